@@ -1,0 +1,90 @@
+"""Addresses of clients: which one is the real one behind proxies, and how it appears in logs.
+
+Two uses, two rules (protocol, decision D2). What is *shown* to a client may come from a header anybody
+can forge; what *limits and bans* go by counts only what a trusted proxy said.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from ipaddress import IPv4Network
+
+    Network = IPv4Network | IPv6Network
+
+UNKNOWN = "unknown"
+"""Stands in logs for an address that is not known or not to be written down."""
+
+
+class RealAddress:
+    """Finds the address that limits and bans go by."""
+
+    def __init__(self, header: str, trusted_proxies: Iterable[str]) -> None:
+        """Set up the finder.
+
+        Args:
+            header: Name of the header proxies add, `""` for none; its value is a list of hops.
+            trusted_proxies: Addresses or networks (CIDR) whose header is believed.
+        """
+        self._header = header
+        self._trusted: list[Network] = [ip_network(proxy, strict=False) for proxy in trusted_proxies]
+
+    def of(self, remote_address: tuple[str, int] | None, headers: Mapping[str, str]) -> str:
+        """Return the last hop that is no trusted proxy, `"unknown"` where the peer has no address."""
+        if remote_address is None:
+            return UNKNOWN
+        peer = remote_address[0]
+        if not self._header or not self._trusted or not self._is_trusted(peer):
+            return peer
+        hops = [hop.strip() for hop in headers.get(self._header, "").split(",")]
+        for hop in reversed(hops):
+            address = _parse(hop)
+            if address is None:
+                return peer  # a proxy we trust would not have written this
+            peer = str(address)
+            if not self._is_trusted(peer):
+                return peer
+        return peer
+
+    def _is_trusted(self, text: str) -> bool:
+        address = _parse(text)
+        return address is not None and any(address in network for network in self._trusted)
+
+
+def shown_address(
+    remote_address: tuple[str, int] | None, headers: Mapping[str, str], header: str
+) -> str | None:
+    """Return the address a client is told is its own: the header's first, else the peer's."""
+    first = headers.get(header, "").split(",")[0].strip() if header else ""
+    if first:
+        return first
+    return remote_address[0] if remote_address else None
+
+
+def for_log(address: str, mode: str) -> str:
+    """Return an address as the log may hold it.
+
+    Args:
+        address: An IPv4 or IPv6 address.
+        mode: `full` leaves it; `anonymous` clears the last 8 (IPv4) or 80 (IPv6) bits; `none` hides it.
+    """
+    if mode == "full":
+        return address
+    parsed = _parse(address) if mode == "anonymous" else None
+    if parsed is None:
+        return UNKNOWN
+    kept = 24 if isinstance(parsed, IPv4Address) else 48
+    return str(ip_network((parsed, kept), strict=False).network_address)
+
+
+def _parse(text: str) -> IPv4Address | IPv6Address | None:
+    try:
+        address = ip_address(text.strip("[]"))
+    except ValueError:
+        return None
+    if isinstance(address, IPv6Address) and address.ipv4_mapped:
+        return address.ipv4_mapped
+    return address

@@ -1,0 +1,8 @@
+"""The way out: encode once, queue per client, write once per turn of the event loop."""
+
+from __future__ import annotations
+
+from .frames import text_frame
+from .outbox import Connection, Delivery, Outbox
+
+__all__ = ["Connection", "Delivery", "Outbox", "text_frame"]

@@ -1,0 +1,127 @@
+"""JSON text as CloudLink handles it: strict on the wire, forgiving about size and range.
+
+msgspec does the work. Two things it refuses are JSON all the same and are sent by real clients, so
+the standard library steps in for them: half a surrogate pair written as an escape (a Scratch project
+that takes an emoji apart letter by letter) and numbers beyond a double (`1e400`).
+
+This module knows nothing of packets or protocols.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, NoReturn
+
+import msgspec
+
+RECURSION_TEXT = "the value is nested too deeply"
+"""Reason given for JSON that is nested beyond what the parser follows (about 1000 levels)."""
+
+_SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
+_WHITESPACE = re.compile(r"[ \t\n\r]*")
+_decode = msgspec.json.decode
+_encode = msgspec.json.encode
+
+
+class JSONTextError(ValueError):
+    """The text is not JSON; `str(error)` says what is wrong and where."""
+
+
+def _reject_constant(name: str) -> NoReturn:
+    # json.loads takes NaN and Infinity, which JSON has not (RFC 8259, section 6).
+    raise JSONTextError(f"{name} is not JSON")
+
+
+_lenient = json.JSONDecoder(parse_constant=_reject_constant)
+
+
+def loads(data: bytes) -> Any:
+    """Decode UTF-8 JSON text.
+
+    Args:
+        data: The text; big integers stay integers, a number beyond a double becomes infinite.
+
+    Raises:
+        JSONTextError: The text is not JSON.
+    """
+    try:
+        return _decode(data)
+    except RecursionError:
+        raise JSONTextError(RECURSION_TEXT) from None
+    except UnicodeDecodeError as error:
+        raise JSONTextError(str(error)) from None
+    except msgspec.MsgspecError as error:
+        if not _worth_second_look(data, error):
+            raise JSONTextError(str(error)) from None
+    return _loads_leniently(data)
+
+
+def _worth_second_look(data: bytes, error: msgspec.MsgspecError) -> bool:
+    # A ValidationError from an untyped decode can only be a number out of range.
+    return isinstance(error, msgspec.ValidationError) or bool(_SURROGATE_ESCAPE.search(data))
+
+
+def _loads_leniently(data: bytes) -> Any:
+    try:
+        return _lenient.decode(data.decode())
+    except RecursionError:
+        raise JSONTextError(RECURSION_TEXT) from None
+    except ValueError as error:
+        raise JSONTextError(str(error)) from None
+
+
+def dumps(value: Any) -> bytes:
+    """Encode a value as compact UTF-8 JSON text.
+
+    Raises:
+        TypeError: The value has a part that JSON cannot hold.
+    """
+    try:
+        return _encode(value)
+    except UnicodeEncodeError:
+        # Half a surrogate pair has no UTF-8; its escape is fine.
+        return json.dumps(value, separators=(",", ":")).encode()
+
+
+def members(data: bytes) -> dict[str, bytes]:
+    """Split a JSON object into its keys and the untouched text of their values.
+
+    The slow way, for objects that hold half a surrogate pair; typed structs do the others.
+
+    Raises:
+        JSONTextError: The text is not JSON, or not an object.
+    """
+    try:
+        return _members(data.decode())
+    except RecursionError:
+        raise JSONTextError(RECURSION_TEXT) from None
+    except (ValueError, IndexError) as error:
+        raise JSONTextError(str(error)) from None
+
+
+def _members(text: str) -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
+    if not isinstance(_lenient.decode(text), dict):
+        raise JSONTextError("the text is not an object")
+    # The text is known to be one whole object, so only its shape has to be followed from here.
+    position = _skip_space(text, text.index("{") + 1)
+    while text[position] != "}":
+        key, position = _lenient.raw_decode(text, position)
+        start = _skip_space(text, _skip_space(text, position) + 1)
+        _, position = _lenient.raw_decode(text, start)
+        found[key] = text[start:position].encode()
+        position = _skip_space(text, position)
+        if text[position] == ",":
+            position = _skip_space(text, position + 1)
+    return found
+
+
+def _skip_space(text: str, position: int) -> int:
+    match = _WHITESPACE.match(text, position)
+    return match.end() if match else position
+
+
+def may_hold_half_pair(data: bytes) -> bool:
+    """Whether the text has an escape that could be half a surrogate pair."""
+    return bool(_SURROGATE_ESCAPE.search(data))

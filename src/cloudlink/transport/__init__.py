@@ -1,0 +1,12 @@
+"""Sockets and WebSockets: the only place that knows picows.
+
+Bytes come in here and become whole messages for a session; frames from `cloudlink.delivery` go out.
+The same port answers the few HTTP requests of a browser or a health check.
+"""
+
+from __future__ import annotations
+
+from .endpoint import Endpoint
+from .tls import load_certificates
+
+__all__ = ["Endpoint", "load_certificates"]

@@ -1,0 +1,91 @@
+"""Joins a message's fragments and checks what RFC 6455 asks of them (sections 5.4, 5.6 and 8.1).
+
+Pure: bytes and flags in, whole messages out. Frame headers and control frames are not its business.
+"""
+
+from __future__ import annotations
+
+import codecs
+
+_CONTINUATION = 0x0
+_TEXT = 0x1
+
+PROTOCOL_ERROR = 1002
+INVALID_TEXT = 1007
+TOO_BIG = 1009
+
+_NOT_UTF8 = "Text is not UTF-8"
+
+
+class Violation(Exception):  # noqa: N818  # it closes a connection, it is nobody's error
+    """The peer broke a rule; its connection is to be closed.
+
+    Attributes:
+        code: Close code (RFC 6455, section 7.4.1).
+        reason: Reason for the close frame.
+    """
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(code, reason)
+        self.code = code
+        self.reason = reason
+
+
+class Assembler:
+    """Puts the data frames of one connection together."""
+
+    def __init__(self, max_size: int) -> None:
+        """Args: max_size: largest message taken, in bytes."""
+        self.busy = False
+        self._max_size = max_size
+        self._message = bytearray()
+        self._decoder: codecs.IncrementalDecoder | None = None
+
+    def whole_text(self, data: bytes) -> bytes:
+        """Check a text message that came in one frame. Raises `Violation`."""
+        self._check_size(len(data))
+        if not data.isascii():
+            try:
+                data.decode()
+            except UnicodeDecodeError:
+                raise Violation(INVALID_TEXT, _NOT_UTF8) from None
+        return data
+
+    def add(self, opcode: int, *, fin: bool, data: bytes) -> tuple[bool, bytes] | None:
+        """Take one data frame.
+
+        Args:
+            opcode: 0 continuation, 1 text or 2 binary.
+            fin: Whether it ends its message.
+            data: Its payload, unmasked.
+
+        Returns:
+            Whether the message is text, and the message, if it is complete; None otherwise.
+
+        Raises:
+            Violation: Fragments are out of order, the message is too big, or text is not UTF-8. Text is
+                checked fragment by fragment, so that a bad one is not waited upon.
+        """
+        if (opcode == _CONTINUATION) != self.busy:
+            raise Violation(PROTOCOL_ERROR, "A message's fragments are out of order")
+        if not self.busy:
+            self._decoder = codecs.getincrementaldecoder("utf-8")() if opcode == _TEXT else None
+            self.busy = True
+        self._check_size(len(self._message) + len(data))
+        self._message += data
+        if self._decoder is not None:
+            try:
+                self._decoder.decode(data, fin)
+            except UnicodeDecodeError:
+                raise Violation(INVALID_TEXT, _NOT_UTF8) from None
+        return self._finish() if fin else None
+
+    def _finish(self) -> tuple[bool, bytes]:
+        message = bytes(self._message)
+        self._message.clear()
+        self.busy = False
+        return self._decoder is not None, message
+
+    def _check_size(self, size: int) -> None:
+        if size > self._max_size:
+            raise Violation(TOO_BIG, f"A message may have at most {self._max_size} bytes")

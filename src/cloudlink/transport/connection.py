@@ -1,0 +1,215 @@
+"""One WebSocket connection: frames in become messages, frames out are written, closing is orderly.
+
+picows cuts the byte stream into frames and checks their headers. What RFC 6455 asks beyond that is done
+here and in `assembly`: reserved bits are refused (section 5.2), pings answered in their place among all
+that is sent (5.5.2), the closing handshake is kept (7).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Protocol, cast
+
+from picows import WSCloseCode, WSListener, WSMsgType
+
+from .assembly import PROTOCOL_ERROR, Assembler, Violation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from picows import WSFrame, WSTransport, WSUpgradeRequest
+
+logger = logging.getLogger("cloudlink.transport")
+
+_TEXT = WSMsgType.TEXT
+_PING = WSMsgType.PING
+_PONG = WSMsgType.PONG
+_CLOSE = WSMsgType.CLOSE
+
+_NEVER_SENT = (WSCloseCode.NO_INFO, WSCloseCode.ABNORMAL_CLOSURE)
+"""Codes that may not stand in a close frame (RFC 6455, section 7.4.1) and that picows lets pass."""
+
+_RESERVED_BITS = Violation(PROTOCOL_ERROR, "Reserved bits are set but no extension was agreed on")
+_MAX_REASON = 123
+_PONG_FRAME = 0x8A
+_CLOSE_TIMEOUT = 5.0
+"""Seconds a peer has to answer a close frame before its socket is dropped."""
+
+
+class Receiver(Protocol):
+    """What a connection hands its messages to: a session."""
+
+    def receive(self, data: bytes) -> None:
+        """Take one text message of valid UTF-8."""
+        ...
+
+    def receive_binary(self, data: bytes) -> None:
+        """Take one binary message."""
+        ...
+
+    def send_frame(self, frame: bytes) -> None:
+        """Queue a ready frame behind everything sent before."""
+        ...
+
+    def close(self, code: int, reason: str) -> None:
+        """Write what is queued and close the connection."""
+        ...
+
+    def lost(self) -> None:
+        """Take note that the connection is gone."""
+        ...
+
+
+class WebSocketConnection(WSListener):
+    """A connection as picows drives it and as the inside of the server sees it."""
+
+    def __init__(
+        self,
+        request: WSUpgradeRequest,
+        max_message_size: int,
+        opened: Callable[[WebSocketConnection], Receiver],
+        closed: Callable[[WebSocketConnection], None],
+    ) -> None:
+        """Set up the connection of an accepted upgrade request.
+
+        Args:
+            request: The request.
+            max_message_size: Largest message taken, in bytes.
+            opened: Called when messages can be sent; returns what gets the messages.
+            closed: Called once when the connection is gone.
+        """
+        super().__init__()
+        self.headers: Mapping[str, str] = request.headers
+        self.path: str = request.path.decode("latin-1")
+        self.remote_address: tuple[str, int] | None = None
+        self.response_headers: Mapping[str, str] = {}
+        self.heard = True
+        self.silent_for = 0.0
+        self.pinged = False
+        self.closing = False
+        self._assembler = Assembler(max_message_size)
+        self._opened = opened
+        self._closed = closed
+        self._close_timer: asyncio.TimerHandle | None = None
+
+    # Called by picows.
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        """Take note of the peer and open the session."""
+        self._transport = transport
+        self._socket = transport.underlying_transport
+        peer = self._socket.get_extra_info("peername")
+        self.remote_address = (peer[0], peer[1]) if isinstance(peer, tuple) else None
+        self.response_headers = transport.response.headers
+        receiver = self._opened(self)
+        self._receiver = receiver
+        self._receive = receiver.receive
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:  # noqa: ARG002  # picows' signature
+        """Take one frame; the common case, a whole text message, comes first."""
+        self.heard = True
+        kind = frame.msg_type
+        if self.closing:
+            if kind == _CLOSE:
+                self._drop()
+            return
+        try:
+            if frame.rsv1 or frame.rsv2 or frame.rsv3:
+                self._fail(_RESERVED_BITS)
+            elif kind == _TEXT and frame.fin and not self._assembler.busy:
+                self._receive(self._assembler.whole_text(frame.get_payload_as_bytes()))
+            else:
+                self._take_other(kind, frame)
+        except Violation as violation:
+            self._fail(violation)
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:  # noqa: ARG002  # picows' signature
+        """The socket is closed, by whomever."""
+        self.closing = True
+        if self._close_timer is not None:
+            self._close_timer.cancel()
+        self._closed(self)
+        self._receiver.lost()
+
+    def on_protocol_error(self) -> None:
+        """Take note that picows found a bad frame header; it closes the connection itself.
+
+        It reads one frame ahead. If that one is bad and the one before was a close frame, this is the
+        only chance to answer the close.
+        """
+        handshake = self._transport.close_handshake
+        if handshake is not None and handshake.recv is not None and not self.closing:
+            self._answer_close(handshake.recv.code)
+
+    def pause_writing(self) -> None:
+        """The peer reads more slowly than we write."""
+
+    def resume_writing(self) -> None:
+        """The peer has caught up."""
+
+    # Called by the inside of the server.
+
+    def write(self, frames: list[bytes]) -> None:
+        """Write ready frames in order."""
+        if not self.closing:
+            if len(frames) == 1:
+                self._socket.write(frames[0])
+            else:
+                self._socket.writelines(frames)
+
+    def close(self, code: int, reason: str) -> None:
+        """Start the closing handshake; the peer has 5 seconds to answer."""
+        if self.closing:
+            return
+        self.closing = True
+        self._transport.send_close(cast("WSCloseCode", code), _fitting(reason))
+        self._close_timer = asyncio.get_running_loop().call_later(_CLOSE_TIMEOUT, self.abort)
+
+    def ping(self) -> None:
+        """Ask the peer for a sign of life (RFC 6455, section 5.5.2)."""
+        if not self.closing:
+            self._transport.send_ping()
+
+    def abort(self) -> None:
+        """Drop the socket without a word."""
+        self._socket.abort()
+
+    # Frames other than whole text messages.
+
+    def _take_other(self, kind: WSMsgType, frame: WSFrame) -> None:
+        if kind == _PING:
+            payload = frame.get_payload_as_bytes()
+            self._receiver.send_frame(bytes((_PONG_FRAME, len(payload))) + payload)
+        elif kind == _CLOSE:
+            self._answer_close(frame.get_close_code() if frame.payload_size else None)
+        elif kind != _PONG:
+            message = self._assembler.add(
+                int(kind.value), fin=bool(frame.fin), data=frame.get_payload_as_bytes()
+            )
+            if message is not None:
+                is_text, data = message
+                receive = self._receiver.receive if is_text else self._receiver.receive_binary
+                receive(data)
+
+    def _answer_close(self, code: WSCloseCode | None) -> None:
+        self.closing = True
+        self._receiver.lost()
+        if code is None:
+            code = WSCloseCode.OK
+        elif code in _NEVER_SENT:
+            code = WSCloseCode.PROTOCOL_ERROR
+        self._transport.send_close(code)
+        self._drop()
+
+    def _fail(self, violation: Violation) -> None:
+        logger.info("Closing a connection: %s.", violation.reason)
+        self._receiver.close(violation.code, violation.reason)
+
+    def _drop(self) -> None:
+        self._transport.disconnect()
+
+
+def _fitting(reason: str) -> bytes:
+    """Return a close reason cut to what a control frame holds (RFC 6455, section 5.5)."""
+    return reason.encode()[:_MAX_REASON].decode(errors="ignore").encode()

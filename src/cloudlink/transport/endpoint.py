@@ -1,0 +1,159 @@
+"""A listening port: accepts connections, opens sessions for them, stops in order."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import aiofastnet
+from picows import WSUpgradeResponse
+from picows.common import WSUpgradeResponseWithListener
+
+from cloudlink.errors import StartError
+
+from . import http
+from .connection import WebSocketConnection
+from .door import Door
+from .keepalive import Keepalive
+from .tls import load_certificates
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable
+
+    from picows import WSUpgradeRequest
+
+    from cloudlink.settings import Settings
+
+    from .connection import Receiver
+
+logger = logging.getLogger("cloudlink.transport")
+
+_BACKLOG = 1024
+_GOING_AWAY = 1001
+_PRIVILEGED = 1024
+
+
+class Endpoint:
+    """The port clients connect to."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        open_session: Callable[[WebSocketConnection], Receiver],
+        status: Callable[[], http.Status],
+        context: ssl.SSLContext | None,
+        on_round: Callable[[], None],
+    ) -> None:
+        """Set up the endpoint.
+
+        Args:
+            settings: The server's settings.
+            open_session: Called for each new WebSocket; returns what gets its messages.
+            status: Tells what the HTTP pages show.
+            context: TLS to speak, None for none.
+            on_round: Called at least once a second while the endpoint runs.
+        """
+        self.connections: set[WebSocketConnection] = set()
+        self.port = 0
+        self._emptied = asyncio.Event()
+        self._settings = settings
+        self._open_session = open_session
+        self._context = context
+        self._pages = http.Pages(status, secure=context is not None)
+        self._keepalive = Keepalive(
+            self.connections, settings.keepalive_interval, settings.keepalive_timeout, on_round
+        )
+        self._server: asyncio.Server | None = None
+
+    async def start(self, host: str, port: int) -> None:
+        """Start to accept connections.
+
+        Args:
+            host: Address or name to listen on, `""` for every address.
+            port: Port to listen on, 0 for a free one; `self.port` tells which.
+
+        Raises:
+            StartError: The address cannot be had.
+        """
+        # A frame somewhat too large is taken in and refused by the message limit, so that the peer
+        # can read the reason; one far too large is cut off by picows as soon as its header is read.
+        max_frame_size = 2 * self._settings.max_message_size
+        try:
+            self._server = await aiofastnet.create_server(
+                asyncio.get_running_loop(),
+                lambda: Door(self._route, max_frame_size),
+                host or None,
+                port,
+                ssl=self._context,
+                backlog=_BACKLOG,
+            )
+        except (OSError, OverflowError) as error:
+            raise StartError(explain(host, port, error)) from None
+        self.port = self._server.sockets[0].getsockname()[1]
+        self._keepalive.start()
+
+    def reload_certificates(self) -> None:
+        """Give new connections the certificate that the files now hold; open ones go on as they are."""
+        settings = self._settings
+        if self._context is not None:
+            load_certificates(settings.tls_certificate, settings.tls_key, self._context)
+
+    def stop_accepting(self) -> None:
+        """Close the port; open connections stay."""
+        if self._server is not None:
+            self._server.close()
+
+    async def finish(self, timeout: float) -> None:
+        """Wait until every connection is closed; what is left after `timeout` seconds is dropped."""
+        self._emptied.clear()
+        if self.connections:
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._emptied.wait(), timeout)
+        for connection in tuple(self.connections):
+            connection.abort()
+        self._keepalive.stop()
+        await asyncio.sleep(0)
+
+    def _route(self, request: WSUpgradeRequest, head: bool) -> WSUpgradeResponseWithListener:
+        if not http.is_upgrade(request):
+            return WSUpgradeResponseWithListener(self._pages.respond(request, head=head), None)
+        allowed = self._settings.allowed_origins
+        origin = request.headers.get("Origin", "")
+        if allowed and origin not in allowed:
+            return WSUpgradeResponseWithListener(http.forbidden_origin(origin), None)
+        http.normalise_connection(request)
+        connection = WebSocketConnection(request, self._settings.max_message_size, self._opened, self._closed)
+        return WSUpgradeResponseWithListener(WSUpgradeResponse.create_101_response(), connection)
+
+    def _opened(self, connection: WebSocketConnection) -> Receiver:
+        self.connections.add(connection)
+        return self._open_session(connection)
+
+    def _closed(self, connection: WebSocketConnection) -> None:
+        self.connections.discard(connection)
+        if not self.connections:
+            self._emptied.set()
+
+
+def explain(host: str, port: int, error: OSError | OverflowError) -> str:
+    """Say in one sentence why an address cannot be listened on."""
+    code = getattr(error, "errno", None)
+    if code == errno.EADDRINUSE:
+        return (
+            f"Port {port} is already in use on {host or 'this machine'}: "
+            "another server runs there; stop it or choose another port."
+        )
+    if code == errno.EACCES:
+        hint = (
+            "; ports below 1024 are reserved for the system, choose a higher one"
+            if port < _PRIVILEGED
+            else ""
+        )
+        return f"This user may not listen on port {port}{hint}."
+    if code == errno.EADDRNOTAVAIL:
+        return f"The address {host} does not belong to this machine; 127.0.0.1 or 0.0.0.0 do."
+    return f"Cannot listen on {host or 'any address'}, port {port}: {error}."

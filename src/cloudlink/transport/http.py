@@ -1,0 +1,138 @@
+"""The few plain HTTP answers on the WebSocket port: a start page, a health check, and refusals.
+
+Pure functions from a request to a response; the server tells what the pages say.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from picows import WSUpgradeResponse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from picows import WSUpgradeRequest
+
+_HTML = "text/html; charset=utf-8"
+_JSON = "application/json"
+_TEXT = "text/plain; charset=utf-8"
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>CloudLink server</title>
+<style>
+body {{ font: 1.1rem/1.6 system-ui, sans-serif; max-width: 36rem; margin: 12vh auto; padding: 0 1rem;
+       color: #1d2733; background: #fff }}
+code {{ font-size: 1.05em; padding: .15em .4em; border-radius: .3em; background: #eef2f6 }}
+@media (prefers-color-scheme: dark) {{
+  body {{ color: #dde4ec; background: #12181f }}
+  code {{ background: #222c37 }}
+}}
+</style>
+<h1>This is a CloudLink server</h1>
+<p>Scratch projects meet here: multiplayer games, chats and shared worlds.</p>
+<p>To connect, use the address <code>{address}</code> in the CloudLink extension.</p>
+<p>{here} here right now.</p>
+</html>
+"""
+
+
+@dataclass(frozen=True)
+class Status:
+    """What the pages tell about the server.
+
+    Attributes:
+        clients: Number of connected clients.
+        uptime: Seconds since the server started.
+        version: Version of the CloudLink package.
+        protocol_version: Version the server reports to clients.
+    """
+
+    clients: int
+    uptime: float
+    version: str
+    protocol_version: str
+
+
+class Pages:
+    """Answers the HTTP requests that are no WebSocket upgrades."""
+
+    def __init__(self, status: Callable[[], Status], *, secure: bool) -> None:
+        """Args: status: tells what to show; secure: whether this port speaks TLS."""
+        self._status = status
+        self._secure = secure
+
+    def respond(self, request: WSUpgradeRequest, *, head: bool) -> WSUpgradeResponse:
+        """Answer a GET or, with `head`, a HEAD request."""
+        path = request.path.partition(b"?")[0]
+        if path == b"/":
+            return _response(HTTPStatus.OK, _HTML, self._start_page(request), head=head)
+        if path == b"/health":
+            return _response(HTTPStatus.OK, _JSON, self._health(), head=head)
+        text = "Not found. This is a CloudLink server: connect to it with a WebSocket, or see its start page at /."
+        return _response(HTTPStatus.NOT_FOUND, _TEXT, text, head=head)
+
+    def _start_page(self, request: WSUpgradeRequest) -> str:
+        secure = self._secure or request.headers.get("X-Forwarded-Proto", "").lower() == "https"
+        host = request.headers.get("Host", "this address")
+        clients = self._status().clients
+        here = "Nobody is" if clients == 0 else "1 client is" if clients == 1 else f"{clients} clients are"
+        return _PAGE.format(address=html.escape(f"{'wss' if secure else 'ws'}://{host}/"), here=here)
+
+    def _health(self) -> str:
+        status = self._status()
+        return json.dumps(
+            {
+                "status": "ok",
+                "clients": status.clients,
+                "uptime": round(status.uptime, 1),
+                "version": status.version,
+                "protocol_version": status.protocol_version,
+            }
+        )
+
+
+def is_upgrade(request: WSUpgradeRequest) -> bool:
+    """Tell whether a request asks for a WebSocket (RFC 6455, section 4.2.1)."""
+    return "websocket" in _tokens(request, "Upgrade")
+
+
+def normalise_connection(request: WSUpgradeRequest) -> None:
+    """Make the Connection header what picows wants.
+
+    It is a list of tokens (RFC 9110, section 7.6.1), and Firefox sends `keep-alive, Upgrade`; picows
+    compares the whole header.
+    """
+    if "upgrade" in _tokens(request, "Connection"):
+        request.headers["Connection"] = "Upgrade"
+
+
+def forbidden_origin(origin: str) -> WSUpgradeResponse:
+    """Refuse a page whose origin the host has not allowed."""
+    text = f"Pages of {origin or 'no origin'} may not connect here. The host can allow them: allowed_origins."
+    return _response(HTTPStatus.FORBIDDEN, _TEXT, text)
+
+
+def _tokens(request: WSUpgradeRequest, header: str) -> set[str]:
+    values = ",".join(request.headers.getall(header, ()))
+    return {token.strip().lower() for token in values.split(",")}
+
+
+def _response(status: HTTPStatus, content_type: str, text: str, *, head: bool = False) -> WSUpgradeResponse:
+    body = text.encode()
+    headers = {"Content-Type": content_type, "Cache-Control": "no-store"}
+    if head:
+        headers["Content-Length"] = str(len(body))
+    response: WSUpgradeResponse
+    if status < HTTPStatus.BAD_REQUEST:
+        response = WSUpgradeResponse.create_ok_response(None if head else body, headers)
+    else:
+        response = WSUpgradeResponse.create_error_response(status, None if head else body, headers)
+    return response

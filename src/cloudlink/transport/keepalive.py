@@ -1,0 +1,82 @@
+"""One timer that looks after all connections.
+
+A connection that has been silent for the interval is pinged; one that stays silent for the time-out
+after that is dropped. Anything a peer sends counts as a sign of life. One timer over all connections
+costs far less than one task per connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from .connection import WebSocketConnection
+
+logger = logging.getLogger("cloudlink.transport")
+
+_ROUNDS = 10
+"""Rounds in the shorter of interval and time-out; the more, the more exact the times are kept."""
+_LONGEST_STEP = 1.0
+"""Most seconds between two rounds."""
+
+
+class Keepalive:
+    """Pings silent connections and drops dead ones, within interval + time-out."""
+
+    def __init__(
+        self,
+        connections: Collection[WebSocketConnection],
+        interval: float,
+        timeout: float,
+        on_round: Callable[[], None],
+    ) -> None:
+        """Look after the connections in a collection that may change.
+
+        Args:
+            connections: Those to look after.
+            interval: Seconds of silence after which a peer is pinged.
+            timeout: Seconds of further silence after which its connection is dropped.
+            on_round: Called in every round, at least once a second.
+        """
+        self._connections = connections
+        self._on_round = on_round
+        self._step = min(interval, timeout, _ROUNDS * _LONGEST_STEP) / _ROUNDS
+        # Silence is counted in rounds and may have begun right after the round before.
+        self._ping_after = interval - self._step
+        self._drop_after = timeout - self._step
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Start the timer on the running loop."""
+        self._timer = asyncio.get_running_loop().call_later(self._step, self._round)
+
+    def stop(self) -> None:
+        """Stop the timer."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _round(self) -> None:
+        for connection in tuple(self._connections):
+            self._look_at(connection)
+        self._on_round()
+        self.start()
+
+    def _look_at(self, connection: WebSocketConnection) -> None:
+        if connection.heard:
+            connection.heard = False
+            connection.silent_for = 0.0
+            connection.pinged = False
+            return
+        connection.silent_for += self._step
+        if not connection.pinged:
+            if connection.silent_for >= self._ping_after:
+                connection.ping()
+                connection.pinged = True
+                connection.silent_for = 0.0
+        elif connection.silent_for >= self._drop_after:
+            logger.info("Dropping a connection that no longer answers.")
+            connection.abort()

@@ -1,0 +1,50 @@
+"""TLS from certificate files, renewable while clients are connected."""
+
+from __future__ import annotations
+
+import ssl
+
+from cloudlink.errors import StartError
+
+
+def load_certificates(certificate: str, key: str, context: ssl.SSLContext | None = None) -> ssl.SSLContext:
+    """Load a certificate chain and its key.
+
+    Args:
+        certificate: Path of the PEM file with the certificate and those that sign it.
+        key: Path of the PEM file with the private key, without a passphrase.
+        context: The context in use, whose new connections get the new certificate; None makes one.
+
+    Raises:
+        StartError: A file cannot be read, is no certificate or key, or the two do not belong together.
+    """
+    if context is None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+    for path, what in ((certificate, "certificate"), (key, "key")):
+        _require_readable(path, what)
+    try:
+        # An empty password keeps OpenSSL from asking for one at the terminal.
+        context.load_cert_chain(certificate, key, password="")
+    except ssl.SSLError as error:
+        raise StartError(_explain(certificate, key, error)) from None
+    return context
+
+
+def _require_readable(path: str, what: str) -> None:
+    try:
+        with open(path, "rb"):  # noqa: PTH123  # only whether it opens matters
+            pass
+    except OSError as error:
+        raise StartError(f"Cannot read the TLS {what} file {path}: {error.strerror}.") from None
+
+
+def _explain(certificate: str, key: str, error: ssl.SSLError) -> str:
+    if error.reason == "KEY_VALUES_MISMATCH":
+        return f"The TLS key {key} does not belong to the certificate {certificate}."
+    if "PASSWORD" in (error.reason or "") or "DECRYPT" in (error.reason or ""):
+        return f"The TLS key {key} is protected by a passphrase; give a key without one."
+    return (
+        f"The TLS certificate {certificate} or key {key} is not a PEM file that OpenSSL understands "
+        f"({error.reason or error})."
+    )
