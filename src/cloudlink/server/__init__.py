@@ -1,0 +1,9 @@
+"""The server and what it is made of; `server` is the public spelling of `Server`."""
+
+from __future__ import annotations
+
+from .app import Server
+
+server = Server
+
+__all__ = ["Server", "server"]

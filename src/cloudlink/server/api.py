@@ -1,0 +1,248 @@
+"""What plugins call on the server: the API of CloudLink 0.2.0 (protocol, section 2.1).
+
+Decorators return the function they decorate, so they stack. Everything sent leaves in the order it was
+sent, and none of these calls waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import importlib
+import logging
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from cloudlink import jsontext
+from cloudlink.delivery import text_frame
+
+from . import compat
+from .hooks import Hooks, ServerExceptions, add_handler
+from .schemas import SchemaEngine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from types import ModuleType
+
+    from cloudlink.delivery import Delivery
+    from cloudlink.settings import Settings
+
+    from .clients import Client, ClientsManager, Schema
+    from .rooms import RoomsManager
+
+    F = TypeVar("F", bound=Callable[..., Any])
+
+_NORMAL = 1000
+
+
+class PluginAPI:
+    """The registering, sending and closing that plugins do."""
+
+    exceptions = ServerExceptions
+    logging = logging
+    asyncio = asyncio
+    copy = staticmethod(copy.copy)
+    ujson = compat.UJSON
+    async_iterable = compat.async_iterable
+
+    _LAZY: ClassVar[dict[str, tuple[str, str]]] = {
+        "validator": ("cerberus", "Validator"),
+        "ws": ("picows.websockets", ""),
+    }
+
+    settings: Settings
+    hooks: Hooks
+    delivery: Delivery
+    clients_manager: ClientsManager
+    rooms_manager: RoomsManager
+
+    def __getattr__(self, name: str) -> Any:
+        """Import the libraries that few plugins ask for when one does."""
+        if name not in self._LAZY:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        module_name, attribute = self._LAZY[name]
+        module: ModuleType = importlib.import_module(module_name)
+        return getattr(module, attribute) if attribute else module
+
+    # Commands.
+
+    def on_command(self, cmd: str, schema: Schema) -> Callable[[F], F]:
+        """Decorate a handler `async def f(client, message)` of a command.
+
+        A built-in command keeps its own behaviour and the handler runs beside it; a new command becomes
+        valid at once.
+
+        Args:
+            cmd: The command's name.
+            schema: The protocol it belongs to, such as `clpv4.schema`.
+        """
+
+        def decorator(function: F) -> F:
+            self.bind_callback(cmd, schema, function)
+            return function
+
+        return decorator
+
+    def bind_callback(self, cmd: str, schema: Schema, method: Callable[..., Any]) -> None:
+        """Add a handler to a command; `on_command` for code that is no decorator."""
+        if not callable(method):
+            raise TypeError(f"a handler must be a function, not {type(method).__name__}")
+        self._adopt(schema)
+        self.hooks.bind(schema, cmd, method)
+
+    def unbind_command(self, cmd: str, schema: Schema) -> None:
+        """Drop all handlers of a command, built-in ones too. Raises `ValueError` if there are none."""
+        self.hooks.unbind(schema, cmd)
+
+    def disable_command(self, cmd: str, schema: Schema) -> None:
+        """Switch a command off. Raises `ValueError` if it is off."""
+        self.hooks.set_disabled(schema, cmd, disabled=True)
+
+    def enable_command(self, cmd: str, schema: Schema) -> None:
+        """Switch a command on again. Raises `ValueError` if it is on."""
+        self.hooks.set_disabled(schema, cmd, disabled=False)
+
+    @property
+    def disabled_commands(self) -> dict[Schema, set[str]]:
+        """The commands that are switched off, per protocol; a snapshot."""
+        return {
+            schema: {name for name, command in commands.items() if command.disabled}
+            for schema, commands in self.hooks.commands.items()
+        }
+
+    @property
+    def command_handlers(self) -> dict[Schema, dict[str, set[Callable[..., Any]]]]:
+        """The handlers of every command, per protocol; a snapshot."""
+        return {
+            schema: {
+                name: {handler for handler in (command.native, *command.handlers) if handler is not None}
+                for name, command in commands.items()
+                if command.known
+            }
+            for schema, commands in self.hooks.commands.items()
+        }
+
+    # Events.
+
+    def on_connect(self, func: F) -> F:
+        """Decorate `async def f(client)`: a WebSocket was accepted, nothing has been received yet."""
+        return self._add(self.hooks.connect, func)
+
+    def on_message(self, func: F) -> F:
+        """Decorate `async def f(client, message)`: a valid, enabled command was dispatched."""
+        return self._add(self.hooks.message, func)
+
+    def on_disconnect(self, func: F) -> F:
+        """Decorate `async def f(client)`: a client is gone; `client.rooms` tells where it was."""
+        return self._add(self.hooks.disconnect, func)
+
+    def on_error(self, func: F) -> F:
+        """Decorate `async def f(client, errors)`: a client made a mistake.
+
+        `errors` is text, a dict of validation errors, an exception or an exception class.
+        """
+        return self._add(self.hooks.error, func)
+
+    def on_exception(self, exception_type: type[Exception], schema: Schema) -> Callable[[F], F]:
+        """Decorate `async def f(client, details)`: an identified client made a mistake of that type.
+
+        Args:
+            exception_type: `EmptyMessage`, `JSONError`, `ValidationError`, `InvalidCommand` or
+                `InternalError` of `server.exceptions`; details are a text, the exception, a dict, the
+                command's name, and a text.
+            schema: The client's protocol.
+        """
+        handlers = self.hooks.exception.setdefault((exception_type, schema), [])
+        return lambda function: self._add(handlers, function)
+
+    def on_disabled_command(self, schema: Schema) -> Callable[[F], F]:
+        """Decorate `async def f(client, cmd)`: a client sent a command that is switched off."""
+        handlers = self.hooks.disabled_command.setdefault(schema, [])
+        return lambda function: self._add(handlers, function)
+
+    def on_protocol_identified(self, schema: Schema) -> Callable[[F], F]:
+        """Decorate `async def f(client)`: the first message showed the client speaks that protocol."""
+        handlers = self.hooks.protocol_identified.setdefault(schema, [])
+        return lambda function: self._add(handlers, function)
+
+    def on_protocol_disconnect(self, schema: Schema) -> Callable[[F], F]:
+        """Decorate `async def f(client)`: a client of that protocol is gone; runs after `on_disconnect`."""
+        handlers = self.hooks.protocol_disconnect.setdefault(schema, [])
+        return lambda function: self._add(handlers, function)
+
+    def bind_event(self, event: Callable[..., Any], func: Callable[..., Any]) -> None:
+        """Add a handler the way CloudLink 0.1.9 did: `bind_event(server.on_connect, f)`.
+
+        Args:
+            event: The server's `on_connect`, `on_message`, `on_disconnect` or `on_error`.
+            func: The handler.
+
+        Raises:
+            ValueError: It is none of those.
+        """
+        events = (self.on_connect, self.on_message, self.on_disconnect, self.on_error)
+        if event not in events:
+            names = ", ".join(f"server.{known.__name__}" for known in events)
+            raise ValueError(f"bind_event takes one of {names}.")
+        event(func)
+
+    # Sending.
+
+    def send_packet(self, obj: Client | Iterable[Client], message: dict[str, Any] | str) -> None:
+        """Send a packet to a client, or to each of a list or set of clients.
+
+        Args:
+            obj: The recipient or recipients.
+            message: A dict to encode as JSON, or ready text.
+
+        Raises:
+            TypeError: The message is neither, or holds what JSON cannot.
+        """
+        if isinstance(obj, (list, set, tuple, frozenset)):
+            self.send_packet_multicast(obj, message)
+        else:
+            self.send_packet_unicast(obj, message)  # type: ignore[arg-type]  # collections are done
+
+    def send_packet_unicast(self, client: Client, message: dict[str, Any] | str) -> None:
+        """Send a packet to one client."""
+        client.session.send_frame(text_frame(_encode(message)))
+
+    def send_packet_multicast(self, clients: Iterable[Client], message: dict[str, Any] | str) -> None:
+        """Send a packet to many clients; it is encoded once."""
+        frame = text_frame(_encode(message))
+        self.delivery.broadcast([client.outbox for client in clients if client.open], frame)
+
+    def close_connection(self, obj: Client | Iterable[Client], code: int = _NORMAL, reason: str = "") -> None:
+        """Close the connection of a client, or of each of a list or set of clients.
+
+        Args:
+            obj: Whom to disconnect.
+            code: Close code (RFC 6455, section 7.4), 1000 or 3000 to 4999 for your own.
+            reason: Text for the client, at most 123 bytes.
+        """
+        many = isinstance(obj, (list, set, tuple, frozenset))
+        for client in tuple(obj) if many else (obj,):  # type: ignore[arg-type]
+            client.session.close(code, reason)  # type: ignore[union-attr]
+
+    # Inside.
+
+    def _add(self, handlers: list[Callable[..., Any]], function: F) -> F:
+        add_handler(handlers, function)
+        return function
+
+    def _adopt(self, schema: Schema) -> None:
+        """Run a protocol that a plugin brings along, from its first handler on."""
+        if schema not in self.hooks.engines:
+            if not isinstance(getattr(schema, "command_key", None), str):
+                raise TypeError(
+                    f"{schema!r} is no protocol schema: it needs a command_key; "
+                    "for CloudLink 4 commands it is clpv4.schema"
+                )
+            self.hooks.engines[schema] = SchemaEngine(self.hooks, schema)
+
+
+def _encode(message: dict[str, Any] | str) -> bytes:
+    if isinstance(message, str):
+        return message.encode()
+    if isinstance(message, dict):
+        return jsontext.dumps(message)
+    raise TypeError(f"a packet is a dict or text, not {type(message).__name__}")

@@ -1,0 +1,308 @@
+"""The server: wires the parts together, starts and stops them, and is what plugins hold on to.
+
+It has no protocol knowledge: protocols register themselves in its hooks, like any plugin.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import time
+from collections import deque
+from contextlib import suppress
+from typing import TYPE_CHECKING, cast
+
+from cloudlink import addresses
+from cloudlink import settings as settings_module
+from cloudlink.delivery import Delivery
+from cloudlink.errors import StartError
+from cloudlink.transport import Endpoint, load_certificates
+from cloudlink.transport.http import Status
+from cloudlink.version import __version__
+
+from .api import PluginAPI
+from .clients import ClientsManager
+from .hooks import Hooks
+from .pulled import PulledClient, PulledSession
+from .rooms import RoomsManager
+from .session import Session, State
+from .snowflakes import SnowflakeGenerator
+from .supervisor import Supervisor
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable
+
+    from cloudlink.delivery import Connection
+    from cloudlink.settings import Settings
+
+    from .clients import Client
+
+_NORMAL = 1000
+_GOING_AWAY = 1001
+_FULL = "Server is full!"
+_CLOSE_WAIT = 2.0
+"""Seconds clients have to answer the close frame when the server stops."""
+
+
+class Server(PluginAPI):
+    """A CloudLink server (protocol, section 2.1).
+
+    Attributes:
+        settings: All options; attributes set in code win over the environment.
+        clients_manager: Who is connected.
+        rooms_manager: Who is in which room.
+        hooks: The registry of handlers.
+        delivery: The way out to clients.
+        suppress_websocket_logs: Whether to keep the transport's own messages out of the log.
+    """
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        """Args: settings: the options; None takes them from the environment."""
+        self.settings = settings or settings_module.from_environment(os.environ)
+        self.logger = logging.getLogger("cloudlink.server")
+        self.supervisor = Supervisor()
+        self.hooks = Hooks(self.supervisor.start)
+        self.delivery = Delivery(self._schedule)
+        self.clients_manager = ClientsManager()
+        self.rooms_manager = RoomsManager()
+        self.clients_manager.when_named(self.rooms_manager.note_name)
+        self.gen = SnowflakeGenerator()
+        self.suppress_websocket_logs = True
+        self.ssl_enabled = False
+        self.ssl_context: ssl.SSLContext | None = None
+        self._certificates_error: StartError | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._endpoint: Endpoint | None = None
+        self._stopping: asyncio.Event | None = None
+        self._started_at = 0.0
+        self._real_address = addresses.RealAddress("", ())
+        self._unidentified: deque[Session] = deque()
+        self._session_class: type[Session] = Session
+
+    # Settings that CloudLink 0.2.0 has as attributes.
+
+    @property
+    def max_clients(self) -> int:
+        """Most clients at a time, -1 for no limit; checked when the server starts."""
+        return self.settings.max_clients
+
+    @max_clients.setter
+    def max_clients(self, value: int) -> None:
+        self.settings.max_clients = value
+        self.settings.origins["max_clients"] = "code"
+
+    @property
+    def version(self) -> str:
+        """The version told to clients; it must contain `0.2.` (protocol, decision D5)."""
+        return self.settings.reported_version
+
+    @version.setter
+    def version(self, value: str) -> None:
+        self.settings.set("reported_version", value)
+
+    @property
+    def port(self) -> int:
+        """The port listened on, 0 before the start."""
+        return self._endpoint.port if self._endpoint else 0
+
+    def enable_ssl(self, certfile: str, keyfile: str) -> None:
+        """Speak TLS with a certificate and its key, both PEM files.
+
+        A file that is no good is logged here, and keeps the server from starting without the TLS that
+        was asked for.
+        """
+        self.settings.set("tls_certificate", certfile)
+        self.settings.set("tls_key", keyfile)
+        try:
+            self.ssl_context = load_certificates(certfile, keyfile)
+        except StartError as error:
+            self._certificates_error = error
+            self.logger.error("%s", error)
+        else:
+            self._certificates_error = None
+            self.ssl_enabled = True
+
+    # Life.
+
+    def run(self, ip: str | None = None, port: int | None = None) -> None:
+        """Run the server until it is interrupted; the way to start it from a script.
+
+        Args:
+            ip: Address to listen on; None takes the setting `host`.
+            port: Port to listen on; None takes the setting `port`.
+
+        Raises:
+            TypeError: `max_clients` is no integer.
+            ValueError: `max_clients` is 0 or below -1.
+            SystemExit: The server cannot start; the message says why.
+        """
+        try:
+            self.serve(ip, port)
+        except StartError as error:
+            raise SystemExit(f"CloudLink cannot start: {error}") from None
+
+    def serve(self, ip: str | None = None, port: int | None = None) -> None:
+        """Run the server like `run`, but raise `StartError` when it cannot start."""
+        self._check_max_clients()
+        with suppress(KeyboardInterrupt):
+            asyncio.run(self._serve(ip, port))
+
+    async def start(self, ip: str | None = None, port: int | None = None) -> None:
+        """Start to accept clients on the running event loop. Raises `StartError`."""
+        self._check_max_clients()
+        settings = self.settings
+        if ip is not None:
+            settings.set("host", ip)
+        if port is not None:
+            settings.set("port", port)
+        self._prepare_tls()
+        self._real_address = addresses.RealAddress(settings.real_ip_header, settings.trusted_proxies)
+        self._session_class = PulledSession if self._is_overridden() else Session
+        self._loop = asyncio.get_running_loop()
+        self._started_at = time.monotonic()
+        endpoint = Endpoint(settings, self.open_session, self._status, self.ssl_context, self._expire)
+        await endpoint.start(settings.host, settings.port)
+        self._endpoint = endpoint
+        scheme = "wss" if self.ssl_context else "ws"
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host or "0.0.0.0"  # noqa: S104
+        self.logger.info("CloudLink is running: connect to %s://%s:%d/", scheme, host, endpoint.port)
+
+    async def stop(self) -> None:
+        """Stop in order: accept nobody, close every client with 1001, let handlers finish."""
+        endpoint = self._endpoint
+        if endpoint is None:
+            return
+        self._endpoint = None
+        endpoint.stop_accepting()
+        for client in tuple(self.clients_manager):
+            client.session.close(_GOING_AWAY, "The server is shutting down")
+        cancelled = await self.supervisor.finish(self.settings.shutdown_timeout)
+        if cancelled:
+            self.logger.warning("Stopped %d handlers that were still running.", cancelled)
+        await endpoint.finish(_CLOSE_WAIT)
+        self._loop = None
+        self.logger.info("CloudLink has stopped.")
+
+    async def _serve(self, ip: str | None, port: int | None) -> None:
+        self._stopping = asyncio.Event()
+        await self.start(ip, port)
+        self._handle_signals()
+        try:
+            await self._stopping.wait()
+        finally:
+            await self.stop()
+
+    def _handle_signals(self) -> None:
+        loop, stopping = asyncio.get_running_loop(), self._stopping
+        if stopping is None:
+            return
+        handlers = {"SIGINT": stopping.set, "SIGTERM": stopping.set, "SIGHUP": self.reload_certificates}
+        for name, handler in handlers.items():
+            # Windows has no such handlers, and a thread may not set them: there Ctrl-C is left.
+            with suppress(AttributeError, NotImplementedError, RuntimeError, ValueError):
+                loop.add_signal_handler(getattr(signal, name), handler)
+
+    def reload_certificates(self) -> None:
+        """Read the TLS files again; nobody is disconnected, and bad files leave the old ones in use."""
+        if self._endpoint is None or self.ssl_context is None:
+            self.logger.info("There are no TLS certificates to read again.")
+            return
+        try:
+            self._endpoint.reload_certificates()
+        except StartError as error:
+            self.logger.error("The old TLS certificate stays in use. %s", error)
+        else:
+            self.logger.info("The TLS certificate was read again.")
+
+    # Connections.
+
+    def open_session(self, connection: Connection) -> Session:
+        """Take in a connection, or refuse it if the server is full.
+
+        Returns:
+            What the transport hands the connection's messages to.
+        """
+        session = self._session_class(self, connection, next(self.gen))
+        client = session.client
+        client.address = self._real_address.of(client.remote_address, client.request_headers)
+        shown = addresses.for_log(client.address, self.settings.log_addresses)
+        limit = self.settings.max_clients
+        if 0 <= limit <= len(self.clients_manager):
+            session.refuse(_FULL)
+            self.logger.info("%s was turned away: %d clients are connected.", shown, limit)
+            return session
+        session.begin()
+        self._unidentified.append(session)
+        self.logger.info("%s connected as %s.", shown, client.snowflake)
+        if isinstance(session, PulledSession):
+            self.supervisor.start(self._pull(session))
+        return session
+
+    async def connection_handler(self, client: Client) -> None:
+        """See a connection through; may be overridden."""
+        await self.connection_loop(client)
+
+    async def connection_loop(self, client: Client) -> None:
+        """Process a connection's messages one after another; may be overridden."""
+        async for message in cast("PulledClient", client):
+            await self.message_processor(client, message)
+
+    async def message_processor(self, client: Client, message: str | bytes) -> None:
+        """Process one message; may be overridden."""
+        client.session.process(message)
+
+    async def _pull(self, session: PulledSession) -> None:
+        try:
+            await self.connection_handler(session.client)
+        except Exception:
+            self.logger.exception("The connection handler raised; its client is disconnected.")
+        finally:
+            session.close(_NORMAL)
+
+    def _is_overridden(self) -> bool:
+        names = ("connection_handler", "connection_loop", "message_processor")
+        return any(
+            name in vars(self) or getattr(type(self), name) is not getattr(Server, name) for name in names
+        )
+
+    def _expire(self) -> None:
+        """Close connections that have not said anything in time; the oldest stand first."""
+        timeout = self.settings.identify_timeout
+        waiting, latest_birth = self._unidentified, time.monotonic() - timeout
+        while waiting and (
+            waiting[0].state is not State.CONNECTED or waiting[0].client.birth_time < latest_birth
+        ):
+            waiting.popleft().close_if_silent(f"Nothing was sent within {timeout:g} seconds")
+
+    # Parts.
+
+    def _schedule(self, callback: Callable[[], None]) -> None:
+        # Without a loop, whoever drives the server flushes by hand.
+        if self._loop is not None:
+            self._loop.call_soon(callback)
+
+    def _prepare_tls(self) -> None:
+        if self._certificates_error is not None:
+            raise self._certificates_error
+        settings = self.settings
+        if settings.tls_certificate and self.ssl_context is None:
+            self.ssl_context = load_certificates(settings.tls_certificate, settings.tls_key)
+            self.ssl_enabled = True
+
+    def _check_max_clients(self) -> None:
+        limit = self.max_clients
+        if type(limit) is not int:
+            raise TypeError(f"max_clients must be an integer, not {type(limit).__name__}")
+        if limit < -1 or limit == 0:
+            raise ValueError("max_clients must be -1 (no limit) or at least 1")
+
+    def _status(self) -> Status:
+        return Status(
+            clients=len(self.clients_manager),
+            uptime=time.monotonic() - self._started_at,
+            version=__version__,
+            protocol_version=self.version,
+        )

@@ -1,0 +1,243 @@
+"""The hooks plugins and protocols hang their code on, and the calling of it.
+
+Built-in commands are registered here like a plugin's, with one difference: they are *native*. A
+native handler is a plain function that gets the packet as its protocol parsed it and runs in place. A
+plugin's handler gets the decoded message and, being `async`, runs as a task of its own, so that a slow
+one delays nobody and one that raises harms nothing else.
+
+This module does not know the event loop: whoever builds `Hooks` hands it the function that starts a
+coroutine as a task.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from .clients import Client, Schema
+
+Handler = "Callable[..., Any]"
+
+logger = logging.getLogger("cloudlink.server")
+
+
+class EmptyMessage(Exception):  # noqa: N818  # the names are CloudLink 0.2.0's
+    """A client sent a message of no length."""
+
+
+class JSONError(Exception):
+    """A client sent a message that is not JSON."""
+
+
+class ValidationError(Exception):
+    """A client sent a packet that does not satisfy its schema."""
+
+
+class InvalidCommand(Exception):  # noqa: N818
+    """A client sent a command that does not exist."""
+
+
+class InternalError(Exception):
+    """A handler raised."""
+
+
+class Overloaded(Exception):  # noqa: N818
+    """The server cannot take more."""
+
+
+class ServerExceptions:
+    """What `on_exception` can be asked for, reachable as `server.exceptions`."""
+
+    EmptyMessage = EmptyMessage
+    JSONError = JSONError
+    ValidationError = ValidationError
+    InvalidCommand = InvalidCommand
+    InternalError = InternalError
+    Overloaded = Overloaded
+
+
+class Engine(Protocol):
+    """What a protocol does with its clients' messages; a session finds it here by its schema."""
+
+    @property
+    def schema(self) -> Schema:
+        """The protocol's identity."""
+        ...
+
+    def identify(self, data: bytes, packet: object) -> bool:
+        """Tell whether a connection's first message belongs to this protocol.
+
+        Args:
+            data: The message.
+            packet: The message decoded from JSON, `Hooks.NOT_JSON` where it is none.
+        """
+        ...
+
+    def welcome(self, client: Client) -> None:
+        """Take in a client whose first message was identified; `client.protocol` is set."""
+        ...
+
+    def receive(self, client: Client, data: bytes) -> None:
+        """Handle one message of a client, the first one included."""
+        ...
+
+    def receive_binary(self, client: Client, data: bytes) -> None:
+        """Handle one binary message."""
+        ...
+
+    def internal_error(self, client: Client, request: Any) -> None:
+        """Answer a request whose handler raised; `request` is the message it was called with."""
+        ...
+
+    def farewell(self, client: Client) -> None:
+        """Tell others that a client is gone; it is out of `clients_manager`, but still in its rooms."""
+        ...
+
+
+class Command:
+    """One command of one protocol: who handles it, and whether it is switched off."""
+
+    __slots__ = ("disabled", "handlers", "native")
+
+    def __init__(self) -> None:
+        self.native: Callable[[Client, Any], None] | None = None
+        self.handlers: list[Callable[..., Any]] = []
+        self.disabled = False
+
+    @property
+    def known(self) -> bool:
+        """Whether the command has a handler."""
+        return self.native is not None or bool(self.handlers)
+
+
+class Hooks:
+    """The registry of all handlers, and the way to call them."""
+
+    NOT_JSON = object()
+
+    def __init__(self, start: Callable[[Coroutine[Any, Any, None]], object]) -> None:
+        """Args: start: runs a coroutine as a task and keeps it alive."""
+        self._start = start
+        self.engines: dict[Schema, Engine] = {}
+        self.commands: dict[Schema, dict[str, Command]] = {}
+        self.connect: list[Callable[..., Any]] = []
+        self.message: list[Callable[..., Any]] = []
+        self.disconnect: list[Callable[..., Any]] = []
+        self.error: list[Callable[..., Any]] = []
+        self.disabled_command: dict[Schema, list[Callable[..., Any]]] = {}
+        self.protocol_identified: dict[Schema, list[Callable[..., Any]]] = {}
+        self.protocol_disconnect: dict[Schema, list[Callable[..., Any]]] = {}
+        self.exception: dict[tuple[type[Exception], Schema], list[Callable[..., Any]]] = {}
+
+    # Registering.
+
+    def command(self, schema: Schema, cmd: str) -> Command:
+        """Return a protocol's command, made if need be."""
+        return self.commands.setdefault(schema, {}).setdefault(cmd, Command())
+
+    def bind_native(self, schema: Schema, cmd: str, function: Callable[[Client, Any], None]) -> None:
+        """Let a protocol's own function handle a command in place."""
+        self.command(schema, cmd).native = function
+
+    def bind(self, schema: Schema, cmd: str, handler: Callable[..., Any]) -> None:
+        """Add a plugin's handler `handler(client, message)` to a command."""
+        _add(self.command(schema, cmd).handlers, handler)
+
+    def unbind(self, schema: Schema, cmd: str) -> None:
+        """Drop all handlers of a command, native ones too. Raises `ValueError` if there are none."""
+        command = self.commands.get(schema, {}).get(cmd)
+        if command is None or not command.known:
+            raise ValueError(f"There is no command {cmd!r} to unbind.")
+        command.native = None
+        command.handlers.clear()
+
+    def set_disabled(self, schema: Schema, cmd: str, disabled: bool) -> None:
+        """Switch a command off or on. Raises `ValueError` if it is so already."""
+        command = self.command(schema, cmd)
+        if command.disabled == disabled:
+            raise ValueError(f"The command {cmd!r} is {'already' if disabled else 'not'} disabled.")
+        command.disabled = disabled
+
+    # Calling.
+
+    def run(self, handlers: list[Callable[..., Any]], *arguments: Any) -> None:
+        """Call the handlers of an event; whatever one of them raises is logged and ends there."""
+        for handler in tuple(handlers):
+            self._call(handler, arguments, None)
+
+    def run_command(self, command: Command, client: Client, message: Any, engine: Engine) -> None:
+        """Call a command's plugin handlers; one that raises has the request answered as failed."""
+        for handler in tuple(command.handlers):
+            self._call(handler, (client, message), engine)
+
+    def report(
+        self, client: Client, schema: Schema, exception: type[Exception], details: Any, error: Any
+    ) -> None:
+        """Tell `on_exception` and `on_error` handlers of a client's mistake.
+
+        Args:
+            client: Who made it.
+            schema: The client's protocol.
+            exception: What `on_exception` handlers registered for.
+            details: What they are given.
+            error: What `on_error` handlers are given.
+        """
+        handlers = self.exception.get((exception, schema))
+        if handlers:
+            self.run(handlers, client, details)
+        if self.error:
+            self.run(self.error, client, error)
+
+    def _call(self, handler: Callable[..., Any], arguments: tuple[Any, ...], engine: Engine | None) -> None:
+        try:
+            result = handler(*arguments)
+        except Exception as error:  # noqa: BLE001  # a plugin may raise anything
+            self.failed(handler, arguments[0], arguments[-1], engine, error)
+            return
+        if inspect.iscoroutine(result):
+            self._start(self._guard(handler, result, arguments, engine))
+
+    async def _guard(
+        self,
+        handler: Callable[..., Any],
+        coroutine: Coroutine[Any, Any, Any],
+        arguments: tuple[Any, ...],
+        engine: Engine | None,
+    ) -> None:
+        try:
+            await coroutine
+        except Exception as error:  # noqa: BLE001  # a plugin may raise anything
+            self.failed(handler, arguments[0], arguments[-1], engine, error)
+
+    def failed(
+        self, handler: Any, client: Client, request: Any, engine: Engine | None, error: Exception
+    ) -> None:
+        """Log what a handler raised, and have its protocol answer the request if it was one."""
+        name = getattr(handler, "__qualname__", repr(handler))
+        logger.error("Handler %s raised %s.", name, type(error).__name__, exc_info=error)
+        if engine is None:
+            return
+        engine.internal_error(client, request)
+        self.report(client, engine.schema, InternalError, repr(error), repr(error))
+
+
+def _add(handlers: list[Callable[..., Any]], handler: Callable[..., Any]) -> None:
+    # CloudLink 0.2.0 keeps handlers in sets: adding one twice calls it once.
+    if handler not in handlers:
+        handlers.append(handler)
+
+
+def add_handler(handlers: list[Callable[..., Any]], handler: Callable[..., Any]) -> Callable[..., Any]:
+    """Add a handler once and return it, so that decorators leave the function in place.
+
+    Raises:
+        TypeError: The handler cannot be called.
+    """
+    if not callable(handler):
+        raise TypeError(f"a handler must be a function, not {type(handler).__name__}")
+    _add(handlers, handler)
+    return handler

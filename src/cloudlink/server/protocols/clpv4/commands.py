@@ -1,0 +1,247 @@
+"""The built-in commands of CloudLink 4 (protocol, section 1.7).
+
+Each takes the client and the parsed packet, runs at once and to its end. What a packet may not be is
+raised as `Refusal` or `SyntaxProblem` and answered by the protocol, always with the packet's listener.
+Everything is checked before anything is sent.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cloudlink import jsontext
+
+from .dialect import CL4_SCRATCH, user_object
+from .packet import SyntaxProblem, decode_scalar, names
+from .recipients import AmbiguousName, Recipients, RoomScope, ServerScope
+from .schema import Schema
+from .statuscodes import StatusCodes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cloudlink.server.clients import Client
+    from cloudlink.server.rooms import Members, Room
+
+    from .packet import Packet
+    from .protocol import Clpv4
+    from .statuscodes import StatusCode
+
+DEFAULT_ROOM = "default"
+
+USERNAME_REQUIRED = "This command requires setting a username."
+_AMBIGUOUS = (
+    "Multiple matches found for {name}, found {count} matches. "
+    "Please use Snowflakes, UUIDs, or client objects instead."
+)
+_TEXT_WANTED = "must be of string type"
+
+
+class Refusal(Exception):  # noqa: N818  # it is answered, not raised to anybody
+    """A command cannot be done; answered with a status code.
+
+    Attributes:
+        code: The status code.
+        details: Explanation for a person, None for none.
+        val: JSON text of the answer's `val`, empty for none.
+    """
+
+    def __init__(self, code: StatusCode, details: str | None = None, val: bytes = b"") -> None:
+        super().__init__(code, details)
+        self.code = code
+        self.details = details
+        self.val = val
+
+
+class Commands:
+    """The handlers, bound to one protocol."""
+
+    def __init__(self, protocol: Clpv4) -> None:
+        self._protocol = protocol
+        self._settings = protocol.server.settings
+        self._clients = protocol.server.clients_manager
+        self._rooms = protocol.server.rooms_manager
+        self._delivery = protocol.server.delivery
+        self._lists = protocol.userlists
+
+    def all(self) -> dict[str, Callable[[Client, Packet], None]]:
+        """Return every command's handler by its name."""
+        names = ("handshake", "ping", "setid", "gmsg", "gvar", "pmsg", "pvar", "direct", "link", "unlink")
+        return {name: getattr(self, name) for name in names}
+
+    # Greeting and name.
+
+    def handshake(self, client: Client, packet: Packet) -> None:
+        """Greet the client, once; a client written in Scratch gets its user lists repeated."""
+        if packet.val and _names_scratch(packet.val):
+            self._rooms.change_dialect(client, CL4_SCRATCH)
+        if not client.handshake:
+            self._protocol.greet(client)
+        self._ok(client, packet)
+
+    def ping(self, client: Client, packet: Packet) -> None:
+        """Answer."""
+        self._ok(client, packet)
+
+    def setid(self, client: Client, packet: Packet) -> None:
+        """Give the client its username, for as long as it is connected."""
+        packet.require("val")
+        if packet.val[0] in b"{[":
+            raise SyntaxProblem({"val": [_TEXT_WANTED]}, packet.listener)
+        if client.username_set:
+            raise Refusal(StatusCodes.id_already_set, val=user_object(client))
+        username = decode_scalar(packet.val)
+        self._check_username(username)
+        self._clients.set_username(client, username)
+        for room_id in sorted(client.rooms):
+            self._lists.announce(client, room_id)
+            self._lists.show(client, room_id)
+        self._send(client, client.dialect.status(StatusCodes.ok, packet.listener, val=user_object(client)))
+
+    def _check_username(self, username: str) -> None:
+        longest = self._settings.username_max_length
+        if not username:
+            raise Refusal(StatusCodes.refused, "A username cannot be empty.")
+        if len(username) > longest:
+            raise Refusal(StatusCodes.refused, f"A username can have at most {longest} characters.")
+        if self._settings.unique_usernames and username in self._clients.usernames:
+            raise Refusal(StatusCodes.id_conflict, f"The username {username} is taken.")
+
+    # To everybody in a room.
+
+    def gmsg(self, client: Client, packet: Packet) -> None:
+        """Send a message to everybody in the client's rooms, itself included."""
+        packet.require("val")
+        val, listener = packet.val, packet.listener
+        for room, members in self._target_rooms(client, packet):
+            skip = client.outbox if listener else None
+            if listener:
+                self._send(client, client.dialect.message(val, room, listener))
+            for dialect, audience in members.audiences.items():
+                self._delivery.broadcast(audience.values(), dialect.message(val, room), skip)
+
+    def gvar(self, client: Client, packet: Packet) -> None:
+        """Send a variable's value to everybody in the client's rooms, itself included."""
+        packet.require("name", "val")
+        name, val, listener = packet.name, packet.val, packet.listener
+        for room, members in self._target_rooms(client, packet):
+            skip = client.outbox if listener else None
+            if listener:
+                self._send(client, client.dialect.variable(name, val, room, listener))
+            for dialect, audience in members.audiences.items():
+                self._delivery.broadcast(audience.values(), dialect.variable(name, val, room), skip)
+
+    # To some.
+
+    def pmsg(self, client: Client, packet: Packet) -> None:
+        """Send a message to clients in the client's rooms."""
+        packet.require("id", "val")
+        for room, recipient in self._recipients_in_rooms(client, packet):
+            self._send(recipient, recipient.dialect.private_message(packet.val, client, room))
+        self._ok(client, packet)
+
+    def pvar(self, client: Client, packet: Packet) -> None:
+        """Send a variable's value to clients in the client's rooms."""
+        packet.require("id", "name", "val")
+        for room, recipient in self._recipients_in_rooms(client, packet):
+            frame = recipient.dialect.private_variable(packet.name, packet.val, client, room)
+            self._send(recipient, frame)
+        self._ok(client, packet)
+
+    def direct(self, client: Client, packet: Packet) -> None:
+        """Send a message to clients anywhere on the server; success is not answered."""
+        packet.require("id", "val")
+        recipients = self._parse_recipients(packet)
+        found = self._find(recipients, ServerScope(self._clients, Schema))
+        if not found:
+            raise Refusal(StatusCodes.id_not_found)
+        for recipient in found:
+            self._send(recipient, recipient.dialect.direct(packet.val, client, packet.listener))
+
+    # Rooms.
+
+    def link(self, client: Client, packet: Packet) -> None:
+        """Put the client into rooms, and out of `default` unless that is one of them."""
+        packet.require("val")
+        room_ids = names(packet.val, "val", packet.listener)
+        self._require_username(client)
+        if room_ids:
+            if DEFAULT_ROOM not in room_ids:
+                self._lists.leave(client, DEFAULT_ROOM)
+        elif not client.rooms:
+            room_ids = [DEFAULT_ROOM]
+        for room_id in room_ids:
+            self._lists.join(client, room_id)
+            self._lists.show(client, room_id)
+        self._ok(client, packet)
+
+    def unlink(self, client: Client, packet: Packet) -> None:
+        """Take the client out of rooms, all of them for `""`, and back into `default` if it has none."""
+        room_ids = names(packet.val, "val", packet.listener) if packet.val else [""]
+        self._require_username(client)
+        is_everything = packet.val in (b"", b'""')
+        for room_id in sorted(client.rooms) if is_everything else room_ids:
+            self._lists.leave(client, room_id)
+        if not client.rooms:
+            self._lists.join(client, DEFAULT_ROOM)
+            self._lists.show(client, DEFAULT_ROOM)
+        self._ok(client, packet)
+
+    # What commands have in common.
+
+    def _send(self, client: Client, frame: bytes) -> None:
+        self._delivery.send(client.outbox, frame)
+
+    def _ok(self, client: Client, packet: Packet) -> None:
+        self._send(client, client.dialect.status(StatusCodes.ok, packet.listener))
+
+    def _require_username(self, client: Client) -> None:
+        if not client.username_set:
+            raise Refusal(StatusCodes.id_required, USERNAME_REQUIRED)
+
+    def room_ids(self, client: Client, packet: Packet) -> list[str]:
+        """Return the rooms a packet is for. Raises `Refusal` if the client is not in one of them."""
+        if not packet.rooms:
+            return sorted(client.rooms) if len(client.rooms) > 1 else list(client.rooms)
+        room_ids = names(packet.rooms, "rooms", packet.listener)
+        for room_id in room_ids:
+            if room_id not in client.rooms:
+                raise Refusal(
+                    StatusCodes.room_not_joined, f"Attempted to access room {room_id} while not joined."
+                )
+        return room_ids
+
+    def _target_rooms(self, client: Client, packet: Packet) -> list[tuple[Room, Members]]:
+        rooms = (self._rooms.rooms[room_id] for room_id in self.room_ids(client, packet))
+        return [(room, room.members[Schema]) for room in rooms]
+
+    def _parse_recipients(self, packet: Packet) -> Recipients:
+        return Recipients(packet.id, packet.listener, refuse_ambiguous=self._settings.warn_ambiguous_names)
+
+    def _find(self, recipients: Recipients, scope: RoomScope | ServerScope) -> dict[Client, None]:
+        try:
+            return recipients.find(scope)
+        except AmbiguousName as error:
+            details = _AMBIGUOUS.format(name=error.name, count=error.count)
+            raise Refusal(StatusCodes.id_not_specific, details) from None
+
+    def _recipients_in_rooms(self, client: Client, packet: Packet) -> list[tuple[Room, Client]]:
+        recipients = self._parse_recipients(packet)
+        self._require_username(client)
+        rooms = self._target_rooms(client, packet)
+        if not rooms:
+            return []
+        found = [
+            (room, recipient)
+            for room, members in rooms
+            for recipient in self._find(recipients, RoomScope(members, self._clients))
+        ]
+        if not found:
+            raise Refusal(StatusCodes.id_not_found, f"No matches found: {recipients}")
+        return found
+
+
+def _names_scratch(val: bytes) -> bool:
+    """Tell whether a handshake's `val` says the client is written in Scratch."""
+    about: Any = jsontext.loads(val)
+    return isinstance(about, dict) and about.get("language") == "Scratch"

@@ -1,0 +1,143 @@
+"""How events are written for a client: the CloudLink 0.2.0 dialect (protocol, section 1).
+
+A dialect turns one event into a ready frame. It is asked once per event and dialect in use, not once
+per recipient, and knows nothing of who receives. Another dialect is another class with these methods.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from cloudlink import jsontext
+from cloudlink.delivery import text_frame
+
+from .statuscodes import StatusCodes
+
+if TYPE_CHECKING:
+    from cloudlink.server.clients import Client
+    from cloudlink.server.rooms import Members, Room
+
+    from .statuscodes import StatusCode
+
+
+class Dialect:
+    """CloudLink 0.2.0 packets; values, names and listeners are JSON text.
+
+    Attributes:
+        repeats_list: Whether each `remove` is followed by the whole list, because the client's own
+            list does not shrink (protocol, decision D4).
+    """
+
+    def __init__(self, *, repeats_list: bool = False) -> None:
+        self.repeats_list = repeats_list
+
+    # What a client's greeting is made of.
+
+    def client_ip(self, address: str) -> bytes:
+        """Tell the client its own address."""
+        return text_frame(b'{"cmd":"client_ip","val":%b}' % jsontext.dumps(address))
+
+    def server_version(self, version: str) -> bytes:
+        """Tell the client what the server speaks."""
+        return text_frame(b'{"cmd":"server_version","val":%b}' % jsontext.dumps(version))
+
+    def motd(self, text: str) -> bytes:
+        """Tell the client the message of the day."""
+        return text_frame(b'{"cmd":"motd","val":%b}' % jsontext.dumps(text))
+
+    def client_obj(self, client: Client) -> bytes:
+        """Tell the client its own user object."""
+        return text_frame(b'{"cmd":"client_obj","val":%b}' % user_object(client))
+
+    # Rooms.
+
+    def message(self, val: bytes, room: Room, listener: bytes = b"") -> bytes:
+        """A gmsg; the listener is the sender's alone."""
+        tag = b',"listener":' + listener if listener else b""
+        return text_frame(b'{"cmd":"gmsg","val":%b%b,"rooms":%b}' % (val, tag, room.json_id))
+
+    def variable(self, name: bytes, val: bytes, room: Room, listener: bytes = b"") -> bytes:
+        """A gvar; the listener is the sender's alone."""
+        tag = b',"listener":' + listener if listener else b""
+        return text_frame(b'{"cmd":"gvar","name":%b,"val":%b%b,"rooms":%b}' % (name, val, tag, room.json_id))
+
+    def user_added(self, user: Client, room: Room) -> bytes:
+        """Somebody with a name is new in a room."""
+        return text_frame(
+            b'{"cmd":"ulist","mode":"add","val":%b,"rooms":%b}' % (user_object(user), room.json_id)
+        )
+
+    def user_removed(self, user: Client, room: Room, members: Members) -> bytes:
+        """Somebody with a name has left a room; `members` are those still there."""
+        frame = text_frame(
+            b'{"cmd":"ulist","mode":"remove","val":%b,"rooms":%b}' % (user_object(user), room.json_id)
+        )
+        return frame + self.user_list(room, members) if self.repeats_list else frame
+
+    def user_list(self, room: Room, members: Members) -> bytes:
+        """Everybody in a room who has a name; encoded once per change of the list."""
+        frame = members.userlists.get(Dialect)
+        if frame is None:
+            users = b",".join([user_object(client) for client in members.all if client.username_set])
+            frame = text_frame(b'{"cmd":"ulist","mode":"set","val":[%b],"rooms":%b}' % (users, room.json_id))
+            members.userlists[Dialect] = frame
+        return frame
+
+    # One recipient.
+
+    def private_message(self, val: bytes, origin: Client, room: Room) -> bytes:
+        """A pmsg."""
+        return text_frame(
+            b'{"cmd":"pmsg","val":%b,"origin":%b,"rooms":%b}' % (val, user_object(origin), room.json_id)
+        )
+
+    def private_variable(self, name: bytes, val: bytes, origin: Client, room: Room) -> bytes:
+        """A pvar."""
+        return text_frame(
+            b'{"cmd":"pvar","name":%b,"val":%b,"origin":%b,"rooms":%b}'
+            % (name, val, user_object(origin), room.json_id)
+        )
+
+    def direct(self, val: bytes, origin: Client, listener: bytes) -> bytes:
+        """A direct; its listener reaches the recipient."""
+        tag = b',"listener":' + listener if listener else b""
+        return text_frame(b'{"cmd":"direct","val":%b,"origin":%b%b}' % (val, user_object(origin), tag))
+
+    def status(
+        self, code: StatusCode, listener: bytes = b"", details: bytes = b"", val: bytes = b""
+    ) -> bytes:
+        """A status code; `details` and `val` are left out where they are empty."""
+        parts = [_status_start(code)]
+        if details:
+            parts += (b',"details":', details)
+        if listener:
+            parts += (b',"listener":', listener)
+        if val:
+            parts += (b',"val":', val)
+        parts.append(b"}")
+        return text_frame(b"".join(parts))
+
+
+CL4 = Dialect()
+"""For every CloudLink 0.2.0 client that is not known to need more."""
+
+CL4_SCRATCH = Dialect(repeats_list=True)
+"""For clients whose handshake says `language: "Scratch"`."""
+
+
+@lru_cache(maxsize=64)
+def _status_start(code: StatusCode) -> bytes:
+    text, number = StatusCodes.generate(code)
+    return b'{"cmd":"statuscode","code":%b,"code_id":%d' % (jsontext.dumps(text), number)
+
+
+def user_object(client: Client) -> bytes:
+    """Return a client's user object as JSON text (protocol, section 1.2); made once per name."""
+    cached = client.encoded_user
+    if cached is None:
+        user = {"id": client.snowflake, "username": client.username, "uuid": client.uuid}
+        if not client.username_set:
+            del user["username"]
+        cached = client.encoded_user = jsontext.dumps(user)
+    return cached

@@ -1,0 +1,189 @@
+"""CloudLink 4 packets as they come in: parsed once, their values left as the JSON text they were.
+
+What a client sent in `val` reaches the others byte for byte, so it is never decoded here. Keys are
+checked by what their text begins with, which is enough to tell text, number, list and object.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from cloudlink import jsontext
+from cloudlink.jsontext import JSONTextError
+
+Details = dict[str, list[str]]
+"""What is wrong with a packet: per offending key a list of complaints."""
+
+REQUIRED = "required field"
+_NULL_REFUSED = "null value not allowed"
+_NOT_TEXT = "must be of string type"
+_NOT_SCALAR = "must be of ['string', 'integer', 'float', 'boolean', 'number'] type"
+_NOT_ROOMS = "must be of ['string', 'integer', 'float', 'boolean', 'number', 'list', 'set'] type"
+
+_NULL = b"null"
+_NULL_TEXT = b'"null"'
+_TEXT_START = 0x22
+_NESTED_STARTS = b"{["
+_LIST_START = 0x5B
+_OBJECT_START = 0x7B
+
+
+class SyntaxProblem(Exception):  # noqa: N818  # it is answered, not raised to anybody
+    """The packet is JSON but no valid packet; answered with E:101."""
+
+    def __init__(self, details: Details, listener: bytes = b"") -> None:
+        super().__init__(details)
+        self.details = details
+        self.listener = listener
+
+
+class _Wire(msgspec.Struct, gc=False):
+    cmd: str
+    val: msgspec.Raw = msgspec.Raw()  # immutable
+    name: msgspec.Raw = msgspec.Raw()
+    id: msgspec.Raw = msgspec.Raw()
+    rooms: msgspec.Raw = msgspec.Raw()
+    listener: msgspec.Raw = msgspec.Raw()
+
+
+_decode = msgspec.json.Decoder(_Wire).decode
+_decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_FIELDS = ("val", "name", "id", "rooms", "listener")
+
+
+class Packet:
+    """A packet whose root keys are well-typed.
+
+    Attributes:
+        cmd: The command.
+        val: JSON text of the payload; like all that follow empty where the key is missing.
+        name: JSON text of the variable's name, always a JSON string.
+        id: JSON text of the recipients.
+        rooms: JSON text of the rooms.
+        listener: JSON text of the echo tag, a scalar.
+        data: The whole packet as it came.
+    """
+
+    __slots__ = ("cmd", "data", "id", "listener", "name", "rooms", "val")
+
+    def __init__(self, data: bytes, cmd: str, fields: tuple[bytes, bytes, bytes, bytes, bytes]) -> None:
+        self.data = data
+        self.cmd = cmd
+        self.val, self.name, self.id, self.rooms, self.listener = fields
+
+    def message(self) -> dict[str, Any]:
+        """Return the packet decoded, as plugins get it; null is the text `"null"` (decision D1)."""
+        message: dict[str, Any] = jsontext.loads(self.data)
+        for key in ("val", "name", "id", "rooms"):
+            if key in message and message[key] is None:
+                message[key] = "null"
+        return message
+
+    def require(self, *keys: str) -> None:
+        """Check that keys are there. Raises `SyntaxProblem`."""
+        missing: Details = {key: [REQUIRED] for key in keys if not getattr(self, key)}
+        if missing:
+            raise SyntaxProblem(missing, self.listener)
+
+
+def parse(data: bytes) -> Packet:
+    """Parse a message.
+
+    Raises:
+        JSONTextError: It is not JSON.
+        SyntaxProblem: It is no object with a text `cmd`, or a root key is of the wrong type.
+    """
+    try:
+        wire = _decode(data)
+    except RecursionError:
+        raise JSONTextError(jsontext.RECURSION_TEXT) from None
+    except msgspec.DecodeError as error:
+        return _parse_slowly(data, error)
+    except UnicodeDecodeError as error:
+        raise JSONTextError(str(error)) from None
+    listener = bytes(wire.listener)
+    name = bytes(wire.name)
+    fields = (bytes(wire.val), name, bytes(wire.id), bytes(wire.rooms), listener)
+    # Most packets are plain; only others need a second look.
+    if _NULL in fields or (listener and listener[0] in _NESTED_STARTS) or (name and name[0] != _TEXT_START):
+        fields = _checked(fields)
+    elif fields[3] and fields[3][0] == _OBJECT_START:
+        raise SyntaxProblem({"rooms": [_NOT_ROOMS]}, listener)
+    return Packet(data, wire.cmd, fields)
+
+
+def _checked(fields: tuple[bytes, ...]) -> tuple[bytes, bytes, bytes, bytes, bytes]:
+    """Take null as text and a number as a name; refuse what has no meaning."""
+    val, name, recipients, rooms = (_NULL_TEXT if field == _NULL else field for field in fields[:4])
+    listener = fields[4]
+    problems: Details = {}
+    if listener == _NULL:
+        problems["listener"] = [_NULL_REFUSED]
+    elif listener and listener[0] in _NESTED_STARTS:
+        problems["listener"] = [_NOT_SCALAR]
+    if name and name[0] in _NESTED_STARTS:
+        problems["name"] = [_NOT_TEXT]
+    if rooms and rooms[0] == _OBJECT_START:
+        problems["rooms"] = [_NOT_ROOMS]
+    if problems:
+        raise SyntaxProblem(problems, b"" if "listener" in problems else listener)
+    return val, as_text(name) if name else name, recipients, rooms, listener
+
+
+def _parse_slowly(data: bytes, error: msgspec.DecodeError) -> Packet:
+    """Find out what is wrong with a packet, or parse it after all if only the fast way cannot."""
+    if not isinstance(error, msgspec.ValidationError) and not jsontext.may_hold_half_pair(data):
+        raise JSONTextError(str(error))
+    message = jsontext.loads(data)
+    if not isinstance(message, dict):
+        raise SyntaxProblem({"cmd": [REQUIRED]})
+    members = jsontext.members(data)
+    listener = members.get("listener", b"")
+    if not isinstance(message.get("cmd"), str):
+        complaint = REQUIRED if "cmd" not in message else _NOT_TEXT
+        if "cmd" in message and message["cmd"] is None:
+            complaint = _NULL_REFUSED
+        echo = b"" if listener == _NULL or listener[:1] in (b"{", b"[") else listener
+        raise SyntaxProblem({"cmd": [complaint]}, echo)
+    fields = tuple(members.get(key, b"") for key in _FIELDS)
+    return Packet(data, message["cmd"], _checked(fields))
+
+
+def as_text(raw: bytes) -> bytes:
+    """Return a scalar's JSON text as a JSON string: numbers and booleans by their spelling."""
+    return raw if raw[0] == _TEXT_START else b'"' + raw + b'"'
+
+
+def decode_scalar(raw: bytes) -> str:
+    """Return a scalar as text: a string itself, anything else by its JSON spelling."""
+    if raw[0] == _TEXT_START:
+        text: str = jsontext.loads(raw)
+        return text
+    return raw.decode()
+
+
+def split_list(raw: bytes) -> list[bytes]:
+    """Return the JSON texts of a JSON list's items."""
+    try:
+        return [bytes(item) for item in _decode_list(raw)]
+    except msgspec.DecodeError:  # half a surrogate pair
+        return [jsontext.dumps(item) for item in jsontext.loads(raw)]
+
+
+def names(raw: bytes, key: str, listener: bytes) -> list[str]:
+    """Return the names in a JSON scalar or list of scalars, each once, in the given order.
+
+    Args:
+        raw: JSON text.
+        key: The packet's key it stands in, for the complaint.
+        listener: The packet's echo tag.
+
+    Raises:
+        SyntaxProblem: It is an object, or a list that holds lists or objects.
+    """
+    items = split_list(raw) if raw[0] == _LIST_START else [raw]
+    if any(item[0] in _NESTED_STARTS for item in items):
+        raise SyntaxProblem({key: [_NOT_ROOMS]}, listener)
+    return list(dict.fromkeys(decode_scalar(item) for item in items))

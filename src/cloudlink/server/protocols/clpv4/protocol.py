@@ -1,0 +1,311 @@
+"""CloudLink 4: identifies clients, answers their packets, and lends plugins its tools.
+
+The way of a packet: parsed and checked, its command looked up in the hooks, the built-in handler run in
+place, plugins' handlers started beside it. Mistakes are answered here, with the packet's listener.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cloudlink import addresses, jsontext
+from cloudlink.server.hooks import EmptyMessage, InvalidCommand, JSONError, ValidationError
+from cloudlink.server.schemas import validation_errors
+
+from .commands import DEFAULT_ROOM, USERNAME_REQUIRED, Commands, Refusal
+from .dialect import CL4, user_object
+from .packet import Packet, SyntaxProblem, parse
+from .schema import Schema
+from .statuscodes import StatusCodes
+from .userlists import UserLists
+
+if TYPE_CHECKING:
+    from cloudlink.server.api import PluginAPI
+    from cloudlink.server.clients import Client
+    from cloudlink.server.hooks import Command
+
+    from .packet import Details
+    from .statuscodes import StatusCode
+
+_EMPTY = "Your client has sent an empty message."
+
+
+class Clpv4:
+    """CloudLink 4 on a server; plugins know it as `clpv4(server)` (protocol, section 2.5).
+
+    Attributes:
+        schema: The protocol's identity and its Cerberus rules.
+        statuscodes: Every status code.
+        real_ip_header: Header whose first address a client is shown as its own, None for none.
+        enable_motd: Whether the message of the day is sent in the handshake.
+        motd_message: The message of the day.
+        warn_if_multiple_username_matches: Whether a private message to a name that several clients
+            have is refused; otherwise all of them get it.
+    """
+
+    schema = Schema
+    statuscodes = StatusCodes
+
+    def __init__(self, server: PluginAPI) -> None:
+        """Register CloudLink 4 and its commands with a server."""
+        self.server = server
+        self._hooks = server.hooks
+        self._settings = server.settings
+        self._enable_motd = bool(server.settings.motd)
+        self.userlists = UserLists(server.rooms_manager, server.delivery)
+        self._commands_of_clients = Commands(self)
+        self._commands = self._hooks.commands.setdefault(Schema, {})
+        for name, function in self._commands_of_clients.all().items():
+            self._hooks.bind_native(Schema, name, function)
+        for name in self._settings.disabled_commands:
+            self._hooks.command(Schema, name).disabled = True
+        self._hooks.engines[Schema] = self
+
+    # Settings that CloudLink 0.2.0 has as attributes.
+
+    @property
+    def enable_motd(self) -> bool:
+        """Whether the message of the day is sent in the handshake."""
+        return self._enable_motd
+
+    @enable_motd.setter
+    def enable_motd(self, value: bool) -> None:
+        self._enable_motd = value
+
+    @property
+    def motd_message(self) -> str:
+        """The message of the day."""
+        return self._settings.motd
+
+    @motd_message.setter
+    def motd_message(self, value: str) -> None:
+        self._settings.set("motd", value)
+
+    @property
+    def real_ip_header(self) -> str | None:
+        """Header whose first address a client is shown as its own."""
+        return self._settings.real_ip_header or None
+
+    @real_ip_header.setter
+    def real_ip_header(self, value: str | None) -> None:
+        self._settings.set("real_ip_header", value or "")
+
+    @property
+    def warn_if_multiple_username_matches(self) -> bool:
+        """Whether a private message to a name that several clients have is refused."""
+        return self._settings.warn_ambiguous_names
+
+    @warn_if_multiple_username_matches.setter
+    def warn_if_multiple_username_matches(self, value: bool) -> None:
+        self._settings.set("warn_ambiguous_names", value)
+
+    # The protocol's side of a session.
+
+    def identify(self, data: bytes, packet: object) -> bool:  # noqa: ARG002  # the protocol of Engine
+        """Take any object with a text `cmd`; what else is wrong with it is answered, not closed."""
+        return isinstance(packet, dict) and isinstance(packet.get("cmd"), str)
+
+    def welcome(self, client: Client) -> None:
+        """Put a new client into the default room; nobody is told."""
+        client.dialect = CL4
+        self.server.rooms_manager.subscribe(client, DEFAULT_ROOM)
+
+    def farewell(self, client: Client) -> None:
+        """Tell the members of the client's rooms that it is gone."""
+        self.userlists.announce_gone(client, sorted(client.rooms))
+
+    def receive_binary(self, client: Client, data: bytes) -> None:
+        """Treat a binary message as text."""
+        try:
+            data.decode()
+        except UnicodeDecodeError as error:
+            self._greet_implicitly(client)
+            self._answer_json_error(client, error)
+        else:
+            self.receive(client, data)
+
+    def receive(self, client: Client, data: bytes) -> None:
+        """Handle one message."""
+        try:
+            packet = parse(data)
+        except SyntaxProblem as problem:
+            self._greet_implicitly(client)
+            self._answer_syntax(client, problem)
+            return
+        except jsontext.JSONTextError as error:
+            if data:
+                self._answer_json_error(client, error)
+            else:
+                self._answer_empty(client)
+            return
+        if not client.handshake and packet.cmd != "handshake":
+            self._greet_implicitly(client)
+        command = self._commands.get(packet.cmd)
+        if command is None or not (command.known or command.disabled):
+            self._answer_invalid(client, packet)
+        elif command.disabled:
+            self._answer_disabled(client, packet)
+        else:
+            self._run(command, client, packet)
+
+    def _run(self, command: Command, client: Client, packet: Packet) -> None:
+        hooks = self._hooks
+        if command.native is not None:
+            try:
+                command.native(client, packet)
+            except Refusal as refusal:
+                self._answer_refusal(client, packet, refusal)
+            except SyntaxProblem as problem:
+                self._answer_syntax(client, problem)
+            except Exception as error:  # noqa: BLE001  # one client's packet must not harm another
+                hooks.failed(command.native, client, packet, self, error)
+        if command.handlers or hooks.message:
+            message = packet.message()
+            hooks.run_command(command, client, message, self)
+            hooks.run(hooks.message, client, message)
+
+    def internal_error(self, client: Client, request: Packet | dict[str, Any]) -> None:
+        """Answer a request whose handler raised."""
+        self._status(client, StatusCodes.internal_error, _listener_of(request))
+
+    # Greeting.
+
+    def greet(self, client: Client) -> None:
+        """Send what a handshake is answered with, up to the status code."""
+        client.handshake = True
+        dialect, send = client.dialect, client.session.send_frame
+        address = self.get_client_ip(client) if self._settings.send_client_ip else None
+        if address:
+            send(dialect.client_ip(address))
+        send(dialect.server_version(self._settings.reported_version))
+        if self._enable_motd:
+            send(dialect.motd(self._settings.motd))
+        send(dialect.client_obj(client))
+        for room_id in sorted(client.rooms):
+            self.userlists.show(client, room_id)
+
+    def _greet_implicitly(self, client: Client) -> None:
+        # TurboWarp drops whatever comes before the version, and locks a username set before it.
+        if self._settings.implicit_greeting and not client.handshake:
+            handshake = self._commands.get("handshake")
+            if handshake is None or not handshake.disabled:
+                self.greet(client)
+
+    # Mistakes, and their answers.
+
+    def _answer_empty(self, client: Client) -> None:
+        self._status(client, StatusCodes.empty_packet, details=jsontext.dumps(_EMPTY))
+        self._hooks.report(client, Schema, EmptyMessage, _EMPTY, EmptyMessage)
+
+    def _answer_json_error(self, client: Client, error: Exception) -> None:
+        text = f"A JSON error was raised: {error}"
+        self._status(client, StatusCodes.json_error, details=jsontext.dumps(text))
+        self._hooks.report(client, Schema, JSONError, error, error)
+
+    def _answer_syntax(self, client: Client, problem: SyntaxProblem) -> None:
+        self._status(client, StatusCodes.syntax, problem.listener, jsontext.dumps(problem.details))
+        self._hooks.report(client, Schema, ValidationError, problem.details, problem.details)
+
+    def _answer_refusal(self, client: Client, request: Packet | dict[str, Any], refusal: Refusal) -> None:
+        details = jsontext.dumps(refusal.details) if refusal.details else b""
+        self._status(client, refusal.code, _listener_of(request), details, refusal.val)
+
+    def _answer_invalid(self, client: Client, packet: Packet) -> None:
+        text = f"{packet.cmd} is an invalid command."
+        self._status(client, StatusCodes.invalid_command, packet.listener, jsontext.dumps(text))
+        self._hooks.report(client, Schema, InvalidCommand, packet.cmd, text)
+
+    def _answer_disabled(self, client: Client, packet: Packet) -> None:
+        text = f"{packet.cmd} is a disabled command."
+        self._status(client, StatusCodes.disabled_command, packet.listener, jsontext.dumps(text))
+        self._hooks.run(self._hooks.disabled_command.get(Schema, []), client, packet.cmd)
+
+    def _status(
+        self,
+        client: Client,
+        code: StatusCode,
+        listener: bytes = b"",
+        details: bytes = b"",
+        val: bytes = b"",
+    ) -> None:
+        if client.dialect is not None:
+            client.session.send_frame(client.dialect.status(code, listener, details, val))
+
+    # What plugins call.
+
+    def valid(
+        self, client: Client, message: dict[str, Any], schema: dict[str, Any], allow_unknown: bool = True
+    ) -> bool:
+        """Validate a message against Cerberus rules; an invalid one is answered with E:101.
+
+        Args:
+            client: Who sent the message.
+            message: The message.
+            schema: The rules, such as `clpv4.schema.gmsg` or a plugin's own.
+            allow_unknown: Whether keys without a rule are fine.
+        """
+        errors: Details = validation_errors(message, schema, allow_unknown=allow_unknown)
+        if errors:
+            self._answer_syntax(client, SyntaxProblem(errors, _listener_of(message)))
+        return not errors
+
+    def send_statuscode(
+        self,
+        client: Client,
+        code: StatusCode,
+        details: Any = None,
+        message: dict[str, Any] | None = None,
+        val: Any = None,
+    ) -> None:
+        """Send a status code.
+
+        Args:
+            client: Who gets it.
+            code: One of `clpv4.statuscodes`.
+            details: Explanation, text or a dict of lists of texts.
+            message: The request that is answered; its listener is echoed.
+            val: Payload.
+        """
+        encoded_details = jsontext.dumps(details) if details else b""
+        encoded_val = jsontext.dumps(val) if val is not None else b""
+        self._status(client, code, _listener_of(message), encoded_details, encoded_val)
+
+    def send_message(
+        self, client: Client, payload: dict[str, Any], message: dict[str, Any] | None = None
+    ) -> None:
+        """Send a packet; the listener of the request it answers is added."""
+        if message is not None and "listener" in message:
+            payload = {**payload, "listener": message["listener"]}
+        self.server.send_packet(client, payload)
+
+    def require_username_set(self, client: Client, message: dict[str, Any]) -> bool:
+        """Tell whether the client has a username; one that has none is answered with E:111."""
+        if not client.username_set:
+            self._answer_refusal(client, message, Refusal(StatusCodes.id_required, USERNAME_REQUIRED))
+        return client.username_set
+
+    def gather_rooms(self, client: Client, message: dict[str, Any]) -> set[str]:
+        """Return the rooms a message names, or else all the client is in."""
+        if "rooms" not in message:
+            return set(client.rooms)
+        rooms = message["rooms"]
+        return set(rooms) if isinstance(rooms, (list, set, tuple)) else {rooms}
+
+    def generate_user_object(self, obj: Client) -> dict[str, str]:
+        """Return a client's user object: `id`, `uuid` and, if set, `username`."""
+        user: dict[str, str] = jsontext.loads(user_object(obj))
+        return user
+
+    def get_client_ip(self, client: Client) -> str | None:
+        """Return the address a client is shown as its own, None if it is unknown."""
+        header = self._settings.real_ip_header
+        return addresses.shown_address(client.remote_address, client.request_headers, header)
+
+
+def _listener_of(request: Packet | dict[str, Any] | None) -> bytes:
+    """Return the JSON text of a request's listener, empty if it has none that can be echoed."""
+    if isinstance(request, Packet):
+        return request.listener
+    if request is None or not isinstance(request.get("listener"), (str, int, float)):
+        return b""
+    return jsontext.dumps(request["listener"])

@@ -1,0 +1,96 @@
+"""Protocols that plugins bring along: a schema class of Cerberus rules, and handlers.
+
+CloudLink 0.2.0 lets a plugin define a protocol by a class with `command_key` (the root key that names
+the command) and `default` (the rules every packet must satisfy). Registering a handler with such a
+class is enough; the first message of a connection is then tried against it too.
+
+Cerberus is imported on first use: a server whose plugins bring no rules never pays for it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cloudlink import jsontext
+
+from .hooks import EmptyMessage, Hooks, InvalidCommand, JSONError, ValidationError
+
+if TYPE_CHECKING:
+    from .clients import Client, Schema
+
+Rules = dict[str, Any]
+Errors = dict[str, Any]
+
+
+def validation_errors(message: Any, rules: Rules, *, allow_unknown: bool = True) -> Errors:
+    """Validate a decoded message against Cerberus rules.
+
+    Returns:
+        Per offending key the list of complaints; empty where the message is valid.
+    """
+    from cerberus import Validator  # noqa: PLC0415  # see the module's docstring
+
+    if not isinstance(message, dict):
+        return {"": ["must be an object"]}
+    validator = Validator(rules, allow_unknown=allow_unknown)
+    validator.validate(message)
+    errors: Errors = validator.errors
+    return errors
+
+
+class SchemaEngine:
+    """Runs a plugin's protocol. It sends nothing by itself: answering mistakes is the plugin's to do."""
+
+    def __init__(self, hooks: Hooks, schema: Schema) -> None:
+        self.schema = schema
+        self._hooks = hooks
+        self._commands = hooks.commands.setdefault(schema, {})
+        self._rules: Rules = getattr(schema, "default", {})
+        self._key: str = schema.command_key  # type: ignore[attr-defined]
+
+    def identify(self, data: bytes, packet: object) -> bool:  # noqa: ARG002  # the protocol of Engine
+        """Take a first message that satisfies the schema's `default`."""
+        return isinstance(packet, dict) and not validation_errors(packet, self._rules)
+
+    def welcome(self, client: Client) -> None:
+        """Do nothing: such a protocol has no greeting and no rooms of its own."""
+
+    def farewell(self, client: Client) -> None:
+        """Do nothing, see `welcome`; the plugin hears of it by `on_protocol_disconnect`."""
+
+    def internal_error(self, client: Client, request: Any) -> None:
+        """Do nothing; the plugin hears of it by `on_exception`."""
+
+    def receive_binary(self, client: Client, data: bytes) -> None:
+        """Treat a binary message as text."""
+        self.receive(client, data)
+
+    def receive(self, client: Client, data: bytes) -> None:
+        """Validate one message and call its command's handlers."""
+        if not data:
+            self._report(client, EmptyMessage, "Empty message", EmptyMessage)
+            return
+        try:
+            message = jsontext.loads(data)
+        except jsontext.JSONTextError as error:
+            self._report(client, JSONError, error, error)
+            return
+        errors = validation_errors(message, self._rules)
+        if errors:
+            self._report(client, ValidationError, errors, errors)
+            return
+        self._dispatch(client, message)
+
+    def _dispatch(self, client: Client, message: dict[str, Any]) -> None:
+        name = message.get(self._key)
+        command = self._commands.get(name) if isinstance(name, str) else None
+        if command is not None and command.disabled:
+            self._hooks.run(self._hooks.disabled_command.get(self.schema, []), client, name)
+        elif command is None or not command.known:
+            self._report(client, InvalidCommand, name, f"{name} is an invalid command.")
+        else:
+            self._hooks.run_command(command, client, message, self)
+            self._hooks.run(self._hooks.message, client, message)
+
+    def _report(self, client: Client, exception: type[Exception], details: Any, error: Any) -> None:
+        self._hooks.report(client, self.schema, exception, details, error)

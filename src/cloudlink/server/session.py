@@ -1,0 +1,163 @@
+"""One connection's life: connected, identified, gone.
+
+The first message decides a client's protocol; from then on its messages belong to that protocol's
+engine, which is found in the hooks. Everything that can end a connection (a close frame, a reset, a
+timeout, a kick, the server's stop) comes through `lost`, once.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Protocol
+
+from cloudlink import jsontext
+from cloudlink.delivery import text_frame
+
+from .clients import Client
+from .hooks import EmptyMessage, Hooks
+
+if TYPE_CHECKING:
+    from cloudlink.delivery import Connection, Delivery
+
+    from .clients import ClientsManager
+    from .hooks import Engine
+    from .rooms import RoomsManager
+
+
+class State(Enum):
+    """Where a session stands. Transitions: CONNECTED → IDENTIFIED → GONE, or CONNECTED → GONE."""
+
+    CONNECTED = "connected"
+    IDENTIFIED = "identified"
+    GONE = "gone"
+
+
+class Host(Protocol):
+    """What a session needs of the server it belongs to."""
+
+    hooks: Hooks
+    delivery: Delivery
+    clients_manager: ClientsManager
+    rooms_manager: RoomsManager
+
+
+# A first message that belongs to no protocol is answered by a text and closed (protocol, section 1.4).
+_EMPTY = "Empty message"
+_NOT_JSON = "Invalid JSON"
+_UNKNOWN = "Unable to identify protocol"
+_NORMAL_CLOSURE = 1000
+_POLICY_VIOLATION = 1008
+
+
+class Session:
+    """Hands a connection's messages to its protocol and sees to its end."""
+
+    client_class = Client
+
+    def __init__(self, host: Host, connection: Connection, snowflake: int) -> None:
+        self.state = State.CONNECTED
+        self.client = self.client_class(self, connection, snowflake)
+        self._host = host
+        self._engine: Engine | None = None
+
+    def begin(self) -> None:
+        """Take the client in and tell `on_connect` handlers."""
+        self._host.clients_manager.add(self.client)
+        self._host.hooks.run(self._host.hooks.connect, self.client)
+
+    def refuse(self, text: str) -> None:
+        """Turn the connection away instead of beginning: a text frame, then a close with that reason."""
+        self.send_text(text.encode())
+        self.state = State.GONE
+        self.client.open = False
+        self._host.delivery.close(self.client.outbox, _NORMAL_CLOSURE, text)
+
+    def process(self, message: str | bytes) -> None:
+        """Handle one whole message, text or binary."""
+        if isinstance(message, str):
+            self.receive(message.encode())
+        else:
+            self.receive_binary(message)
+
+    def receive(self, data: bytes) -> None:
+        """Handle one whole text message of valid UTF-8."""
+        engine = self._engine
+        if engine is not None:
+            engine.receive(self.client, data)
+        elif self.state is State.CONNECTED:
+            self._first(data)
+
+    def receive_binary(self, data: bytes) -> None:
+        """Handle one whole binary message."""
+        if self._engine is not None:
+            self._engine.receive_binary(self.client, data)
+        elif self.state is State.CONNECTED:
+            self._first(data)
+
+    def send_text(self, payload: bytes) -> None:
+        """Queue one text message of UTF-8 for the client."""
+        if self.state is not State.GONE:
+            self._host.delivery.send(self.client.outbox, text_frame(payload))
+
+    def send_frame(self, frame: bytes) -> None:
+        """Queue a ready WebSocket frame for the client."""
+        if self.state is not State.GONE:
+            self._host.delivery.send(self.client.outbox, frame)
+
+    def close(self, code: int = _NORMAL_CLOSURE, reason: str = "") -> None:
+        """Write what is queued, close the connection, and let the client go at once."""
+        if self.state is not State.GONE:
+            self._host.delivery.close(self.client.outbox, code, reason)
+            self.lost()
+
+    def close_if_silent(self, reason: str) -> None:
+        """Close the connection unless its first message has come."""
+        if self.state is State.CONNECTED:
+            self.close(_POLICY_VIOLATION, reason)
+
+    def lost(self) -> None:
+        """The connection is gone, for whatever reason. Only the first call has an effect."""
+        if self.state is State.GONE:
+            return
+        self.state = State.GONE
+        client, hooks, engine = self.client, self._host.hooks, self._engine
+        self._engine = None
+        client.open = False
+        self._host.clients_manager.remove(client)
+        hooks.run(hooks.disconnect, client)
+        self._host.rooms_manager.forget(client)
+        if engine is not None:
+            engine.farewell(client)
+            hooks.run(hooks.protocol_disconnect.get(engine.schema, []), client)
+        client.outbox.clear()
+
+    def _first(self, data: bytes) -> None:
+        packet: Any = Hooks.NOT_JSON
+        with suppress(jsontext.JSONTextError):
+            packet = jsontext.loads(data)
+        for engine in self._host.hooks.engines.values():
+            if engine.identify(data, packet):
+                self._identify(engine)
+                engine.receive(self.client, data)
+                return
+        self._refuse(data, packet)
+
+    def _identify(self, engine: Engine) -> None:
+        host, client = self._host, self.client
+        earlier_rooms = tuple(client.rooms)
+        for room_id in earlier_rooms:
+            host.rooms_manager.unsubscribe(client, room_id)
+        host.clients_manager.set_protocol(client, engine.schema)
+        self.state = State.IDENTIFIED
+        self._engine = engine
+        engine.welcome(client)
+        for room_id in earlier_rooms:  # a plugin may have put the client there on connecting
+            host.rooms_manager.subscribe(client, room_id)
+        host.hooks.run(host.hooks.protocol_identified.get(engine.schema, []), client)
+
+    def _refuse(self, data: bytes, packet: object) -> None:
+        text = (_NOT_JSON if packet is Hooks.NOT_JSON else _UNKNOWN) if data else _EMPTY
+        self._host.hooks.run(self._host.hooks.error, self.client, text if data else EmptyMessage)
+        self.send_text(text.encode())
+        self.close(_NORMAL_CLOSURE, text)

@@ -1,0 +1,37 @@
+"""Snowflakes: 64-bit ids that sort by time (protocol, section 1.2)."""
+
+from __future__ import annotations
+
+import time
+
+_WORKER = 42
+_TIMESTAMP_SHIFT = 22
+_WORKER_SHIFT = 12
+_SEQUENCE_MASK = (1 << _WORKER_SHIFT) - 1
+
+
+class SnowflakeGenerator:
+    """An endless iterator of snowflakes, each larger than the one before.
+
+    A snowflake is the milliseconds since the Unix epoch, a worker number of 10 bits and a sequence of
+    12. When one millisecond's sequence is used up, or the clock goes back, the next millisecond is
+    borrowed.
+    """
+
+    def __init__(self) -> None:
+        self._milliseconds = 0
+        self._sequence = 0
+
+    def __iter__(self) -> SnowflakeGenerator:
+        return self
+
+    def __next__(self) -> int:
+        now = time.time_ns() // 1_000_000
+        if now > self._milliseconds:
+            self._milliseconds, self._sequence = now, 0
+        else:
+            self._sequence += 1
+            if self._sequence > _SEQUENCE_MASK:
+                self._milliseconds += 1
+                self._sequence = 0
+        return self._milliseconds << _TIMESTAMP_SHIFT | _WORKER << _WORKER_SHIFT | self._sequence
