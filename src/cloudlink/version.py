@@ -1,8 +1,3 @@
 """The version of the package, which is not the version reported to clients."""
 
-from importlib.metadata import PackageNotFoundError, version
-
-try:
-    __version__ = version("cloudlink")
-except PackageNotFoundError:  # run from a copy that was never installed
-    __version__ = "0+unknown"
+__version__ = "1.0.0.dev0"

@@ -154,6 +154,7 @@ class Server(PluginAPI):
         """Start to accept clients on the running event loop. Raises `StartError`."""
         self._check_max_clients()
         settings = self.settings
+        settings.check()
         if ip is not None:
             settings.set("host", ip)
         if port is not None:
@@ -188,8 +189,8 @@ class Server(PluginAPI):
 
     async def _serve(self, ip: str | None, port: int | None) -> None:
         self._stopping = asyncio.Event()
-        await self.start(ip, port)
         self._handle_signals()
+        await self.start(ip, port)
         try:
             await self._stopping.wait()
         finally:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from typing import TYPE_CHECKING, cast
 
 from picows import WSAutoPingStrategy
@@ -58,7 +59,7 @@ class PicowsLog:
 
     def exception(self, message: str, *arguments: object) -> None:  # logging's signature
         """Log what nobody expected."""
-        logger.error(message, *arguments, exc_info=True)
+        logger.error(message, *arguments, exc_info=sys.exception())
 
 
 class Door(asyncio.Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -142,6 +143,8 @@ class Endpoint:
 def explain(host: str, port: int, error: OSError | OverflowError) -> str:
     """Say in one sentence why an address cannot be listened on."""
     code = getattr(error, "errno", None)
+    if isinstance(error, socket.gaierror):
+        return f"There is no address called {host}: {error.strerror}."
     if code == errno.EADDRINUSE:
         return (
             f"Port {port} is already in use on {host or 'this machine'}: "
@@ -154,6 +157,7 @@ def explain(host: str, port: int, error: OSError | OverflowError) -> str:
             else ""
         )
         return f"This user may not listen on port {port}{hint}."
-    if code == errno.EADDRNOTAVAIL:
+    # asyncio reports an address that is not there without a number.
+    if code == errno.EADDRNOTAVAIL or "could not bind" in str(error):
         return f"The address {host} does not belong to this machine; 127.0.0.1 or 0.0.0.0 do."
     return f"Cannot listen on {host or 'any address'}, port {port}: {error}."

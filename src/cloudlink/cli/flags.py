@@ -1,0 +1,64 @@
+"""The flags of all settings, generated from their table, and the settings that a command line asks for.
+
+Values are handed on as the texts they are: reading and checking them is the work of `cloudlink.settings`,
+so that a wrong flag reads like a wrong line of the settings file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cloudlink.settings import OPTIONS, Settings, load
+
+if TYPE_CHECKING:
+    from cloudlink.options import Option
+
+DEFAULT_FILE = "cloudlink.toml"
+"""The settings file that is read from the working directory when there is one."""
+
+
+def add_settings_flags(parser: argparse.ArgumentParser) -> None:
+    """Add `--config` and one flag for each setting."""
+    parser.add_argument(
+        "--config", metavar="FILE", help=f"the settings file to read instead of {DEFAULT_FILE}"
+    )
+    for option in OPTIONS.values():
+        parser.add_argument(
+            *option.flags, dest=option.name, default=argparse.SUPPRESS, help=_help(option), **_action(option)
+        )
+
+
+def settings_from(arguments: argparse.Namespace) -> Settings:
+    """Gather the settings of a parsed command line, the settings file and the environment included.
+
+    Raises:
+        StartError: A setting is unknown, of the wrong type or not allowed, or a file cannot be read.
+    """
+    given = {name: value for name, value in vars(arguments).items() if name in OPTIONS}
+    default = Path(DEFAULT_FILE)
+    toml = Path(arguments.config) if arguments.config is not None else default if default.exists() else None
+    return load(toml=toml, environ=os.environ, flags=given)
+
+
+def _action(option: Option) -> dict[str, Any]:
+    if option.kind is bool:
+        return {"action": argparse.BooleanOptionalAction}
+    if option.choices:
+        return {"metavar": "{" + ",".join(option.choices) + "}"}
+    if option.kind is list:
+        return {"action": "append", "metavar": "TEXT"}
+    return {"metavar": option.unit.upper() or ("TEXT" if option.kind is str else "N")}
+
+
+def _help(option: Option) -> str:
+    # argparse fills in percent signs, and its terminal pages know no Markdown.
+    text = option.help.replace("`", "").replace("%", "%%").removesuffix(".")
+    if option.kind is list:
+        return f"{text} (may be given several times)"
+    if option.default == "":
+        return text
+    default = {True: "yes", False: "no"}[option.default] if option.kind is bool else f"{option.default}"
+    return f"{text} (default: {default})"

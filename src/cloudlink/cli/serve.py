@@ -1,0 +1,44 @@
+"""`cloudlink serve`: starts the server with its plugins and runs it until it is stopped.
+
+It imports the server when it starts one, so that a wrong setting is told before anything else happens.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from cloudlink.cli import logs
+from cloudlink.cli.flags import add_settings_flags, settings_from
+
+if TYPE_CHECKING:
+    import argparse
+
+HELP = "Start the server and run it until it is stopped."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of the settings."""
+    add_settings_flags(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the server; the exit status is 0 when it was asked to stop.
+
+    Raises:
+        StartError: A setting, a plugin, the port or the certificate keeps the server from starting.
+    """
+    settings = settings_from(arguments)
+    logs.set_up(settings)
+
+    from cloudlink.server.app import Server  # noqa: PLC0415 - see the module docstring
+    from cloudlink.server.plugins import load_all  # noqa: PLC0415
+    from cloudlink.server.protocols.clpv4 import Clpv4  # noqa: PLC0415
+
+    server = Server(settings)
+    protocol = Clpv4(server)
+    # What a plugin returns lives as long as the server, even when none of its handlers refers to it.
+    plugins = load_all(server, protocol, settings, logging.getLogger("cloudlink.server"))
+    server.serve()
+    del plugins
+    return 0

@@ -1,0 +1,209 @@
+"""What one option is: its type and limits, its names, and how a text or a TOML value becomes its value.
+
+It knows no particular option (those stand in `cloudlink.settings`) and reads no file, environment or
+command line itself.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
+
+from cloudlink.wording import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+PREFIX = "CLOUDLINK_"
+"""How the name of each environment variable of CloudLink begins."""
+
+_TRUE = ("true", "1", "yes", "on")
+_FALSE = ("false", "0", "no", "off")
+_WHOLE_NUMBER = re.compile(r"[+-]?[0-9]+")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Limits:
+    """What an option accepts beyond its type, and how that reads.
+
+    Attributes:
+        minimum: The smallest number allowed.
+        maximum: The largest number allowed.
+        above: A number that the value must exceed.
+        check: Says whether a value (of a list: one entry) is allowed.
+        wanted: What is allowed, to follow "it must be"; without it the words come from type and range.
+        shared_variable: A variable without the prefix that counts too, such as `PORT`.
+    """
+
+    minimum: float | None = None
+    maximum: float | None = None
+    above: float | None = None
+    check: Callable[[Any], object] | None = None
+    wanted: str = ""
+    shared_variable: str = ""
+
+    @property
+    def range_words(self) -> str:
+        """The range of a number, to follow its type; empty without one."""
+        if self.minimum is not None and self.maximum is not None:
+            return f" from {self.minimum:.15g} to {self.maximum:.15g}"
+        if self.minimum is not None:
+            return f" of at least {self.minimum:.15g}"
+        if self.maximum is not None:
+            return f" of at most {self.maximum:.15g}"
+        return f" greater than {self.above:.15g}" if self.above is not None else ""
+
+    def hold(self, number: float) -> bool:
+        """Return whether a number is finite and within the range."""
+        return (
+            math.isfinite(number)
+            and (self.minimum is None or number >= self.minimum)
+            and (self.maximum is None or number <= self.maximum)
+            and (self.above is None or number > self.above)
+        )
+
+
+def option(default: T, help: str, *, unit: str = "", **limits: Any) -> T:  # noqa: A002 - the word of argparse
+    """Describe one option of a settings dataclass; the dataclass field is what this returns.
+
+    Args:
+        default: The value when nobody sets the option; a list is copied.
+        help: One sentence for the reference page and `--help`.
+        unit: The unit of a number, such as `seconds`.
+        **limits: The attributes of `Limits`.
+    """
+    metadata = {"help": help, "unit": unit, "limits": Limits(**limits)}
+    field: Any = (
+        dataclasses.field(default_factory=default.copy, metadata=metadata)
+        if isinstance(default, list)
+        else dataclasses.field(default=default, metadata=metadata)
+    )
+    # A dataclass takes the field, a type checker the type of the default.
+    return cast("T", field)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Option:
+    """One option, as the parts that read, print and document settings see it."""
+
+    name: str
+    kind: type
+    """`bool`, `int`, `float`, `str` or `list` (of texts)."""
+    default: Any
+    help: str
+    unit: str
+    choices: tuple[str, ...]
+    limits: Limits
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """The environment variables that set it, the strongest first."""
+        own = PREFIX + self.name.upper()
+        return (own, self.limits.shared_variable) if self.limits.shared_variable else (own,)
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """The flags that set it, the usual one first; a list is filled one entry a flag."""
+        plural = "--" + self.name.replace("_", "-")
+        if self.kind is not list:
+            return (plural,)
+        return (plural[:-3] + "y" if plural.endswith("ies") else plural.removesuffix("s"), plural)
+
+    @property
+    def type_words(self) -> str:
+        """The type and unit in words, such as `number of seconds`."""
+        if self.choices:
+            return "one of " + ", ".join(self.choices)
+        if self.kind in (int, float):
+            return ("whole number" if self.kind is int else "number") + (
+                f" of {self.unit}" if self.unit else ""
+            )
+        return {bool: "true or false", list: "list of texts"}.get(self.kind, self.unit or "text")
+
+    @property
+    def wanted(self) -> str:
+        """What is allowed (of a list: as an entry), to follow "it must be"."""
+        if self.limits.wanted:
+            return self.limits.wanted
+        if self.kind in (int, float):
+            return f"a {self.type_words}{self.limits.range_words}"
+        return self.type_words if self.choices or self.kind is bool else "text"
+
+    def from_text(self, text: str) -> object:
+        """Turn the text of a variable or flag into a value, or return the text when it does not fit."""
+        word = text.strip()
+        if self.kind is bool and word.lower() in _TRUE + _FALSE:
+            return word.lower() in _TRUE
+        if self.kind is int and _WHOLE_NUMBER.fullmatch(word):
+            return int(word) if len(word) < 20 else text  # noqa: PLR2004 - no option needs 20 digits
+        if self.kind is list:
+            return [entry.strip() for entry in text.split(",") if entry.strip()]
+        if self.kind is float:
+            try:
+                return float(word)
+            except ValueError:
+                return text
+        return text
+
+    def checked(self, value: object) -> Any:
+        """Return the value in the option's own type.
+
+        Raises:
+            ValueError: It has another type or is not allowed; the text reads on from "The setting x".
+        """
+        if self.kind is float and type(value) is int:
+            value = float(value)
+        if type(value) is not self.kind:
+            raise ValueError(self._refusal(value))
+        if isinstance(value, list):
+            for entry in value:
+                if not isinstance(entry, str) or not self._allows(entry):
+                    raise ValueError(f"has the entry {quoted(entry)}, but each entry must be {self.wanted}")
+            return list(value)
+        if not self._allows(value):
+            raise ValueError(self._refusal(value))
+        return value
+
+    def _refusal(self, value: object) -> str:
+        wanted = self.wanted
+        if self.kind is list:
+            wanted = f"a list, such as {quoted([value if isinstance(value, str) else 'text'])}"
+        elif wanted == "text":
+            wanted = f"text, such as {quoted(str(value))}"
+        elif isinstance(value, str) and type(self.from_text(value)) is self.kind is not str:
+            # A text from a variable or flag has been converted by now, so this one was quoted in a file.
+            wanted += ", written without quotes"
+        return f"is {quoted(value)}, but it must be {wanted}"
+
+    def _allows(self, value: Any) -> bool:
+        if self.choices and value not in self.choices:
+            return False
+        if self.kind in (int, float) and not self.limits.hold(value):
+            return False
+        return self.limits.check is None or bool(self.limits.check(value))
+
+
+def options_of(settings: type) -> dict[str, Option]:
+    """Return the options of a settings dataclass by name, in the order in which they stand there."""
+    hints = get_type_hints(settings)
+    found = {}
+    for field in dataclasses.fields(settings):
+        if "limits" not in field.metadata:
+            continue
+        hint = hints[field.name]
+        factory = field.default_factory
+        choices = get_args(hint) if get_origin(hint) is Literal else ()
+        found[field.name] = Option(
+            name=field.name,
+            kind=str if choices else get_origin(hint) or hint,
+            default=factory() if callable(factory) else field.default,
+            help=field.metadata["help"],
+            unit=field.metadata["unit"],
+            choices=choices,
+            limits=field.metadata["limits"],
+        )
+    return found

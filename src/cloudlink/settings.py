@@ -1,0 +1,285 @@
+"""Every option of CloudLink once: name, type, default, unit and meaning, and where its value comes from.
+
+Flags, environment variables, `cloudlink config` and the reference page all derive from the fields of
+`Settings`: a new option is one field here and nothing else. What an option is and how a value is read
+and checked stands in `cloudlink.options`. Nothing here acts on a setting.
+"""
+
+# ruff: noqa: RUF009 - `option` returns a fresh dataclass field at each call
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import re
+import tomllib
+from typing import TYPE_CHECKING, Any, Literal
+
+from cloudlink.errors import StartError
+from cloudlink.options import PREFIX, Option, option, options_of
+from cloudlink.wording import did_you_mean, one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]*")
+_ORIGIN = re.compile(r"null|[a-z][a-z0-9+.-]*://[^/\sA-Z]*")
+_TOML_PLACE = re.compile(r"\s*\(at (?:line (\d+), column \d+|end of document)\)$")
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text)
+    except ValueError:
+        return False
+    return True
+
+
+@dataclasses.dataclass(slots=True)
+class Settings:
+    """The settings of one server.
+
+    Reading is attribute access; `set` changes a value and checks it. `origins` says for each option
+    where its value came from: `default`, the name of the settings file, `environment CLOUDLINK_PORT`,
+    `flag --port` or `code`.
+
+    Raises:
+        StartError: A value given to the constructor is of the wrong type or not allowed.
+    """
+
+    host: str = option(
+        "127.0.0.1",
+        "The address to listen on: `127.0.0.1` for this computer alone, `0.0.0.0` for every network it is in.",
+        check=bool,
+        wanted='an address such as "127.0.0.1" or "0.0.0.0"',
+        shared_variable="HOST",
+    )
+    port: int = option(
+        3000, "The port to listen on; 0 takes any free one.", minimum=0, maximum=65535, shared_variable="PORT"
+    )
+    tls_certificate: str = option(
+        "",
+        "The file of the TLS certificate and its chain (PEM), for `wss://`; empty for no TLS.",
+        unit="path",
+    )
+    tls_key: str = option("", "The file of the private key of `tls_certificate` (PEM).", unit="path")
+    max_message_size: int = option(
+        1_048_576, "The largest message that a client may send.", unit="bytes", minimum=1024
+    )
+    max_clients: int = option(
+        -1,
+        "The most clients at one time; -1 for any number.",
+        check=lambda count: count == -1 or count >= 1,
+        wanted="-1 (any number) or a whole number of at least 1",
+    )
+    username_max_length: int = option(5000, "The longest username allowed.", unit="characters", minimum=1)
+    unique_usernames: bool = option(False, "Refuse a username that somebody else has at the moment.")
+    motd: str = option("", "The message of the day, sent in the handshake; empty sends none.")
+    reported_version: str = option(
+        "0.2.0",
+        "The server version told to clients, which choose their way of speaking by it; must contain `0.2.`.",
+        check=lambda text: "0.2." in text,
+        wanted='text that contains "0.2.", because Scratch extensions choose their way of speaking by it',
+    )
+    implicit_greeting: bool = option(
+        True, "Greet a client whose first packet is not a handshake before answering that packet."
+    )
+    send_client_ip: bool = option(True, "Tell each client its own address in the handshake.")
+    real_ip_header: str = option(
+        "",
+        "The header in which a proxy names the client's address, such as `X-Forwarded-For`; empty for none.",
+        check=_HEADER_NAME.fullmatch,
+        wanted='the name of a header, such as "X-Forwarded-For"',
+    )
+    trusted_proxies: list[str] = option(
+        [],
+        "Addresses or networks whose `real_ip_header` counts for limits and bans.",
+        check=_is_network,
+        wanted='an IP address such as "192.0.2.7" or a whole network such as "10.0.0.0/8"',
+    )
+    allowed_origins: list[str] = option(
+        [],
+        "The web pages that may connect, such as `https://turbowarp.org`; none listed allows every page.",
+        check=_ORIGIN.fullmatch,
+        wanted='an origin as browsers send it, such as "https://turbowarp.org" (small letters, no path)',
+    )
+    keepalive_interval: float = option(20.0, "How often a quiet client is pinged.", unit="seconds", above=0)
+    keepalive_timeout: float = option(
+        20.0, "How long a pinged client may stay silent before it is disconnected.", unit="seconds", above=0
+    )
+    identify_timeout: float = option(
+        30.0, "How long a connection may stay open without a first packet.", unit="seconds", minimum=2
+    )
+    shutdown_timeout: float = option(
+        5.0, "How long handlers may go on when the server stops.", unit="seconds", minimum=0
+    )
+    warn_ambiguous_names: bool = option(
+        True,
+        "Refuse a private message to a username that several clients have; otherwise all of them get it.",
+    )
+    disabled_commands: list[str] = option(
+        [], "CL4 commands that are switched off.", check=bool, wanted="a command"
+    )
+    plugins: list[str] = option(
+        [],
+        "Plugins to load, each `path/to/file.py`, `path/to/file.py:Name` or `package.module:Name`.",
+        check=bool,
+        wanted="path/to/file.py, path/to/file.py:Name or package.module:Name",
+    )
+    plugins_folder: str = option(
+        "plugins",
+        "The folder from which every `*.py` file is loaded as a plugin; empty for none.",
+        unit="path",
+    )
+    plugin_errors: Literal["stop", "skip"] = option(
+        "stop", "Whether a plugin that fails to load stops the start or is skipped with an error in the log."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = option("info", "The least severe lines to log.")
+    log_format: Literal["text", "json"] = option("text", "Lines to read, or one JSON object a line.")
+    log_addresses: Literal["full", "anonymous", "none"] = option(
+        "full",
+        "How client addresses appear in the log: `anonymous` zeroes the last 8 bits (IPv6: 80), `none` omits them.",
+    )
+    origins: dict[str, str] = dataclasses.field(default_factory=dict, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        for known in OPTIONS.values():
+            value = getattr(self, known.name)
+            if known.name in self.origins:
+                continue
+            if type(value) is type(known.default) and value == known.default:
+                self.origins[known.name] = "default"
+            else:
+                self.set(known.name, value)
+
+    def set(self, name: str, value: object, origin: str = "code") -> None:
+        """Set an option, from code unless `origin` says otherwise.
+
+        Raises:
+            StartError: There is no such option, or the value is of the wrong type or not allowed.
+        """
+        if name not in OPTIONS:
+            raise StartError(f"There is no setting {name}{_suggestion(name, OPTIONS)}")
+        try:
+            setattr(self, name, OPTIONS[name].checked(value))
+        except ValueError as error:
+            raise StartError(f"The setting {name} {_place(origin)} {error}.") from None
+        self.origins[name] = origin
+
+    def check(self) -> None:
+        """Check what no option can check alone, so after the last `set` and before the start.
+
+        Raises:
+            StartError: Two settings contradict each other.
+        """
+        pair = ("tls_certificate", "tls_key")
+        for present, absent in (pair, pair[::-1]):
+            if getattr(self, present) and not getattr(self, absent):
+                raise StartError(
+                    f"The setting {present} is given ({self.origins[present]}), but {absent} is not: "
+                    f"TLS needs both the certificate and its key."
+                )
+
+
+OPTIONS: dict[str, Option] = options_of(Settings)
+"""All options by name, in the order of the reference page."""
+
+
+def load(*, toml: Path | None, environ: Mapping[str, str], flags: Mapping[str, object]) -> Settings:
+    """Gather the settings of a command line: defaults, then the file, the environment and the flags.
+
+    Args:
+        toml: The settings file, or None for none.
+        environ: The environment variables.
+        flags: Values by option name: a text, a bool, or a list of texts.
+
+    Raises:
+        StartError: The file cannot be read, or a setting is unknown, of the wrong type or not allowed.
+    """
+    settings = Settings()
+    if toml is not None:
+        _apply_file(settings, toml)
+    _apply_environment(settings, environ)
+    for name, value in flags.items():
+        known = OPTIONS[name]
+        flag = "--no-" + known.flags[0][2:] if value is False else known.flags[0]
+        ready = known.from_text(value) if isinstance(value, str) and known.kind is not list else value
+        settings.set(name, ready, f"flag {flag}")
+    settings.check()
+    return settings
+
+
+def from_environment(environ: Mapping[str, str]) -> Settings:
+    """Gather the settings of a server started from Python: defaults, then the environment.
+
+    Raises:
+        StartError: A variable is unknown, of the wrong type or not allowed.
+    """
+    settings = Settings()
+    _apply_environment(settings, environ)
+    return settings
+
+
+def _apply_file(settings: Settings, path: Path) -> None:
+    for name, value in _read_toml(path).items():
+        if name in OPTIONS:
+            settings.set(name, value, str(path))
+        elif isinstance(value, dict):
+            raise StartError(
+                f"{path} has a section [{one_line(name)}], but settings stand without sections: "
+                f"remove that line and leave the settings below it as they are."
+            )
+        else:
+            raise StartError(
+                f"There is no setting {one_line(name)}, which stands in {path}{_suggestion(name, OPTIONS)}"
+            )
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        # Editors on Windows put a byte order mark first, which TOML does not allow.
+        text = path.read_text(encoding="utf-8-sig")
+        return tomllib.loads(text)
+    except FileNotFoundError:
+        raise StartError(f"The settings file {path} does not exist.") from None
+    except OSError as error:
+        raise StartError(f"The settings file {path} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise StartError(f"The settings file {path} is not UTF-8 text: save it again as UTF-8.") from None
+    except tomllib.TOMLDecodeError as error:
+        place = _TOML_PLACE.search(str(error))
+        line = (place and place[1]) or len(text.splitlines())
+        reason = _TOML_PLACE.sub("", str(error))
+        hint = " (text must stand in quotes)" if reason == "Invalid value" else ""
+        raise StartError(f"{path} has a mistake in line {line}: {reason}{hint}.") from None
+
+
+def _apply_environment(settings: Settings, environ: Mapping[str, str]) -> None:
+    names = {known.variables[0]: known for known in OPTIONS.values()}
+    for name in sorted(environ):
+        if name.startswith(PREFIX) and name not in names:
+            raise StartError(
+                f"There is no setting for the environment variable {name}{_suggestion(name, names, PREFIX)}"
+            )
+    for known in OPTIONS.values():
+        for name in known.variables:
+            # Hosting panels hand over an empty PORT when they mean none.
+            if name in environ and (environ[name] or name.startswith(PREFIX)):
+                settings.set(known.name, known.from_text(environ[name]), f"environment {name}")
+                break
+
+
+def _suggestion(name: str, known: Mapping[str, Option], prefix: str = "") -> str:
+    return did_you_mean(name, known, prefix=prefix) or "; `cloudlink config` lists all settings."
+
+
+def _place(origin: str) -> str:
+    """Return where a value stood, in the words of an error sentence."""
+    word, _, name = origin.partition(" ")
+    places = {
+        "environment": f"in the environment variable {name}",
+        "flag": f"given by the flag {name}",
+        "code": "given in code",
+    }
+    return places.get(word, f"in {origin}")

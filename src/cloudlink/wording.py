@@ -1,0 +1,37 @@
+"""Small helpers that make error sentences readable: suggestions, quoted values, one line of text.
+
+It holds words only: it decides nothing and raises nothing.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_LONGEST_VALUE = 60
+"""Characters of a wrong value that an error sentence repeats."""
+
+
+def did_you_mean(name: str, known: Iterable[str], *, prefix: str = "") -> str:
+    """Return `; did you mean NAME?` for the known name that resembles `name` most, or an empty text.
+
+    A prefix that all names share is left out of the comparison, or they would all resemble each other.
+    """
+    spelled = {candidate.removeprefix(prefix).casefold(): candidate for candidate in known}
+    close = difflib.get_close_matches(name.removeprefix(prefix).casefold(), spelled, n=1)
+    return f"; did you mean {spelled[close[0]]}?" if close else ""
+
+
+def quoted(value: object) -> str:
+    """Return a value as a settings file would spell it, cut when it is long."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + "…"
+
+
+def one_line(text: str) -> str:
+    """Return a text with every run of white space, line ends included, made one space."""
+    return " ".join(text.split())

@@ -1,0 +1,141 @@
+"""What `cloudlink config` prints, and that the page of settings is up to date."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from cloudlink.cli import config, main
+from cloudlink.settings import OPTIONS, Settings
+
+PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for option in OPTIONS.values():
+        for name in option.variables:
+            monkeypatch.delenv(name, raising=False)
+
+
+def output(capsys, *words):
+    assert main(["config", *words]) == 0
+    return capsys.readouterr().out
+
+
+def lines(text):
+    """Return what stands before and after the comment sign, by setting."""
+    return {line.split()[0]: line for line in text.splitlines()}
+
+
+def test_values_and_origins(capsys, monkeypatch):
+    Path("cloudlink.toml").write_text('motd = "Hello"\n')
+    monkeypatch.setenv("PORT", "4000")
+
+    printed = lines(output(capsys, "--no-implicit-greeting", "--plugin", "a.py", "--plugin", "b.py"))
+
+    assert list(printed) == list(OPTIONS)
+    assert printed["motd"].split(maxsplit=2)[2].split("#") == ['"Hello"           ', " cloudlink.toml"]
+    assert printed["port"].endswith("= 4000              # environment PORT")
+    assert printed["implicit_greeting"].endswith("= false             # flag --no-implicit-greeting")
+    assert printed["plugins"].endswith('= ["a.py", "b.py"]  # flag --plugin')
+    assert len({line.index("=") for line in printed.values()}) == 1
+    assert len({line.index("# ") for line in printed.values()}) == 1
+
+
+def test_the_output_is_itself_a_settings_file(capsys):
+    text = output(capsys, "--motd", 'Say "hi" \\ é', "--unique-usernames", "--max-clients", "-1")
+
+    expected = Settings(motd='Say "hi" \\ é', unique_usernames=True)
+    assert tomllib.loads(text) == {name: getattr(expected, name) for name in OPTIONS}
+
+
+def test_json(capsys):
+    shown = json.loads(output(capsys, "--json", "--keepalive-interval", "5"))
+
+    assert list(shown) == list(OPTIONS)
+    assert shown["keepalive_interval"] == {
+        "value": 5.0,
+        "unit": "seconds",
+        "origin": "flag --keepalive-interval",
+    }
+    assert shown["host"] == {"value": "127.0.0.1", "unit": "", "origin": "default"}
+
+
+def test_another_file(capsys):
+    Path("cloudlink.toml").write_text("port = 1\n")
+    Path("other.toml").write_text("port = 2\n")
+
+    assert lines(output(capsys, "--config", "other.toml"))["port"].split() == [
+        "port",
+        "=",
+        "2",
+        "#",
+        "other.toml",
+    ]
+
+
+@pytest.mark.parametrize("option", OPTIONS.values(), ids=OPTIONS.keys())
+def test_every_setting_has_flags_that_work(capsys, option):
+    text = {
+        bool: "yes",
+        list: json.dumps(option.default),
+        str: option.default or "x",
+    }.get(option.kind, str(option.default))
+    if option.kind is list:
+        text = {"trusted_proxies": "::1", "allowed_origins": "null"}.get(option.name, "x")
+    if option.name.startswith("tls_"):
+        words = ["--tls-certificate", "x", "--tls-key", "x"]
+    elif option.kind is bool:
+        words = [option.flags[0]]
+    else:
+        words = [option.flags[-1], text]
+
+    shown = json.loads(output(capsys, "--json", *words))
+
+    assert shown[option.name]["origin"] == f"flag {option.flags[0]}"
+
+
+def test_the_table_has_a_row_for_each_setting(capsys):
+    table = output(capsys, "--markdown").splitlines()
+
+    assert len(table) == len(OPTIONS) + 2
+    assert {line.count(" | ") for line in table} == {5}
+    assert table[3].startswith(
+        "| `port` | `CLOUDLINK_PORT`, `PORT` | `--port` | whole number from 0 to 65535 | `3000` | "
+    )
+
+
+def test_the_page_is_up_to_date():
+    between = PAGE.read_text(encoding="utf-8").partition(config.TABLE_BEGIN)[2].partition(config.TABLE_END)[0]
+
+    assert between.strip() == config.markdown_table().strip(), (
+        "docs/settings.md is out of date; renew it with: cloudlink config --markdown docs/settings.md"
+    )
+
+
+def test_renewing_a_page_leaves_the_text_around_the_table(capsys):
+    page = Path("page.md")
+    page.write_text(f"# Before\n{config.TABLE_BEGIN}old\n{config.TABLE_END}After é\n", encoding="utf-8")
+
+    assert output(capsys, "--markdown", "page.md") == ""
+
+    assert page.read_text(encoding="utf-8") == (
+        f"# Before\n{config.TABLE_BEGIN}\n{config.markdown_table()}\n{config.TABLE_END}After é\n"
+    )
+
+
+def test_a_page_that_has_no_place_for_the_table(capsys):
+    Path("page.md").write_text("# Settings\n")
+
+    assert main(["config", "--markdown", "page.md"]) == 1
+    assert main(["config", "--markdown", "none.md"]) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        "cloudlink: The page page.md lacks the comment lines between which the table stands.",
+        "cloudlink: The page none.md cannot be read: No such file or directory.",
+    ]
+    assert Path("page.md").read_text() == "# Settings\n"

@@ -1,0 +1,84 @@
+"""How log lines look on the command line."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+
+import pytest
+
+from cloudlink.cli import logs
+from cloudlink.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before(monkeypatch):
+    root = logging.getLogger()
+    level = root.level
+    # A list of its own, so that setting logging up does not close pytest's handlers.
+    monkeypatch.setattr(root, "handlers", [])
+    yield
+    root.setLevel(level)
+
+
+def log():
+    return logging.getLogger("cloudlink.server")
+
+
+def error_with_traceback():
+    try:
+        _ = 1 / 0
+    except ZeroDivisionError:
+        log().exception("Handler failed")
+
+
+def test_text(capsys):
+    logs.set_up(Settings())
+    log().info("%s connected", "127.0.0.1")
+    log().debug("not shown")
+
+    err = capsys.readouterr().err
+    assert re.fullmatch(
+        r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d INFO cloudlink\.server: 127\.0\.0\.1 connected\n", err
+    )
+
+
+def test_text_shows_a_traceback_on_lines_of_its_own(capsys):
+    logs.set_up(Settings())
+    error_with_traceback()
+
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].endswith("ERROR cloudlink.server: Handler failed")
+    assert lines[1] == "Traceback (most recent call last):"
+    assert lines[-1] == "ZeroDivisionError: division by zero"
+
+
+def test_a_name_cannot_begin_a_line_or_steer_the_terminal(capsys):
+    logs.set_up(Settings())
+    log().info("name %s", "a\nb\x1b[2J\u2028é")
+
+    err = capsys.readouterr().err
+    assert err.endswith("name a\\x0ab\\x1b[2J\\u2028é\n")
+
+
+def test_json_is_one_object_a_line(capsys):
+    logs.set_up(Settings(log_format="json"))
+    log().warning("a\nb é")
+    error_with_traceback()
+
+    first, second = (json.loads(line) for line in capsys.readouterr().err.splitlines())
+    assert list(first) == ["time", "level", "logger", "message"]
+    assert (first["level"], first["logger"], first["message"]) == ("warning", "cloudlink.server", "a\nb é")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", first["time"])
+    assert second["message"] == "Handler failed"
+    assert second["exception"].endswith("ZeroDivisionError: division by zero")
+
+
+@pytest.mark.parametrize(("level", "shown"), [("debug", 4), ("info", 3), ("warning", 2), ("error", 1)])
+def test_level(capsys, level, shown):
+    logs.set_up(Settings(log_level=level))
+    for write in (log().debug, log().info, log().warning, log().error):
+        write("line")
+
+    assert capsys.readouterr().err.count("line") == shown

@@ -1,0 +1,104 @@
+"""What the command line does with its words before a sub-command gets them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from cloudlink import cli
+from cloudlink.version import __version__
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def failure(capsys, *words):
+    """Run the command line, which must fail, and return its sentence."""
+    assert cli.main(list(words)) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    return err.strip()
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("sevre", "There is no command sevre; did you mean serve?"),
+        ("zzz", "There is no command zzz; `cloudlink --help` lists all commands."),
+        ("--prot 3", "There is no flag --prot; did you mean --port?"),
+        ("config --max-client=3", "There is no flag --max-client; did you mean --max-clients?"),
+        ("config --zzz=1", "There is no flag --zzz; `cloudlink config --help` lists all flags."),
+        ("config port", "CloudLink cannot tell what port is for; `cloudlink config --help` lists all flags."),
+        ("--port", "Argument --port: expected one argument; `cloudlink serve --help` lists all flags."),
+        ("config --config no.toml", "The settings file no.toml does not exist."),
+    ],
+)
+def test_mistakes(capsys, words, expected):
+    assert failure(capsys, *words.split()) == f"cloudlink: {expected}"
+
+
+def test_version(capsys):
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"cloudlink {__version__}\n"
+
+
+def test_overview_names_every_command(capsys):
+    assert cli.main(["--help"]) == 0
+    out = capsys.readouterr().out
+    assert "cloudlink serve   Start the server" in out
+    assert "cloudlink config  Print the settings" in out
+
+
+def test_help_of_a_command(capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["serve", "--help"])
+
+    out = " ".join(capsys.readouterr().out.split())
+    assert caught.value.code == 0
+    assert "--implicit-greeting, --no-implicit-greeting" in out
+    assert "The port to listen on; 0 takes any free one (default: 3000)" in out
+    assert "--plugins TEXT" in out
+
+
+@pytest.mark.parametrize("words", [[], ["--port", "1"], ["serve", "--port", "1"]])
+def test_serve_is_what_runs_without_a_command(monkeypatch, words):
+    seen = []
+    monkeypatch.setattr(cli.serve, "run", lambda arguments: seen.append(arguments) or 0)
+
+    assert cli.main(words) == 0
+    assert getattr(seen[0], "port", None) == (words[-1] if words else None)
+
+
+def test_words_come_from_the_process_by_default(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["cloudlink", "--version"])
+
+    assert cli.main() == 0
+    assert capsys.readouterr().out.startswith("cloudlink ")
+
+
+def test_interrupt_ends_quietly(monkeypatch, capsys):
+    def interrupted(arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.serve, "run", interrupted)
+
+    assert cli.main([]) == 130
+    assert capsys.readouterr() == ("", "")
+
+
+def test_python_m_cloudlink_fails_with_a_sentence_and_status_1():
+    done = subprocess.run(
+        [sys.executable, "-m", "cloudlink", "--port", "99999"], capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr == (
+        "cloudlink: The setting port given by the flag --port is 99999, "
+        "but it must be a whole number from 0 to 65535.\n"
+    )

@@ -1,0 +1,200 @@
+"""Starting and stopping the server, as a process and inside one."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from cloudlink.errors import StartError
+from cloudlink.server.app import Server
+from transport.peers import connect, running
+
+CLOUDLINK = [sys.executable, "-m", "cloudlink", "serve", "--plugins-folder", ""]
+
+
+class Process:
+    """A server in a process of its own."""
+
+    def __init__(self, *arguments, script=None, **environment):
+        clean = {k: v for k, v in os.environ.items() if k not in ("HOST", "PORT")}
+        command = [sys.executable, "-c", script] if script else [*CLOUDLINK, "--port", "0", *arguments]
+        self.process = subprocess.Popen(
+            command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=clean | environment
+        )
+        self.lines = []
+        self.port = None
+        for line in self.process.stderr:
+            self.lines.append(line)
+            if match := re.search(r"connect to wss?://\S+:(\d+)/", line):
+                self.port = int(match[1])
+                break
+
+    def stop(self, signal_number=signal.SIGTERM):
+        if signal_number is not None and self.process.poll() is None:
+            self.process.send_signal(signal_number)
+        _, rest = self.process.communicate(timeout=20)
+        self.lines += rest.splitlines(keepends=True)
+        return self.process.returncode
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_error):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self.process.stdout.close()
+        self.process.stderr.close()
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_stop_in_order_with_exit_status_0(signal_number):
+    async def play(process):
+        peer = await connect(process.port)
+        peer.send('{"cmd":"ping"}')
+        await peer.receive()
+        process.process.send_signal(signal_number)
+        closed = await peer.receive_close()
+        peer.writer.write(b"\x88\x82\0\0\0\0\x03\xe9")
+        await peer.at_end()
+        peer.leave()
+        await asyncio.sleep(0)
+        return closed
+
+    with Process() as process:
+        assert asyncio.run(play(process)) == (1001, "The server is shutting down")
+        assert process.stop(None) == 0
+        assert "Traceback" not in "".join(process.lines)
+
+
+def test_sighup_without_tls_changes_nothing():
+    with Process() as process:
+        process.process.send_signal(signal.SIGHUP)
+        assert process.stop() == 0
+
+
+def test_port_in_use_is_one_sentence_and_exit_status_1():
+    with Process() as first, Process("--port", str(first.port)) as second:
+        assert second.stop() == 1
+        text = "".join(second.lines).strip()
+        assert len(text.splitlines()) == 1
+        assert f"Port {first.port} is already in use" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--host", "203.0.113.9"), "does not belong to this machine"),
+        (
+            ("--tls-certificate", "no.pem", "--tls-key", "no.pem"),
+            "Cannot read the TLS certificate file no.pem",
+        ),
+        (("--plugin", "no_such_module:Plugin"), "no_such_module"),
+        (("--max-clients", "0"), "max_clients"),
+    ],
+)
+def test_what_keeps_it_from_starting_is_one_sentence_and_exit_status_1(arguments, sentence):
+    with Process(*arguments) as process:
+        assert process.stop() == 1
+        text = "".join(process.lines).strip()
+        assert sentence in text
+        assert len(text.splitlines()) == 1
+
+
+def test_a_script_that_cannot_start_says_why_without_a_traceback():
+    script = "from cloudlink import server; s = server(); s.run(ip='203.0.113.9')"
+    with Process(script=script) as process:
+        assert process.stop() == 1
+        assert "".join(process.lines).startswith("CloudLink cannot start: The address 203.0.113.9")
+
+
+def test_the_environment_applies_to_scripts_and_arguments_win():
+    script = (
+        "from cloudlink import server; s = server(); print(s.settings.motd, flush=True); "
+        "s.logging.basicConfig(level=20); s.run(port=0)"
+    )
+    with Process(script=script, PORT="1", CLOUDLINK_MOTD="hello") as process:
+        assert process.port > 1
+        process.process.send_signal(signal.SIGTERM)
+        assert process.process.stdout.read() == "hello\n"
+        assert process.process.wait(20) == 0
+
+
+@pytest.mark.parametrize(
+    ("value", "error"), [("5", TypeError), (True, TypeError), (0, ValueError), (-2, ValueError)]
+)
+def test_a_bad_max_clients_is_refused_when_the_server_starts(value, error):
+    server = Server()
+    server.max_clients = value
+    with pytest.raises(error):
+        server.run(port=0)
+
+
+def test_a_handler_that_is_quick_finishes_and_a_slow_one_is_stopped():
+    done = []
+
+    async def scenario():
+        async with running(shutdown_timeout=0.2) as server:
+            server.on_disconnect(finish_soon)
+            server.on_disconnect(never_finish)
+            await connect(server.port)
+
+    async def finish_soon(_client):
+        await asyncio.sleep(0)
+        done.append("quick")
+
+    async def never_finish(_client):
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            done.append("stopped")
+            raise
+
+    asyncio.run(scenario())
+    assert done == ["quick", "stopped"]
+
+
+def test_stopping_accepts_nobody_any_more_and_may_be_asked_twice():
+    async def scenario():
+        async with running() as server:
+            port = server.port
+            await server.stop()
+            await server.stop()
+            with pytest.raises(OSError):
+                await connect(port)
+
+    asyncio.run(scenario())
+
+
+def test_a_server_starts_again_after_it_has_stopped():
+    async def scenario():
+        async with running(implicit_greeting=False) as server:
+            await server.stop()
+            await server.start("127.0.0.1", 0)
+            peer = await connect(server.port)
+            peer.send('{"cmd":"ping"}')
+            assert json.loads((await peer.receive())[1])["code_id"] == 100
+
+    asyncio.run(scenario())
+
+
+def test_enable_ssl_with_bad_files_is_logged_and_keeps_the_server_from_starting(caplog):
+    server = Server()
+    server.enable_ssl("no.pem", "no.key")
+    assert not server.ssl_enabled
+    assert "no.pem" in caplog.text
+    with pytest.raises(StartError, match=r"no\.pem"):
+        server.serve(port=0)
+
+
+def test_a_version_that_would_mislead_clients_is_refused():
+    server = Server()
+    with pytest.raises(StartError, match=r"0\.2\."):
+        server.version = "1.0"
+    server.version = "MyServer 1.4 (CL 0.2.0)"
+    assert server.version == "MyServer 1.4 (CL 0.2.0)"

@@ -1,0 +1,355 @@
+"""Where settings come from, which wins, and what is said about a wrong one."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cloudlink.errors import StartError
+from cloudlink.settings import OPTIONS, Settings, from_environment, load
+
+PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
+
+
+def write(folder, text, name="cloudlink.toml"):
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def sentence(**sources):
+    """Return the sentence with which loading fails."""
+    with pytest.raises(StartError) as caught:
+        load(**{"toml": None, "environ": {}, "flags": {}} | sources)
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+def test_defaults():
+    settings = load(toml=None, environ={"PATH": "/bin"}, flags={})
+
+    assert (settings.host, settings.port) == ("127.0.0.1", 3000)
+    assert settings.max_message_size == 1024 * 1024
+    assert set(settings.origins) == set(OPTIONS)
+    assert set(settings.origins.values()) == {"default"}
+
+
+def test_each_source_beats_the_one_before(tmp_path):
+    toml = write(tmp_path, 'motd = "file"\nport = 1\nmax_clients = 1\n')
+    environ = {"CLOUDLINK_PORT": "2", "CLOUDLINK_MAX_CLIENTS": "2"}
+
+    settings = load(toml=toml, environ=environ, flags={"max_clients": "3"})
+
+    assert (settings.motd, settings.port, settings.max_clients) == ("file", 2, 3)
+    assert settings.origins["motd"] == str(toml)
+    assert settings.origins["port"] == "environment CLOUDLINK_PORT"
+    assert settings.origins["max_clients"] == "flag --max-clients"
+    assert settings.origins["host"] == "default"
+
+
+def test_code_beats_everything():
+    settings = from_environment({"PORT": "4000"})
+    settings.set("port", 5000)
+
+    assert settings.port == 5000
+    assert settings.origins["port"] == "code"
+
+
+def test_constructor_arguments_are_checked_and_come_from_code():
+    settings = Settings(port=0, keepalive_interval=5)
+
+    assert (settings.origins["port"], settings.origins["host"]) == ("code", "default")
+    assert type(settings.keepalive_interval) is float
+    with pytest.raises(StartError, match="setting port given in code is 70000"):
+        Settings(port=70000)
+
+
+def test_lists_are_not_shared():
+    first, second = Settings(), Settings()
+    first.plugins.append("greet.py")
+
+    assert second.plugins == []
+
+
+def test_a_list_given_in_code_is_copied():
+    given_list = ["greet.py"]
+    settings = Settings()
+    settings.set("plugins", given_list)
+    given_list.append("later.py")
+
+    assert settings.plugins == ["greet.py"]
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({"HOST": "0.0.0.0", "PORT": "80"}, ("0.0.0.0", 80)),
+        ({"HOST": "1.1.1.1", "CLOUDLINK_HOST": "::", "PORT": "x", "CLOUDLINK_PORT": " 81 "}, ("::", 81)),
+        ({"HOST": "", "PORT": ""}, ("127.0.0.1", 3000)),
+    ],
+)
+def test_host_and_port_of_the_environment(environ, expected):
+    settings = from_environment(environ)
+
+    assert (settings.host, settings.port) == expected
+
+
+@pytest.mark.parametrize("word", ["true", "1", "yes", "on", "TRUE", " On "])
+def test_words_for_true(word):
+    assert from_environment({"CLOUDLINK_UNIQUE_USERNAMES": word}).unique_usernames is True
+
+
+@pytest.mark.parametrize("word", ["false", "0", "no", "off"])
+def test_words_for_false(word):
+    assert from_environment({"CLOUDLINK_IMPLICIT_GREETING": word}).implicit_greeting is False
+
+
+def test_lists_numbers_and_texts_of_the_environment():
+    settings = from_environment(
+        {
+            "CLOUDLINK_PLUGINS": "greet.py, chat:Chat,",
+            "CLOUDLINK_TRUSTED_PROXIES": "10.0.0.0/8,::1",
+            "CLOUDLINK_DISABLED_COMMANDS": "",
+            "CLOUDLINK_KEEPALIVE_INTERVAL": "2.5",
+            "CLOUDLINK_MOTD": " Hello, world! ",
+        }
+    )
+
+    assert settings.plugins == ["greet.py", "chat:Chat"]
+    assert settings.trusted_proxies == ["10.0.0.0/8", "::1"]
+    assert settings.disabled_commands == []
+    assert settings.keepalive_interval == 2.5
+    assert settings.motd == " Hello, world! "
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            'port = "3000"',
+            'port in {file} is "3000", but it must be a whole number from 0 to 65535, written without quotes.',
+        ),
+        ("port = 65536", "port in {file} is 65536, but it must be a whole number from 0 to 65535."),
+        ("port = true", "port in {file} is true, but it must be a whole number from 0 to 65535."),
+        ("port = 3000.0", "port in {file} is 3000.0, but it must be a whole number from 0 to 65535."),
+        ("motd = 5", 'motd in {file} is 5, but it must be text, such as "5".'),
+        (
+            "unique_usernames = 1",
+            "unique_usernames in {file} is 1, but it must be true or false.",
+        ),
+        (
+            'plugins = "greet.py"',
+            'plugins in {file} is "greet.py", but it must be a list, such as ["greet.py"].',
+        ),
+        (
+            "disabled_commands = [1]",
+            "disabled_commands in {file} has the entry 1, but each entry must be a command.",
+        ),
+        (
+            "identify_timeout = 1.5",
+            "identify_timeout in {file} is 1.5, but it must be a number of seconds of at least 2.",
+        ),
+        (
+            "keepalive_timeout = 0",
+            "keepalive_timeout in {file} is 0.0, but it must be a number of seconds greater than 0.",
+        ),
+        (
+            "keepalive_timeout = inf",
+            "keepalive_timeout in {file} is Infinity, but it must be a number of seconds greater than 0.",
+        ),
+        (
+            "max_message_size = 1000",
+            "max_message_size in {file} is 1000, but it must be a whole number of bytes of at least 1024.",
+        ),
+        (
+            "max_clients = 0",
+            "max_clients in {file} is 0, but it must be -1 (any number) or a whole number of at least 1.",
+        ),
+        (
+            'reported_version = "1.0"',
+            (
+                'reported_version in {file} is "1.0", but it must be text that contains "0.2.", '
+                "because Scratch extensions choose their way of speaking by it."
+            ),
+        ),
+        (
+            'trusted_proxies = ["10.0.0.1/8"]',
+            (
+                'trusted_proxies in {file} has the entry "10.0.0.1/8", but each entry must be an IP address such as '
+                '"192.0.2.7" or a whole network such as "10.0.0.0/8".'
+            ),
+        ),
+        (
+            'allowed_origins = ["turbowarp.org"]',
+            (
+                'allowed_origins in {file} has the entry "turbowarp.org", but each entry must be an origin as browsers '
+                'send it, such as "https://turbowarp.org" (small letters, no path).'
+            ),
+        ),
+        (
+            'real_ip_header = "X Real"',
+            'real_ip_header in {file} is "X Real", but it must be the name of a header, such as "X-Forwarded-For".',
+        ),
+        (
+            'log_level = "loud"',
+            'log_level in {file} is "loud", but it must be one of debug, info, warning, error.',
+        ),
+        ('host = ""', 'host in {file} is "", but it must be an address such as "127.0.0.1" or "0.0.0.0".'),
+    ],
+)
+def test_wrong_values_in_the_file(tmp_path, text, expected):
+    file = write(tmp_path, text)
+
+    assert sentence(toml=file) == "The setting " + expected.format(file=file)
+
+
+def test_a_long_value_is_cut(tmp_path):
+    assert len(sentence(environ={"PORT": "9" * 5000})) < 200
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({"PORT": "abc"}, 'variable PORT is "abc", but it must be a whole number from 0 to 65535.'),
+        (
+            {"CLOUDLINK_PORT": ""},
+            'variable CLOUDLINK_PORT is "", but it must be a whole number from 0 to 65535.',
+        ),
+        (
+            {"CLOUDLINK_PORT": "3e3"},
+            'CLOUDLINK_PORT is "3e3", but it must be a whole number from 0 to 65535.',
+        ),
+        ({"CLOUDLINK_UNIQUE_USERNAMES": "maybe"}, 'is "maybe", but it must be true or false.'),
+        ({"CLOUDLINK_SHUTDOWN_TIMEOUT": "nan"}, "is NaN, but it must be a number of seconds of at least 0."),
+        (
+            {"CLOUDLINK_PROT": "1"},
+            "There is no setting for the environment variable CLOUDLINK_PROT; did you mean CLOUDLINK_PORT?",
+        ),
+        (
+            {"CLOUDLINK_QQQQ": "1"},
+            (
+                "There is no setting for the environment variable CLOUDLINK_QQQQ; "
+                "`cloudlink config` lists all settings."
+            ),
+        ),
+    ],
+)
+def test_wrong_variables(environ, expected):
+    assert sentence(environ=environ).endswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ({"port": "x"}, 'The setting port given by the flag --port is "x", but it must be a whole number'),
+        ({"trusted_proxies": ["nobody"]}, "trusted_proxies given by the flag --trusted-proxy has the entry"),
+    ],
+)
+def test_wrong_flags(flags, expected):
+    assert expected in sentence(flags=flags)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("prot = 1", "There is no setting prot, which stands in {file}; did you mean port?"),
+        (
+            "max-clients = 1",
+            "There is no setting max-clients, which stands in {file}; did you mean max_clients?",
+        ),
+        ("Port = 1", "There is no setting Port, which stands in {file}; did you mean port?"),
+        (
+            '"a\\nb" = 1',
+            "There is no setting a b, which stands in {file}; `cloudlink config` lists all settings.",
+        ),
+        (
+            "[server]\nport = 1",
+            (
+                "{file} has a section [server], but settings stand without sections: "
+                "remove that line and leave the settings below it as they are."
+            ),
+        ),
+        (
+            "port = 1\nmotd = hello\n",
+            "{file} has a mistake in line 2: Invalid value (text must stand in quotes).",
+        ),
+        ("port = 1\n\nport = 2", "{file} has a mistake in line 3: Cannot overwrite a value."),
+        ('port = 1\nplugins = ["a"', "{file} has a mistake in line 2: Unclosed array."),
+    ],
+)
+def test_wrong_files(tmp_path, text, expected):
+    file = write(tmp_path, text)
+
+    assert sentence(toml=file) == expected.format(file=file)
+
+
+def test_a_file_that_cannot_be_read(tmp_path):
+    absent = tmp_path / "other.toml"
+    assert sentence(toml=absent) == f"The settings file {absent} does not exist."
+    assert sentence(toml=tmp_path) == f"The settings file {tmp_path} cannot be read: Is a directory."
+
+    absent.write_text('motd = "é"', encoding="utf-16")
+    assert sentence(toml=absent) == f"The settings file {absent} is not UTF-8 text: save it again as UTF-8."
+
+
+def test_a_byte_order_mark_is_no_mistake(tmp_path):
+    file = tmp_path / "cloudlink.toml"
+    file.write_text('motd = "é"', encoding="utf-8-sig")
+
+    assert load(toml=file, environ={}, flags={}).motd == "é"
+
+
+def test_unknown_name_in_code():
+    with pytest.raises(StartError, match=re.escape("There is no setting plugin; did you mean plugins?")):
+        Settings().set("plugin", [])
+
+
+def test_tls_needs_both_files(tmp_path):
+    assert sentence(flags={"tls_key": "key.pem"}) == (
+        "The setting tls_key is given (flag --tls-key), but tls_certificate is not: "
+        "TLS needs both the certificate and its key."
+    )
+    assert sentence(environ={"CLOUDLINK_TLS_CERTIFICATE": "c.pem"}).startswith(
+        "The setting tls_certificate is given (environment CLOUDLINK_TLS_CERTIFICATE), but tls_key is not"
+    )
+    Settings(tls_certificate="c.pem", tls_key="k.pem").check()
+
+
+def test_allowed_origins_of_real_pages():
+    origins = ["https://turbowarp.org", "http://localhost:8000", "null", "tw-editor://."]
+
+    assert Settings(allowed_origins=origins).allowed_origins == origins
+
+
+@given(st.sampled_from(list(OPTIONS)), st.text())
+def test_any_text_is_a_value_or_one_sentence_that_names_the_setting(name, text):
+    variable = OPTIONS[name].variables[0]
+    said = f"The setting {name} in the environment variable {variable} is fine."
+    try:
+        settings = from_environment({variable: text})
+    except StartError as error:
+        said = str(error)
+    else:
+        assert type(getattr(settings, name)) is OPTIONS[name].kind
+
+    assert said.startswith(f"The setting {name} in the environment variable {variable} ")
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize("option", OPTIONS.values(), ids=OPTIONS.keys())
+def test_every_option_has_an_allowed_default_and_a_sentence_of_help(option):
+    assert option.checked(option.default) == option.default
+    assert option.help.endswith(".")
+    assert option.unit or option.kind is not float, "a float needs a unit"
+
+
+def test_the_examples_of_the_page_are_right(tmp_path):
+    examples = re.findall(r"```toml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert examples
+    for text in examples:
+        load(toml=write(tmp_path, text), environ={}, flags={})

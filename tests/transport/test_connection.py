@@ -1,0 +1,182 @@
+"""WebSocket connections over real sockets, byte by byte."""
+
+import asyncio
+import json
+
+import pytest
+
+from transport.peers import (
+    CHROME,
+    CLOSE,
+    FIREFOX,
+    PING,
+    PONG,
+    SAFARI,
+    TEXT,
+    UPGRADE,
+    connect,
+    frame,
+    open_socket,
+    running,
+)
+
+PING_PACKET = '{"cmd":"ping","listener":"l"}'
+
+
+@pytest.mark.parametrize("headers", [CHROME, FIREFOX, SAFARI], ids=["chrome", "firefox", "safari"])
+def test_browsers_connect_with_the_headers_they_send(headers):
+    async def scenario():
+        async with running(implicit_greeting=False) as server:
+            peer = await connect(server.port, headers)
+            peer.send(PING_PACKET)
+            assert json.loads((await peer.receive())[1])["code_id"] == 100
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("path", ["/", "/cloud", "/a/b?c=d", "/%20"])
+def test_any_path_and_origin_is_fine(path):
+    async def scenario():
+        async with running() as server:
+            await connect(server.port, UPGRADE | {"Origin": "null"}, path)
+
+    asyncio.run(scenario())
+
+
+def test_a_message_in_one_segment_with_the_request_is_not_lost():
+    async def scenario():
+        async with running(implicit_greeting=False) as server:
+            peer = await open_socket(server.port)
+            head = "\r\n".join(["GET / HTTP/1.1", *(f"{k}: {v}" for k, v in UPGRADE.items())])
+            padding = frame(json.dumps({"cmd": "ping", "val": "x" * 6000}).encode())
+            peer.writer.write(head.encode() + b"\r\n\r\n" + padding + frame(PING_PACKET.encode()))
+            await peer.reader.readuntil(b"\r\n\r\n")
+            received = await peer.reader.readuntil(b'"listener":"l"}')
+            assert received.count(b"I:100 | OK") == 2
+
+    asyncio.run(scenario())
+
+
+def test_pongs_keep_their_place_among_the_messages():
+    async def scenario():
+        async with running(implicit_greeting=False) as server:
+            peer = await connect(server.port)
+            message = frame(PING_PACKET.encode())
+            peer.writer.write(message + frame(b"first", PING) + message + frame(b"", PING))
+            kinds = [(await peer.receive()) for _ in range(4)]
+            assert [first for first, _ in kinds] == [TEXT, PONG, TEXT, PONG]
+            assert kinds[1][1] == b"first"
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [
+        (frame(b"\xff"), 1007),
+        (frame(b"x", 0xC1), 1002),  # a reserved bit
+        (frame(b"x", 0x80), 1002),  # a continuation of nothing
+        (b"\x81\x01x", 1002),  # not masked
+        (frame(b"x" * 2000), 1009),
+        (frame(b"x" * 1000, 0x01) + frame(b"x" * 1000, 0x80), 1009),
+        (frame(b"\x03\xe8", CLOSE), 1000),
+        (frame(b"", CLOSE), 1000),
+        (frame(b"\x0f\xa0bye", CLOSE), 4000),
+        (frame(b"\x03\xed", CLOSE), 1002),  # 1005 is never sent
+    ],
+)
+def test_what_breaks_the_rules_is_closed_with_the_right_code(sent, code):
+    async def scenario():
+        async with running(max_message_size=1024) as server:
+            peer = await connect(server.port)
+            peer.writer.write(sent)
+            closed_with, reason = await peer.receive_close()
+            assert closed_with == code
+            assert reason or code in (1000, 4000, 1002)
+            peer.writer.write(frame(b"\x03\xe8", CLOSE))
+            await peer.at_end()
+            assert len(server.clients_manager) == 0
+
+    asyncio.run(scenario())
+
+
+def test_a_frame_far_over_the_limit_is_cut_off_at_its_header():
+    async def scenario():
+        async with running(max_message_size=1024) as server:
+            peer = await connect(server.port)
+            peer.writer.write(frame(b"x" * 100_000)[:64])
+            assert (await peer.receive_close())[0] == 1009
+
+    asyncio.run(scenario())
+
+
+def test_a_peer_that_does_not_answer_the_close_is_dropped(monkeypatch):
+    monkeypatch.setattr("cloudlink.transport.connection._CLOSE_TIMEOUT", 0.05)
+
+    async def scenario():
+        async with running() as server:
+            peer = await connect(server.port)
+            peer.send("no JSON")
+            assert await peer.receive_close() == (1000, "Invalid JSON")
+            await asyncio.wait_for(peer.at_end(), 2)
+
+    asyncio.run(scenario())
+
+
+def test_a_silent_connection_is_closed_after_the_time_to_identify_and_not_before(monkeypatch):
+    monkeypatch.setattr("cloudlink.transport.keepalive._LONGEST_STEP", 0.02)
+
+    async def scenario():
+        async with running() as server:
+            server.settings.identify_timeout = 0.3
+            talker = await connect(server.port)
+            talker.send(PING_PACKET)
+            silent = await connect(server.port)
+            started = asyncio.get_running_loop().time()
+            code, reason = await asyncio.wait_for(silent.receive_close(), 3)
+            assert asyncio.get_running_loop().time() - started >= 0.3
+            assert (code, reason) == (1008, "Nothing was sent within 0.3 seconds")
+            silent.leave()
+            talker.send(PING_PACKET)
+            while b'"listener":"l"' not in (await talker.receive())[1]:
+                pass
+
+    asyncio.run(scenario())
+
+
+def test_dead_peers_are_gone_within_interval_and_timeout():
+    async def scenario():
+        async with running(keepalive_interval=0.3, keepalive_timeout=0.3) as server:
+            dead = await connect(server.port)
+            started = asyncio.get_running_loop().time()
+            assert (await dead.receive())[0] == PING
+            await asyncio.wait_for(dead.at_end(), 3)
+            assert 0.3 < asyncio.get_running_loop().time() - started < 0.75
+            assert len(server.clients_manager) == 0
+
+    asyncio.run(scenario())
+
+
+def test_a_peer_that_answers_pings_stays():
+    async def scenario():
+        async with running(keepalive_interval=0.1, keepalive_timeout=0.1, identify_timeout=30) as server:
+            peer = await connect(server.port)
+            for _ in range(4):
+                assert (await peer.receive())[0] == PING
+                peer.writer.write(frame(b"", PONG))
+            assert len(server.clients_manager) == 1
+
+    asyncio.run(scenario())
+
+
+def test_a_tcp_reset_takes_the_client_out():
+    async def scenario():
+        async with running() as server:
+            gone = asyncio.Event()
+            server.on_disconnect(lambda client: gone.set())
+            peer = await connect(server.port)
+            peer.leave()
+            await asyncio.wait_for(gone.wait(), 2)
+            assert len(server.clients_manager) == 0
+
+    asyncio.run(scenario())
