@@ -90,6 +90,7 @@ def test_port_in_use_is_one_sentence_and_exit_status_1():
     ("arguments", "sentence"),
     [
         (("--host", "203.0.113.9"), "does not belong to this machine"),
+        (("--host", "no.such.host.invalid"), "There is no address called no.such.host.invalid"),
         (
             ("--tls-certificate", "no.pem", "--tls-key", "no.pem"),
             "Cannot read the TLS certificate file no.pem",

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib
-import importlib.metadata
 import importlib.util
 import inspect
 import re
@@ -25,6 +24,7 @@ from cloudlink.wording import did_you_mean, one_line
 if TYPE_CHECKING:
     import logging
     from collections.abc import Callable, Iterator
+    from importlib.metadata import EntryPoint
     from types import ModuleType
 
     Plugin = Callable[..., object]
@@ -135,13 +135,22 @@ def _sources(settings: PluginSettings) -> Iterator[tuple[str, Callable[[], list[
         yield spec, partial(load_plugin, spec)
     for path in _files_of_folder(settings):
         yield str(path), partial(load_plugin, str(path))
-    entries = importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)
-    for entry in sorted(entries, key=lambda entry: (entry.name, entry.value)):
+    for entry in _entry_points():
         label = f"{entry.name} of the installed package {entry.dist.name}" if entry.dist else entry.name
         yield label, partial(_installed, label, entry)
 
 
-def _installed(label: str, entry: importlib.metadata.EntryPoint) -> list[Plugin]:
+def _entry_points() -> list[EntryPoint]:
+    """Return what installed packages offer, without the price of asking where none offers anything."""
+    offers = (file for folder in sys.path for file in Path(folder).glob("*-info/entry_points.txt"))
+    if not any(ENTRY_POINT_GROUP.encode() in file.read_bytes() for file in offers):
+        return []
+    from importlib.metadata import entry_points  # noqa: PLC0415 - 1.4 MB of memory
+
+    return sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda entry: (entry.name, entry.value))
+
+
+def _installed(label: str, entry: EntryPoint) -> list[Plugin]:
     return [_attribute(label, _import_module(label, entry.module), entry.attr)]
 
 

@@ -250,13 +250,16 @@ class RoomsManager:
     def unsubscribe(self, obj: Client, room_id: str) -> None:
         """Take a client out of a room, and drop the room if that empties it.
 
-        Does nothing if the client is not inside. Raises `RoomDoesNotExist`.
+        Does nothing if the client is not inside. A client that has disconnected is inside no room any
+        more; for it, this only corrects `client.rooms`. Raises `RoomDoesNotExist`.
         """
-        if not self.exists(room_id):
-            raise RoomDoesNotExist(room_id)
-        if room_id in obj.rooms:
+        if room_id not in obj.rooms:
+            if not self.exists(room_id):
+                raise RoomDoesNotExist(room_id)
+            return
+        obj.rooms.discard(room_id)
+        if obj.open:
             self._leave(obj, room_id)
-            obj.rooms.discard(room_id)
 
     # What the server and the protocols call.
 

@@ -229,8 +229,6 @@ class Commands:
         recipients = self._parse_recipients(packet)
         self._require_username(client)
         rooms = self._target_rooms(client, packet)
-        if not rooms:
-            return []
         found = [
             (room, recipient)
             for room, members in rooms

@@ -1,0 +1,65 @@
+"""The real address behind proxies, the shown one, and what the log may hold."""
+
+import pytest
+
+from cloudlink.addresses import RealAddress, for_log, shown_address
+
+PEER = ("10.0.0.1", 5000)
+TRUSTED = ["10.0.0.0/8", "2001:db8::1"]
+
+
+@pytest.mark.parametrize(
+    ("peer", "header", "real"),
+    [
+        (PEER, "203.0.113.7", "203.0.113.7"),
+        (PEER, "198.51.100.1, 203.0.113.7", "203.0.113.7"),  # the first one is the client's own claim
+        (PEER, "203.0.113.7, 10.0.0.2", "203.0.113.7"),  # two proxies
+        (PEER, "10.0.0.3, 10.0.0.2", "10.0.0.3"),
+        (PEER, "garbage", "10.0.0.1"),
+        (PEER, "203.0.113.7, garbage, 10.0.0.2", "10.0.0.2"),
+        (PEER, "", "10.0.0.1"),
+        (PEER, "[2001:db8::7]", "2001:db8::7"),
+        (("2001:db8::1", 5), "203.0.113.7", "203.0.113.7"),
+        (("198.51.100.9", 5), "203.0.113.7", "198.51.100.9"),  # no proxy of ours: not believed
+        (None, "203.0.113.7", "unknown"),
+    ],
+)
+def test_limits_go_by_the_last_hop_that_is_no_trusted_proxy(peer, header, real):
+    assert RealAddress("X-Forwarded-For", TRUSTED).of(peer, {"X-Forwarded-For": header}) == real
+
+
+def test_without_a_trusted_proxy_or_header_the_peer_counts():
+    headers = {"X-Forwarded-For": "203.0.113.7"}
+    assert RealAddress("X-Forwarded-For", []).of(PEER, headers) == "10.0.0.1"
+    assert RealAddress("", TRUSTED).of(PEER, headers) == "10.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("header", "value", "shown"),
+    [
+        ("X-Forwarded-For", "203.0.113.7, 10.0.0.1", "203.0.113.7"),
+        ("X-Forwarded-For", "", "10.0.0.1"),
+        ("", "203.0.113.7", "10.0.0.1"),
+    ],
+)
+def test_a_client_is_shown_the_first_address_of_the_header(header, value, shown):
+    assert shown_address(PEER, {"X-Forwarded-For": value}, header) == shown
+
+
+def test_an_unknown_address_is_not_shown():
+    assert shown_address(None, {}, "") is None
+
+
+@pytest.mark.parametrize(
+    ("address", "mode", "logged"),
+    [
+        ("203.0.113.7", "full", "203.0.113.7"),
+        ("203.0.113.7", "anonymous", "203.0.113.0"),
+        ("2001:db8:1:2:3:4:5:6", "anonymous", "2001:db8:1::"),
+        ("::ffff:203.0.113.7", "anonymous", "203.0.113.0"),
+        ("no address", "anonymous", "unknown"),
+        ("203.0.113.7", "none", "unknown"),
+    ],
+)
+def test_the_log_holds_no_more_than_it_may(address, mode, logged):
+    assert for_log(address, mode) == logged

@@ -1,0 +1,61 @@
+"""JSON text: strict where the wire must be, forgiving where real clients need it."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cloudlink import jsontext
+from cloudlink.jsontext import JSONTextError
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(values)
+def test_what_is_encoded_decodes_to_the_same(value):
+    assert jsontext.loads(jsontext.dumps(value)) == value
+
+
+@pytest.mark.parametrize("text", [b"NaN", b"-Infinity", b"", b"{", b"[1,]", b"01", b'"\xff"', b"{a:1}", b"+1"])
+def test_what_is_no_json_is_refused(text):
+    with pytest.raises(JSONTextError):
+        jsontext.loads(text)
+
+
+def test_numbers_beyond_a_double_and_big_integers_are_json():
+    assert jsontext.loads(b"1e400") == float("inf")
+    assert jsontext.loads(str(2**70).encode()) == 2**70
+
+
+def test_half_a_surrogate_pair_passes_both_ways():
+    assert jsontext.loads(b'"\\ud83d"') == "\ud83d"
+    assert jsontext.dumps("\ud83d") == b'"\\ud83d"'
+
+
+@pytest.mark.parametrize("text", [b"[" * 100_000, b"[" * 100_000 + b"]" * 100_000, b'{"a":' * 100_000])
+def test_deep_nesting_is_refused_not_followed(text):
+    with pytest.raises(JSONTextError):
+        jsontext.loads(text)
+
+
+def test_members_keep_the_text_of_their_values():
+    text = b' { "a" : 1.0 , "b":{"y": 2,"x":[ ]},"c" : "\\ud83d,}" } '
+    assert jsontext.members(text) == {"a": b"1.0", "b": b'{"y": 2,"x":[ ]}', "c": b'"\\ud83d,}"'}
+    assert jsontext.members(b"{}") == {}
+
+
+@given(st.dictionaries(st.text(), values, max_size=5), st.sampled_from([None, 2]))
+def test_members_of_any_object_decode_to_its_values(value, indent):
+    text = json.dumps(value, indent=indent).encode()
+    assert {key: json.loads(raw) for key, raw in jsontext.members(text).items()} == value
+
+
+@pytest.mark.parametrize("text", [b"[1]", b"5", b'{"a":1', b"", b'{"a":NaN}', b'{"a":' + b"[" * 100_000])
+def test_members_of_what_is_no_object_are_refused(text):
+    with pytest.raises(JSONTextError):
+        jsontext.members(text)
