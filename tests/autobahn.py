@@ -30,7 +30,7 @@ class EchoSession:
 
     def __init__(self, connection, delivery):
         self._delivery = delivery
-        self._outbox = Outbox(connection)
+        self._outbox = Outbox(connection, lambda: None)
 
     def receive(self, data):
         self.send_frame(text_frame(data))
@@ -44,6 +44,9 @@ class EchoSession:
 
     def close(self, code, reason):
         self._delivery.close(self._outbox, code, reason)
+
+    def writable(self):
+        self._delivery.resume(self._outbox)
 
     def lost(self):
         self._outbox.clear()

@@ -111,6 +111,7 @@ class Settings:
     identify_timeout: float = option(
         30.0, "How long a connection may stay open without a first packet.", unit="seconds", minimum=2
     )
+    limits: bool = option(True, "Whether the limits that protect against floods and slow readers apply.")
     shutdown_timeout: float = option(
         5.0, "How long handlers may go on when the server stops.", unit="seconds", minimum=0
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .frames import text_frame
-from .outbox import Connection, Delivery, Outbox
+from .frames import text_frame, update_frame
+from .outbox import Audience, Connection, Delivery, Outbox
 
-__all__ = ["Connection", "Delivery", "Outbox", "text_frame"]
+__all__ = ["Audience", "Connection", "Delivery", "Outbox", "text_frame", "update_frame"]

@@ -6,6 +6,11 @@ messages are made here; control frames belong to the transport.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
 _TEXT = 0x81  # FIN set, opcode 1
 _SHORT_HEADERS = tuple(bytes((_TEXT, size)) for size in range(126))
 _MEDIUM = bytes((_TEXT, 126))
@@ -25,3 +30,34 @@ def text_frame(payload: bytes) -> bytes:
     if size < _MEDIUM_LIMIT:
         return _MEDIUM + size.to_bytes(2, "big") + payload
     return _LONG + size.to_bytes(8, "big") + payload
+
+
+class Update(bytes):
+    """A frame that makes an earlier one with the same key worthless, such as a variable's new value.
+
+    A client that reads too slowly gets only the latest of them.
+    """
+
+    key: Hashable
+
+
+def update_frame(payload: bytes, key: Hashable) -> Update:
+    """Return the frame of a text message that replaces earlier ones with an equal key."""
+    frame = Update(text_frame(payload))
+    frame.key = key
+    return frame
+
+
+class Segment(bytes):
+    """Several frames that go to the same recipients, joined once for all of them."""
+
+    frames: tuple[bytes, ...]
+
+
+def join(frames: list[bytes]) -> bytes:
+    """Return one frame itself, or several joined; what they were joined from is kept."""
+    if len(frames) == 1:
+        return frames[0]
+    segment = Segment(b"".join(frames))
+    segment.frames = tuple(frames)
+    return segment

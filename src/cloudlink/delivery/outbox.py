@@ -1,7 +1,11 @@
 """Queues of ready frames, one per client, written once per turn of the event loop.
 
-Per recipient almost nothing happens: a frame is appended to a list. All that one turn produced for a
-client leaves in one write, in the order it was produced, whoever it came from.
+Per recipient almost nothing happens: a frame is appended to a list. Frames that follow one another to
+the same audience are not even that: they are collected once, joined once, and appended as one. All that
+one turn produced for a client leaves in one write, in the order it was produced, whoever it came from.
+
+A client that reads too slowly has its frames kept in a backlog of bounded size, and is disconnected when
+it falls behind further. Nobody else waits for it.
 
 This module does not know the event loop: whoever builds a `Delivery` hands it the function that
 calls back at the end of the turn.
@@ -11,8 +15,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from .backlog import Backlog
+from .frames import join
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+
+_CHUNK = 1 << 16
+"""Bytes of a backlog written at a time."""
 
 
 class Connection(Protocol):
@@ -27,6 +37,9 @@ class Connection(Protocol):
     path: str
     """Request target of the upgrade request."""
 
+    congested: bool
+    """Whether the peer does not take what was written; nothing should be written until it does."""
+
     def write(self, frames: list[bytes]) -> None:
         """Write ready frames in order. The list is the caller's and is emptied afterwards."""
         ...
@@ -37,43 +50,119 @@ class Connection(Protocol):
 
 
 class Outbox(list[bytes]):
-    """The frames waiting for one client, oldest first."""
+    """The frames waiting for one client, oldest first.
 
-    __slots__ = ("connection",)
+    Attributes:
+        connection: Where they go.
+        backlog: What waits since the client stopped reading; older than what is in the list.
+        overflow: Called when the backlog is over the limit.
+    """
 
-    def __init__(self, connection: Connection) -> None:
+    __slots__ = ("backlog", "connection", "overflow")
+
+    def __init__(self, connection: Connection, overflow: Callable[[], None]) -> None:
         super().__init__()
         self.connection = connection
+        self.overflow = overflow
+        self.backlog: Backlog | None = None
+
+    # Queues are told apart by identity: two that hold the same frames are two clients.
+    __hash__ = object.__hash__  # type: ignore[assignment]
+    __eq__ = object.__eq__
+    __ne__ = object.__ne__
+
+
+class Audience:
+    """Clients who are sent the same bytes: the members of a room who speak one dialect."""
+
+    __slots__ = ("_delivery", "outboxes")
+
+    def __init__(self, delivery: Delivery) -> None:
+        self._delivery = delivery
+        self.outboxes: dict[Outbox, None] = {}
+
+    def __len__(self) -> int:
+        return len(self.outboxes)
+
+    def add(self, outbox: Outbox) -> None:
+        """Take in a client; what was sent to the audience before is not for it."""
+        self._delivery.settle()
+        self.outboxes[outbox] = None
+
+    def remove(self, outbox: Outbox) -> None:
+        """Let a client go; what was sent to the audience before still is for it."""
+        self._delivery.settle()
+        del self.outboxes[outbox]
 
 
 class Delivery:
     """Takes frames for clients and writes them at the end of the event loop's turn."""
 
-    def __init__(self, schedule: Callable[[Callable[[], None]], object]) -> None:
-        """Args: schedule: called with `flush` when the first frame of a turn is queued."""
+    def __init__(
+        self, schedule: Callable[[Callable[[], None]], object], max_queued_bytes: int | None = None
+    ) -> None:
+        """Set up the way out.
+
+        Args:
+            schedule: Called with `flush` when the first frame of a turn is queued.
+            max_queued_bytes: Most bytes that may wait for a client that does not read, None for any number.
+        """
+        self.max_queued_bytes = max_queued_bytes
         self._schedule = schedule
         self._scheduled = False
         self._waiting: list[Outbox] = []
+        self._audience: Audience | None = None  # whom the frames in `_segment` are for
+        self._segment: list[bytes] = []
 
     def send(self, outbox: Outbox, frame: bytes) -> None:
         """Queue one frame for one client."""
+        if self._segment:
+            self.settle()
         if not outbox:
             self._waiting.append(outbox)
             if not self._scheduled:
                 self._wake()
         outbox.append(frame)
 
-    def broadcast(self, audience: Iterable[Outbox], frame: bytes, skip: Outbox | None = None) -> None:
-        """Queue one frame for many clients, except the one to skip."""
+    def broadcast(self, audience: Audience, frame: bytes, skip: Outbox | None = None) -> None:
+        """Queue one frame for an audience, except the one to skip."""
+        if skip is not None:
+            self.settle()
+            self._append(audience.outboxes, frame, skip)
+        elif audience is self._audience:
+            self._segment.append(frame)
+        else:
+            self.settle()
+            self._audience = audience
+            self._segment.append(frame)
+            if not self._scheduled:
+                self._wake()
+
+    def multicast(self, outboxes: Iterable[Outbox], frame: bytes) -> None:
+        """Queue one frame for any clients."""
+        self.settle()
+        self._append(outboxes, frame, None)
+
+    def settle(self) -> None:
+        """Hand the frames collected for an audience to its members' queues.
+
+        Needed before anything else that concerns one of them: that is what keeps the order.
+        """
+        if self._audience is not None:
+            frame, audience = join(self._segment), self._audience
+            self._audience = None
+            self._segment.clear()
+            self._append(audience.outboxes, frame, None)
+
+    def _append(self, outboxes: Iterable[Outbox], frame: bytes, skip: Outbox | None) -> None:
+        waiting = self._waiting
+        for outbox in outboxes:
+            if outbox is not skip:
+                if not outbox:
+                    waiting.append(outbox)
+                outbox.append(frame)
         if not self._scheduled:
             self._wake()
-        waiting = self._waiting
-        for outbox in audience:
-            if outbox is skip:
-                continue
-            if not outbox:
-                waiting.append(outbox)
-            outbox.append(frame)
 
     def _wake(self) -> None:
         self._scheduled = True
@@ -81,15 +170,39 @@ class Delivery:
 
     def flush(self) -> None:
         """Write everything that is queued, one write per client."""
+        self.settle()
         self._scheduled = False
         waiting, self._waiting = self._waiting, []
         for outbox in waiting:
-            outbox.connection.write(outbox)
-            outbox.clear()
+            connection = outbox.connection
+            if connection.congested or outbox.backlog is not None:
+                self._hold_back(outbox)
+            else:
+                connection.write(outbox)
+                outbox.clear()
+
+    def resume(self, outbox: Outbox) -> None:
+        """Go on writing to a client that reads again."""
+        backlog = outbox.backlog
+        while backlog and not outbox.connection.congested:
+            outbox.connection.write(backlog.take(_CHUNK))
+        if not backlog:
+            outbox.backlog = None
 
     def close(self, outbox: Outbox, code: int, reason: str) -> None:
         """Write what is queued for a client, then close its connection."""
-        if outbox:
+        self.settle()
+        if outbox and not outbox.connection.congested:
             outbox.connection.write(outbox)
-            outbox.clear()
+        outbox.clear()
+        outbox.backlog = None
         outbox.connection.close(code, reason)
+
+    def _hold_back(self, outbox: Outbox) -> None:
+        backlog = outbox.backlog
+        if backlog is None:
+            backlog = outbox.backlog = Backlog()
+        backlog.add(outbox)
+        outbox.clear()
+        if self.max_queued_bytes is not None and backlog.size > self.max_queued_bytes:
+            outbox.overflow()

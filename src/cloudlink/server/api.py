@@ -209,7 +209,7 @@ class PluginAPI:
     def send_packet_multicast(self, clients: Iterable[Client], message: dict[str, Any] | str) -> None:
         """Send a packet to many clients; it is encoded once."""
         frame = text_frame(_encode(message))
-        self.delivery.broadcast([client.outbox for client in clients if client.open], frame)
+        self.delivery.multicast([client.outbox for client in clients if client.open], frame)
 
     def close_connection(self, obj: Client | Iterable[Client], code: int = _NORMAL, reason: str = "") -> None:
         """Close the connection of a client, or of each of a list or set of clients.

@@ -67,7 +67,7 @@ class Server(PluginAPI):
         self.hooks = Hooks(self.supervisor.start)
         self.delivery = Delivery(self._schedule)
         self.clients_manager = ClientsManager()
-        self.rooms_manager = RoomsManager()
+        self.rooms_manager = RoomsManager(self.delivery)
         self.clients_manager.when_named(self.rooms_manager.note_name)
         self.gen = SnowflakeGenerator()
         self.suppress_websocket_logs = True

@@ -82,7 +82,7 @@ class Client:
 
     def __init__(self, session: Session, connection: Connection, snowflake: int) -> None:
         self.session = session
-        self.outbox = Outbox(connection)
+        self.outbox = Outbox(connection, session.close_for_reading_slowly)
         self.snowflake = str(snowflake)
         self.id = uuid.uuid4()
         self.uuid = str(self.id)

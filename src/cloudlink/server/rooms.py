@@ -12,13 +12,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cloudlink import jsontext
+from cloudlink.delivery import Audience
 
 from .clients import NoResultsFound
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from cloudlink.delivery import Outbox
+    from cloudlink.delivery import Delivery
 
     from .clients import Client, Schema
 
@@ -58,22 +59,23 @@ class Members:
     Attributes:
         all: The members in the order they joined.
         usernames: Members by name, in the order they joined.
-        audiences: Per dialect, the outbox of each member who speaks it.
+        audiences: Per dialect, the members who speak it.
         userlists: The user list as a dialect last encoded it; emptied when the list changes.
     """
 
-    __slots__ = ("all", "audiences", "userlists", "usernames")
+    __slots__ = ("_delivery", "all", "audiences", "userlists", "usernames")
 
-    def __init__(self) -> None:
+    def __init__(self, delivery: Delivery) -> None:
+        self._delivery = delivery
         self.all: dict[Client, None] = {}
         self.usernames: dict[str, dict[Client, None]] = {}
-        self.audiences: dict[Any, dict[Client, Outbox]] = {}
+        self.audiences: dict[Any, Audience] = {}
         self.userlists: dict[Any, bytes] = {}
 
     def add(self, client: Client) -> None:
         """Take in a client."""
         self.all[client] = None
-        self.audiences.setdefault(client.dialect, {})[client] = client.outbox
+        self._join_audience(client, client.dialect)
         if client.username_set:
             self.add_name(client)
 
@@ -96,11 +98,16 @@ class Members:
     def change_dialect(self, client: Client, dialect: object) -> None:
         """Move a member to the audience of another dialect; `client.dialect` is still the old one."""
         self._leave_audience(client)
-        self.audiences.setdefault(dialect, {})[client] = client.outbox
+        self._join_audience(client, dialect)
+
+    def _join_audience(self, client: Client, dialect: object) -> None:
+        if dialect not in self.audiences:
+            self.audiences[dialect] = Audience(self._delivery)
+        self.audiences[dialect].add(client.outbox)
 
     def _leave_audience(self, client: Client) -> None:
         audience = self.audiences[client.dialect]
-        del audience[client]
+        audience.remove(client.outbox)
         if not audience:
             del self.audiences[client.dialect]
 
@@ -145,8 +152,9 @@ class RoomsManager:
 
     exceptions = RoomsExceptions
 
-    def __init__(self) -> None:
+    def __init__(self, delivery: Delivery) -> None:
         self.rooms: dict[str, Room] = {}
+        self._delivery = delivery
 
     # What plugins call.
 
@@ -245,7 +253,10 @@ class RoomsManager:
         if room_id in obj.rooms:
             return
         obj.rooms.add(room_id)
-        self.rooms[room_id].members.setdefault(obj.protocol, Members()).add(obj)
+        parts = self.rooms[room_id].members
+        if obj.protocol not in parts:
+            parts[obj.protocol] = Members(self._delivery)
+        parts[obj.protocol].add(obj)
 
     def unsubscribe(self, obj: Client, room_id: str) -> None:
         """Take a client out of a room, and drop the room if that empties it.

@@ -48,6 +48,7 @@ _NOT_JSON = "Invalid JSON"
 _UNKNOWN = "Unable to identify protocol"
 _NORMAL_CLOSURE = 1000
 _POLICY_VIOLATION = 1008
+_TRY_AGAIN_LATER = 1013
 
 
 class Session:
@@ -110,6 +111,16 @@ class Session:
         if self.state is not State.GONE:
             self._host.delivery.close(self.client.outbox, code, reason)
             self.lost()
+
+    def close_for_reading_slowly(self) -> None:
+        """Close the connection because too much is waiting for the client."""
+        reason = f"Reading too slowly: more than {self._host.delivery.max_queued_bytes} bytes were waiting"
+        self.close(_TRY_AGAIN_LATER, reason)
+
+    def writable(self) -> None:
+        """Go on writing to a client that had stopped reading."""
+        if self.state is not State.GONE:
+            self._host.delivery.resume(self.client.outbox)
 
     def close_if_silent(self, reason: str) -> None:
         """Close the connection unless its first message has come."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from typing import TYPE_CHECKING, Protocol, cast
 
 from picows import WSCloseCode, WSListener, WSMsgType
@@ -56,6 +57,10 @@ class Receiver(Protocol):
         """Write what is queued and close the connection."""
         ...
 
+    def writable(self) -> None:
+        """Take note that the peer has caught up with what was written."""
+        ...
+
     def lost(self) -> None:
         """Take note that the connection is gone."""
         ...
@@ -88,6 +93,7 @@ class WebSocketConnection(WSListener):
         self.silent_for = 0.0
         self.pinged = False
         self.closing = False
+        self.congested = False
         self._assembler = Assembler(max_message_size)
         self._opened = opened
         self._closed = closed
@@ -99,6 +105,8 @@ class WebSocketConnection(WSListener):
         """Take note of the peer and open the session."""
         self._transport = transport
         self._socket = transport.underlying_transport
+        self._socket.set_write_buffer_limits(high=0)
+        self._fd = _direct_fd(self._socket)
         peer = self._socket.get_extra_info("peername")
         self.remote_address = (peer[0], peer[1]) if isinstance(peer, tuple) else None
         self.response_headers = transport.response.headers
@@ -126,7 +134,7 @@ class WebSocketConnection(WSListener):
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:  # noqa: ARG002  # picows' signature
         """The socket is closed, by whomever."""
-        self.closing = True
+        self.closing = True  # from here on the socket's number may be another's
         if self._close_timer is not None:
             self._close_timer.cancel()
         self._closed(self)
@@ -143,20 +151,34 @@ class WebSocketConnection(WSListener):
             self._answer_close(handshake.recv.code)
 
     def pause_writing(self) -> None:
-        """The peer reads more slowly than we write."""
+        """The socket takes no more: the peer reads more slowly than we write."""
+        self.congested = True
 
     def resume_writing(self) -> None:
-        """The peer has caught up."""
+        """The peer has taken everything that was written."""
+        self.congested = False
+        self._receiver.writable()
 
     # Called by the inside of the server.
 
     def write(self, frames: list[bytes]) -> None:
         """Write ready frames in order."""
-        if not self.closing:
-            if len(frames) == 1:
-                self._socket.write(frames[0])
-            else:
-                self._socket.writelines(frames)
+        if self.closing:
+            return
+        data = frames[0] if len(frames) == 1 else b"".join(frames)
+        if self._fd < 0 or self.congested:
+            self._socket.write(data)
+            return
+        # The transport holds nothing back, so the socket can be written to without its detours. What the
+        # socket does not take is the transport's, which thereby calls `pause_writing`.
+        try:
+            written = os.write(self._fd, data)
+        except BlockingIOError:
+            written = 0
+        except OSError:
+            return  # the peer is gone; reading finds that out
+        if written < len(data):
+            self._socket.write(data[written:])
 
     def close(self, code: int, reason: str) -> None:
         """Start the closing handshake; the peer has 5 seconds to answer."""
@@ -208,6 +230,14 @@ class WebSocketConnection(WSListener):
 
     def _drop(self) -> None:
         self._transport.disconnect()
+
+
+def _direct_fd(transport: asyncio.Transport) -> int:
+    """Return the number of a socket that may be written to directly, -1 for one that may not."""
+    if os.name != "posix" or transport.get_extra_info("ssl_object") is not None:
+        return -1
+    number: int = transport.get_extra_info("socket").fileno()
+    return number
 
 
 def _fitting(reason: str) -> bytes:

@@ -118,7 +118,7 @@ class Commands:
             if listener:
                 self._send(client, client.dialect.message(val, room, listener))
             for dialect, audience in members.audiences.items():
-                self._delivery.broadcast(audience.values(), dialect.message(val, room), skip)
+                self._delivery.broadcast(audience, dialect.message(val, room), skip)
 
     def gvar(self, client: Client, packet: Packet) -> None:
         """Send a variable's value to everybody in the client's rooms, itself included."""
@@ -129,7 +129,7 @@ class Commands:
             if listener:
                 self._send(client, client.dialect.variable(name, val, room, listener))
             for dialect, audience in members.audiences.items():
-                self._delivery.broadcast(audience.values(), dialect.variable(name, val, room), skip)
+                self._delivery.broadcast(audience, dialect.variable(name, val, room), skip)
 
     # To some.
 

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from cloudlink import jsontext
-from cloudlink.delivery import text_frame
+from cloudlink.delivery import text_frame, update_frame
 
 from .statuscodes import StatusCodes
 
@@ -59,8 +59,13 @@ class Dialect:
 
     def variable(self, name: bytes, val: bytes, room: Room, listener: bytes = b"") -> bytes:
         """A gvar; the listener is the sender's alone."""
-        tag = b',"listener":' + listener if listener else b""
-        return text_frame(b'{"cmd":"gvar","name":%b,"val":%b%b,"rooms":%b}' % (name, val, tag, room.json_id))
+        if listener:
+            return text_frame(
+                b'{"cmd":"gvar","name":%b,"val":%b,"listener":%b,"rooms":%b}'
+                % (name, val, listener, room.json_id)
+            )
+        text = b'{"cmd":"gvar","name":%b,"val":%b,"rooms":%b}' % (name, val, room.json_id)
+        return update_frame(text, ("gvar", name, room.id))
 
     def user_added(self, user: Client, room: Room) -> bytes:
         """Somebody with a name is new in a room."""
@@ -68,19 +73,19 @@ class Dialect:
             b'{"cmd":"ulist","mode":"add","val":%b,"rooms":%b}' % (user_object(user), room.json_id)
         )
 
-    def user_removed(self, user: Client, room: Room, members: Members) -> bytes:
-        """Somebody with a name has left a room; `members` are those still there."""
-        frame = text_frame(
+    def user_removed(self, user: Client, room: Room) -> bytes:
+        """Somebody with a name has left a room."""
+        return text_frame(
             b'{"cmd":"ulist","mode":"remove","val":%b,"rooms":%b}' % (user_object(user), room.json_id)
         )
-        return frame + self.user_list(room, members) if self.repeats_list else frame
 
     def user_list(self, room: Room, members: Members) -> bytes:
         """Everybody in a room who has a name; encoded once per change of the list."""
         frame = members.userlists.get(Dialect)
         if frame is None:
             users = b",".join([user_object(client) for client in members.all if client.username_set])
-            frame = text_frame(b'{"cmd":"ulist","mode":"set","val":[%b],"rooms":%b}' % (users, room.json_id))
+            text = b'{"cmd":"ulist","mode":"set","val":[%b],"rooms":%b}' % (users, room.json_id)
+            frame = update_frame(text, ("ulist", room.id))
             members.userlists[Dialect] = frame
         return frame
 
@@ -94,9 +99,9 @@ class Dialect:
 
     def private_variable(self, name: bytes, val: bytes, origin: Client, room: Room) -> bytes:
         """A pvar."""
-        return text_frame(
-            b'{"cmd":"pvar","name":%b,"val":%b,"origin":%b,"rooms":%b}'
-            % (name, val, user_object(origin), room.json_id)
+        text = b'{"cmd":"pvar","name":%b,"val":%b,"origin":%b,"rooms":%b}'
+        return update_frame(
+            text % (name, val, user_object(origin), room.json_id), ("pvar", name, room.id, origin.uuid)
         )
 
     def direct(self, val: bytes, origin: Client, listener: bytes) -> bytes:

@@ -45,7 +45,7 @@ class UserLists:
         room = self._rooms.rooms[room_id]
         for dialect, audience in members.audiences.items():
             frame = dialect.user_added(client, room)
-            self._delivery.broadcast(audience.values(), frame, skip=client.outbox)
+            self._delivery.broadcast(audience, frame, skip=client.outbox)
 
     def announce_gone(self, client: Client, room_ids: Iterable[str]) -> None:
         """Tell the members left in rooms that a named client is no longer in them."""
@@ -56,7 +56,9 @@ class UserLists:
             if members is not None:
                 room = self._rooms.rooms[room_id]
                 for dialect, audience in members.audiences.items():
-                    self._delivery.broadcast(audience.values(), dialect.user_removed(client, room, members))
+                    self._delivery.broadcast(audience, dialect.user_removed(client, room))
+                    if dialect.repeats_list:
+                        self._delivery.broadcast(audience, dialect.user_list(room, members))
 
     def show(self, client: Client, room_id: str) -> None:
         """Send a client the list of a room it is in."""
