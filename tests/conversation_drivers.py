@@ -58,6 +58,7 @@ class MemoryConnection(Line):
     def __init__(self, path: str = "/", headers: dict[str, str] | None = None, port: int = 50000) -> None:
         super().__init__()
         self.remote_address: tuple[str, int] | None = ("127.0.0.1", port)
+        self.address = "127.0.0.1"
         self.headers = Headers(headers or {})
         self.path = path
         self.congested = False
@@ -283,5 +284,4 @@ class OverSocket:
         return self.clients[who].closed
 
     async def leave_all(self) -> None:
-        for who in sorted(self.present):
-            await self.disconnect(who)
+        await asyncio.gather(*(self.disconnect(who) for who in sorted(self.present)))

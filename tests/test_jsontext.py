@@ -21,7 +21,9 @@ def test_what_is_encoded_decodes_to_the_same(value):
     assert jsontext.loads(jsontext.dumps(value)) == value
 
 
-@pytest.mark.parametrize("text", [b"NaN", b"-Infinity", b"", b"{", b"[1,]", b"01", b'"\xff"', b"{a:1}", b"+1"])
+@pytest.mark.parametrize(
+    "text", [b"NaN", b"-Infinity", b"", b"{", b"[1,]", b"01", b'"\xff"', b"{a:1}", b"+1"]
+)
 def test_what_is_no_json_is_refused(text):
     with pytest.raises(JSONTextError):
         jsontext.loads(text)

@@ -37,7 +37,7 @@ class RealAddress:
         if remote_address is None:
             return UNKNOWN
         peer = remote_address[0]
-        if not self._header or not self._trusted or not self._is_trusted(peer):
+        if not self._header or not self._trusted or not self.is_trusted(peer):
             return peer
         hops = [hop.strip() for hop in headers.get(self._header, "").split(",")]
         for hop in reversed(hops):
@@ -45,11 +45,12 @@ class RealAddress:
             if address is None:
                 return peer  # a proxy we trust would not have written this
             peer = str(address)
-            if not self._is_trusted(peer):
+            if not self.is_trusted(peer):
                 return peer
         return peer
 
-    def _is_trusted(self, text: str) -> bool:
+    def is_trusted(self, text: str) -> bool:
+        """Tell whether an address is a trusted proxy's."""
         address = _parse(text)
         return address is not None and any(address in network for network in self._trusted)
 

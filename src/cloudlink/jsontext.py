@@ -10,6 +10,7 @@ This module knows nothing of packets or protocols.
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any, NoReturn
 
@@ -17,6 +18,9 @@ import msgspec
 
 RECURSION_TEXT = "the value is nested too deeply"
 """Reason given for JSON that is nested beyond what the parser follows (about 1000 levels)."""
+
+_LENIENT_LIMIT = 1 << 16
+"""Bytes of text for which the slow way is taken; it must not hold up others for long."""
 
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 _WHITESPACE = re.compile(r"[ \t\n\r]*")
@@ -58,6 +62,8 @@ def loads(data: bytes) -> Any:
 
 
 def _worth_second_look(data: bytes, error: msgspec.MsgspecError) -> bool:
+    if len(data) > _LENIENT_LIMIT:
+        return False
     # A ValidationError from an untyped decode can only be a number out of range.
     return isinstance(error, msgspec.ValidationError) or bool(_SURROGATE_ESCAPE.search(data))
 
@@ -78,10 +84,22 @@ def dumps(value: Any) -> bytes:
         TypeError: The value has a part that JSON cannot hold.
     """
     try:
-        return _encode(value)
+        text = _encode(value)
     except UnicodeEncodeError:
         # Half a surrogate pair has no UTF-8; its escape is fine.
         return json.dumps(value, separators=(",", ":")).encode()
+    # msgspec writes null for an infinite number, which a number beyond a double became when decoded.
+    return _encode(_spell_out_infinity(value)) if b"null" in text else text
+
+
+def _spell_out_infinity(value: Any) -> Any:
+    if isinstance(value, float) and math.isinf(value):
+        return msgspec.Raw(b"1e999" if value > 0 else b"-1e999")
+    if isinstance(value, dict):
+        return {key: _spell_out_infinity(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_spell_out_infinity(item) for item in value]
+    return value
 
 
 def members(data: bytes) -> dict[str, bytes]:
@@ -123,5 +141,5 @@ def _skip_space(text: str, position: int) -> int:
 
 
 def may_hold_half_pair(data: bytes) -> bool:
-    """Whether the text has an escape that could be half a surrogate pair."""
-    return bool(_SURROGATE_ESCAPE.search(data))
+    """Whether the text has an escape that could be half a surrogate pair, and is short enough to try."""
+    return len(data) <= _LENIENT_LIMIT and bool(_SURROGATE_ESCAPE.search(data))

@@ -111,7 +111,55 @@ class Settings:
     identify_timeout: float = option(
         30.0, "How long a connection may stay open without a first packet.", unit="seconds", minimum=2
     )
-    limits: bool = option(True, "Whether the limits that protect against floods and slow readers apply.")
+    limits: bool = option(
+        True, "Whether the limits below apply; off for measuring, or behind something that limits better."
+    )
+    max_queued_bytes: int = option(
+        1_048_576,
+        "The most that may wait for a client that reads too slowly, before it is disconnected.",
+        unit="bytes",
+        minimum=1024,
+    )
+    packet_rate: float = option(
+        250.0, "How many packets a client may send in the long run.", unit="per second", above=0
+    )
+    packet_burst: int = option(1000, "How many packets a client may send at once.", unit="packets", minimum=1)
+    byte_rate: float = option(
+        1_048_576.0, "How much a client may send in the long run.", unit="bytes per second", above=0
+    )
+    byte_burst: int = option(8_388_608, "How much a client may send at once.", unit="bytes", minimum=1024)
+    identity_rate: float = option(
+        10.0,
+        "How often a client may set its name and change rooms (setid, link, unlink) in the long run.",
+        unit="per second",
+        above=0,
+    )
+    identity_burst: int = option(
+        300, "How often a client may set its name and change rooms at once.", unit="packets", minimum=1
+    )
+    flood_patience: float = option(
+        10.0,
+        "How long a client may go on sending too much, with packets refused, before it is disconnected.",
+        unit="seconds",
+        minimum=0,
+    )
+    max_connections_per_address: int = option(
+        500, "How many connections one address may have.", unit="connections", minimum=1
+    )
+    connection_rate_per_address: float = option(
+        50.0, "How many new connections an address may open in the long run.", unit="per second", above=0
+    )
+    connection_burst_per_address: int = option(
+        500, "How many new connections an address may open at once.", unit="connections", minimum=1
+    )
+    max_rooms_per_client: int = option(
+        100, "How many rooms a client may be in at a time.", unit="rooms", minimum=1
+    )
+    room_name_max_length: int = option(1000, "The longest room name.", unit="characters", minimum=1)
+    variable_name_max_length: int = option(1024, "The longest variable name.", unit="characters", minimum=1)
+    max_names_per_packet: int = option(
+        1000, "How many recipients or rooms one packet may list.", unit="names", minimum=1
+    )
     shutdown_timeout: float = option(
         5.0, "How long handlers may go on when the server stops.", unit="seconds", minimum=0
     )

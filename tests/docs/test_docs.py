@@ -37,14 +37,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cloudlink import cli
+from cloudlink.addresses import RealAddress
 from cloudlink.cli.flags import settings_from
 from cloudlink.server import Server
 from cloudlink.server.clients import ClientsExceptions
 from cloudlink.server.plugins import ENTRY_POINT_GROUP, load_all
 from cloudlink.server.protocols.clpv4 import Clpv4
 from cloudlink.server.rooms import RoomsExceptions
-from cloudlink.settings import OPTIONS, load
+from cloudlink.settings import OPTIONS, Settings, load
 from cloudlink.transport.door import Door
+from cloudlink.transport.gate import Gate
 from cloudlink.transport.endpoint import explain
 from conversation import SCENARIOS, parse
 from conversation_drivers import InMemory, MemoryConnection, OverSocket
@@ -420,8 +422,12 @@ def test_messages_are_as_quoted(caplog):
         def abort(self):
             pass
 
+        def get_extra_info(self, _name):
+            return None
+
     async def greet_with_tls():
-        door = Door(None, 0)
+        settings = Settings()
+        door = Door(None, Gate(settings, RealAddress("", ())), 0)
         door.connection_made(Transport())
         door.data_received(b"\x16\x03\x01")
 

@@ -23,8 +23,7 @@ class Backlog:
 
     def __init__(self) -> None:
         self.size = 0
-        self._frames: dict[Hashable, bytes] = {}  # by an update's key, or by a number of its own
-        self._count = 0
+        self._frames: dict[Hashable, bytes] = {}  # by an update's key, or by a key nobody else has
 
     def __bool__(self) -> bool:
         return bool(self._frames)
@@ -39,8 +38,7 @@ class Backlog:
                 self.size -= len(self._frames.pop(frame.key, b""))
                 self._put(frame.key, frame)
             else:
-                self._count += 1
-                self._put(self._count, frame)
+                self._put(object(), frame)
 
     def take(self, size: int) -> list[bytes]:
         """Take out the oldest frames, at least one, until they have `size` bytes."""

@@ -31,6 +31,9 @@ class Connection(Protocol):
     remote_address: tuple[str, int] | None
     """Address and port of the peer, None where it is unknown."""
 
+    address: str
+    """Address that limits and logs go by, behind trusted proxies the real one."""
+
     headers: Mapping[str, str]
     """Headers of the upgrade request; look-ups ignore case."""
 

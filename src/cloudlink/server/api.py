@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from cloudlink.settings import Settings
 
     from .clients import Client, ClientsManager, Schema
+    from .limits import Limits
     from .rooms import RoomsManager
 
     F = TypeVar("F", bound=Callable[..., Any])
@@ -52,6 +53,7 @@ class PluginAPI:
     settings: Settings
     hooks: Hooks
     delivery: Delivery
+    limits: Limits
     clients_manager: ClientsManager
     rooms_manager: RoomsManager
 

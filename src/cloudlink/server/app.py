@@ -18,13 +18,14 @@ from cloudlink import addresses
 from cloudlink import settings as settings_module
 from cloudlink.delivery import Delivery
 from cloudlink.errors import StartError
-from cloudlink.transport import Endpoint, load_certificates
+from cloudlink.transport import Endpoint, load_certificates, raise_open_files_limit
 from cloudlink.transport.http import Status
 from cloudlink.version import __version__
 
 from .api import PluginAPI
 from .clients import ClientsManager
 from .hooks import Hooks
+from .limits import Limits
 from .pulled import PulledClient, PulledSession
 from .rooms import RoomsManager
 from .session import Session, State
@@ -65,7 +66,9 @@ class Server(PluginAPI):
         self.logger = logging.getLogger("cloudlink.server")
         self.supervisor = Supervisor()
         self.hooks = Hooks(self.supervisor.start)
-        self.delivery = Delivery(self._schedule)
+        self.limits = Limits.of(self.settings)
+        max_queued_bytes = self.settings.max_queued_bytes if self.settings.limits else None
+        self.delivery = Delivery(self._schedule, max_queued_bytes)
         self.clients_manager = ClientsManager()
         self.rooms_manager = RoomsManager(self.delivery)
         self.clients_manager.when_named(self.rooms_manager.note_name)
@@ -78,7 +81,6 @@ class Server(PluginAPI):
         self._endpoint: Endpoint | None = None
         self._stopping: asyncio.Event | None = None
         self._started_at = 0.0
-        self._real_address = addresses.RealAddress("", ())
         self._unidentified: deque[Session] = deque()
         self._session_class: type[Session] = Session
 
@@ -160,7 +162,6 @@ class Server(PluginAPI):
         if port is not None:
             settings.set("port", port)
         self._prepare_tls()
-        self._real_address = addresses.RealAddress(settings.real_ip_header, settings.trusted_proxies)
         self._session_class = PulledSession if self._is_overridden() else Session
         self._loop = asyncio.get_running_loop()
         self._started_at = time.monotonic()
@@ -189,6 +190,7 @@ class Server(PluginAPI):
 
     async def _serve(self, ip: str | None, port: int | None) -> None:
         self._stopping = asyncio.Event()
+        raise_open_files_limit()
         self._handle_signals()
         await self.start(ip, port)
         try:
@@ -228,7 +230,7 @@ class Server(PluginAPI):
         """
         session = self._session_class(self, connection, next(self.gen))
         client = session.client
-        client.address = self._real_address.of(client.remote_address, client.request_headers)
+        client.address = connection.address
         shown = addresses.for_log(client.address, self.settings.log_addresses)
         limit = self.settings.max_clients
         if 0 <= limit <= len(self.clients_manager):

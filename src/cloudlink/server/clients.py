@@ -15,6 +15,7 @@ from cloudlink.delivery import Outbox
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from cloudlink.buckets import Bucket
     from cloudlink.delivery import Connection
 
     from .session import Session
@@ -78,6 +79,7 @@ class Client:
         address: Address that limits and logs go by, behind trusted proxies the real one.
         open: Whether messages can still be sent.
         encoded_user: The client's user object as its protocol last encoded it.
+        identity_bucket: How often it may still change name and rooms, once it has begun to.
     """
 
     def __init__(self, session: Session, connection: Connection, snowflake: int) -> None:
@@ -100,6 +102,7 @@ class Client:
         self.address = ""
         self.open = True
         self.encoded_user: bytes | None = None
+        self.identity_bucket: Bucket | None = None
 
     @property
     def protocol_set(self) -> bool:
@@ -115,7 +118,7 @@ class Client:
         self.session.close(code, reason)
 
     def __repr__(self) -> str:
-        return f"<Client {self.snowflake} {self.username!r}>"
+        return f"Client {self.snowflake}" + (f" {self.username!r}" if self.username_set else "")
 
 
 class ClientsManager:

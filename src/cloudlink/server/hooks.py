@@ -89,6 +89,10 @@ class Engine(Protocol):
         """Handle one binary message."""
         ...
 
+    def refuse(self, client: Client, data: bytes, why: str) -> None:
+        """Tell a client that its message was not processed."""
+        ...
+
     def internal_error(self, client: Client, request: Any) -> None:
         """Answer a request whose handler raised; `request` is the message it was called with."""
         ...

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from cloudlink import jsontext
 
-from .hooks import EmptyMessage, Hooks, InvalidCommand, JSONError, ValidationError
+from .hooks import EmptyMessage, Hooks, InvalidCommand, JSONError, Overloaded, ValidationError
 
 if TYPE_CHECKING:
     from .clients import Client, Schema
@@ -60,6 +60,10 @@ class SchemaEngine:
 
     def internal_error(self, client: Client, request: Any) -> None:
         """Do nothing; the plugin hears of it by `on_exception`."""
+
+    def refuse(self, client: Client, data: bytes, why: str) -> None:  # noqa: ARG002  # the protocol of Engine
+        """Tell the plugin, whose protocol knows how to tell the client."""
+        self._report(client, Overloaded, why, why)
 
     def receive_binary(self, client: Client, data: bytes) -> None:
         """Treat a binary message as text."""

@@ -7,6 +7,7 @@ timeout, a kick, the server's stop) comes through `lost`, once.
 
 from __future__ import annotations
 
+import logging
 from contextlib import suppress
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,13 +17,18 @@ from cloudlink.delivery import text_frame
 
 from .clients import Client
 from .hooks import EmptyMessage, Hooks
+from .limits import Meter
 
 if TYPE_CHECKING:
     from cloudlink.delivery import Connection, Delivery
 
     from .clients import ClientsManager
     from .hooks import Engine
+    from .limits import Limits
     from .rooms import RoomsManager
+
+
+logger = logging.getLogger("cloudlink.server")
 
 
 class State(Enum):
@@ -40,6 +46,7 @@ class Host(Protocol):
     delivery: Delivery
     clients_manager: ClientsManager
     rooms_manager: RoomsManager
+    limits: Limits
 
 
 # A first message that belongs to no protocol is answered by a text and closed (protocol, section 1.4).
@@ -60,6 +67,7 @@ class Session:
         self.state = State.CONNECTED
         self.client = self.client_class(self, connection, snowflake)
         self._host = host
+        self._meter = Meter(host.limits)
         self._engine: Engine | None = None
 
     def begin(self) -> None:
@@ -85,14 +93,21 @@ class Session:
         """Handle one whole text message of valid UTF-8."""
         engine = self._engine
         if engine is not None:
-            engine.receive(self.client, data)
+            if self._meter.admits(len(data)):
+                engine.receive(self.client, data)
+            else:
+                self._refuse_packet(data)
         elif self.state is State.CONNECTED:
             self._first(data)
 
     def receive_binary(self, data: bytes) -> None:
         """Handle one whole binary message."""
-        if self._engine is not None:
-            self._engine.receive_binary(self.client, data)
+        engine = self._engine
+        if engine is not None:
+            if self._meter.admits(len(data)):
+                engine.receive_binary(self.client, data)
+            else:
+                self._refuse_packet(data)
         elif self.state is State.CONNECTED:
             self._first(data)
 
@@ -114,6 +129,7 @@ class Session:
 
     def close_for_reading_slowly(self) -> None:
         """Close the connection because too much is waiting for the client."""
+        logger.warning("%s reads too slowly and is disconnected.", self.client)
         reason = f"Reading too slowly: more than {self._host.delivery.max_queued_bytes} bytes were waiting"
         self.close(_TRY_AGAIN_LATER, reason)
 
@@ -121,6 +137,23 @@ class Session:
         """Go on writing to a client that had stopped reading."""
         if self.state is not State.GONE:
             self._host.delivery.resume(self.client.outbox)
+
+    def admits(self, size: int) -> bool:
+        """Tell whether a frame that is no message may be dealt with: a ping, or a part of a message."""
+        if self._meter.admits(size):
+            return True
+        self._refuse_packet(b"")
+        return False
+
+    def _refuse_packet(self, data: bytes) -> None:
+        verdict = self._meter.refuse()
+        if verdict.first:
+            logger.warning("%s sends too much; its packets are refused.", self.client)
+        if verdict.close:
+            logger.warning("%s went on sending too much and is disconnected.", self.client)
+            self.close(_POLICY_VIOLATION, "Too much was sent for too long")
+        elif verdict.answer and data and self._engine is not None:
+            self._engine.refuse(self.client, data, "Too much is sent; this packet was dropped.")
 
     def close_if_silent(self, reason: str) -> None:
         """Close the connection unless its first message has come."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from picows import WSCloseCode, WSListener, WSMsgType
 
-from .assembly import PROTOCOL_ERROR, Assembler, Violation
+from .assembly import POLICY_VIOLATION, PROTOCOL_ERROR, Assembler, Violation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,6 +28,7 @@ _PING = WSMsgType.PING
 _PONG = WSMsgType.PONG
 _CLOSE = WSMsgType.CLOSE
 
+_TOO_MANY_FRAGMENTS = Violation(POLICY_VIOLATION, "Too much was sent")
 _NEVER_SENT = (WSCloseCode.NO_INFO, WSCloseCode.ABNORMAL_CLOSURE)
 """Codes that may not stand in a close frame (RFC 6455, section 7.4.1) and that picows lets pass."""
 
@@ -47,6 +48,10 @@ class Receiver(Protocol):
 
     def receive_binary(self, data: bytes) -> None:
         """Take one binary message."""
+        ...
+
+    def admits(self, size: int) -> bool:
+        """Tell whether a frame that is no whole message may be dealt with, now that it has come."""
         ...
 
     def send_frame(self, frame: bytes) -> None:
@@ -72,6 +77,7 @@ class WebSocketConnection(WSListener):
     def __init__(
         self,
         request: WSUpgradeRequest,
+        address: str,
         max_message_size: int,
         opened: Callable[[WebSocketConnection], Receiver],
         closed: Callable[[WebSocketConnection], None],
@@ -80,11 +86,13 @@ class WebSocketConnection(WSListener):
 
         Args:
             request: The request.
+            address: The address that limits and logs go by.
             max_message_size: Largest message taken, in bytes.
             opened: Called when messages can be sent; returns what gets the messages.
             closed: Called once when the connection is gone.
         """
         super().__init__()
+        self.address = address
         self.headers: Mapping[str, str] = request.headers
         self.path: str = request.path.decode("latin-1")
         self.remote_address: tuple[str, int] | None = None
@@ -110,9 +118,12 @@ class WebSocketConnection(WSListener):
         peer = self._socket.get_extra_info("peername")
         self.remote_address = (peer[0], peer[1]) if isinstance(peer, tuple) else None
         self.response_headers = transport.response.headers
-        receiver = self._opened(self)
-        self._receiver = receiver
-        self._receive = receiver.receive
+        try:
+            self._receiver = self._opened(self)
+        except BaseException:
+            self.closing = True  # picows logs it and closes the connection
+            raise
+        self._receive = self._receiver.receive
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:  # noqa: ARG002  # picows' signature
         """Take one frame; the common case, a whole text message, comes first."""
@@ -138,7 +149,8 @@ class WebSocketConnection(WSListener):
         if self._close_timer is not None:
             self._close_timer.cancel()
         self._closed(self)
-        self._receiver.lost()
+        if hasattr(self, "_receiver"):
+            self._receiver.lost()
 
     def on_protocol_error(self) -> None:
         """Take note that picows found a bad frame header; it closes the connection itself.
@@ -200,7 +212,10 @@ class WebSocketConnection(WSListener):
     # Frames other than whole text messages.
 
     def _take_other(self, kind: WSMsgType, frame: WSFrame) -> None:
-        if kind == _PING:
+        if kind != _CLOSE and not self._receiver.admits(frame.payload_size):
+            if kind not in (_PING, _PONG):
+                self._fail(_TOO_MANY_FRAGMENTS)
+        elif kind == _PING:
             payload = frame.get_payload_as_bytes()
             self._receiver.send_frame(bytes((_PONG_FRAME, len(payload))) + payload)
         elif kind == _CLOSE:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, cast
 from picows import WSAutoPingStrategy
 from picows.picows import WSProtocol  # type: ignore[attr-defined]  # its stub leaves it out
 
+from cloudlink.addresses import UNKNOWN
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -21,8 +23,9 @@ if TYPE_CHECKING:
     from picows.common import WSUpgradeResponseWithListener
 
     from .connection import WebSocketConnection
+    from .gate import Gate
 
-    Route = Callable[[WSUpgradeRequest, bool], WSUpgradeResponseWithListener]
+    Route = Callable[[WSUpgradeRequest, tuple[str, int] | None, bool], WSUpgradeResponseWithListener]
 
 logger = logging.getLogger("cloudlink.transport")
 
@@ -65,14 +68,17 @@ class PicowsLog:
 class Door(asyncio.Protocol):
     """Looks at a connection's first bytes and hands it to picows."""
 
-    def __init__(self, route: Route, max_frame_size: int) -> None:
+    def __init__(self, route: Route, gate: Gate, max_frame_size: int) -> None:
         """Set up the door of one connection.
 
         Args:
-            route: Answers the HTTP request; its second argument tells whether it was a HEAD request.
+            route: Answers the HTTP request, given it, the peer's address and whether it was a HEAD request.
+            gate: Counts those who wait here.
             max_frame_size: Largest frame taken, in bytes.
         """
         self._route = route
+        self._gate = gate
+        self._peer: tuple[str, int] | None = None
         self._max_frame_size = max_frame_size
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -81,18 +87,21 @@ class Door(asyncio.Protocol):
         """Wait for the first bytes."""
         self._transport = cast("asyncio.Transport", transport)  # a stream server has stream transports
         self._timer = asyncio.get_running_loop().call_later(_REQUEST_TIMEOUT, self._transport.abort)
+        peer = transport.get_extra_info("peername")
+        self._peer = peer[:2] if isinstance(peer, tuple) else None
+        if not self._gate.knock(self._address()):
+            self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio's signature
         """The peer left without a word."""
-        if self._timer is not None:
-            self._timer.cancel()
+        self._stop_waiting()
 
     def data_received(self, data: bytes) -> None:
         """Look at the first bytes and hand the connection on."""
         transport = self._transport
-        if transport is None or self._timer is None:
+        if transport is None or not data:
             return
-        self._timer.cancel()
+        self._stop_waiting()
         if data[0] == _TLS_HANDSHAKE:
             logger.warning(
                 "A client spoke TLS (wss:// or https://) to this port, which has none: "
@@ -105,11 +114,20 @@ class Door(asyncio.Protocol):
             data = b"GET " + data[len(_HEAD) :]  # picows parses GET only; the answer is what differs
         self._hand_over(transport, data, is_head=is_head)
 
+    def _stop_waiting(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+            self._gate.answered(self._address())
+
+    def _address(self) -> str:
+        return self._peer[0] if self._peer else UNKNOWN
+
     def _hand_over(self, transport: asyncio.Transport, data: bytes, *, is_head: bool) -> None:
         log = PicowsLog()
 
         def route(request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
-            answer = self._route(request, is_head)
+            answer = self._route(request, self._peer, is_head)
             log.connection = answer.listener
             return answer
 

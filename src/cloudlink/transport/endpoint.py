@@ -13,11 +13,13 @@ import aiofastnet
 from picows import WSUpgradeResponse
 from picows.common import WSUpgradeResponseWithListener
 
+from cloudlink.addresses import RealAddress
 from cloudlink.errors import StartError
 
 from . import http
 from .connection import WebSocketConnection
 from .door import Door
+from .gate import Gate
 from .keepalive import Keepalive
 from .tls import load_certificates
 
@@ -64,6 +66,8 @@ class Endpoint:
         self._settings = settings
         self._open_session = open_session
         self._context = context
+        self._real_address = RealAddress(settings.real_ip_header, settings.trusted_proxies)
+        self._gate = Gate(settings, self._real_address)
         self._pages = http.Pages(status, secure=context is not None)
         self._keepalive = Keepalive(
             self.connections, settings.keepalive_interval, settings.keepalive_timeout, on_round
@@ -86,7 +90,7 @@ class Endpoint:
         try:
             self._server = await aiofastnet.create_server(
                 asyncio.get_running_loop(),
-                lambda: Door(self._route, max_frame_size),
+                lambda: Door(self._route, self._gate, max_frame_size),
                 host or None,
                 port,
                 ssl=self._context,
@@ -119,25 +123,46 @@ class Endpoint:
         self._keepalive.stop()
         await asyncio.sleep(0)
 
-    def _route(self, request: WSUpgradeRequest, head: bool) -> WSUpgradeResponseWithListener:
+    def _route(
+        self, request: WSUpgradeRequest, peer: tuple[str, int] | None, head: bool
+    ) -> WSUpgradeResponseWithListener:
         if not http.is_upgrade(request):
             return WSUpgradeResponseWithListener(self._pages.respond(request, head=head), None)
         allowed = self._settings.allowed_origins
         origin = request.headers.get("Origin", "")
         if allowed and origin not in allowed:
             return WSUpgradeResponseWithListener(http.forbidden_origin(origin), None)
+        address = self._real_address.of(peer, request.headers)
+        why = self._gate.why_not(address)
+        if why is not None:
+            return WSUpgradeResponseWithListener(http.too_many(why), None)
         http.normalise_connection(request)
-        connection = WebSocketConnection(request, self._settings.max_message_size, self._opened, self._closed)
+        connection = WebSocketConnection(
+            request, address, self._settings.max_message_size, self._opened, self._closed
+        )
         return WSUpgradeResponseWithListener(WSUpgradeResponse.create_101_response(), connection)
 
     def _opened(self, connection: WebSocketConnection) -> Receiver:
         self.connections.add(connection)
+        self._gate.enter(connection.address)
         return self._open_session(connection)
 
     def _closed(self, connection: WebSocketConnection) -> None:
         self.connections.discard(connection)
+        self._gate.leave(connection.address)
         if not self.connections:
             self._emptied.set()
+
+
+def raise_open_files_limit() -> None:
+    """Let this process open as many sockets as the system allows; the usual 1024 are soon used up."""
+    try:
+        import resource  # noqa: PLC0415  # Windows has none, and no such limit
+    except ImportError:
+        return
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def explain(host: str, port: int, error: OSError | OverflowError) -> str:

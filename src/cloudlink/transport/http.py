@@ -125,6 +125,12 @@ def forbidden_origin(origin: str) -> WSUpgradeResponse:
     return _response(HTTPStatus.FORBIDDEN, _TEXT, text)
 
 
+def too_many(why: str) -> WSUpgradeResponse:
+    """Refuse a connection because its address has too many or opens them too fast."""
+    text = f"Too many connections come from your address: {why}. Try again later."
+    return _response(HTTPStatus.TOO_MANY_REQUESTS, _TEXT, text)
+
+
 def _tokens(request: WSUpgradeRequest, header: str) -> set[str]:
     values = ",".join(request.headers.getall(header, ()))
     return {token.strip().lower() for token in values.split(",")}

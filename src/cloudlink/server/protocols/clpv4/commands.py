@@ -10,9 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cloudlink import jsontext
+from cloudlink.buckets import Bucket
 
 from .dialect import CL4_SCRATCH, user_object
-from .packet import SyntaxProblem, decode_scalar, names
+from .packet import SyntaxProblem, decode_scalar, names, split_list
 from .recipients import AmbiguousName, Recipients, RoomScope, ServerScope
 from .schema import Schema
 from .statuscodes import StatusCodes
@@ -59,6 +60,7 @@ class Commands:
     def __init__(self, protocol: Clpv4) -> None:
         self._protocol = protocol
         self._settings = protocol.server.settings
+        self._limits = protocol.server.limits
         self._clients = protocol.server.clients_manager
         self._rooms = protocol.server.rooms_manager
         self._delivery = protocol.server.delivery
@@ -90,6 +92,7 @@ class Commands:
             raise SyntaxProblem({"val": [_TEXT_WANTED]}, packet.listener)
         if client.username_set:
             raise Refusal(StatusCodes.id_already_set, val=user_object(client))
+        self._spend_identity(client)
         username = decode_scalar(packet.val)
         self._check_username(username)
         self._clients.set_username(client, username)
@@ -123,6 +126,7 @@ class Commands:
     def gvar(self, client: Client, packet: Packet) -> None:
         """Send a variable's value to everybody in the client's rooms, itself included."""
         packet.require("name", "val")
+        self._check_variable(packet.name)
         name, val, listener = packet.name, packet.val, packet.listener
         for room, members in self._target_rooms(client, packet):
             skip = client.outbox if listener else None
@@ -143,6 +147,7 @@ class Commands:
     def pvar(self, client: Client, packet: Packet) -> None:
         """Send a variable's value to clients in the client's rooms."""
         packet.require("id", "name", "val")
+        self._check_variable(packet.name)
         for room, recipient in self._recipients_in_rooms(client, packet):
             frame = recipient.dialect.private_variable(packet.name, packet.val, client, room)
             self._send(recipient, frame)
@@ -163,8 +168,10 @@ class Commands:
     def link(self, client: Client, packet: Packet) -> None:
         """Put the client into rooms, and out of `default` unless that is one of them."""
         packet.require("val")
-        room_ids = names(packet.val, "val", packet.listener)
+        room_ids = self._names(packet.val, "val", packet.listener)
         self._require_username(client)
+        self._spend_identity(client)
+        self._check_rooms(client, room_ids)
         if room_ids:
             if DEFAULT_ROOM not in room_ids:
                 self._lists.leave(client, DEFAULT_ROOM)
@@ -177,8 +184,9 @@ class Commands:
 
     def unlink(self, client: Client, packet: Packet) -> None:
         """Take the client out of rooms, all of them for `""`, and back into `default` if it has none."""
-        room_ids = names(packet.val, "val", packet.listener) if packet.val else [""]
+        room_ids = self._names(packet.val, "val", packet.listener) if packet.val else [""]
         self._require_username(client)
+        self._spend_identity(client)
         is_everything = packet.val in (b"", b'""')
         for room_id in sorted(client.rooms) if is_everything else room_ids:
             self._lists.leave(client, room_id)
@@ -186,6 +194,41 @@ class Commands:
             self._lists.join(client, DEFAULT_ROOM)
             self._lists.show(client, DEFAULT_ROOM)
         self._ok(client, packet)
+
+    # Limits.
+
+    def _spend_identity(self, client: Client) -> None:
+        if client.identity_bucket is None:
+            limits = self._limits
+            client.identity_bucket = Bucket(limits.identity_rate, limits.identity_burst)
+        if not client.identity_bucket.take():
+            raise Refusal(
+                StatusCodes.refused, "The name or the rooms are changed too often; try again later."
+            )
+
+    def _check_rooms(self, client: Client, room_ids: list[str]) -> None:
+        longest = self._limits.room_name_max_length
+        if any(len(room_id) > longest for room_id in room_ids):
+            raise Refusal(StatusCodes.too_large, f"A room name can have at most {longest} characters.")
+        most = self._limits.max_rooms_per_client
+        if len(client.rooms.union(room_ids)) > most:
+            raise Refusal(StatusCodes.refused, f"A client can be in at most {most} rooms.")
+
+    def _check_variable(self, name: bytes) -> None:
+        longest = self._limits.variable_name_max_length
+        if len(name) > longest and len(decode_scalar(name)) > longest:
+            raise Refusal(StatusCodes.too_large, f"A variable name can have at most {longest} characters.")
+
+    def _check_count(self, raw: bytes) -> None:
+        # Counting commas is quick, and a list has at least one for each name but the first. A user object
+        # has a few more; a list that has very many is not even split to see where they are.
+        most, commas = self._limits.max_names_per_packet, raw.count(b",")
+        if raw.startswith(b"[") and commas >= most and (commas > 10 * most or len(split_list(raw)) > most):
+            raise Refusal(StatusCodes.too_large, f"A packet can list at most {most} names.")
+
+    def _names(self, raw: bytes, key: str, listener: bytes) -> list[str]:
+        self._check_count(raw)
+        return names(raw, key, listener)
 
     # What commands have in common.
 
@@ -199,23 +242,24 @@ class Commands:
         if not client.username_set:
             raise Refusal(StatusCodes.id_required, USERNAME_REQUIRED)
 
-    def room_ids(self, client: Client, packet: Packet) -> list[str]:
+    def _target_rooms(self, client: Client, packet: Packet) -> list[tuple[Room, Members]]:
         """Return the rooms a packet is for. Raises `Refusal` if the client is not in one of them."""
-        if not packet.rooms:
-            return sorted(client.rooms) if len(client.rooms) > 1 else list(client.rooms)
-        room_ids = names(packet.rooms, "rooms", packet.listener)
+        room_ids = self._room_ids(client, packet)
         for room_id in room_ids:
             if room_id not in client.rooms:
                 raise Refusal(
                     StatusCodes.room_not_joined, f"Attempted to access room {room_id} while not joined."
                 )
-        return room_ids
-
-    def _target_rooms(self, client: Client, packet: Packet) -> list[tuple[Room, Members]]:
-        rooms = (self._rooms.rooms[room_id] for room_id in self.room_ids(client, packet))
+        rooms = (self._rooms.rooms[room_id] for room_id in room_ids)
         return [(room, room.members[Schema]) for room in rooms]
 
+    def _room_ids(self, client: Client, packet: Packet) -> list[str]:
+        if packet.rooms:
+            return self._names(packet.rooms, "rooms", packet.listener)
+        return sorted(client.rooms) if len(client.rooms) > 1 else list(client.rooms)
+
     def _parse_recipients(self, packet: Packet) -> Recipients:
+        self._check_count(packet.id)
         return Recipients(packet.id, packet.listener, refuse_ambiguous=self._settings.warn_ambiguous_names)
 
     def _find(self, recipients: Recipients, scope: RoomScope | ServerScope) -> dict[Client, None]:
@@ -227,6 +271,7 @@ class Commands:
 
     def _recipients_in_rooms(self, client: Client, packet: Packet) -> list[tuple[Room, Client]]:
         recipients = self._parse_recipients(packet)
+        self._room_ids(client, packet)  # a list that is none comes before everything else
         self._require_username(client)
         rooms = self._target_rooms(client, packet)
         found = [

@@ -22,6 +22,9 @@ _NOT_TEXT = "must be of string type"
 _NOT_SCALAR = "must be of ['string', 'integer', 'float', 'boolean', 'number'] type"
 _NOT_ROOMS = "must be of ['string', 'integer', 'float', 'boolean', 'number', 'list', 'set'] type"
 
+_TEXT_KEYS = ("name", "id")
+_TEXT_KEYS_OF = {"setid": ("name", "id", "val")}
+
 _NULL = b"null"
 _NULL_TEXT = b'"null"'
 _TEXT_START = 0x22
@@ -74,11 +77,17 @@ class Packet:
         self.val, self.name, self.id, self.rooms, self.listener = fields
 
     def message(self) -> dict[str, Any]:
-        """Return the packet decoded, as plugins get it; null is the text `"null"` (decision D1)."""
+        """Return the packet decoded, as plugins get it.
+
+        Null is the text `"null"` (decision D1), and a name or recipient is text however it was typed.
+        """
         message: dict[str, Any] = jsontext.loads(self.data)
         for key in ("val", "name", "id", "rooms"):
             if key in message and message[key] is None:
                 message[key] = "null"
+        for key in _TEXT_KEYS_OF.get(self.cmd, _TEXT_KEYS):
+            if isinstance(message.get(key), (int, float)):
+                message[key] = decode_scalar(getattr(self, key))
         return message
 
     def require(self, *keys: str) -> None:
@@ -162,6 +171,11 @@ def decode_scalar(raw: bytes) -> str:
         text: str = jsontext.loads(raw)
         return text
     return raw.decode()
+
+
+def as_name(value: Any) -> str:
+    """Return a decoded value as a name: text itself, anything else by its JSON spelling."""
+    return value if isinstance(value, str) else jsontext.dumps(value).decode()
 
 
 def split_list(raw: bytes) -> list[bytes]:

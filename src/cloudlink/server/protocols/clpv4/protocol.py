@@ -6,15 +6,16 @@ place, plugins' handlers started beside it. Mistakes are answered here, with the
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from cloudlink import addresses, jsontext
-from cloudlink.server.hooks import EmptyMessage, InvalidCommand, JSONError, ValidationError
+from cloudlink.server.hooks import EmptyMessage, InvalidCommand, JSONError, Overloaded, ValidationError
 from cloudlink.server.schemas import validation_errors
 
 from .commands import DEFAULT_ROOM, USERNAME_REQUIRED, Commands, Refusal
 from .dialect import CL4, user_object
-from .packet import Packet, SyntaxProblem, parse
+from .packet import Packet, SyntaxProblem, as_name, parse
 from .schema import Schema
 from .statuscodes import StatusCodes
 from .userlists import UserLists
@@ -164,6 +165,14 @@ class Clpv4:
             hooks.run_command(command, client, message, self)
             hooks.run(hooks.message, client, message)
 
+    def refuse(self, client: Client, data: bytes, why: str) -> None:
+        """Answer a packet that was not processed with E:108."""
+        listener = b""
+        with suppress(SyntaxProblem, jsontext.JSONTextError):
+            listener = parse(data).listener
+        self._status(client, StatusCodes.refused, listener, jsontext.dumps(why))
+        self._hooks.report(client, Schema, Overloaded, why, why)
+
     def internal_error(self, client: Client, request: Packet | dict[str, Any]) -> None:
         """Answer a request whose handler raised."""
         self._status(client, StatusCodes.internal_error, _listener_of(request))
@@ -289,7 +298,7 @@ class Clpv4:
         if "rooms" not in message:
             return set(client.rooms)
         rooms = message["rooms"]
-        return set(rooms) if isinstance(rooms, (list, set, tuple)) else {rooms}
+        return {as_name(room) for room in (rooms if isinstance(rooms, (list, set, tuple)) else [rooms])}
 
     def generate_user_object(self, obj: Client) -> dict[str, str]:
         """Return a client's user object: `id`, `uuid` and, if set, `username`."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from cloudlink import jsontext
 
-from .packet import SyntaxProblem, decode_scalar, split_list
+from .packet import SyntaxProblem, as_name, decode_scalar, split_list
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -139,18 +139,13 @@ class Recipients:
             if isinstance(item, dict):
                 found.update(dict.fromkeys(self._match_user(item, scope)))
             elif not isinstance(item, list):
-                name = item if isinstance(item, str) else jsontext.dumps(item).decode()
-                found.update(dict.fromkeys(self._match_literally(name, scope)))
+                found.update(dict.fromkeys(self._match_literally(as_name(item), scope)))
         return found
 
     def _match_user(self, user: dict[str, Any], scope: Scope) -> Iterable[Client]:
         # The most exact key given decides: a stale UUID must not reach whoever has the name today.
         for key in ("uuid", "id"):
             if key in user:
-                client = scope.by_id(_text(user[key]))
+                client = scope.by_id(as_name(user[key]))
                 return () if client is None else (client,)
-        return self._match_literally(_text(user["username"]), scope) if "username" in user else ()
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else jsontext.dumps(value).decode()
+        return self._match_literally(as_name(user["username"]), scope) if "username" in user else ()

@@ -45,4 +45,4 @@ class Schema:
     gvar: ClassVar[Rules] = _rules(name="string", val=_VALUE) | _IN_ROOMS
     pmsg: ClassVar[Rules] = _rules(id=_RECIPIENT, val=_VALUE) | _IN_ROOMS
     pvar: ClassVar[Rules] = _rules(name="string", id=_RECIPIENT, val=_VALUE) | _IN_ROOMS
-    direct: ClassVar[Rules] = _rules(id="string", val=_VALUE)
+    direct: ClassVar[Rules] = _rules(id=_RECIPIENT, val=_VALUE)

@@ -1,0 +1,38 @@
+"""Token buckets, by which everything that may come too fast is measured."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Bucket:
+    """A token bucket: `rate` tokens a second flow in, at most `burst` are kept."""
+
+    __slots__ = ("_burst", "_clock", "_filled_at", "_rate", "_tokens")
+
+    def __init__(self, rate: float, burst: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._rate = rate
+        self._burst = self._tokens = burst
+        self._clock = clock
+        self._filled_at = clock()
+
+    def take(self, tokens: float = 1) -> bool:
+        """Take tokens if there are any, going into debt for what is missing."""
+        # The clock is asked only when the bucket seems empty, which for most clients is never.
+        if self._tokens <= 0:
+            now = self._clock()
+            self._tokens = min(self._burst, self._tokens + (now - self._filled_at) * self._rate)
+            self._filled_at = now
+            if self._tokens <= 0:
+                return False
+        self._tokens -= tokens
+        return True
+
+    @property
+    def full(self) -> bool:
+        """Whether the bucket would be full by now."""
+        return self._tokens + (self._clock() - self._filled_at) * self._rate >= self._burst

@@ -1,0 +1,130 @@
+"""How many connections one address may have, and how fast it may open them.
+
+Pure: addresses in, decisions out. Loopback is let through, for it is this machine, unless proxies are
+trusted: then the addresses asked about are those of clients, and only the proxies themselves are exempt.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from ipaddress import IPv6Address, ip_address
+from typing import TYPE_CHECKING
+
+from cloudlink.addresses import for_log
+from cloudlink.buckets import Bucket
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cloudlink.addresses import RealAddress
+    from cloudlink.settings import Settings
+
+logger = logging.getLogger("cloudlink.transport")
+
+_FORGET_INTERVAL = 60.0
+_LOG_INTERVAL = 60.0
+_IPV6_PREFIX = 64
+"""Bits of an IPv6 address that make one subscriber; the rest is that subscriber's to choose."""
+
+
+class Gate:
+    """Counts connections per address."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        real_address: RealAddress,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._real_address = real_address
+        self._clock = clock
+        self._held: Counter[str] = Counter()
+        self._waiting: Counter[str] = Counter()
+        self._buckets: dict[str, Bucket] = {}
+        self._logged_at: dict[str, float] = {}
+        self._forgot_at = clock()
+
+    def why_not(self, address: str) -> str | None:
+        """Tell why an address may not open another connection now, None if it may."""
+        settings = self._settings
+        if self._is_exempt(address):
+            return None
+        self._forget()
+        key = _subscriber(address)
+        most, rate = settings.max_connections_per_address, settings.connection_rate_per_address
+        if self._held[key] >= most:
+            return self._refuse(address, f"more than {most} connections at a time")
+        if key not in self._buckets:
+            self._buckets[key] = Bucket(rate, settings.connection_burst_per_address, self._clock)
+        if not self._buckets[key].take():
+            return self._refuse(address, f"more than {rate:g} new connections a second")
+        return None
+
+    def enter(self, address: str) -> None:
+        """Count a connection of an address."""
+        self._held[_subscriber(address)] += 1
+
+    def leave(self, address: str) -> None:
+        """Take note that a connection that had entered is gone."""
+        _decrease(self._held, _subscriber(address))
+
+    def knock(self, address: str) -> bool:
+        """Count a connection that has not said yet what it wants; False if it is one too many."""
+        key = _subscriber(address)
+        self._waiting[key] += 1
+        most = self._settings.max_connections_per_address
+        if self._waiting[key] <= most or self._is_exempt(address):
+            return True
+        self._refuse(address, f"more than {most} connections that ask for nothing")
+        return False
+
+    def answered(self, address: str) -> None:
+        """Take note that a connection that had knocked has said what it wants, or has gone."""
+        _decrease(self._waiting, _subscriber(address))
+
+    def _is_exempt(self, address: str) -> bool:
+        if not self._settings.limits:
+            return True
+        if self._settings.trusted_proxies:
+            return self._real_address.is_trusted(address)
+        try:
+            return ip_address(address).is_loopback
+        except ValueError:
+            return True  # a peer without an address is on this machine
+
+    def _refuse(self, address: str, why: str) -> str:
+        now = self._clock()
+        if now - self._logged_at.get(address, -_LOG_INTERVAL) >= _LOG_INTERVAL:
+            self._logged_at[address] = now
+            shown = for_log(address, self._settings.log_addresses)
+            logger.warning("Refusing connections of %s: %s.", shown, why)
+        return why
+
+    def _forget(self) -> None:
+        """Drop what is known of addresses that have long been quiet."""
+        now = self._clock()
+        if now - self._forgot_at < _FORGET_INTERVAL:
+            return
+        self._forgot_at = now
+        self._buckets = {key: bucket for key, bucket in self._buckets.items() if not bucket.full}
+        self._logged_at = {address: at for address, at in self._logged_at.items() if now - at < _LOG_INTERVAL}
+
+
+def _subscriber(address: str) -> str:
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(parsed, IPv6Address):
+        return f"{int(parsed) >> (128 - _IPV6_PREFIX):x}/64"
+    return address
+
+
+def _decrease(counter: Counter[str], key: str) -> None:
+    if counter[key] > 1:
+        counter[key] -= 1
+    else:
+        del counter[key]

@@ -1,0 +1,133 @@
+"""What waits for a slow reader: in order, nothing twice, of updates only the latest."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cloudlink.delivery import Audience, Delivery, Outbox, update_frame
+from cloudlink.delivery.backlog import Backlog
+from cloudlink.delivery.frames import join
+
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("message"), st.just(0)),
+        st.tuples(st.just("update"), st.integers(0, 3)),
+    ),
+    max_size=40,
+)
+
+
+def frames_of(steps):
+    return [
+        update_frame(f"{key}={number}".encode(), key) if kind == "update" else f"m{number}".encode()
+        for number, (kind, key) in enumerate(steps)
+    ]
+
+
+def survivors(frames):
+    """What must be left: every message, and of each update the latest, in the order of those."""
+    latest = {frame.key: frame for frame in frames if hasattr(frame, "key")}
+    return [frame for frame in frames if not hasattr(frame, "key") or latest[frame.key] is frame]
+
+
+@given(steps, st.integers(1, 5), st.integers(1, 100))
+def test_a_backlog_keeps_all_messages_and_the_latest_updates_in_order(steps, joined, chunk):
+    frames = frames_of(steps)
+    backlog = Backlog()
+    for start in range(0, len(frames), joined):
+        backlog.add([join(frames[start : start + joined])])
+    expected = survivors(frames)
+    assert backlog.size == sum(map(len, expected))
+    taken = []
+    while backlog:
+        taken += backlog.take(chunk)
+    assert taken == expected
+    assert backlog.size == 0
+
+
+class Socket:
+    """A connection whose peer reads when it is told to, and that takes `room` bytes until then."""
+
+    def __init__(self):
+        self.congested = False
+        self.taken = []
+        self.room = 0
+
+    def write(self, frames):
+        for frame in frames:
+            self.taken += getattr(frame, "frames", (frame,))
+            self.room -= len(frame)
+        self.congested = self.room <= 0
+
+    def close(self, code, reason):
+        self.congested = True
+
+
+reading = st.lists(
+    st.one_of(
+        st.tuples(st.just("message"), st.just(0)),
+        st.tuples(st.just("update"), st.integers(0, 3)),
+        st.tuples(st.just("turn"), st.just(0)),
+        st.tuples(st.just("read"), st.integers(1, 60)),
+        st.tuples(st.just("private"), st.just(0)),
+    ),
+    max_size=60,
+)
+
+
+@given(reading)
+def test_whatever_the_reader_does_it_sees_messages_in_order_and_ends_with_the_latest_values(steps):
+    delivery = Delivery(lambda _flush: None)
+    slow = Outbox(Socket(), lambda: None)
+    other = Outbox(Socket(), lambda: None)
+    other.connection.room = 10**9
+    audience = Audience(delivery)
+    audience.add(slow)
+    audience.add(other)
+    sent = []
+    for number, (kind, amount) in enumerate(steps):
+        if kind == "turn":
+            delivery.flush()
+        elif kind == "read":
+            slow.connection.room = amount
+            slow.connection.congested = False
+            delivery.resume(slow)
+        elif kind == "private":
+            sent.append(f"p{number}".encode())
+            delivery.send(slow, sent[-1])
+        else:
+            frame = (
+                update_frame(f"{amount}={number}".encode(), amount)
+                if kind == "update"
+                else f"m{number}".encode()
+            )
+            sent.append(frame)
+            delivery.broadcast(audience, frame)
+    delivery.flush()
+    slow.connection.room = 10**9
+    slow.connection.congested = False
+    delivery.resume(slow)
+    got = slow.connection.taken
+    assert len(set(got)) == len(got)
+    assert [frame for frame in got if frame in sent] == got
+    places = [sent.index(frame) for frame in got]
+    assert places == sorted(places)
+    assert [frame for frame in got if not hasattr(frame, "key")] == [f for f in sent if not hasattr(f, "key")]
+    for key in range(4):
+        values = [frame for frame in sent if getattr(frame, "key", None) == key]
+        assert [frame for frame in got if getattr(frame, "key", None) == key][-1:] == values[-1:]
+    assert other.connection.taken == [frame for frame in sent if not frame.startswith(b"p")]
+
+
+def test_the_limit_counts_what_waits_and_reports_once_over_it():
+    overflows = []
+    delivery = Delivery(lambda _flush: None, max_queued_bytes=10)
+    outbox = Outbox(Socket(), lambda: overflows.append(True))
+    outbox.connection.congested = True
+    delivery.send(outbox, b"12345")
+    delivery.flush()
+    delivery.send(outbox, b"67890")
+    delivery.flush()
+    assert overflows == []
+    delivery.send(outbox, b"1")
+    delivery.flush()
+    assert overflows == [True]

@@ -1,0 +1,47 @@
+"""The server under test: built as a scenario asks, in memory or behind a port of this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+from typing import TYPE_CHECKING, Any
+
+from cloudlink.server.app import Server
+from cloudlink.server.protocols.clpv4 import Clpv4
+from cloudlink.settings import Settings
+from conversation import HERE
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable
+
+HOST = "127.0.0.1"
+
+
+def build(settings: dict[str, Any] | None = None, plugins: Iterable[str] = ()) -> Server:
+    """A server with its CL4 protocol, and with the plugins at these places, as `load_plugin` knows them."""
+    server = Server(Settings(**(settings or {})))
+    protocol = Clpv4(server)
+    for plugin in plugins:
+        load_plugin(plugin)(server, protocol)
+    return server
+
+
+def load_plugin(place: str) -> Callable[[Any, Any], object]:
+    """The class that `file.py:Class` names; the file stands below `tests`."""
+    file, _, name = place.partition(":")
+    spec = importlib.util.spec_from_file_location(file.removesuffix(".py").replace("/", "_"), HERE / file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return getattr(module, name)
+
+
+@contextlib.asynccontextmanager
+async def listening(server: Server) -> AsyncIterator[int]:
+    """Run `server` in this event loop and yield its port."""
+    await server.start(HOST, 0)
+    try:
+        yield server.port
+    finally:
+        await server.stop()

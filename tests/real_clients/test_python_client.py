@@ -1,0 +1,160 @@
+"""CloudLink 0.2.0's own Python client plays against our server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from pathlib import Path
+
+import pytest
+
+from hosting import HOST, build, listening
+from real_clients.environment import upstream_python
+
+PLAYER = Path(__file__).with_name("python_client.py")
+TIME_LIMIT = 20.0  # seconds
+
+
+@pytest.fixture(scope="module")
+def events():
+    """What alice and bob saw, each as a list of [event, details…]."""
+    python = upstream_python()
+
+    async def main():
+        async with listening(build()) as port, asyncio.timeout(TIME_LIMIT):
+            address = f"ws://{HOST}:{port}"
+            async with _player(python, "bob", address) as bob:
+                bob_saw = [json.loads(await bob.stdout.readline())]
+                while bob_saw[-1][:2] != ["asked", "link"]:
+                    bob_saw.append(json.loads(await bob.stdout.readline()))
+                async with _player(python, "alice", address) as alice:
+                    alice_saw, bob_saw_more = await asyncio.gather(_rest(alice), _rest(bob))
+            return {"alice": alice_saw, "bob": bob_saw + bob_saw_more}
+
+    return asyncio.run(main())
+
+
+pytestmark = pytest.mark.timeout(300)  # the environment may have to be built first
+
+
+@contextlib.asynccontextmanager
+async def _player(python, role, address):
+    pipe = asyncio.subprocess.PIPE
+    player = await asyncio.create_subprocess_exec(python, PLAYER, role, address, stdout=pipe, stderr=pipe)
+    try:
+        yield player
+    finally:
+        if player.returncode is None:
+            player.kill()
+        await player.communicate()
+
+
+async def _rest(process):
+    output, errors = await process.communicate()
+    assert process.returncode == 0, errors.decode()
+    return [json.loads(line) for line in output.splitlines()]
+
+
+def _of(events, name):
+    return [details for event, *details in events if event == name]
+
+
+def _answers(events):
+    return dict(_of(events, "asked"))
+
+
+def _status(code, code_id, listener, **more):
+    return {"cmd": "statuscode", "code": code, "code_id": code_id, "listener": listener, **more}
+
+
+def _user(events):
+    [[name, snowflake, uuid]] = _of(events, "username_set")
+    return {"id": snowflake, "username": name, "uuid": uuid}
+
+
+def test_both_connect_and_get_their_names(events):
+    for role, saw in events.items():
+        assert [event for event, *_ in saw if event in ("initial_connect", "connect", "username_set")] == [
+            "initial_connect",
+            "connect",
+            "username_set",
+        ]
+        assert _user(saw)["username"] == role
+
+
+def test_the_client_rejects_nothing(events):
+    assert {role: _of(saw, "error") for role, saw in events.items()} == {"alice": [], "bob": []}
+
+
+def test_link_is_answered(events):
+    for saw in events.values():
+        assert _answers(saw)["link"] == _status("I:100 | OK", 100, "link")
+
+
+def test_messages_and_variables_come_back_to_the_sender_with_its_listener(events):
+    answers = _answers(events["alice"])
+    value = {"hello": ["everybody", 1.5, True]}
+    assert answers["gmsg"] == {"cmd": "gmsg", "val": value, "listener": "gmsg", "rooms": "lobby"}
+    assert answers["gvar"] == {
+        "cmd": "gvar",
+        "name": "score",
+        "val": 2**70,
+        "listener": "gvar",
+        "rooms": "lobby",
+    }
+
+
+def test_messages_and_variables_reach_the_other(events):
+    bob = events["bob"]
+    assert _of(bob, "gmsg") == [
+        [{"cmd": "gmsg", "val": {"hello": ["everybody", 1.5, True]}, "rooms": "lobby"}]
+    ]
+    assert _of(bob, "gvar") == [[{"cmd": "gvar", "name": "score", "val": 2**70, "rooms": "lobby"}]]
+
+
+def test_private_ones_reach_the_other_with_their_origin(events):
+    alice, bob = _user(events["alice"]), _user(events["bob"])
+    assert _of(events["bob"], "pvar") == [
+        [{"cmd": "pvar", "name": "hp", "val": 7, "origin": alice, "rooms": "lobby"}]
+    ]
+    assert _of(events["bob"], "pmsg") == [
+        [{"cmd": "pmsg", "val": "hi bob", "origin": alice, "rooms": "lobby"}]
+    ]
+    assert _of(events["alice"], "pvar") == [
+        [{"cmd": "pvar", "name": "reply", "val": [1, 2], "origin": bob, "rooms": "lobby"}]
+    ]
+    assert _of(events["alice"], "direct") == [[{"cmd": "direct", "val": "direct reply", "origin": bob}]]
+    assert _of(events["alice"], "pmsg") == [
+        [{"cmd": "pmsg", "val": "hi alice", "origin": bob, "rooms": "lobby"}]
+    ]
+
+
+def test_private_ones_are_answered_with_ok(events):
+    answers = _answers(events["alice"])
+    for listener in ("pvar", "pmsg"):
+        assert answers[listener] == _status("I:100 | OK", 100, listener)
+
+
+def test_errors_arrive_with_their_listener(events):
+    answers = _answers(events["alice"])
+    assert answers["setid"] == _status("E:107 | ID already set", 107, "setid", val=_user(events["alice"]))
+    codes = {
+        "pmsg to nobody": 103,
+        "gmsg to elsewhere": 115,
+        "gmsg without val": 101,
+        "no such command": 109,
+    }
+    assert {listener: answers[listener]["code_id"] for listener in codes} == codes
+
+
+def test_user_lists_arrive(events):
+    alice, bob = _user(events["alice"]), _user(events["bob"])
+    lists = [(message["mode"], message["val"], message["rooms"]) for [message] in _of(events["bob"], "ulist")]
+    assert lists == [
+        ("set", [], "default"),
+        ("set", [bob], "default"),
+        ("set", [bob], "lobby"),
+        ("add", alice, "lobby"),
+        ("remove", alice, "lobby"),
+    ]

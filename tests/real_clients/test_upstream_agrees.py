@@ -1,0 +1,67 @@
+"""The scenarios marked `upstream: same` are true of CloudLink 0.2.0 itself: they are played against its server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from conversation import HERE, scenarios
+from conversation_drivers import OverSocket
+from conversation_play import play
+from hosting import HOST
+from real_clients.environment import upstream_python
+
+SERVER = Path(__file__).with_name("upstream_server.py")
+SAME = [scenario for scenario in scenarios(".") if scenario.upstream == "same"]
+ROUNDS = 30  # it sends in tasks of tasks, and pongs overtake them: each round gives those a turn
+
+pytestmark = pytest.mark.timeout(300)  # the environment may have to be built first
+
+
+@pytest.fixture(scope="module")
+def upstream_port():
+    """A function that says where the server with a scenario's settings and plugins listens."""
+    running: dict[tuple[str, ...], tuple[subprocess.Popen, int]] = {}
+
+    def port_for(scenario):
+        key = (json.dumps(scenario.settings), scenario.name if scenario.plugins else "")
+        if key not in running:
+            running[key] = _start(scenario)
+        return running[key][1]
+
+    yield port_for
+    for process, _ in running.values():
+        process.kill()
+        process.wait()
+
+
+def _start(scenario):
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port = probe.getsockname()[1]
+    plugins = [str(HERE / plugin) for plugin in scenario.plugins]
+    command = [upstream_python(), SERVER, str(port), json.dumps(scenario.settings), *plugins]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert process.stdout is not None
+    with process.stdout:
+        assert process.stdout.readline() == "listening\n", "CloudLink 0.2.0 did not start"
+    return process, port
+
+
+@pytest.mark.parametrize("scenario", SAME, ids=lambda scenario: scenario.name)
+def test_upstream_agrees(scenario, upstream_port):
+    port = upstream_port(scenario)
+
+    async def main():
+        driver = OverSocket(HOST, port, rounds=ROUNDS)
+        try:
+            await play(scenario, driver, loose=True)
+        finally:
+            await driver.leave_all()
+
+    asyncio.run(main())

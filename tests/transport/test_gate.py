@@ -1,0 +1,99 @@
+"""How many connections an address may have and open."""
+
+import logging
+
+import pytest
+
+from cloudlink.addresses import RealAddress
+from cloudlink.settings import Settings
+from cloudlink.transport.gate import Gate
+from test_buckets import Clock
+
+CHILD = "203.0.113.7"
+
+
+def gate(**settings):
+    options = Settings(**settings)
+    clock = Clock()
+    made = Gate(options, RealAddress(options.real_ip_header, options.trusted_proxies), clock)
+    return made, clock
+
+
+def open_many(made, address, count):
+    opened = 0
+    for _ in range(count):
+        if made.why_not(address) is None:
+            made.enter(address)
+            opened += 1
+    return opened
+
+
+def test_a_school_of_300_behind_one_address_is_let_in_at_once_by_default():
+    made, _ = gate()
+    assert open_many(made, CHILD, 300) == 300
+
+
+def test_connections_held_are_limited_and_leaving_makes_room(caplog):
+    made, clock = gate(max_connections_per_address=3)
+    with caplog.at_level(logging.WARNING):
+        assert open_many(made, CHILD, 10) == 3
+    assert len(caplog.records) == 1
+    assert "more than 3 connections at a time" in caplog.text
+    assert open_many(made, "203.0.113.8", 1) == 1
+    made.leave(CHILD)
+    clock.now += 1
+    assert open_many(made, CHILD, 10) == 1
+
+
+def test_the_rate_is_limited():
+    made, clock = gate(connection_burst_per_address=5, connection_rate_per_address=1.0)
+    for _ in range(5):
+        assert made.why_not(CHILD) is None
+    assert "new connections a second" in made.why_not(CHILD)
+    clock.now += 2.5
+    assert made.why_not(CHILD) is None
+
+
+def test_one_ipv6_subscriber_counts_as_one_address():
+    made, _ = gate(max_connections_per_address=2)
+    assert open_many(made, "2001:db8::1", 1) == 1
+    assert open_many(made, "2001:db8::2", 5) == 1
+    assert open_many(made, "2001:db8:0:1::1", 1) == 1
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1", "unknown"])
+def test_this_machine_is_exempt_without_proxies(address):
+    made, _ = gate(max_connections_per_address=1)
+    assert open_many(made, address, 10) == 10
+
+
+def test_with_trusted_proxies_only_they_are_exempt():
+    made, _ = gate(
+        max_connections_per_address=1, trusted_proxies=["127.0.0.1"], real_ip_header="X-Forwarded-For"
+    )
+    assert open_many(made, "127.0.0.1", 10) == 10
+    assert open_many(made, CHILD, 10) == 1
+    assert open_many(made, "127.0.0.2", 10) == 1
+
+
+def test_limits_off_lets_everybody_in():
+    made, _ = gate(max_connections_per_address=1, limits=False)
+    assert open_many(made, CHILD, 10) == 10
+    assert all(made.knock(CHILD) for _ in range(10))
+
+
+def test_those_who_say_nothing_at_the_door_are_limited_too():
+    made, _ = gate(max_connections_per_address=2)
+    assert [made.knock(CHILD) for _ in range(3)] == [True, True, False]
+    made.answered(CHILD)
+    made.answered(CHILD)
+    assert made.knock(CHILD)
+
+
+def test_what_is_known_of_quiet_addresses_is_forgotten():
+    made, clock = gate()
+    for number in range(1000):
+        made.why_not(f"198.51.100.{number % 250}.{number}")
+    clock.now += 120
+    made.why_not(CHILD)
+    assert len(made._buckets) == 1
