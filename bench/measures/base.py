@@ -1,0 +1,128 @@
+"""What all measures share: what a measure is, the numbers it gives, and the stage on which it runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from bench.load.run import Generator, play
+from bench.processes import Server, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bench.load.job import Job, Result
+    from bench.peers import Peer
+    from bench.plan import Plan
+
+GENERATOR_LIMIT = 0.9
+"""Share of a core above which the load generator, not the server, may have set the result."""
+
+DISTURBED = 0.2
+"""Share of a core taken by other processes of the machine above which a run is disturbed."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number of a measure: its key in the JSON, how it is shown, and which way is better."""
+
+    key: str
+    title: str
+    unit: str
+    better: Literal["higher", "lower"]
+    digits: int = 1
+    compare: bool = True
+    """Whether it is worth a ratio and a chart."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one run of a measure gave: values by the keys of its metrics, and the shares of a core that others took.
+
+    `generator_share` is what the load generator worked, `others_share` what all the rest of the machine did.
+    """
+
+    values: dict[str, float]
+    generator_share: float
+    others_share: float = 0.0
+    notes: tuple[str, ...] = ()
+    limited: bool = False
+    """Whether the load generator limited the run although its share, an average, does not show it."""
+
+    @property
+    def limited_by_generator(self) -> bool:
+        """Whether the run shows the load generator's limit rather than the server's."""
+        return self.limited or self.generator_share > GENERATOR_LIMIT
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether other processes of the machine took so much that the values say little."""
+        return self.others_share > DISTURBED
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One line of the benchmark; `run` measures one server once."""
+
+    name: str
+    group: str
+    title: str
+    how: str
+    metrics: tuple[Metric, ...]
+    servers: tuple[str, ...]
+    run: Callable[[Stage, Peer], Run] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Where runs take place: the plan's sizes, the load generator, and whether processes are kept on their cores."""
+
+    plan: Plan
+    generator: Generator
+    pin: bool = False
+
+    def server(self, peer: Peer) -> Server:
+        """Start a server; use the result as a context manager."""
+        port = free_port()
+        return Server(peer.name, peer.command(port), port, peer.environment(port), pin=self.pin)
+
+    def play(self, peer: Peer, job: Job) -> Result:
+        """Start a fresh server, run a job on it and end it.
+
+        Raises:
+            LoadError: the job could not be done.
+            ServerDiedError: the server did not start, or ended.
+        """
+        with self.server(peer) as server:
+            return play(self.generator, job, server, pin=self.pin)
+
+
+COPIES = Metric("copies_per_second", "copies delivered per second", "", "higher", 0)
+ECHO_P50 = Metric("echo_p50_ms", "p50 until the sender has its own copy", "ms", "lower", 2)
+ECHO_P99 = Metric("echo_p99_ms", "p99 until the sender has its own copy", "ms", "lower", 2)
+P50 = Metric("p50_ms", "p50 from sender to receiver", "ms", "lower", 2)
+P99 = Metric("p99_ms", "p99 from sender to receiver", "ms", "lower", 2)
+CPU_PER_COPY = Metric("cpu_us_per_copy", "server CPU per copy", "µs", "lower", 2)
+CORE_SHARE = Metric("server_core_share", "server's share of a core", "", "lower", 2, compare=False)
+DELIVERED = Metric("delivered_percent", "copies delivered", "%", "higher", 2, compare=False)
+
+
+def numbers(result: Result) -> dict[str, float]:
+    """Return the values of the metrics above, but for the share delivered."""
+    values = {
+        COPIES.key: result["copies"] / result["seconds"],
+        ECHO_P50.key: result["echo_p50"] / 1000,
+        ECHO_P99.key: result["echo_p99"] / 1000,
+        P50.key: result["all_p50"] / 1000,
+        P99.key: result["all_p99"] / 1000,
+        CORE_SHARE.key: result.server_share,
+    }
+    if result.cpu_per_copy is not None:
+        values[CPU_PER_COPY.key] = result.cpu_per_copy
+    return values
+
+
+def simple_run(stage: Stage, peer: Peer, job: Job) -> Run:
+    """Measure one job on one server."""
+    result = stage.play(peer, job)
+    return Run(numbers(result), result.generator_share, result.others_share)

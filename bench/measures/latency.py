@@ -1,0 +1,46 @@
+"""Latency at low load: one sender, 20 messages a second, 100 others in its room. From the sender to every receiver."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bench.clients import in_rooms, message
+from bench.load.job import Job
+from bench.measures.base import P50, P99, Measure, Run, Stage, simple_run
+
+if TYPE_CHECKING:
+    from bench.peers import Peer
+    from bench.plan import Plan
+
+RECEIVERS = 100
+MESSAGES_PER_SECOND = 20.0
+
+
+def _run(stage: Stage, peer: Peer) -> Run:
+    clients = in_rooms(peer, RECEIVERS + 1, lambda _: "arena", message)
+    plan = stage.plan
+    job = Job(
+        clients,
+        "open",
+        senders=1,
+        rate=MESSAGES_PER_SECOND,
+        warmup=plan.warmup,
+        measure=plan.measure,
+        drain=plan.drain,
+    )
+    return simple_run(stage, peer, job)
+
+
+def measures(plan: Plan) -> list[Measure]:  # noqa: ARG001 - the same in every plan
+    """Return the measure of latency."""
+    return [
+        Measure(
+            name="latency",
+            group="latency",
+            title="Latency at low load",
+            how=f"one sender, {MESSAGES_PER_SECOND:.0f} messages (gmsg) a second to {RECEIVERS} others",
+            metrics=(P50, P99),
+            servers=("cloudlink", "upstream", "ws", "uws"),
+            run=_run,
+        )
+    ]

@@ -1,0 +1,11 @@
+"""The servers under test, in the order of the table. Each module says how one is set up and started."""
+
+from bench.peers.base import Peer, UnavailableError
+from bench.peers.cloudlink import CloudLink
+from bench.peers.upstream import Upstream
+from bench.peers.uws import UWebSockets
+from bench.peers.ws import NodeWs
+
+PEERS: dict[str, Peer] = {peer.name: peer for peer in (CloudLink(), Upstream(), NodeWs(), UWebSockets())}
+
+__all__ = ["PEERS", "Peer", "UnavailableError"]

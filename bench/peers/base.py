@@ -1,0 +1,88 @@
+"""What a server under test has to tell, and the virtual environment some of them need. Starts no server."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from bench.processes import ENVIRONMENTS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+PROGRAMS = Path(__file__).parent / "programs"
+
+INSTALL_LIMIT = 300
+"""Seconds that setting up one environment may take."""
+
+
+class UnavailableError(Exception):
+    """A server cannot be measured on this machine; the text says what is missing."""
+
+
+class Peer(ABC):
+    """One server under test.
+
+    `speaks_cloudlink` is False for a plain broadcaster: a client's room is then the path of its connection, and
+    whatever it sends goes to everyone in it. `players_guess` is where the search for the most players starts.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    speaks_cloudlink: ClassVar[bool]
+    players_guess: ClassVar[int]
+
+    @abstractmethod
+    def prepare(self) -> str:
+        """Set up what the server needs, once, and return its version.
+
+        Raises:
+            UnavailableError: it cannot run here.
+        """
+
+    @abstractmethod
+    def command(self, port: int) -> Sequence[str]:
+        """Return the command that serves 127.0.0.1 on this port."""
+
+    def environment(self, port: int) -> Mapping[str, str]:  # noqa: ARG002 - for those that take the port this way
+        """Return environment variables for the command."""
+        return {}
+
+
+def run_quietly(command: Sequence[str], cwd: Path | None = None) -> str:
+    """Run a set-up command and return what it printed.
+
+    Raises:
+        UnavailableError: it failed or took too long; the text ends with its last line.
+    """
+    try:
+        done = subprocess.run(
+            command, cwd=cwd, capture_output=True, text=True, timeout=INSTALL_LIMIT, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise UnavailableError(f"{command[0]}: {error}") from error
+    if done.returncode:
+        lines = (done.stderr or done.stdout).strip().splitlines() or ["no output"]
+        raise UnavailableError(f"{Path(command[0]).name} failed: {lines[-1]}")
+    return done.stdout.strip()
+
+
+def virtual_environment(name: str, requirements: Sequence[str], check: str) -> str:
+    """Create `bench/.env/<name>` with these requirements unless it is there, and return its Python.
+
+    `check` is the Python statement that must work in it.
+    """
+    place = ENVIRONMENTS / name
+    python, stamp = str(place / "bin" / "python"), place / "requirements"
+    wanted = "\n".join(requirements)
+    if not stamp.exists() or stamp.read_text() != wanted:
+        shutil.rmtree(place, ignore_errors=True)
+        run_quietly([sys.executable, "-m", "venv", str(place)])
+        run_quietly([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *requirements])
+        stamp.write_text(wanted)
+    run_quietly([python, "-I", "-c", check])
+    return python

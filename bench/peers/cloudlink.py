@@ -1,0 +1,46 @@
+"""CloudLink itself, from the environment that runs the benchmark, with its flood limits off."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import sys
+from typing import TYPE_CHECKING, ClassVar
+
+from bench.peers.base import Peer, UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+class CloudLink(Peer):
+    """The server of this repository."""
+
+    name: ClassVar = "cloudlink"
+    title: ClassVar = "CloudLink"
+    speaks_cloudlink: ClassVar = True
+    players_guess: ClassVar = 2400
+
+    def prepare(self) -> str:
+        """Find the installed package."""
+        try:
+            version = importlib.metadata.version("cloudlink")
+            program = importlib.util.find_spec("cloudlink.__main__")
+        except (importlib.metadata.PackageNotFoundError, ModuleNotFoundError) as error:
+            raise UnavailableError(f"the package cloudlink is not installed for {sys.executable}") from error
+        if program is None:
+            raise UnavailableError("the package cloudlink cannot be run with `python -m cloudlink` yet")
+        return version
+
+    def command(self, port: int) -> Sequence[str]:  # noqa: ARG002 - the port goes through the environment
+        """Serve as a user would."""
+        return [sys.executable, "-m", "cloudlink", "serve"]
+
+    def environment(self, port: int) -> Mapping[str, str]:
+        """Switch off the limits that a flood of one address would meet."""
+        return {
+            "CLOUDLINK_HOST": "127.0.0.1",
+            "CLOUDLINK_PORT": str(port),
+            "CLOUDLINK_LIMITS": "off",
+            "CLOUDLINK_LOG_LEVEL": "warning",
+        }

@@ -1,0 +1,50 @@
+"""How long and how big: the full benchmark and the quick one. Knows no server and measures nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Sizes of one benchmark. Times are in seconds, counts in clients."""
+
+    rounds: int = 3
+    repeats: int = 2
+    """How often a run is repeated because other processes disturbed it; the least disturbed one counts."""
+    warmup: float = 1.0
+    measure: float = 4.0
+    drain: float = 1.0
+    crowds: tuple[int, ...] = (50, 1000, 2000)
+    """Players at which the rooms of players are measured."""
+    search_steps: int = 6
+    search_measure: float = 2.5
+    search_all: bool = True
+    """Search the most players for every server, or only for those that speak CloudLink."""
+    correspondents: int = 1000
+    joining: tuple[int, ...] = (300, 2000)
+    """Clients that join at once; upstream is measured with the first number only."""
+    idle: int = 2000
+    idle_upstream: int = 500
+    settle: float = 1.0
+    """Wait before memory is read."""
+
+
+FULL = Plan()
+
+QUICK = Plan(
+    rounds=1,
+    repeats=0,
+    warmup=0.2,
+    measure=0.6,
+    drain=0.2,
+    crowds=(50, 1000),
+    search_steps=3,
+    search_measure=0.5,
+    search_all=False,
+    correspondents=100,
+    joining=(100, 500),
+    idle=300,
+    idle_upstream=100,
+    settle=0.3,
+)
