@@ -54,7 +54,7 @@ class EchoSession:
 
 async def run(cases, concurrency):
     """Run cases against a fresh echo endpoint and return their results."""
-    delivery = Delivery(asyncio.get_running_loop().call_soon)
+    delivery = Delivery(asyncio.get_running_loop().call_later)
     endpoint = Endpoint(
         Settings(max_message_size=_LARGEST_CASE),
         lambda connection: EchoSession(connection, delivery),

@@ -76,7 +76,7 @@ reading = st.lists(
 
 @given(reading)
 def test_whatever_the_reader_does_it_sees_messages_in_order_and_ends_with_the_latest_values(steps):
-    delivery = Delivery(lambda _flush: None)
+    delivery = Delivery(lambda _delay, _flush: None)
     slow = Outbox(Socket(), lambda: None)
     other = Outbox(Socket(), lambda: None)
     other.connection.room = 10**9
@@ -120,7 +120,7 @@ def test_whatever_the_reader_does_it_sees_messages_in_order_and_ends_with_the_la
 
 def test_the_limit_counts_what_waits_and_reports_once_over_it():
     overflows = []
-    delivery = Delivery(lambda _flush: None, max_queued_bytes=10)
+    delivery = Delivery(lambda _delay, _flush: None, max_queued_bytes=10)
     outbox = Outbox(Socket(), lambda: overflows.append(True))
     outbox.connection.congested = True
     delivery.send(outbox, b"12345")

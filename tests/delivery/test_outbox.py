@@ -32,7 +32,7 @@ class Turns:
     def __init__(self):
         self.callbacks = []
 
-    def __call__(self, callback):
+    def __call__(self, _delay, callback):
         self.callbacks.append(callback)
 
     def end(self):

@@ -5,6 +5,7 @@ It is built when a test first needs it, from PyPI with every version pinned, and
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import subprocess
@@ -29,25 +30,29 @@ BUILD_LIMIT = 240  # seconds
 def upstream_python() -> str:
     """The path of the Python that has CloudLink 0.2.0; skips the test if PyPI cannot be reached, fails it in CI."""
     python = PLACE / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    stamp = PLACE / "pins.txt"
-    wanted = "\n".join((sys.version, *PINS))
-    if not stamp.exists() or stamp.read_text(encoding="utf-8") != wanted:
-        shutil.rmtree(PLACE, ignore_errors=True)
-        venv.create(PLACE, with_pip=True)
-        _install(python)
-        stamp.write_text(wanted, encoding="utf-8")
+    problem = _build(python)
+    if problem:
+        reason = f"CloudLink 0.2.0 could not be installed from PyPI: {problem}"
+        if os.environ.get("CI", "").lower() in ("true", "1"):
+            pytest.fail(reason)
+        pytest.skip(reason)
     return str(python)
 
 
-def _install(python: Path) -> None:
+@functools.cache
+def _build(python: Path) -> str:
+    """Build the environment unless it is there; return what went wrong, or nothing. Tried once in a test run."""
+    stamp = PLACE / "pins.txt"
+    wanted = "\n".join((sys.version, *PINS))
+    if stamp.exists() and stamp.read_text(encoding="utf-8") == wanted:
+        return ""
+    shutil.rmtree(PLACE, ignore_errors=True)
+    venv.create(PLACE, with_pip=True)
     pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *PINS]
     try:
         subprocess.run(pip, check=True, capture_output=True, text=True, timeout=BUILD_LIMIT)
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
         shutil.rmtree(PLACE, ignore_errors=True)
-        reason = (
-            f"CloudLink 0.2.0 could not be installed from PyPI: {(error.stderr or str(error)).strip()[-300:]}"
-        )
-        if os.environ.get("CI", "").lower() in ("true", "1"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+        return str(error.stderr or error).strip()[-300:]
+    stamp.write_text(wanted, encoding="utf-8")
+    return ""

@@ -26,12 +26,13 @@ pytestmark = pytest.mark.timeout(300)  # the environment may have to be built fi
 @pytest.fixture(scope="module")
 def upstream_port():
     """A function that says where the server with a scenario's settings and plugins listens."""
+    python = upstream_python()
     running: dict[tuple[str, ...], tuple[subprocess.Popen, int]] = {}
 
     def port_for(scenario):
         key = (json.dumps(scenario.settings), scenario.name if scenario.plugins else "")
         if key not in running:
-            running[key] = _start(scenario)
+            running[key] = _start(python, scenario)
         return running[key][1]
 
     yield port_for
@@ -40,12 +41,12 @@ def upstream_port():
         process.wait()
 
 
-def _start(scenario):
+def _start(python, scenario):
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port = probe.getsockname()[1]
     plugins = [str(HERE / plugin) for plugin in scenario.plugins]
-    command = [upstream_python(), SERVER, str(port), json.dumps(scenario.settings), *plugins]
+    command = [python, SERVER, str(port), json.dumps(scenario.settings), *plugins]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert process.stdout is not None
     with process.stdout:
