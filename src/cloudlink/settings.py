@@ -111,6 +111,11 @@ class Settings:
     identify_timeout: float = option(
         30.0, "How long a connection may stay open without a first packet.", unit="seconds", minimum=2
     )
+    storage: str = option(
+        "cloudlink.db",
+        "The file in which cloud variables are kept; empty keeps them in memory only.",
+        unit="path",
+    )
     limits: bool = option(
         True, "Whether the limits below apply; off for measuring, or behind something that limits better."
     )

@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from .frames import text_frame, update_frame
 from .outbox import Audience, Connection, Delivery, Outbox
+from .pace import Pacer
 
-__all__ = ["Audience", "Connection", "Delivery", "Outbox", "text_frame", "update_frame"]
+__all__ = ["Audience", "Connection", "Delivery", "Outbox", "Pacer", "text_frame", "update_frame"]

@@ -1,4 +1,4 @@
-"""Queues of ready frames, one per client, written once per turn of the event loop.
+"""Queues of ready frames, one per client, written together.
 
 Per recipient almost nothing happens: a frame is appended to a list. Frames that follow one another to
 the same audience are not even that: they are collected once, joined once, and appended as one. All that
@@ -8,7 +8,7 @@ A client that reads too slowly has its frames kept in a backlog of bounded size,
 it falls behind further. Nobody else waits for it.
 
 This module does not know the event loop: whoever builds a `Delivery` hands it the function that
-calls back at the end of the turn.
+calls back at the end of the turn, or a few milliseconds later.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from .frames import join
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+
+    from .pace import Pacer
 
 _CHUNK = 1 << 16
 """Bytes of a backlog written at a time."""
@@ -69,10 +71,20 @@ class Outbox(list[bytes]):
         self.overflow = overflow
         self.backlog: Backlog | None = None
 
+    def retire(self) -> None:
+        """Forget what waits, and whom to call: the client is gone."""
+        self.clear()
+        self.backlog = None
+        self.overflow = _nothing
+
     # Queues are told apart by identity: two that hold the same frames are two clients.
     __hash__ = object.__hash__  # type: ignore[assignment]
     __eq__ = object.__eq__
     __ne__ = object.__ne__
+
+
+def _nothing() -> None:
+    pass
 
 
 class Audience:
@@ -102,15 +114,21 @@ class Delivery:
     """Takes frames for clients and writes them at the end of the event loop's turn."""
 
     def __init__(
-        self, schedule: Callable[[Callable[[], None]], object], max_queued_bytes: int | None = None
+        self,
+        schedule: Callable[[float, Callable[[], None]], object],
+        max_queued_bytes: int | None = None,
+        pacer: Pacer | None = None,
     ) -> None:
         """Set up the way out.
 
         Args:
-            schedule: Called with `flush` when the first frame of a turn is queued.
+            schedule: Called with seconds to wait, mostly 0, and `flush` when a first frame is queued.
             max_queued_bytes: Most bytes that may wait for a client that does not read, None for any number.
+            pacer: Says how long frames wait, None for never.
         """
         self.max_queued_bytes = max_queued_bytes
+        self._pacer = pacer
+        self._frames = 0  # queued since the last flush, counted per recipient
         self._schedule = schedule
         self._scheduled = False
         self._waiting: list[Outbox] = []
@@ -126,11 +144,13 @@ class Delivery:
             if not self._scheduled:
                 self._wake()
         outbox.append(frame)
+        self._frames += 1
 
     def broadcast(self, audience: Audience, frame: bytes, skip: Outbox | None = None) -> None:
         """Queue one frame for an audience, except the one to skip."""
         if skip is not None:
             self.settle()
+            self._frames += len(audience.outboxes)
             self._append(audience.outboxes, frame, skip)
         elif audience is self._audience:
             self._segment.append(frame)
@@ -153,6 +173,7 @@ class Delivery:
         """
         if self._audience is not None:
             frame, audience = join(self._segment), self._audience
+            self._frames += len(self._segment) * len(audience.outboxes)
             self._audience = None
             self._segment.clear()
             self._append(audience.outboxes, frame, None)
@@ -169,20 +190,25 @@ class Delivery:
 
     def _wake(self) -> None:
         self._scheduled = True
-        self._schedule(self.flush)
+        self._schedule(self._pacer.delay() if self._pacer else 0.0, self.flush)
 
     def flush(self) -> None:
         """Write everything that is queued, one write per client."""
+        if self._pacer is not None:
+            self._pacer.begin()
         self.settle()
         self._scheduled = False
         waiting, self._waiting = self._waiting, []
         for outbox in waiting:
             connection = outbox.connection
-            if connection.congested or outbox.backlog is not None:
+            if connection.congested:
                 self._hold_back(outbox)
             else:
                 connection.write(outbox)
                 outbox.clear()
+        if self._pacer is not None:
+            self._pacer.end(self._frames, len(waiting))
+        self._frames = 0
 
     def resume(self, outbox: Outbox) -> None:
         """Go on writing to a client that reads again."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cloudlink.buckets import Bucket
     from cloudlink.delivery import Connection
 
-    from .session import Session
+    from .session import GoneSession, Session
 
 Schema = type
 """A protocol's identity: the class that holds its `command_key` and its validation schemas."""
@@ -82,8 +82,33 @@ class Client:
         identity_bucket: How often it may still change name and rooms, once it has begun to.
     """
 
+    __slots__ = (
+        "__dict__",  # plugins keep attributes of their own
+        "__weakref__",
+        "address",
+        "birth_time",
+        "dialect",
+        "encoded_user",
+        "handshake",
+        "id",
+        "identity_bucket",
+        "open",
+        "outbox",
+        "path",
+        "protocol",
+        "remote_address",
+        "request_headers",
+        "response_headers",
+        "rooms",
+        "session",
+        "snowflake",
+        "username",
+        "username_set",
+        "uuid",
+    )
+
     def __init__(self, session: Session, connection: Connection, snowflake: int) -> None:
-        self.session = session
+        self.session: Session | GoneSession = session
         self.outbox = Outbox(connection, session.close_for_reading_slowly)
         self.snowflake = str(snowflake)
         self.id = uuid.uuid4()

@@ -41,6 +41,8 @@ class PulledClient(Client):
 class PulledSession(Session):
     """A session whose messages wait until the server's coroutines ask for them."""
 
+    __slots__ = ("_inbox",)
+
     client_class = PulledClient
 
     def __init__(self, host: Any, connection: Any, snowflake: int) -> None:

@@ -61,6 +61,8 @@ _TRY_AGAIN_LATER = 1013
 class Session:
     """Hands a connection's messages to its protocol and sees to its end."""
 
+    __slots__ = ("_engine", "_host", "_meter", "client", "state")
+
     client_class = Client
 
     def __init__(self, host: Host, connection: Connection, snowflake: int) -> None:
@@ -174,7 +176,8 @@ class Session:
         if engine is not None:
             engine.farewell(client)
             hooks.run(hooks.protocol_disconnect.get(engine.schema, []), client)
-        client.outbox.clear()
+        client.outbox.retire()
+        client.session = GONE  # so that both can go without the garbage collector
 
     def _first(self, data: bytes) -> None:
         packet: Any = Hooks.NOT_JSON
@@ -205,3 +208,24 @@ class Session:
         self._host.hooks.run(self._host.hooks.error, self.client, text if data else EmptyMessage)
         self.send_text(text.encode())
         self.close(_NORMAL_CLOSURE, text)
+
+
+class GoneSession:
+    """What a client that is gone has for a session: everything asked of it comes to nothing."""
+
+    state = State.GONE
+
+    def send_text(self, payload: bytes) -> None:
+        """Do nothing."""
+
+    def send_frame(self, frame: bytes) -> None:
+        """Do nothing."""
+
+    def process(self, message: str | bytes) -> None:
+        """Do nothing."""
+
+    def close(self, code: int = _NORMAL_CLOSURE, reason: str = "") -> None:
+        """Do nothing."""
+
+
+GONE = GoneSession()

@@ -35,11 +35,13 @@ class Violation(Exception):  # noqa: N818  # it closes a connection, it is nobod
 class Assembler:
     """Puts the data frames of one connection together."""
 
+    __slots__ = ("_decoder", "_max_size", "_message", "busy")
+
     def __init__(self, max_size: int) -> None:
         """Args: max_size: largest message taken, in bytes."""
         self.busy = False
         self._max_size = max_size
-        self._message = bytearray()
+        self._message: bytearray | None = None
         self._decoder: codecs.IncrementalDecoder | None = None
 
     def whole_text(self, data: bytes) -> bytes:
@@ -72,6 +74,8 @@ class Assembler:
         if not self.busy:
             self._decoder = codecs.getincrementaldecoder("utf-8")() if opcode == _TEXT else None
             self.busy = True
+        if self._message is None:
+            self._message = bytearray()
         self._check_size(len(self._message) + len(data))
         self._message += data
         if self._decoder is not None:
@@ -79,11 +83,9 @@ class Assembler:
                 self._decoder.decode(data, fin)
             except UnicodeDecodeError:
                 raise Violation(INVALID_TEXT, _NOT_UTF8) from None
-        return self._finish() if fin else None
-
-    def _finish(self) -> tuple[bool, bytes]:
-        message = bytes(self._message)
-        self._message.clear()
+        if not fin:
+            return None
+        message, self._message = bytes(self._message), None
         self.busy = False
         return self._decoder is not None, message
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
 from typing import TYPE_CHECKING, Protocol, cast
 
 from picows import WSCloseCode, WSListener, WSMsgType
@@ -74,6 +75,29 @@ class Receiver(Protocol):
 class WebSocketConnection(WSListener):
     """A connection as picows drives it and as the inside of the server sees it."""
 
+    __slots__ = (
+        "_assembler",
+        "_close_timer",
+        "_closed",
+        "_direct",
+        "_opened",
+        "_receive",
+        "_receiver",
+        "_send",
+        "_socket",
+        "_transport",
+        "address",
+        "closing",
+        "congested",
+        "headers",
+        "heard",
+        "path",
+        "pinged",
+        "remote_address",
+        "response_headers",
+        "silent_for",
+    )
+
     def __init__(
         self,
         request: WSUpgradeRequest,
@@ -106,6 +130,7 @@ class WebSocketConnection(WSListener):
         self._opened = opened
         self._closed = closed
         self._close_timer: asyncio.TimerHandle | None = None
+        self._send: Callable[[bytes], int]
 
     # Called by picows.
 
@@ -113,15 +138,18 @@ class WebSocketConnection(WSListener):
         """Take note of the peer and open the session."""
         self._transport = transport
         self._socket = transport.underlying_transport
-        self._socket.set_write_buffer_limits(high=0)
-        self._fd = _direct_fd(self._socket)
+        self._direct = _direct_socket(self._socket)
+        self._send = self._send_through if self._direct is None else self._direct.send
+        # From the first byte it holds back on, the transport reports congestion. asyncio's TLS transport
+        # would report it of nothing at all, were the limit 0.
+        self._socket.set_write_buffer_limits(high=1, low=0)
         peer = self._socket.get_extra_info("peername")
         self.remote_address = (peer[0], peer[1]) if isinstance(peer, tuple) else None
         self.response_headers = transport.response.headers
         try:
             self._receiver = self._opened(self)
         except BaseException:
-            self.closing = True  # picows logs it and closes the connection
+            self._stop_sending()  # picows logs it and closes the connection
             raise
         self._receive = self._receiver.receive
 
@@ -145,12 +173,16 @@ class WebSocketConnection(WSListener):
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:  # noqa: ARG002  # picows' signature
         """The socket is closed, by whomever."""
-        self.closing = True  # from here on the socket's number may be another's
+        self._stop_sending()
+        if self._direct is not None:
+            self._direct.detach()  # from here on the socket's number may be another's
         if self._close_timer is not None:
             self._close_timer.cancel()
         self._closed(self)
         if hasattr(self, "_receiver"):
             self._receiver.lost()
+            del self._receiver, self._receive  # so that all can go without the garbage collector
+        del self._transport
 
     def on_protocol_error(self) -> None:
         """Take note that picows found a bad frame header; it closes the connection itself.
@@ -165,26 +197,30 @@ class WebSocketConnection(WSListener):
     def pause_writing(self) -> None:
         """The socket takes no more: the peer reads more slowly than we write."""
         self.congested = True
+        if not self.closing:
+            self._send = self._send_through
 
     def resume_writing(self) -> None:
         """The peer has taken everything that was written."""
         self.congested = False
-        self._receiver.writable()
+        if not self.closing:
+            if self._direct is not None:
+                self._send = self._direct.send
+            self._receiver.writable()
+
+    def _send_through(self, data: bytes) -> int:
+        self._socket.write(data)
+        return len(data)
 
     # Called by the inside of the server.
 
     def write(self, frames: list[bytes]) -> None:
         """Write ready frames in order."""
-        if self.closing:
-            return
         data = frames[0] if len(frames) == 1 else b"".join(frames)
-        if self._fd < 0 or self.congested:
-            self._socket.write(data)
-            return
-        # The transport holds nothing back, so the socket can be written to without its detours. What the
+        # While the transport holds nothing back, the socket is written to without its detours. What the
         # socket does not take is the transport's, which thereby calls `pause_writing`.
         try:
-            written = os.write(self._fd, data)
+            written = self._send(data)
         except BlockingIOError:
             written = 0
         except OSError:
@@ -196,7 +232,7 @@ class WebSocketConnection(WSListener):
         """Start the closing handshake; the peer has 5 seconds to answer."""
         if self.closing:
             return
-        self.closing = True
+        self._stop_sending()
         self._transport.send_close(cast("WSCloseCode", code), _fitting(reason))
         self._close_timer = asyncio.get_running_loop().call_later(_CLOSE_TIMEOUT, self.abort)
 
@@ -230,7 +266,7 @@ class WebSocketConnection(WSListener):
                 receive(data)
 
     def _answer_close(self, code: WSCloseCode | None) -> None:
-        self.closing = True
+        self._stop_sending()
         self._receiver.lost()
         if code is None:
             code = WSCloseCode.OK
@@ -243,16 +279,22 @@ class WebSocketConnection(WSListener):
         logger.info("Closing a connection: %s.", violation.reason)
         self._receiver.close(violation.code, violation.reason)
 
+    def _stop_sending(self) -> None:
+        self.closing = True
+        self._send = len  # takes everything and sends nothing
+
     def _drop(self) -> None:
         self._transport.disconnect()
 
 
-def _direct_fd(transport: asyncio.Transport) -> int:
-    """Return the number of a socket that may be written to directly, -1 for one that may not."""
+def _direct_socket(transport: asyncio.Transport) -> socket.socket | None:
+    """Return a transport's socket if it may be written to directly, None if it may not."""
     if os.name != "posix" or transport.get_extra_info("ssl_object") is not None:
-        return -1
-    number: int = transport.get_extra_info("socket").fileno()
-    return number
+        return None
+    # A second object for the same socket; it is detached, not closed, when the connection is gone.
+    direct = socket.socket(fileno=transport.get_extra_info("socket").fileno())
+    direct.setblocking(False)
+    return direct
 
 
 def _fitting(reason: str) -> bytes:

@@ -9,7 +9,6 @@ import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-import aiofastnet
 from picows import WSUpgradeResponse
 from picows.common import WSUpgradeResponseWithListener
 
@@ -88,8 +87,7 @@ class Endpoint:
         # can read the reason; one far too large is cut off by picows as soon as its header is read.
         max_frame_size = 2 * self._settings.max_message_size
         try:
-            self._server = await aiofastnet.create_server(
-                asyncio.get_running_loop(),
+            self._server = await asyncio.get_running_loop().create_server(
                 lambda: Door(self._route, self._gate, max_frame_size),
                 host or None,
                 port,
