@@ -46,8 +46,8 @@ from cloudlink.server.protocols.clpv4 import Clpv4
 from cloudlink.server.rooms import RoomsExceptions
 from cloudlink.settings import OPTIONS, Settings, load
 from cloudlink.transport.door import Door
-from cloudlink.transport.gate import Gate
 from cloudlink.transport.endpoint import explain
+from cloudlink.transport.gate import Gate
 from conversation import SCENARIOS, parse
 from conversation_drivers import InMemory, MemoryConnection, OverSocket
 from conversation_play import play

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from transport.peers import CLOSE, connect, frame, open_socket, request, running, UPGRADE
+from transport.peers import CLOSE, UPGRADE, connect, frame, open_socket, request, running
 
 GREETING = ('{"cmd":"handshake","listener":"greeted"}',)
 ROUNDS = 300

@@ -72,6 +72,21 @@ def test_signals_stop_in_order_with_exit_status_0(signal_number):
         assert "Traceback" not in "".join(process.lines)
 
 
+@pytest.mark.parametrize("event_loop", ["asyncio", "uvloop"])
+def test_both_event_loops_serve(event_loop):
+    async def play(port):
+        peer = await connect(port)
+        peer.send('{"cmd":"gmsg","val":"hello"}')
+        while b"hello" not in (await peer.receive())[1]:
+            pass
+        peer.leave()
+        await asyncio.sleep(0)
+
+    with Process("--event-loop", event_loop) as process:
+        asyncio.run(play(process.port))
+        assert process.stop() == 0
+
+
 def test_sighup_without_tls_changes_nothing():
     with Process() as process:
         process.process.send_signal(signal.SIGHUP)

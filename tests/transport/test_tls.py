@@ -101,9 +101,9 @@ def test_a_plain_client_on_a_tls_port_disturbs_nobody(certificates):
 def test_each_bad_file_has_its_own_sentence(certificates, tmp_path):
     certificate, key = str(certificates.certificate), str(certificates.key)
     missing = str(tmp_path / "nowhere.pem")
-    with pytest.raises(StartError, match="Cannot read the TLS certificate file .*nowhere.pem"):
+    with pytest.raises(StartError, match=r"Cannot read the TLS certificate file .*nowhere\.pem"):
         load_certificates(missing, key)
-    with pytest.raises(StartError, match="Cannot read the TLS key file .*nowhere.pem"):
+    with pytest.raises(StartError, match=r"Cannot read the TLS key file .*nowhere\.pem"):
         load_certificates(certificate, missing)
     other = Certificates(tmp_path_of(tmp_path, "other"))
     with pytest.raises(StartError, match="does not belong to the certificate"):

@@ -22,7 +22,7 @@ _SMOOTHING = 0.2
 """Weight of the newest sample."""
 _BUSY = 0.42
 """Share of a core up to which nothing waits."""
-_STEEPNESS = 0.12
+_STEEPNESS = 0.13
 """Seconds between two writes at a whole core beyond `_BUSY`; less of it counts by its square."""
 _LONGEST = 0.025
 """Most seconds between two writes."""

@@ -10,6 +10,7 @@ import asyncio
 import copy
 import importlib
 import logging
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from cloudlink import jsontext
@@ -226,6 +227,10 @@ class PluginAPI:
             client.session.close(code, reason)  # type: ignore[union-attr]
 
     # Inside.
+
+    @abstractmethod
+    def later(self, delay: float, callback: Callable[[], None]) -> None:
+        """Call a function after some seconds, or at once where no event loop runs."""
 
     def _add(self, handlers: list[Callable[..., Any]], function: F) -> F:
         add_handler(handlers, function)

@@ -13,7 +13,7 @@ import signal
 import time
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from cloudlink import addresses
 from cloudlink import settings as settings_module
@@ -35,7 +35,7 @@ from .supervisor import Supervisor
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from cloudlink.delivery import Connection
     from cloudlink.settings import Settings
@@ -150,8 +150,9 @@ class Server(PluginAPI):
     def serve(self, ip: str | None = None, port: int | None = None) -> None:
         """Run the server like `run`, but raise `StartError` when it cannot start."""
         self._check_max_clients()
+        run = _loop_runner(self.settings.event_loop)
         with suppress(KeyboardInterrupt):
-            asyncio.run(self._serve(ip, port))
+            run(self._serve(ip, port))
 
     async def start(self, ip: str | None = None, port: int | None = None) -> None:
         """Start to accept clients on the running event loop. Raises `StartError`."""
@@ -284,6 +285,13 @@ class Server(PluginAPI):
 
     # Parts.
 
+    def later(self, delay: float, callback: Callable[[], None]) -> None:
+        """Call a function after some seconds, or at once where no event loop runs."""
+        if self._loop is None:
+            callback()
+        else:
+            self._loop.call_later(delay, callback)
+
     def _schedule(self, delay: float, callback: Callable[[], None]) -> None:
         # Without a loop, whoever drives the server flushes by hand.
         if self._loop is None:
@@ -315,6 +323,19 @@ class Server(PluginAPI):
             version=__version__,
             protocol_version=self.version,
         )
+
+
+def _loop_runner(name: str) -> Callable[[Coroutine[Any, Any, None]], None]:
+    """Return what runs a coroutine on a new event loop of that name. Raises `StartError`."""
+    if name == "asyncio":
+        return asyncio.run
+    try:
+        import uvloop  # noqa: PLC0415  # optional
+    except ImportError:
+        raise StartError(
+            "The setting event_loop asks for uvloop, which is not installed: pip install 'cloudlink[fast]'."
+        ) from None
+    return uvloop.run
 
 
 def _calm_garbage_collector() -> None:

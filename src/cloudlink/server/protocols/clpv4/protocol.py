@@ -53,7 +53,7 @@ class Clpv4:
         self._hooks = server.hooks
         self._settings = server.settings
         self._enable_motd = bool(server.settings.motd)
-        self.userlists = UserLists(server.rooms_manager, server.delivery)
+        self.userlists = UserLists(server.rooms_manager, server.delivery, server.later)
         self._commands_of_clients = Commands(self)
         self._commands = self._hooks.commands.setdefault(Schema, {})
         for name, function in self._commands_of_clients.all().items():

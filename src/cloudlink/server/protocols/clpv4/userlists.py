@@ -11,19 +11,31 @@ from typing import TYPE_CHECKING
 from .schema import Schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from cloudlink.delivery import Delivery
     from cloudlink.server.clients import Client
-    from cloudlink.server.rooms import RoomsManager
+    from cloudlink.server.rooms import Members, Room, RoomsManager
+
+    from .dialect import Dialect
+
+_CHEAP_REPEAT = 1 << 20
+"""Bytes, over all recipients, up to which a list is repeated at once."""
+_REPEAT_RATE = 50e6
+"""Bytes per second, over all recipients, that repeated lists of one room may take."""
 
 
 class UserLists:
     """Moves clients in and out of rooms and tells those concerned."""
 
-    def __init__(self, rooms: RoomsManager, delivery: Delivery) -> None:
+    def __init__(
+        self, rooms: RoomsManager, delivery: Delivery, later: Callable[[float, Callable[[], None]], None]
+    ) -> None:
+        """Args: later: calls a function after some seconds."""
         self._rooms = rooms
         self._delivery = delivery
+        self._later = later
+        self._repeating: set[tuple[str, Dialect]] = set()
 
     def join(self, client: Client, room_id: str) -> None:
         """Put a client into a room; nothing happens if it is inside."""
@@ -58,7 +70,28 @@ class UserLists:
                 for dialect, audience in members.audiences.items():
                     self._delivery.broadcast(audience, dialect.user_removed(client, room))
                     if dialect.repeats_list:
-                        self._delivery.broadcast(audience, dialect.user_list(room, members))
+                        self._repeat(room, members, dialect)
+
+    def _repeat(self, room: Room, members: Members, dialect: Dialect) -> None:
+        """Send the whole list to everybody in a room who speaks a dialect.
+
+        In a room of thousands that is hundreds of megabytes, and one client that comes and goes could keep
+        the server busy with it. So the larger it is, the longer it waits, and those that come up meanwhile
+        become one.
+        """
+        cost = len(dialect.user_list(room, members)) * len(members.audiences[dialect])
+        if cost <= _CHEAP_REPEAT:
+            self._delivery.broadcast(members.audiences[dialect], dialect.user_list(room, members))
+        elif (room.id, dialect) not in self._repeating:
+            self._repeating.add((room.id, dialect))
+            self._later(cost / _REPEAT_RATE, lambda: self._repeat_now(room.id, dialect))
+
+    def _repeat_now(self, room_id: str, dialect: Dialect) -> None:
+        self._repeating.discard((room_id, dialect))
+        members = self._rooms.members(room_id, Schema)
+        if members is not None and dialect in members.audiences:
+            frame = dialect.user_list(self._rooms.rooms[room_id], members)
+            self._delivery.broadcast(members.audiences[dialect], frame)
 
     def show(self, client: Client, room_id: str) -> None:
         """Send a client the list of a room it is in."""
