@@ -62,8 +62,6 @@ async def run(cases, concurrency):
         Settings(max_message_size=_LARGEST_CASE),
         lambda connection: EchoSession(connection, delivery),
         lambda: Status(clients=0, uptime=0.0, version="", protocol_version=""),
-        None,
-        lambda: None,
     )
     await endpoint.start("127.0.0.1", 0)
     try:

@@ -115,6 +115,53 @@ class Settings:
         "asyncio",
         "What runs the server; `uvloop` (`pip install 'cloudlink[fast]'`) is faster and needs 2 MB more.",
     )
+    cloud: bool = option(True, "Whether Scratch cloud variables are served beside CloudLink.")
+    cloud_text_values: bool = option(
+        False, "Whether a cloud variable may hold any text; in Scratch it holds numbers."
+    )
+    cloud_value_max_length: int = option(
+        100_000, "The longest value of a cloud variable.", unit="characters", minimum=1
+    )
+    cloud_max_variables_per_room: int = option(
+        128, "How many cloud variables a project may have.", unit="variables", minimum=1
+    )
+    cloud_max_clients_per_room: int = option(
+        128, "How many clients may be in one project's cloud.", unit="clients", minimum=1
+    )
+    cloud_max_rooms: int = option(
+        16_384, "How many projects may have a cloud at a time.", unit="projects", minimum=1
+    )
+    cloud_room_lifetime: float = option(
+        3600.0,
+        "How long the variables of a project without clients are kept in memory; those in `storage` stay.",
+        unit="seconds",
+        minimum=0,
+    )
+    cloud_rename_delete: bool = option(False, "Whether clients may rename and delete cloud variables.")
+    cloud_blocklist: str = option(
+        "", "A file of usernames that are refused, one regular expression a line.", unit="path"
+    )
+    cloud_anonymous_guests: bool = option(
+        True, "Whether the log says `player` instead of TurboWarp's guest names such as `player1234`."
+    )
+    cloud_updates_per_second: float = option(
+        60.0,
+        "How many cloud updates of one client are passed on; of faster ones the latest value is; 0 for any number.",
+        unit="per second",
+        minimum=0,
+    )
+    cloud_batch_interval: float = option(
+        0.0,
+        "For how long cloud updates are collected before the latest values are passed on; 0 for not at all.",
+        unit="seconds",
+        minimum=0,
+    )
+    cloud_http: bool = option(
+        False, "Whether `GET /cloud/<project id>` shows a project's variables as JSON to anybody."
+    )
+    cloud_bridge: bool = option(
+        False, "Whether a CloudLink room and the Scratch project of the same name share variables."
+    )
     storage: str = option(
         "cloudlink.db",
         "The file in which cloud variables are kept; empty keeps them in memory only.",

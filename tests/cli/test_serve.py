@@ -28,6 +28,14 @@ class Recorder:
         self.events.append("protocol")
         return "the protocol"
 
+    def scratch(self, server):
+        assert server is self
+        self.events.append("scratch")
+        return "the cloud"
+
+    def bridge(self, protocol, cloud):
+        self.events.append(("bridge", protocol, cloud))
+
     def serve(self):
         self.events.append("serve")
         if self.error:
@@ -40,7 +48,10 @@ def recorder(tmp_path, monkeypatch):
     recorder = Recorder()
     # The packages export classes of these names, which hide the modules.
     monkeypatch.setattr(import_module("cloudlink.server.app"), "Server", recorder.server)
-    monkeypatch.setattr(import_module("cloudlink.server.protocols.clpv4"), "Clpv4", recorder.protocol)
+    protocols = import_module("cloudlink.server.protocols")
+    monkeypatch.setattr(protocols, "Clpv4", recorder.protocol)
+    monkeypatch.setattr(protocols, "Scratch", recorder.scratch)
+    monkeypatch.setattr(protocols, "Bridge", recorder.bridge)
     monkeypatch.setattr(logs, "set_up", lambda settings: recorder.events.append("logs"))
     return recorder
 
@@ -52,8 +63,16 @@ def test_the_order_of_things(recorder, tmp_path):
 
     assert main(["--port", "0", "--plugin", "greet.py"]) == 0
 
-    assert recorder.events == ["logs", "server", "protocol", ("plugin", "the protocol"), "serve"]
+    assert recorder.events == ["logs", "server", "protocol", "scratch", ("plugin", "the protocol"), "serve"]
     assert recorder.settings.port == 0
+
+
+def test_cloud_variables_can_be_left_out_and_bridged(recorder):
+    assert main(["--no-cloud"]) == 0
+    assert recorder.events == ["logs", "server", "protocol", "serve"]
+    recorder.events.clear()
+    assert main(["--cloud-bridge"]) == 0
+    assert ("bridge", "the protocol", "the cloud") in recorder.events
 
 
 def test_a_server_that_cannot_start(recorder, capsys):

@@ -11,6 +11,7 @@ import sys
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from cloudlink.cli import config, serve
+from cloudlink.cli import vars as variables
 from cloudlink.errors import StartError
 from cloudlink.version import __version__
 from cloudlink.wording import did_you_mean, one_line
@@ -29,7 +30,7 @@ class _Command(Protocol):
     def run(self, arguments: argparse.Namespace, /) -> int: ...
 
 
-_COMMANDS: dict[str, _Command] = {"serve": serve, "config": config}
+_COMMANDS: dict[str, _Command] = {"serve": serve, "config": config, "vars": variables}
 _INTERRUPTED = 130
 """The exit status of a program that Ctrl-C ended, as shells count it."""
 

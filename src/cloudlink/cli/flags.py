@@ -29,6 +29,14 @@ def add_settings_flags(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             *option.flags, dest=option.name, default=argparse.SUPPRESS, help=_help(option), **_action(option)
         )
+    parser.add_argument(
+        "--no-storage",
+        dest="storage",
+        action="store_const",
+        const="",
+        default=argparse.SUPPRESS,
+        help='keep cloud variables in memory only, as --storage "" does',
+    )
 
 
 def settings_from(arguments: argparse.Namespace) -> Settings:

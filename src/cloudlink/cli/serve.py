@@ -33,10 +33,14 @@ def run(arguments: argparse.Namespace) -> int:
 
     from cloudlink.server.app import Server  # noqa: PLC0415 - see the module docstring
     from cloudlink.server.plugins import load_all  # noqa: PLC0415
-    from cloudlink.server.protocols.clpv4 import Clpv4  # noqa: PLC0415
+    from cloudlink.server.protocols import Bridge, Clpv4, Scratch  # noqa: PLC0415
 
     server = Server(settings)
     protocol = Clpv4(server)
+    if settings.cloud:
+        scratch = Scratch(server)
+        if settings.cloud_bridge:
+            Bridge(protocol, scratch)
     # What a plugin returns lives as long as the server, even when none of its handlers refers to it.
     plugins = load_all(server, protocol, settings, logging.getLogger("cloudlink.server"))
     server.serve()

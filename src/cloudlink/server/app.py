@@ -167,9 +167,18 @@ class Server(PluginAPI):
         self._session_class = PulledSession if self._is_overridden() else Session
         self._loop = asyncio.get_running_loop()
         self._started_at = time.monotonic()
-        endpoint = Endpoint(settings, self.open_session, self._status, self.ssl_context, self._expire)
+        endpoint = Endpoint(
+            settings,
+            self.open_session,
+            self._status,
+            context=self.ssl_context,
+            on_round=self._tick,
+            documents=self.hooks.documents,
+        )
         await endpoint.start(settings.host, settings.port)
         self._endpoint = endpoint
+        for start in self.hooks.start:
+            start(self._loop.call_soon_threadsafe)
         scheme = "wss" if self.ssl_context else "ws"
         host = f"[{settings.host}]" if ":" in settings.host else settings.host or "0.0.0.0"  # noqa: S104
         self.logger.info("CloudLink is running: connect to %s://%s:%d/", scheme, host, endpoint.port)
@@ -187,6 +196,8 @@ class Server(PluginAPI):
         if cancelled:
             self.logger.warning("Stopped %d handlers that were still running.", cancelled)
         await endpoint.finish(_CLOSE_WAIT)
+        for stop in self.hooks.stop:
+            stop()
         self._loop = None
         self.logger.info("CloudLink has stopped.")
 
@@ -273,6 +284,11 @@ class Server(PluginAPI):
         return any(
             name in vars(self) or getattr(type(self), name) is not getattr(Server, name) for name in names
         )
+
+    def _tick(self) -> None:
+        self._expire()
+        for tick in self.hooks.tick:
+            tick()
 
     def _expire(self) -> None:
         """Close connections that have not said anything in time; the oldest stand first."""

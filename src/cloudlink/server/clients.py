@@ -79,6 +79,7 @@ class Client:
         address: Address that limits and logs go by, behind trusted proxies the real one.
         open: Whether messages can still be sent.
         encoded_user: The client's user object as its protocol last encoded it.
+        log_name: Name the log may hold, None for the username.
         identity_bucket: How often it may still change name and rooms, once it has begun to.
     """
 
@@ -92,6 +93,7 @@ class Client:
         "handshake",
         "id",
         "identity_bucket",
+        "log_name",
         "open",
         "outbox",
         "path",
@@ -128,6 +130,7 @@ class Client:
         self.open = True
         self.encoded_user: bytes | None = None
         self.identity_bucket: Bucket | None = None
+        self.log_name: str | None = None
 
     @property
     def protocol_set(self) -> bool:
@@ -143,7 +146,8 @@ class Client:
         self.session.close(code, reason)
 
     def __repr__(self) -> str:
-        return f"Client {self.snowflake}" + (f" {self.username!r}" if self.username_set else "")
+        name = self.username if self.log_name is None else self.log_name
+        return f"Client {self.snowflake}" + (f" {name!r}" if self.username_set else "")
 
 
 class ClientsManager:

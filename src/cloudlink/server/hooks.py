@@ -68,6 +68,11 @@ class Engine(Protocol):
         """The protocol's identity."""
         ...
 
+    @property
+    def slow_reader_code(self) -> int:
+        """Close code for a client that reads too slowly."""
+        ...
+
     def identify(self, data: bytes, packet: object) -> bool:
         """Tell whether a connection's first message belongs to this protocol.
 
@@ -119,15 +124,25 @@ class Command:
 
 
 class Hooks:
-    """The registry of all handlers, and the way to call them."""
+    """The registry of all handlers, and the way to call them.
+
+    Protocols also register here for the server's own life: `start` is called with the loop's
+    `call_soon_threadsafe`, `tick` at least once a second, `stop` when all clients are gone. `documents`
+    are JSON documents offered over HTTP: a path's beginning, and what returns the JSON text for its rest,
+    None where there is none.
+    """
 
     NOT_JSON = object()
 
     def __init__(self, start: Callable[[Coroutine[Any, Any, None]], object]) -> None:
         """Args: start: runs a coroutine as a task and keeps it alive."""
-        self._start = start
+        self._begin = start
         self.engines: dict[Schema, Engine] = {}
         self.commands: dict[Schema, dict[str, Command]] = {}
+        self.start: list[Callable[[Callable[..., object]], None]] = []
+        self.stop: list[Callable[[], None]] = []
+        self.tick: list[Callable[[], None]] = []
+        self.documents: dict[str, Callable[[str], bytes | None]] = {}
         self.connect: list[Callable[..., Any]] = []
         self.message: list[Callable[..., Any]] = []
         self.disconnect: list[Callable[..., Any]] = []
@@ -203,7 +218,7 @@ class Hooks:
             self.failed(handler, arguments[0], arguments[-1], engine, error)
             return
         if inspect.iscoroutine(result):
-            self._start(self._guard(handler, result, arguments, engine))
+            self._begin(self._guard(handler, result, arguments, engine))
 
     async def _guard(
         self,

@@ -41,6 +41,8 @@ def validation_errors(message: Any, rules: Rules, *, allow_unknown: bool = True)
 class SchemaEngine:
     """Runs a plugin's protocol. It sends nothing by itself: answering mistakes is the plugin's to do."""
 
+    slow_reader_code = 1013
+
     def __init__(self, hooks: Hooks, schema: Schema) -> None:
         self.schema = schema
         self._hooks = hooks

@@ -133,7 +133,7 @@ class Session:
         """Close the connection because too much is waiting for the client."""
         logger.warning("%s reads too slowly and is disconnected.", self.client)
         reason = f"Reading too slowly: more than {self._host.delivery.max_queued_bytes} bytes were waiting"
-        self.close(_TRY_AGAIN_LATER, reason)
+        self.close(self._engine.slow_reader_code if self._engine else _TRY_AGAIN_LATER, reason)
 
     def writable(self) -> None:
         """Go on writing to a client that had stopped reading."""

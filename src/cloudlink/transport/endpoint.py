@@ -24,7 +24,7 @@ from .tls import load_certificates
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from picows import WSUpgradeRequest
 
@@ -47,8 +47,10 @@ class Endpoint:
         settings: Settings,
         open_session: Callable[[WebSocketConnection], Receiver],
         status: Callable[[], http.Status],
-        context: ssl.SSLContext | None,
-        on_round: Callable[[], None],
+        *,
+        context: ssl.SSLContext | None = None,
+        on_round: Callable[[], None] = lambda: None,
+        documents: Mapping[str, http.Document] | None = None,
     ) -> None:
         """Set up the endpoint.
 
@@ -58,6 +60,7 @@ class Endpoint:
             status: Tells what the HTTP pages show.
             context: TLS to speak, None for none.
             on_round: Called at least once a second while the endpoint runs.
+            documents: JSON documents to offer, by the beginning of their path.
         """
         self.connections: set[WebSocketConnection] = set()
         self.port = 0
@@ -67,7 +70,7 @@ class Endpoint:
         self._context = context
         self._real_address = RealAddress(settings.real_ip_header, settings.trusted_proxies)
         self._gate = Gate(settings, self._real_address)
-        self._pages = http.Pages(status, secure=context is not None)
+        self._pages = http.Pages(status, documents or {}, secure=context is not None)
         self._keepalive = Keepalive(
             self.connections, settings.keepalive_interval, settings.keepalive_timeout, on_round
         )

@@ -9,17 +9,21 @@ import json
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from picows import WSUpgradeResponse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from picows import WSUpgradeRequest
+
+    Document = Callable[[str], bytes | None]
 
 _HTML = "text/html; charset=utf-8"
 _JSON = "application/json"
 _TEXT = "text/plain; charset=utf-8"
+_FOR_ANY_PAGE = {"Access-Control-Allow-Origin": "*"}
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -63,9 +67,18 @@ class Status:
 class Pages:
     """Answers the HTTP requests that are no WebSocket upgrades."""
 
-    def __init__(self, status: Callable[[], Status], *, secure: bool) -> None:
-        """Args: status: tells what to show; secure: whether this port speaks TLS."""
+    def __init__(
+        self, status: Callable[[], Status], documents: Mapping[str, Document], *, secure: bool
+    ) -> None:
+        """Set up the pages.
+
+        Args:
+            status: Tells what to show.
+            documents: JSON documents to offer, by the beginning of their path.
+            secure: Whether this port speaks TLS.
+        """
         self._status = status
+        self._documents = documents
         self._secure = secure
 
     def respond(self, request: WSUpgradeRequest, *, head: bool) -> WSUpgradeResponse:
@@ -75,8 +88,17 @@ class Pages:
             return _response(HTTPStatus.OK, _HTML, self._start_page(request), head=head)
         if path == b"/health":
             return _response(HTTPStatus.OK, _JSON, self._health(), head=head)
+        document = self._find_document(unquote(path.decode("latin-1")))
+        if document is not None:
+            return _response(HTTPStatus.OK, _JSON, document.decode(), head=head, headers=_FOR_ANY_PAGE)
         text = "Not found. This is a CloudLink server: connect to it with a WebSocket, or see its start page at /."
         return _response(HTTPStatus.NOT_FOUND, _TEXT, text, head=head)
+
+    def _find_document(self, path: str) -> bytes | None:
+        for beginning, find in self._documents.items():
+            if path.startswith(beginning):
+                return find(path[len(beginning) :])
+        return None
 
     def _start_page(self, request: WSUpgradeRequest) -> str:
         secure = self._secure or request.headers.get("X-Forwarded-Proto", "").lower() == "https"
@@ -136,9 +158,16 @@ def _tokens(request: WSUpgradeRequest, header: str) -> set[str]:
     return {token.strip().lower() for token in values.split(",")}
 
 
-def _response(status: HTTPStatus, content_type: str, text: str, *, head: bool = False) -> WSUpgradeResponse:
+def _response(
+    status: HTTPStatus,
+    content_type: str,
+    text: str,
+    *,
+    head: bool = False,
+    headers: Mapping[str, str] | None = None,
+) -> WSUpgradeResponse:
     body = text.encode()
-    headers = {"Content-Type": content_type, "Cache-Control": "no-store"}
+    headers = {"Content-Type": content_type, "Cache-Control": "no-store", **(headers or {})}
     if head:
         headers["Content-Length"] = str(len(body))
     response: WSUpgradeResponse

@@ -107,8 +107,12 @@ class Commands:
             raise Refusal(StatusCodes.refused, "A username cannot be empty.")
         if len(username) > longest:
             raise Refusal(StatusCodes.refused, f"A username can have at most {longest} characters.")
-        if self._settings.unique_usernames and username in self._clients.usernames:
+        if self._settings.unique_usernames and self._is_taken(username):
             raise Refusal(StatusCodes.id_conflict, f"The username {username} is taken.")
+
+    def _is_taken(self, username: str) -> bool:
+        namesakes = self._clients.usernames.get(username, ())
+        return any(client.protocol is Schema for client in namesakes)
 
     # To everybody in a room.
 
@@ -134,6 +138,8 @@ class Commands:
                 self._send(client, client.dialect.variable(name, val, room, listener))
             for dialect, audience in members.audiences.items():
                 self._delivery.broadcast(audience, dialect.variable(name, val, room), skip)
+            for tell in self._protocol.variable_listeners:
+                tell(room.id, name, val)
 
     # To some.
 

@@ -21,6 +21,8 @@ from .statuscodes import StatusCodes
 from .userlists import UserLists
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cloudlink.server.api import PluginAPI
     from cloudlink.server.clients import Client
     from cloudlink.server.hooks import Command
@@ -37,6 +39,7 @@ class Clpv4:
     Attributes:
         schema: The protocol's identity and its Cerberus rules.
         statuscodes: Every status code.
+        variable_listeners: Called with room, name and value (JSON texts) of each gvar, once per room.
         real_ip_header: Header whose first address a client is shown as its own, None for none.
         enable_motd: Whether the message of the day is sent in the handshake.
         motd_message: The message of the day.
@@ -46,6 +49,7 @@ class Clpv4:
 
     schema = Schema
     statuscodes = StatusCodes
+    slow_reader_code = 1013
 
     def __init__(self, server: PluginAPI) -> None:
         """Register CloudLink 4 and its commands with a server."""
@@ -53,6 +57,7 @@ class Clpv4:
         self._hooks = server.hooks
         self._settings = server.settings
         self._enable_motd = bool(server.settings.motd)
+        self.variable_listeners: list[Callable[[str, bytes, bytes], None]] = []
         self.userlists = UserLists(server.rooms_manager, server.delivery, server.later)
         self._commands_of_clients = Commands(self)
         self._commands = self._hooks.commands.setdefault(Schema, {})
@@ -286,6 +291,20 @@ class Clpv4:
         if message is not None and "listener" in message:
             payload = {**payload, "listener": message["listener"]}
         self.server.send_packet(client, payload)
+
+    def send_variable(self, room_id: str, name: bytes, val: bytes) -> None:
+        """Send a variable to everybody in a room, on nobody's behalf.
+
+        Args:
+            room_id: The room; nothing happens if nobody is there.
+            name: JSON text of the variable's name, a JSON string.
+            val: JSON text of its value.
+        """
+        members = self.server.rooms_manager.members(room_id, Schema)
+        if members is not None:
+            room = self.server.rooms_manager.rooms[room_id]
+            for dialect, audience in members.audiences.items():
+                self.server.delivery.broadcast(audience, dialect.variable(name, val, room))
 
     def require_username_set(self, client: Client, message: dict[str, Any]) -> bool:
         """Tell whether the client has a username; one that has none is answered with E:111."""

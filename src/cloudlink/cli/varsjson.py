@@ -1,0 +1,109 @@
+"""The JSON of `cloudlink vars export` and `import`: `{project: {name: value}}`.
+
+Values go through as they are spelled: `1.0` stays `1.0`, and no digit of a long number is lost.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import sys
+from pathlib import Path
+
+from cloudlink import jsontext
+from cloudlink.errors import StartError
+
+_NOT_ASCII = re.compile(r"[^\x20-\x7e\n]")
+
+
+def text_of(projects: dict[str, dict[str, bytes]]) -> str:
+    """Return projects as JSON text, one variable a line, in the order given."""
+    blocks = [
+        f"  {quoted(project)}: {{\n"
+        + ",\n".join(f"    {quoted(name)}: {value.decode()}" for name, value in variables.items())
+        + "\n  }"
+        for project, variables in projects.items()
+    ]
+    return "{\n" + ",\n".join(blocks) + "\n}\n" if blocks else "{}\n"
+
+
+def read(source: str) -> dict[str, dict[str, bytes]]:
+    """Read projects from a file, or from standard input for `-`.
+
+    Raises:
+        StartError: The file cannot be read, or is not what `text_of` writes.
+    """
+    name = "Standard input" if source == "-" else source
+    try:
+        data = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+    except FileNotFoundError:
+        raise StartError(f"There is no file {name}.") from None
+    except OSError as error:
+        raise StartError(f"{name} cannot be read: {error.strerror}.") from None
+    try:
+        # Editors on Windows put a byte order mark first.
+        projects = jsontext.members(data.decode("utf-8-sig").encode())
+    except UnicodeDecodeError:
+        raise StartError(
+            f"{name} is no export of CloudLink: it is not UTF-8 text; nothing was written."
+        ) from None
+    except jsontext.JSONTextError as error:
+        raise StartError(f"{name} is no export of CloudLink: {error}; nothing was written.") from None
+    return {project: _variables(project, text, name) for project, text in projects.items()}
+
+
+def _variables(project: str, text: bytes, name: str) -> dict[str, bytes]:
+    try:
+        return jsontext.members(text)
+    except jsontext.JSONTextError:
+        raise StartError(
+            f"{name} is no export of CloudLink: the project {quoted(project)} must be an object of names and values; "
+            f"nothing was written."
+        ) from None
+
+
+def print_text(text: str) -> None:
+    """Print JSON text; a terminal or pipe that lacks a character gets its escape, which is JSON too."""
+    try:
+        sys.stdout.write(text)
+    except UnicodeEncodeError:
+        sys.stdout.write(ascii_text(text))
+
+
+def write_text(text: str, output: Path, *, storage: Path) -> None:
+    """Write JSON text to a file, which keeps what it had when that fails.
+
+    Raises:
+        StartError: The file cannot be written, or is the storage file itself.
+    """
+    if output.resolve() == storage.resolve():
+        raise StartError(f"{output} is the storage file itself; name another file with --output.")
+    special = output.exists() and not output.is_file()
+    draft = output if special else output.with_name(f"{output.name}.{os.getpid()}")
+    try:
+        draft.write_text(text, encoding="utf-8", newline="\n")
+        if not special:
+            draft.replace(output)
+    except OSError as error:
+        if not special:
+            with contextlib.suppress(OSError):
+                draft.unlink()
+        raise StartError(f"{output} cannot be written: {error.strerror}.") from None
+
+
+def quoted(name: str) -> str:
+    """Return a name as JSON text, with escapes only where it cannot do without."""
+    text = json.dumps(name, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        # Half a surrogate pair has no UTF-8.
+        return json.dumps(name)
+    return text
+
+
+def ascii_text(text: str) -> str:
+    """Return JSON text with an escape for each character that is not plain ASCII."""
+    return _NOT_ASCII.sub(lambda match: json.dumps(match[0])[1:-1].replace("\x7f", "\\u007f"), text)

@@ -1,0 +1,54 @@
+"""Lets a CloudLink 4 room and the Scratch project of the same name share variables (protocol, section 3.4).
+
+A Scratch `set` becomes a gvar, a gvar becomes a `set`. Names stay as they are, so who writes CloudLink
+blocks writes `☁ score`. Messages, private variables and user lists never cross. Since each side is
+told on nobody's behalf, nothing comes back: no echo, no loop.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from cloudlink import jsontext
+
+from .scratch.protocol import Violation
+
+if TYPE_CHECKING:
+    from .clpv4 import Clpv4
+    from .scratch import Scratch
+
+_JSON_NUMBER = re.compile(rb"-?(0|[1-9][0-9]*)(\.[0-9]+)?")
+_KEPT_STARTS = b'"-0123456789'
+
+
+class Bridge:
+    """Connects the two protocols of one server."""
+
+    def __init__(self, clpv4: Clpv4, scratch: Scratch) -> None:
+        self._clpv4 = clpv4
+        self._scratch = scratch
+        clpv4.variable_listeners.append(self._to_scratch)
+        scratch.listeners.append(self._to_clpv4)
+
+    def _to_clpv4(self, project: str, name: str, value: bytes) -> None:
+        self._clpv4.send_variable(project, jsontext.dumps(name), as_number(value))
+
+    def _to_scratch(self, room_id: str, name: bytes, value: bytes) -> None:
+        if room_id not in self._scratch.rooms:
+            return  # nobody has ever been in a project of that name: an ordinary room
+        try:
+            self._scratch.change(room_id, jsontext.loads(name), as_cloud_value(value))
+        except Violation:
+            return  # the project has all the variables it may have
+
+
+def as_number(value: bytes) -> bytes:
+    """Return a text that spells a JSON number as that number, anything else as it is."""
+    inner = value[1:-1]
+    return inner if value.startswith(b'"') and _JSON_NUMBER.fullmatch(inner) else value
+
+
+def as_cloud_value(value: bytes) -> bytes:
+    """Return a value as Scratch can hold it: text and numbers as they are, all else as its JSON text."""
+    return value if value[0] in _KEPT_STARTS else jsontext.dumps(value.decode())

@@ -1,0 +1,389 @@
+"""The Scratch cloud-variable protocol: TurboWarp projects, packaged projects and bots (protocol, section 3).
+
+Clients of one project share its variables. The values are kept in a store and survive everybody leaving.
+A mistake closes the connection with a code the clients know; nothing is answered in words, since they
+would choke on it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from cloudlink import jsontext
+from cloudlink.buckets import Bucket
+from cloudlink.server.hooks import EmptyMessage, InvalidCommand, JSONError, Overloaded, ValidationError
+from cloudlink.storage import MemoryStore, open_store
+
+from . import rules
+from .cloudroom import CloudRoom
+from .schema import Schema
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cloudlink.delivery import Audience, Outbox
+    from cloudlink.server.api import PluginAPI
+    from cloudlink.server.clients import Client
+    from cloudlink.server.hooks import Command
+    from cloudlink.storage import VariableStore
+
+logger = logging.getLogger("cloudlink.server")
+
+_VIOLATION = 4000
+_USERNAME = 4002
+_OVERLOADED = 4003
+_SECURITY = 4005
+
+_COOKIE = "scratchsessionsid="
+_COOKIE_WARNING = (
+    "Your program sent the login token of your Scratch account, which nobody but Scratch must see. "
+    "Change your Scratch password now and tell the makers of the library you use. "
+    "To protect your account, this connection is closed."
+)
+_DIALECT = "scratch"
+"""All clients of this protocol are sent the same bytes."""
+
+
+class _Wire(msgspec.Struct, gc=False):
+    method: str
+    name: msgspec.Raw = msgspec.Raw()
+    value: msgspec.Raw = msgspec.Raw()
+    new_name: msgspec.Raw = msgspec.Raw()
+    project_id: msgspec.Raw = msgspec.Raw()
+    user: msgspec.Raw = msgspec.Raw()
+
+
+_decode = msgspec.json.Decoder(_Wire).decode
+
+
+class Violation(Exception):  # noqa: N818  # it closes a connection, it is nobody's error
+    """The client broke a rule; its connection is closed with a code (protocol, section 3.1)."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(code, reason)
+        self.code = code
+        self.reason = reason
+
+
+class Scratch:
+    """The protocol on a server; plugins know it as `scratch(server)`.
+
+    Attributes:
+        schema: The protocol's identity and its Cerberus rules.
+        rooms: The projects somebody is in or was in lately.
+        listeners: Called with project, name and value (JSON text) of each change a client makes.
+    """
+
+    schema = Schema
+    slow_reader_code = _OVERLOADED
+
+    def __init__(self, server: PluginAPI) -> None:
+        """Register the protocol and its methods with a server."""
+        self.server = server
+        self.rooms: dict[str, CloudRoom] = {}
+        self.listeners: list[Callable[[str, str, bytes], None]] = []
+        self._hooks = server.hooks
+        self._settings = server.settings
+        self._room_of: dict[Client, CloudRoom] = {}
+        self._budgets: dict[Client, Bucket] = {}
+        blocklist = self._settings.cloud_blocklist
+        self._users = rules.UserRules.from_file(Path(blocklist) if blocklist else None)
+        self._store: VariableStore = MemoryStore()
+        self._commands = self._hooks.commands.setdefault(Schema, {})
+        for method in ("handshake", "set", "create", "rename", "delete"):
+            self._hooks.bind_native(Schema, method, getattr(self, f"_{method}"))
+        self._hooks.engines[Schema] = self
+        self._hooks.connect.append(self._refuse_login_token)
+        self._hooks.start.append(self._open_store)
+        self._hooks.stop.append(self._close_store)
+        self._hooks.tick.append(self._forget_empty_rooms)
+        if self._settings.cloud_http:
+            self._hooks.documents["/cloud/"] = self._document
+
+    # The protocol's side of a session.
+
+    def identify(self, data: bytes, packet: object) -> bool:
+        """Take any object with a text `method`; several may come in one frame, one a line."""
+        if b"\n" in data.strip():
+            try:
+                packet = jsontext.loads(_lines(data)[0])
+            except jsontext.JSONTextError:
+                return False
+        return isinstance(packet, dict) and isinstance(packet.get("method"), str)
+
+    def welcome(self, client: Client) -> None:
+        """Do nothing yet: the handshake puts the client into its project."""
+        client.dialect = _DIALECT
+
+    def farewell(self, client: Client) -> None:
+        """Take note that a client has left its project."""
+        self._budgets.pop(client, None)
+        room = self._room_of.pop(client, None)
+        if room is not None:
+            room.members -= 1
+            room.empty_since = time.monotonic()
+
+    def receive_binary(self, client: Client, data: bytes) -> None:
+        """Ignore binary messages, as the reference does."""
+
+    def receive(self, client: Client, data: bytes) -> None:
+        """Handle one frame: an object, or several joined by newlines (decision D7)."""
+        lines = _lines(data)
+        if not lines:
+            self._hooks.report(client, Schema, EmptyMessage, "Empty message", EmptyMessage)
+            client.session.close(_VIOLATION, "A message cannot be empty")
+        for line in lines:
+            if client.open:
+                self._receive_object(client, line)
+
+    def refuse(self, client: Client, data: bytes, why: str) -> None:  # noqa: ARG002  # the protocol of Engine
+        """Tell plugins; the client has no ear for it."""
+        self._hooks.report(client, Schema, Overloaded, why, why)
+
+    def internal_error(self, client: Client, request: Any) -> None:
+        """Do nothing: there is no message for it."""
+
+    def _receive_object(self, client: Client, line: bytes) -> None:
+        try:
+            packet = _decode(line)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            self._hooks.report(client, Schema, JSONError, error, error)
+            client.session.close(_VIOLATION, "A message must be a JSON object with a method")
+            return
+        command = self._commands.get(packet.method)
+        if command is None or not (command.known or command.disabled):
+            text = f"{packet.method} is an invalid command."
+            self._hooks.report(client, Schema, InvalidCommand, packet.method, text)
+            client.session.close(_VIOLATION, "There is no such method")
+        elif command.disabled:
+            self._hooks.run(self._hooks.disabled_command.get(Schema, []), client, packet.method)
+        else:
+            self._run(command, client, packet, line)
+
+    def _run(self, command: Command, client: Client, packet: _Wire, line: bytes) -> None:
+        hooks = self._hooks
+        if command.native is not None:
+            try:
+                command.native(client, packet)
+            except Violation as violation:
+                hooks.report(client, Schema, ValidationError, {"": [violation.reason]}, violation.reason)
+                client.session.close(violation.code, violation.reason)
+                return
+            except Exception as error:  # noqa: BLE001  # one client's packet must not harm another
+                hooks.failed(command.native, client, packet, self, error)
+        if command.handlers or hooks.message:
+            message = jsontext.loads(line)
+            hooks.run_command(command, client, message, self)
+            hooks.run(hooks.message, client, message)
+
+    # The methods.
+
+    def _handshake(self, client: Client, packet: _Wire) -> None:
+        if client in self._room_of:
+            raise Violation(_VIOLATION, "The handshake was done before")
+        project = rules.project_id(bytes(packet.project_id))
+        if project is None:
+            raise Violation(_VIOLATION, "The project id must have 1 to 999 characters")
+        user = jsontext.loads(bytes(packet.user)) if bytes(packet.user) else None
+        if not self._users.allow(user):
+            raise Violation(_USERNAME, "This username cannot be used")
+        room = self._enter(client, project)
+        shown = rules.name_for_log(user, anonymous_guests=self._settings.cloud_anonymous_guests)
+        client.log_name = shown
+        self.server.clients_manager.set_username(client, user)
+        logger.debug("%s is in the cloud project %s.", client, project)
+        if room.variables:
+            client.session.send_frame(room.all_values())
+
+    def _enter(self, client: Client, project: str) -> CloudRoom:
+        settings = self._settings
+        room = self.rooms.get(project)
+        if room is None:
+            if settings.limits and len(self.rooms) >= settings.cloud_max_rooms:
+                raise Violation(_OVERLOADED, "There are too many projects on this server")
+            room = self.rooms[project] = CloudRoom(project, self._store.load(project))
+        if settings.limits and room.members >= settings.cloud_max_clients_per_room:
+            raise Violation(_VIOLATION, "There are too many players in this project")
+        room.members += 1
+        self._room_of[client] = room
+        self.server.rooms_manager.subscribe(client, project)
+        return room
+
+    def _set(self, client: Client, packet: _Wire) -> None:
+        room = self._joined_room(client)
+        name, value = _text(packet.name), bytes(packet.value)
+        settings = self._settings
+        if name is None or len(name) > settings.variable_name_max_length:
+            return
+        if not rules.is_value(
+            value, settings.cloud_value_max_length, text_allowed=settings.cloud_text_values
+        ):
+            return
+        self._keep(room, name, value)
+        self._tell(room, name, client)
+        for listener in self.listeners:
+            listener(room.id, name, value)
+
+    _create = _set
+
+    def _rename(self, client: Client, packet: _Wire) -> None:
+        room = self._joined_room(client)
+        if not self._settings.cloud_rename_delete:
+            return
+        name, new_name = _text(packet.name), _text(packet.new_name)
+        if name is None or name not in room.variables:
+            raise Violation(_VIOLATION, "There is no such variable")
+        if new_name is None or not rules.is_new_name(new_name, self._settings.variable_name_max_length):
+            raise Violation(_VIOLATION, "A variable cannot have this name")
+        value = room.variables.pop(name)
+        self._store.delete(room.id, name)
+        self._keep(room, new_name, value)
+
+    def _delete(self, client: Client, packet: _Wire) -> None:
+        room = self._joined_room(client)
+        if not self._settings.cloud_rename_delete:
+            return
+        name = _text(packet.name)
+        if name is None or name not in room.variables:
+            raise Violation(_VIOLATION, "There is no such variable")
+        del room.variables[name]
+        self._store.delete(room.id, name)
+
+    def _joined_room(self, client: Client) -> CloudRoom:
+        room = self._room_of.get(client)
+        if room is None:
+            raise Violation(_VIOLATION, "The handshake comes first")
+        return room
+
+    def _keep(self, room: CloudRoom, name: str, value: bytes) -> None:
+        settings = self._settings
+        is_full = settings.limits and len(room.variables) >= settings.cloud_max_variables_per_room
+        if name not in room.variables and is_full:
+            raise Violation(_VIOLATION, "There are too many variables in this project")
+        room.variables[name] = value
+        self._store.save(room.id, name, value)
+
+    # Telling others.
+
+    def _tell(self, room: CloudRoom, name: str, sender: Client) -> None:
+        delay = self._delay_for(sender)
+        if delay or room.is_held_back(name):
+            if room.hold_back(name, sender.outbox):
+                self.server.later(
+                    delay, lambda: room.send_pending(self.server.delivery, self._audience(room))
+                )
+        else:
+            self._broadcast(room, name, sender.outbox)
+
+    def _delay_for(self, sender: Client) -> float:
+        settings = self._settings
+        if settings.cloud_batch_interval:
+            return settings.cloud_batch_interval
+        rate = settings.cloud_updates_per_second
+        if not rate or not settings.limits:
+            return 0.0
+        if sender not in self._budgets:
+            self._budgets[sender] = Bucket(rate, max(rate, 1.0))
+        return 0.0 if self._budgets[sender].take() else 1.0 / rate
+
+    def _broadcast(self, room: CloudRoom, name: str, skip: Outbox | None) -> None:
+        audience = self._audience(room)
+        if audience is not None:
+            self.server.delivery.broadcast(audience, room.frame(name), skip)
+
+    def _audience(self, room: CloudRoom) -> Audience | None:
+        members = self.server.rooms_manager.members(room.id, Schema)
+        return members.audiences.get(_DIALECT) if members else None
+
+    # Changes that come from elsewhere.
+
+    def change(self, project: str, name: str, value: bytes | None) -> None:
+        """Change a variable on nobody's behalf: everybody in the project is told.
+
+        Args:
+            project: Its id.
+            name: The variable's name.
+            value: JSON text of the new value, None to forget the variable.
+        """
+        room = self.rooms.get(project)
+        if room is None:
+            self._change_stored(project, name, value)
+        elif value is None:
+            room.variables.pop(name, None)
+            self._store.delete(project, name)
+        else:
+            self._keep(room, name, value)
+            self._broadcast(room, name, None)
+
+    def _change_stored(self, project: str, name: str, value: bytes | None) -> None:
+        if value is None:
+            self._store.delete(project, name)
+        else:
+            self._store.save(project, name, value)
+
+    def variables(self, project: str) -> dict[str, bytes]:
+        """Return a project's variables, name to JSON text; empty if there are none."""
+        room = self.rooms.get(project)
+        return dict(room.variables) if room else self._store.load(project)
+
+    def _document(self, project: str) -> bytes | None:
+        variables = self.variables(project)
+        if not variables:
+            return None
+        return jsontext.dumps({name: msgspec.Raw(value) for name, value in variables.items()})
+
+    def _changed_in_store(self, project: str, name: str, value: bytes | None) -> None:
+        room = self.rooms.get(project)
+        if room is None:
+            return
+        if value is None:
+            room.variables.pop(name, None)
+        else:
+            room.variables[name] = value
+            self._broadcast(room, name, None)
+
+    # Life.
+
+    def _refuse_login_token(self, client: Client) -> None:
+        if client.request_headers.get("Cookie", "").startswith(_COOKIE):
+            logger.warning("%s sent the login token of a Scratch account and was turned away.", client)
+            client.session.send_text(_COOKIE_WARNING.encode())
+            client.session.close(_SECURITY, "A login token was sent")
+
+    def _open_store(self, call_soon: Callable[..., object]) -> None:
+        self._store = open_store(self._settings.storage)
+        self._store.watch(self._changed_in_store)
+        self._store.start(call_soon)
+
+    def _close_store(self) -> None:
+        self._store.close()
+        self._store = MemoryStore()
+        self.rooms.clear()
+
+    def _forget_empty_rooms(self) -> None:
+        """Let go of projects nobody has been in for long; what is stored in a file stays there."""
+        latest = time.monotonic() - self._settings.cloud_room_lifetime
+        gone = [room for room in self.rooms.values() if not room.members and room.empty_since < latest]
+        for room in gone:
+            del self.rooms[room.id]
+            if not self._settings.storage:
+                for name in room.variables:
+                    self._store.delete(room.id, name)
+
+
+def _lines(data: bytes) -> list[bytes]:
+    return [line for line in data.split(b"\n") if line.strip()]
+
+
+def _text(raw: msgspec.Raw) -> str | None:
+    """Return a JSON string decoded, None for anything else."""
+    encoded = bytes(raw)
+    if not encoded.startswith(b'"'):
+        return None
+    text: str = jsontext.loads(encoded)
+    return text

@@ -1,0 +1,119 @@
+"""What counts as a project, a user and a value (protocol, section 3.1).
+
+The rules of TurboWarp's cloud server, which the clients were written for. Pure functions.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+from cloudlink import jsontext
+from cloudlink.errors import StartError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+_PROJECT_LENGTH = range(1, 1000)
+_USER = re.compile(r"[A-Za-z0-9_-]{1,20}")
+_NUMERIC_TEXT = re.compile(r"-?[0-9]*\.?[0-9]*")
+_NOT_NUMERIC = ("-", ".")
+_CLOUD_PREFIXES = ("☁ ", ":cloud: ")
+_GUEST = re.compile(r"player[0-9]{2,9}")
+_STRING_START = 0x22
+_NUMBER_STARTS = b"-0123456789"
+
+# Names under which somebody could pass for Scratch itself. A host's own list comes on top.
+_RESERVED = (
+    r"scratch",
+    r"scratch(cat|team|staff|support|foundation|official|moderators?|admins?)",
+    r"(the)?scratch(team|cat)",
+)
+
+
+def project_id(raw: bytes) -> str | None:
+    """Return a project id as text, None if it can be none.
+
+    A number means the same project as its text. As in the reference, a missing id is the project
+    `undefined` and null the project `null`.
+    """
+    value = jsontext.loads(raw) if raw else "undefined"
+    if isinstance(value, (dict, list)):
+        return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # as JavaScript spells 1.0
+    text = value if isinstance(value, str) else jsontext.dumps(value).decode()
+    return text if len(text) in _PROJECT_LENGTH else None
+
+
+class UserRules:
+    """Which usernames are taken."""
+
+    def __init__(self, patterns: Iterable[re.Pattern[str]] = ()) -> None:
+        """Args: patterns: names that are refused, beside those reserved for Scratch itself."""
+        self._blocked = [*(re.compile(pattern) for pattern in _RESERVED), *patterns]
+
+    @classmethod
+    def from_file(cls, path: Path | None) -> UserRules:
+        """Read a list with one regular expression a line; empty lines and those with `#` do not count.
+
+        Raises:
+            StartError: The file cannot be read, or a line is no regular expression.
+        """
+        if path is None:
+            return cls()
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise StartError(f"Cannot read the list of blocked usernames {path}: {error}.") from None
+        patterns = []
+        for number, line in enumerate(lines, 1):
+            if line.strip() and not line.startswith("#"):
+                try:
+                    patterns.append(re.compile(line.strip(), re.IGNORECASE))
+                except re.error as error:
+                    raise StartError(f"Line {number} of {path} is no regular expression: {error}.") from None
+        return cls(patterns)
+
+    def allow(self, user: Any) -> TypeGuard[str]:
+        """Tell whether a username may be used. `_` and `-` and capitals cannot hide a blocked one."""
+        if not isinstance(user, str) or not _USER.fullmatch(user):
+            return False
+        plain = user.replace("_", "").replace("-", "").lower()
+        return not any(pattern.fullmatch(plain) for pattern in self._blocked)
+
+
+def is_value(raw: bytes, longest: int, *, text_allowed: bool) -> bool:
+    """Tell whether a JSON text is a value a cloud variable can have.
+
+    Args:
+        raw: The text; empty for a missing value.
+        longest: Most characters of a value.
+        text_allowed: Whether any text is a value; in Scratch only text that spells a number is.
+    """
+    if not raw:
+        return False
+    if raw[0] in _NUMBER_STARTS:
+        return len(raw) <= longest and math.isfinite(float(raw))
+    if raw[0] != _STRING_START:
+        return False
+    if len(raw) > 6 * longest + 2:  # each character is at most a \uXXXX
+        return False
+    text = jsontext.loads(raw)
+    if len(text) > longest:
+        return False
+    return text_allowed or bool(_NUMERIC_TEXT.fullmatch(text) and text not in _NOT_NUMERIC)
+
+
+def is_new_name(name: str, longest: int) -> bool:
+    """Tell whether a variable may be renamed to this."""
+    return len(name) <= longest and any(
+        name.startswith(prefix) and len(name) > len(prefix) for prefix in _CLOUD_PREFIXES
+    )
+
+
+def name_for_log(user: str, *, anonymous_guests: bool) -> str:
+    """Return a username as the log may hold it: TurboWarp's guests without their number."""
+    return "player" if anonymous_guests and _GUEST.fullmatch(user) else user

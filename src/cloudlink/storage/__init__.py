@@ -1,0 +1,25 @@
+"""Where cloud variables stay when the server stops: the interface of a store, and which store a server gets.
+
+Nothing here knows a protocol, the settings or the event loop. SQLite is imported only when a file is
+named, so that a server without storage does not pay for it.
+"""
+
+from __future__ import annotations
+
+from cloudlink.storage.interface import VariableStore
+from cloudlink.storage.memory import MemoryStore
+
+__all__ = ["MemoryStore", "VariableStore", "open_store"]
+
+
+def open_store(file: str) -> VariableStore:
+    """Return the store that keeps variables in a file, or in memory when the name is empty.
+
+    Raises:
+        StartError: The file is damaged or belongs to something else, or its folder does not exist.
+    """
+    if not file:
+        return MemoryStore()
+    from cloudlink.storage.sqlite import SqliteStore  # noqa: PLC0415 - see the module docstring
+
+    return SqliteStore(file)

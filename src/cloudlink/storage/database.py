@@ -1,0 +1,258 @@
+"""The storage file: its tables, and reading and writing them through one connection.
+
+Every method works at once and lets the errors of SQLite through; threads, retries and batching are the
+business of `cloudlink.storage.sqlite`. The command line uses this module directly, also while a server runs.
+
+How several processes share the file: each transaction that writes takes the next change number and marks
+its rows with it, so whoever remembers a number finds what has changed since. A deleted variable stays for
+a while as a row without a value, so that its deletion is found too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import time
+from typing import TYPE_CHECKING, Any
+
+from cloudlink.storage.troubles import StorageError, damaged
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from cloudlink.storage.waiting import Batch, Change
+
+APPLICATION_ID = 0x436C6C6B
+"""Marks a SQLite file as CloudLink's ("Cllk")."""
+
+VERSION = 1
+"""The version of the tables below; a later one converts what it finds."""
+
+# Names are stored as bytes, because SQLite's text ends at NUL and cannot hold half a surrogate pair.
+_TABLES = """
+CREATE TABLE variables (
+    room BLOB NOT NULL CHECK (typeof(room) = 'blob'),
+    name BLOB NOT NULL CHECK (typeof(name) = 'blob'),
+    value BLOB CHECK (typeof(value) IN ('blob', 'null')),
+    change INTEGER NOT NULL,
+    changed_at INTEGER NOT NULL,
+    UNIQUE (room, name)
+);
+CREATE INDEX variables_by_change ON variables (change);
+CREATE INDEX variables_deleted ON variables (changed_at) WHERE value IS NULL;
+CREATE TABLE changes (last INTEGER NOT NULL);
+INSERT INTO changes VALUES (0);
+"""
+_ROWS_AT_ONCE = 300
+"""Rows of one statement; three parameters each, and an old SQLite takes 999.
+
+Many rows in one statement, because Python gives up its lock for each statement and a busy server may
+take milliseconds to hand it back.
+"""
+_KEPT_DELETIONS = 3600
+"""Seconds for which a deleted variable's row stays; other processes look every second."""
+
+_CHECKED_SIZE = 64 << 20
+"""Bytes up to which the whole file is checked at the start, at about 1 GiB a second."""
+
+
+def encode(name: str) -> bytes:
+    """Return the bytes under which a room or a variable is stored."""
+    return name.encode("utf-8", "surrogatepass")
+
+
+def decode(stored: bytes) -> str:
+    """Return the name that was stored."""
+    return stored.decode("utf-8", "surrogatepass")
+
+
+class Database:
+    """One connection to the storage file.
+
+    Args:
+        path: The file.
+        patience: Seconds to wait for another program that is writing.
+        create: Whether to make the file when it does not exist; its folder must.
+
+    Attributes:
+        seen: The number of the last change that is no news; at first the last one in the file.
+
+    Raises:
+        StorageError: The file is of another program or a newer version, or there is no such folder.
+        sqlite3.Error: The file cannot be opened.
+    """
+
+    def __init__(self, path: Path, *, patience: float, create: bool = True) -> None:
+        if path.is_dir():
+            raise StorageError(f"{path} is a folder", "name a file in it")
+        if not path.parent.is_dir():
+            raise StorageError(f"the folder {path.parent} does not exist", "make it, or name another file")
+        self._connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}",
+            uri=True,
+            timeout=patience,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        self._swept = 0.0
+        self.seen = 0
+        self._data_version = -1
+        try:
+            self._prepare(path)
+            self.seen = self._value("SELECT last FROM changes")
+        except BaseException:
+            self.close()
+            raise
+
+    def _prepare(self, path: Path) -> None:
+        if self._is_empty():
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            with self._transaction():
+                if self._is_empty():  # nobody else was faster
+                    self._create()
+        if self._pragma("application_id") != APPLICATION_ID:
+            raise StorageError(
+                f"{path} is a file of another program",
+                "name another file with the setting storage",
+            )
+        version = self._pragma("user_version")
+        if version > VERSION:
+            raise StorageError(f"{path} was written by a newer CloudLink", "update this one")
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        # A commit is on the disk when it returns, also on macOS, which would otherwise promise less.
+        self._connection.execute("PRAGMA synchronous = FULL")
+        self._connection.execute("PRAGMA fullfsync = 1")
+
+    def _is_empty(self) -> bool:
+        return not self._value("SELECT count(*) FROM sqlite_master")
+
+    def _create(self) -> None:
+        for statement in _TABLES.split(";\n"):
+            self._connection.execute(statement)
+        self._connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        self._connection.execute(f"PRAGMA user_version = {VERSION}")
+
+    def close(self) -> None:
+        """Close the connection, whatever state the file is in."""
+        with contextlib.suppress(sqlite3.Error):
+            self._connection.close()
+
+    def be_patient(self, patience: float) -> None:
+        """Wait at most so many seconds for others from now on."""
+        self._connection.execute(f"PRAGMA busy_timeout = {round(patience * 1000)}")
+
+    def check(self, path: Path) -> None:
+        """Look through the whole file, unless it is large.
+
+        Raises:
+            StorageError: It is damaged.
+        """
+        if self._pragma("page_count") * self._pragma("page_size") > _CHECKED_SIZE:
+            return
+        if self._value("PRAGMA quick_check(1)") != "ok":
+            raise damaged(path)
+
+    def try_writing(self) -> None:
+        """Find out whether the file can be written, changing nothing."""
+        with self._transaction():
+            pass
+
+    # ------------------------------------------------------------------------------------------ reading
+
+    def load(self, room: str) -> dict[str, bytes]:
+        """Return the variables of a room."""
+        rows = self._connection.execute(
+            "SELECT name, value FROM variables WHERE room = ? AND value IS NOT NULL ORDER BY name",
+            (encode(room),),
+        )
+        return {decode(name): value for name, value in rows.fetchall()}
+
+    def rooms(self) -> dict[str, tuple[int, int]]:
+        """Return the rooms by name, sorted: how many variables each has, and when one last changed (Unix time)."""
+        rows = self._connection.execute(
+            "SELECT room, count(*), max(changed_at) FROM variables WHERE value IS NOT NULL GROUP BY room ORDER BY room"
+        )
+        return {decode(room): (count, changed_at) for room, count, changed_at in rows.fetchall()}
+
+    # ------------------------------------------------------------------------------- writing and noticing
+
+    def write(self, batch: Batch) -> list[Change]:
+        """Write all values, or none, and return when they are safe on the disk.
+
+        Returns:
+            What others changed since the last call of `write` or `news`.
+        """
+        with self._transaction():
+            news, _ = self._newer()
+            self._connection.execute("UPDATE changes SET last = last + 1")
+            number = self._value("SELECT last FROM changes")
+            now = int(time.time())
+            rows = [
+                (encode(room), encode(name), value)
+                for room, values in batch.items()
+                for name, value in values.items()
+            ]
+            for start in range(0, len(rows), _ROWS_AT_ONCE):
+                self._put(rows[start : start + _ROWS_AT_ONCE], number, now)
+            self._sweep(now)
+        self.seen = number
+        return news
+
+    def _put(self, rows: list[tuple[bytes, bytes, bytes | None]], number: int, now: int) -> None:
+        places = ",".join(f"(?{at},?{at + 1},?{at + 2},?1,?2)" for at in range(3, 3 + 3 * len(rows), 3))
+        self._connection.execute(
+            f"INSERT INTO variables (room, name, value, change, changed_at) VALUES {places}"  # noqa: S608 - numbers
+            " ON CONFLICT (room, name) DO UPDATE SET"
+            " value = excluded.value, change = excluded.change, changed_at = excluded.changed_at",
+            [number, now, *(field for row in rows for field in row)],
+        )
+
+    def _sweep(self, now: float) -> None:
+        """Once in a while, remove the rows of variables deleted long ago."""
+        if abs(now - self._swept) > _KEPT_DELETIONS:
+            self._connection.execute(
+                "DELETE FROM variables WHERE value IS NULL AND changed_at < ?", (now - _KEPT_DELETIONS,)
+            )
+            self._swept = now
+
+    def news(self) -> list[Change]:
+        """Return what others changed since the last call of `write` or `news`."""
+        version = self._pragma("data_version")
+        if version == self._data_version:
+            return []
+        found, self.seen = self._newer()
+        self._data_version = version
+        return found
+
+    def recall_news(self, seen: int) -> None:
+        """Have changes after the one with this number returned (again)."""
+        self.seen = seen
+        self._data_version = -1
+
+    def _newer(self) -> tuple[list[Change], int]:
+        rows = self._connection.execute(
+            "SELECT room, name, value, change FROM variables WHERE change > ? ORDER BY change", (self.seen,)
+        ).fetchall()
+        changes = [(decode(room), decode(name), value) for room, name, value, _ in rows]
+        return changes, rows[-1][3] if rows else self.seen
+
+    # --------------------------------------------------------------------------------------------- SQLite
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        # IMMEDIATE: what is read in it is still so when it writes.
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._connection.execute("COMMIT")
+        except BaseException:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.rollback()
+            raise
+
+    def _pragma(self, name: str) -> Any:
+        return self._value(f"PRAGMA {name}")
+
+    def _value(self, query: str) -> Any:
+        return self._connection.execute(query).fetchone()[0]

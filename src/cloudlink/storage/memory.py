@@ -1,0 +1,76 @@
+"""The store of a server without storage: variables live as long as the process.
+
+It is bounded, because anybody can make rooms: beyond a size, the rooms not touched for longest are forgotten.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cloudlink.storage.interface import Watcher
+
+_MOST_BYTES = 64 << 20
+_OVERHEAD = 200
+"""About what Python needs for one variable beside its characters."""
+
+
+class MemoryStore:
+    """A `VariableStore` that forgets everything at the end.
+
+    Args:
+        most_bytes: About how much memory it may take; the room in use is kept whatever its size.
+    """
+
+    def __init__(self, most_bytes: int = _MOST_BYTES) -> None:
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._rooms: OrderedDict[str, dict[str, bytes]] = OrderedDict()
+
+    def start(self, call_soon: Callable[..., object]) -> None:
+        """Do nothing: there is no background."""
+
+    def load(self, room: str) -> dict[str, bytes]:
+        """Return all variables of a room."""
+        variables = self._rooms.get(room)
+        if variables is None:
+            return {}
+        self._rooms.move_to_end(room)
+        return dict(variables)
+
+    def save(self, room: str, name: str, value: bytes) -> None:
+        """Keep a value until the end of the process."""
+        variables = self._rooms.setdefault(room, {})
+        self._rooms.move_to_end(room)
+        if name in variables:
+            self._bytes -= _size(name, variables[name])
+        variables[name] = value
+        self._bytes += _size(name, value)
+        while self._bytes > self._most_bytes and len(self._rooms) > 1:
+            _, forgotten = self._rooms.popitem(last=False)
+            self._bytes -= sum(_size(*variable) for variable in forgotten.items())
+
+    def delete(self, room: str, name: str) -> None:
+        """Forget a variable."""
+        variables = self._rooms.get(room, {})
+        if name in variables:
+            self._bytes -= _size(name, variables.pop(name))
+            if not variables:
+                del self._rooms[room]
+
+    def rooms(self) -> list[str]:
+        """Return the names of all rooms that have variables, sorted."""
+        return sorted(self._rooms)
+
+    def watch(self, changed: Watcher) -> None:
+        """Do nothing: nobody else can reach this store."""
+
+    def close(self) -> None:
+        """Do nothing: there is nothing to write."""
+
+
+def _size(name: str, value: bytes) -> int:
+    return _OVERHEAD + len(name) + len(value)

@@ -1,0 +1,290 @@
+"""The store that keeps variables in a SQLite file, written by a thread of its own.
+
+The server's thread only puts values into `Waiting`; the thread takes them a few times a second and writes
+them as one transaction. When the file fails, values wait in memory and the thread tries again. What is
+in the file and how several processes share it is told in `cloudlink.storage.database`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sqlite3
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cloudlink.errors import StartError
+from cloudlink.storage.database import Database
+from cloudlink.storage.troubles import Trouble, is_hopeless, sentence
+from cloudlink.storage.waiting import Waiting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from cloudlink.storage.interface import Watcher
+    from cloudlink.storage.waiting import Batch, Change
+
+logger = logging.getLogger("cloudlink.storage")
+
+_GATHER_FOR = 0.25
+"""Seconds from the first waiting value to the commit; what comes in between is written with it."""
+_LOOK_EVERY = 1.0
+"""Seconds between looks for changes that others made."""
+_PATIENCE = 1.0
+"""Seconds for which the thread waits for another program that writes."""
+_PATIENCE_OF_SERVER = 0.05
+"""The same for reading on the server's thread; reading hardly ever waits."""
+_PATIENCE_AT_END = 3.0
+"""Seconds for which the last values are tried to be written when the store is closed."""
+_LONGEST_END = 10.0
+_TOLD_AT_ONCE = 500
+"""Changes told to the server in one turn of its loop."""
+
+
+class SqliteStore:
+    """A `VariableStore` in a file.
+
+    Args:
+        file: The file; it is made when it does not exist, its folder is not.
+
+    Raises:
+        StartError: The file is damaged or belongs to something else, or its folder does not exist.
+    """
+
+    def __init__(self, file: str) -> None:
+        self._path = Path(file)
+        self._waiting = Waiting()
+        self._trouble = Trouble(self._path)
+        self._watchers: list[Watcher] = []
+        self._call_soon: Callable[..., object] | None = None
+        self._wake = threading.Event()
+        self._closing = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._writer: Database | None = None
+        self._reading = threading.Lock()  # guards the next two
+        self._reader: Database | None = None
+        self._missed: set[str] = set()
+        self._place: tuple[int, int] | None = None
+        self._seen = 0  # the last change in the file that is known here; 0 for none
+        self._open_first()
+
+    def _open_first(self) -> None:
+        """Find out what is at the path; a wrong file stops the start, a failing disk does not."""
+        try:
+            self._reader = self._open_reader()
+            self._seen = self._reader.seen
+            self._reader.check(self._path)
+            self._reader.try_writing()
+        except Exception as error:  # noqa: BLE001 - a disk that fails must not keep the server from starting
+            if is_hopeless(error):
+                self._close_reader()
+                raise StartError(sentence(error, self._path)) from None
+            self._trouble.begin(error)
+        self._place = _place(self._path)
+
+    # ---------------------------------------------------------------------------- on the server's thread
+
+    def start(self, call_soon: Callable[..., object]) -> None:
+        """Begin to write, and to look for changes of others."""
+        self._call_soon = call_soon
+        self._thread = threading.Thread(target=self._run, name="cloudlink-storage", daemon=True)
+        self._thread.start()
+
+    def load(self, room: str) -> dict[str, bytes]:
+        """Return all variables of a room, what was saved a moment ago included."""
+        # In this order: what is committed in between is in both, and not in neither.
+        waiting = self._waiting.of_room(room)
+        variables: dict[str, bytes | None] = {**self._read(room), **waiting}
+        return {name: value for name, value in variables.items() if value is not None}
+
+    def save(self, room: str, name: str, value: bytes) -> None:
+        """Keep a value; it is on the disk within a second."""
+        self._waiting.put(room, name, value)
+        if not self._wake.is_set():
+            self._wake.set()
+
+    def delete(self, room: str, name: str) -> None:
+        """Forget a variable, if it exists."""
+        self._waiting.put(room, name, None)
+        self._wake.set()
+
+    def rooms(self) -> list[str]:
+        """Return the names of all rooms that have variables, sorted."""
+        changed = self._waiting.rooms()
+        with self._reading:
+            stored: Iterable[str] = ()
+            with contextlib.suppress(sqlite3.Error):
+                stored = self._reader.rooms() if self._reader else ()
+        return sorted({*stored} - changed | {room for room in changed if self.load(room)})
+
+    def watch(self, changed: Watcher) -> None:
+        """Have changes that others made to the file reported, on the server's thread."""
+        self._watchers.append(changed)
+
+    def close(self) -> None:
+        """Write what is not written yet, and close the file."""
+        if self._closing.is_set():
+            return
+        self._closing.set()
+        self._wake.set()
+        if self._thread is None:
+            self._finish()
+        else:
+            self._thread.join(_LONGEST_END)
+        self._close_reader()
+
+    def _read(self, room: str) -> dict[str, bytes]:
+        with self._reading:
+            try:
+                if self._reader is None and not self._trouble.pause:
+                    self._reader = self._open_reader()
+                if self._reader is not None:
+                    return self._reader.load(room)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the room goes on in memory
+                self._trouble.begin(error)
+                self._drop_reader()
+            self._missed.add(room)
+            return {}
+
+    def _tell(self) -> None:
+        """Tell the watchers what others changed, a part at a time."""
+        changes = self._waiting.fetch(_TOLD_AT_ONCE)
+        for change in changes:
+            for watcher in self._watchers:
+                try:
+                    watcher(*change)
+                except Exception:
+                    logger.exception("A change of a cloud variable could not be taken over.")
+        if len(changes) == _TOLD_AT_ONCE:
+            self._have_told()
+
+    def _have_told(self) -> None:
+        # The loop may be closed by now.
+        with contextlib.suppress(RuntimeError):
+            if self._call_soon is not None:
+                self._call_soon(self._tell)
+
+    # ------------------------------------------------------------------------------------- on the thread
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            if self._trouble.pause:
+                self._closing.wait(self._trouble.pause)
+            elif self._wake.wait(_LOOK_EVERY):
+                self._closing.wait(_GATHER_FOR)
+            self._round()
+        self._finish()
+
+    def _round(self) -> None:
+        """Write what waits and look what others changed; a failure is told and tried again later."""
+        self._wake.clear()
+        batch = self._waiting.take()
+        try:
+            news = self._exchange(batch)
+        except Exception as error:  # noqa: BLE001 - the thread must outlive whatever it is
+            given_up = self._waiting.put_back()
+            self._close_writer()
+            self._trouble.begin(error)
+            if given_up:
+                logger.error("%d cloud variables were given up, because too many wait.", given_up)
+            return
+        self._waiting.written()
+        self._trouble.end()
+        if self._waiting.announce(news):
+            self._have_told()
+
+    def _exchange(self, batch: Batch) -> list[Change]:
+        """Write a batch and return what others changed."""
+        self._look_at_place()
+        if self._writer is None:
+            self._writer = self._open_writer()
+        if batch:
+            news = self._writer.write(batch)
+        else:
+            if self._trouble.pause:
+                self._writer.try_writing()
+            news = self._writer.news()
+        self._seen = self._writer.seen
+        news += self._missed_by(self._writer)
+        return [change for change in news if change[1] not in batch.get(change[0], ())]
+
+    def _missed_by(self, database: Database) -> list[Change]:
+        """Return the variables of the rooms that could not be read when the server wanted them."""
+        with self._reading:
+            rooms = set(self._missed)
+        found: list[Change] = [
+            (room, name, value) for room in rooms for name, value in database.load(room).items()
+        ]
+        with self._reading:
+            self._missed -= rooms
+        return found
+
+    def _look_at_place(self) -> None:
+        """Let go of the file when another one, or none, is at its place.
+
+        Without this, everything would go on into a file that nobody will find.
+        """
+        place = _place(self._path)
+        if place == self._place:
+            return
+        if self._place is not None:
+            logger.warning(
+                "%s was %s while the server runs; cloud variables go to a new file from now on.",
+                self._path,
+                "replaced" if place else "removed",
+            )
+        # Closed before anything is opened at that place: SQLite then removes the old file's companions.
+        self._close_writer()
+        self._close_reader()
+        self._place = place
+        self._seen = 0
+
+    def _finish(self) -> None:
+        """Write the last values."""
+        deadline = time.monotonic() + _PATIENCE_AT_END
+        while len(self._waiting):
+            self._round()
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.1)
+        if unsaved := len(self._waiting):
+            logger.error("%d cloud variables could not be saved to %s and are lost.", unsaved, self._path)
+        self._close_writer()
+
+    # ------------------------------------------------------------------------------------- the connections
+
+    def _open_writer(self) -> Database:
+        database = Database(self._path, patience=_PATIENCE)
+        database.recall_news(self._seen)
+        self._place = _place(self._path)
+        return database
+
+    def _close_writer(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def _open_reader(self) -> Database:
+        database = Database(self._path, patience=_PATIENCE)
+        database.be_patient(_PATIENCE_OF_SERVER)
+        return database
+
+    def _close_reader(self) -> None:
+        with self._reading:
+            self._drop_reader()
+
+    def _drop_reader(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+
+def _place(path: Path) -> tuple[int, int] | None:
+    """Return what identifies the file at a path, or None when there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

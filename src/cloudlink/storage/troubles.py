@@ -1,0 +1,121 @@
+"""What can go wrong with the storage file, said so that a person can act on it, and said once.
+
+It decides nothing about what happens to the variables then; that is the store's.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+logger = logging.getLogger("cloudlink.storage")
+
+_FIRST_PAUSE = 1.0
+_LONGEST_PAUSE = 30.0
+_REMEMBERED = 60.0
+"""Seconds for which a trouble that ended is not told again when it comes back."""
+
+_SAYINGS = {
+    sqlite3.SQLITE_FULL: ("the disk is full where {path} is", "free some space there"),
+    sqlite3.SQLITE_READONLY: (
+        "{path} or its folder is read-only",
+        "let the user who runs CloudLink write to both",
+    ),
+    sqlite3.SQLITE_PERM: ("{path} may not be opened", "let the user who runs CloudLink read and write it"),
+    sqlite3.SQLITE_BUSY: ("another program keeps {path} locked", "end that program"),
+    sqlite3.SQLITE_LOCKED: ("another program keeps {path} locked", "end that program"),
+    sqlite3.SQLITE_CANTOPEN: (
+        "{path} cannot be opened",
+        "see that its folder exists and that the user who runs CloudLink may write there",
+    ),
+    sqlite3.SQLITE_IOERR: ("the disk fails where {path} is", "check that disk and its free space"),
+    sqlite3.SQLITE_NOTADB: (
+        "{path} is no storage file of CloudLink",
+        "move it away, or name another file with the setting storage",
+    ),
+    sqlite3.SQLITE_CORRUPT: (
+        "{path} is damaged",
+        "move it away, and fill a new one from a back-up with `cloudlink vars import`",
+    ),
+}
+_HOPELESS = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
+
+
+class StorageError(Exception):
+    """The file cannot be used as it is, and waiting will not change that."""
+
+    def __init__(self, cause: str, remedy: str) -> None:
+        super().__init__(cause)
+        self.cause = cause
+        self.remedy = remedy
+
+
+def as_storage_error(error: Exception, path: Path) -> StorageError:
+    """Return the cause and the remedy of what went wrong with a file."""
+    if isinstance(error, StorageError):
+        return error
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    cause, remedy = _SAYINGS.get(
+        code, (f"{{path}} cannot be used ({error})", "look at that file and its disk")
+    )
+    return StorageError(cause.format(path=path), remedy)
+
+
+def damaged(path: Path) -> StorageError:
+    """Return the error of a file that SQLite can open but not trust."""
+    cause, remedy = _SAYINGS[sqlite3.SQLITE_CORRUPT]
+    return StorageError(cause.format(path=path), remedy)
+
+
+def sentence(error: Exception, path: Path) -> str:
+    """Return what went wrong with a file as one sentence."""
+    told = as_storage_error(error, path)
+    first = told.cause[:1] if told.cause.startswith(str(path)) else told.cause[:1].upper()
+    return f"{first}{told.cause[1:]}: {told.remedy}."
+
+
+def is_hopeless(error: Exception) -> bool:
+    """Return whether the file is wrong as it is, so that a server should not start with it."""
+    return isinstance(error, StorageError) or getattr(error, "sqlite_errorcode", 0) & 0xFF in _HOPELESS
+
+
+class Trouble:
+    """Whether the file can be written at present; logs when that changes, not at every attempt.
+
+    Attributes:
+        pause: Seconds to wait before the next attempt; 0 while all is well.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.pause = 0.0
+        self._path = path
+        self._told: set[str] = set()
+        self._ended = 0.0
+
+    def begin(self, error: Exception) -> None:
+        """Note that an attempt failed."""
+        if not self.pause and time.monotonic() - self._ended > _REMEMBERED:
+            self._told.clear()
+        self.pause = min(self.pause * 2, _LONGEST_PAUSE) or _FIRST_PAUSE
+        told = as_storage_error(error, self._path)
+        if told.cause in self._told:
+            return
+        self._told.add(told.cause)
+        logger.error(
+            "Cloud variables are kept in memory only, because %s: %s, and CloudLink saves them by itself.",
+            told.cause,
+            told.remedy,
+            exc_info=None if isinstance(error, (StorageError, sqlite3.Error)) else error,
+        )
+
+    def end(self) -> None:
+        """Note that an attempt succeeded."""
+        if self.pause:
+            self.pause = 0.0
+            self._ended = time.monotonic()
+            logger.info("Cloud variables are saved to %s again.", self._path)

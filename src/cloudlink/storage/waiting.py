@@ -1,0 +1,123 @@
+"""What the server's thread and the thread that writes hand each other: values to write, and news to tell.
+
+Of each variable only the latest value waits. Nothing here knows SQLite; every method takes a lock for
+microseconds at most, whatever the disk does.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from itertools import islice
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Batch = dict[str, dict[str, bytes | None]]
+"""Values by room and name; None for a variable to delete."""
+
+Change = tuple[str, str, bytes | None]
+"""Room, name, and the new value or None."""
+
+_MOST_BYTES = 64 << 20
+_OVERHEAD = 200
+"""About what Python needs for one waiting variable beside its characters."""
+
+
+class Waiting:
+    """Values on their way to the file, and changes that others made on their way to the server.
+
+    Args:
+        most_bytes: About how much may wait while the file cannot be written.
+    """
+
+    def __init__(self, most_bytes: int = _MOST_BYTES) -> None:
+        self._most_bytes = most_bytes
+        self._lock = threading.Lock()
+        self._values: defaultdict[str, dict[str, bytes | None]] = defaultdict(dict)
+        self._taken: Batch = {}
+        self._news: dict[tuple[str, str], bytes | None] = {}
+
+    def __len__(self) -> int:
+        """Return how many variables wait."""
+        with self._lock:
+            return sum(map(len, self._values.values())) + sum(map(len, self._taken.values()))
+
+    def put(self, room: str, name: str, value: bytes | None) -> None:
+        """Have a value written; an older one of the same variable is not."""
+        with self._lock:
+            self._values[room][name] = value
+            if self._news:
+                # The server has set it since somebody else did: it must not be told the older value.
+                self._news.pop((room, name), None)
+
+    def of_room(self, room: str) -> dict[str, bytes | None]:
+        """Return what waits or is being written for a room."""
+        with self._lock:
+            return {**self._taken.get(room, {}), **self._values.get(room, {})}
+
+    def rooms(self) -> set[str]:
+        """Return the rooms for which anything waits or is being written."""
+        with self._lock:
+            return {*self._taken, *self._values}
+
+    def take(self) -> Batch:
+        """Return everything to write now; `written` or `put_back` must follow."""
+        with self._lock:
+            self._taken, self._values = self._values, defaultdict(dict)
+            return self._taken
+
+    def written(self) -> None:
+        """Forget what was taken."""
+        with self._lock:
+            self._taken = {}
+
+    def put_back(self) -> int:
+        """Let what was taken wait again, behind newer values of the same variables.
+
+        Returns:
+            How many variables were given up because too much waits.
+        """
+        given_up = self._give_up(self._taken)
+        with self._lock:
+            newer, self._values = self._values, defaultdict(dict, self._taken)
+            self._taken = {}
+            for room, values in newer.items():
+                self._values[room].update(values)
+        return given_up
+
+    def _give_up(self, batch: Batch) -> int:
+        """Drop the rooms that have waited longest until the rest is within bounds."""
+        size = sum(_size(values) for values in batch.values())
+        given_up = 0
+        while size > self._most_bytes:
+            with self._lock:
+                dropped = batch.pop(next(iter(batch)))
+            size -= _size(dropped)
+            given_up += len(dropped)
+        return given_up
+
+    def announce(self, changes: Iterable[Change]) -> bool:
+        """Keep changes of others for the server, except for variables it has set since.
+
+        Returns:
+            Whether there was something new to fetch.
+        """
+        arrived = False
+        with self._lock:
+            for room, name, value in changes:
+                if name not in self._values.get(room, ()):
+                    self._news[room, name] = value
+                    arrived = True
+        return arrived
+
+    def fetch(self, most: int) -> list[Change]:
+        """Take the oldest changes of others, at most so many."""
+        with self._lock:
+            keys = list(islice(self._news, most))
+            return [(*key, self._news.pop(key)) for key in keys]
+
+
+def _size(values: dict[str, bytes | None]) -> int:
+    return sum(_OVERHEAD + len(name) + len(value or b"") for name, value in values.items())
