@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.measures import fanout, joining, latency, memory, players, private
+from bench.measures import cloud, fanout, joining, latency, memory, players, private
 from bench.measures.base import Measure, Metric, Run, Stage
 
 if TYPE_CHECKING:
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 MODULES = {
     "fanout": fanout,
     "players": players,
+    "cloud": cloud,
     "private": private,
     "joining": joining,
     "memory": memory,

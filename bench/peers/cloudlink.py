@@ -34,7 +34,7 @@ class CloudLink(Peer):
 
     def command(self, port: int) -> Sequence[str]:  # noqa: ARG002 - the port goes through the environment
         """Serve as a user would."""
-        return [sys.executable, "-m", "cloudlink", "serve"]
+        return [sys.executable, "-m", "cloudlink", "serve", "--plugins-folder", ""]
 
     def environment(self, port: int) -> Mapping[str, str]:
         """Switch off the limits that a flood of one address would meet."""
@@ -43,4 +43,5 @@ class CloudLink(Peer):
             "CLOUDLINK_PORT": str(port),
             "CLOUDLINK_LIMITS": "off",
             "CLOUDLINK_LOG_LEVEL": "warning",
+            "CLOUDLINK_STORAGE": "",
         }

@@ -14,7 +14,7 @@ from cloudlink.errors import StartError
 from cloudlink.server.app import Server
 from transport.peers import connect, running
 
-CLOUDLINK = [sys.executable, "-m", "cloudlink", "serve", "--plugins-folder", ""]
+CLOUDLINK = [sys.executable, "-m", "cloudlink", "serve", "--plugins-folder", "", "--no-storage"]
 
 
 class Process:

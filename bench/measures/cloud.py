@@ -1,0 +1,79 @@
+"""Players on Scratch cloud variables: projects of 10, each player 10 updates a second, at a fixed rate.
+
+As the players of rooms, but nobody gets its own update back, and every value is also stored on disk. Beside it
+stands what TurboWarp's cloud server, which sends 60 times a second, has been measured to do; see the docs.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, ClassVar
+
+from bench.load.job import TEXT, Client, Job
+from bench.measures.base import CORE_SHARE, CPU_PER_COPY, DELIVERED, P50, P99, Measure, Run, Stage, numbers
+from bench.measures.players import ROOM_SIZE, UPDATES_PER_SECOND, generator_was_late
+from bench.peers.base import PROGRAMS
+from bench.peers.cloudlink import CloudLink
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bench.peers import Peer
+    from bench.plan import Plan
+
+
+class CloudServer(CloudLink):
+    """CloudLink with projects that have a variable each."""
+
+    projects: ClassVar = 1000
+
+    def command(self, port: int) -> Sequence[str]:
+        """Serve from a file made for it."""
+        python = super().command(port)[0]
+        return [python, str(PROGRAMS / "cloud_server.py"), str(port), str(self.projects)]
+
+
+def packet(**keys: object) -> str:
+    """Return a packet as compact JSON."""
+    return json.dumps(keys, separators=(",", ":"))
+
+
+def player(number: int, rooms: int) -> Client:
+    """Return a client that enters its project and then sets a variable of its own."""
+    project = f"room-{number % rooms:05}"
+    enter = packet(method="handshake", project_id=project, user=f"player{number:05}")
+    return Client("/", (('"ready"', enter),), (packet(method="set", name=f"p{number:05}", value=TEXT),))
+
+
+def _crowd(count: int) -> Measure:
+    def run(stage: Stage, _peer: Peer) -> Run:
+        plan, rooms = stage.plan, count // ROOM_SIZE
+        clients = tuple(player(number, rooms) for number in range(count))
+        job = Job(
+            clients,
+            "open",
+            count,
+            rate=UPDATES_PER_SECOND,
+            warmup=plan.warmup,
+            measure=plan.measure,
+            drain=plan.drain,
+        )
+        result = stage.play(CloudServer(), job)
+        due = result["sent"] * (ROOM_SIZE - 1)
+        values = {**numbers(result), DELIVERED.key: result["delivered"] / due * 100 if due else 0.0}
+        return Run(values, result.generator_share, result.others_share, limited=generator_was_late(result))
+
+    return Measure(
+        name=f"cloud-{count}",
+        group="cloud",
+        title=f"{count} players on cloud variables",
+        how=f"projects of {ROOM_SIZE}, each player {UPDATES_PER_SECOND:.0f} `set` a second, values stored",
+        metrics=(DELIVERED, P50, P99, CPU_PER_COPY, CORE_SHARE),
+        servers=("cloudlink",),
+        run=run,
+    )
+
+
+def measures(plan: Plan) -> list[Measure]:
+    """Return the larger crowds of the plan."""
+    return [_crowd(count) for count in plan.crowds if count >= plan.crowds[-1] // 2]
