@@ -129,6 +129,13 @@ def test_a_script_that_cannot_start_says_why_without_a_traceback():
         assert "".join(process.lines).startswith("CloudLink cannot start: The address 203.0.113.9")
 
 
+def test_a_wrong_setting_in_the_environment_ends_a_script_with_one_sentence():
+    with Process(script="from cloudlink import server; server()", CLOUDLINK_MAX_CLIENTS="many") as process:
+        assert process.stop() == 1
+        assert len(process.lines) == 1
+        assert "CLOUDLINK_MAX_CLIENTS" in process.lines[0]
+
+
 def test_the_environment_applies_to_scripts_and_arguments_win():
     script = (
         "from cloudlink import server; s = server(); print(s.settings.motd, flush=True); "

@@ -62,8 +62,15 @@ class Server(PluginAPI):
     """
 
     def __init__(self, settings: Settings | None = None) -> None:
-        """Args: settings: the options; None takes them from the environment."""
-        self.settings = settings or settings_module.from_environment(os.environ)
+        """Set up a server.
+
+        Args:
+            settings: The options; None takes them from the environment.
+
+        Raises:
+            SystemExit: The environment has a setting that is wrong; the message says which.
+        """
+        self.settings = settings or _settings_of_environment()
         self.logger = logging.getLogger("cloudlink.server")
         self.supervisor = Supervisor()
         self.hooks = Hooks(self.supervisor.start)
@@ -145,7 +152,7 @@ class Server(PluginAPI):
         try:
             self.serve(ip, port)
         except StartError as error:
-            raise SystemExit(f"CloudLink cannot start: {error}") from None
+            raise _exit(error) from None
 
     def serve(self, ip: str | None = None, port: int | None = None) -> None:
         """Run the server like `run`, but raise `StartError` when it cannot start."""
@@ -339,6 +346,18 @@ class Server(PluginAPI):
             version=__version__,
             protocol_version=self.version,
         )
+
+
+def _settings_of_environment() -> Settings:
+    try:
+        return settings_module.from_environment(os.environ)
+    except StartError as error:
+        raise _exit(error) from None
+
+
+def _exit(error: StartError) -> SystemExit:
+    """Return what ends a script with one sentence instead of a traceback."""
+    return SystemExit(f"CloudLink cannot start: {error}")
 
 
 def _loop_runner(name: str) -> Callable[[Coroutine[Any, Any, None]], None]:
