@@ -12,7 +12,6 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import re
-import tomllib
 from typing import TYPE_CHECKING, Any, Literal
 
 from cloudlink.errors import StartError
@@ -342,6 +341,8 @@ def _apply_file(settings: Settings, path: Path) -> None:
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
+    import tomllib  # noqa: PLC0415  # only a server with a settings file pays for it
+
     try:
         # Editors on Windows put a byte order mark first, which TOML does not allow.
         text = path.read_text(encoding="utf-8-sig")

@@ -5,7 +5,6 @@ It holds words only: it decides nothing and raises nothing.
 
 from __future__ import annotations
 
-import difflib
 import json
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,8 @@ def did_you_mean(name: str, known: Iterable[str], *, prefix: str = "") -> str:
 
     A prefix that all names share is left out of the comparison, or they would all resemble each other.
     """
+    import difflib  # noqa: PLC0415  # only mistakes need it, and servers live long
+
     spelled = {candidate.removeprefix(prefix).casefold(): candidate for candidate in known}
     close = difflib.get_close_matches(name.removeprefix(prefix).casefold(), spelled, n=1)
     return f"; did you mean {spelled[close[0]]}?" if close else ""
