@@ -103,10 +103,11 @@ class Door(asyncio.Protocol):
             return
         self._stop_waiting()
         if data[0] == _TLS_HANDSHAKE:
-            logger.warning(
-                "A client spoke TLS (wss:// or https://) to this port, which has none: "
-                "connect with ws://, or set tls_certificate and tls_key."
-            )
+            if self._gate.is_news(self._address()):
+                logger.warning(
+                    "A client spoke TLS (wss:// or https://) to this port, which has none: "
+                    "connect with ws://, or set tls_certificate and tls_key."
+                )
             transport.abort()
             return
         is_head = data.startswith(_HEAD)

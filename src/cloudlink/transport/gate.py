@@ -7,6 +7,7 @@ trusted: then the addresses asked about are those of clients, and only the proxi
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import Counter
 from ipaddress import IPv6Address, ip_address
@@ -85,6 +86,15 @@ class Gate:
         """Take note that a connection that had knocked has said what it wants, or has gone."""
         _decrease(self._waiting, _subscriber(address))
 
+    def is_news(self, address: str) -> bool:
+        """Tell whether a line about an address is worth the log: one a minute is."""
+        now = self._clock()
+        if now - self._logged_at.get(address, -math.inf) < _LOG_INTERVAL:
+            return False
+        self._logged_at[address] = now
+        self._forget()
+        return True
+
     def _is_exempt(self, address: str) -> bool:
         if not self._settings.limits:
             return True
@@ -96,9 +106,7 @@ class Gate:
             return True  # a peer without an address is on this machine
 
     def _refuse(self, address: str, why: str) -> str:
-        now = self._clock()
-        if now - self._logged_at.get(address, -_LOG_INTERVAL) >= _LOG_INTERVAL:
-            self._logged_at[address] = now
+        if self.is_news(address):
             shown = for_log(address, self._settings.log_addresses)
             logger.warning("Refusing connections of %s: %s.", shown, why)
         return why
