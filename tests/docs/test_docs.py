@@ -45,6 +45,7 @@ from cloudlink.server.plugins import ENTRY_POINT_GROUP, load_all
 from cloudlink.server.protocols.clpv4 import Clpv4
 from cloudlink.server.rooms import RoomsExceptions
 from cloudlink.settings import OPTIONS, Settings, load
+from cloudlink.storage import open_store
 from cloudlink.transport.door import Door
 from cloudlink.transport.endpoint import explain
 from cloudlink.transport.gate import Gate
@@ -398,6 +399,12 @@ def test_command_is_understood(variables, words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
+    # The examples are about project 104, whose variables are stored here and were exported before.
+    store = open_store("cloudlink.db")
+    store.start(lambda function, *arguments: function(*arguments))
+    store.save("104", "☁ score", b"10")
+    store.close()
+    (tmp_path / "backup.json").write_text('{"104": {"☁ score": 10}}', encoding="utf-8")
     understood = []
     monkeypatch.setattr(cli.serve, "run", lambda arguments: understood.append(settings_from(arguments)) or 0)
     assert cli.main(words) == 0

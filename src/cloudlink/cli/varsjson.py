@@ -15,6 +15,7 @@ from pathlib import Path
 from cloudlink import jsontext
 from cloudlink.errors import StartError
 
+_VALUE_STARTS = b'"-0123456789'
 _NOT_ASCII = re.compile(r"[^\x20-\x7e\n]")
 
 
@@ -56,12 +57,19 @@ def read(source: str) -> dict[str, dict[str, bytes]]:
 
 def _variables(project: str, text: bytes, name: str) -> dict[str, bytes]:
     try:
-        return jsontext.members(text)
+        variables = jsontext.members(text)
     except jsontext.JSONTextError:
         raise StartError(
             f"{name} is no export of CloudLink: the project {quoted(project)} must be an object of names and values; "
             f"nothing was written."
         ) from None
+    for variable, value in variables.items():
+        if value[0] not in _VALUE_STARTS:
+            raise StartError(
+                f"{name} is no export of CloudLink: the variable {quoted(variable)} of project {quoted(project)} "
+                f"must be a number or text; nothing was written."
+            )
+    return variables
 
 
 def print_text(text: str) -> None:

@@ -67,6 +67,7 @@ class SqliteStore:
         self._reader: Database | None = None
         self._missed: set[str] = set()
         self._place: tuple[int, int] | None = None
+        self._log: tuple[int, int] | None = None
         self._seen = 0  # the last change in the file that is known here; 0 for none
         self._open_first()
 
@@ -227,7 +228,9 @@ class SqliteStore:
         Without this, everything would go on into a file that nobody will find.
         """
         place = _place(self._path)
+        log = Path(f"{self._path.resolve()}-wal")
         if place == self._place:
+            self._log = _place(log)
             return
         if self._place is not None:
             logger.warning(
@@ -235,9 +238,11 @@ class SqliteStore:
                 self._path,
                 "replaced" if place else "removed",
             )
-        # Closed before anything is opened at that place: SQLite then removes the old file's companions.
         self._close_writer()
         self._close_reader()
+        if place is not None and self._log is not None and self._log == _place(log):
+            # What the old file's log holds belongs into that file; SQLite would write it into the new one.
+            log.unlink()
         self._place = place
         self._seen = 0
 

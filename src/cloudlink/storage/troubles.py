@@ -95,17 +95,19 @@ class Trouble:
         self.pause = 0.0
         self._path = path
         self._told: set[str] = set()
-        self._ended = 0.0
+        self._worth_telling = False
+        self._ended = -_REMEMBERED
 
     def begin(self, error: Exception) -> None:
         """Note that an attempt failed."""
-        if not self.pause and time.monotonic() - self._ended > _REMEMBERED:
+        if not self.pause and time.monotonic() - self._ended >= _REMEMBERED:
             self._told.clear()
         self.pause = min(self.pause * 2, _LONGEST_PAUSE) or _FIRST_PAUSE
         told = as_storage_error(error, self._path)
         if told.cause in self._told:
             return
         self._told.add(told.cause)
+        self._worth_telling = True
         logger.error(
             "Cloud variables are kept in memory only, because %s: %s, and CloudLink saves them by itself.",
             told.cause,
@@ -115,7 +117,10 @@ class Trouble:
 
     def end(self) -> None:
         """Note that an attempt succeeded."""
-        if self.pause:
-            self.pause = 0.0
-            self._ended = time.monotonic()
+        if not self.pause:
+            return
+        self.pause = 0.0
+        self._ended = time.monotonic()
+        if self._worth_telling:
+            self._worth_telling = False
             logger.info("Cloud variables are saved to %s again.", self._path)

@@ -1,0 +1,51 @@
+"""What the tests of the storage share: a stand-in for the event loop, and the file seen by somebody else."""
+
+from __future__ import annotations
+
+import queue
+import time
+from contextlib import closing
+
+from cloudlink.storage.database import Database
+
+
+class Turns:
+    """Has functions called on the test's thread, as an event loop has them called on its own."""
+
+    def __init__(self):
+        self._calls = queue.SimpleQueue()
+
+    def call_soon(self, function, *arguments):
+        self._calls.put((function, arguments))
+
+    def run(self):
+        """Make all calls that wait by now."""
+        while not self._calls.empty():
+            function, arguments = self._calls.get()
+            function(*arguments)
+
+    def run_until(self, condition, seconds=10):
+        """Make calls as they come, until a condition holds."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, "it never came to be"
+            try:
+                function, arguments = self._calls.get(timeout=0.01)
+            except queue.Empty:
+                continue
+            function(*arguments)
+
+
+class Other:
+    """Another process at the file, such as the command line."""
+
+    def __init__(self, file):
+        self.file = file
+
+    def load(self, room):
+        with closing(Database(self.file, patience=5, create=False)) as database:
+            return database.load(room)
+
+    def write(self, room, **values):
+        with closing(Database(self.file, patience=5)) as database:
+            database.write({room: values})

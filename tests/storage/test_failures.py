@@ -1,0 +1,315 @@
+"""A disk or a file that fails while the server runs: told once, nothing lost that fits in memory, and mended by itself."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import subprocess
+from contextlib import closing, contextmanager
+
+import pytest
+
+from cloudlink.storage import sqlite, troubles
+from cloudlink.storage.database import Database
+from cloudlink.storage.troubles import StorageError, Trouble
+
+AGAIN = "Cloud variables are saved to {file} again."
+
+
+@pytest.fixture(autouse=True)
+def everything_is_heard(caplog):
+    caplog.set_level(logging.INFO, "cloudlink.storage")
+
+
+@pytest.fixture
+def store(opened, turns):
+    store = opened()
+    store.start(turns.call_soon)
+    return store
+
+
+@pytest.fixture
+def disk(monkeypatch):
+    """A disk that is full while `disk.full` is true; SQLite finds out as it does on a real one."""
+
+    class Disk:
+        full = False
+
+    write = Database.write
+
+    def checked(self, batch):
+        pages = self._pragma("page_count") if Disk.full else 1 << 30
+        self._connection.execute(f"PRAGMA max_page_count = {pages}")
+        return write(self, batch)
+
+    monkeypatch.setattr(Database, "write", checked)
+    return Disk
+
+
+@contextmanager
+def locked(file):
+    with closing(sqlite3.connect(file, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+        connection.execute("ROLLBACK")
+
+
+def told(caplog):
+    return [record.getMessage() for record in caplog.records if record.name == "cloudlink.storage"]
+
+
+def trouble(cause, remedy):
+    return f"Cloud variables are kept in memory only, because {cause}: {remedy}, and CloudLink saves them by itself."
+
+
+def test_a_full_disk(store, disk, turns, other, file, caplog):
+    disk.full = True
+    big = b'"' + b"1" * 20_000 + b'"'
+    for name in "abc":
+        store.save("1", name, big)
+    turns.run_until(lambda: told(caplog))
+    store.save("1", "d", b"4")
+    store.save("1", "a", b"5")
+    turns.run_until(lambda: store._trouble.pause == troubles._LONGEST_PAUSE)
+
+    assert store.load("1") == {"a": b"5", "b": big, "c": big, "d": b"4"}
+    assert other.load("1") == {}
+
+    disk.full = False
+    turns.run_until(lambda: len(told(caplog)) > 1)
+    assert other.load("1") == store.load("1") == {"a": b"5", "b": big, "c": big, "d": b"4"}
+    assert told(caplog) == [
+        trouble(f"the disk is full where {file} is", "free some space there"),
+        AGAIN.format(file=file),
+    ]
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can mount a small disk")
+def test_a_disk_that_really_is_full(opened, turns, tmp_path, caplog):
+    place = tmp_path / "disk"
+    place.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", place], check=False).returncode:
+        pytest.skip("this machine does not let root mount")
+    try:
+        store = opened(place / "vars.db")
+        store.start(turns.call_soon)
+        store.save("1", "a", b"1")
+        turns.run_until(lambda: not len(store._waiting))
+        filling = place / "filling"
+        with filling.open("wb") as stream, pytest.raises(OSError):
+            while stream.write(b"x" * 4096):
+                stream.flush()
+        big = b"1" * 50_000
+        store.save("1", "b", big)
+        turns.run_until(lambda: told(caplog))
+        assert store.load("1") == {"a": b"1", "b": big}
+
+        filling.unlink()
+        turns.run_until(lambda: len(told(caplog)) > 1)
+        store.close()
+        assert opened(place / "vars.db").load("1") == {"a": b"1", "b": big}
+        assert len(told(caplog)) == 2
+    finally:
+        subprocess.run(["umount", "-l", place], check=False)
+
+
+def test_a_locked_file(store, turns, other, file, caplog):
+    with locked(file):
+        store.save("1", "a", b"1")
+        turns.run_until(lambda: store._trouble.pause == troubles._LONGEST_PAUSE)
+        assert store.load("1") == {"a": b"1"}
+    turns.run_until(lambda: len(told(caplog)) > 1)
+
+    assert other.load("1") == {"a": b"1"}
+    assert told(caplog) == [
+        trouble(f"another program keeps {file} locked", "end that program"),
+        AGAIN.format(file=file),
+    ]
+
+
+def test_a_file_that_is_locked_at_the_start(opened, turns, other, file, caplog):
+    other.write("1", a=b"1")
+    with locked(file):
+        store = opened()
+        store.start(turns.call_soon)
+        assert store.load("1") == {"a": b"1"}
+    turns.run_until(lambda: len(told(caplog)) > 1)
+    assert told(caplog)[1] == AGAIN.format(file=file)
+
+
+def test_a_file_that_cannot_be_read_at_the_start(opened, turns, other, file, caplog, monkeypatch):
+    """The rooms that began empty get their values, unless they were set in the meantime."""
+    other.write("1", a=b"1", b=b"2", c=b"3")
+    prepare = Database._prepare
+
+    def failing(self, path):
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(Database, "_prepare", failing)
+    store = opened()
+    news = []
+    store.watch(lambda *change: news.append(change))
+    store.start(turns.call_soon)
+    assert store.load("1") == {}
+    store.save("1", "a", b"own")
+    store.delete("1", "c")
+
+    monkeypatch.setattr(Database, "_prepare", prepare)
+    turns.run_until(lambda: news)
+    assert news == [("1", "b", b"2")]
+    assert other.load("1") == store.load("1") == {"a": b"own", "b": b"2"}
+    assert told(caplog) == [
+        trouble(f"{file} cannot be used (disk I/O error)", "look at that file and its disk"),
+        AGAIN.format(file=file),
+    ]
+
+
+def test_reading_that_fails_once(store, turns, other, monkeypatch, caplog):
+    other.write("1", a=b"1")
+    news = []
+    store.watch(lambda *change: news.append(change))
+    turns.run_until(lambda: news)
+    news.clear()
+
+    def failing(room):
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(store._reader, "load", failing)
+    assert store.load("1") == {}
+    turns.run_until(lambda: news)
+    assert news == [("1", "a", b"1")]
+    assert store.load("1") == {"a": b"1"}
+    assert len(told(caplog)) == 2
+
+
+def test_changes_of_others_during_a_trouble_are_told_after_it(store, turns, other, file):
+    news = []
+    store.watch(lambda *change: news.append(change))
+    with locked(file):
+        store.save("1", "a", b"1")
+        turns.run_until(lambda: store._trouble.pause)
+    other.write("1", b=b"2")
+    turns.run_until(lambda: news)
+    assert news == [("1", "b", b"2")]
+
+
+@pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root writes to read-only files too")
+def test_a_read_only_file(opened, turns, other, file, caplog):
+    other.write("1", a=b"1")
+    file.chmod(0o400)
+    store = opened()
+    store.start(turns.call_soon)
+    store.save("1", "b", b"2")
+    assert store.load("1") == {"a": b"1", "b": b"2"}
+    file.chmod(0o600)
+    turns.run_until(lambda: other.load("1") == {"a": b"1", "b": b"2"})
+
+
+def test_a_file_that_becomes_read_only(store, turns, other, file, caplog, monkeypatch):
+    # `query_only` fails as a read-only file does, and root is no exception to it.
+    turns.run_until(lambda: store._writer)
+    store._writer._connection.execute("PRAGMA query_only = 1")
+    store.save("1", "a", b"1")
+    turns.run_until(lambda: len(told(caplog)) > 1)
+
+    assert other.load("1") == {"a": b"1"}
+    assert told(caplog)[0] == trouble(
+        f"{file} or its folder is read-only", "let the user who runs CloudLink write to both"
+    )
+
+
+def test_a_folder_that_goes_away(opened, turns, tmp_path, caplog):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    store = opened(folder / "vars.db")
+    store.start(turns.call_soon)
+    folder.rename(tmp_path / "elsewhere")
+    store.save("1", "a", b"1")
+    turns.run_until(lambda: len(told(caplog)) == 2)
+    assert told(caplog)[1] == trouble(
+        f"the folder {folder} does not exist", "make it, or name another file"
+    )
+    folder.mkdir()
+    turns.run_until(lambda: len(told(caplog)) == 3)
+    store.close()
+    assert opened(folder / "vars.db").load("1") == {"a": b"1"}
+
+
+def test_a_file_that_turns_into_something_else(store, turns, file, caplog, tmp_path):
+    diary = tmp_path / "diary"
+    diary.write_text("Dear diary, " * 1000)
+    diary.rename(file)
+    store.save("1", "a", b"1")
+    turns.run_until(lambda: len(told(caplog)) == 2)
+    assert told(caplog)[1] == trouble(
+        f"{file} is no storage file of CloudLink", "move it away, or name another file with the setting storage"
+    )
+    file.rename(diary)
+    turns.run_until(lambda: len(told(caplog)) == 3)
+    assert store.load("1") == {"a": b"1"}
+    assert diary.read_text().startswith("Dear diary")
+
+
+def test_what_cannot_be_written_at_the_end_is_counted(store, file, caplog):
+    with locked(file):
+        store.save("1", "a", b"1")
+        store.save("1", "b", b"1")
+        store.close()
+    assert told(caplog)[1:] == [f"2 cloud variables could not be saved to {file} and are lost."]
+
+
+def test_a_lock_at_the_end_is_waited_for(opened, turns, other, file, monkeypatch):
+    monkeypatch.setattr(sqlite, "_PATIENCE_AT_END", 5)
+    store = opened()
+    store.start(turns.call_soon)
+    with locked(file):
+        store.save("1", "a", b"1")
+        store._closing.set()
+        store._wake.set()
+        turns.run_until(lambda: store._trouble.pause)
+    store._thread.join()
+    assert other.load("1") == {"a": b"1"}
+
+
+def test_too_much_that_waits_is_given_up(store, turns, file, caplog):
+    store._waiting._most_bytes = 2000
+    with locked(file):
+        for room in "123":
+            store.save(room, "a", b"1" * 1000)
+        turns.run_until(lambda: len(told(caplog)) > 1)
+    assert told(caplog)[1] == "2 cloud variables were given up, because too many wait."
+    assert [store.load(room) for room in "123"] == [{}, {}, {"a": b"1" * 1000}]
+
+
+def test_a_mistake_of_ours_does_not_end_the_thread(store, turns, other, caplog, monkeypatch):
+    turns.run_until(lambda: store._writer)
+    monkeypatch.setattr(store._writer, "write", lambda batch: 1 / 0)
+    store.save("1", "a", b"1")
+    turns.run_until(lambda: other.load("1"))
+    assert caplog.records[0].exc_info[0] is ZeroDivisionError
+
+
+def test_pauses_grow_and_each_cause_is_told_once(file, caplog):
+    trouble_ = Trouble(file)
+    pauses = []
+    for number in range(7):
+        trouble_.begin(StorageError(f"cause {number % 2}", "remedy"))
+        pauses.append(trouble_.pause)
+    trouble_.end()
+    trouble_.end()
+    assert pauses == [1, 2, 4, 8, 16, 30, 30]
+    assert told(caplog) == [trouble("cause 0", "remedy"), trouble("cause 1", "remedy"), AGAIN.format(file=file)]
+
+
+def test_a_trouble_that_comes_and_goes_is_not_told_each_time(file, caplog, monkeypatch):
+    trouble_ = Trouble(file)
+    for _ in range(3):
+        trouble_.begin(StorageError("cause", "remedy"))
+        trouble_.end()
+    assert told(caplog) == [trouble("cause", "remedy"), AGAIN.format(file=file)]
+
+    now = troubles.time.monotonic()
+    monkeypatch.setattr(troubles.time, "monotonic", lambda: now + 100)
+    trouble_.begin(StorageError("cause", "remedy"))
+    assert len(told(caplog)) == 3

@@ -1,0 +1,338 @@
+"""What is particular to the file: when it is written, who else may change it, and what it looks like."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from contextlib import closing
+
+import pytest
+
+from cloudlink.errors import StartError
+from cloudlink.storage import database, open_store, waiting
+from cloudlink.storage.database import Database
+
+
+@pytest.fixture
+def store(opened, turns):
+    store = opened()
+    store.start(turns.call_soon)
+    return store
+
+
+@pytest.fixture
+def news(store):
+    news = []
+    store.watch(lambda *change: news.append(change))
+    return news
+
+
+def edit(file, *statements):
+    with closing(sqlite3.connect(file, isolation_level=None)) as connection:
+        return [connection.execute(statement).fetchall() for statement in statements]
+
+
+# ------------------------------------------------------------------------------------------------ writing
+
+
+def test_a_value_is_on_the_disk_within_a_second(file, turns, other):
+    store = open_store(str(file))
+    store.start(turns.call_soon)
+    try:
+        saved = time.monotonic()
+        store.save("1", "a", b"1")
+        turns.run_until(lambda: other.load("1"))
+        assert time.monotonic() - saved < 1
+    finally:
+        store.close()
+
+
+def test_values_survive(opened, turns):
+    for round_ in range(3):
+        store = opened()
+        store.start(turns.call_soon)
+        assert store.load("1") == ({"a": b"%d" % (round_ - 1)} if round_ else {})
+        store.save("1", "a", b"%d" % round_)
+        store.close()
+
+
+def test_a_store_that_was_never_started_writes_when_it_is_closed(opened):
+    store = opened()
+    store.save("1", "a", b"1")
+    store.close()
+    assert opened().load("1") == {"a": b"1"}
+
+
+def test_many_values_at_once_are_one_commit(opened, other):
+    store = opened()
+    for room in range(10):
+        for name in range(database._ROWS_AT_ONCE // 5):
+            for value in range(3):
+                store.save(f"{room}", f"{name}", b"%d" % value)
+    store._round()
+
+    assert set(other.load("9").values()) == {b"2"}
+    assert edit(other.file, "SELECT last FROM changes", "SELECT count(*) FROM variables") == [
+        [(1,)],
+        [(10 * (database._ROWS_AT_ONCE // 5),)],
+    ]
+
+
+def test_loading_sees_what_is_being_written(opened, other):
+    store = opened()
+    store.save("1", "a", b"1")
+    store._waiting.take()
+    store.save("1", "b", b"2")
+    store.delete("1", "c")
+
+    assert other.load("1") == {}
+    assert store.load("1") == {"a": b"1", "b": b"2"}
+    assert store.rooms() == ["1"]
+
+
+def test_a_commit_is_safe_from_a_power_cut(store):
+    assert store._reader._pragma("journal_mode") == "wal"
+    assert store._reader._pragma("synchronous") == 2
+
+
+def test_closing_leaves_one_file(store, file):
+    store.save("1", "a", b"1")
+    store.close()
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
+
+
+def test_rows_of_deleted_variables_go_in_time(opened, file, monkeypatch):
+    store = opened()
+    store.save("1", "a", b"1")
+    store.save("1", "b", b"1")
+    store._round()
+    store.delete("1", "a")
+    store._round()
+    later = time.time() + 2 * database._KEPT_DELETIONS
+    monkeypatch.setattr(database.time, "time", lambda: later)
+    store.save("1", "c", b"1")
+    store._round()
+
+    assert [name for (name,) in edit(file, "SELECT name FROM variables ORDER BY name")[0]] == [b"b", b"c"]
+
+
+# -------------------------------------------------------------------------------------- changes of others
+
+
+def test_changes_of_others_are_told_on_the_servers_thread(store, turns, other):
+    told = []
+    store.watch(lambda *change: told.append((*change, threading.current_thread())))
+    other.write("1", a=b"1", b=b"2")
+    other.write("1", b=None)
+    turns.run_until(lambda: told and told[-1][2] is None)
+
+    assert {(room, name): value for room, name, value, _ in told} == {("1", "a"): b"1", ("1", "b"): None}
+    assert {thread for *_, thread in told} == {threading.current_thread()}
+
+
+def test_changes_between_opening_and_starting_are_told(opened, turns, other):
+    store = opened()
+    other.write("1", a=b"1")
+    news = []
+    store.watch(lambda *change: news.append(change))
+    store.start(turns.call_soon)
+    turns.run_until(lambda: news)
+    assert news == [("1", "a", b"1")]
+
+
+def test_what_was_there_at_the_start_is_no_news(opened, turns, other):
+    other.write("1", a=b"1")
+    store = opened()
+    news = []
+    store.watch(lambda *change: news.append(change))
+    store.start(turns.call_soon)
+    other.write("1", b=b"2")
+    turns.run_until(lambda: news)
+    assert news == [("1", "b", b"2")]
+
+
+def test_a_newer_own_value_wins_and_silences_the_news(opened, turns, other):
+    store = opened()
+    store._call_soon = turns.call_soon
+    news = []
+    store.watch(lambda *change: news.append(change))
+
+    other.write("1", a=b"other", b=b"other", c=b"other")
+    store.save("1", "a", b"own")  # before the news is noticed
+    store._round()
+    store.save("1", "b", b"own")  # before it is told
+    turns.run()
+    store._round()
+
+    assert news == [("1", "c", b"other")]
+    assert other.load("1") == store.load("1") == {"a": b"own", "b": b"own", "c": b"other"}
+
+
+def test_news_of_many_variables_come_in_parts(store, news, turns, other):
+    other.write("1", **{f"{number}": b"1" for number in range(1200)})
+    turns.run_until(lambda: len(news) == 1200)
+
+
+def test_a_watcher_that_fails_does_not_harm_the_others(store, turns, other, caplog):
+    store.watch(lambda *_: 1 / 0)
+    news = []
+    store.watch(lambda *change: news.append(change))
+    other.write("1", a=b"1", b=b"2")
+    turns.run_until(lambda: len(news) == 2)
+    assert caplog.messages == ["A change of a cloud variable could not be taken over."] * 2
+
+
+def test_a_loop_that_is_closed_is_no_trouble(opened, other, caplog):
+    def call_soon(*_):
+        raise RuntimeError("Event loop is closed")
+
+    store = opened()
+    store._call_soon = call_soon
+    other.write("1", a=b"1")
+    store._round()
+    assert caplog.messages == []
+
+
+def test_two_servers_on_one_file_share_their_variables(opened, turns):
+    stores = [opened(), opened()]
+    seen = [{}, {}]
+    for store, variables in zip(stores, seen, strict=True):
+        store.watch(lambda room, name, value, variables=variables: variables.update({(room, name): value}))
+        store.start(turns.call_soon)
+    stores[0].save("1", "a", b"1")
+    stores[1].save("1", "b", b"2")
+    turns.run_until(lambda: seen == [{("1", "b"): b"2"}, {("1", "a"): b"1"}])
+
+
+# --------------------------------------------------------------------------------- another file in its place
+
+
+def test_a_file_that_is_removed_is_made_anew(store, file, news, turns, other, caplog):
+    store.save("1", "a", b"1")
+    turns.run_until(lambda: other.load("1"))
+    file.unlink()
+    turns.run_until(file.exists)
+    store.save("1", "b", b"2")
+    turns.run_until(lambda: other.load("1"))
+
+    assert other.load("1") == store.load("1") == {"b": b"2"}
+    assert caplog.messages == [
+        f"{file} was removed while the server runs; cloud variables go to a new file from now on."
+    ]
+    assert news == []
+
+
+def test_a_file_that_is_replaced_is_taken_over(store, file, news, turns, other, tmp_path):
+    store.save("1", "a", b"1")
+    turns.run_until(lambda: other.load("1"))
+    backup = type(other)(tmp_path / "backup.db")
+    backup.write("1", a=b"0", b=b"0")
+    backup.file.rename(file)
+    turns.run_until(lambda: len(news) == 2)
+    store.save("1", "c", b"2")
+    turns.run_until(lambda: "c" in other.load("1"))
+
+    assert sorted(news) == [("1", "a", b"0"), ("1", "b", b"0")]
+    assert other.load("1") == store.load("1") == {"a": b"0", "b": b"0", "c": b"2"}
+    assert edit(file, "PRAGMA integrity_check") == [[("ok",)]]
+
+
+# ------------------------------------------------------------------------------------- files at the start
+
+
+def refusal(file):
+    with pytest.raises(StartError) as caught:
+        open_store(str(file))
+    return str(caught.value)
+
+
+def test_a_file_that_is_no_database(file):
+    file.write_text("Dear diary, " * 1000)
+    assert refusal(file) == (
+        f"{file} is no storage file of CloudLink: move it away, or name another file with the setting storage."
+    )
+    assert file.read_text().startswith("Dear diary")
+
+
+def test_a_database_of_another_program(file):
+    edit(file, "CREATE TABLE diary (day)")
+    before = file.read_bytes()
+    assert refusal(file) == (
+        f"{file} is a file of another program: name another file with the setting storage."
+    )
+    assert file.read_bytes() == before
+
+
+def test_a_newer_version(opened, file):
+    opened().close()
+    edit(file, f"PRAGMA user_version = {database.VERSION + 1}")
+    assert refusal(file) == f"{file} was written by a newer CloudLink: update this one."
+
+
+def test_a_damaged_file(opened, file):
+    store = opened()
+    for name in range(2000):
+        store.save("1", f"{name}", b"1" * 50)
+    store.close()
+    content = bytearray(file.read_bytes())
+    content[8192:32768] = b"x" * 24576
+    file.write_bytes(content)
+    assert refusal(file) == (
+        f"{file} is damaged: move it away, and fill a new one from a back-up with `cloudlink vars import`."
+    )
+
+
+def test_a_folder_that_does_not_exist(tmp_path):
+    assert refusal(tmp_path / "none" / "vars.db") == (
+        f"The folder {tmp_path / 'none'} does not exist: make it, or name another file."
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_in_place_of_the_file(tmp_path):
+    assert refusal(tmp_path) == f"{tmp_path} is a folder: name a file in it."
+
+
+def test_a_large_file_is_not_looked_through(file, monkeypatch):
+    monkeypatch.setattr(database, "_CHECKED_SIZE", 0)
+    with closing(Database(file, patience=0)) as opened:
+        monkeypatch.setattr(opened, "_value", {"PRAGMA page_count": 1, "PRAGMA page_size": 1}.__getitem__)
+        opened.check(file)
+
+
+def test_any_name_of_a_file(tmp_path, opened):
+    for name in ("a b%20c?mode=ro#x.db", ":memory:", "☁.db"):
+        store = opened(tmp_path / name)
+        store.save("1", "a", b"1")
+        store.close()
+        assert (tmp_path / name).stat().st_size > 0
+
+
+# ------------------------------------------------------------------------------------------------ waiting
+
+
+def test_what_waits_is_bounded():
+    queue = waiting.Waiting(most_bytes=3000)
+    for room in ("1", "2", "3"):
+        queue.put(room, "a", b"1" * 1000)
+    queue.take()
+    queue.put("3", "a", b"2")
+    queue.put("4", "a", b"2")
+
+    assert queue.put_back() == 1
+    assert [queue.of_room(room) for room in ("1", "2", "3", "4")] == [
+        {},
+        {"a": b"1" * 1000},
+        {"a": b"2"},
+        {"a": b"2"},
+    ]
+    assert len(queue) == 3
+
+
+def test_saving_costs_the_caller_next_to_nothing(store):
+    names = [f"☁ {number}" for number in range(100)]
+    started = time.perf_counter()
+    for number in range(10_000):
+        store.save("1", names[number % 100], b"1")
+    assert time.perf_counter() - started < 0.5  # it takes about 5 ms
