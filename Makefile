@@ -1,7 +1,10 @@
 # Two commands matter: `make serve` runs the server, `make test` passes the tests.
 # Each sets up what it needs in .venv; nothing else on the machine is touched.
 
-PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3)
+# The first Python that really runs and is new enough; PYTHON=... names another.
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	    $$python -c '$(NEW_ENOUGH)' 2>/dev/null && echo $$python && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
@@ -10,8 +13,8 @@ ARGS ?=
 .DEFAULT_GOAL := serve
 
 $(BIN)/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "CloudLink needs Python 3.11 or newer, and found only: $$($(PYTHON) --version 2>&1)"; exit 1; }
+	@if [ -z "$(PYTHON)" ] || ! $(PYTHON) -c '$(NEW_ENOUGH)'; then \
+	  echo "CloudLink needs Python 3.11 or newer; install it, or name it: make PYTHON=/path/to/python"; exit 1; fi
 	@$(PYTHON) -m venv $(VENV) || \
 	  { rm -rf $(VENV); echo "Python cannot create an environment. On Debian and Ubuntu: sudo apt install python3-venv"; exit 1; }
 

@@ -42,6 +42,9 @@ _LONGEST_END = 10.0
 _TOLD_AT_ONCE = 500
 """Changes told to the server in one turn of its loop."""
 
+_Place = tuple[int, int] | None
+"""What identifies a file, or None when there is none."""
+
 
 class SqliteStore:
     """A `VariableStore` in a file.
@@ -66,8 +69,8 @@ class SqliteStore:
         self._reading = threading.Lock()  # guards the next two
         self._reader: Database | None = None
         self._missed: set[str] = set()
-        self._place: tuple[int, int] | None = None
-        self._log: tuple[int, int] | None = None
+        self._place: _Place = None
+        self._log: _Place = None
         self._seen = 0  # the last change in the file that is known here; 0 for none
         self._open_first()
 
@@ -83,7 +86,7 @@ class SqliteStore:
                 self._close_reader()
                 raise StartError(sentence(error, self._path)) from None
             self._trouble.begin(error)
-        self._place = _place(self._path)
+        self._remember_place()
 
     # ---------------------------------------------------------------------------- on the server's thread
 
@@ -228,9 +231,7 @@ class SqliteStore:
         Without this, everything would go on into a file that nobody will find.
         """
         place = _place(self._path)
-        log = Path(f"{self._path.resolve()}-wal")
         if place == self._place:
-            self._log = _place(log)
             return
         if self._place is not None:
             logger.warning(
@@ -240,11 +241,20 @@ class SqliteStore:
             )
         self._close_writer()
         self._close_reader()
-        if place is not None and self._log is not None and self._log == _place(log):
+        if place is not None and self._log is not None and self._log == _place(self._log_path):
             # What the old file's log holds belongs into that file; SQLite would write it into the new one.
-            log.unlink()
+            self._log_path.unlink()
         self._place = place
         self._seen = 0
+
+    def _remember_place(self) -> None:
+        """Note which file is open; its log stays the same one as long as a connection is."""
+        self._place = _place(self._path)
+        self._log = _place(self._log_path)
+
+    @property
+    def _log_path(self) -> Path:
+        return Path(f"{self._path.resolve()}-wal")
 
     def _finish(self) -> None:
         """Write the last values."""
@@ -263,7 +273,7 @@ class SqliteStore:
     def _open_writer(self) -> Database:
         database = Database(self._path, patience=_PATIENCE)
         database.recall_news(self._seen)
-        self._place = _place(self._path)
+        self._remember_place()
         return database
 
     def _close_writer(self) -> None:
@@ -286,7 +296,7 @@ class SqliteStore:
             self._reader = None
 
 
-def _place(path: Path) -> tuple[int, int] | None:
+def _place(path: Path) -> _Place:
     """Return what identifies the file at a path, or None when there is none."""
     try:
         status = path.stat()
