@@ -1,106 +1,396 @@
-"""`cloudlink vars` on a stored file."""
+"""`cloudlink vars`, as a host types it, and the page that teaches it."""
+
+from __future__ import annotations
 
 import io
 import json
+import re
+import shlex
+import sqlite3
 import sys
+import time
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
-from cloudlink.cli import main
+from cloudlink.cli import main, vars as variables, varsjson
+from cloudlink.settings import OPTIONS
 from cloudlink.storage import open_store
+from cloudlink.storage.database import Database
+
+PAGE = Path(__file__).parents[2] / "docs" / "storage.md"
+FILE = Path("cloudlink.db")
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for option in OPTIONS.values():
+        for name in option.variables:
+            monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture
-def file(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    put("104", "☁ score", b"10")
-    put("104", "☁ best", b'"007"')
-    put("105", "☁ score", b"1")
-    return tmp_path / "cloudlink.db"
+def run(capsys):
+    """Runs `cloudlink vars` and returns its status, output and error output."""
+
+    def run(*words):
+        status = main(["vars", *words])
+        return (status, *capsys.readouterr())
+
+    return run
 
 
-def put(project, name, value):
-    store = open_store("cloudlink.db")
-    store.start(lambda function, *arguments: function(*arguments))
-    store.save(project, name, value)
+@pytest.fixture
+def said(run):
+    """Runs what must succeed without a word on standard error, and returns its output."""
+
+    def said(*words):
+        status, out, err = run(*words)
+        assert (status, err) == (0, "")
+        return out
+
+    return said
+
+
+@pytest.fixture
+def refused(run):
+    """Runs what must fail, and returns its sentence."""
+
+    def refused(*words):
+        status, out, err = run(*words)
+        assert (status, out, err.count("\n")) == (1, "", 1)
+        return err.removeprefix("cloudlink: ").strip()
+
+    return refused
+
+
+def fill(projects, file=FILE):
+    with closing(Database(file, patience=5)) as database:
+        database.write(projects)
+
+
+def content(file=FILE):
+    with closing(Database(file, patience=5, create=False)) as database:
+        return {room: database.load(room) for room in database.rooms()}
+
+
+# ---------------------------------------------------------------------------------------------- the actions
+
+
+def test_list(said, monkeypatch):
+    monkeypatch.setattr(time, "time", lambda: 1_800_000_000)
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(1_800_000_000))
+    fill({"12": {"☁ a": b"1", "☁ b": b'"' + b"1" * 100 + b'"'}, "3456": {"☁ a": b"1"}})
+
+    assert said("list").splitlines() == [
+        f"12    2 variables   last changed {when}",
+        f"3456  1 variable    last changed {when}",
+    ]
+    assert said("list", "12").splitlines() == ["☁ a = 1", f'☁ b = "{"1" * 59}…']
+
+
+def test_list_of_nothing(said):
+    fill({})
+    assert said("list") == "No project has variables in cloudlink.db.\n"
+
+
+def test_get(run):
+    fill({"12": {"☁ a": b"1.0", "b": b'"10"'}})
+    assert run("get", "12", "☁ a") == (0, "1.0\n", "")
+    assert run("get", "12", "b") == (0, '"10"\n', "")
+    assert run("get", "12", "a") == (0, "1.0\n", "cloudlink: The variable is ☁ a.\n")
+
+
+@pytest.mark.parametrize(
+    ("word", "value"),
+    [
+        ("5", b"5"),
+        ("-5", b"-5"),
+        ("1.0", b"1.0"),
+        ("1e400", b"1e400"),
+        ("9" * 40, b"9" * 40),
+        ("007", b'"007"'),
+        ("1.", b'"1."'),
+        ("NaN", b'"NaN"'),
+        ("true", b'"true"'),
+        ("", b'""'),
+        ("Hi there", b'"Hi there"'),
+        ('"10"', b'"10"'),
+        ('"10', b'"\\"10"'),
+        ("\udcff", b'"\\udcff"'),
+    ],
+)
+def test_set_takes_numbers_and_text(said, word, value):
+    fill({})
+    said("set", "12", "☁ a", word)
+    assert content() == {"12": {"☁ a": value}}
+
+
+@pytest.mark.parametrize(("word", "value"), [("5", b'"5"'), ('"a"', b'"\\"a\\""')])
+def test_set_as_text(said, word, value):
+    fill({})
+    said("set", "--text", "12", "☁ a", word)
+    assert content() == {"12": {"☁ a": value}}
+
+
+def test_set_finds_the_variable_or_makes_it(said):
+    fill({"12": {":cloud: a": b"1", "plain": b"1"}})
+    assert said("set", "12", "a", "2") == "Set :cloud: a of project 12 to 2.\n"
+    assert said("set", "12", "plain", "3") == "Set plain of project 12 to 3.\n"
+    assert said("set", "12", "b", "4") == "Set ☁ b of project 12 to 4; the variable is new.\n"
+    assert said("set", "34", ":cloud: b", "--", "-x") == (
+        'Set :cloud: b of project 34 to "-x"; the project is new.\n'
+    )
+    assert content() == {
+        "12": {":cloud: a": b"2", "plain": b"3", "☁ b": b"4"},
+        "34": {":cloud: b": b'"-x"'},
+    }
+
+
+def test_delete(said):
+    fill({"12": {"☁ a": b"1", "☁ b": b"1", "☁ c": b"1"}, "34": {"☁ a": b"1"}})
+    assert said("delete", "12", "a") == "Deleted ☁ a of project 12.\n"
+    assert content()["12"].keys() == {"☁ b", "☁ c"}
+    assert said("delete", "12") == "Deleted 2 variables of project 12.\n"
+    assert content() == {"34": {"☁ a": b"1"}}
+
+
+AWKWARD = {
+    "12": {"☁ a": b"1.0", "\ud800": b'"\\ud800"', "a\0\x7f\x1b[31m": b"1e400", "☁ 😀": '"é\x9b"'.encode()},
+    "": {"": b'""'},
+    "quote\"'": {"☁ a": b"123456789012345678901234567890", "☁ b": b"true"},
+}
+
+
+def test_export_and_import_lose_nothing(said):
+    fill(AWKWARD)
+    assert said("export", "--output", "out.json") == "Wrote 7 variables of 3 projects to out.json.\n"
+    assert said("import", "out.json", "--file", "new.db") == (
+        "Wrote 7 variables of 3 projects to new.db, which is new.\n"
+    )
+    assert content(Path("new.db")) == AWKWARD
+    assert [path.name for path in sorted(Path.cwd().iterdir())] == ["cloudlink.db", "new.db", "out.json"]
+
+
+def test_export_of_one_project(said):
+    fill(AWKWARD)
+    assert json.loads(said("export", "")) == {"": {"": ""}}
+
+
+def test_export_of_nothing(said):
+    fill({})
+    assert said("export") == "{}\n"
+
+
+def test_import_from_standard_input(said, monkeypatch):
+    fill({"12": {"☁ a": b"1", "☁ b": b"1"}})
+    data = '\ufeff{"12": {"☁ a" : 2.50 }, "34": {}}'.encode()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+    assert said("import", "-") == "Wrote 1 variable of 2 projects to cloudlink.db.\n"
+    assert content() == {"12": {"☁ a": b"2.50", "☁ b": b"1"}}
+
+
+def test_a_running_server_is_told(said, file_of_a_server):
+    store, turns = file_of_a_server
+    news = []
+    store.watch(lambda *change: news.append(change))
+    store.save("12", "☁ a", b"1")
+    turns.run_until(lambda: not len(store._waiting))
+    said("set", "12", "a", "2")
+    turns.run_until(lambda: news)
+    assert store.load("12") == {"☁ a": b"2"}
+    said("delete", "12")
+    turns.run_until(lambda: len(news) > 1)
+    assert news == [("12", "☁ a", b"2"), ("12", "☁ a", None)]
+
+
+@pytest.fixture
+def file_of_a_server(empty_folder):
+    from storage.stores import Turns  # noqa: PLC0415
+
+    turns = Turns()
+    store = open_store(str(FILE))
+    store.start(turns.call_soon)
+    yield store, turns
     store.close()
 
 
-def stored(project):
-    store = open_store("cloudlink.db")
-    try:
-        return store.load(project)
-    finally:
-        store.close()
+# --------------------------------------------------------------------------------------- where the file is
 
 
-def test_list_tells_projects_and_variables(file, capsys):
-    assert main(["vars", "list"]) == 0
-    assert "104" in (projects := capsys.readouterr().out)
-    assert "105" in projects
-    assert main(["vars", "list", "104"]) == 0
-    out = capsys.readouterr().out
-    assert "☁ score" in out
-    assert '"007"' in out
+def test_the_file_is_that_of_the_settings(said, monkeypatch):
+    for name in ("one", "two", "three"):
+        fill({name: {"☁ a": b"1"}}, Path(f"{name}.db"))
+    Path("cloudlink.toml").write_text('storage = "one.db"\n')
+    Path("other.toml").write_text('storage = "two.db"\n')
+
+    assert said("list").startswith("one ")
+    assert said("list", "--config", "other.toml").startswith("two ")
+    assert said("--config", "other.toml", "list").startswith("two ")
+    assert said("list", "--file", "three.db").startswith("three ")
+    assert said("--file", "three.db", "list").startswith("three ")
+    monkeypatch.setenv("CLOUDLINK_STORAGE", "three.db")
+    assert said("list").startswith("three ")
 
 
-def test_get_prints_json_and_says_which_name_was_meant(file, capsys):
-    assert main(["vars", "get", "104", "score"]) == 0
-    captured = capsys.readouterr()
-    assert captured.out.strip() == "10"
-    assert "☁ score" in captured.err
+def test_no_storage_is_an_empty_name(capsys):
+    for words in (["--no-storage"], ["--storage", ""]):
+        assert main(["config", "--json", *words]) == 0
+        shown = json.loads(capsys.readouterr().out)["storage"]
+        assert (shown["value"], shown["origin"]) == ("", "flag --storage")
 
 
-@pytest.mark.parametrize(
-    ("value", "flags", "expected"),
-    [("11", [], b"11"), ("11", ["--text"], b'"11"'), ("1.50", [], b"1.50")],
-)
-def test_set_keeps_numbers_and_text(file, value, flags, expected):
-    assert main(["vars", "set", "104", "score", value, *flags]) == 0
-    assert stored("104")["☁ score"] == expected
-
-
-def test_delete_takes_one_or_all(file):
-    assert main(["vars", "delete", "104", "best"]) == 0
-    assert stored("104") == {"☁ score": b"10"}
-    assert main(["vars", "delete", "104"]) == 0
-    assert stored("104") == {}
-    assert stored("105") == {"☁ score": b"1"}
-
-
-def test_what_is_exported_can_be_imported(file, capsys, tmp_path):
-    assert main(["vars", "export", "--output", "backup.json"]) == 0
-    backup = json.loads((tmp_path / "backup.json").read_text(encoding="utf-8"))
-    assert backup == {"104": {"☁ score": 10, "☁ best": "007"}, "105": {"☁ score": 1}}
-    for project in backup:
-        main(["vars", "delete", project])
-    assert main(["vars", "import", "backup.json"]) == 0
-    assert stored("104") == {"☁ score": b"10", "☁ best": b'"007"'}
-    assert stored("105") == {"☁ score": b"1"}
-
-
-def test_import_from_standard_input_is_all_or_nothing(file, monkeypatch, capsys):
-    wrong = '{"104": {"☁ score": 99, "☁ bad": {"a": 1}}}'
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(wrong.encode()), encoding="utf-8"))
-    assert main(["vars", "import", "-"]) == 1
-    assert "☁ bad" in capsys.readouterr().err
-    assert stored("104")["☁ score"] == b"10"
+# ------------------------------------------------------------------------------------------------ mistakes
 
 
 @pytest.mark.parametrize(
-    ("arguments", "sentence"),
+    ("words", "expected"),
     [
-        (["get", "14", "score"], "104"),
-        (["get", "104", "scor"], "score"),
-        (["list", "--file", "nowhere.db"], "nowhere.db"),
-        (["import", "nowhere.json"], "nowhere.json"),
+        ("", "Say what to do, such as `cloudlink vars list`; `cloudlink vars --help` tells more."),
+        ("list 21", "There is no project 21 in cloudlink.db; `cloudlink vars list` lists all projects."),
+        ("list 1234", "There is no project 1234 in cloudlink.db; did you mean 12345?"),
+        ("get 1234 a", "There is no project 1234 in cloudlink.db; did you mean 12345?"),
+        ("delete 1234", "There is no project 1234 in cloudlink.db; did you mean 12345?"),
+        ("export 1234", "There is no project 1234 in cloudlink.db; did you mean 12345?"),
+        ("get 12345 scoer", "Project 12345 has no variable scoer; did you mean score?"),
+        (
+            "delete 12345 q",
+            "Project 12345 has no variable q; `cloudlink vars list 12345` lists all variables.",
+        ),
+        ("get 12345 x", "There are both ☁ x and :cloud: x; give the whole name, in quotes."),
+        ("set 12345 x 1", "There are both ☁ x and :cloud: x; give the whole name, in quotes."),
+        (
+            "get 12345",
+            "The following arguments are required: NAME; `cloudlink vars get --help` lists all flags.",
+        ),
+        ("list --fil x", "There is no flag --fil; did you mean --file?"),
+        ("list --file no.db", "There is no file no.db; name the storage file of your server with --file."),
+        ("import in.json --file no/a.db", "The folder no does not exist: make it, or name another file."),
+        (
+            "list --file in.json",
+            "in.json is no storage file of CloudLink: "
+            "move it away, or name another file with the setting storage.",
+        ),
+        ("import no.json", "There is no file no.json."),
+        ("import .", ". cannot be read: Is a directory."),
+        (
+            "import cloudlink.db",
+            "cloudlink.db is no export of CloudLink: it is not UTF-8 text; nothing was written.",
+        ),
+        (
+            "import in.json",
+            'in.json is no export of CloudLink: the project "34" must be an object of names and values; '
+            "nothing was written.",
+        ),
+        (
+            "export --output ./cloudlink.db",
+            "cloudlink.db is the storage file itself; name another file with --output.",
+        ),
+        ("export --output no/a.json", "no/a.json cannot be written: No such file or directory."),
+        ("export --output /dev/full", "/dev/full cannot be written: No space left on device."),
     ],
 )
-def test_mistakes_are_one_sentence_and_exit_status_1(file, arguments, sentence, capsys):
-    action, *rest = arguments
-    words = ["vars", *(["--file", rest[1]] if rest[:1] == ["--file"] else []), action]
-    words += [] if rest[:1] == ["--file"] else rest
-    assert main(words) == 1
-    err = capsys.readouterr().err.strip()
-    assert sentence in err
-    assert len(err.splitlines()) == 1
+def test_mistakes(refused, words, expected):
+    fill({"12345": {"☁ score": b"1", "☁ x": b"1", ":cloud: x": b"2"}, "999": {"☁ é": '"é"'.encode()}})
+    Path("in.json").write_text('{"12": {"☁ a": 2}, "34": 5}')
+    before = content()
+    assert refused(*words.split()) == expected
+    assert content() == before
+
+
+def test_memory_only(refused, monkeypatch):
+    monkeypatch.setenv("CLOUDLINK_STORAGE", "")
+    assert refused("list") == (
+        "The setting storage is empty (environment CLOUDLINK_STORAGE), so variables are kept in memory only; "
+        "name a file with --file."
+    )
+
+
+def test_broken_json(refused):
+    Path("in.json").write_text('{"12": {"☁ a": 2}')
+    assert refused("import", "in.json").endswith("(char 18); nothing was written.")
+    assert not FILE.exists()
+
+
+def test_a_lock_is_waited_for_a_while(refused, monkeypatch):
+    monkeypatch.setattr(variables, "_PATIENCE", 0.05)
+    fill({"12": {"☁ a": b"1"}})
+    with closing(sqlite3.connect(FILE, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        assert (
+            refused("set", "12", "a", "2") == "Another program keeps cloudlink.db locked: end that program."
+        )
+    assert content() == {"12": {"☁ a": b"1"}}
+
+
+def test_an_export_that_fails_leaves_the_old_one(refused, monkeypatch):
+    fill({"12": {"☁ a": b"1"}})
+    Path("out.json").write_text("old")
+
+    def failing(self, *_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", failing)
+    assert refused("export", "--output", "out.json") == "out.json cannot be written: No space left on device."
+    assert {path.name: path.read_text() for path in Path.cwd().glob("out*")} == {"out.json": "old"}
+
+
+# ------------------------------------------------------------------------------------------------- printing
+
+
+def test_names_of_strangers_cannot_steer_the_terminal(said, run):
+    fill({"\x1b[2J": {"☁ \x07": b"1", "☁ \u202e": b"2", "\x7f": '"\x9b"'.encode()}})
+    assert said("list").startswith('"\\u001b[2J"  3 variables')
+    assert said("list", "\x1b[2J").splitlines() == [
+        '"\\u007f" = "\\u009b"',
+        '"\\u2601 \\u0007" = 1',
+        '"\\u2601 \\u202e" = 2',
+    ]
+    assert run("get", "\x1b[2J", "\x7f") == (0, '"\\u009b"\n', "")
+    assert run("get", "\x1b[2J", "\x07")[2] == 'cloudlink: The variable is "\\u2601 \\u0007".\n'
+
+
+def test_a_terminal_without_clouds(monkeypatch):
+    fill({"12": {"☁ a": '"é😀"'.encode()}})
+    printed = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(printed, encoding="cp1252", newline="\n"))
+    assert main(["vars", "list", "12"]) == 0
+    assert main(["vars", "export"]) == 0
+    sys.stdout.flush()
+    first, _, rest = printed.getvalue().partition(b"\n")
+    assert first == b'\\u2601 a = "\\u00e9\\ud83d\\ude00"'
+    assert json.loads(rest) == {"12": {"☁ a": "é😀"}}
+
+
+def test_half_a_pair_is_escaped():
+    assert varsjson.quoted("☁ \ud800") == '"\\u2601 \\ud800"'
+
+
+# --------------------------------------------------------------------------------------------- the page
+
+
+def test_the_page_prints_what_is_printed(run):
+    """The console blocks of the page are one session, beginning with these variables."""
+    fill(
+        {
+            "1234567": {"☁ best": b"5120", "☁ champion": b'"1801140813"', "☁ visits": b"77"},
+            "7654321": {"☁ a": b"1"},
+        }
+    )
+    blocks = re.findall(
+        r"^```console\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
+    lines = "".join(blocks).splitlines()
+    session = []
+    for command in (line for line in lines if line.startswith("$ ")):
+        words = shlex.split(command)
+        assert words[1:3] == ["cloudlink", "vars"]
+        _, out, err = run(*words[3:])
+        session += [command, *err.splitlines(), *out.splitlines()]
+    assert [_timeless(line) for line in session] == [_timeless(line) for line in lines]
+
+
+def _timeless(line):
+    return re.sub(r"last changed .*", "last changed", line)

@@ -70,28 +70,37 @@ class Victim:
         assert values["☁ first"] - values["☁ second"] in (0, 1)
         assert max(due, default=self.count) <= values["☁ first"] <= notes[-1][0] + 1
         assert values["☁ first"] > self.count
+        assert due, "it was killed before a loss could show"
         self.count = values["☁ first"]
         with closing(sqlite3.connect(self.file)) as connection:
             assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-        return len(due)
+
+
+def live_and_die(victims, chance):
+    """Start all servers at once, and kill one after another after a while."""
+    for victim in victims:
+        victim.live()
+    deadline = time.monotonic() + 20
+    while not all(map(Victim.is_counting, victims)):
+        assert time.monotonic() < deadline, "a server did not start"
+        time.sleep(0.01)
+    time.sleep(MOST_LOST)
+    for victim in victims:
+        time.sleep(chance.uniform(0.02, 0.3))
+        victim.die()
 
 
 def test_killed_servers_lose_at_most_a_second(tmp_path):
     chance = random.Random(4)
     victims = [Victim(tmp_path, number) for number in range(SERVERS)]
     for _ in range(LIVES):
-        for victim in victims:
-            victim.live()
-        deadline = time.monotonic() + 20
-        while not all(map(Victim.is_counting, victims)):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        time.sleep(MOST_LOST)
-        for victim in victims:
-            time.sleep(chance.uniform(0.02, 0.3))
-            victim.die()
-        checked = [victim.check() for victim in victims]
-        assert all(checked)
+        try:
+            live_and_die(victims, chance)
+        finally:
+            for victim in victims:
+                victim.process.kill()
+                victim.process.wait()
+        assert all(victim.check() for victim in victims)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import logging
 import os
 import sqlite3
 import subprocess
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 
 import pytest
 
@@ -85,7 +85,9 @@ def test_a_full_disk(store, disk, turns, other, file, caplog):
     ]
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can mount a small disk")
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can mount a small disk"
+)
 def test_a_disk_that_really_is_full(opened, turns, tmp_path, caplog):
     place = tmp_path / "disk"
     place.mkdir()
@@ -97,9 +99,9 @@ def test_a_disk_that_really_is_full(opened, turns, tmp_path, caplog):
         store.save("1", "a", b"1")
         turns.run_until(lambda: not len(store._waiting))
         filling = place / "filling"
-        with filling.open("wb", buffering=0) as stream, pytest.raises(OSError, match="No space left"):
-            while True:
-                stream.write(b"x" * 4096)
+        with filling.open("wb", buffering=0) as stream, suppress(OSError):
+            while stream.write(b"x" * 4096):
+                pass
         big = b"1" * 50_000
         store.save("1", "b", big)
         turns.run_until(lambda: told(caplog))
@@ -227,9 +229,7 @@ def test_a_folder_that_goes_away(opened, turns, tmp_path, caplog):
     folder.rename(tmp_path / "elsewhere")
     store.save("1", "a", b"1")
     turns.run_until(lambda: len(told(caplog)) == 2)
-    assert told(caplog)[1] == trouble(
-        f"the folder {folder} does not exist", "make it, or name another file"
-    )
+    assert told(caplog)[1] == trouble(f"the folder {folder} does not exist", "make it, or name another file")
     folder.mkdir()
     turns.run_until(lambda: len(told(caplog)) == 3)
     store.close()
@@ -243,7 +243,8 @@ def test_a_file_that_turns_into_something_else(store, turns, file, caplog, tmp_p
     store.save("1", "a", b"1")
     turns.run_until(lambda: len(told(caplog)) == 2)
     assert told(caplog)[1] == trouble(
-        f"{file} is no storage file of CloudLink", "move it away, or name another file with the setting storage"
+        f"{file} is no storage file of CloudLink",
+        "move it away, or name another file with the setting storage",
     )
     file.rename(diary)
     turns.run_until(lambda: told(caplog)[-1] == AGAIN.format(file=file))
@@ -299,7 +300,11 @@ def test_pauses_grow_and_each_cause_is_told_once(file, caplog):
     trouble_.end()
     trouble_.end()
     assert pauses == [1, 2, 4, 8, 16, 30, 30]
-    assert told(caplog) == [trouble("cause 0", "remedy"), trouble("cause 1", "remedy"), AGAIN.format(file=file)]
+    assert told(caplog) == [
+        trouble("cause 0", "remedy"),
+        trouble("cause 1", "remedy"),
+        AGAIN.format(file=file),
+    ]
 
 
 def test_a_trouble_that_comes_and_goes_is_not_told_each_time(file, caplog, monkeypatch):

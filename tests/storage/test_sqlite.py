@@ -330,6 +330,15 @@ def test_what_waits_is_bounded():
     assert len(queue) == 3
 
 
+def test_news_that_arrive_after_a_newer_own_value_are_not_told():
+    queue = waiting.Waiting()
+    queue.put("1", "a", b"own")
+    assert not queue.announce([("1", "a", b"other")])
+    assert queue.announce([("1", "a", b"other"), ("1", "b", b"other"), ("2", "a", None)])
+    queue.put("2", "a", b"own")
+    assert queue.fetch(9) == [("1", "b", b"other")]
+
+
 def test_saving_costs_the_caller_next_to_nothing(store):
     names = [f"☁ {number}" for number in range(100)]
     started = time.perf_counter()

@@ -243,9 +243,19 @@ class ClientsManager:
         return set(found) if isinstance(found, set) else found
 
     def _find_user(self, user: dict[str, Any]) -> set[Client] | Client:
-        for key in ("uuid", "id", "username"):
-            if isinstance(user.get(key), str):
-                return self.find_obj(user[key])
+        # Each key is looked up as what it is: nobody takes another's place by a name that is an id.
+        indexes: tuple[tuple[str, Mapping[str, set[Client] | Client]], ...] = (
+            ("uuid", self.uuids),
+            ("id", self.snowflakes),
+            ("username", self.usernames),
+        )
+        for key, index in indexes:
+            text = user.get(key)
+            if isinstance(text, str):
+                if text not in index:
+                    break
+                found = index[text]
+                return set(found) if isinstance(found, set) else found
         raise NoResultsFound(repr(user))
 
     def _require(self, obj: Client) -> None:

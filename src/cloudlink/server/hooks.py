@@ -103,7 +103,7 @@ class Engine(Protocol):
         ...
 
     def farewell(self, client: Client) -> None:
-        """Tell others that a client is gone; it is out of `clients_manager`, but still in its rooms."""
+        """Tell others that a client is gone; `client.rooms` still tells where it was."""
         ...
 
 

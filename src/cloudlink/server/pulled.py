@@ -34,6 +34,7 @@ class PulledClient(Client):
         """Return the next message. Raises `ConnectionError` when the client is gone."""
         message = await self.inbox.get()
         if message is None:
+            self.inbox.put_nowait(None)  # whoever asks next is told, too
             raise ConnectionError("the client is gone")
         return message
 

@@ -17,7 +17,7 @@ from cloudlink.delivery import Audience
 from .clients import NoResultsFound
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from cloudlink.delivery import Delivery
 
@@ -247,16 +247,18 @@ class RoomsManager:
         return found
 
     def subscribe(self, obj: Client, room_id: str) -> None:
-        """Put a client into a room, creating the room if need be; does nothing if it is inside."""
+        """Put a client into a room, creating the room if need be.
+
+        Does nothing if it is inside, or has disconnected.
+        """
+        if not obj.open:
+            return
         if not self.exists(room_id):
             self.rooms[room_id] = Room(room_id)
         if room_id in obj.rooms:
             return
         obj.rooms.add(room_id)
-        parts = self.rooms[room_id].members
-        if obj.protocol not in parts:
-            parts[obj.protocol] = Members(self._delivery)
-        parts[obj.protocol].add(obj)
+        self._join_members(self.rooms[room_id], obj)
 
     def unsubscribe(self, obj: Client, room_id: str) -> None:
         """Take a client out of a room, and drop the room if that empties it.
@@ -291,6 +293,15 @@ class RoomsManager:
                 self.rooms[room_id].members[client.protocol].change_dialect(client, dialect)
             client.dialect = dialect
 
+    def change_protocol(self, client: Client, change: Callable[[], None]) -> None:
+        """Have a client's protocol changed while it stays in its rooms."""
+        rooms = [self.rooms[room_id] for room_id in client.rooms]
+        for room in rooms:
+            self._leave_members(room, client)
+        change()
+        for room in rooms:
+            self._join_members(room, client)
+
     def forget(self, client: Client) -> None:
         """Take a client that is gone out of every room; `client.rooms` still tells where it was."""
         for room_id in client.rooms:
@@ -298,9 +309,17 @@ class RoomsManager:
 
     def _leave(self, client: Client, room_id: str) -> None:
         room = self.rooms[room_id]
+        self._leave_members(room, client)
+        if not room.members and not room.kept:
+            del self.rooms[room_id]
+
+    def _join_members(self, room: Room, client: Client) -> None:
+        if client.protocol not in room.members:
+            room.members[client.protocol] = Members(self._delivery)
+        room.members[client.protocol].add(client)
+
+    def _leave_members(self, room: Room, client: Client) -> None:
         members = room.members[client.protocol]
         members.remove(client)
         if not members.all:
             del room.members[client.protocol]
-        if not room.members and not room.kept:
-            del self.rooms[room_id]

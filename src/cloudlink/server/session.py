@@ -171,10 +171,11 @@ class Session:
         self._engine = None
         client.open = False
         self._host.clients_manager.remove(client)
-        hooks.run(hooks.disconnect, client)
         self._host.rooms_manager.forget(client)
         if engine is not None:
             engine.farewell(client)
+        hooks.run(hooks.disconnect, client)
+        if engine is not None:
             hooks.run(hooks.protocol_disconnect.get(engine.schema, []), client)
         client.outbox.retire()
         client.session = GONE  # so that both can go without the garbage collector
@@ -186,21 +187,23 @@ class Session:
         for engine in self._host.hooks.engines.values():
             if engine.identify(data, packet):
                 self._identify(engine)
-                engine.receive(self.client, data)
+                # A handler may have turned the client away meanwhile.
+                if self.state is State.IDENTIFIED:
+                    engine.receive(self.client, data)
                 return
         self._refuse(data, packet)
 
     def _identify(self, engine: Engine) -> None:
         host, client = self._host, self.client
-        earlier_rooms = tuple(client.rooms)
-        for room_id in earlier_rooms:
-            host.rooms_manager.unsubscribe(client, room_id)
-        host.clients_manager.set_protocol(client, engine.schema)
-        self.state = State.IDENTIFIED
-        self._engine = engine
-        engine.welcome(client)
-        for room_id in earlier_rooms:  # a plugin may have put the client there on connecting
-            host.rooms_manager.subscribe(client, room_id)
+
+        def take_in() -> None:
+            host.clients_manager.set_protocol(client, engine.schema)
+            self.state = State.IDENTIFIED
+            self._engine = engine
+            engine.welcome(client)
+
+        # A plugin may have put the client into rooms on connecting.
+        host.rooms_manager.change_protocol(client, take_in)
         host.hooks.run(host.hooks.protocol_identified.get(engine.schema, []), client)
 
     def _refuse(self, data: bytes, packet: object) -> None:

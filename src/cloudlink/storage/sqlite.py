@@ -38,7 +38,9 @@ _PATIENCE_OF_SERVER = 0.05
 """The same for reading on the server's thread; reading hardly ever waits."""
 _PATIENCE_AT_END = 3.0
 """Seconds for which the last values are tried to be written when the store is closed."""
+_PAUSE_AT_END = 0.1
 _LONGEST_END = 10.0
+"""Seconds after which the end is not waited for, because the disk does not answer."""
 _TOLD_AT_ONCE = 500
 """Changes told to the server in one turn of its loop."""
 
@@ -259,11 +261,10 @@ class SqliteStore:
     def _finish(self) -> None:
         """Write the last values."""
         deadline = time.monotonic() + _PATIENCE_AT_END
-        while len(self._waiting):
+        self._round()
+        while len(self._waiting) and time.monotonic() < deadline:
+            time.sleep(_PAUSE_AT_END)
             self._round()
-            if time.monotonic() > deadline:
-                break
-            time.sleep(0.1)
         if unsaved := len(self._waiting):
             logger.error("%d cloud variables could not be saved to %s and are lost.", unsaved, self._path)
         self._close_writer()

@@ -1,0 +1,295 @@
+"""The clients manager: who is connected, and how plugins find them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+
+import pytest
+
+from cloudlink.server.clients import (
+    ClientAlreadyExists,
+    ClientDoesNotExist,
+    ClientUsernameAlreadySet,
+    NoResultsFound,
+    ProtocolAlreadySet,
+)
+from cloudlink.server.protocols.clpv4 import Clpv4
+from hosting import build
+from server.visitor import Visitor, named
+
+
+class Other:
+    """Another protocol's identity."""
+
+
+@pytest.fixture
+def server():
+    return build()
+
+
+@pytest.fixture
+def manager(server):
+    return server.clients_manager
+
+
+@pytest.fixture
+def alice(server):
+    return named(server, "alice").client
+
+
+@pytest.fixture
+def gone(server):
+    visitor = named(server, "ghost")
+    visitor.leave()
+    return visitor.client
+
+
+# Coming and going.
+
+
+def test_whoever_connects_is_there_until_it_leaves(server, manager):
+    visitor = Visitor(server)
+    client = visitor.client
+    assert manager.exists(client)
+    assert len(manager) == 1
+    assert list(manager) == [client]
+    assert manager.clients == {client}
+    assert manager.snowflakes == {client.snowflake: client}
+    assert manager.uuids == {client.uuid: client}
+
+    visitor.leave()
+
+    assert not manager.exists(client)
+    assert len(manager) == 0
+    assert list(manager) == []
+    assert (manager.snowflakes, manager.uuids, manager.usernames, manager.protocols) == ({}, {}, {}, {})
+
+
+def test_a_client_that_is_gone_still_tells_who_it_was(gone):
+    assert (gone.username, gone.username_set, gone.rooms) == ("ghost", True, {"default"})
+    assert gone.protocol is Clpv4.schema
+    assert not gone.open
+
+
+def test_nobody_is_taken_in_twice(manager, alice):
+    with pytest.raises(ClientAlreadyExists, match="alice"):
+        manager.add(alice)
+    assert len(manager) == 1
+
+
+def test_nobody_leaves_twice(manager, gone):
+    with pytest.raises(ClientDoesNotExist, match="ghost"):
+        manager.remove(gone)
+
+
+def test_ids_are_given_as_snapshots(server, manager, alice):
+    snowflakes, uuids = manager.get_snowflakes(), manager.get_uuids()
+    Visitor(server)
+    assert snowflakes == {alice.snowflake}
+    assert uuids == {alice.uuid}
+    assert len(manager.get_snowflakes()) == len(manager.get_uuids()) == 2
+
+
+# Names.
+
+
+def test_a_name_is_given_once(manager, alice):
+    assert manager.usernames == {"alice": {alice}}
+    with pytest.raises(ClientUsernameAlreadySet, match="alice"):
+        manager.set_username(alice, "bob")
+    assert (alice.username, manager.usernames) == ("alice", {"alice": {alice}})
+
+
+def test_a_client_has_no_name_before(server):
+    client = Visitor(server).client
+    assert (client.username, client.username_set) == ("", False)
+    assert server.clients_manager.usernames == {}
+
+
+def test_a_client_that_is_gone_gets_no_name(server, manager):
+    visitor = Visitor(server)
+    visitor.leave()
+    with pytest.raises(ClientDoesNotExist):
+        manager.set_username(visitor.client, "late")
+    assert not visitor.client.username_set
+
+
+def test_namesakes_stand_together_until_the_last_one_leaves(server, manager):
+    first, second = named(server, "twin"), named(server, "twin")
+    assert manager.usernames == {"twin": {first.client, second.client}}
+    first.leave()
+    assert manager.usernames == {"twin": {second.client}}
+    second.leave()
+    assert manager.usernames == {}
+
+
+def test_a_name_that_a_plugin_gives_is_in_the_rooms_and_the_user_object(server, manager):
+    visitor = Visitor(server, {"cmd": "handshake"})
+    protocol = server.hooks.engines[Clpv4.schema]
+    assert "username" not in protocol.generate_user_object(visitor.client)
+    manager.set_username(visitor.client, "bot")
+    user = {"id": visitor.client.snowflake, "uuid": visitor.client.uuid, "username": "bot"}
+    assert protocol.generate_user_object(visitor.client) == user
+    assert server.rooms_manager.generate_userlist("default", Clpv4.schema) == [user]
+
+
+# Protocols.
+
+
+def test_the_protocol_is_decided_by_the_first_message(server, manager):
+    visitor = Visitor(server)
+    client = visitor.client
+    assert client.protocol is None
+    assert not client.protocol_set
+    assert manager.protocols == {}
+    visitor.say({"cmd": "ping"})
+    assert client.protocol is Clpv4.schema
+    assert client.protocol_set
+    assert manager.protocols == {Clpv4.schema: {client}}
+
+
+def test_the_protocol_is_final(manager, alice):
+    with pytest.raises(ProtocolAlreadySet):
+        manager.set_protocol(alice, Other)
+    assert alice.protocol is Clpv4.schema
+    assert Other not in manager.protocols
+
+
+def test_a_client_that_is_gone_gets_no_protocol(server, manager):
+    visitor = Visitor(server)
+    visitor.leave()
+    with pytest.raises(ClientDoesNotExist):
+        manager.set_protocol(visitor.client, Other)
+    assert visitor.client.protocol is None
+
+
+def test_a_protocol_that_nobody_speaks_any_more_is_forgotten(server, manager):
+    first, second = Visitor(server, {"cmd": "ping"}), Visitor(server, {"cmd": "ping"})
+    first.leave()
+    assert manager.protocols == {Clpv4.schema: {second.client}}
+    second.leave()
+    assert manager.protocols == {}
+
+
+# Finding.
+
+
+def test_a_name_finds_everybody_who_has_it(server, manager, alice):
+    another = named(server, "alice").client
+    found = manager.find_obj("alice")
+    assert found == {alice, another}
+    found.clear()
+    assert manager.find_obj("alice") == {alice, another}
+
+
+def test_an_id_finds_the_one_who_has_it(manager, alice):
+    assert manager.find_obj(alice.uuid) is alice
+    assert manager.find_obj(alice.snowflake) is alice
+
+
+@pytest.mark.parametrize("keys", [("uuid",), ("id",), ("uuid", "id"), ("uuid", "id", "username")])
+def test_a_user_object_finds_the_one_it_stands_for(server, manager, alice, keys):
+    named(server, "alice")
+    user = {"uuid": alice.uuid, "id": alice.snowflake, "username": "alice"}
+    assert manager.find_obj({key: user[key] for key in keys}) is alice
+
+
+def test_a_user_object_with_only_a_name_finds_all_of_that_name(manager, alice):
+    assert manager.find_obj({"username": "alice"}) == {alice}
+
+
+def test_of_a_user_object_the_most_exact_key_decides(manager, alice):
+    with pytest.raises(NoResultsFound):
+        manager.find_obj({"uuid": str(uuid.uuid4()), "username": "alice"})
+    with pytest.raises(NoResultsFound):
+        manager.find_obj({"id": "1", "username": "alice"})
+    assert manager.find_obj({"uuid": 5, "id": None, "username": "alice"}) == {alice}
+
+
+def test_nobody_is_found_in_anothers_place_by_taking_its_id_as_name(server, manager, alice):
+    for text in (alice.uuid, alice.snowflake):
+        named(server, text)
+    assert manager.find_obj({"uuid": alice.uuid}) is alice
+    assert manager.find_obj({"id": alice.snowflake}) is alice
+
+
+@pytest.mark.parametrize("query", ["bob", "", {}, {"username": "bob"}, {"username": 5}, {"name": "alice"}])
+def test_who_is_not_there_is_not_found(manager, alice, query):
+    with pytest.raises(NoResultsFound):
+        manager.find_obj(query)
+
+
+@pytest.mark.parametrize("query", [5, None, ["alice"], {"alice"}, b"alice"])
+def test_only_text_and_user_objects_can_be_looked_for(manager, alice, query):
+    with pytest.raises(TypeError, match=type(query).__name__):
+        manager.find_obj(query)
+
+
+def test_a_client_that_is_gone_is_not_found(manager, gone):
+    for query in ("ghost", gone.uuid, gone.snowflake):
+        with pytest.raises(NoResultsFound):
+            manager.find_obj(query)
+
+
+def test_the_exceptions_are_reachable_through_the_manager(manager, alice):
+    with pytest.raises(manager.exceptions.NoResultsFound):
+        manager.find_obj("nobody")
+    with pytest.raises(manager.exceptions.ClientAlreadyExists):
+        manager.add(alice)
+    with pytest.raises(manager.exceptions.ClientUsernameAlreadySet):
+        manager.set_username(alice, "x")
+    with pytest.raises(manager.exceptions.ProtocolAlreadySet):
+        manager.set_protocol(alice, Other)
+    manager.remove(alice)
+    with pytest.raises(manager.exceptions.ClientDoesNotExist):
+        manager.remove(alice)
+    assert issubclass(manager.exceptions.ClientUsernameNotSet, Exception)
+
+
+# The client itself.
+
+
+def test_a_client_knows_where_it_comes_from(server):
+    before = time.monotonic()
+    client = Visitor(server, path="/game?room=5", headers={"X-Mine": "yes"}, port=4711).client
+    assert client.remote_address == ("127.0.0.1", 4711)
+    assert client.address == "127.0.0.1"
+    assert client.path == "/game?room=5"
+    assert client.request_headers["x-mine"] == "yes"
+    assert client.response_headers == {}
+    assert before <= client.birth_time <= time.monotonic()
+    assert client.uuid == str(client.id)
+    assert client.id.version == 4
+    assert client.open
+
+
+def test_a_plugin_may_keep_something_on_a_client(alice):
+    alice.points = 5
+    assert alice.points == 5
+
+
+def test_a_client_is_told_apart_in_the_log(server, alice):
+    assert repr(alice) == f"Client {alice.snowflake} 'alice'"
+    nameless = Visitor(server).client
+    assert repr(nameless) == f"Client {nameless.snowflake}"
+    alice.log_name = "player"
+    assert repr(alice) == f"Client {alice.snowflake} 'player'"
+
+
+def test_text_and_bytes_are_sent_as_they_are_in_order(server):
+    visitor = named(server, "alice")
+    client = visitor.client
+
+    async def say():
+        await client.send("héllo")
+        await client.send("world ☁".encode())
+        await client.close(4001, "enough")
+        await client.send("too late")
+        await client.close(4002, "again")
+
+    asyncio.run(say())
+    assert visitor.heard() == ["héllo", "world ☁"]
+    assert visitor.closed == (4001, "enough")
+    assert not client.open

@@ -1,0 +1,418 @@
+"""Handlers of plugins: who is called, in which order, and what becomes of one that fails."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from cloudlink.server.hooks import Hooks, InternalError
+from cloudlink.server.protocols.clpv4 import Clpv4
+from hosting import build
+from server.visitor import Visitor, codes, turns
+
+CL4 = Clpv4.schema
+
+
+class Other:
+    """Another protocol's identity."""
+
+
+@pytest.fixture
+def server():
+    return build({"implicit_greeting": False})
+
+
+@pytest.fixture
+def seen():
+    return []
+
+
+def during(scenario):
+    """Run a scenario in an event loop, without a socket; the scenario flushes by listening."""
+    asyncio.run(scenario())
+
+
+# Which handlers run, and when.
+
+
+def test_plain_handlers_run_on_the_spot_and_in_order_of_registration(server, seen):
+    for name in "abc":
+        server.bind_callback("ping", CL4, lambda client, message, name=name: seen.append(name))
+    Visitor(server, {"cmd": "ping"})
+    assert seen == ["a", "b", "c"]
+
+
+def test_plain_handlers_come_first_then_coroutines_each_in_order(server, seen):
+    def plain(name):
+        return lambda client, message: seen.append(name)
+
+    def waiting(name):
+        async def handler(client, message):
+            seen.append(name)
+
+        return handler
+
+    for handler in (waiting("async 1"), plain("plain 1"), waiting("async 2"), plain("plain 2")):
+        server.bind_callback("ping", CL4, handler)
+
+    async def scenario():
+        Visitor(server, {"cmd": "ping"})
+        assert seen == ["plain 1", "plain 2"]
+        await turns()
+        assert seen == ["plain 1", "plain 2", "async 1", "async 2"]
+
+    during(scenario)
+
+
+def test_the_built_in_command_comes_before_its_handlers(server, seen):
+    server.bind_callback("setid", CL4, lambda client, message: seen.append(client.username))
+    Visitor(server, {"cmd": "setid", "val": "alice"})
+    assert seen == ["alice"]
+
+
+def test_on_message_comes_after_the_commands_handlers(server, seen):
+    server.on_message(lambda client, message: seen.append("message"))
+    server.bind_callback("ping", CL4, lambda client, message: seen.append("command"))
+    Visitor(server, {"cmd": "ping"})
+    assert seen == ["command", "message"]
+
+
+def test_a_handler_added_twice_runs_once(server, seen):
+    def handler(client, *_message):
+        seen.append(client)
+
+    server.bind_callback("ping", CL4, handler)
+    server.on_command("ping", CL4)(handler)
+    assert server.on_connect(server.on_connect(handler)) is handler
+    server.bind_event(server.on_connect, handler)
+    visitor = Visitor(server, {"cmd": "ping"})
+    assert seen == [visitor.client] * 2  # once for connecting, once for the command
+
+
+def test_one_function_may_handle_several_commands_and_events(server, seen):
+    @server.on_command("one", CL4)
+    @server.on_command("two", CL4)
+    @server.on_disconnect
+    def handler(client, message=None):
+        seen.append(message and message["cmd"])
+
+    visitor = Visitor(server, {"cmd": "two"}, {"cmd": "one"})
+    visitor.leave()
+    assert seen == ["two", "one", None]
+
+
+def test_a_slow_handler_delays_nobody(server, seen):
+    async def scenario():
+        gate = asyncio.Event()
+
+        @server.on_command("work", CL4)
+        async def slow(client, message):
+            seen.append(f"{message['val']} begins")
+            await gate.wait()
+            seen.append(f"{message['val']} ends")
+
+        @server.on_command("work", CL4)
+        async def quick(client, message):
+            seen.append(f"{message['val']} quick")
+
+        worker, other = Visitor(server), Visitor(server)
+        worker.say({"cmd": "work", "val": 1}, {"cmd": "work", "val": 2})
+        await turns()
+        assert seen == ["1 begins", "1 quick", "2 begins", "2 quick"]
+        assert codes(worker.ask({"cmd": "ping"})) == [100]
+        assert codes(other.ask({"cmd": "ping"})) == [100]
+        gate.set()
+        await turns()
+        assert seen[4:] == ["1 ends", "2 ends"]
+
+    during(scenario)
+
+
+def test_handlers_of_one_packet_get_the_same_message(server, seen):
+    server.bind_callback("note", CL4, lambda client, message: seen.append(message))
+    server.on_message(lambda client, message: seen.append(message))
+    Visitor(server, {"cmd": "note", "val": [1, {"a": None}], "listener": 5, "more": "kept"})
+    assert seen[0] == {"cmd": "note", "val": [1, {"a": None}], "listener": 5, "more": "kept"}
+    assert seen[1] is seen[0]
+
+
+def test_a_handler_registered_by_a_handler_is_for_the_next_time(server, seen):
+    def first(client, message):
+        seen.append("first")
+        server.bind_callback("ping", CL4, second)
+
+    def second(client, message):
+        seen.append("second")
+
+    server.bind_callback("ping", CL4, first)
+    visitor = Visitor(server, {"cmd": "ping"})
+    assert seen == ["first"]
+    visitor.say({"cmd": "ping"})
+    assert seen == ["first", "first", "second"]
+
+
+def test_a_handler_may_be_any_callable(server, seen):
+    class Handler:
+        async def __call__(self, client, message):
+            seen.append("object")
+
+        async def method(self, client, message):
+            seen.append("method")
+
+    async def scenario():
+        server.bind_callback("ping", CL4, Handler())
+        server.bind_callback("ping", CL4, Handler().method)
+        Visitor(server, {"cmd": "ping"})
+        await turns()
+        assert seen == ["object", "method"]
+
+    during(scenario)
+
+
+# A handler that raises.
+
+
+def plain_failure(client, message):
+    raise KeyError("no such key")
+
+
+async def late_failure(client, message):
+    await asyncio.sleep(0)
+    raise KeyError("no such key")
+
+
+@pytest.mark.parametrize("failure", [plain_failure, late_failure])
+def test_a_handler_that_raises_is_logged_answered_and_harms_nobody(server, seen, failure, caplog):
+    async def scenario():
+        server.bind_callback("gmsg", CL4, failure)
+        server.bind_callback("gmsg", CL4, lambda client, message: seen.append("the next handler"))
+        server.on_message(lambda client, message: seen.append("on_message"))
+        server.on_error(lambda client, errors: seen.append(("on_error", errors)))
+        server.on_exception(InternalError, CL4)(
+            lambda client, details: seen.append(("on_exception", details))
+        )
+        visitor, other = Visitor(server, {"cmd": "ping"}), Visitor(server, {"cmd": "ping"})
+        visitor.session.receive(b'{"cmd":"gmsg","val":1,"listener":"L"}')
+        await turns()
+
+        assert visitor.heard() == [
+            {"cmd": "gmsg", "val": 1, "rooms": "default", "listener": "L"},
+            {"cmd": "statuscode", "code": "E:105 | Internal server error", "code_id": 105, "listener": "L"},
+        ]
+        assert other.heard() == [{"cmd": "gmsg", "val": 1, "rooms": "default"}]
+        assert codes(visitor.ask({"cmd": "ping"})) == [100]
+
+    during(scenario)
+    details = repr(KeyError("no such key"))
+    assert {"the next handler", ("on_error", details), ("on_exception", details)} <= set(seen)
+    assert seen.count("on_message") == 4  # each client's pings, and the message
+    (record,) = caplog.records
+    assert record.name == "cloudlink.server"
+    assert record.getMessage() == f"Handler {failure.__qualname__} raised KeyError."
+    assert record.exc_info[0] is KeyError
+
+
+@pytest.mark.parametrize(
+    ("listener", "echo"),
+    [({}, {}), ({"listener": 5}, {"listener": 5}), ({"listener": False}, {"listener": False})],
+)
+def test_the_answer_to_a_failed_request_has_its_listener(server, listener, echo):
+    server.bind_callback("explode", CL4, plain_failure)
+    visitor = Visitor(server)
+    assert visitor.ask({"cmd": "explode", **listener}) == [
+        {"cmd": "statuscode", "code": "E:105 | Internal server error", "code_id": 105, **echo}
+    ]
+
+
+def test_the_answer_to_a_failed_request_that_comes_too_late_comes_to_nothing(server, caplog):
+    async def scenario():
+        server.bind_callback("explode", CL4, late_failure)
+        visitor = Visitor(server)
+        visitor.session.receive(b'{"cmd":"explode"}')
+        visitor.leave()
+        await turns()
+        assert visitor.heard() == []
+
+    during(scenario)
+    assert [record.exc_info[0] for record in caplog.records] == [KeyError]
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [("on_connect", []), ("on_message", [100]), ("on_error", [100, 114]), ("on_disconnect", [])],
+)
+def test_an_event_handler_that_raises_is_logged_and_not_answered(
+    server, seen, event, expected, is_async, caplog
+):
+    def plain(client, *_details):
+        raise RuntimeError(event)
+
+    async def late(client, *_details):
+        raise RuntimeError(event)
+
+    async def scenario():
+        getattr(server, event)(late if is_async else plain)
+        getattr(server, event)(lambda client, *_details: seen.append(event))
+        visitor = Visitor(server)
+        answers = []
+        if event != "on_connect":
+            answers = visitor.ask({"cmd": "ping"})[: len(expected)]
+        if event == "on_error":
+            answers += visitor.ask("hello")
+        visitor.leave()
+        await turns()
+        assert codes(answers) == expected
+
+    during(scenario)
+    assert seen == [event]
+    assert [str(record.exc_info[1]) for record in caplog.records] == [event]
+
+
+def test_a_built_in_command_that_raises_is_answered_and_logged(server, seen, caplog):
+    def broken(client, packet):
+        raise ZeroDivisionError
+
+    server.hooks.bind_native(CL4, "ping", broken)
+    server.on_error(lambda client, errors: seen.append(errors))
+    visitor = Visitor(server)
+    answers = visitor.ask({"cmd": "ping", "listener": "L"})
+    assert codes(answers) == [105]
+    assert answers[0]["listener"] == "L"
+    assert seen == ["ZeroDivisionError()"]
+    assert caplog.records[0].exc_info[0] is ZeroDivisionError
+
+
+# Events the way CloudLink 0.1.9 bound them.
+
+
+def test_bind_event_takes_the_four_events_of_old(server, seen):
+    server.bind_event(server.on_connect, lambda client: seen.append("connect"))
+    server.bind_event(server.on_message, lambda client, message: seen.append("message"))
+    server.bind_event(server.on_error, lambda client, errors: seen.append("error"))
+    server.bind_event(server.on_disconnect, lambda client: seen.append("disconnect"))
+    Visitor(server, {"cmd": "ping"}, "hello").leave()
+    assert seen == ["connect", "message", "error", "disconnect"]
+
+
+@pytest.mark.parametrize("event", ["on_connect", None, print])
+def test_bind_event_takes_nothing_else(server, event):
+    with pytest.raises(ValueError, match=r"server\.on_connect, server\.on_message, .*, server\.on_error"):
+        server.bind_event(event, print)
+
+
+def test_bind_event_does_not_take_another_servers_event(server):
+    with pytest.raises(ValueError, match="bind_event takes"):
+        server.bind_event(build().on_connect, print)
+
+
+# Mistakes of plugins.
+
+
+@pytest.mark.parametrize("handler", [None, "ping", 5, {}])
+def test_what_is_no_function_is_no_handler(server, handler):
+    registrations = [
+        server.on_connect,
+        server.on_message,
+        server.on_disconnect,
+        server.on_error,
+        server.on_command("ping", CL4),
+        server.on_exception(InternalError, CL4),
+        server.on_disabled_command(CL4),
+        server.on_protocol_identified(CL4),
+        server.on_protocol_disconnect(CL4),
+        lambda function: server.bind_callback("ping", CL4, function),
+        lambda function: server.bind_event(server.on_connect, function),
+    ]
+    for register in registrations:
+        with pytest.raises(TypeError, match=f"must be a function, not {type(handler).__name__}"):
+            register(handler)
+
+
+@pytest.mark.parametrize("schema", [None, "clpv4", Other, Clpv4])
+def test_a_command_belongs_to_a_protocol(server, schema):
+    with pytest.raises(TypeError, match=r"needs a command_key; for CloudLink 4 commands it is clpv4\.schema"):
+        server.on_command("ping", schema)(print)
+
+
+def test_what_is_not_there_cannot_be_unbound(server):
+    server.unbind_command("ping", CL4)
+    for cmd, schema in (("ping", CL4), ("no such command", CL4), ("ping", Other)):
+        with pytest.raises(ValueError, match=f"There is no command '{cmd}' to unbind"):
+            server.unbind_command(cmd, schema)
+
+
+def test_an_unbound_command_is_invalid_until_it_is_bound_again(server, seen):
+    server.bind_callback("ping", CL4, lambda client, message: seen.append("old"))
+    server.unbind_command("ping", CL4)
+    visitor = Visitor(server)
+    assert codes(visitor.ask({"cmd": "ping"})) == [109]
+    server.bind_callback("ping", CL4, lambda client, message: seen.append("new"))
+    assert visitor.ask({"cmd": "ping"}) == []
+    assert seen == ["new"]
+
+
+def test_a_command_is_switched_off_and_on_once_each(server, seen):
+    server.bind_callback("ping", CL4, lambda client, message: seen.append("handler"))
+    server.on_message(lambda client, message: seen.append("message"))
+    server.on_disabled_command(CL4)(lambda client, cmd: seen.append(("disabled", cmd)))
+    visitor = Visitor(server)
+
+    server.disable_command("ping", CL4)
+    assert codes(visitor.ask({"cmd": "ping"})) == [110]
+    assert seen == [("disabled", "ping")]
+    with pytest.raises(ValueError, match="already disabled"):
+        server.disable_command("ping", CL4)
+
+    server.enable_command("ping", CL4)
+    assert codes(visitor.ask({"cmd": "ping"})) == [100]
+    assert seen[1:] == ["handler", "message"]
+    with pytest.raises(ValueError, match="not disabled"):
+        server.enable_command("ping", CL4)
+
+
+def test_commands_and_handlers_are_shown_as_snapshots(server):
+    server.bind_callback("dance", CL4, print)
+    server.disable_command("dance", CL4)
+    handlers, disabled = server.command_handlers, server.disabled_commands
+    assert handlers[CL4]["dance"] == {print}
+    assert "ping" in handlers[CL4]
+    assert disabled[CL4] == {"dance"}
+    server.unbind_command("dance", CL4)
+    server.enable_command("dance", CL4)
+    assert handlers[CL4]["dance"] == {print}
+    assert disabled[CL4] == {"dance"}
+    assert "dance" not in server.command_handlers[CL4]
+    assert server.disabled_commands[CL4] == set()
+
+
+# The registry alone, which knows no event loop.
+
+
+def test_coroutines_are_handed_over_to_be_started():
+    started, seen = [], []
+
+    async def handler(client):
+        seen.append(client)
+
+    hooks = Hooks(started.append)
+    hooks.run([handler], "client")
+    assert seen == []
+    (coroutine,) = started
+    with pytest.raises(StopIteration):
+        coroutine.send(None)
+    assert seen == ["client"]
+
+
+def test_mistakes_reach_the_handlers_of_that_kind_and_protocol_and_those_of_all():
+    seen = []
+    hooks = Hooks(lambda coroutine: None)
+    hooks.report("client", CL4, KeyError, "details", "error")
+    hooks.exception[KeyError, CL4] = [lambda client, details: seen.append(("exception", details))]
+    hooks.exception[KeyError, Other] = [lambda client, details: seen.append("another protocol's")]
+    hooks.exception[ValueError, CL4] = [lambda client, details: seen.append("another kind")]
+    hooks.report("client", CL4, KeyError, "details", "error")
+    hooks.error.append(lambda client, error: seen.append(("error", error)))
+    hooks.report("client", CL4, LookupError, "details", "error")
+    assert seen == [("exception", "details"), ("error", "error")]

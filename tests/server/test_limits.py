@@ -1,0 +1,130 @@
+"""How much one client may send, and what is done about more."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import pytest
+
+from cloudlink.server.limits import Limits, Meter, Verdict
+from cloudlink.settings import OPTIONS, Settings
+
+
+class Clock:
+    """Time that passes when it is told to."""
+
+    def __init__(self):
+        self.now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+def meter(clock, **limits):
+    return Meter(Limits(**limits), clock)
+
+
+def test_limits_are_those_of_the_settings():
+    limits = Limits.of(Settings(packet_rate=7.0, max_rooms_per_client=3))
+    assert limits.packet_rate == 7.0
+    assert limits.max_rooms_per_client == 3
+    for field in dataclasses.fields(Limits):
+        if field.name not in ("packet_rate", "max_rooms_per_client"):
+            assert getattr(limits, field.name) == OPTIONS[field.name].default
+
+
+def test_without_limits_everything_is_infinite():
+    limits = Limits.of(Settings(limits=False, packet_rate=7.0))
+    assert {getattr(limits, field.name) for field in dataclasses.fields(Limits)} == {math.inf}
+
+
+def test_without_limits_everything_is_admitted(clock):
+    unlimited = Meter(Limits.of(Settings(limits=False, packet_burst=1)), clock)
+    assert all(unlimited.admits(10**9) for _ in range(10_000))
+
+
+def test_packets_are_counted(clock):
+    counted = meter(clock, packet_rate=10, packet_burst=5)
+    assert [counted.admits(1) for _ in range(7)] == [True] * 5 + [False] * 2
+    clock.now += 0.25
+    assert [counted.admits(1) for _ in range(4)] == [True] * 3 + [False]
+
+
+def test_bytes_are_counted(clock):
+    counted = meter(clock, byte_rate=100, byte_burst=1000)
+    assert [counted.admits(size) for size in (400, 400, 400, 1)] == [True, True, True, False]
+    clock.now += 1.9
+    assert not counted.admits(1)
+    clock.now += 0.2
+    assert counted.admits(1)
+
+
+def test_one_packet_may_be_larger_than_the_burst(clock):
+    counted = meter(clock, byte_rate=100, byte_burst=50)
+    assert counted.admits(1000)
+    clock.now += 9.4
+    assert not counted.admits(1)
+    clock.now += 0.2
+    assert counted.admits(1)
+
+
+def test_a_refusal_after_quiet_is_the_first_one_and_is_answered(clock):
+    refused = meter(clock, flood_patience=10)
+    assert refused.refuse() == Verdict(first=True, answer=True, close=False)
+    assert refused.refuse() == Verdict(first=False, answer=False, close=False)
+
+
+def test_refusals_are_answered_at_most_once_a_second(clock):
+    refused = meter(clock, flood_patience=math.inf)
+    answers = 0
+    for _ in range(500):
+        answers += refused.refuse().answer
+        clock.now += 0.01
+    assert answers == 5
+
+
+def test_only_the_first_refusal_of_a_flood_is_worth_a_line(clock):
+    refused = meter(clock, flood_patience=math.inf)
+    firsts = 0
+    for _ in range(100):
+        firsts += refused.refuse().first
+        clock.now += 1.9
+    assert firsts == 1
+    clock.now += 2.1
+    assert refused.refuse().first
+
+
+def test_whoever_goes_on_beyond_patience_is_closed(clock):
+    refused = meter(clock, flood_patience=10)
+    verdicts = []
+    for _ in range(12):
+        verdicts.append(refused.refuse().close)
+        clock.now += 1
+    assert verdicts == [False] * 10 + [True] * 2
+
+
+def test_whoever_calms_down_gets_patience_anew(clock):
+    refused = meter(clock, flood_patience=10)
+    for _ in range(5):
+        for _ in range(9):
+            assert not refused.refuse().close
+            clock.now += 1
+        clock.now += 2
+    assert refused.refuse() == Verdict(first=True, answer=True, close=False)
+
+
+def test_without_patience_the_first_refusal_closes(clock):
+    assert meter(clock, flood_patience=0).refuse().close
+
+
+def test_patience_without_end_never_closes(clock):
+    refused = meter(clock)
+    for _ in range(1000):
+        assert not refused.refuse().close
+        clock.now += 1.5
