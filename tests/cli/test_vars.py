@@ -14,10 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from cloudlink.cli import main, vars as variables, varsjson
+from cloudlink.cli import main, varsjson
+from cloudlink.cli import vars as variables
 from cloudlink.settings import OPTIONS
-from cloudlink.storage import open_store
+from cloudlink.storage import open_store, sqlite
 from cloudlink.storage.database import Database
+from storage.stores import Turns
 
 PAGE = Path(__file__).parents[2] / "docs" / "storage.md"
 FILE = Path("cloudlink.db")
@@ -48,7 +50,8 @@ def said(run):
 
     def said(*words):
         status, out, err = run(*words)
-        assert (status, err) == (0, "")
+        assert err == ""
+        assert status == 0
         return out
 
     return said
@@ -160,7 +163,7 @@ def test_delete(said):
 AWKWARD = {
     "12": {"☁ a": b"1.0", "\ud800": b'"\\ud800"', "a\0\x7f\x1b[31m": b"1e400", "☁ 😀": '"é\x9b"'.encode()},
     "": {"": b'""'},
-    "quote\"'": {"☁ a": b"123456789012345678901234567890", "☁ b": b"true"},
+    "quote\"'": {"☁ a": b"123456789012345678901234567890", "☁ b": b"-0.0"},
 }
 
 
@@ -207,9 +210,8 @@ def test_a_running_server_is_told(said, file_of_a_server):
 
 
 @pytest.fixture
-def file_of_a_server(empty_folder):
-    from storage.stores import Turns  # noqa: PLC0415
-
+def file_of_a_server(empty_folder, monkeypatch):
+    monkeypatch.setattr(sqlite, "_LOOK_EVERY", 0.05)
     turns = Turns()
     store = open_store(str(FILE))
     store.start(turns.call_soon)
@@ -267,11 +269,10 @@ def test_no_storage_is_an_empty_name(capsys):
         ),
         ("list --fil x", "There is no flag --fil; did you mean --file?"),
         ("list --file no.db", "There is no file no.db; name the storage file of your server with --file."),
-        ("import in.json --file no/a.db", "The folder no does not exist: make it, or name another file."),
+        ("import good.json --file no/a.db", "The folder no does not exist: make it, or name another file."),
         (
             "list --file in.json",
-            "in.json is no storage file of CloudLink: "
-            "move it away, or name another file with the setting storage.",
+            "in.json is no storage file of CloudLink: move it away, or name another file with the setting storage.",
         ),
         ("import no.json", "There is no file no.json."),
         ("import .", ". cannot be read: Is a directory."),
@@ -281,8 +282,7 @@ def test_no_storage_is_an_empty_name(capsys):
         ),
         (
             "import in.json",
-            'in.json is no export of CloudLink: the project "34" must be an object of names and values; '
-            "nothing was written.",
+            'in.json is no export of CloudLink: the project "34" must be an object of names and values; nothing was written.',
         ),
         (
             "export --output ./cloudlink.db",
@@ -295,6 +295,7 @@ def test_no_storage_is_an_empty_name(capsys):
 def test_mistakes(refused, words, expected):
     fill({"12345": {"☁ score": b"1", "☁ x": b"1", ":cloud: x": b"2"}, "999": {"☁ é": '"é"'.encode()}})
     Path("in.json").write_text('{"12": {"☁ a": 2}, "34": 5}')
+    Path("good.json").write_text('{"12": {"☁ a": 2}}')
     before = content()
     assert refused(*words.split()) == expected
     assert content() == before
@@ -308,9 +309,19 @@ def test_memory_only(refused, monkeypatch):
     )
 
 
+def test_a_value_that_scratch_has_not(refused):
+    fill({"12": {"☁ a": b"1"}})
+    Path("in.json").write_text('{"12": {"☁ a": 2, "☁ bad": {"b": 1}}}')
+    assert refused("import", "in.json") == (
+        'in.json is no export of CloudLink: the variable "☁ bad" of project "12" must be a number or text; '
+        "nothing was written."
+    )
+    assert content() == {"12": {"☁ a": b"1"}}
+
+
 def test_broken_json(refused):
     Path("in.json").write_text('{"12": {"☁ a": 2}')
-    assert refused("import", "in.json").endswith("(char 18); nothing was written.")
+    assert refused("import", "in.json").endswith("(char 17); nothing was written.")
     assert not FILE.exists()
 
 

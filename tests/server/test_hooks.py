@@ -29,7 +29,7 @@ def seen():
 
 
 def during(scenario):
-    """Run a scenario in an event loop, without a socket; the scenario flushes by listening."""
+    """Run a scenario in an event loop, for handlers that are coroutines; there is no socket."""
     asyncio.run(scenario())
 
 
@@ -206,7 +206,7 @@ def test_a_handler_that_raises_is_logged_answered_and_harms_nobody(server, seen,
     during(scenario)
     details = repr(KeyError("no such key"))
     assert {"the next handler", ("on_error", details), ("on_exception", details)} <= set(seen)
-    assert seen.count("on_message") == 4  # each client's pings, and the message
+    assert seen.count("on_message") == 4  # three pings and the message
     (record,) = caplog.records
     assert record.name == "cloudlink.server"
     assert record.getMessage() == f"Handler {failure.__qualname__} raised KeyError."

@@ -100,7 +100,8 @@ def test_killed_servers_lose_at_most_a_second(tmp_path):
             for victim in victims:
                 victim.process.kill()
                 victim.process.wait()
-        assert all(victim.check() for victim in victims)
+        for victim in victims:
+            victim.check()
 
 
 if __name__ == "__main__":
