@@ -158,9 +158,6 @@ def test_a_client_that_is_gone_cannot_be_put_into_a_room(server, rooms):
     assert rooms.rooms == {}
 
 
-@pytest.mark.xfail(
-    reason="on_disconnect runs before the rooms forget the client, which unsubscribe relies on"
-)
 def test_a_plain_handler_of_on_disconnect_may_take_the_client_out_of_its_rooms(server, rooms):
     @server.on_disconnect
     def leave_all(client):
