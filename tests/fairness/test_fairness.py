@@ -1,6 +1,7 @@
 """One client cannot harm another: others play on while one stops reading, floods, or connects and connects."""
 
 import asyncio
+import gc
 import json
 import socket
 import statistics
@@ -15,8 +16,25 @@ from transport.peers import CLOSE, UPGRADE, connect, frame, open_socket, request
 GREETING = ('{"cmd":"handshake","listener":"greeted"}',)
 ROUNDS = 300
 HEADROOM = 6
-"""How much worse the 99th percentile may be than undisturbed, besides one turn of the clock."""
-FLOOR = 0.1
+"""How much worse the 99th percentile may be than undisturbed."""
+FLOOR = 0.02
+"""Seconds that are bearable however short it was undisturbed."""
+WAITED = Path("/proc/thread-self/schedstat")
+
+
+@pytest.fixture(autouse=True)
+def calm():
+    """Keep what other tests left behind from the garbage collector, as a server does that serves."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+def seconds():
+    """The time, standing still while this thread could run but other programs had the processor."""
+    waited = int(WAITED.read_text().split()[1]) if WAITED.exists() else 0
+    return time.perf_counter() - waited / 1e9
 
 
 async def join(port, room, name):
@@ -36,12 +54,12 @@ async def p99_of_echoes(peer):
     """Play: send a variable, wait for it to come back, over and over; the 99th percentile in seconds."""
     times = []
     for number in range(ROUNDS):
-        started = time.perf_counter()
+        started = seconds()
         peer.send(json.dumps({"cmd": "gvar", "name": "x", "val": number}))
         wanted = f'"val":{number},'.encode()
         while wanted not in (await asyncio.wait_for(peer.receive(), 10))[1]:
             pass
-        times.append(time.perf_counter() - started)
+        times.append(seconds() - started)
         await asyncio.sleep(0)
     return statistics.quantiles(times, n=100)[98]
 
@@ -131,7 +149,7 @@ def test_a_client_that_pauses_gets_all_messages_and_only_the_latest_values():
 
 def test_a_flooder_is_refused_then_cut_and_others_play_on(caplog):
     async def scenario():
-        async with running(flood_patience=1.0, packet_rate=100.0, packet_burst=300) as server:
+        async with running(flood_patience=1.0, packet_rate=10.0, packet_burst=300) as server:
             player = await join(server.port, "game", "player")
             player_session = next(iter(server.clients_manager)).session
             player_session._meter._packets._burst = player_session._meter._packets._tokens = 10**9
@@ -161,7 +179,7 @@ def test_a_flooder_is_refused_then_cut_and_others_play_on(caplog):
             assert_undisturbed(disturbed, alone)
             assert closed[:2] == (1008).to_bytes(2, "big")
             assert b"too long" in closed
-            assert 300 <= answers < 1000
+            assert 300 <= answers < 700  # twice the burst, when it has filled again before it was empty
             assert 1 <= refusals <= 4
             assert memory() - before < 30 << 20
             assert len(server.clients_manager) == 1
@@ -186,7 +204,7 @@ def test_1000_connections_one_after_the_other_disturb_nobody():
     async def scenario():
         proxies = {"trusted_proxies": ["192.0.2.1"], "real_ip_header": "X-Forwarded-For"}
         async with running(
-            **proxies, connection_rate_per_address=1.0, connection_burst_per_address=100
+            **proxies, connection_rate_per_address=0.001, connection_burst_per_address=100
         ) as server:
             player = await join(server.port, "game", "player")
             alone = await p99_of_echoes(player)
@@ -197,15 +215,15 @@ def test_1000_connections_one_after_the_other_disturb_nobody():
                 for _ in range(1000):
                     peer = await open_socket(server.port)
                     peer.writer.write(request(UPGRADE))
-                    answers.append((await peer.reader.read(12)).decode())
+                    answers.append((await peer.reader.readexactly(12)).decode())
                     peer.leave()
 
             knocking = asyncio.create_task(knock())
             disturbed = await p99_of_echoes(player)
-            await asyncio.wait_for(knocking, 30)
+            await knocking
             assert_undisturbed(disturbed, alone)
-            assert answers.count("HTTP/1.1 101") < 130
-            assert answers.count("HTTP/1.1 429") > 870
+            # The player has used one of the hundred, and the last one is on credit.
+            assert answers == ["HTTP/1.1 101"] * 100 + ["HTTP/1.1 429"] * 900
             assert memory() - before < 30 << 20
 
     asyncio.run(scenario())
@@ -230,9 +248,9 @@ def test_huge_and_deep_json_stalls_the_loop_for_nobody(message):
             session = next(iter(server.clients_manager)).session
             stalls = []
             for _ in range(3):
-                started = time.perf_counter()
+                started = seconds()
                 session.receive(message)
-                stalls.append(time.perf_counter() - started)
+                stalls.append(seconds() - started)
             assert min(stalls) < 0.05
             attacker.leave()
 
