@@ -39,7 +39,7 @@ class RealAddress:
         peer = remote_address[0]
         if not self._header or not self._trusted or not self.is_trusted(peer):
             return peer
-        hops = [hop.strip() for hop in headers.get(self._header, "").split(",")]
+        hops = [hop.strip() for hop in ",".join(_all(headers, self._header)).split(",")]
         for hop in reversed(hops):
             address = _parse(hop)
             if address is None:
@@ -79,6 +79,12 @@ def for_log(address: str, mode: str) -> str:
         return UNKNOWN
     kept = 24 if isinstance(parsed, IPv4Address) else 48
     return str(ip_network((parsed, kept), strict=False).network_address)
+
+
+def _all(headers: Mapping[str, str], name: str) -> list[str]:
+    """Return every value of a header that may stand there several times, as proxies add it."""
+    get_all = getattr(headers, "getall", None)
+    return list(get_all(name, ())) if get_all is not None else [headers.get(name, "")]
 
 
 def _parse(text: str) -> IPv4Address | IPv6Address | None:

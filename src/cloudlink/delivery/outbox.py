@@ -13,6 +13,7 @@ calls back at the end of the turn, or a few milliseconds later.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Protocol
 
 from .backlog import Backlog
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from .pace import Pacer
+
+logger = logging.getLogger("cloudlink.delivery")
 
 _CHUNK = 1 << 16
 """Bytes of a backlog written at a time."""
@@ -200,15 +203,21 @@ class Delivery:
         self._scheduled = False
         waiting, self._waiting = self._waiting, []
         for outbox in waiting:
-            connection = outbox.connection
-            if connection.congested:
-                self._hold_back(outbox)
-            else:
-                connection.write(outbox)
+            try:
+                self._write(outbox)
+            except Exception:  # one client's trouble must not silence those who come after it
+                logger.exception("Writing to a client failed.")
                 outbox.clear()
         if self._pacer is not None:
             self._pacer.end(self._frames, len(waiting))
         self._frames = 0
+
+    def _write(self, outbox: Outbox) -> None:
+        if outbox.connection.congested:
+            self._hold_back(outbox)
+        else:
+            outbox.connection.write(outbox)
+            outbox.clear()
 
     def resume(self, outbox: Outbox) -> None:
         """Go on writing to a client that reads again."""

@@ -142,7 +142,7 @@ class WebSocketConnection(WSListener):
         self._send = self._send_through if self._direct is None else self._direct.send
         # From the first byte it holds back on, the transport reports congestion. asyncio's TLS transport
         # would report it of nothing at all, were the limit 0.
-        self._socket.set_write_buffer_limits(high=1, low=0)
+        self._socket.set_write_buffer_limits(high=1 if self._direct is None else 0, low=0)
         peer = self._socket.get_extra_info("peername")
         self.remote_address = (peer[0], peer[1]) if isinstance(peer, tuple) else None
         self.response_headers = transport.response.headers
@@ -299,4 +299,4 @@ def _direct_socket(transport: asyncio.Transport) -> socket.socket | None:
 
 def _fitting(reason: str) -> bytes:
     """Return a close reason cut to what a control frame holds (RFC 6455, section 5.5)."""
-    return reason.encode()[:_MAX_REASON].decode(errors="ignore").encode()
+    return reason.encode(errors="replace")[:_MAX_REASON].decode(errors="ignore").encode()

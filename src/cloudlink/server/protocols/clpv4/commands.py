@@ -217,7 +217,8 @@ class Commands:
         if any(len(room_id) > longest for room_id in room_ids):
             raise Refusal(StatusCodes.too_large, f"A room name can have at most {longest} characters.")
         most = self._limits.max_rooms_per_client
-        if len(client.rooms.union(room_ids)) > most:
+        stays = client.rooms if DEFAULT_ROOM in room_ids else client.rooms - {DEFAULT_ROOM}
+        if len(stays.union(room_ids)) > most:
             raise Refusal(StatusCodes.refused, f"A client can be in at most {most} rooms.")
 
     def _check_variable(self, name: bytes) -> None:
@@ -229,7 +230,10 @@ class Commands:
         # Counting commas is quick, and a list has at least one for each name but the first. A user object
         # has a few more; a list that has very many is not even split to see where they are.
         most, commas = self._limits.max_names_per_packet, raw.count(b",")
-        if raw.startswith(b"[") and commas >= most and (commas > 10 * most or len(split_list(raw)) > most):
+        is_list = raw.startswith(b"[") and commas >= most
+        # JSON text of a list is taken as a list where recipients are named.
+        is_list_text = raw.startswith(b'"[') and commas > most
+        if is_list_text or (is_list and (commas > 10 * most or len(split_list(raw)) > most)):
             raise Refusal(StatusCodes.too_large, f"A packet can list at most {most} names.")
 
     def _names(self, raw: bytes, key: str, listener: bytes) -> list[str]:
@@ -292,5 +296,8 @@ class Commands:
 
 def _names_scratch(val: bytes) -> bool:
     """Tell whether a handshake's `val` says the client is written in Scratch."""
-    about: Any = jsontext.loads(val)
+    try:
+        about: Any = jsontext.loads(val)
+    except jsontext.JSONTextError:
+        return False
     return isinstance(about, dict) and about.get("language") == "Scratch"

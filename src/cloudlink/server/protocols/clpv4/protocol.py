@@ -166,7 +166,11 @@ class Clpv4:
             except Exception as error:  # noqa: BLE001  # one client's packet must not harm another
                 hooks.failed(command.native, client, packet, self, error)
         if command.handlers or hooks.message:
-            message = packet.message()
+            try:
+                message = packet.message()
+            except jsontext.JSONTextError as error:  # a number too long for Python
+                self._answer_json_error(client, error)
+                return
             hooks.run_command(command, client, message, self)
             hooks.run(hooks.message, client, message)
 
