@@ -24,7 +24,8 @@ A scenario file reads from top to bottom as a conversation between clients (one 
 | `plugin` | a plugin to load, `file.py:Class`, the file beside this module |
 | `only` | `memory` or `socket`, for what the other way of playing cannot show |
 | `given` | where it starts: `A connected`, `A handshaken`, `A named alice`, and after the last two optionally \
-`in Scratch` and `linked to r1 r2`; commas between clients. What is said meanwhile is not part of the scenario |
+`in Scratch` and `linked to r1 r2`; `A playing 104`, a Scratch client of that project; commas between clients. What is \
+said meanwhile is not part of the scenario |
 
 **Body**: a step is a run of actions and the expectations after it; a blank line or the next action ends it. After every
 step each connection must have received exactly the frames listed for it, in that order; a connection with none listed
@@ -45,7 +46,8 @@ delivered message (gmsg, gvar, pmsg, pvar, direct) must be the same bytes. `deta
 | `A < text: Server is full!` | a bare text |
 | `A closed 1000 "Invalid JSON"` | the server closed the connection, after what is listed above; `"<any>"` for any reason |
 
-`300 times A > …` and `300 times A < …` repeat a line.
+`300 times A > …` and `300 times A < …` repeat a line. `⏎` in a message is a line end: Scratch clients put several objects
+into one message, and `A < {...}⏎{...}` expects one frame with two.
 
 **Placeholders**: `$A.id` and `$A.uuid` are A's snowflake and uuid, learnt when they are first seen (and then checked to be
 well-formed); `$A` is A's user object while it has no name, `$A:alice` (or `$A:"a b"`) the one with that name;
@@ -117,6 +119,7 @@ class Given:
     name: str | None = None
     language: str | None = None
     rooms: tuple[str, ...] = ()
+    project: str | None = None
 
 
 @dataclass
@@ -143,7 +146,7 @@ class Scenario:
 
 
 GIVEN = re.compile(
-    r"(?P<who>[A-Z]) (?P<state>connected|handshaken|named (?P<name>\S+?))"
+    r"(?P<who>[A-Z]) (?P<state>connected|handshaken|named (?P<name>\S+?)|playing (?P<project>\S+))"
     r"(?: in (?P<language>Scratch))?(?: linked to (?P<rooms>\S+(?: \S+)*))?$"
 )
 LINE = re.compile(
@@ -215,6 +218,7 @@ def _head(scenario: Scenario, line: str) -> None:
                     match["name"],
                     match["language"],
                     tuple((match["rooms"] or "").split()),
+                    match["project"],
                 )
             )
     else:
@@ -252,7 +256,8 @@ def _action(who: str, verb: str, rest: str, times: int) -> Action:
     if verb in (">", ">>"):
         if not rest:
             raise ValueError("what is sent? The message without content is written (empty)")
-        return Action(who, "send", "" if rest == "(empty)" else rest, verb == ">>", times)
+        text = "" if rest == "(empty)" else rest.replace("⏎", "\n")
+        return Action(who, "send", text, verb == ">>", times)
     if verb == "connects":
         match = CONNECTS.match(rest)
         if match is None:

@@ -198,6 +198,9 @@ async def _arrive(given: Given, driver: Driver, matcher: Matcher, present: set[s
     """Bring a client where the scenario wants it, and learn its snowflake and uuid."""
     await driver.connect(given.who, "/", {})
     present.add(given.who)
+    if given.project is not None:
+        await _play_along(given, driver)
+        return
     lines = []
     if given.state != "connected":
         lines.append(HANDSHAKES[given.language])
@@ -218,6 +221,17 @@ async def _arrive(given: Given, driver: Driver, matcher: Matcher, present: set[s
         raise ConversationError(f"given {given}: {len(lines)} times OK expected, and these came: {packets}")
     for who in present - {given.who}:
         driver.take(who)
+
+
+async def _play_along(given: Given, driver: Driver) -> None:
+    """Bring a Scratch client into its project."""
+    user = f"player{given.who}"
+    handshake = {"method": "handshake", "project_id": given.project, "user": user}
+    await driver.send(given.who, json.dumps(handshake).encode(), binary=False)
+    await driver.settle()
+    driver.take(given.who)
+    if driver.closed(given.who) is not None:
+        raise ConversationError(f"given {given}: the connection was closed")
 
 
 def _check(scenario: Scenario, step: Step, driver: Driver, matcher: Matcher, present: set[str]) -> None:
@@ -253,8 +267,9 @@ def _ends(expected: tuple[int, str] | None, ending: tuple[int, str] | None) -> b
 def _same(line: Expected, frame: str, matcher: Matcher) -> bool:
     if line.bare:
         return frame == line.text
+    packets, received = line.text.split("⏎"), frame.split("\n")
     try:
-        return matcher.packet(line.text, frame)
+        return len(packets) == len(received) and all(map(matcher.packet, packets, received))
     except ValueError:
         return False
 

@@ -7,7 +7,7 @@ import importlib.util
 from typing import TYPE_CHECKING, Any
 
 from cloudlink.server.app import Server
-from cloudlink.server.protocols.clpv4 import Clpv4
+from cloudlink.server.protocols import Bridge, Clpv4, Scratch
 from cloudlink.settings import Settings
 from conversation import HERE
 
@@ -18,9 +18,16 @@ HOST = "127.0.0.1"
 
 
 def build(settings: dict[str, Any] | None = None, plugins: Iterable[str] = ()) -> Server:
-    """A server with its CL4 protocol, and with the plugins at these places, as `load_plugin` knows them."""
-    server = Server(Settings(**(settings or {})))
+    """A server with its protocols, and with the plugins at these places, as `load_plugin` knows them.
+
+    Cloud variables are kept in memory unless the settings name a file.
+    """
+    server = Server(Settings(**{"storage": "", **(settings or {})}))
     protocol = Clpv4(server)
+    if server.settings.cloud:
+        scratch = Scratch(server)
+        if server.settings.cloud_bridge:
+            Bridge(protocol, scratch)
     for plugin in plugins:
         load_plugin(plugin)(server, protocol)
     return server

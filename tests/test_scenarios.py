@@ -39,7 +39,7 @@ def test_over_a_socket(scenario):
 
 
 def test_every_case_of_the_matrix_has_a_scenario():
-    cases = [str(number) for number in range(1, 71)] + ["6b"]
+    cases = [str(number) for number in range(1, 83)] + ["6b"]
     shown = {case for scenario in ALL for case in scenario.matrix}
     assert [case for case in cases if case not in shown and case not in COVERED_ELSEWHERE] == []
     assert shown <= set(cases), "a scenario names a case that the matrix does not have"
@@ -89,6 +89,32 @@ def test_a_wrong_expectation_fails(lines, tmp_path):
 
 def test_a_right_expectation_passes(tmp_path):
     _play_text(tmp_path, 'A > {"cmd":"gmsg","val":1}', 'A < {"cmd":"gmsg","rooms":"default","val":1}')
+
+
+ONE_FRAME = 'B < {"method":"set","name":"a","value":1}⏎{"method":"set","name":"b","value":2}'
+TWO_FRAMES = ('B < {"method":"set","name":"a","value":1}', 'B < {"method":"set","name":"b","value":2}')
+SETS = 'A > {"method":"set","name":"a","value":1}⏎{"method":"set","name":"b","value":2}'
+HANDSHAKE = 'B > {"method":"handshake","project_id":"1","user":"b"}'
+
+
+def test_one_frame_of_two_objects_is_told_from_two_frames(tmp_path):
+    before = [SETS, "silence", "B connects", HANDSHAKE]
+    _play_text(tmp_path, *before, ONE_FRAME, given="A playing 1")
+    with pytest.raises(ConversationError, match="B should have received"):
+        _play_text(tmp_path, *before, *TWO_FRAMES, given="A playing 1")
+    _play_text(tmp_path, SETS, *TWO_FRAMES, given="A playing 1, B playing 1")
+    with pytest.raises(ConversationError, match="B should have received"):
+        _play_text(tmp_path, SETS, ONE_FRAME, given="A playing 1, B playing 1")
+
+
+def test_a_line_end_after_the_last_object_fails(tmp_path):
+    with pytest.raises(ConversationError):
+        _play_text(tmp_path, SETS, *TWO_FRAMES[:1], f"{TWO_FRAMES[1]}⏎", given="A playing 1, B playing 1")
+
+
+def test_a_scratch_client_that_cannot_play_is_told(tmp_path):
+    with pytest.raises(ConversationError, match="was closed"):
+        _play_text(tmp_path, "A disconnects", given=f"A playing {'x' * 1000}")
 
 
 def test_somebody_who_should_hear_nothing_is_watched(tmp_path):

@@ -99,7 +99,7 @@ def is_value(raw: bytes, longest: int, *, text_allowed: bool) -> bool:
         return len(raw) <= longest and math.isfinite(float(raw))
     if raw[0] != _STRING_START:
         return False
-    if len(raw) > 6 * longest + 2:  # each character is at most a \uXXXX
+    if len(raw) > 12 * longest + 2:  # each character is at most a pair of \uXXXX
         return False
     text = jsontext.loads(raw)
     if len(text) > longest:

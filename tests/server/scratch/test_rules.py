@@ -1,0 +1,228 @@
+"""What counts as a project, a user and a value."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from cloudlink.errors import StartError
+from cloudlink.server.protocols.scratch.rules import (
+    UserRules,
+    is_new_name,
+    is_value,
+    name_for_log,
+    project_id,
+)
+
+# Projects.
+
+
+@pytest.mark.parametrize(
+    ("raw", "project"),
+    [
+        ('"104"', "104"),
+        ("104", "104"),
+        ("104.0", "104"),
+        ("1.5", "1.5"),
+        ("-7", "-7"),
+        ("", "undefined"),
+        ("null", "null"),
+        ("true", "true"),
+        ("false", "false"),
+        ('" "', " "),
+        ('"\\u2601"', "☁"),
+        ('"%s"' % ("x" * 999), "x" * 999),
+    ],
+)
+def test_project_ids(raw, project):
+    assert project_id(raw.encode()) == project
+
+
+@pytest.mark.parametrize(
+    "raw", ['""', '"%s"' % ("x" * 1000), "1" * 1000, "[]", '["104"]', "{}", '{"id":"104"}']
+)
+def test_what_cannot_be_a_project_id(raw):
+    assert project_id(raw.encode()) is None
+
+
+def test_length_of_a_project_id_counts_characters_not_bytes():
+    assert project_id(json.dumps("☁" * 999, ensure_ascii=False).encode()) == "☁" * 999
+
+
+# Users.
+
+
+@pytest.mark.parametrize(
+    "user", ["a", "x" * 20, "Az_-09", "player1234", "_", "-", "scratchy", "griffpatch", "cat"]
+)
+def test_usernames_that_can_be_used(user):
+    assert UserRules().allow(user)
+
+
+@pytest.mark.parametrize("user", ["", "x" * 21, "a b", "é", "a\n", "٣", None, 5, 1.5, True, [], ["a"], {}])
+def test_what_is_no_username(user):
+    assert not UserRules().allow(user)
+
+
+@pytest.mark.parametrize(
+    "user",
+    [
+        "scratch",
+        "ScratchCat",
+        "SCRATCHTEAM",
+        "s-c_r-a_t-c-h",
+        "_Scratch_Team_",
+        "Scratch-Admin",
+        "scratchmoderators",
+    ],
+)
+def test_names_reserved_for_scratch_itself(user):
+    assert not UserRules().allow(user)
+
+
+def test_patterns_fit_the_whole_name_in_any_spelling():
+    users = UserRules([re.compile("bad.*"), re.compile("worse")])
+    refused = ["bad", "BADDER", "b-a-d", "Bad_One", "worse", "_W_O_R_S_E_"]
+    assert [user for user in refused if users.allow(user)] == []
+    assert [user for user in ("notbad", "worse1", "wors") if not users.allow(user)] == []
+    assert not users.allow("ScratchTeam")
+
+
+def test_a_list_of_blocked_names_is_one_expression_a_line(tmp_path):
+    file = tmp_path / "blocked.txt"
+    file.write_text("# Troublemakers\nEve\n\n  mallory[0-9]*  \n#trent\n   \nÄ+|o\n", encoding="utf-8")
+    users = UserRules.from_file(file)
+    assert [user for user in ("eve", "EVE", "e_v_e", "Mallory", "mallory77", "O") if users.allow(user)] == []
+    assert [user for user in ("eve1", "trent", "alice", "malloryx") if not users.allow(user)] == []
+
+
+def test_without_a_list_only_reserved_names_are_blocked():
+    users = UserRules.from_file(None)
+    assert users.allow("eve")
+    assert not users.allow("ScratchTeam")
+
+
+def test_an_empty_list_blocks_nobody_else(tmp_path):
+    file = tmp_path / "blocked.txt"
+    file.write_text("", encoding="utf-8")
+    assert UserRules.from_file(file).allow("eve")
+
+
+def test_a_line_that_is_no_expression_is_told_with_its_number(tmp_path):
+    file = tmp_path / "blocked.txt"
+    file.write_text("eve\n\nmallory(\n", encoding="utf-8")
+    with pytest.raises(
+        StartError, match=rf"^Line 3 of {re.escape(str(file))} is no regular expression: .+\.$"
+    ):
+        UserRules.from_file(file)
+
+
+def test_a_list_that_is_not_there_is_told(tmp_path):
+    with pytest.raises(StartError, match=r"^Cannot read the list of blocked usernames .*nowhere\.txt.*\.$"):
+        UserRules.from_file(tmp_path / "nowhere.txt")
+
+
+def test_a_list_that_is_no_text_is_told(tmp_path):
+    file = tmp_path / "blocked.txt"
+    file.write_bytes(b"eve\n\xff\xfe")
+    with pytest.raises(StartError, match=r"^Cannot read the list of blocked usernames "):
+        UserRules.from_file(file)
+
+
+# Values.
+
+NUMBERS = ["0", "5", "-5", "1.5", "-0.0", "1.0", "1e5", "1E-7", "1e308", "123456789012345678901234567890"]
+NUMERIC_TEXTS = ["", "0", "10", "-1", "007", "5.", ".5", "-.5", "-5.", "-.", "3.14", "9" * 100]
+OTHER_TEXTS = [
+    "abc",
+    "-",
+    ".",
+    "1e5",
+    " 1",
+    "1 ",
+    "+1",
+    "--1",
+    "1-",
+    "1.2.3",
+    "1,5",
+    "0x1",
+    "NaN",
+    "٣",
+    "1\n",
+    "\0",
+]
+NO_VALUES = ["", "true", "false", "null", "{}", '{"a":1}', "[]", "[1]", "1e309", "-1e400", "1" * 400]
+
+
+def _is_value(raw, longest=1000, **options):
+    return is_value(raw.encode(), longest, **{"text_allowed": False} | options)
+
+
+@pytest.mark.parametrize("raw", NUMBERS)
+def test_finite_numbers_are_values(raw):
+    assert _is_value(raw)
+    assert _is_value(raw, text_allowed=True)
+
+
+@pytest.mark.parametrize("text", NUMERIC_TEXTS)
+def test_texts_of_digits_are_values(text):
+    assert _is_value(json.dumps(text))
+    assert _is_value(json.dumps(text), text_allowed=True)
+
+
+@pytest.mark.parametrize("text", OTHER_TEXTS)
+def test_other_texts_are_values_only_where_text_is_allowed(text):
+    assert not _is_value(json.dumps(text))
+    assert _is_value(json.dumps(text), text_allowed=True)
+    assert _is_value(json.dumps(text, ensure_ascii=False), text_allowed=True)
+
+
+@pytest.mark.parametrize("raw", NO_VALUES)
+def test_what_is_no_value(raw):
+    assert not _is_value(raw)
+    assert not _is_value(raw, text_allowed=True)
+
+
+def test_length_of_a_text_counts_characters():
+    for text in ("1" * 5, "☁" * 5, "😀" * 5, '"' * 5):
+        for ascii_only in (False, True):
+            raw = json.dumps(text, ensure_ascii=ascii_only)
+            assert _is_value(raw, 5, text_allowed=True)
+            assert not _is_value(raw, 4, text_allowed=True)
+
+
+def test_length_of_a_number_counts_its_digits():
+    assert _is_value("-1.25", 5)
+    assert not _is_value("-1.25", 4)
+
+
+# Names.
+
+
+@pytest.mark.parametrize("name", ["☁ a", ":cloud: a", "☁  ", "☁ " + "x" * 8])
+def test_names_that_a_variable_can_be_given(name):
+    assert is_new_name(name, 10)
+
+
+@pytest.mark.parametrize("name", ["", "a", "☁", "☁ ", "☁a", ":cloud:", ":cloud: ", " ☁ a", "☁ " + "x" * 9])
+def test_names_that_a_variable_cannot_be_given(name):
+    assert not is_new_name(name, 10)
+
+
+@pytest.mark.parametrize(
+    ("user", "shown"),
+    [
+        ("player12", "player"),
+        ("player123456789", "player"),
+        ("player1", "player1"),
+        ("player1234567890", "player1234567890"),
+        ("Player1234", "Player1234"),
+        ("player1234x", "player1234x"),
+        ("alice", "alice"),
+    ],
+)
+def test_guests_have_no_number_in_the_log(user, shown):
+    assert name_for_log(user, anonymous_guests=True) == shown
+    assert name_for_log(user, anonymous_guests=False) == user
