@@ -39,6 +39,57 @@ def test_half_a_surrogate_pair_passes_both_ways():
     assert jsontext.dumps("\ud83d") == b'"\\ud83d"'
 
 
+INFINITE = float("inf")
+odd = st.sampled_from(["\ud83d", "x\ude00", INFINITE, -INFINITE, None, 1.5, "plain", 2**70])
+odd_values = st.recursive(
+    odd,
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["a", "\ud83d"]), inner, max_size=2)
+    ),
+    max_leaves=12,
+)
+
+
+@given(odd_values)
+def test_what_the_fast_way_cannot_encode_decodes_to_the_same(value):
+    text = jsontext.dumps(value)
+    assert jsontext.loads(text) == value
+    assert json.loads(text, parse_constant=pytest.fail) == value
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (["\ud83d", INFINITE], b'["\\ud83d",1e999]'),
+        ([{"a"}, "\ud83d"], b'[["a"],"\\ud83d"]'),
+        ({"x": frozenset([-INFINITE]), "n": (None,)}, b'{"x":[-1e999],"n":[null]}'),
+        ({1: None, "\ud83d": INFINITE}, b'{"1":null,"\\ud83d":1e999}'),
+    ],
+)
+def test_odd_values_stand_beside_each_other(value, text):
+    assert jsontext.dumps(value) == text
+
+
+@pytest.mark.parametrize("value", [object(), ["\ud83d", object()], {"n": None, (1, 2): 3}])
+def test_what_json_cannot_hold_is_a_type_error(value):
+    with pytest.raises(TypeError):
+        jsontext.dumps(value)
+
+
+@pytest.mark.parametrize("innermost", [1, None, "\ud83d"])
+def test_what_is_nested_too_deeply_is_a_type_error(innermost):
+    value = innermost
+    for _ in range(5000):
+        value = [value]
+    with pytest.raises(TypeError, match="nested too deeply"):
+        jsontext.dumps(value)
+
+
+def test_ready_text_is_utf8_and_half_a_pair_its_escape():
+    assert jsontext.text('"é☁😀"') == '"é☁😀"'.encode()
+    assert jsontext.text('"\ud83d"') == b'"\\ud83d"'
+
+
 @pytest.mark.parametrize("text", [b"[" * 100_000, b"[" * 100_000 + b"]" * 100_000, b'{"a":' * 100_000])
 def test_deep_nesting_is_refused_not_followed(text):
     with pytest.raises(JSONTextError):

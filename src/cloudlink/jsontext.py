@@ -80,26 +80,47 @@ def _loads_leniently(data: bytes) -> Any:
 def dumps(value: Any) -> bytes:
     """Encode a value as compact UTF-8 JSON text.
 
+    Half a surrogate pair is written as its escape, an infinite number as one beyond a double.
+
     Raises:
-        TypeError: The value has a part that JSON cannot hold.
+        TypeError: The value has a part that JSON cannot hold, or is nested too deeply.
     """
     try:
-        text = _encode(value)
-    except UnicodeEncodeError:
-        # Half a surrogate pair has no UTF-8; its escape is fine.
-        return json.dumps(value, separators=(",", ":")).encode()
-    # msgspec writes null for an infinite number, which a number beyond a double became when decoded.
-    return _encode(_spell_out_infinity(value)) if b"null" in text else text
+        try:
+            encoded = _encode(value)
+        except UnicodeEncodeError:  # half a surrogate pair has no UTF-8
+            return _encode_slowly(value)
+        # msgspec writes null for an infinite number, which a number beyond a double became when decoded.
+        return _encode_slowly(value) if b"null" in encoded else encoded
+    except RecursionError:
+        raise TypeError(RECURSION_TEXT) from None
 
 
-def _spell_out_infinity(value: Any) -> Any:
-    if isinstance(value, float) and math.isinf(value):
-        return msgspec.Raw(b"1e999" if value > 0 else b"-1e999")
+def _encode_slowly(value: Any) -> bytes:
+    """Encode the values that msgspec does not, and leave all others to it."""
     if isinstance(value, dict):
-        return {key: _spell_out_infinity(item) for key, item in value.items()}
+        return b"{%b}" % b",".join([_key(key) + _encode_slowly(item) for key, item in value.items()])
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [_spell_out_infinity(item) for item in value]
-    return value
+        return b"[%b]" % b",".join([_encode_slowly(item) for item in value])
+    if isinstance(value, float) and math.isinf(value):
+        return b"1e999" if value > 0 else b"-1e999"
+    try:
+        return _encode(value)
+    except UnicodeEncodeError:
+        return json.dumps(value).encode()
+
+
+def _key(key: Any) -> bytes:
+    """Encode the key of an object, with its colon; which types may be keys is for msgspec to say."""
+    try:
+        return _encode({key: 0})[1:-2]
+    except UnicodeEncodeError:
+        return json.dumps(key).encode() + b":"
+
+
+def text(message: str) -> bytes:
+    """Return ready text as UTF-8; half a surrogate pair, which has none, becomes its JSON escape."""
+    return message.encode(errors="backslashreplace")
 
 
 def members(data: bytes) -> dict[str, bytes]:
