@@ -156,6 +156,37 @@ def _members(text: str) -> dict[str, bytes]:
     return found
 
 
+def has_more_items(data: bytes, most: float) -> bool:
+    """Tell whether a JSON list has more than so many items, without decoding those beyond.
+
+    Args:
+        data: The text of a list, known to be JSON.
+        most: A number of items.
+
+    Raises:
+        JSONTextError: An item is JSON that cannot be decoded.
+    """
+    if data.count(b",") < most:  # a list has one for each item but the first
+        return False
+    text = data.decode()
+    position = _skip_space(text, 1)
+    count = 0
+    try:
+        while text[position] != "]":
+            count += 1
+            if count > most:
+                return True
+            _, position = _lenient.raw_decode(text, position)
+            position = _skip_space(text, position)
+            if text[position] == ",":
+                position = _skip_space(text, position + 1)
+    except RecursionError:
+        raise JSONTextError(RECURSION_TEXT) from None
+    except ValueError as error:
+        raise JSONTextError(str(error)) from None
+    return False
+
+
 def _skip_space(text: str, position: int) -> int:
     match = _WHITESPACE.match(text, position)
     return match.end() if match else position

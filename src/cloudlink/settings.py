@@ -215,6 +215,12 @@ class Settings:
     max_names_per_packet: int = option(
         1000, "How many recipients or rooms one packet may list.", unit="names", minimum=1
     )
+    max_copies_per_packet: int = option(
+        5000,
+        "How often one private packet may be sent on: once for each recipient, in each room it shares.",
+        unit="copies",
+        minimum=1,
+    )
     shutdown_timeout: float = option(
         5.0, "How long handlers may go on when the server stops.", unit="seconds", minimum=0
     )

@@ -38,6 +38,7 @@ class Limits:
     room_name_max_length: float = math.inf
     variable_name_max_length: float = math.inf
     max_names_per_packet: float = math.inf
+    max_copies_per_packet: float = math.inf
 
     @classmethod
     def of(cls, settings: Settings) -> Limits:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 
 import pytest
 
@@ -11,6 +12,7 @@ from cloudlink.jsontext import JSONTextError
 from cloudlink.server.protocols.clpv4.packet import (
     Packet,
     SyntaxProblem,
+    TooMany,
     as_name,
     decode_scalar,
     names,
@@ -19,6 +21,7 @@ from cloudlink.server.protocols.clpv4.packet import (
 )
 
 HALF_PAIR = rb'"\ud83d"'
+MANY = 100
 BEYOND = b"x" * (1 << 16)
 """Padding that makes a text too long for the slow way."""
 
@@ -196,23 +199,59 @@ def test_a_plugin_gets_a_number_beyond_a_double_as_infinite(data):
 
 
 def test_names_are_given_once_each_in_order():
-    assert names(b'["b",1.0,"a","b",true,null,1.0,""]', "rooms", b"") == ["b", "1.0", "a", "true", "null", ""]
-    assert names(b'"one"', "rooms", b"") == ["one"]
-    assert names(b"2.50", "rooms", b"") == ["2.50"]
-    assert names(b"[]", "rooms", b"") == []
+    assert names(b'["b",1.0,"a","b",true,null,1.0,""]', "rooms", b"", MANY) == [
+        "b",
+        "1.0",
+        "a",
+        "true",
+        "null",
+        "",
+    ]
+    assert names(b'"one"', "rooms", b"", MANY) == ["one"]
+    assert names(b"2.50", "rooms", b"", MANY) == ["2.50"]
+    assert names(b"[]", "rooms", b"", MANY) == []
 
 
 def test_names_with_half_a_pair_are_names():
-    assert split_list(rb'["\ud83d",1,["a"]]') == [rb'"\ud83d"', b"1", b'["a"]']
-    assert names(rb'["\ud83d","a"]', "rooms", b"") == ["\ud83d", "a"]
+    assert split_list(rb'["\ud83d",1,["a"]]', MANY) == [rb'"\ud83d"', b"1", b'["a"]']
+    assert names(rb'["\ud83d","a"]', "rooms", b"", MANY) == ["\ud83d", "a"]
 
 
 @pytest.mark.parametrize("raw", [b"{}", b'["a",["b"]]', b'["a",{}]'])
 def test_lists_and_objects_are_no_names(raw):
     with pytest.raises(SyntaxProblem) as caught:
-        names(raw, "val", b'"L"')
+        names(raw, "val", b'"L"', MANY)
     assert caught.value.details == {"val": [ROOMS]}
     assert caught.value.listener == b'"L"'
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"[]", b"[1]", b'["a,b,c","d"]', b'[ "a" , "\\u002c" , 3 ]', rb'["a","\\\"",{"a":[1,2],"b":{}}]'],
+    ids=lambda raw: raw.decode(),
+)
+def test_items_are_counted_not_commas(raw):
+    count = len(json.loads(raw))
+    assert len(split_list(raw, count)) == count
+    if count:
+        with pytest.raises(TooMany):
+            split_list(raw, count - 1)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"[" * 990 + b"]" * 990,
+        b"[1," + b"[" * 990 + b"]" * 990 + b"]",
+        b"[" + b"9" * 5000 + b",1,1]",
+        b'["\\ud83d","' + BEYOND + b'"]',
+    ],
+    ids=["deep", "deep within", "digits", "half a pair in a long text"],
+)
+@pytest.mark.parametrize("most", [1, 2, MANY])
+def test_lists_that_cannot_be_split_are_json_errors_if_anything(raw, most):
+    with suppress(JSONTextError, SyntaxProblem, TooMany):
+        names(raw, "val", b"", most)
 
 
 def test_a_name_is_text_or_the_spelling_of_something_else():

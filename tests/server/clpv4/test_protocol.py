@@ -268,11 +268,44 @@ def test_a_long_value_with_a_number_beyond_a_double_is_nobodys_error_but_the_cli
     server.on_message(lambda client, message: None)
     visitor = Visitor(server, {"cmd": "ping"})
     answers = visitor.ask(b'{"cmd":"%b","val":[1e400,%b]}' % (cmd.encode(), LONG))
-    assert 105 not in codes(answers)
+    assert codes(answers) == [114]
+    assert "gmsg" not in {answer["cmd"] for answer in answers}
     assert caplog.text == ""
 
 
-@pytest.mark.xfail(reason="a list within a text is counted by its commas as they are written, one too few")
+@pytest.mark.parametrize(
+    "packet",
+    [
+        '{"cmd":"link","val":%s}',
+        '{"cmd":"gmsg","val":1,"rooms":%s}',
+        '{"cmd":"pmsg","val":1,"id":%s}',
+        '{"cmd":"pmsg","val":1,"id":{"username":%s}}',
+        '{"cmd":"pmsg","val":1,"id":[{"id":%s}]}',
+    ],
+)
+def test_deep_nesting_is_the_clients_mistake_however_deep_it_is(server, packet, caplog):
+    alice = named(server, "alice")
+    alice.heard()
+    # How deep the parser follows depends on who calls it; each depth about there is tried.
+    answers = [alice.ask(packet % ("[" * depth + "]" * depth)) for depth in range(850, 1000)]
+    seen = {code for answer in answers for code in codes(answer)}
+    assert seen <= {101, 103, 114}
+    assert 114 in seen
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("recipient", ['{"id":%s}', '[{"id":%s}]', '["a",{"username":%s}]'])
+@pytest.mark.parametrize("cmd", ["pmsg", "direct"])
+def test_numbers_too_long_to_read_are_the_clients_mistake(server, cmd, recipient, caplog):
+    alice = named(server, "alice")
+    alice.heard()
+    digits = "9" * 5000
+    packet = f'{{"cmd":"{cmd}","listener":"L","val":1,"id":{recipient % digits}}}'
+    (answer,) = alice.ask(packet)
+    assert (answer["code_id"], answer["listener"]) == (114, "L")
+    assert caplog.text == ""
+
+
 @pytest.mark.parametrize(
     "recipients",
     [
@@ -293,6 +326,38 @@ def test_recipients_listed_within_a_text_are_fine_up_to_the_limit():
     alice.heard()
     (answer,) = alice.ask({"cmd": "direct", "id": '["bob","alice"]', "val": 1})
     assert (answer["cmd"], answer["val"]) == ("direct", 1)
+
+
+def test_few_recipients_with_many_commas_are_few():
+    alice = named(build({"max_names_per_packet": 2}), ",,,a,l,i,c,e,,,")
+    alice.heard()
+    (answer,) = alice.ask({"cmd": "direct", "id": [",,,a,l,i,c,e,,,", "a,b,c,d,e,f"], "val": 1})
+    assert (answer["cmd"], answer["val"]) == ("direct", 1)
+
+
+def test_copies_of_a_private_packet_are_counted():
+    server = build({"max_copies_per_packet": 3})
+    alice, bob = named(server, "alice"), named(server, "bob")
+    for player in (alice, bob):
+        player.say({"cmd": "link", "val": ["a", "b"]})
+    assert codes(alice.ask({"cmd": "pmsg", "id": ["alice", "bob"], "val": 1})) == [113]
+    assert bob.heard() == []
+    assert codes(alice.ask({"cmd": "pmsg", "id": ["bob", bob.client.uuid], "val": 1})) == [100]
+    assert [packet["rooms"] for packet in bob.heard()] == ["a", "b"]
+
+
+@pytest.mark.parametrize("cmd", ["pmsg", "pvar", "gmsg", "gvar"])
+def test_a_packet_for_no_rooms_is_met_with_silence(server, cmd):
+    alice = named(server, "alice")
+    alice.heard()
+    packet = {"cmd": cmd, "id": "alice", "name": "n", "val": 1, "rooms": [], "listener": "L"}
+    assert alice.ask(packet) == []
+
+
+def test_a_packet_for_no_rooms_still_needs_a_name_where_one_is_needed(server):
+    nameless = Visitor(server, {"cmd": "handshake"})
+    nameless.heard()
+    assert codes(nameless.ask({"cmd": "pmsg", "id": "alice", "val": 1, "rooms": []})) == [111]
 
 
 def test_default_which_is_left_counts_for_no_room():

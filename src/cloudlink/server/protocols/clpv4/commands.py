@@ -13,8 +13,8 @@ from cloudlink import jsontext
 from cloudlink.buckets import Bucket
 
 from .dialect import CL4_SCRATCH, user_object
-from .packet import SyntaxProblem, decode_scalar, names, split_list
-from .recipients import AmbiguousName, Recipients, RoomScope, ServerScope
+from .packet import SyntaxProblem, TooMany, decode_scalar, names
+from .recipients import AmbiguousName, Recipients, RoomsScope, ServerScope
 from .schema import Schema
 from .statuscodes import StatusCodes
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from .packet import Packet
     from .protocol import Clpv4
+    from .recipients import Scope
     from .statuscodes import StatusCode
 
 DEFAULT_ROOM = "default"
@@ -120,7 +121,7 @@ class Commands:
         """Send a message to everybody in the client's rooms, itself included."""
         packet.require("val")
         val, listener = packet.val, packet.listener
-        for room, members in self._target_rooms(client, packet):
+        for room, members in self._target_rooms(client, self._room_ids(client, packet)):
             skip = client.outbox if listener else None
             if listener:
                 self._send(client, client.dialect.message(val, room, listener))
@@ -132,7 +133,7 @@ class Commands:
         packet.require("name", "val")
         self._check_variable(packet.name)
         name, val, listener = packet.name, packet.val, packet.listener
-        for room, members in self._target_rooms(client, packet):
+        for room, members in self._target_rooms(client, self._room_ids(client, packet)):
             skip = client.outbox if listener else None
             if listener:
                 self._send(client, client.dialect.variable(name, val, room, listener))
@@ -146,18 +147,22 @@ class Commands:
     def pmsg(self, client: Client, packet: Packet) -> None:
         """Send a message to clients in the client's rooms."""
         packet.require("id", "val")
-        for room, recipient in self._recipients_in_rooms(client, packet):
+        copies = self._recipients_in_rooms(client, packet)
+        for room, recipient in copies:
             self._send(recipient, recipient.dialect.private_message(packet.val, client, room))
-        self._ok(client, packet)
+        if copies:
+            self._ok(client, packet)
 
     def pvar(self, client: Client, packet: Packet) -> None:
         """Send a variable's value to clients in the client's rooms."""
         packet.require("id", "name", "val")
         self._check_variable(packet.name)
-        for room, recipient in self._recipients_in_rooms(client, packet):
+        copies = self._recipients_in_rooms(client, packet)
+        for room, recipient in copies:
             frame = recipient.dialect.private_variable(packet.name, packet.val, client, room)
             self._send(recipient, frame)
-        self._ok(client, packet)
+        if copies:
+            self._ok(client, packet)
 
     def direct(self, client: Client, packet: Packet) -> None:
         """Send a message to clients anywhere on the server; success is not answered."""
@@ -166,7 +171,7 @@ class Commands:
         found = self._find(recipients, ServerScope(self._clients, Schema))
         if not found:
             raise Refusal(StatusCodes.id_not_found)
-        for recipient in found:
+        for recipient in found[""]:
             self._send(recipient, recipient.dialect.direct(packet.val, client, packet.listener))
 
     # Rooms.
@@ -226,19 +231,11 @@ class Commands:
         if len(name) > longest and len(decode_scalar(name)) > longest:
             raise Refusal(StatusCodes.too_large, f"A variable name can have at most {longest} characters.")
 
-    def _check_count(self, raw: bytes) -> None:
-        # Counting commas is quick, and a list has at least one for each name but the first. A user object
-        # has a few more; a list that has very many is not even split to see where they are.
-        most, commas = self._limits.max_names_per_packet, raw.count(b",")
-        is_list = raw.startswith(b"[") and commas >= most
-        # JSON text of a list is taken as a list where recipients are named.
-        is_list_text = raw.startswith(b'"[') and commas > most
-        if is_list_text or (is_list and (commas > 10 * most or len(split_list(raw)) > most)):
-            raise Refusal(StatusCodes.too_large, f"A packet can list at most {most} names.")
-
     def _names(self, raw: bytes, key: str, listener: bytes) -> list[str]:
-        self._check_count(raw)
-        return names(raw, key, listener)
+        try:
+            return names(raw, key, listener, self._limits.max_names_per_packet)
+        except TooMany as error:
+            raise _too_many_names(error) from None
 
     # What commands have in common.
 
@@ -252,9 +249,8 @@ class Commands:
         if not client.username_set:
             raise Refusal(StatusCodes.id_required, USERNAME_REQUIRED)
 
-    def _target_rooms(self, client: Client, packet: Packet) -> list[tuple[Room, Members]]:
+    def _target_rooms(self, client: Client, room_ids: list[str]) -> list[tuple[Room, Members]]:
         """Return the rooms a packet is for. Raises `Refusal` if the client is not in one of them."""
-        room_ids = self._room_ids(client, packet)
         for room_id in room_ids:
             if room_id not in client.rooms:
                 raise Refusal(
@@ -269,29 +265,45 @@ class Commands:
         return sorted(client.rooms) if len(client.rooms) > 1 else list(client.rooms)
 
     def _parse_recipients(self, packet: Packet) -> Recipients:
-        self._check_count(packet.id)
-        return Recipients(packet.id, packet.listener, refuse_ambiguous=self._settings.warn_ambiguous_names)
-
-    def _find(self, recipients: Recipients, scope: RoomScope | ServerScope) -> dict[Client, None]:
         try:
-            return recipients.find(scope)
+            return Recipients(
+                packet.id,
+                packet.listener,
+                refuse_ambiguous=self._settings.warn_ambiguous_names,
+                most=self._limits.max_names_per_packet,
+            )
+        except TooMany as error:
+            raise _too_many_names(error) from None
+
+    def _find(self, recipients: Recipients, scope: Scope) -> dict[str, dict[Client, None]]:
+        try:
+            return recipients.find(scope, self._limits.max_copies_per_packet)
         except AmbiguousName as error:
             details = _AMBIGUOUS.format(name=error.name, count=error.count)
             raise Refusal(StatusCodes.id_not_specific, details) from None
+        except TooMany as error:
+            details = f"A private packet can be sent on at most {error.most} times."
+            raise Refusal(StatusCodes.too_large, details) from None
 
     def _recipients_in_rooms(self, client: Client, packet: Packet) -> list[tuple[Room, Client]]:
+        """Return whom a packet is for, and by which room; nobody only where it names no rooms at all.
+
+        Such a packet is neither sent on nor answered (protocol, section 1.6).
+        """
         recipients = self._parse_recipients(packet)
-        self._room_ids(client, packet)  # a list that is none comes before everything else
+        room_ids = self._room_ids(client, packet)  # a list that is none comes before everything else
         self._require_username(client)
-        rooms = self._target_rooms(client, packet)
-        found = [
-            (room, recipient)
-            for room, members in rooms
-            for recipient in self._find(recipients, RoomScope(members, self._clients))
-        ]
+        if packet.rooms and not room_ids:
+            return []
+        rooms = self._target_rooms(client, room_ids)
+        found = self._find(recipients, RoomsScope(rooms, self._clients))
         if not found:
             raise Refusal(StatusCodes.id_not_found, f"No matches found: {recipients}")
-        return found
+        return [(room, recipient) for room, _ in rooms for recipient in found.get(room.id, ())]
+
+
+def _too_many_names(error: TooMany) -> Refusal:
+    return Refusal(StatusCodes.too_large, f"A packet can list at most {error.most} names.")
 
 
 def _names_scratch(val: bytes) -> bool:

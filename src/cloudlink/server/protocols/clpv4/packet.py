@@ -42,6 +42,18 @@ class SyntaxProblem(Exception):  # noqa: N818  # it is answered, not raised to a
         self.listener = listener
 
 
+class TooMany(Exception):  # noqa: N818  # it is answered, not raised to anybody
+    """A packet lists more names, or causes more copies, than one packet may; answered with E:113.
+
+    Attributes:
+        most: How many are allowed.
+    """
+
+    def __init__(self, most: float) -> None:
+        super().__init__(most)
+        self.most = most
+
+
 class _Wire(msgspec.Struct, gc=False):
     cmd: str
     val: msgspec.Raw = msgspec.Raw()  # immutable
@@ -178,26 +190,42 @@ def as_name(value: Any) -> str:
     return value if isinstance(value, str) else jsontext.dumps(value).decode()
 
 
-def split_list(raw: bytes) -> list[bytes]:
-    """Return the JSON texts of a JSON list's items."""
+def split_list(raw: bytes, most: float) -> list[bytes]:
+    """Return the JSON texts of a JSON list's items.
+
+    Args:
+        raw: JSON text of a list.
+        most: How many items are allowed.
+
+    Raises:
+        JSONTextError: It is nested too deeply, or long and has half a surrogate pair.
+        TooMany: There are more items.
+    """
+    if jsontext.has_more_items(raw, most):
+        raise TooMany(most)
     try:
         return [bytes(item) for item in _decode_list(raw)]
+    except RecursionError:
+        raise JSONTextError(jsontext.RECURSION_TEXT) from None
     except msgspec.DecodeError:  # half a surrogate pair
         return [jsontext.dumps(item) for item in jsontext.loads(raw)]
 
 
-def names(raw: bytes, key: str, listener: bytes) -> list[str]:
+def names(raw: bytes, key: str, listener: bytes, most: float) -> list[str]:
     """Return the names in a JSON scalar or list of scalars, each once, in the given order.
 
     Args:
         raw: JSON text.
         key: The packet's key it stands in, for the complaint.
         listener: The packet's echo tag.
+        most: How many names are allowed.
 
     Raises:
         SyntaxProblem: It is an object, or a list that holds lists or objects.
+        JSONTextError: It is JSON that cannot be decoded.
+        TooMany: There are more names.
     """
-    items = split_list(raw) if raw[0] == _LIST_START else [raw]
+    items = split_list(raw, most) if raw[0] == _LIST_START else [raw]
     if any(item[0] in _NESTED_STARTS for item in items):
         raise SyntaxProblem({key: [_NOT_ROOMS]}, listener)
     return list(dict.fromkeys(decode_scalar(item) for item in items))

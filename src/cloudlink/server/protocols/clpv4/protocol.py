@@ -156,23 +156,30 @@ class Clpv4:
 
     def _run(self, command: Command, client: Client, packet: Packet) -> None:
         hooks = self._hooks
-        if command.native is not None:
-            try:
-                command.native(client, packet)
-            except Refusal as refusal:
-                self._answer_refusal(client, packet, refusal)
-            except SyntaxProblem as problem:
-                self._answer_syntax(client, problem)
-            except Exception as error:  # noqa: BLE001  # one client's packet must not harm another
-                hooks.failed(command.native, client, packet, self, error)
+        message = None
         if command.handlers or hooks.message:
             try:
-                message = packet.message()
-            except jsontext.JSONTextError as error:  # a number too long for Python
-                self._answer_json_error(client, error)
+                message = packet.message()  # before the command runs: what cannot be decoded has no effect
+            except jsontext.JSONTextError as error:
+                self._answer_json_error(client, error, packet.listener)
                 return
+        if command.native is not None:
+            self._run_native(command.native, client, packet)
+        if message is not None:
             hooks.run_command(command, client, message, self)
             hooks.run(hooks.message, client, message)
+
+    def _run_native(self, native: Callable[[Client, Packet], None], client: Client, packet: Packet) -> None:
+        try:
+            native(client, packet)
+        except Refusal as refusal:
+            self._answer_refusal(client, packet, refusal)
+        except SyntaxProblem as problem:
+            self._answer_syntax(client, problem)
+        except jsontext.JSONTextError as error:  # JSON, but beyond what can be decoded
+            self._answer_json_error(client, error, packet.listener)
+        except Exception as error:  # noqa: BLE001  # one client's packet must not harm another
+            self._hooks.failed(native, client, packet, self, error)
 
     def refuse(self, client: Client, data: bytes, why: str) -> None:
         """Answer a packet that was not processed with E:108."""
@@ -215,9 +222,9 @@ class Clpv4:
         self._status(client, StatusCodes.empty_packet, details=jsontext.dumps(_EMPTY))
         self._hooks.report(client, Schema, EmptyMessage, _EMPTY, EmptyMessage)
 
-    def _answer_json_error(self, client: Client, error: Exception) -> None:
+    def _answer_json_error(self, client: Client, error: Exception, listener: bytes = b"") -> None:
         text = f"A JSON error was raised: {error}"
-        self._status(client, StatusCodes.json_error, details=jsontext.dumps(text))
+        self._status(client, StatusCodes.json_error, listener, jsontext.dumps(text))
         self._hooks.report(client, Schema, JSONError, error, error)
 
     def _answer_syntax(self, client: Client, problem: SyntaxProblem) -> None:

@@ -1,0 +1,117 @@
+"""Whom a packet is for, in many rooms at a time, and what looking for them costs."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cloudlink.server.protocols.clpv4.packet import TooMany
+from cloudlink.server.protocols.clpv4.recipients import AmbiguousName, Recipients, RoomsScope, ServerScope
+from cloudlink.server.protocols.clpv4.schema import Schema
+from hosting import build
+from server.visitor import Visitor, codes, named
+
+ROOMS = ("a", "b", "c")
+
+
+def in_rooms(server, *rooms):
+    manager = server.rooms_manager
+    return RoomsScope(
+        [(manager.rooms[room], manager.members(room, Schema)) for room in rooms], server.clients_manager
+    )
+
+
+def recipients(query, *, refuse_ambiguous=True, most=1000):
+    return Recipients(json.dumps(query).encode(), b"", refuse_ambiguous=refuse_ambiguous, most=most)
+
+
+def found(query, scope, **options):
+    """Names of who is found, by room."""
+    matches = recipients(query, **options).find(scope, 1000)
+    return {room: [client.username for client in clients] for room, clients in matches.items() if clients}
+
+
+@pytest.fixture
+def server():
+    return build()
+
+
+@pytest.fixture
+def players(server):
+    """Alice in a and b, bob in b and c, two twins in a and c, and somebody who is called like a list."""
+    where = {"alice": "ab", "bob": "bc", "twin": "a", "twin ": "c", '["bob"]': "a"}
+    players = {}
+    for name, rooms in where.items():
+        players[name] = named(server, name.strip())
+        players[name].say({"cmd": "link", "val": list(rooms)})
+    return {name: player.client for name, player in players.items()}
+
+
+def test_everybody_is_found_once_in_each_room_they_share(server, players):
+    alice, bob = players["alice"], players["bob"]
+    everywhere = in_rooms(server, *ROOMS)
+    assert found("alice", everywhere) == {"a": ["alice"], "b": ["alice"]}
+    assert found(["alice", alice.uuid, {"id": alice.snowflake}, "bob"], everywhere) == {
+        "a": ["alice"],
+        "b": ["alice", "bob"],
+        "c": ["bob"],
+    }
+    assert found(bob.snowflake, in_rooms(server, "a")) == {}
+    assert found({"uuid": bob.uuid, "username": "alice"}, everywhere) == {"b": ["bob"], "c": ["bob"]}
+
+
+def test_namesakes_in_different_rooms_are_not_ambiguous(server, players):
+    assert found("twin", in_rooms(server, *ROOMS)) == {"a": ["twin"], "c": ["twin"]}
+    with pytest.raises(AmbiguousName):
+        found("twin", ServerScope(server.clients_manager, Schema))
+    server.rooms_manager.subscribe(players["twin "], "a")
+    for rooms in (ROOMS, ("a",)):
+        with pytest.raises(AmbiguousName):
+            found("twin", in_rooms(server, *rooms))
+        assert found("twin", in_rooms(server, *rooms), refuse_ambiguous=False)["a"] == ["twin", "twin"]
+
+
+@pytest.mark.usefixtures("players")
+def test_a_text_that_is_nobodys_name_in_a_room_may_be_a_list_there(server):
+    assert found('["bob"]', in_rooms(server, *ROOMS)) == {"a": ['["bob"]'], "b": ["bob"], "c": ["bob"]}
+    assert found(['["bob"]', '{"username":"alice"}'], in_rooms(server, "b")) == {"b": ["bob", "alice"]}
+
+
+def test_clients_of_another_protocol_are_nobody(server):
+    scratcher = Visitor(server, {"method": "handshake", "user": "cat", "project_id": "default"})
+    named(server, "alice")
+    for scope in (in_rooms(server, "default"), ServerScope(server.clients_manager, Schema)):
+        for query in ("cat", scratcher.client.uuid, scratcher.client.snowflake):
+            assert found(query, scope) == {}
+
+
+@given(st.lists(st.integers(1, 4), max_size=5), st.integers(0, 6))
+def test_names_within_texts_count_as_names(sizes, most):
+    query = [json.dumps([f"n{place}"] * size) for place, size in enumerate(sizes)]
+    if sum(sizes) > most:
+        with pytest.raises(TooMany):
+            recipients(query, most=most)
+    else:
+        recipients(query, most=most)
+
+
+def test_what_a_packet_costs_does_not_multiply_names_with_rooms(server):
+    everywhere = [f"room {number}" for number in range(99)]
+    alice = named(server, "alice")
+    alice.say({"cmd": "link", "val": everywhere})
+    strangers = [named(server, f"stranger {number}").client.uuid for number in range(200)]
+    ids = (strangers * 5)[:999]
+    packet = json.dumps({"cmd": "pmsg", "id": [*ids, "alice"], "val": 1}).encode()
+    texts = json.dumps({"cmd": "pmsg", "id": json.dumps([*ids, "alice"]), "val": 1}).encode()
+    for data in (packet, texts):
+        spent = []
+        for _ in range(5):
+            started = time.thread_time()
+            alice.session.receive(data)
+            spent.append(time.thread_time() - started)
+            assert codes(alice.heard()) == [100]
+        assert min(spent) < 0.01
