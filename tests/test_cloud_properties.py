@@ -149,7 +149,7 @@ class World:
             expected = {
                 name: value for (where, name), (value, _) in self.last_set.items() if where == project
             }
-            stored, served = self.scratch._store.load(project), self.scratch.variables(project)
+            stored, served = self.scratch.projects.store.load(project), self.scratch.variables(project)
             assert {name: int(value) for name, value in stored.items()} == expected
             assert {name: int(value) for name, value in served.items()} == expected
 
@@ -238,7 +238,7 @@ def test_the_account_can_tell_a_false_value(pace):
 
 def test_the_account_can_tell_a_false_store():
     world = _two_that_set_one_after_the_other("at once")
-    world.scratch._store.save("104", "☁ a", b"1")
+    world.scratch.projects.store.save("104", "☁ a", b"1")
     with pytest.raises(AssertionError):
         world.check()
 

@@ -124,15 +124,27 @@ class Settings:
     cloud_max_variables_per_room: int = option(
         128, "How many cloud variables a project may have.", unit="variables", minimum=1
     )
+    cloud_max_bytes_per_room: int = option(
+        1_048_576,
+        "How long the variables of a project may be together, as a newcomer gets them in one message.",
+        unit="bytes",
+        minimum=1024,
+    )
     cloud_max_clients_per_room: int = option(
         128, "How many clients may be in one project's cloud.", unit="clients", minimum=1
     )
     cloud_max_rooms: int = option(
         16_384, "How many projects may have a cloud at a time.", unit="projects", minimum=1
     )
+    cloud_max_memory: int = option(
+        67_108_864,
+        "How much memory the variables of all projects may take; those nobody is in make way for others.",
+        unit="bytes",
+        minimum=65_536,
+    )
     cloud_room_lifetime: float = option(
         3600.0,
-        "How long the variables of a project without clients are kept in memory; those in `storage` stay.",
+        "How long the variables of a project without clients are kept in memory at most; those in `storage` stay.",
         unit="seconds",
         minimum=0,
     )
@@ -165,6 +177,18 @@ class Settings:
         "cloudlink.db",
         "The file in which cloud variables are kept; empty keeps them in memory only.",
         unit="path",
+    )
+    storage_max_size: int = option(
+        1_073_741_824,
+        "The size from which on `storage` takes no new variables; those it has are still saved.",
+        unit="bytes",
+        minimum=65_536,
+    )
+    storage_keep_days: float = option(
+        0.0,
+        "After how many days a project that nobody opens is deleted from `storage`; 0 for never.",
+        unit="days",
+        minimum=0,
     )
     limits: bool = option(
         True, "Whether the limits below apply; off for measuring, or behind something that limits better."

@@ -38,10 +38,10 @@ def disk(monkeypatch):
 
     write = Database.write
 
-    def checked(self, batch):
+    def checked(self, *arguments):
         pages = self._pragma("page_count") if Disk.full else 1 << 30
         self._connection.execute(f"PRAGMA max_page_count = {pages}")
-        return write(self, batch)
+        return write(self, *arguments)
 
     monkeypatch.setattr(Database, "write", checked)
     return Disk
@@ -286,7 +286,7 @@ def test_too_much_that_waits_is_given_up(store, turns, file, caplog):
 
 def test_a_mistake_of_ours_does_not_end_the_thread(store, turns, other, caplog, monkeypatch):
     turns.run_until(lambda: store._writer)
-    monkeypatch.setattr(store._writer, "write", lambda batch: 1 / 0)
+    monkeypatch.setattr(store._writer, "write", lambda *_: 1 / 0)
     store.save("1", "a", b"1")
     turns.run_until(lambda: other.load("1"))
     assert caplog.records[0].exc_info[0] is ZeroDivisionError

@@ -72,6 +72,10 @@ class Meter:
         """Tell whether a packet of `size` bytes may be processed."""
         return self._packets.take() and self._bytes.take(size)
 
+    def admits_another(self) -> bool:
+        """Tell whether one more packet may be processed, of bytes that were admitted with an earlier one."""
+        return self._packets.take()
+
     def refuse(self) -> Verdict:
         """Take note of a refused packet and say what to do."""
         now = self._clock()

@@ -147,6 +147,13 @@ class Session:
         self._refuse_packet(b"")
         return False
 
+    def admits_another(self, packet: bytes) -> bool:
+        """Tell whether one more packet of a message that was taken may be dealt with."""
+        if self._meter.admits_another():
+            return True
+        self._refuse_packet(packet)
+        return False
+
     def _refuse_packet(self, data: bytes) -> None:
         verdict = self._meter.refuse()
         if verdict.first:
@@ -226,6 +233,10 @@ class GoneSession:
 
     def process(self, message: str | bytes) -> None:
         """Do nothing."""
+
+    def admits_another(self, packet: bytes) -> bool:  # noqa: ARG002  # the session's signature
+        """Take nothing."""
+        return False
 
     def close(self, code: int = _NORMAL_CLOSURE, reason: str = "") -> None:
         """Do nothing."""

@@ -12,8 +12,13 @@ from cloudlink.storage.memory import MemoryStore
 __all__ = ["MemoryStore", "VariableStore", "open_store"]
 
 
-def open_store(file: str) -> VariableStore:
+def open_store(file: str, *, max_size: int | None = None, keep_days: float = 0) -> VariableStore:
     """Return the store that keeps variables in a file, or in memory when the name is empty.
+
+    Args:
+        file: The file's name.
+        max_size: Bytes the file may have; None for any number.
+        keep_days: Days after which a room that is not used is deleted from the file; 0 for never.
 
     Raises:
         StartError: The file is damaged or belongs to something else, or its folder does not exist.
@@ -22,4 +27,4 @@ def open_store(file: str) -> VariableStore:
         return MemoryStore()
     from cloudlink.storage.sqlite import SqliteStore  # noqa: PLC0415 - see the module docstring
 
-    return SqliteStore(file)
+    return SqliteStore(file, max_size=max_size, keep_days=keep_days)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from cloudlink.storage.troubles import StorageError, damaged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from cloudlink.storage.waiting import Batch, Change
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 APPLICATION_ID = 0x436C6C6B
 """Marks a SQLite file as CloudLink's ("Cllk")."""
 
-VERSION = 1
-"""The version of the tables below; a later one converts what it finds."""
+VERSION = 2
+"""The version of the tables below; a file of version 1, which had no `uses`, gets it."""
 
 # Names are stored as bytes, because SQLite's text ends at NUL and cannot hold half a surrogate pair.
 _TABLES = """
@@ -44,6 +44,9 @@ CREATE INDEX variables_deleted ON variables (changed_at) WHERE value IS NULL;
 CREATE TABLE changes (last INTEGER NOT NULL);
 INSERT INTO changes VALUES (0);
 """
+_USES = "CREATE TABLE uses (room BLOB PRIMARY KEY, used_at INTEGER NOT NULL) WITHOUT ROWID"
+"""When each room was last used; one that is only looked at has no other trace."""
+
 _ROWS_AT_ONCE = 300
 """Rows of one statement; three parameters each, and an old SQLite takes 999.
 
@@ -52,6 +55,14 @@ take milliseconds to hand it back.
 """
 _KEPT_DELETIONS = 3600
 """Seconds for which a deleted variable's row stays; other processes look every second."""
+
+_USE_LASTS = 3600
+"""Seconds for which a room that was used needs no new note of it."""
+
+_ROW_COST = 64
+"""About how many bytes of the file a variable takes beside its name and value."""
+_NO_GROWTH = 32
+"""Bytes up to which a value may take the place of a shorter one in a file that is full."""
 
 _CHECKED_SIZE = 64 << 20
 """Bytes up to which the whole file is checked at the start, at about 1 GiB a second."""
@@ -67,6 +78,10 @@ def decode(stored: bytes) -> str:
     return stored.decode("utf-8", "surrogatepass")
 
 
+Row = tuple[bytes, bytes, bytes | None]
+"""Room, name and value of a variable as they are stored."""
+
+
 class Database:
     """One connection to the storage file.
 
@@ -74,16 +89,20 @@ class Database:
         path: The file.
         patience: Seconds to wait for another program that is writing.
         create: Whether to make the file when it does not exist; its folder must.
+        max_size: Bytes the file may have, None for any number. Beyond, only what is in it can be changed.
 
     Attributes:
         seen: The number of the last change that is no news; at first the last one in the file.
+        left_out: How many variables of the last `write` had no place in the file.
 
     Raises:
         StorageError: The file is of another program or a newer version, or there is no such folder.
         sqlite3.Error: The file cannot be opened.
     """
 
-    def __init__(self, path: Path, *, patience: float, create: bool = True) -> None:
+    def __init__(
+        self, path: Path, *, patience: float, create: bool = True, max_size: int | None = None
+    ) -> None:
         if path.is_dir():
             raise StorageError(f"{path} is a folder", "name a file in it")
         if not path.parent.is_dir():
@@ -96,6 +115,8 @@ class Database:
             check_same_thread=False,
         )
         self._swept = 0.0
+        self._max_size = max_size
+        self.left_out = 0
         self.seen = 0
         self._data_version = -1
         try:
@@ -119,6 +140,10 @@ class Database:
         version = self._pragma("user_version")
         if version > VERSION:
             raise StorageError(f"{path} was written by a newer CloudLink", "update this one")
+        if version < VERSION:
+            with self._transaction():
+                if self._pragma("user_version") < VERSION:  # nobody else was faster
+                    self._add_uses()
         self._connection.execute("PRAGMA journal_mode = WAL")
         # A commit is on the disk when it returns, also on macOS, which would otherwise promise less.
         self._connection.execute("PRAGMA synchronous = FULL")
@@ -131,6 +156,10 @@ class Database:
         for statement in _TABLES.split(";\n"):
             self._connection.execute(statement)
         self._connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        self._add_uses()
+
+    def _add_uses(self) -> None:
+        self._connection.execute(_USES)
         self._connection.execute(f"PRAGMA user_version = {VERSION}")
 
     def close(self) -> None:
@@ -177,29 +206,85 @@ class Database:
 
     # ------------------------------------------------------------------------------- writing and noticing
 
-    def write(self, batch: Batch) -> list[Change]:
+    def write(self, batch: Batch, used: Iterable[str] = ()) -> list[Change]:
         """Write all values, or none, and return when they are safe on the disk.
+
+        Args:
+            batch: The values.
+            used: Rooms that are in use.
 
         Returns:
             What others changed since the last call of `write` or `news`.
         """
+        rows: list[Row] = [
+            (encode(room), encode(name), value)
+            for room, values in batch.items()
+            for name, value in values.items()
+        ]
         with self._transaction():
             news, _ = self._newer()
-            self._connection.execute("UPDATE changes SET last = last + 1")
-            number = self._value("SELECT last FROM changes")
-            now = int(time.time())
-            rows = [
-                (encode(room), encode(name), value)
-                for room, values in batch.items()
-                for name, value in values.items()
-            ]
-            for start in range(0, len(rows), _ROWS_AT_ONCE):
-                self._put(rows[start : start + _ROWS_AT_ONCE], number, now)
+            number, now = self._next_change(), int(time.time())
+            fitting = self._fitting(rows)
+            for start in range(0, len(fitting), _ROWS_AT_ONCE):
+                self._put(fitting[start : start + _ROWS_AT_ONCE], number, now)
+            self._note_use(used, now)
             self._sweep(now)
+        self.left_out = len(rows) - len(fitting)
         self.seen = number
         return news
 
-    def _put(self, rows: list[tuple[bytes, bytes, bytes | None]], number: int, now: int) -> None:
+    def _next_change(self) -> int:
+        self._connection.execute("UPDATE changes SET last = last + 1")
+        number: int = self._value("SELECT last FROM changes")
+        return number
+
+    def _fitting(self, rows: list[Row]) -> list[Row]:
+        """Return the rows for which there is a place: all, or in a full file those that need no new one."""
+        if self._max_size is None:
+            return rows
+        needed = sum(_ROW_COST + len(room) + len(name) + len(value or b"") for room, name, value in rows)
+        pages = self._pragma("page_count") - self._pragma("freelist_count")
+        if pages * self._pragma("page_size") + needed <= self._max_size:
+            return rows
+        return [row for row in rows if self._has_place(*row)]
+
+    def _has_place(self, room: bytes, name: bytes, value: bytes | None) -> bool:
+        if value is None:
+            return True
+        known = self._connection.execute(
+            "SELECT length(value) FROM variables WHERE room = ? AND name = ? AND value IS NOT NULL",
+            (room, name),
+        ).fetchone()
+        return known is not None and len(value) <= max(known[0], _NO_GROWTH)
+
+    def _note_use(self, rooms: Iterable[str], now: int) -> None:
+        self._connection.executemany(
+            "INSERT INTO uses SELECT ?1, ?2 WHERE EXISTS (SELECT 1 FROM variables WHERE room = ?1)"
+            " ON CONFLICT (room) DO UPDATE SET used_at = ?2 WHERE used_at < ?2 - ?3",
+            [(encode(room), now, _USE_LASTS) for room in rooms],
+        )
+
+    def forget_unused(self, days: float) -> int:
+        """Delete the rooms that were neither changed nor used for so many days, and return how many.
+
+        `news` tells of them too.
+        """
+        with self._transaction():
+            number, now = self._next_change(), int(time.time())
+            latest = now - round(days * 86400)
+            found = self._connection.execute(
+                "SELECT room FROM variables WHERE value IS NOT NULL GROUP BY room HAVING max(changed_at) < ?1"
+                " EXCEPT SELECT room FROM uses WHERE used_at >= ?1",
+                (latest,),
+            ).fetchall()
+            self._connection.executemany(
+                "UPDATE variables SET value = NULL, change = ?, changed_at = ? WHERE room = ? AND value IS NOT NULL",
+                [(number, now, room) for (room,) in found],
+            )
+        self.recall_news(self.seen)
+        return len(found)
+
+    def _put(self, rows: list[Row], number: int, now: int) -> None:
         places = ",".join(f"(?{at},?{at + 1},?{at + 2},?1,?2)" for at in range(3, 3 + 3 * len(rows), 3))
         self._connection.execute(
             f"INSERT INTO variables (room, name, value, change, changed_at) VALUES {places}"  # noqa: S608 - numbers
@@ -214,6 +299,7 @@ class Database:
             self._connection.execute(
                 "DELETE FROM variables WHERE value IS NULL AND changed_at < ?", (now - _KEPT_DELETIONS,)
             )
+            self._connection.execute("DELETE FROM uses WHERE room NOT IN (SELECT room FROM variables)")
             self._swept = now
 
     def news(self) -> list[Change]:

@@ -42,6 +42,9 @@ class VariableStore(Protocol):
     def delete(self, room: str, name: str) -> None:
         """Forget a variable, if it exists. Returns at once and never fails."""
 
+    def touch(self, room: str) -> None:
+        """Take note that a room is in use, for stores that forget what is not. Returns at once."""
+
     def rooms(self) -> list[str]:
         """Return the names of all rooms that have variables, sorted."""
 

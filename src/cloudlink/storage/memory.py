@@ -61,6 +61,11 @@ class MemoryStore:
             if not variables:
                 del self._rooms[room]
 
+    def touch(self, room: str) -> None:
+        """Have a room forgotten later than others."""
+        if room in self._rooms:
+            self._rooms.move_to_end(room)
+
     def rooms(self) -> list[str]:
         """Return the names of all rooms that have variables, sorted."""
         return sorted(self._rooms)

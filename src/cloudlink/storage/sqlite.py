@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import sqlite3
 import threading
 import time
@@ -44,6 +45,11 @@ _LONGEST_END = 10.0
 _TOLD_AT_ONCE = 500
 """Changes told to the server in one turn of its loop."""
 
+_TELL_FULL_EVERY = 3600.0
+"""Seconds between two lines in the log that the file has reached its size."""
+_TIDY_EVERY = 3600.0
+"""Seconds between two looks for rooms that nobody uses."""
+
 _Place = tuple[int, int] | None
 """What identifies a file, or None when there is none."""
 
@@ -53,13 +59,18 @@ class SqliteStore:
 
     Args:
         file: The file; it is made when it does not exist, its folder is not.
+        max_size: Bytes the file may have; None for any number.
+        keep_days: Days after which a room that is not used is deleted; 0 for never.
 
     Raises:
         StartError: The file is damaged or belongs to something else, or its folder does not exist.
     """
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, *, max_size: int | None = None, keep_days: float = 0) -> None:
         self._path = Path(file)
+        self._max_size = max_size
+        self._keep_days = keep_days
+        self._told_full = self._tidied = -math.inf
         self._waiting = Waiting()
         self._trouble = Trouble(self._path)
         self._watchers: list[Watcher] = []
@@ -115,6 +126,10 @@ class SqliteStore:
         """Forget a variable, if it exists."""
         self._waiting.put(room, name, None)
         self._wake.set()
+
+    def touch(self, room: str) -> None:
+        """Take note that a room is in use."""
+        self._waiting.use(room)
 
     def rooms(self) -> list[str]:
         """Return the names of all rooms that have variables, sorted."""
@@ -203,18 +218,46 @@ class SqliteStore:
 
     def _exchange(self, batch: Batch) -> list[Change]:
         """Write a batch and return what others changed."""
+        used = self._waiting.take_used()
         self._look_at_place()
         if self._writer is None:
             self._writer = self._open_writer()
-        if batch:
-            news = self._writer.write(batch)
+        if batch or used:
+            news = self._writer.write(batch, used)
+            self._tell_left_out(self._writer.left_out)
         else:
             if self._trouble.pause:
                 self._writer.try_writing()
             news = self._writer.news()
         self._seen = self._writer.seen
+        self._forget_unused(self._writer)
         news += self._missed_by(self._writer)
         return [change for change in news if change[1] not in batch.get(change[0], ())]
+
+    def _forget_unused(self, database: Database) -> None:
+        """Now and then, delete the rooms nobody has used for long; the next news tell of it."""
+        if not self._keep_days or time.monotonic() - self._tidied < _TIDY_EVERY:
+            return
+        forgotten = database.forget_unused(self._keep_days)
+        self._tidied = time.monotonic()
+        if forgotten:
+            logger.info(
+                "Projects that nobody had opened for %g days were deleted from %s: %d (setting storage_keep_days).",
+                self._keep_days,
+                self._path,
+                forgotten,
+            )
+
+    def _tell_left_out(self, count: int) -> None:
+        if not count or time.monotonic() - self._told_full < _TELL_FULL_EVERY:
+            return
+        self._told_full = time.monotonic()
+        logger.error(
+            "New cloud variables are kept in memory only, because %s has reached storage_max_size (%d bytes): "
+            "set that higher, or delete projects with `cloudlink vars delete`. Variables in the file are saved as ever.",
+            self._path,
+            self._max_size,
+        )
 
     def _missed_by(self, database: Database) -> list[Change]:
         """Return the variables of the rooms that could not be read when the server wanted them."""
@@ -272,7 +315,7 @@ class SqliteStore:
     # ------------------------------------------------------------------------------------- the connections
 
     def _open_writer(self) -> Database:
-        database = Database(self._path, patience=_PATIENCE)
+        database = Database(self._path, patience=_PATIENCE, max_size=self._max_size)
         database.recall_news(self._seen)
         self._remember_place()
         return database

@@ -37,6 +37,7 @@ class Waiting:
         self._lock = threading.Lock()
         self._values: defaultdict[str, dict[str, bytes | None]] = defaultdict(dict)
         self._taken: Batch = {}
+        self._used: set[str] = set()
         self._news: dict[tuple[str, str], bytes | None] = {}
 
     def __len__(self) -> int:
@@ -51,6 +52,17 @@ class Waiting:
             if self._news:
                 # The server has set it since somebody else did: it must not be told the older value.
                 self._news.pop((room, name), None)
+
+    def use(self, room: str) -> None:
+        """Have it noted that a room is in use."""
+        with self._lock:
+            self._used.add(room)
+
+    def take_used(self) -> set[str]:
+        """Take the rooms that were used since the last call."""
+        with self._lock:
+            used, self._used = self._used, set()
+            return used
 
     def of_room(self, room: str) -> dict[str, bytes | None]:
         """Return what waits or is being written for a room."""

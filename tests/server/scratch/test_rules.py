@@ -98,6 +98,14 @@ def test_a_list_of_blocked_names_is_one_expression_a_line(tmp_path):
     assert [user for user in ("eve1", "trent", "alice", "malloryx") if not users.allow(user)] == []
 
 
+def test_a_pattern_may_have_the_hyphens_of_a_name(tmp_path):
+    file = tmp_path / "blocked.txt"
+    file.write_text("Bad_Name\n.*-bot\n", encoding="utf-8")
+    users = UserRules.from_file(file)
+    assert [user for user in ("bad_name", "BAD_NAME", "my-bot") if users.allow(user)] == []
+    assert users.allow("robot")
+
+
 def test_without_a_list_only_reserved_names_are_blocked():
     users = UserRules.from_file(None)
     assert users.allow("eve")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from cloudlink import jsontext
 
-from .scratch.protocol import Violation
+from .scratch.rules import Violation, is_value
 
 if TYPE_CHECKING:
     from .clpv4 import Clpv4
@@ -35,12 +35,15 @@ class Bridge:
         self._clpv4.send_variable(project, jsontext.dumps(name), as_number(value))
 
     def _to_scratch(self, room_id: str, name: bytes, value: bytes) -> None:
-        if room_id not in self._scratch.rooms:
-            return  # nobody has ever been in a project of that name: an ordinary room
+        if room_id not in self._scratch.projects.rooms:
+            return  # nobody plays a project of that name: an ordinary room
+        value = as_cloud_value(value)
+        if not is_value(value, self._scratch.server.settings.cloud_value_max_length, text_allowed=True):
+            return
         try:
-            self._scratch.change(room_id, jsontext.loads(name), as_cloud_value(value))
+            self._scratch.change(room_id, jsontext.loads(name), value)
         except Violation:
-            return  # the project has all the variables it may have
+            return  # the project has all it may have
 
 
 def as_number(value: bytes) -> bytes:

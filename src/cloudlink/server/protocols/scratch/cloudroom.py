@@ -7,6 +7,7 @@ only the latest value is sent then, to everybody but the client it came from.
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from cloudlink import jsontext
@@ -15,25 +16,51 @@ from cloudlink.delivery import text_frame, update_frame
 if TYPE_CHECKING:
     from cloudlink.delivery import Audience, Delivery, Outbox
 
+_ROOM_COST = 1000
+_VARIABLE_COST = 200
+"""About what Python needs for one of them beside its characters, in bytes."""
+
 
 class CloudRoom:
     """A project's state while somebody is there, and some time longer.
 
     Attributes:
         id: The project id.
-        variables: Name to value, in the order of their creation.
+        variables: Name to value, in the order of their creation; changed by `put` and `drop` alone.
+        size: Bytes of `all_values`, each object with its line end.
         members: How many clients are in the project.
-        empty_since: When the last one left, in seconds of `time.monotonic()`.
+        empty_since: When it was last used without clients, in seconds of `time.monotonic()`.
     """
 
-    __slots__ = ("_pending", "empty_since", "id", "members", "variables")
+    __slots__ = ("_own_cost", "_pending", "empty_since", "id", "members", "size", "variables")
 
-    def __init__(self, project: str, variables: dict[str, bytes]) -> None:
+    def __init__(self, project: str) -> None:
         self.id = project
-        self.variables = variables
+        self.variables: dict[str, bytes] = {}
+        self.size = 0
         self.members = 0
         self.empty_since = 0.0
+        self._own_cost = _ROOM_COST + sys.getsizeof(project)
         self._pending: dict[str, Outbox | None] = {}
+
+    @property
+    def cost(self) -> int:
+        """About how many bytes of memory the project takes."""
+        return self._own_cost + self.size + _VARIABLE_COST * len(self.variables)
+
+    def growth(self, name: str, value: bytes) -> int:
+        """Return by how much a new value would make `size` larger."""
+        known = self.variables.get(name)
+        return len(encode_set(name, value)) + 1 if known is None else len(value) - len(known)
+
+    def put(self, name: str, value: bytes, growth: int) -> None:
+        """Give a variable a value; `growth` is what the method of that name returns."""
+        self.variables[name] = value
+        self.size += growth
+
+    def drop(self, name: str) -> None:
+        """Forget a variable that exists."""
+        self.size -= len(encode_set(name, self.variables.pop(name))) + 1
 
     def all_values(self) -> bytes:
         """Return one frame with every variable, objects joined by newlines (decision D8)."""
@@ -48,6 +75,10 @@ class CloudRoom:
     def is_held_back(self, name: str) -> bool:
         """Tell whether a change of that variable waits."""
         return name in self._pending
+
+    def forget_pending(self) -> None:
+        """Send nothing of what waited: whoever comes next gets all values."""
+        self._pending = {}
 
     def send_pending(self, delivery: Delivery, audience: Audience | None) -> None:
         """Send the latest values of all that waited."""

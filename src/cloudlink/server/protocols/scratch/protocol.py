@@ -8,7 +8,6 @@ would choke on it.
 from __future__ import annotations
 
 import logging
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +16,10 @@ import msgspec
 from cloudlink import jsontext
 from cloudlink.buckets import Bucket
 from cloudlink.server.hooks import EmptyMessage, InvalidCommand, JSONError, Overloaded, ValidationError
-from cloudlink.storage import MemoryStore, open_store
 
 from . import rules
-from .cloudroom import CloudRoom
+from .projects import Projects
+from .rules import Violation
 from .schema import Schema
 
 if TYPE_CHECKING:
@@ -30,14 +29,10 @@ if TYPE_CHECKING:
     from cloudlink.server.api import PluginAPI
     from cloudlink.server.clients import Client
     from cloudlink.server.hooks import Command
-    from cloudlink.storage import VariableStore
+
+    from .cloudroom import CloudRoom
 
 logger = logging.getLogger("cloudlink.server")
-
-_VIOLATION = 4000
-_USERNAME = 4002
-_OVERLOADED = 4003
-_SECURITY = 4005
 
 _COOKIE = "scratchsessionsid="
 _COOKIE_WARNING = (
@@ -61,31 +56,22 @@ class _Wire(msgspec.Struct, gc=False):
 _decode = msgspec.json.Decoder(_Wire).decode
 
 
-class Violation(Exception):  # noqa: N818  # it closes a connection, it is nobody's error
-    """The client broke a rule; its connection is closed with a code (protocol, section 3.1)."""
-
-    def __init__(self, code: int, reason: str) -> None:
-        super().__init__(code, reason)
-        self.code = code
-        self.reason = reason
-
-
 class Scratch:
     """The protocol on a server; plugins know it as `scratch(server)`.
 
     Attributes:
         schema: The protocol's identity and its Cerberus rules.
-        rooms: The projects somebody is in or was in lately.
-        listeners: Called with project, name and value (JSON text) of each change a client makes.
+        projects: Those somebody is in or was in lately.
+        listeners: Called with project, name and value (JSON text) of each change that comes from this side.
     """
 
     schema = Schema
-    slow_reader_code = _OVERLOADED
+    slow_reader_code = rules.TRY_AGAIN_LATER
 
     def __init__(self, server: PluginAPI) -> None:
         """Register the protocol and its methods with a server."""
         self.server = server
-        self.rooms: dict[str, CloudRoom] = {}
+        self.projects = Projects(server.settings)
         self.listeners: list[Callable[[str, str, bytes], None]] = []
         self._hooks = server.hooks
         self._settings = server.settings
@@ -93,15 +79,14 @@ class Scratch:
         self._budgets: dict[Client, Bucket] = {}
         blocklist = self._settings.cloud_blocklist
         self._users = rules.UserRules.from_file(Path(blocklist) if blocklist else None)
-        self._store: VariableStore = MemoryStore()
         self._commands = self._hooks.commands.setdefault(Schema, {})
         for method in ("handshake", "set", "create", "rename", "delete"):
             self._hooks.bind_native(Schema, method, getattr(self, f"_{method}"))
         self._hooks.engines[Schema] = self
         self._hooks.connect.append(self._refuse_login_token)
         self._hooks.start.append(self._open_store)
-        self._hooks.stop.append(self._close_store)
-        self._hooks.tick.append(self._forget_empty_rooms)
+        self._hooks.stop.append(self.projects.close)
+        self._hooks.tick.append(self.projects.tick)
         if self._settings.cloud_http:
             self._hooks.documents["/cloud/"] = self._document
 
@@ -125,8 +110,7 @@ class Scratch:
         self._budgets.pop(client, None)
         room = self._room_of.pop(client, None)
         if room is not None:
-            room.members -= 1
-            room.empty_since = time.monotonic()
+            self.projects.leave(room)
 
     def receive_binary(self, client: Client, data: bytes) -> None:
         """Ignore binary messages, as the reference does."""
@@ -136,10 +120,12 @@ class Scratch:
         lines = _lines(data)
         if not lines:
             self._hooks.report(client, Schema, EmptyMessage, "Empty message", EmptyMessage)
-            client.session.close(_VIOLATION, "A message cannot be empty")
-        for line in lines:
-            if client.open:
-                self._receive_object(client, line)
+            client.session.close(rules.VIOLATION, "A message cannot be empty")
+        for number, line in enumerate(lines):
+            # Of a message with several packets, the session has counted the first.
+            if not client.open or (number and not client.session.admits_another(line)):
+                return
+            self._receive_object(client, line)
 
     def refuse(self, client: Client, data: bytes, why: str) -> None:  # noqa: ARG002  # the protocol of Engine
         """Tell plugins; the client has no ear for it."""
@@ -153,13 +139,13 @@ class Scratch:
             packet = _decode(line)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             self._hooks.report(client, Schema, JSONError, error, error)
-            client.session.close(_VIOLATION, "A message must be a JSON object with a method")
+            client.session.close(rules.VIOLATION, "A message must be a JSON object with a method")
             return
         command = self._commands.get(packet.method)
         if command is None or not (command.known or command.disabled):
             text = f"{packet.method} is an invalid command."
             self._hooks.report(client, Schema, InvalidCommand, packet.method, text)
-            client.session.close(_VIOLATION, "There is no such method")
+            client.session.close(rules.VIOLATION, "There is no such method")
         elif command.disabled:
             self._hooks.run(self._hooks.disabled_command.get(Schema, []), client, packet.method)
         else:
@@ -185,14 +171,16 @@ class Scratch:
 
     def _handshake(self, client: Client, packet: _Wire) -> None:
         if client in self._room_of:
-            raise Violation(_VIOLATION, "The handshake was done before")
+            raise Violation(rules.VIOLATION, "The handshake was done before")
         project = rules.project_id(bytes(packet.project_id))
         if project is None:
-            raise Violation(_VIOLATION, "The project id must have 1 to 999 characters")
+            raise Violation(rules.VIOLATION, "The project id must have 1 to 999 characters")
         user = jsontext.loads(bytes(packet.user)) if bytes(packet.user) else None
         if not self._users.allow(user):
-            raise Violation(_USERNAME, "This username cannot be used")
-        room = self._enter(client, project)
+            raise Violation(rules.USERNAME, "This username cannot be used")
+        room = self.projects.enter(project)
+        self._room_of[client] = room
+        self.server.rooms_manager.subscribe(client, project)
         shown = rules.name_for_log(user, anonymous_guests=self._settings.cloud_anonymous_guests)
         client.log_name = shown
         self.server.clients_manager.set_username(client, user)
@@ -200,31 +188,17 @@ class Scratch:
         if room.variables:
             client.session.send_frame(room.all_values())
 
-    def _enter(self, client: Client, project: str) -> CloudRoom:
-        settings = self._settings
-        room = self.rooms.get(project)
-        if room is None:
-            if settings.limits and len(self.rooms) >= settings.cloud_max_rooms:
-                raise Violation(_OVERLOADED, "There are too many projects on this server")
-            room = self.rooms[project] = CloudRoom(project, self._store.load(project))
-        if settings.limits and room.members >= settings.cloud_max_clients_per_room:
-            raise Violation(_VIOLATION, "There are too many players in this project")
-        room.members += 1
-        self._room_of[client] = room
-        self.server.rooms_manager.subscribe(client, project)
-        return room
-
     def _set(self, client: Client, packet: _Wire) -> None:
         room = self._joined_room(client)
         name, value = _text(packet.name), bytes(packet.value)
         settings = self._settings
-        if name is None or len(name) > settings.variable_name_max_length:
+        if name is None or len(name) > self.server.limits.variable_name_max_length:
             return
         if not rules.is_value(
             value, settings.cloud_value_max_length, text_allowed=settings.cloud_text_values
         ):
             return
-        self._keep(room, name, value)
+        self.projects.keep(room, name, value)
         self._tell(room, name, client)
         for listener in self.listeners:
             listener(room.id, name, value)
@@ -237,12 +211,10 @@ class Scratch:
             return
         name, new_name = _text(packet.name), _text(packet.new_name)
         if name is None or name not in room.variables:
-            raise Violation(_VIOLATION, "There is no such variable")
-        if new_name is None or not rules.is_new_name(new_name, self._settings.variable_name_max_length):
-            raise Violation(_VIOLATION, "A variable cannot have this name")
-        value = room.variables.pop(name)
-        self._store.delete(room.id, name)
-        self._keep(room, new_name, value)
+            raise Violation(rules.VIOLATION, "There is no such variable")
+        if new_name is None or not rules.is_new_name(new_name, self.server.limits.variable_name_max_length):
+            raise Violation(rules.VIOLATION, "A variable cannot have this name")
+        self.projects.rename(room, name, new_name)
 
     def _delete(self, client: Client, packet: _Wire) -> None:
         room = self._joined_room(client)
@@ -250,23 +222,14 @@ class Scratch:
             return
         name = _text(packet.name)
         if name is None or name not in room.variables:
-            raise Violation(_VIOLATION, "There is no such variable")
-        del room.variables[name]
-        self._store.delete(room.id, name)
+            raise Violation(rules.VIOLATION, "There is no such variable")
+        self.projects.delete(room, name)
 
     def _joined_room(self, client: Client) -> CloudRoom:
         room = self._room_of.get(client)
         if room is None:
-            raise Violation(_VIOLATION, "The handshake comes first")
+            raise Violation(rules.VIOLATION, "The handshake comes first")
         return room
-
-    def _keep(self, room: CloudRoom, name: str, value: bytes) -> None:
-        settings = self._settings
-        is_full = settings.limits and len(room.variables) >= settings.cloud_max_variables_per_room
-        if name not in room.variables and is_full:
-            raise Violation(_VIOLATION, "There are too many variables in this project")
-        room.variables[name] = value
-        self._store.save(room.id, name, value)
 
     # Telling others.
 
@@ -310,42 +273,38 @@ class Scratch:
             name: The variable's name.
             value: JSON text of the new value, None to forget the variable.
         """
-        room = self.rooms.get(project)
+        room = self.projects.rooms.get(project)
         if room is None:
             self._change_stored(project, name, value)
-        elif value is None:
-            room.variables.pop(name, None)
-            self._store.delete(project, name)
-        else:
-            self._keep(room, name, value)
+        elif value is not None:
+            self.projects.keep(room, name, value)
             self._broadcast(room, name, None)
+        elif name in room.variables:
+            self.projects.delete(room, name)
 
     def _change_stored(self, project: str, name: str, value: bytes | None) -> None:
         if value is None:
-            self._store.delete(project, name)
+            self.projects.store.delete(project, name)
         else:
-            self._store.save(project, name, value)
+            self.projects.store.save(project, name, value)
 
     def variables(self, project: str) -> dict[str, bytes]:
         """Return a project's variables, name to JSON text; empty if there are none."""
-        room = self.rooms.get(project)
-        return dict(room.variables) if room else self._store.load(project)
+        return self.projects.variables(project)
 
     def _document(self, project: str) -> bytes | None:
         variables = self.variables(project)
         if not variables:
             return None
-        return jsontext.dumps({name: msgspec.Raw(value) for name, value in variables.items()})
+        members = (b"%b:%b" % (jsontext.dumps(name), value) for name, value in variables.items())
+        return b"{%b}" % b",".join(members)
 
     def _changed_in_store(self, project: str, name: str, value: bytes | None) -> None:
-        room = self.rooms.get(project)
-        if room is None:
-            return
-        if value is None:
-            room.variables.pop(name, None)
-        else:
-            room.variables[name] = value
+        room = self.projects.rooms.get(project)
+        if room is not None and self.projects.take_over(room, name, value) and value is not None:
             self._broadcast(room, name, None)
+            for listener in self.listeners:
+                listener(project, name, value)
 
     # Life.
 
@@ -353,27 +312,10 @@ class Scratch:
         if client.request_headers.get("Cookie", "").startswith(_COOKIE):
             logger.warning("%s sent the login token of a Scratch account and was turned away.", client)
             client.session.send_text(_COOKIE_WARNING.encode())
-            client.session.close(_SECURITY, "A login token was sent")
+            client.session.close(rules.SECURITY, "A login token was sent")
 
     def _open_store(self, call_soon: Callable[..., object]) -> None:
-        self._store = open_store(self._settings.storage)
-        self._store.watch(self._changed_in_store)
-        self._store.start(call_soon)
-
-    def _close_store(self) -> None:
-        self._store.close()
-        self._store = MemoryStore()
-        self.rooms.clear()
-
-    def _forget_empty_rooms(self) -> None:
-        """Let go of projects nobody has been in for long; what is stored in a file stays there."""
-        latest = time.monotonic() - self._settings.cloud_room_lifetime
-        gone = [room for room in self.rooms.values() if not room.members and room.empty_since < latest]
-        for room in gone:
-            del self.rooms[room.id]
-            if not self._settings.storage:
-                for name in room.variables:
-                    self._store.delete(room.id, name)
+        self.projects.start(call_soon, self._changed_in_store)
 
 
 def _lines(data: bytes) -> list[bytes]:

@@ -1,4 +1,4 @@
-"""What counts as a project, a user and a value (protocol, section 3.1).
+"""What counts as a project, a user and a value, and what breaking a rule means (protocol, section 3.1).
 
 The rules of TurboWarp's cloud server, which the clients were written for. Pure functions.
 """
@@ -16,6 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+VIOLATION = 4000
+USERNAME = 4002
+OVERLOADED = 4003
+SECURITY = 4005
+"""Close codes. After 4002 and 4003 packaged projects give up for good."""
+TRY_AGAIN_LATER = 1013
+"""Close code for a client that may come back at once."""
+
 _PROJECT_LENGTH = range(1, 1000)
 _USER = re.compile(r"[A-Za-z0-9_-]{1,20}")
 _NUMERIC_TEXT = re.compile(r"-?[0-9]*\.?[0-9]*")
@@ -31,6 +39,15 @@ _RESERVED = (
     r"scratch(cat|team|staff|support|foundation|official|moderators?|admins?)",
     r"(the)?scratch(team|cat)",
 )
+
+
+class Violation(Exception):  # noqa: N818  # it closes a connection, it is nobody's error
+    """The client broke a rule; its connection is closed with a code."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(code, reason)
+        self.code = code
+        self.reason = reason
 
 
 def project_id(raw: bytes) -> str | None:
@@ -82,7 +99,7 @@ class UserRules:
         if not isinstance(user, str) or not _USER.fullmatch(user):
             return False
         plain = user.replace("_", "").replace("-", "").lower()
-        return not any(pattern.fullmatch(plain) for pattern in self._blocked)
+        return not any(pattern.fullmatch(plain) or pattern.fullmatch(user) for pattern in self._blocked)
 
 
 def is_value(raw: bytes, longest: int, *, text_allowed: bool) -> bool:
@@ -107,7 +124,7 @@ def is_value(raw: bytes, longest: int, *, text_allowed: bool) -> bool:
     return text_allowed or bool(_NUMERIC_TEXT.fullmatch(text) and text not in _NOT_NUMERIC)
 
 
-def is_new_name(name: str, longest: int) -> bool:
+def is_new_name(name: str, longest: float) -> bool:
     """Tell whether a variable may be renamed to this."""
     return len(name) <= longest and any(
         name.startswith(prefix) and len(name) > len(prefix) for prefix in _CLOUD_PREFIXES
