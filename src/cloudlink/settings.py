@@ -107,6 +107,12 @@ class Settings:
     keepalive_timeout: float = option(
         20.0, "How long a pinged client may stay silent before it is disconnected.", unit="seconds", above=0
     )
+    stalled_timeout: float = option(
+        30.0,
+        "How long a client may take nothing of what waits for it before it is disconnected.",
+        unit="seconds",
+        above=0,
+    )
     identify_timeout: float = option(
         30.0, "How long a connection may stay open without a first packet.", unit="seconds", minimum=2
     )
@@ -195,7 +201,7 @@ class Settings:
     )
     max_queued_bytes: int = option(
         1_048_576,
-        "The most that may wait for a client that reads too slowly, before it is disconnected.",
+        "The most that may wait, beside one message, for a client that reads too slowly before it is disconnected.",
         unit="bytes",
         minimum=1024,
     )

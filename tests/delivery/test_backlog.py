@@ -1,5 +1,7 @@
 """What waits for a slow reader: in order, nothing twice, of updates only the latest."""
 
+from unittest.mock import patch
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -74,8 +76,13 @@ reading = st.lists(
 )
 
 
-@given(reading)
-def test_whatever_the_reader_does_it_sees_messages_in_order_and_ends_with_the_latest_values(steps):
+@given(reading, st.integers(1, 60))
+def test_whatever_the_reader_does_it_sees_messages_in_order_and_ends_with_the_latest_values(steps, piece):
+    with patch("cloudlink.delivery.outbox._PIECE", piece):
+        play(steps)
+
+
+def play(steps):
     delivery = Delivery(lambda _delay, _flush: None)
     slow = Outbox(Socket(), lambda: None)
     other = Outbox(Socket(), lambda: None)
@@ -118,16 +125,90 @@ def test_whatever_the_reader_does_it_sees_messages_in_order_and_ends_with_the_la
     assert other.connection.taken == [frame for frame in sent if not frame.startswith(b"p")]
 
 
-def test_the_limit_counts_what_waits_and_reports_once_over_it():
+def waiting(outbox):
+    return outbox.backlog.size if outbox.backlog else 0
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.lists(st.integers(1, 200), min_size=1, max_size=12).map(lambda sizes: ("turn", sizes)),
+            st.tuples(st.just("read"), st.integers(1, 500)),
+        ),
+        max_size=30,
+    ),
+    st.integers(1, 100),
+)
+def test_what_waits_is_bounded_however_much_a_turn_brings(steps, piece):
+    limit, overflows = 300, []
+    delivery = Delivery(lambda _delay, _flush: None, max_queued_bytes=limit)
+    outbox = Outbox(Socket(), lambda: overflows.append(True))
+    outbox.connection.room = 100
+    largest = 0
+    with patch("cloudlink.delivery.outbox._PIECE", piece):
+        for kind, amount in steps:
+            if kind == "read":
+                outbox.connection.room = amount
+                outbox.connection.congested = False
+                delivery.resume(outbox)
+            else:
+                for size in amount:
+                    largest = max(largest, size)
+                    delivery.send(outbox, bytes(size))
+                delivery.flush()
+            assert -outbox.connection.room < piece + largest
+            if overflows:
+                return
+            assert waiting(outbox) <= limit + largest
+            assert not outbox
+
+
+def test_a_turn_of_any_size_is_written_whole_to_a_reader_that_keeps_up():
+    overflows = []
+    delivery = Delivery(lambda _delay, _flush: None, max_queued_bytes=1000)
+    fast, slow = (Outbox(Socket(), lambda: overflows.append(True)) for _ in range(2))
+    fast.connection.room, slow.connection.room = 1 << 30, 150_000
+    sent = [bytes([number]) * 50_000 for number in range(100)]
+    everybody = Audience(delivery)
+    everybody.add(fast)
+    everybody.add(slow)
+    for frame in sent:
+        delivery.broadcast(everybody, frame)
+    delivery.flush()
+    assert fast.connection.taken == sent
+    assert slow.connection.taken == sent[:4]  # two pieces of two frames each, and then it was congested
+    assert overflows == [True]
+
+
+def test_the_limit_counts_what_waits_beside_the_largest_message_and_reports_once_over_it():
     overflows = []
     delivery = Delivery(lambda _delay, _flush: None, max_queued_bytes=10)
     outbox = Outbox(Socket(), lambda: overflows.append(True))
     outbox.connection.congested = True
-    delivery.send(outbox, b"12345")
-    delivery.flush()
-    delivery.send(outbox, b"67890")
-    delivery.flush()
+    for message in (b"a user list of any length", b"12345", b"67890"):
+        delivery.send(outbox, message)
+        delivery.flush()
     assert overflows == []
     delivery.send(outbox, b"1")
     delivery.flush()
     assert overflows == [True]
+
+
+def test_a_client_named_several_times_gets_it_as_often_and_within_the_limit():
+    overflows = []
+    delivery = Delivery(lambda _delay, _flush: None, max_queued_bytes=1000)
+    outbox = Outbox(Socket(), lambda: overflows.append(True))
+    delivery.multicast([outbox] * 10, bytes(50_000))
+    delivery.flush()
+    assert len(outbox.connection.taken) == 2
+    assert overflows == [True]
+
+
+def test_closing_writes_what_is_left_unless_that_is_too_much():
+    for count, written in ((3, 3), (60, 2)):
+        delivery = Delivery(lambda _delay, _flush: None, max_queued_bytes=100_000)
+        outbox = Outbox(Socket(), lambda: None)
+        for _ in range(count):
+            delivery.send(outbox, bytes(40_000))
+        delivery.close(outbox, 1000, "")
+        assert len(outbox.connection.taken) == written

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .frames import Segment, Update
+from .frames import Update, apart
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
@@ -19,10 +19,12 @@ class Backlog:
 
     Attributes:
         size: Bytes that wait.
+        largest: Bytes of the largest frame that waited so far.
     """
 
     def __init__(self) -> None:
         self.size = 0
+        self.largest = 0
         self._frames: dict[Hashable, bytes] = {}  # by an update's key, or by a key nobody else has
 
     def __bool__(self) -> bool:
@@ -30,10 +32,8 @@ class Backlog:
 
     def add(self, frames: Iterable[bytes]) -> None:
         """Take in frames, in order."""
-        for frame in frames:
-            if isinstance(frame, Segment):
-                self.add(frame.frames)
-            elif isinstance(frame, Update):
+        for frame in apart(frames):
+            if isinstance(frame, Update):
                 # Its place is that of the latest value, behind all that was sent before it.
                 self.size -= len(self._frames.pop(frame.key, b""))
                 self._put(frame.key, frame)
@@ -53,4 +53,6 @@ class Backlog:
 
     def _put(self, key: Hashable, frame: bytes) -> None:
         self._frames[key] = frame
-        self.size += len(frame)
+        size = len(frame)
+        self.size += size
+        self.largest = max(self.largest, size)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Iterable, Iterator
 
 _TEXT = 0x81  # FIN set, opcode 1
 _SHORT_HEADERS = tuple(bytes((_TEXT, size)) for size in range(126))
@@ -61,3 +61,26 @@ def join(frames: list[bytes]) -> bytes:
     segment = Segment(b"".join(frames))
     segment.frames = tuple(frames)
     return segment
+
+
+def apart(frames: Iterable[bytes], size: int = 0) -> Iterator[bytes]:
+    """Yield frames one by one, those of segments of more than `size` bytes too."""
+    for frame in frames:
+        if isinstance(frame, Segment) and len(frame) > size:
+            yield from frame.frames
+        else:
+            yield frame
+
+
+def pieces(frames: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
+    """Yield frames in order, so many at a time that they have `size` bytes or a few more."""
+    piece: list[bytes] = []
+    missing = size
+    for frame in frames:
+        piece.append(frame)
+        missing -= len(frame)
+        if missing <= 0:
+            yield piece
+            piece, missing = [], size
+    if piece:
+        yield piece

@@ -5,7 +5,8 @@ the same audience are not even that: they are collected once, joined once, and a
 one turn produced for a client leaves in one write, in the order it was produced, whoever it came from.
 
 A client that reads too slowly has its frames kept in a backlog of bounded size, and is disconnected when
-it falls behind further. Nobody else waits for it.
+it falls behind further. Nobody else waits for it. What one turn brings a client is handed over in pieces,
+for as long as its connection takes them, so that the bound holds however much one turn brings.
 
 This module does not know the event loop: whoever builds a `Delivery` hands it the function that
 calls back at the end of the turn, or a few milliseconds later.
@@ -17,7 +18,7 @@ import logging
 from typing import TYPE_CHECKING, Protocol
 
 from .backlog import Backlog
-from .frames import join
+from .frames import apart, join, pieces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("cloudlink.delivery")
 
-_CHUNK = 1 << 16
-"""Bytes of a backlog written at a time."""
+_PIECE = 1 << 16
+"""Bytes handed to a connection at a time; whether it is congested is asked after each piece."""
 
 
 class Connection(Protocol):
@@ -126,12 +127,15 @@ class Delivery:
 
         Args:
             schedule: Called with seconds to wait, mostly 0, and `flush` when a first frame is queued.
-            max_queued_bytes: Most bytes that may wait for a client that does not read, None for any number.
+            max_queued_bytes: Most bytes that may wait for a client that does not read, beside the largest
+                frame among them; None for any number.
             pacer: Says how long frames wait, None for never.
         """
         self.max_queued_bytes = max_queued_bytes
         self._pacer = pacer
         self._frames = 0  # queued since the last flush, counted per recipient
+        self._bytes = 0  # queued since the last flush, counted once for all recipients
+        self._largest = 0  # bytes of the largest entry of a queue since the last flush
         self._schedule = schedule
         self._scheduled = False
         self._waiting: list[Outbox] = []
@@ -148,6 +152,10 @@ class Delivery:
                 self._wake()
         outbox.append(frame)
         self._frames += 1
+        size = len(frame)
+        self._bytes += size
+        if size > self._largest:  # noqa: PLR1730  # max() takes longer than the rest of this
+            self._largest = size
 
     def broadcast(self, audience: Audience, frame: bytes, skip: Outbox | None = None) -> None:
         """Queue one frame for an audience, except the one to skip."""
@@ -165,8 +173,10 @@ class Delivery:
                 self._wake()
 
     def multicast(self, outboxes: Iterable[Outbox], frame: bytes) -> None:
-        """Queue one frame for any clients."""
+        """Queue one frame for any clients, once for each time they are named."""
         self.settle()
+        outboxes = list(outboxes)
+        self._bytes += len(frame) * (len(outboxes) - len(set(outboxes)))
         self._append(outboxes, frame, None)
 
     def settle(self) -> None:
@@ -183,6 +193,10 @@ class Delivery:
 
     def _append(self, outboxes: Iterable[Outbox], frame: bytes, skip: Outbox | None) -> None:
         waiting = self._waiting
+        size = len(frame)
+        self._bytes += size
+        if size > self._largest:  # noqa: PLR1730  # as above
+            self._largest = size
         for outbox in outboxes:
             if outbox is not skip:
                 if not outbox:
@@ -202,45 +216,83 @@ class Delivery:
         self.settle()
         self._scheduled = False
         waiting, self._waiting = self._waiting, []
+        frames, self._frames = self._frames, 0
+        # No queue holds more than the whole turn brought, and few hold many entries as long as the largest:
+        # hardly any has to be measured.
+        most = _PIECE // self._largest if self._bytes > _PIECE else _PIECE
+        self._bytes = self._largest = 0
         for outbox in waiting:
             try:
-                self._write(outbox)
+                if len(outbox) <= most:
+                    self._write(outbox)
+                else:
+                    self._write_much(outbox)
             except Exception:  # one client's trouble must not silence those who come after it
                 logger.exception("Writing to a client failed.")
                 outbox.clear()
         if self._pacer is not None:
-            self._pacer.end(self._frames, len(waiting))
-        self._frames = 0
+            self._pacer.end(frames, len(waiting))
 
     def _write(self, outbox: Outbox) -> None:
         if outbox.connection.congested:
-            self._hold_back(outbox)
+            self._hold_back(outbox, outbox)
         else:
             outbox.connection.write(outbox)
             outbox.clear()
+
+    def _write_much(self, outbox: Outbox) -> None:
+        """Write a queue that may be long: in pieces, and hold the rest back."""
+        if sum(map(len, outbox)) <= _PIECE:
+            self._write(outbox)
+        else:
+            self._hold_back(outbox, _write_pieces(outbox))
 
     def resume(self, outbox: Outbox) -> None:
         """Go on writing to a client that reads again."""
         backlog = outbox.backlog
         while backlog and not outbox.connection.congested:
-            outbox.connection.write(backlog.take(_CHUNK))
+            outbox.connection.write(backlog.take(_PIECE))
         if not backlog:
             outbox.backlog = None
 
     def close(self, outbox: Outbox, code: int, reason: str) -> None:
-        """Write what is queued for a client, then close its connection."""
+        """Write what is queued for a client, then close its connection.
+
+        A slow reader gets the close frame behind what its connection had taken by then.
+        """
         self.settle()
         if outbox and not outbox.connection.congested:
-            outbox.connection.write(outbox)
+            rest = _write_pieces(outbox)
+            if rest and not self._is_too_much(sum(map(len, rest))):
+                outbox.connection.write(rest)
         outbox.clear()
         outbox.backlog = None
         outbox.connection.close(code, reason)
 
-    def _hold_back(self, outbox: Outbox) -> None:
-        backlog = outbox.backlog
-        if backlog is None:
-            backlog = outbox.backlog = Backlog()
-        backlog.add(outbox)
+    def _hold_back(self, outbox: Outbox, frames: list[bytes]) -> None:
+        """Put what a connection does not take, and what is left of its queue, into its backlog."""
+        if frames:
+            backlog = outbox.backlog
+            if backlog is None:
+                backlog = outbox.backlog = Backlog()
+            backlog.add(frames)
+            outbox.clear()
+            # One frame alone is never too much, however long: a user list cannot be cut.
+            if self._is_too_much(backlog.size - backlog.largest):
+                outbox.overflow()
         outbox.clear()
-        if self.max_queued_bytes is not None and backlog.size > self.max_queued_bytes:
-            outbox.overflow()
+
+    def _is_too_much(self, size: int) -> bool:
+        return self.max_queued_bytes is not None and size > self.max_queued_bytes
+
+
+def _write_pieces(outbox: Outbox) -> list[bytes]:
+    """Write a queue piece by piece for as long as the connection takes it; return what is left."""
+    connection = outbox.connection
+    left = pieces(apart(outbox, _PIECE), _PIECE)
+    while not connection.congested:
+        piece = next(left, None)
+        if piece is None:
+            return []
+        connection.write(piece)
+    return [frame for piece in left for frame in piece]

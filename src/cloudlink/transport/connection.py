@@ -91,11 +91,13 @@ class WebSocketConnection(WSListener):
         "congested",
         "headers",
         "heard",
+        "left_unsent",
         "path",
         "pinged",
         "remote_address",
         "response_headers",
         "silent_for",
+        "stalled_for",
     )
 
     def __init__(
@@ -126,6 +128,8 @@ class WebSocketConnection(WSListener):
         self.pinged = False
         self.closing = False
         self.congested = False
+        self.left_unsent = 0
+        self.stalled_for = 0.0
         self._assembler = Assembler(max_message_size)
         self._opened = opened
         self._closed = closed
@@ -197,6 +201,8 @@ class WebSocketConnection(WSListener):
     def pause_writing(self) -> None:
         """The socket takes no more: the peer reads more slowly than we write."""
         self.congested = True
+        self.left_unsent = 0
+        self.stalled_for = 0.0
         if not self.closing:
             self._send = self._send_through
 
@@ -207,6 +213,11 @@ class WebSocketConnection(WSListener):
             if self._direct is not None:
                 self._send = self._direct.send
             self._receiver.writable()
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that were written and that the peer's slowness has kept here."""
+        return self._socket.get_write_buffer_size()
 
     def _send_through(self, data: bytes) -> int:
         self._socket.write(data)

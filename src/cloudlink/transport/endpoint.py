@@ -72,7 +72,11 @@ class Endpoint:
         self._gate = Gate(settings, self._real_address)
         self._pages = http.Pages(status, documents or {}, secure=context is not None)
         self._keepalive = Keepalive(
-            self.connections, settings.keepalive_interval, settings.keepalive_timeout, on_round
+            self.connections,
+            settings.keepalive_interval,
+            settings.keepalive_timeout,
+            settings.stalled_timeout,
+            on_round,
         )
         self._server: asyncio.Server | None = None
 

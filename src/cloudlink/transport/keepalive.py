@@ -3,6 +3,9 @@
 A connection that has been silent for the interval is pinged; one that stays silent for the time-out
 after that is dropped. Anything a peer sends counts as a sign of life. One timer over all connections
 costs far less than one task per connection.
+
+A peer that goes on sending but takes nothing of what is sent to it is dropped too: what waits for it
+would wait for ever.
 """
 
 from __future__ import annotations
@@ -25,13 +28,14 @@ _LONGEST_STEP = 1.0
 
 
 class Keepalive:
-    """Pings silent connections and drops dead ones, within interval + time-out."""
+    """Pings silent connections and drops dead ones, within interval + time-out, and those that are stuck."""
 
     def __init__(
         self,
         connections: Collection[WebSocketConnection],
         interval: float,
         timeout: float,
+        stalled_timeout: float,
         on_round: Callable[[], None],
     ) -> None:
         """Look after the connections in a collection that may change.
@@ -40,14 +44,16 @@ class Keepalive:
             connections: Those to look after.
             interval: Seconds of silence after which a peer is pinged.
             timeout: Seconds of further silence after which its connection is dropped.
+            stalled_timeout: Seconds for which a peer may take nothing of what waits for it.
             on_round: Called in every round, at least once a second.
         """
         self._connections = connections
         self._on_round = on_round
-        self._step = min(interval, timeout, _ROUNDS * _LONGEST_STEP) / _ROUNDS
+        self._step = min(interval, timeout, stalled_timeout, _ROUNDS * _LONGEST_STEP) / _ROUNDS
         # Silence is counted in rounds and may have begun right after the round before.
         self._ping_after = interval - self._step
         self._drop_after = timeout - self._step
+        self._stalled_after = stalled_timeout - self._step
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
@@ -66,6 +72,10 @@ class Keepalive:
         self.start()
 
     def _look_at(self, connection: WebSocketConnection) -> None:
+        if connection.congested and self._is_stalled(connection):
+            logger.warning("Dropping a connection that takes nothing of what is sent to it.")
+            connection.abort()
+            return
         if connection.heard:
             connection.heard = False
             connection.silent_for = 0.0
@@ -80,3 +90,12 @@ class Keepalive:
         elif connection.silent_for >= self._drop_after:
             logger.info("Dropping a connection that no longer answers.")
             connection.abort()
+
+    def _is_stalled(self, connection: WebSocketConnection) -> bool:
+        unsent = connection.unsent
+        if unsent < connection.left_unsent:
+            connection.stalled_for = 0.0
+        else:
+            connection.stalled_for += self._step
+        connection.left_unsent = unsent
+        return connection.stalled_for >= self._stalled_after
