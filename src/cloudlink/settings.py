@@ -84,6 +84,11 @@ class Settings:
     implicit_greeting: bool = option(
         True, "Greet a client whose first packet is not a handshake before answering that packet."
     )
+    legacy: bool = option(True, "Whether clients of CloudLink 2, 3 and the early 4 are understood.")
+    undecided_clients: Literal["cl4", "cl3"] = option(
+        "cl4",
+        "What a client is that sends packets without `listener` and no handshake: CL4 0.2.0, or CL3 0.1.5.",
+    )
     send_client_ip: bool = option(True, "Tell each client its own address in the handshake.")
     real_ip_header: str = option(
         "",

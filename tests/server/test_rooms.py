@@ -8,7 +8,7 @@ import pytest
 
 from cloudlink.server.clients import NoResultsFound
 from cloudlink.server.protocols.clpv4 import Clpv4
-from cloudlink.server.protocols.clpv4.dialect import CL4, CL4_SCRATCH
+from cloudlink.server.protocols.clpv4.dialects import CL4, CL4_SCRATCH
 from cloudlink.server.rooms import RoomAlreadyExists, RoomDoesNotExist, RoomNotEmpty
 from hosting import build
 from server.visitor import Visitor, named

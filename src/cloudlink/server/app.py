@@ -79,7 +79,7 @@ class Server(PluginAPI):
         self.delivery = Delivery(self._schedule, max_queued_bytes, Pacer())
         self.clients_manager = ClientsManager()
         self.rooms_manager = RoomsManager(self.delivery)
-        self.clients_manager.when_named(self.rooms_manager.note_name)
+        self.clients_manager.when_named(self.rooms_manager.note_name, self.rooms_manager.forget_name)
         self.gen = SnowflakeGenerator()
         self.suppress_websocket_logs = True
         self.ssl_enabled = False

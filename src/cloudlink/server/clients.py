@@ -66,7 +66,8 @@ class Client:
         snowflake: Decimal text of a 64-bit id, unique among all clients ever.
         id: Random UUID of the connection.
         protocol: Schema class of the client's protocol, None until its first message.
-        dialect: How events are written for this client; chosen by its protocol.
+        dialect: How packets are read from and written for this client; `str()` of it is its name, such as
+            `CL3 0.1.7`. Chosen by its protocol.
         rooms: Names of the rooms the client is in. After a disconnect, those it was in.
         username: Name, `""` while none is set.
         username_set: Whether a name is set.
@@ -161,7 +162,8 @@ class ClientsManager:
         self.uuids: dict[str, Client] = {}
         self.usernames: dict[str, set[Client]] = {}
         self.protocols: dict[Schema, set[Client]] = {}
-        self._renamed: Callable[[Client], None] = lambda _client: None
+        self._named: Callable[[Client], None] = lambda _client: None
+        self._unnaming: Callable[[Client], None] = lambda _client: None
 
     def __len__(self) -> int:
         return len(self.clients)
@@ -169,9 +171,10 @@ class ClientsManager:
     def __iter__(self) -> Iterator[Client]:
         return iter(self.clients)
 
-    def when_named(self, callback: Callable[[Client], None]) -> None:
-        """Have `callback(client)` called after a client got its username."""
-        self._renamed = callback
+    def when_named(self, named: Callable[[Client], None], unnaming: Callable[[Client], None]) -> None:
+        """Have `named(client)` called after a client got its username, `unnaming(client)` before it loses it."""
+        self._named = named
+        self._unnaming = unnaming
 
     def get_snowflakes(self) -> set[str]:
         """Return the snowflakes of all clients."""
@@ -213,7 +216,21 @@ class ClientsManager:
         obj.username_set = True
         obj.encoded_user = None
         self.usernames.setdefault(username, set()).add(obj)
-        self._renamed(obj)
+        self._named(obj)
+
+    def clear_username(self, obj: Client) -> None:
+        """Take a client's name, so that it can get another; CloudLink 0.1.5 allows that.
+
+        Raises `ClientDoesNotExist`, `ClientUsernameNotSet`.
+        """
+        self._require(obj)
+        if not obj.username_set:
+            raise ClientUsernameNotSet(repr(obj))
+        self._unnaming(obj)
+        _drop(self.usernames, obj.username, obj)
+        obj.username = ""
+        obj.username_set = False
+        obj.encoded_user = None
 
     def set_protocol(self, obj: Client, schema: Schema) -> None:
         """Decide a client's protocol. Raises `ClientDoesNotExist`, `ProtocolAlreadySet`."""

@@ -84,16 +84,20 @@ class Members:
         self.usernames.setdefault(client.username, {})[client] = None
         self.userlists.clear()
 
+    def remove_name(self, client: Client) -> None:
+        """Take note that a member is about to lose its username."""
+        namesakes = self.usernames[client.username]
+        del namesakes[client]
+        if not namesakes:
+            del self.usernames[client.username]
+        self.userlists.clear()
+
     def remove(self, client: Client) -> None:
         """Let a client go."""
         del self.all[client]
         self._leave_audience(client)
         if client.username_set:
-            namesakes = self.usernames[client.username]
-            del namesakes[client]
-            if not namesakes:
-                del self.usernames[client.username]
-            self.userlists.clear()
+            self.remove_name(client)
 
     def change_dialect(self, client: Client, dialect: object) -> None:
         """Move a member to the audience of another dialect; `client.dialect` is still the old one."""
@@ -285,6 +289,11 @@ class RoomsManager:
         """Enter a client's new username in all its rooms."""
         for room_id in client.rooms:
             self.rooms[room_id].members[client.protocol].add_name(client)
+
+    def forget_name(self, client: Client) -> None:
+        """Take out of all rooms the username that a client is about to lose."""
+        for room_id in client.rooms:
+            self.rooms[room_id].members[client.protocol].remove_name(client)
 
     def change_dialect(self, client: Client, dialect: object) -> None:
         """Have a client's events written in another dialect from now on."""

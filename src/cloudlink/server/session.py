@@ -119,8 +119,8 @@ class Session:
             self._host.delivery.send(self.client.outbox, text_frame(payload))
 
     def send_frame(self, frame: bytes) -> None:
-        """Queue a ready WebSocket frame for the client."""
-        if self.state is not State.GONE:
+        """Queue a ready WebSocket frame for the client; the empty one is none."""
+        if frame and self.state is not State.GONE:
             self._host.delivery.send(self.client.outbox, frame)
 
     def close(self, code: int = _NORMAL_CLOSURE, reason: str = "") -> None:

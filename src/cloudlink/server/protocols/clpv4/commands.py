@@ -7,27 +7,27 @@ Everything is checked before anything is sent.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from cloudlink import jsontext
 from cloudlink.buckets import Bucket
 
-from .dialect import CL4_SCRATCH, user_object
+from .dialects import user_object
 from .packet import SyntaxProblem, TooMany, decode_scalar, names
 from .recipients import AmbiguousName, Recipients, RoomsScope, ServerScope
 from .schema import Schema
-from .statuscodes import StatusCodes
+from .statuscodes import Refusal, StatusCodes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable, Iterator
 
     from cloudlink.server.clients import Client
     from cloudlink.server.rooms import Members, Room
 
+    from .dialects import Dialect
     from .packet import Packet
     from .protocol import Clpv4
     from .recipients import Scope
-    from .statuscodes import StatusCode
 
 DEFAULT_ROOM = "default"
 
@@ -37,22 +37,6 @@ _AMBIGUOUS = (
     "Please use Snowflakes, UUIDs, or client objects instead."
 )
 _TEXT_WANTED = "must be of string type"
-
-
-class Refusal(Exception):  # noqa: N818  # it is answered, not raised to anybody
-    """A command cannot be done; answered with a status code.
-
-    Attributes:
-        code: The status code.
-        details: Explanation for a person, None for none.
-        val: JSON text of the answer's `val`, empty for none.
-    """
-
-    def __init__(self, code: StatusCode, details: str | None = None, val: bytes = b"") -> None:
-        super().__init__(code, details)
-        self.code = code
-        self.details = details
-        self.val = val
 
 
 class Commands:
@@ -75,40 +59,49 @@ class Commands:
     # Greeting and name.
 
     def handshake(self, client: Client, packet: Packet) -> None:
-        """Greet the client, once; a client written in Scratch gets its user lists repeated."""
-        if packet.val and _names_scratch(packet.val):
-            self._rooms.change_dialect(client, CL4_SCRATCH)
+        """Greet the client, once; what the handshake tells decides how it is spoken to."""
+        self._protocol.decide(client, packet.data)
         if not client.handshake:
             self._protocol.greet(client)
-        self._ok(client, packet)
+        self.confirm(client, packet)
 
     def ping(self, client: Client, packet: Packet) -> None:
         """Answer."""
-        self._ok(client, packet)
+        self.confirm(client, packet)
 
     def setid(self, client: Client, packet: Packet) -> None:
         """Give the client its username, for as long as it is connected."""
         packet.require("val")
         if packet.val[0] in b"{[":
             raise SyntaxProblem({"val": [_TEXT_WANTED]}, packet.listener)
-        if client.username_set:
+        if client.username_set and not client.dialect.renames:
             raise Refusal(StatusCodes.id_already_set, val=user_object(client))
-        self._spend_identity(client)
+        self.spend_identity(client)
         username = decode_scalar(packet.val)
-        self._check_username(username)
+        if client.username_set and username == client.username:
+            return
+        self._check_username(client, packet.val, username)
+        renamed = client.username_set
+        if renamed:
+            self._lists.announce_unnamed(client)
+            self._clients.clear_username(client)
         self._clients.set_username(client, username)
-        for room_id in sorted(client.rooms):
-            self._lists.announce(client, room_id)
-            self._lists.show(client, room_id)
-        self._send(client, client.dialect.status(StatusCodes.ok, packet.listener, val=user_object(client)))
+        ok = client.dialect.status(StatusCodes.ok, packet.listener, val=user_object(client))
+        with self._confirming(client, ok):
+            for room_id in sorted(client.rooms):
+                self._lists.announce(client, room_id, renamed=renamed)
+                self._lists.show(client, room_id)
 
-    def _check_username(self, username: str) -> None:
+    def _check_username(self, client: Client, raw: bytes, username: str) -> None:
+        refusal = client.dialect.refuses_name(raw)
+        if refusal is not None:
+            raise Refusal(refusal)
         longest = self._settings.username_max_length
         if not username:
             raise Refusal(StatusCodes.refused, "A username cannot be empty.")
         if len(username) > longest:
             raise Refusal(StatusCodes.refused, f"A username can have at most {longest} characters.")
-        if self._settings.unique_usernames and self._is_taken(username):
+        if (self._settings.unique_usernames or client.dialect.unique_names) and self._is_taken(username):
             raise Refusal(StatusCodes.id_conflict, f"The username {username} is taken.")
 
     def _is_taken(self, username: str) -> bool:
@@ -127,52 +120,76 @@ class Commands:
                 self._send(client, client.dialect.message(val, room, listener))
             for dialect, audience in members.audiences.items():
                 self._delivery.broadcast(audience, dialect.message(val, room), skip)
+        if client.dialect.confirms_all:
+            self.confirm(client, packet)
 
     def gvar(self, client: Client, packet: Packet) -> None:
         """Send a variable's value to everybody in the client's rooms, itself included."""
         packet.require("name", "val")
-        self._check_variable(packet.name)
+        self.check_variable(packet.name)
         name, val, listener = packet.name, packet.val, packet.listener
         for room, members in self._target_rooms(client, self._room_ids(client, packet)):
             skip = client.outbox if listener else None
             if listener:
                 self._send(client, client.dialect.variable(name, val, room, listener))
             for dialect, audience in members.audiences.items():
-                self._delivery.broadcast(audience, dialect.variable(name, val, room), skip)
+                frame = dialect.variable(name, val, room)
+                if frame:
+                    self._delivery.broadcast(audience, frame, skip)
             for tell in self._protocol.variable_listeners:
                 tell(room.id, name, val)
+        if client.dialect.confirms_all:
+            self.confirm(client, packet)
 
     # To some.
 
     def pmsg(self, client: Client, packet: Packet) -> None:
         """Send a message to clients in the client's rooms."""
         packet.require("id", "val")
-        copies = self._recipients_in_rooms(client, packet)
-        for room, recipient in copies:
-            self._send(recipient, recipient.dialect.private_message(packet.val, client, room))
+        copies = self.recipients_in_rooms(client, packet)
+        self._send_copies(
+            copies, lambda dialect, room, to: dialect.private_message(packet.val, client, room, to)
+        )
         if copies:
-            self._ok(client, packet)
+            self.confirm(client, packet)
 
     def pvar(self, client: Client, packet: Packet) -> None:
         """Send a variable's value to clients in the client's rooms."""
         packet.require("id", "name", "val")
-        self._check_variable(packet.name)
-        copies = self._recipients_in_rooms(client, packet)
-        for room, recipient in copies:
-            frame = recipient.dialect.private_variable(packet.name, packet.val, client, room)
-            self._send(recipient, frame)
+        self.check_variable(packet.name)
+        name, val = packet.name, packet.val
+        copies = self.recipients_in_rooms(client, packet)
+        self._send_copies(
+            copies, lambda dialect, room, to: dialect.private_variable(name, val, client, room, to)
+        )
         if copies:
-            self._ok(client, packet)
+            self.confirm(client, packet)
+
+    def _send_copies(
+        self, copies: list[tuple[Room, Client]], write: Callable[[Dialect, Room, Client], bytes]
+    ) -> None:
+        """Send a private packet, written once per dialect and room unless it holds the recipient's name."""
+        frames: dict[Hashable, bytes] = {}
+        for room, recipient in copies:
+            dialect = recipient.dialect
+            key = (dialect, room, recipient if dialect.names_recipient else None)
+            if key not in frames:
+                frames[key] = write(dialect, room, recipient)
+            self._send(recipient, frames[key])
 
     def direct(self, client: Client, packet: Packet) -> None:
         """Send a message to clients anywhere on the server; success is not answered."""
         packet.require("id", "val")
-        recipients = self._parse_recipients(packet)
+        recipients = self._parse_recipients(client, packet)
         found = self._find(recipients, ServerScope(self._clients, Schema))
         if not found:
             raise Refusal(StatusCodes.id_not_found)
+        frames: dict[Dialect, bytes] = {}
         for recipient in found[""]:
-            self._send(recipient, recipient.dialect.direct(packet.val, client, packet.listener))
+            dialect = recipient.dialect
+            if dialect not in frames:
+                frames[dialect] = dialect.direct(packet.val, client, packet.listener)
+            self._send(recipient, frames[dialect])
 
     # Rooms.
 
@@ -180,35 +197,42 @@ class Commands:
         """Put the client into rooms, and out of `default` unless that is one of them."""
         packet.require("val")
         room_ids = self._names(packet.val, "val", packet.listener)
-        self._require_username(client)
-        self._spend_identity(client)
-        self._check_rooms(client, room_ids)
-        if room_ids:
-            if DEFAULT_ROOM not in room_ids:
-                self._lists.leave(client, DEFAULT_ROOM)
-        elif not client.rooms:
+        self._require_rooms(client)
+        self.spend_identity(client)
+        leaves = self._left_by_linking(client, room_ids)
+        self._check_rooms(client, room_ids, leaves)
+        if not client.rooms and not room_ids:
             room_ids = [DEFAULT_ROOM]
-        for room_id in room_ids:
-            self._lists.join(client, room_id)
-            self._lists.show(client, room_id)
-        self._ok(client, packet)
+        with self._confirming(client, client.dialect.status(StatusCodes.ok, packet.listener)):
+            for room_id in leaves:
+                self._lists.leave(client, room_id)
+            for room_id in room_ids:
+                self._lists.join(client, room_id)
+                self._lists.show(client, room_id)
+
+    def _left_by_linking(self, client: Client, room_ids: list[str]) -> list[str]:
+        if not room_ids:
+            return []
+        leaves = client.rooms if client.dialect.replaces_rooms else client.rooms & {DEFAULT_ROOM}
+        return sorted(leaves.difference(room_ids))
 
     def unlink(self, client: Client, packet: Packet) -> None:
         """Take the client out of rooms, all of them for `""`, and back into `default` if it has none."""
         room_ids = self._names(packet.val, "val", packet.listener) if packet.val else [""]
-        self._require_username(client)
-        self._spend_identity(client)
+        self._require_rooms(client)
+        self.spend_identity(client)
         is_everything = packet.val in (b"", b'""')
-        for room_id in sorted(client.rooms) if is_everything else room_ids:
-            self._lists.leave(client, room_id)
-        if not client.rooms:
-            self._lists.join(client, DEFAULT_ROOM)
-            self._lists.show(client, DEFAULT_ROOM)
-        self._ok(client, packet)
+        with self._confirming(client, client.dialect.status(StatusCodes.ok, packet.listener)):
+            for room_id in sorted(client.rooms) if is_everything else room_ids:
+                self._lists.leave(client, room_id)
+            if not client.rooms:
+                self._lists.join(client, DEFAULT_ROOM)
+                self._lists.show(client, DEFAULT_ROOM)
 
     # Limits.
 
-    def _spend_identity(self, client: Client) -> None:
+    def spend_identity(self, client: Client) -> None:
+        """Raise `Refusal` if the client changes its name or rooms, or asks who is there, too often."""
         if client.identity_bucket is None:
             limits = self._limits
             client.identity_bucket = Bucket(limits.identity_rate, limits.identity_burst)
@@ -217,16 +241,16 @@ class Commands:
                 StatusCodes.refused, "The name or the rooms are changed too often; try again later."
             )
 
-    def _check_rooms(self, client: Client, room_ids: list[str]) -> None:
+    def _check_rooms(self, client: Client, room_ids: list[str], leaves: list[str]) -> None:
         longest = self._limits.room_name_max_length
         if any(len(room_id) > longest for room_id in room_ids):
             raise Refusal(StatusCodes.too_large, f"A room name can have at most {longest} characters.")
         most = self._limits.max_rooms_per_client
-        stays = client.rooms if DEFAULT_ROOM in room_ids else client.rooms - {DEFAULT_ROOM}
-        if len(stays.union(room_ids)) > most:
+        if len(client.rooms.difference(leaves).union(room_ids)) > most:
             raise Refusal(StatusCodes.refused, f"A client can be in at most {most} rooms.")
 
-    def _check_variable(self, name: bytes) -> None:
+    def check_variable(self, name: bytes) -> None:
+        """Raise `Refusal` for a variable name that is too long."""
         longest = self._limits.variable_name_max_length
         if len(name) > longest and len(decode_scalar(name)) > longest:
             raise Refusal(StatusCodes.too_large, f"A variable name can have at most {longest} characters.")
@@ -240,10 +264,26 @@ class Commands:
     # What commands have in common.
 
     def _send(self, client: Client, frame: bytes) -> None:
-        self._delivery.send(client.outbox, frame)
+        if frame:
+            self._delivery.send(client.outbox, frame)
 
-    def _ok(self, client: Client, packet: Packet) -> None:
+    @contextmanager
+    def _confirming(self, client: Client, confirmation: bytes) -> Iterator[None]:
+        """Send the confirmation after what the client is shown, or before it, as its era had it."""
+        if client.dialect.confirms_first:
+            self._send(client, confirmation)
+        yield
+        if not client.dialect.confirms_first:
+            self._send(client, confirmation)
+
+    def confirm(self, client: Client, packet: Packet) -> None:
+        """Tell a client that its command is done."""
         self._send(client, client.dialect.status(StatusCodes.ok, packet.listener))
+
+    def _require_rooms(self, client: Client) -> None:
+        if not client.dialect.has_rooms:
+            raise Refusal(StatusCodes.invalid_command)
+        self._require_username(client)
 
     def _require_username(self, client: Client) -> None:
         if not client.username_set:
@@ -264,12 +304,14 @@ class Commands:
             return self._names(packet.rooms, "rooms", packet.listener)
         return sorted(client.rooms) if len(client.rooms) > 1 else list(client.rooms)
 
-    def _parse_recipients(self, packet: Packet) -> Recipients:
+    def _parse_recipients(self, client: Client, packet: Packet) -> Recipients:
+        # Who cannot be told that a name is ambiguous reaches all of that name.
+        refuse_ambiguous = self._settings.warn_ambiguous_names and client.dialect.has_status
         try:
             return Recipients(
                 packet.id,
                 packet.listener,
-                refuse_ambiguous=self._settings.warn_ambiguous_names,
+                refuse_ambiguous=refuse_ambiguous,
                 most=self._limits.max_names_per_packet,
             )
         except TooMany as error:
@@ -285,12 +327,16 @@ class Commands:
             details = f"A private packet can be sent on at most {error.most} times."
             raise Refusal(StatusCodes.too_large, details) from None
 
-    def _recipients_in_rooms(self, client: Client, packet: Packet) -> list[tuple[Room, Client]]:
+    def recipients_in_rooms(self, client: Client, packet: Packet) -> list[tuple[Room, Client]]:
         """Return whom a packet is for, and by which room; nobody only where it names no rooms at all.
 
         Such a packet is neither sent on nor answered (protocol, section 1.6).
+
+        Raises:
+            Refusal: Nobody is found, or the packet cannot be sent.
+            SyntaxProblem: It is no packet.
         """
-        recipients = self._parse_recipients(packet)
+        recipients = self._parse_recipients(client, packet)
         room_ids = self._room_ids(client, packet)  # a list that is none comes before everything else
         self._require_username(client)
         if packet.rooms and not room_ids:
@@ -299,17 +345,10 @@ class Commands:
         found = self._find(recipients, RoomsScope(rooms, self._clients))
         if not found:
             raise Refusal(StatusCodes.id_not_found, f"No matches found: {recipients}")
+        if client.dialect.loop and all(list(members) == [client] for members in found.values()):
+            raise Refusal(client.dialect.loop)
         return [(room, recipient) for room, _ in rooms for recipient in found.get(room.id, ())]
 
 
 def _too_many_names(error: TooMany) -> Refusal:
     return Refusal(StatusCodes.too_large, f"A packet can list at most {error.most} names.")
-
-
-def _names_scratch(val: bytes) -> bool:
-    """Tell whether a handshake's `val` says the client is written in Scratch."""
-    try:
-        about: Any = jsontext.loads(val)
-    except jsontext.JSONTextError:
-        return False
-    return isinstance(about, dict) and about.get("language") == "Scratch"

@@ -81,12 +81,19 @@ class Packet:
         data: The whole packet as it came.
     """
 
-    __slots__ = ("cmd", "data", "id", "listener", "name", "rooms", "val")
+    __slots__ = ("_amended", "cmd", "data", "id", "listener", "name", "rooms", "val")
 
     def __init__(self, data: bytes, cmd: str, fields: tuple[bytes, bytes, bytes, bytes, bytes]) -> None:
         self.data = data
         self.cmd = cmd
         self.val, self.name, self.id, self.rooms, self.listener = fields
+        self._amended: dict[str, bytes] | None = None
+
+    def amend(self, **fields: bytes) -> None:
+        """Replace fields by what a client of another era meant by them; empty ones as if they were missing."""
+        for key, raw in fields.items():
+            setattr(self, key, raw)
+        self._amended = {**(self._amended or {}), **fields}
 
     def message(self) -> dict[str, Any]:
         """Return the packet decoded, as plugins get it.
@@ -94,6 +101,10 @@ class Packet:
         Null is the text `"null"` (decision D1), and a name or recipient is text however it was typed.
         """
         message: dict[str, Any] = jsontext.loads(self.data)
+        for key, raw in (self._amended or {}).items():
+            message.pop(key, None)
+            if raw:
+                message[key] = jsontext.loads(raw)
         for key in ("val", "name", "id", "rooms"):
             if key in message and message[key] is None:
                 message[key] = "null"

@@ -6,18 +6,27 @@ place, plugins' handlers started beside it. Mistakes are answered here, with the
 
 from __future__ import annotations
 
+import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from cloudlink import addresses, jsontext
-from cloudlink.server.hooks import EmptyMessage, InvalidCommand, JSONError, Overloaded, ValidationError
+from cloudlink.server.hooks import (
+    Command,
+    EmptyMessage,
+    InvalidCommand,
+    JSONError,
+    Overloaded,
+    ValidationError,
+)
 from cloudlink.server.schemas import validation_errors
 
-from .commands import DEFAULT_ROOM, USERNAME_REQUIRED, Commands, Refusal
-from .dialect import CL4, user_object
+from .commands import DEFAULT_ROOM, USERNAME_REQUIRED, Commands
+from .dialects import CL4, DIALECTS, MODERN, UNDECIDED, Greeting, detect, user_object
+from .eracommands import EraCommands
 from .packet import Packet, SyntaxProblem, as_name, parse
 from .schema import Schema
-from .statuscodes import StatusCodes
+from .statuscodes import Refusal, StatusCodes
 from .userlists import UserLists
 
 if TYPE_CHECKING:
@@ -25,12 +34,16 @@ if TYPE_CHECKING:
 
     from cloudlink.server.api import PluginAPI
     from cloudlink.server.clients import Client
-    from cloudlink.server.hooks import Command
 
+    from .dialects import Dialect
     from .packet import Details
     from .statuscodes import StatusCode
 
 _EMPTY = "Your client has sent an empty message."
+_OPCODE_START = b"<%"
+_UNKNOWN_COMMAND = Command()
+
+logger = logging.getLogger("cloudlink.server")
 
 
 class Clpv4:
@@ -59,9 +72,11 @@ class Clpv4:
         self._enable_motd = bool(server.settings.motd)
         self.variable_listeners: list[Callable[[str, bytes, bytes], None]] = []
         self.userlists = UserLists(server.rooms_manager, server.delivery, server.later)
-        self._commands_of_clients = Commands(self)
+        self._dialects = DIALECTS if server.settings.legacy else MODERN
+        builtin = Commands(self)
+        self._era_commands = EraCommands(self, builtin)
         self._commands = self._hooks.commands.setdefault(Schema, {})
-        for name, function in self._commands_of_clients.all().items():
+        for name, function in builtin.all().items():
             self._hooks.bind_native(Schema, name, function)
         for name in self._settings.disabled_commands:
             self._hooks.command(Schema, name).disabled = True
@@ -107,17 +122,23 @@ class Clpv4:
 
     # The protocol's side of a session.
 
-    def identify(self, data: bytes, packet: object) -> bool:  # noqa: ARG002  # the protocol of Engine
-        """Take any object with a text `cmd`; what else is wrong with it is answered, not closed."""
+    def identify(self, data: bytes, packet: object) -> bool:
+        """Take any object with a text `cmd`, and an opcode of CloudLink 2.
+
+        What else is wrong with it is answered, not closed.
+        """
+        if self._settings.legacy and data.startswith(_OPCODE_START):
+            return True
         return isinstance(packet, dict) and isinstance(packet.get("cmd"), str)
 
     def welcome(self, client: Client) -> None:
         """Put a new client into the default room; nobody is told."""
-        client.dialect = CL4
+        client.dialect = UNDECIDED if self._settings.legacy else CL4
         self.server.rooms_manager.subscribe(client, DEFAULT_ROOM)
 
     def farewell(self, client: Client) -> None:
         """Tell the members of the client's rooms that it is gone."""
+        self._era_commands.forget(client)
         self.userlists.announce_gone(client, sorted(client.rooms))
 
     def receive_binary(self, client: Client, data: bytes) -> None:
@@ -132,29 +153,36 @@ class Clpv4:
 
     def receive(self, client: Client, data: bytes) -> None:
         """Handle one message."""
+        if not client.dialect.is_settled:
+            self.decide(client, data)
         try:
-            packet = parse(data)
-        except SyntaxProblem as problem:
-            self._greet_implicitly(client)
-            self._answer_syntax(client, problem)
+            packet = client.dialect.read(data)
+        except (SyntaxProblem, Refusal, jsontext.JSONTextError) as mistake:
+            self._answer_unreadable(client, data, mistake)
             return
-        except jsontext.JSONTextError as error:
-            if data:
-                self._answer_json_error(client, error)
-            else:
-                self._answer_empty(client)
+        if packet is None:  # it means nothing in the client's dialect
             return
         if not client.handshake and packet.cmd != "handshake":
             self._greet_implicitly(client)
-        command = self._commands.get(packet.cmd)
-        if command is None or not (command.known or command.disabled):
-            self._answer_invalid(client, packet)
-        elif command.disabled:
+        command = self._commands.get(packet.cmd, _UNKNOWN_COMMAND)
+        native = command.native
+        dialect = client.dialect
+        if dialect.own_commands or dialect.routes_unknown:
+            native = self._era_commands.find(dialect, packet, is_known=command.known) or native
+        if command.disabled:
             self._answer_disabled(client, packet)
+        elif native is None and not command.handlers:
+            self._answer_invalid(client, packet)
         else:
-            self._run(command, client, packet)
+            self._run(command, native, client, packet)
 
-    def _run(self, command: Command, client: Client, packet: Packet) -> None:
+    def _run(
+        self,
+        command: Command,
+        native: Callable[[Client, Packet], None] | None,
+        client: Client,
+        packet: Packet,
+    ) -> None:
         hooks = self._hooks
         message = None
         if command.handlers or hooks.message:
@@ -163,8 +191,8 @@ class Clpv4:
             except jsontext.JSONTextError as error:
                 self._answer_json_error(client, error, packet.listener)
                 return
-        if command.native is not None:
-            self._run_native(command.native, client, packet)
+        if native is not None:
+            self._run_native(native, client, packet)
         if message is not None:
             hooks.run_command(command, client, message, self)
             hooks.run(hooks.message, client, message)
@@ -193,21 +221,37 @@ class Clpv4:
         """Answer a request whose handler raised."""
         self._status(client, StatusCodes.internal_error, _listener_of(request))
 
-    # Greeting.
+    # Dialects and greeting.
+
+    def decide(self, client: Client, data: bytes) -> None:
+        """Let a message decide the client's dialect; one of another era is greeted in its own way."""
+        former = client.dialect
+        dialect = detect(data, former, self._dialects, prefers_cl3=self._settings.undecided_clients == "cl3")
+        if dialect is former:
+            return
+        self.server.rooms_manager.change_dialect(client, dialect)
+        if dialect.greets_as != former.greets_as:
+            self._era_commands.forget(client)
+            client.handshake = False
+        if dialect not in MODERN:
+            logger.info("%s speaks %s.", client, dialect)
+        if not client.handshake and dialect.greets_as != CL4.greets_as:
+            self.greet(client)
 
     def greet(self, client: Client) -> None:
-        """Send what a handshake is answered with, up to the status code."""
+        """Tell a client what it is told first: in CL4 what a handshake is answered with, up to the status."""
         client.handshake = True
-        dialect, send = client.dialect, client.session.send_frame
+        dialect: Dialect = client.dialect
         address = self.get_client_ip(client) if self._settings.send_client_ip else None
-        if address:
-            send(dialect.client_ip(address))
-        send(dialect.server_version(self._settings.reported_version))
-        if self._enable_motd:
-            send(dialect.motd(self._settings.motd))
-        send(dialect.client_obj(client))
-        for room_id in sorted(client.rooms):
-            self.userlists.show(client, room_id)
+        facts = Greeting(
+            client=client,
+            address=address or "",
+            version=self._settings.reported_version,
+            motd=self._settings.motd if self._enable_motd else "",
+            lists=self.userlists.shown(client),
+        )
+        for frame in dialect.greeting(facts):
+            client.session.send_frame(frame)
 
     def _greet_implicitly(self, client: Client) -> None:
         # TurboWarp drops whatever comes before the version, and locks a username set before it.
@@ -217,6 +261,17 @@ class Clpv4:
                 self.greet(client)
 
     # Mistakes, and their answers.
+
+    def _answer_unreadable(self, client: Client, data: bytes, mistake: Exception) -> None:
+        if isinstance(mistake, Refusal):
+            self._answer_refusal(client, None, mistake)
+        elif isinstance(mistake, SyntaxProblem):
+            self._greet_implicitly(client)
+            self._answer_syntax(client, mistake)
+        elif data:
+            self._answer_json_error(client, mistake)
+        else:
+            self._answer_empty(client)
 
     def _answer_empty(self, client: Client) -> None:
         self._status(client, StatusCodes.empty_packet, details=jsontext.dumps(_EMPTY))
@@ -231,7 +286,9 @@ class Clpv4:
         self._status(client, StatusCodes.syntax, problem.listener, jsontext.dumps(problem.details))
         self._hooks.report(client, Schema, ValidationError, problem.details, problem.details)
 
-    def _answer_refusal(self, client: Client, request: Packet | dict[str, Any], refusal: Refusal) -> None:
+    def _answer_refusal(
+        self, client: Client, request: Packet | dict[str, Any] | None, refusal: Refusal
+    ) -> None:
         details = jsontext.dumps(refusal.details) if refusal.details else b""
         self._status(client, refusal.code, _listener_of(request), details, refusal.val)
 
@@ -315,7 +372,9 @@ class Clpv4:
         if members is not None:
             room = self.server.rooms_manager.rooms[room_id]
             for dialect, audience in members.audiences.items():
-                self.server.delivery.broadcast(audience, dialect.variable(name, val, room))
+                frame = dialect.variable(name, val, room)
+                if frame:
+                    self.server.delivery.broadcast(audience, frame)
 
     def require_username_set(self, client: Client, message: dict[str, Any]) -> bool:
         """Tell whether the client has a username; one that has none is answered with E:111."""

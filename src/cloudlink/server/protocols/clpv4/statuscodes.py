@@ -36,3 +36,19 @@ class StatusCodes:
         """Return the `code` text and `code_id` number of a status code."""
         letter, number, text = code
         return f"{letter}:{number} | {text}", number
+
+
+class Refusal(Exception):  # noqa: N818  # it is answered, not raised to anybody
+    """A command cannot be done; answered with a status code.
+
+    Attributes:
+        code: The status code.
+        details: Explanation for a person, None for none.
+        val: JSON text of the answer's `val`, empty for none.
+    """
+
+    def __init__(self, code: StatusCode, details: str | None = None, val: bytes = b"") -> None:
+        super().__init__(code, details)
+        self.code = code
+        self.details = details
+        self.val = val

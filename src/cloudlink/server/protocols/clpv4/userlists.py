@@ -13,11 +13,11 @@ from .schema import Schema
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from cloudlink.delivery import Delivery
+    from cloudlink.delivery import Delivery, Outbox
     from cloudlink.server.clients import Client
     from cloudlink.server.rooms import Members, Room, RoomsManager
 
-    from .dialect import Dialect
+    from .dialects import Dialect
 
 _CHEAP_REPEAT = 1 << 20
 """Bytes, over all recipients, up to which a list is repeated at once."""
@@ -49,15 +49,31 @@ class UserLists:
             self._rooms.unsubscribe(client, room_id)
             self.announce_gone(client, (room_id,))
 
-    def announce(self, client: Client, room_id: str) -> None:
-        """Tell the other members of a room that a named client is in it."""
+    def announce(self, client: Client, room_id: str, *, renamed: bool = False) -> None:
+        """Tell the other members of a room that a named client is in it.
+
+        Args:
+            client: The client.
+            room_id: The room.
+            renamed: Whether it was there before, under a name that `announce_unnamed` took back.
+        """
         members = self._rooms.members(room_id, Schema)
         if members is None or not client.username_set:
             return
         room = self._rooms.rooms[room_id]
         for dialect, audience in members.audiences.items():
-            frame = dialect.user_added(client, room)
-            self._delivery.broadcast(audience, frame, skip=client.outbox)
+            if not dialect.whole_lists:
+                self._delivery.broadcast(audience, dialect.user_added(client, room), skip=client.outbox)
+            if dialect.whole_lists or (renamed and dialect.repeats_list):
+                self._repeat(room, members, dialect, skip=client.outbox)
+
+    def announce_unnamed(self, client: Client) -> None:
+        """Take back a client's name in its rooms, before it gets another; whole lists need only that one."""
+        for room_id in sorted(client.rooms):
+            room = self._rooms.rooms[room_id]
+            for dialect, audience in room.members[Schema].audiences.items():
+                if not dialect.whole_lists:
+                    self._delivery.broadcast(audience, dialect.user_removed(client, room), skip=client.outbox)
 
     def announce_gone(self, client: Client, room_ids: Iterable[str]) -> None:
         """Tell the members left in rooms that a named client is no longer in them."""
@@ -68,12 +84,13 @@ class UserLists:
             if members is not None:
                 room = self._rooms.rooms[room_id]
                 for dialect, audience in members.audiences.items():
-                    self._delivery.broadcast(audience, dialect.user_removed(client, room))
-                    if dialect.repeats_list:
+                    if not dialect.whole_lists:
+                        self._delivery.broadcast(audience, dialect.user_removed(client, room))
+                    if dialect.whole_lists or dialect.repeats_list:
                         self._repeat(room, members, dialect)
 
-    def _repeat(self, room: Room, members: Members, dialect: Dialect) -> None:
-        """Send the whole list to everybody in a room who speaks a dialect.
+    def _repeat(self, room: Room, members: Members, dialect: Dialect, skip: Outbox | None = None) -> None:
+        """Send the whole list to everybody in a room who speaks a dialect, except the one to skip.
 
         In a room of thousands that is hundreds of megabytes, and one client that comes and goes could keep
         the server busy with it. So the larger it is, the longer it waits, and those that come up meanwhile
@@ -81,7 +98,7 @@ class UserLists:
         """
         cost = len(dialect.user_list(room, members)) * len(members.audiences[dialect])
         if cost <= _CHEAP_REPEAT:
-            self._delivery.broadcast(members.audiences[dialect], dialect.user_list(room, members))
+            self._delivery.broadcast(members.audiences[dialect], dialect.user_list(room, members), skip)
         elif (room.id, dialect) not in self._repeating:
             self._repeating.add((room.id, dialect))
             self._later(cost / _REPEAT_RATE, lambda: self._repeat_now(room.id, dialect))
@@ -97,5 +114,13 @@ class UserLists:
         """Send a client the list of a room it is in."""
         members = self._rooms.members(room_id, Schema)
         if members is not None:
-            frame = client.dialect.user_list(self._rooms.rooms[room_id], members)
-            self._delivery.send(client.outbox, frame)
+            self._delivery.send(client.outbox, self._list_for(client, self._rooms.rooms[room_id], members))
+
+    def shown(self, client: Client) -> list[bytes]:
+        """Return a frame with the list of each room a client is in."""
+        rooms = [self._rooms.rooms[room_id] for room_id in sorted(client.rooms)]
+        return [self._list_for(client, room, room.members[Schema]) for room in rooms]
+
+    def _list_for(self, client: Client, room: Room, members: Members) -> bytes:
+        frame: bytes = client.dialect.user_list(room, members)
+        return frame

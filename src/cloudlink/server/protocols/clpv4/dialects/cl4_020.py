@@ -1,38 +1,51 @@
-"""How events are written for a client: the CloudLink 0.2.0 dialect (protocol, section 1).
-
-A dialect turns one event into a ready frame. It is asked once per event and dialect in use, not once
-per recipient, and knows nothing of who receives. Another dialect is another class with these methods.
-"""
+"""CloudLink 4, version 0.2.0: the packets that all others are translated from and to (protocol, section 1)."""
 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cloudlink import jsontext
 from cloudlink.delivery import text_frame, update_frame
+from cloudlink.server.protocols.clpv4.packet import parse
+from cloudlink.server.protocols.clpv4.statuscodes import StatusCodes
 
-from .statuscodes import StatusCodes
+from .base import Dialect
 
 if TYPE_CHECKING:
     from cloudlink.server.clients import Client
+    from cloudlink.server.protocols.clpv4.statuscodes import StatusCode
     from cloudlink.server.rooms import Members, Room
 
-    from .statuscodes import StatusCode
+    from .base import Greeting, Opening
 
 
-class Dialect:
-    """CloudLink 0.2.0 packets; values, names and listeners are JSON text.
+class Cl4(Dialect):
+    """CloudLink 0.2.0 packets; values, names and listeners are JSON text."""
 
-    Attributes:
-        repeats_list: Whether each `remove` is followed by the whole list, because the client's own
-            list does not shrink (protocol, decision D4).
-    """
+    name = "CL4 0.2.0"
+    greets_as = "CL4"
+    is_modern = True
+    has_rooms = True
+    has_status = True
+    whole_lists = False
+    read = staticmethod(parse)
 
-    def __init__(self, *, repeats_list: bool = False) -> None:
-        self.repeats_list = repeats_list
+    def claims(self, opening: Opening, current: Dialect) -> bool:
+        """A handshake, or as a first message anything with a listener or a name that no other era claims."""
+        if opening.cmd == "handshake":
+            return not current.is_modern
+        return opening.is_first and bool(opening.listener or opening.cmd == "setid")
 
     # What a client's greeting is made of.
+
+    def greeting(self, facts: Greeting) -> list[bytes]:
+        """Address, version, message of the day, the client's own user object, its rooms' user lists."""
+        frames = [self.client_ip(facts.address)] if facts.address else []
+        frames.append(self.server_version(facts.version))
+        if facts.motd:
+            frames.append(self.motd(facts.motd))
+        return [*frames, self.client_obj(facts.client), *facts.lists]
 
     def client_ip(self, address: str) -> bytes:
         """Tell the client its own address."""
@@ -81,23 +94,30 @@ class Dialect:
 
     def user_list(self, room: Room, members: Members) -> bytes:
         """Everybody in a room who has a name; encoded once per change of the list."""
-        frame = members.userlists.get(Dialect)
+        frame = members.userlists.get(Cl4)
         if frame is None:
             users = b",".join([user_object(client) for client in members.all if client.username_set])
             text = b'{"cmd":"ulist","mode":"set","val":[%b],"rooms":%b}' % (users, room.json_id)
             frame = update_frame(text, ("ulist", room.id))
-            members.userlists[Dialect] = frame
+            members.userlists[Cl4] = frame
         return frame
 
     # One recipient.
 
-    def private_message(self, val: bytes, origin: Client, room: Room) -> bytes:
+    def private_message(self, val: bytes, origin: Client, room: Room, recipient: Client) -> bytes:
         """A pmsg."""
         return text_frame(
             b'{"cmd":"pmsg","val":%b,"origin":%b,"rooms":%b}' % (val, user_object(origin), room.json_id)
         )
 
-    def private_variable(self, name: bytes, val: bytes, origin: Client, room: Room) -> bytes:
+    def private_variable(
+        self,
+        name: bytes,
+        val: bytes,
+        origin: Client,
+        room: Room,
+        recipient: Client,
+    ) -> bytes:
         """A pvar."""
         text = b'{"cmd":"pvar","name":%b,"val":%b,"origin":%b,"rooms":%b}'
         return update_frame(
@@ -124,11 +144,36 @@ class Dialect:
         return text_frame(b"".join(parts))
 
 
-CL4 = Dialect()
-"""For every CloudLink 0.2.0 client that is not known to need more."""
+class Cl4Scratch(Cl4):
+    """The same for a client that says it is written in Scratch: some of those never take a user out."""
 
-CL4_SCRATCH = Dialect(repeats_list=True)
-"""For clients whose handshake says `language: "Scratch"`."""
+    repeats_list = True
+
+    def claims(self, opening: Opening, current: Dialect) -> bool:
+        """A handshake whose value names the language Scratch, also one that comes late."""
+        if opening.cmd != "handshake" or not opening.val or current is self:
+            return False
+        try:
+            about: Any = jsontext.loads(opening.val)
+        except jsontext.JSONTextError:
+            return False
+        return isinstance(about, dict) and about.get("language") == "Scratch"
+
+
+class Undecided(Cl4):
+    """The same for a client that has not told its era so far."""
+
+    is_settled = False
+    is_modern = False
+
+    def claims(self, opening: Opening, current: Dialect) -> bool:
+        """Nothing: every client begins with this."""
+        return False
+
+
+CL4 = Cl4()
+CL4_SCRATCH = Cl4Scratch()
+UNDECIDED = Undecided()
 
 
 @lru_cache(maxsize=64)

@@ -1,0 +1,78 @@
+"""The dialects of CloudLink, one file each, and how a client's is told (protocol, section 4.7)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from .base import Dialect, Greeting, Opening, Signs
+from .cl2_early import CL2_EARLY
+from .cl2_late import CL2_LATE
+from .cl3_015 import CL3_015
+from .cl3_017 import CL3_017, CL3_017_SCRATCH
+from .cl4_018 import CL4_018, CL4_SAFE
+from .cl4_019 import CL4_019
+from .cl4_020 import CL4, CL4_SCRATCH, UNDECIDED, user_object
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+DIALECTS: tuple[Dialect, ...] = (
+    CL2_LATE,
+    CL2_EARLY,
+    CL3_017_SCRATCH,
+    CL3_017,
+    CL3_015,
+    CL4_018,
+    CL4_SAFE,
+    CL4_019,
+    CL4_SCRATCH,
+    CL4,
+)
+"""Every dialect, the most certain signs first: the first one that claims a message has it."""
+
+MODERN: tuple[Dialect, ...] = (CL4_SCRATCH, CL4)
+"""The dialects of a server without legacy support."""
+
+__all__ = [
+    "CL4",
+    "CL4_SCRATCH",
+    "DIALECTS",
+    "MODERN",
+    "UNDECIDED",
+    "Dialect",
+    "Greeting",
+    "detect",
+    "user_object",
+]
+
+_decode = msgspec.json.Decoder(Signs).decode
+
+
+def detect(
+    data: bytes, current: Dialect, dialects: Iterable[Dialect], *, prefers_cl3: bool = False
+) -> Dialect:
+    """Return the dialect of a client that sends a message.
+
+    Args:
+        data: The message.
+        current: What the client was taken for so far, `UNDECIDED` at first.
+        dialects: The dialects that come into question, the most certain signs first.
+        prefers_cl3: Whether what could be CL3 0.1.5 or a CL4 client without listeners is taken as CL3.
+    """
+    try:
+        signs = _decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        signs = Signs()
+    opening = Opening(
+        cmd=signs.cmd,
+        val=bytes(signs.val),
+        id=bytes(signs.id),
+        listener=bytes(signs.listener),
+        origin=bytes(signs.origin),
+        text=data,
+        is_first=current is UNDECIDED,
+        prefers_cl3=prefers_cl3,
+    )
+    return next((dialect for dialect in dialects if dialect.claims(opening, current)), current)

@@ -1,0 +1,128 @@
+"""CloudLink 2 without special features: S1.1, S2.0, B2.3 (protocol, section 4.2).
+
+Messages are lines of text, the first one an opcode. Those that mean what a CL4 command means become that
+command; the others keep their opcode for a name, with their lines as a list for a value.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cloudlink import jsontext
+from cloudlink.delivery import text_frame, update_frame
+from cloudlink.server.protocols.clpv4.packet import Packet, parse
+
+from .base import NOTHING, Dialect, as_flat, names_list
+
+if TYPE_CHECKING:
+    from cloudlink.server.clients import Client
+    from cloudlink.server.rooms import Members, Room
+
+    from .base import Opening
+
+REFRESH = "<%rf>"
+LEAVE = "<%ds>"
+JOIN_CHANNEL = "<%rl>"
+LEAVE_CHANNEL = "<%rt>"
+CHANNEL_MESSAGE = "<%l_g>0"
+CHANNEL_VARIABLE = "<%l_g>2"
+LINKED_MESSAGE = "<%l_p>0"
+LINKED_VARIABLE = "<%l_p>2"
+
+# Per opcode the CL4 command, or the opcode itself, and what its lines are; `me` is who the client says it
+# is and `-` the number that completes an opcode. The last line takes in all that follow it.
+_COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "<%sn>": ("setid", ("val",)),
+    "<%gs>": ("gmsg", ("me", "val")),
+    "<%ps>": ("pmsg", ("me", "id", "val")),
+    "<%l_g>1": ("gvar", ("-", "me", "name", "val")),
+    "<%l_p>1": ("pvar", ("-", "me", "id", "name", "val")),
+    REFRESH: (REFRESH, ()),
+    LEAVE: (LEAVE, ()),
+    JOIN_CHANNEL: (JOIN_CHANNEL, ("me", "val")),
+    LEAVE_CHANNEL: (LEAVE_CHANNEL, ()),
+    CHANNEL_MESSAGE: (CHANNEL_MESSAGE, ("-", "me", "val")),
+    CHANNEL_VARIABLE: (CHANNEL_VARIABLE, ("-", "me", "name", "val")),
+    LINKED_MESSAGE: (LINKED_MESSAGE, ("-", "me", "id", "val")),
+    LINKED_VARIABLE: (LINKED_VARIABLE, ("-", "me", "id", "name", "val")),
+}
+ADDRESSED_MAX_BYTES = 1 << 16
+"""Longest value that is sent with a recipient's name: every recipient has a copy of its own of it."""
+
+_NUMBERED = ("<%l_g>", "<%l_p>")
+
+
+class Cl2Early(Dialect):
+    """CloudLink 2. What fails, fails silently."""
+
+    name = "CL2 early"
+    greets_as = "CL2 early"
+    is_settled = False
+    names_recipient = True
+    own_commands = frozenset(
+        {
+            REFRESH,
+            LEAVE,
+            JOIN_CHANNEL,
+            LEAVE_CHANNEL,
+            CHANNEL_MESSAGE,
+            CHANNEL_VARIABLE,
+            LINKED_MESSAGE,
+            LINKED_VARIABLE,
+        }
+    )
+
+    def claims(self, opening: Opening, current: Dialect) -> bool:
+        """An opcode as the first message."""
+        return opening.is_first and opening.text.startswith(b"<%")
+
+    def read(self, data: bytes) -> Packet | None:
+        """Take a message as it was meant; of JSON only a handshake has a meaning."""
+        if data.startswith(b"{"):
+            packet = parse(data)
+            return packet if packet.cmd == "handshake" else None
+        opcode, *lines = data.decode().split("\n")
+        if opcode in _NUMBERED and lines:
+            opcode += lines[0]
+        if opcode not in _COMMANDS:
+            return None
+        cmd, keys = _COMMANDS[opcode]
+        if len(lines) < len(keys):
+            return None
+        if keys:
+            lines[len(keys) - 1 :] = ["\n".join(lines[len(keys) - 1 :])]
+        found = dict(zip(keys, lines, strict=False))
+        fields = {key: text for key, text in found.items() if key in ("val", "name", "id")}
+        return parse(jsontext.dumps({"cmd": cmd, "rooms": "default", **fields}))
+
+    def message(self, val: bytes, room: Room, listener: bytes = b"") -> bytes:
+        """A gmsg."""
+        return text_frame(b'{"type":"gs","data":%b}' % as_flat(val))
+
+    def user_list(self, room: Room, members: Members) -> bytes:
+        """Everybody in a room who has a name, as `alice;bob;`."""
+        frame = members.userlists.get(Cl2Early)
+        if frame is None:
+            text = b'{"type":"ul","data":%b}' % names_list(members)
+            frame = members.userlists[Cl2Early] = update_frame(text, ("ulist", room.id))
+        return frame
+
+    def private_message(self, val: bytes, origin: Client, room: Room, recipient: Client) -> bytes:
+        """A pmsg. `id` is the receiver's own name: clients drop what has another."""
+        if len(val) > ADDRESSED_MAX_BYTES:
+            return NOTHING
+        name = jsontext.dumps(recipient.username)
+        return text_frame(b'{"type":"ps","data":%b,"id":%b}' % (as_flat(val), name))
+
+    # What only clients with special features understand; protocol, section 4.2 has no early form of it.
+
+    def channel_message(self, val: bytes, recipient: Client, mode: bytes) -> bytes:
+        """A message over a linked channel, `g` for all of it or `p` for one."""
+        return NOTHING
+
+    def channel_variable(self, name: bytes, val: bytes, recipient: Client | None) -> bytes:
+        """A variable over a linked channel, for all of it or for one recipient."""
+        return NOTHING
+
+
+CL2_EARLY = Cl2Early()

@@ -1,0 +1,97 @@
+"""CloudLink 3, version 0.1.5: no status codes, no rooms, user lists as text (protocol, section 4.3)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cloudlink import jsontext
+from cloudlink.delivery import text_frame, update_frame
+from cloudlink.server.protocols.clpv4.packet import Packet, as_text, parse
+
+from .base import DEFAULT_ROOM_RAW, Dialect, as_flat, names_list
+
+if TYPE_CHECKING:
+    from cloudlink.server.clients import Client
+    from cloudlink.server.rooms import Members, Room
+
+    from .base import Greeting, Opening
+
+_FIRST_BLOCKS = ("setid", "gmsg", "gvar")
+_PRIVATE = ("pmsg", "pvar")
+_TEXT_START = b'"'
+
+
+class Cl3Of015(Dialect):
+    """CloudLink 0.1.5. What fails, fails silently."""
+
+    name = "CL3 0.1.5"
+    greets_as = "CL3 0.1.5"
+    version = "0.1.5"
+    renames = True
+    own_commands = frozenset({"clear"})
+
+    def claims(self, opening: Opening, current: Dialect) -> bool:
+        """A private packet that tells who it is from, or what a host says means CL3."""
+        if not opening.is_first or opening.listener:
+            return False
+        if opening.cmd in _PRIVATE:
+            return opening.origin.startswith(_TEXT_START)
+        return opening.prefers_cl3 and opening.cmd in _FIRST_BLOCKS
+
+    def read(self, data: bytes) -> Packet | None:
+        """Take a message as it was meant; a private one that tells no origin is nothing."""
+        packet = parse(data)
+        if packet.cmd in _PRIVATE and "origin" not in jsontext.members(data):
+            return None
+        packet.amend(listener=b"", rooms=DEFAULT_ROOM_RAW)
+        if packet.cmd == "gmsg" and packet.val and packet.val[0] not in b'"{[':
+            packet.amend(val=as_text(packet.val))  # that server made a text of every number
+        return packet
+
+    def greeting(self, facts: Greeting) -> list[bytes]:
+        """The user list, then the version."""
+        return [*facts.lists, self._about("vers", self.version)]
+
+    def _about(self, what: str, text: str) -> bytes:
+        return text_frame(
+            b'{"cmd":"direct","val":{"cmd":"%b","val":%b}}' % (what.encode(), jsontext.dumps(text))
+        )
+
+    def message(self, val: bytes, room: Room, listener: bytes = b"") -> bytes:
+        """A gmsg."""
+        return text_frame(b'{"cmd":"gmsg","val":%b}' % as_flat(val))
+
+    def variable(self, name: bytes, val: bytes, room: Room, listener: bytes = b"") -> bytes:
+        """A gvar."""
+        return update_frame(
+            b'{"cmd":"gvar","name":%b,"val":%b}' % (name, as_flat(val)), ("gvar", name, room.id)
+        )
+
+    def user_list(self, room: Room, members: Members) -> bytes:
+        """Everybody in a room who has a name, as `alice;bob;`."""
+        frame = members.userlists.get(Cl3Of015)
+        if frame is None:
+            text = b'{"cmd":"ulist","val":%b}' % names_list(members)
+            frame = members.userlists[Cl3Of015] = update_frame(text, ("ulist", room.id))
+        return frame
+
+    def private_message(self, val: bytes, origin: Client, room: Room, recipient: Client) -> bytes:
+        """A pmsg."""
+        sender = jsontext.dumps(origin.username)
+        return text_frame(b'{"cmd":"pmsg","val":%b,"origin":%b}' % (as_flat(val), sender))
+
+    def private_variable(
+        self,
+        name: bytes,
+        val: bytes,
+        origin: Client,
+        room: Room,
+        recipient: Client,
+    ) -> bytes:
+        """A pvar."""
+        sender = jsontext.dumps(origin.username)
+        text = b'{"cmd":"pvar","name":%b,"val":%b,"origin":%b}' % (name, as_flat(val), sender)
+        return update_frame(text, ("pvar", name, room.id, origin.uuid))
+
+
+CL3_015 = Cl3Of015()

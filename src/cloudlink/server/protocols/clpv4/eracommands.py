@@ -1,0 +1,164 @@
+"""Commands that only some older era had, and clients of that era alone can give (protocol, section 4).
+
+They work as the built-in commands do: at once, to their end, mistakes raised as `Refusal`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .channels import Channels
+from .dialects.cl2_early import (
+    CHANNEL_MESSAGE,
+    CHANNEL_VARIABLE,
+    JOIN_CHANNEL,
+    LEAVE,
+    LEAVE_CHANNEL,
+    LINKED_MESSAGE,
+    LINKED_VARIABLE,
+    REFRESH,
+    Cl2Early,
+)
+from .packet import decode_scalar
+from .schema import Schema
+from .statuscodes import Refusal, StatusCodes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from cloudlink.server.clients import Client
+
+    from .commands import Commands
+    from .dialects import Dialect
+    from .packet import Packet
+    from .protocol import Clpv4
+
+    Handler = Callable[[Client, Packet], None]
+
+_DEFAULT_ROOM = "default"
+_EMPTY_TEXT = b'""'
+
+
+class EraCommands:
+    """The handlers, bound to one protocol."""
+
+    def __init__(self, protocol: Clpv4, commands: Commands) -> None:
+        """Args: commands: the built-in ones, whose rules for names and recipients are the same."""
+        self._commands = commands
+        self._lists = protocol.userlists
+        self._rooms = protocol.server.rooms_manager
+        self._channels = Channels()
+        self._handlers: dict[str, Handler] = {
+            REFRESH: self.refresh,
+            LEAVE: self.leave,
+            JOIN_CHANNEL: self.join_channel,
+            LEAVE_CHANNEL: self.leave_channel,
+            CHANNEL_MESSAGE: self.channel_message,
+            CHANNEL_VARIABLE: self.channel_variable,
+            LINKED_MESSAGE: self.linked_message,
+            LINKED_VARIABLE: self.linked_variable,
+            "clear": self.clear,
+            "ulist": self.refresh,
+            "direct": self.direct,
+        }
+
+    def find(self, dialect: Dialect, packet: Packet, *, is_known: bool) -> Handler | None:
+        """Return what handles a packet in a client's era, None where nothing particular does.
+
+        Args:
+            dialect: What the client speaks.
+            packet: The packet.
+            is_known: Whether the command has a handler in CL4.
+        """
+        if packet.cmd in dialect.own_commands:
+            return self._handlers[packet.cmd]
+        if dialect.routes_unknown and not is_known and packet.id and packet.val:
+            return self.route
+        return None
+
+    def forget(self, client: Client) -> None:
+        """Let go of a client that is gone."""
+        self._channels.leave(client)
+
+    # Everybody's.
+
+    def refresh(self, client: Client, packet: Packet) -> None:  # noqa: ARG002
+        """Show the client who is there."""
+        self._commands.spend_identity(client)
+        for room_id in sorted(client.rooms):
+            self._lists.show(client, room_id)
+
+    # CloudLink 2.
+
+    def leave(self, client: Client, packet: Packet) -> None:  # noqa: ARG002
+        """Close the connection, which the client is about to do itself."""
+        client.session.close()
+
+    def join_channel(self, client: Client, packet: Packet) -> None:
+        """Put the client into a channel; everybody in it is told its data."""
+        self._commands.spend_identity(client)
+        channel = self._channels.join(client, decode_scalar(packet.val))
+        self._send_message(channel.members, channel.data)
+
+    def leave_channel(self, client: Client, packet: Packet) -> None:  # noqa: ARG002
+        """Take the client out of its channel."""
+        self._channels.leave(client)
+
+    def channel_message(self, client: Client, packet: Packet) -> None:
+        """Send data to everybody in the client's channel, and keep it for those who come later."""
+        self._channels.keep(client, packet.val)
+        self._send_message(self._channels.members_with(client), packet.val)
+
+    def channel_variable(self, client: Client, packet: Packet) -> None:
+        """Send a variable to everybody in the client's channel."""
+        self._commands.check_variable(packet.name)
+        for member in self._channels.members_with(client):
+            member.session.send_frame(member.dialect.channel_variable(packet.name, packet.val, None))
+
+    def linked_message(self, client: Client, packet: Packet) -> None:
+        """Send data to somebody, in whichever channel."""
+        for _, recipient in self._commands.recipients_in_rooms(client, packet):
+            if isinstance(recipient.dialect, Cl2Early):
+                frame = recipient.dialect.channel_message(packet.val, recipient, b"p")
+                recipient.session.send_frame(frame)
+
+    def linked_variable(self, client: Client, packet: Packet) -> None:
+        """Send a variable to somebody in the same channel."""
+        self._commands.check_variable(packet.name)
+        channel = self._channels.of(client)
+        for _, recipient in self._commands.recipients_in_rooms(client, packet):
+            if channel is not None and recipient in channel.members:
+                frame = recipient.dialect.channel_variable(packet.name, packet.val, recipient)
+                recipient.session.send_frame(frame)
+
+    def _send_message(self, recipients: Iterable[Client], val: bytes) -> None:
+        for recipient in recipients:
+            recipient.session.send_frame(recipient.dialect.channel_message(val, recipient, b"g"))
+
+    # CloudLink 3.
+
+    def clear(self, client: Client, packet: Packet) -> None:  # noqa: ARG002
+        """Empty everybody's last message, the public and the private one."""
+        self._commands.spend_identity(client)
+        room = self._rooms.rooms[_DEFAULT_ROOM]
+        for member in tuple(room.members[Schema].all):
+            dialect = member.dialect
+            member.session.send_frame(dialect.message(_EMPTY_TEXT, room))
+            member.session.send_frame(dialect.private_message(_EMPTY_TEXT, client, room, member))
+
+    def direct(self, client: Client, packet: Packet) -> None:
+        """Take what is told to the server itself: plugins may use it. With an `id` it is as in CL4."""
+        if packet.id:
+            self._commands.direct(client, packet)
+
+    def route(self, client: Client, packet: Packet) -> None:
+        """Send a command of the project's own making to clients of the same era."""
+        found = [
+            (recipient, recipient.dialect.custom(packet.cmd, packet.val, client))
+            for _, recipient in self._commands.recipients_in_rooms(client, packet)
+        ]
+        if not any(frame for _, frame in found):
+            raise Refusal(StatusCodes.id_not_found)
+        for recipient, frame in found:
+            recipient.session.send_frame(frame)
+        self._commands.confirm(client, packet)
