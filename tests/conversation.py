@@ -24,7 +24,7 @@ A scenario file reads from top to bottom as a conversation between clients (one 
 | `plugin` | a plugin to load, `file.py:Class`, the file beside this module |
 | `only` | `memory` or `socket`, for what the other way of playing cannot show |
 | `given` | where it starts: `A connected`, `A handshaken`, `A named alice`, and after the last two optionally \
-`in Scratch` and `linked to r1 r2`; `A playing 104`, a Scratch client of that project; commas between clients. What is \
+`in Scratch` or an older era, such as `in CL3 0.1.7`, and `linked to r1 r2`; `A playing 104`, a Scratch client of that project; commas between clients. What is \
 said meanwhile is not part of the scenario |
 
 **Body**: a step is a run of actions and the expectations after it; a blank line or the next action ends it. After every
@@ -61,6 +61,8 @@ import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from eras import ERAS
 
 HERE = Path(__file__).parent
 SCENARIOS = HERE / "scenarios"
@@ -147,7 +149,7 @@ class Scenario:
 
 GIVEN = re.compile(
     r"(?P<who>[A-Z]) (?P<state>connected|handshaken|named (?P<name>\S+?)|playing (?P<project>\S+))"
-    r"(?: in (?P<language>Scratch))?(?: linked to (?P<rooms>\S+(?: \S+)*))?$"
+    rf"(?: in (?P<language>Scratch|{'|'.join(map(re.escape, ERAS))}))?(?: linked to (?P<rooms>\S+(?: \S+)*))?$"
 )
 LINE = re.compile(
     r"(?:(?P<times>\d+) times )?(?P<who>[A-Z]) (?P<verb>>>|>|<|connects|disconnects|drops|closed)(?: (?P<rest>.*))?$"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from conversation import ScenarioSyntaxError
+from eras import ERAS, opening
 
 if TYPE_CHECKING:
     from conversation import Action, Expected, Given, Scenario, Step
@@ -17,11 +18,6 @@ DELIVERED = frozenset({"gmsg", "gvar", "pmsg", "pvar", "direct"})
 WELL_FORMED = {
     "id": re.compile(r"[1-9][0-9]{15,19}"),
     "uuid": re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"),
-}
-HANDSHAKES = {
-    None: '{"cmd":"handshake","val":{"language":"Python","version":"0.2.0"},"listener":"given"}',
-    "Scratch": '{"cmd":"handshake","val":{"language":"Scratch","version":'
-    '{"editorType":"TurboWarp","versionNumber":2}},"listener":"given"}',
 }
 
 
@@ -201,11 +197,7 @@ async def _arrive(given: Given, driver: Driver, matcher: Matcher, present: set[s
     if given.project is not None:
         await _play_along(given, driver)
         return
-    lines = []
-    if given.state != "connected":
-        lines.append(HANDSHAKES[given.language])
-    if given.name is not None:
-        lines.append(json.dumps({"cmd": "setid", "val": given.name, "listener": "given"}))
+    lines = [] if given.state == "connected" else opening(given.language or "CL4 0.2.0", given.name or "")
     if given.rooms:
         lines.append(json.dumps({"cmd": "link", "val": given.rooms, "listener": "given"}))
     for line in lines:
@@ -213,14 +205,16 @@ async def _arrive(given: Given, driver: Driver, matcher: Matcher, present: set[s
     await driver.settle()
     packets = [members(frame) for frame in driver.take(given.who)]
     for packet in packets:
-        if packet["cmd"] == '"client_obj"':
+        if packet.get("cmd") == '"client_obj"':
             user = json.loads(packet["val"])
             matcher.known |= {f"${given.who}.id": user["id"], f"${given.who}.uuid": user["uuid"]}
+    for who in present - {given.who}:
+        driver.take(who)
+    if given.language in ERAS:
+        return
     answers = [packet["code_id"] for packet in packets if packet.get("listener") == '"given"']
     if answers != ["100"] * len(lines):
         raise ConversationError(f"given {given}: {len(lines)} times OK expected, and these came: {packets}")
-    for who in present - {given.who}:
-        driver.take(who)
 
 
 async def _play_along(given: Given, driver: Driver) -> None:
