@@ -123,7 +123,6 @@ def test_a_plugin_may_have_status_codes_of_its_own(server, protocol):
     assert visitor.heard() == [{"cmd": "statuscode", "code": "E:200 | Not your turn", "code_id": 200}]
 
 
-@pytest.mark.xfail(reason="a client without a CloudLink 4 dialect gets no status code")
 def test_a_status_code_can_be_sent_on_connecting(server, protocol):
     @server.on_connect
     def turn_away(client):
@@ -133,6 +132,17 @@ def test_a_status_code_can_be_sent_on_connecting(server, protocol):
     visitor = Visitor(server)
     assert codes(visitor.heard()) == [108]
     assert visitor.closed == (4000, "banned")
+
+
+def test_a_client_of_another_protocol_is_sent_no_status_code(server, protocol, caplog):
+    cat = Visitor(server, {"method": "handshake", "user": "cat", "project_id": "1"})
+    assert cat.heard() == []
+    protocol.send_statuscode(cat.client, protocol.statuscodes.refused)
+    assert "does not speak CloudLink 4" in caplog.text
+    assert not protocol.valid(cat.client, {"cmd": 5}, protocol.schema.default)
+    assert protocol.valid(cat.client, {"cmd": "x"}, protocol.schema.default)
+    assert cat.heard() == []
+    assert caplog.text.count("does not speak CloudLink 4") == 2
 
 
 def test_a_variable_is_sent_to_a_room_on_nobodys_behalf(server, protocol):

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from .packet import Details
     from .statuscodes import StatusCode
 
+logger = logging.getLogger("cloudlink.server")
+
 _EMPTY = "Your client has sent an empty message."
 _OPCODE_START = b"<%"
 _UNKNOWN_COMMAND = Command()
@@ -310,8 +312,14 @@ class Clpv4:
         details: bytes = b"",
         val: bytes = b"",
     ) -> None:
-        if client.dialect is not None:
-            client.session.send_frame(client.dialect.status(code, listener, details, val))
+        if client.protocol is Schema:
+            dialect = client.dialect
+        elif client.protocol is None:
+            dialect = CL4  # nothing has been received; most will turn out to speak it
+        else:
+            logger.warning("%s does not speak CloudLink 4 and was sent no status code.", client)
+            return
+        client.session.send_frame(dialect.status(code, listener, details, val))
 
     # What plugins call.
 
@@ -319,6 +327,8 @@ class Clpv4:
         self, client: Client, message: dict[str, Any], schema: dict[str, Any], allow_unknown: bool = True
     ) -> bool:
         """Validate a message against Cerberus rules; an invalid one is answered with E:101.
+
+        The client is answered as `send_statuscode` does.
 
         Args:
             client: Who sent the message.
@@ -340,6 +350,9 @@ class Clpv4:
         val: Any = None,
     ) -> None:
         """Send a status code.
+
+        A client that has not said anything yet is taken for one of CloudLink 4. One of another protocol is
+        sent nothing, and the log says so.
 
         Args:
             client: Who gets it.
