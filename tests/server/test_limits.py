@@ -89,6 +89,13 @@ def test_refusals_are_answered_at_most_once_a_second(clock):
     assert answers == 5
 
 
+def test_what_cannot_be_answered_leaves_the_answer_to_the_next(clock):
+    refused = meter(clock, flood_patience=math.inf)
+    assert refused.refuse(answerable=False) == Verdict(first=True, answer=False, close=False)
+    assert refused.refuse() == Verdict(first=False, answer=True, close=False)
+    assert refused.refuse() == Verdict(first=False, answer=False, close=False)
+
+
 def test_only_the_first_refusal_of_a_flood_is_worth_a_line(clock):
     refused = meter(clock, flood_patience=math.inf)
     firsts = 0

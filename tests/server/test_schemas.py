@@ -75,6 +75,25 @@ def visitor(server, witness):
 ADD = {"do": "add", "numbers": [1, 2.5]}
 
 
+@pytest.mark.parametrize(
+    "register",
+    [
+        lambda server, schema: server.on_command("add", schema),
+        lambda server, schema: server.on_exception(server.exceptions.InvalidCommand, schema),
+        lambda server, schema: server.on_disabled_command(schema),
+        lambda server, schema: server.on_protocol_identified(schema),
+        lambda server, schema: server.on_protocol_disconnect(schema),
+    ],
+    ids=["command", "exception", "disabled command", "identified", "disconnect"],
+)
+def test_the_first_handler_of_any_kind_makes_a_protocol_known(register):
+    server = build()
+    register(server, Calculator)(lambda *arguments: None)
+    assert Visitor(server, ADD).client.protocol is Calculator
+    with pytest.raises(TypeError, match="command_key"):
+        register(server, Clpv4)(lambda *arguments: None)
+
+
 def test_the_first_message_that_satisfies_the_rules_decides(server, witness):
     visitor = Visitor(server)
     assert visitor.ask(ADD) == [{"result": 3.5}]

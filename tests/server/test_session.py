@@ -156,6 +156,41 @@ def test_sending_to_a_client_that_is_gone_does_nothing(server):
     assert other.heard()[-1] == {"cmd": "direct", "val": 2}
 
 
+@pytest.mark.parametrize(
+    "collected", [list, set, tuple, iter, lambda clients: dict(enumerate(clients)).values()]
+)
+def test_any_iterable_of_clients_can_be_sent_to_and_closed(server, collected):
+    visitors = [named(server, "alice"), named(server, "bob")]
+    for visitor in visitors:
+        visitor.heard()
+    server.send_packet(collected([visitor.client for visitor in visitors]), {"cmd": "direct", "val": 1})
+    assert [visitor.heard()[-1] for visitor in visitors] == [{"cmd": "direct", "val": 1}] * 2
+    server.close_connection(collected([visitor.client for visitor in visitors]), 4001, "no")
+    assert [visitor.closed for visitor in visitors] == [(4001, "no")] * 2
+
+
+def test_the_managers_own_collections_can_be_closed_while_they_shrink(server):
+    for name in ("alice", "bob"):
+        named(server, name)
+    server.close_connection(server.clients_manager)
+    assert not server.clients_manager.clients
+
+
+@pytest.mark.parametrize("obj", ["alice", b"alice", None, 5])
+def test_what_is_no_client_is_named(server, obj):
+    for call in (lambda: server.send_packet(obj, "hello"), lambda: server.close_connection(obj)):
+        with pytest.raises(TypeError, match=f"not {type(obj).__name__}"):
+            call()
+
+
+def test_half_a_surrogate_pair_is_sent_as_its_escape(server):
+    visitor = named(server, "alice")
+    visitor.heard()
+    server.send_packet(visitor.client, '{"val":"\ud83d"}')
+    asyncio.run(visitor.client.send('{"val":"\ud83d\ude00é"}'))
+    assert visitor.heard() == [{"val": "\ud83d"}, {"val": "😀é"}]
+
+
 def test_a_connection_that_is_turned_away_never_was_there():
     server = build({"max_clients": 1})
     seen = []
@@ -310,9 +345,10 @@ STRICT = {"byte_burst": 1024, "byte_rate": 0.001, "implicit_greeting": False}
 def test_packets_and_other_frames_share_one_measure(caplog):
     visitor = Visitor(build(STRICT), {"cmd": "ping"})
     assert visitor.session.admits(5000)
-    assert codes(visitor.ask({"cmd": "ping"}, b'{"cmd":"ping"}')) == [108]
     assert not visitor.session.admits(1)
     assert visitor.heard() == []
+    # A ping has no answer to be refused with; the first packet has.
+    assert codes(visitor.ask({"cmd": "ping"}, b'{"cmd":"ping"}')) == [108]
     assert visitor.closed is None
     assert caplog.text.count("sends too much") == 1
 
@@ -320,7 +356,7 @@ def test_packets_and_other_frames_share_one_measure(caplog):
 @pytest.mark.parametrize("message", ['{"cmd":"ping"}', b'{"cmd":"ping"}', b"\xff", ""])
 def test_a_packet_that_is_too_much_is_refused_whatever_it_is(message):
     visitor = Visitor(build(STRICT), {"cmd": "ping"}, {"cmd": "ping", "val": "x" * 5000})
-    assert codes(visitor.ask(message)) == ([108] if message else [])
+    assert codes(visitor.ask(message)) == [108]
 
 
 @pytest.mark.parametrize("message", ['{"cmd":"ping"}', b'{"cmd":"ping"}'])

@@ -11,23 +11,25 @@ import copy
 import importlib
 import logging
 from abc import abstractmethod
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from cloudlink import jsontext
 from cloudlink.delivery import text_frame
 
 from . import compat
+from .clients import Client
 from .hooks import Hooks, ServerExceptions, add_handler
 from .schemas import SchemaEngine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from types import ModuleType
 
     from cloudlink.delivery import Delivery
     from cloudlink.settings import Settings
 
-    from .clients import Client, ClientsManager, Schema
+    from .clients import ClientsManager, Schema
     from .limits import Limits
     from .rooms import RoomsManager
 
@@ -154,21 +156,25 @@ class PluginAPI:
                 command's name, and a text.
             schema: The client's protocol.
         """
+        self._adopt(schema)
         handlers = self.hooks.exception.setdefault((exception_type, schema), [])
         return lambda function: self._add(handlers, function)
 
     def on_disabled_command(self, schema: Schema) -> Callable[[F], F]:
         """Decorate `async def f(client, cmd)`: a client sent a command that is switched off."""
+        self._adopt(schema)
         handlers = self.hooks.disabled_command.setdefault(schema, [])
         return lambda function: self._add(handlers, function)
 
     def on_protocol_identified(self, schema: Schema) -> Callable[[F], F]:
         """Decorate `async def f(client)`: the first message showed the client speaks that protocol."""
+        self._adopt(schema)
         handlers = self.hooks.protocol_identified.setdefault(schema, [])
         return lambda function: self._add(handlers, function)
 
     def on_protocol_disconnect(self, schema: Schema) -> Callable[[F], F]:
         """Decorate `async def f(client)`: a client of that protocol is gone; runs after `on_disconnect`."""
+        self._adopt(schema)
         handlers = self.hooks.protocol_disconnect.setdefault(schema, [])
         return lambda function: self._add(handlers, function)
 
@@ -191,19 +197,19 @@ class PluginAPI:
     # Sending.
 
     def send_packet(self, obj: Client | Iterable[Client], message: dict[str, Any] | str) -> None:
-        """Send a packet to a client, or to each of a list or set of clients.
+        """Send a packet to a client, or to each of any number of clients.
 
         Args:
-            obj: The recipient or recipients.
+            obj: The recipient, or an iterable of recipients.
             message: A dict to encode as JSON, or ready text.
 
         Raises:
-            TypeError: The message is neither, or holds what JSON cannot.
+            TypeError: The message is neither, or holds what JSON cannot; or the recipient is neither.
         """
-        if isinstance(obj, (list, set, tuple, frozenset)):
-            self.send_packet_multicast(obj, message)
+        if isinstance(obj, Client):
+            self.send_packet_unicast(obj, message)
         else:
-            self.send_packet_unicast(obj, message)  # type: ignore[arg-type]  # collections are done
+            self.send_packet_multicast(_each(obj), message)
 
     def send_packet_unicast(self, client: Client, message: dict[str, Any] | str) -> None:
         """Send a packet to one client."""
@@ -215,16 +221,18 @@ class PluginAPI:
         self.delivery.multicast([client.outbox for client in clients if client.open], frame)
 
     def close_connection(self, obj: Client | Iterable[Client], code: int = _NORMAL, reason: str = "") -> None:
-        """Close the connection of a client, or of each of a list or set of clients.
+        """Close the connection of a client, or of each of any number of clients.
 
         Args:
-            obj: Whom to disconnect.
+            obj: Whom to disconnect, a client or an iterable of clients.
             code: Close code (RFC 6455, section 7.4), 1000 or 3000 to 4999 for your own.
             reason: Text for the client, at most 123 bytes.
+
+        Raises:
+            TypeError: It is neither.
         """
-        many = isinstance(obj, (list, set, tuple, frozenset))
-        for client in tuple(obj) if many else (obj,):  # type: ignore[arg-type]
-            client.session.close(code, reason)  # type: ignore[union-attr]
+        for client in (obj,) if isinstance(obj, Client) else _each(obj):
+            client.session.close(code, reason)
 
     # Inside.
 
@@ -247,9 +255,16 @@ class PluginAPI:
             self.hooks.engines[schema] = SchemaEngine(self.hooks, schema)
 
 
+def _each(clients: Any) -> list[Client]:
+    """Return the clients of an iterable, which may be one that changes when clients go."""
+    if isinstance(clients, (str, bytes)) or not isinstance(clients, Iterable):
+        raise TypeError(f"a client or an iterable of clients is wanted, not {type(clients).__name__}")
+    return list(clients)
+
+
 def _encode(message: dict[str, Any] | str) -> bytes:
     if isinstance(message, str):
-        return message.encode()
+        return jsontext.text(message)
     if isinstance(message, dict):
         return jsontext.dumps(message)
     raise TypeError(f"a packet is a dict or text, not {type(message).__name__}")

@@ -10,6 +10,7 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
+from cloudlink import jsontext
 from cloudlink.delivery import Outbox
 
 if TYPE_CHECKING:
@@ -139,8 +140,11 @@ class Client:
         return self.protocol is not None
 
     async def send(self, message: str | bytes) -> None:
-        """Send one text message; returns at once, the message is queued in order."""
-        self.session.send_text(message.encode() if isinstance(message, str) else message)
+        """Send one text message; returns at once, the message is queued in order.
+
+        Half a surrogate pair, which UTF-8 cannot hold, is sent as its JSON escape.
+        """
+        self.session.send_text(jsontext.text(message) if isinstance(message, str) else message)
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Close the connection (RFC 6455, section 7.4)."""

@@ -76,14 +76,18 @@ class Meter:
         """Tell whether one more packet may be processed, of bytes that were admitted with an earlier one."""
         return self._packets.take()
 
-    def refuse(self) -> Verdict:
-        """Take note of a refused packet and say what to do."""
+    def refuse(self, *, answerable: bool = True) -> Verdict:
+        """Take note of a refused packet and say what to do.
+
+        Args:
+            answerable: Whether it can be answered; what cannot leaves the answer to the next that can.
+        """
         now = self._clock()
         is_new = now - self._refused_at > _CALM
         if is_new:
             self._refusing_since = now
         self._refused_at = now
-        is_answer_due = now - self._answered_at >= _ANSWER_INTERVAL
+        is_answer_due = answerable and now - self._answered_at >= _ANSWER_INTERVAL
         if is_answer_due:
             self._answered_at = now
         return Verdict(first=is_new, answer=is_answer_due, close=now - self._refusing_since >= self._patience)

@@ -144,7 +144,7 @@ class Session:
         """Tell whether a frame that is no message may be dealt with: a ping, or a part of a message."""
         if self._meter.admits(size):
             return True
-        self._refuse_packet(b"")
+        self._refuse_packet(None)
         return False
 
     def admits_another(self, packet: bytes) -> bool:
@@ -154,15 +154,17 @@ class Session:
         self._refuse_packet(packet)
         return False
 
-    def _refuse_packet(self, data: bytes) -> None:
-        verdict = self._meter.refuse()
+    def _refuse_packet(self, data: bytes | None) -> None:
+        """Do what is due about too much being sent; `data` is None for what is no packet."""
+        engine = self._engine
+        verdict = self._meter.refuse(answerable=data is not None and engine is not None)
         if verdict.first:
             logger.warning("%s sends too much; its packets are refused.", self.client)
         if verdict.close:
             logger.warning("%s went on sending too much and is disconnected.", self.client)
             self.close(_POLICY_VIOLATION, "Too much was sent for too long")
-        elif verdict.answer and data and self._engine is not None:
-            self._engine.refuse(self.client, data, "Too much is sent; this packet was dropped.")
+        elif verdict.answer and data is not None and engine is not None:
+            engine.refuse(self.client, data, "Too much is sent; this packet was dropped.")
 
     def close_if_silent(self, reason: str) -> None:
         """Close the connection unless its first message has come."""
