@@ -142,6 +142,7 @@ class SocketClient(asyncio.Protocol, Line):
         self.websocket = ClientProtocol(parse_uri(uri), max_size=None)
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.arrived = asyncio.Event()  # set whenever a message has come
         self._headers = headers
         self._pongs: dict[bytes, asyncio.Future[None]] = {}
         self._leaving = False
@@ -190,6 +191,7 @@ class SocketClient(asyncio.Protocol, Line):
         elif frame.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
             whole_text = frame.opcode is Opcode.TEXT and frame.fin
             self.frames.append(bytes(frame.data).decode() if whole_text else f"not a text frame: {frame}")
+            self.arrived.set()
 
     def _write(self) -> None:
         for data in self.websocket.data_to_send():

@@ -1,6 +1,6 @@
 """Properties of Scratch cloud variables that hold whatever clients do, in any order.
 
-1. In the end everybody and the store know the same last value of each variable.
+1. In the end everybody and the store know the same last value of each variable, whoever comes and goes meanwhile.
 2. Any messages whatever of one client leave a project in order for the others.
 
 Both run in memory. The clock that has changes collected is turned by hand.
@@ -71,6 +71,8 @@ class World:
 
     def __init__(self, pace: dict, *, prompt: bool) -> None:
         self.server = build(pace)
+        self.server.settings.cloud_room_lifetime = -1.0
+        self.server.settings.storage = "kept"  # as with a file, forgotten projects stay in the store
         self.prompt = prompt
         self.scratch = self.server.hooks.engines[Scratch.schema]
         self.players: list[Player] = []
@@ -104,6 +106,12 @@ class World:
         """Let the time pass for which the changes that wait longest were held back."""
         if self.timers:
             self.timers.pop(0)()
+
+    def forget(self) -> None:
+        """Let the time pass after which a project without players is in the store alone."""
+        for tick in self.server.hooks.tick:
+            tick()
+        assert {player.project for player in self.players} == self.scratch.projects.rooms.keys()
 
     def deliver(self) -> None:
         self.server.delivery.flush()
@@ -175,7 +183,7 @@ events = st.one_of(
     st.tuples(st.just("set"), someone, st.sampled_from(NAMES)),
     st.tuples(st.just("set"), someone, st.sampled_from(NAMES)),
     st.tuples(st.sampled_from(["read", "stop_reading", "read_again", "leave"]), someone),
-    st.tuples(st.sampled_from(["wait", "deliver"])),
+    st.tuples(st.sampled_from(["wait", "deliver", "forget"])),
     st.tuples(st.just("join"), st.sampled_from(PROJECTS)),
 )
 
@@ -200,6 +208,20 @@ events = st.one_of(
         ("wait",),
     ],
 )
+@example(  # a change is held back, all leave, the project is forgotten; the old clock rings among newcomers
+    pace="collected",
+    prompt=True,
+    crowd=["104"],
+    history=[
+        ("set", 0, "☁ a"),
+        ("leave", 0),
+        ("forget",),
+        ("join", "104"),
+        ("join", "104"),
+        ("set", 0, "☁ a"),
+        ("wait",),
+    ],
+)
 @example(  # the third value of one waits, then another one's comes: it must not overtake
     pace="limited",
     prompt=False,
@@ -212,7 +234,7 @@ def test_everybody_and_the_store_know_the_last_value(pace, prompt, crowd, histor
     for project in crowd:
         world.join(project)
     for event, *details in history:
-        if event in ("join", "wait", "deliver") or world.players:
+        if event in ("join", "wait", "deliver", "forget") or world.players:
             getattr(world, event)(*details)
             world.happened()
     world.check()

@@ -1,8 +1,14 @@
-"""The scenarios marked `upstream: same` are true of CloudLink 0.2.0 itself: they are played against its server."""
+"""What the scenarios say about CloudLink 0.2.0 is true of it: they are played against its server.
+
+Those marked `upstream: same` must go as they are written, and those about cloud variables that are marked
+`upstream: differs` must not.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import dataclasses
 import json
 import socket
 import subprocess
@@ -12,12 +18,17 @@ import pytest
 
 from conversation import HERE, scenarios
 from conversation_drivers import OverSocket
-from conversation_play import play
+from conversation_play import ConversationError, play
 from hosting import HOST
 from real_clients.environment import upstream_python
 
 SERVER = Path(__file__).with_name("upstream_server.py")
 SAME = [scenario for scenario in scenarios(".") if scenario.upstream == "same"]
+DIFFERENT = [
+    scenario
+    for scenario in scenarios("cloud")
+    if scenario.upstream.startswith("differs") and not scenario.settings
+]
 ROUNDS = 30  # it sends in tasks of tasks, and pongs overtake them: each round gives those a turn
 
 pytestmark = pytest.mark.timeout(300)  # the environment may have to be built first
@@ -56,10 +67,36 @@ def _start(python, scenario):
 
 @pytest.mark.parametrize("scenario", SAME, ids=lambda scenario: scenario.name)
 def test_upstream_agrees(scenario, upstream_port):
-    port = upstream_port(scenario)
+    _play(scenario, upstream_port(scenario))
 
+
+@pytest.mark.parametrize("scenario", DIFFERENT, ids=lambda scenario: scenario.name)
+def test_upstream_differs(scenario, upstream_port):
+    with_cloud = dataclasses.replace(scenario, settings={"cloud": True})
+    with pytest.raises(ConversationError):
+        _play(scenario, upstream_port(with_cloud), WithProject)
+
+
+class WithProject(OverSocket):
+    """Repeats the handshake's project in each change, without which CloudLink 0.2.0 takes none at all."""
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.projects = {}
+
+    async def send(self, who, data, *, binary=False):
+        with contextlib.suppress(ValueError):
+            packet = json.loads(data)
+            if isinstance(packet, dict) and packet.get("method") == "handshake":
+                self.projects[who] = packet.get("project_id")
+            elif isinstance(packet, dict) and "method" in packet and who in self.projects:
+                data = json.dumps({"project_id": self.projects[who], **packet}).encode()
+        await super().send(who, data, binary=binary)
+
+
+def _play(scenario, port, driver_class=OverSocket):
     async def main():
-        driver = OverSocket(HOST, port, rounds=ROUNDS)
+        driver = driver_class(HOST, port, rounds=ROUNDS)
         try:
             await play(scenario, driver, loose=True)
         finally:

@@ -10,13 +10,14 @@ import json
 import sys
 
 from cloudlink import server
-from cloudlink.server.protocols import clpv4
+from cloudlink.server.protocols import clpv4, scratch
 
 port, settings, *plugins = sys.argv[1:]
 settings = json.loads(settings)
 host = server()
 host.logging.basicConfig(level=host.logging.ERROR)
 protocol = clpv4(host)
+cloud = scratch(host) if settings.pop("cloud", False) else None
 
 host.max_clients = settings.pop("max_clients", -1)
 protocol.motd_message = settings.pop("motd", "")

@@ -11,13 +11,12 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from cloudlink import jsontext
 from cloudlink.buckets import Bucket
 from cloudlink.server.hooks import EmptyMessage, InvalidCommand, JSONError, Overloaded, ValidationError
 
 from . import rules
+from .packet import parse
 from .projects import Projects
 from .rules import Violation
 from .schema import Schema
@@ -25,12 +24,15 @@ from .schema import Schema
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import msgspec
+
     from cloudlink.delivery import Audience, Outbox
     from cloudlink.server.api import PluginAPI
     from cloudlink.server.clients import Client
     from cloudlink.server.hooks import Command
 
     from .cloudroom import CloudRoom
+    from .packet import Packet
 
 logger = logging.getLogger("cloudlink.server")
 
@@ -42,18 +44,6 @@ _COOKIE_WARNING = (
 )
 _DIALECT = "scratch"
 """All clients of this protocol are sent the same bytes."""
-
-
-class _Wire(msgspec.Struct, gc=False):
-    method: str
-    name: msgspec.Raw = msgspec.Raw()
-    value: msgspec.Raw = msgspec.Raw()
-    new_name: msgspec.Raw = msgspec.Raw()
-    project_id: msgspec.Raw = msgspec.Raw()
-    user: msgspec.Raw = msgspec.Raw()
-
-
-_decode = msgspec.json.Decoder(_Wire).decode
 
 
 class Scratch:
@@ -136,8 +126,8 @@ class Scratch:
 
     def _receive_object(self, client: Client, line: bytes) -> None:
         try:
-            packet = _decode(line)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            packet = parse(line)
+        except jsontext.JSONTextError as error:
             self._hooks.report(client, Schema, JSONError, error, error)
             client.session.close(rules.VIOLATION, "A message must be a JSON object with a method")
             return
@@ -151,7 +141,7 @@ class Scratch:
         else:
             self._run(command, client, packet, line)
 
-    def _run(self, command: Command, client: Client, packet: _Wire, line: bytes) -> None:
+    def _run(self, command: Command, client: Client, packet: Packet, line: bytes) -> None:
         hooks = self._hooks
         if command.native is not None:
             try:
@@ -169,7 +159,7 @@ class Scratch:
 
     # The methods.
 
-    def _handshake(self, client: Client, packet: _Wire) -> None:
+    def _handshake(self, client: Client, packet: Packet) -> None:
         if client in self._room_of:
             raise Violation(rules.VIOLATION, "The handshake was done before")
         project = rules.project_id(bytes(packet.project_id))
@@ -188,7 +178,7 @@ class Scratch:
         if room.variables:
             client.session.send_frame(room.all_values())
 
-    def _set(self, client: Client, packet: _Wire) -> None:
+    def _set(self, client: Client, packet: Packet) -> None:
         room = self._joined_room(client)
         name, value = _text(packet.name), bytes(packet.value)
         settings = self._settings
@@ -205,7 +195,7 @@ class Scratch:
 
     _create = _set
 
-    def _rename(self, client: Client, packet: _Wire) -> None:
+    def _rename(self, client: Client, packet: Packet) -> None:
         room = self._joined_room(client)
         if not self._settings.cloud_rename_delete:
             return
@@ -216,7 +206,7 @@ class Scratch:
             raise Violation(rules.VIOLATION, "A variable cannot have this name")
         self.projects.rename(room, name, new_name)
 
-    def _delete(self, client: Client, packet: _Wire) -> None:
+    def _delete(self, client: Client, packet: Packet) -> None:
         room = self._joined_room(client)
         if not self._settings.cloud_rename_delete:
             return
