@@ -62,6 +62,7 @@ class MemoryConnection(Line):
         self.headers = Headers(headers or {})
         self.path = path
         self.congested = False
+        self.slowed_down = 0
 
     def write(self, frames: list[bytes]) -> None:
         data = b"".join(frames)
@@ -73,6 +74,9 @@ class MemoryConnection(Line):
     def close(self, code: int, reason: str) -> None:
         assert self.closed is None, "closed twice"
         self.closed = (code, reason)
+
+    def slow_down(self) -> None:
+        self.slowed_down += 1
 
 
 def _first_frame(data: bytes) -> tuple[str, bytes]:

@@ -57,6 +57,10 @@ class Connection(Protocol):
         """Start the closing handshake (RFC 6455, section 7) after everything written before."""
         ...
 
+    def slow_down(self) -> None:
+        """Read nothing from the peer for a moment: it sends too much."""
+        ...
+
 
 class Outbox(list[bytes]):
     """The frames waiting for one client, oldest first.

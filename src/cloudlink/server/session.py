@@ -156,6 +156,7 @@ class Session:
 
     def _refuse_packet(self, data: bytes | None) -> None:
         """Do what is due about too much being sent; `data` is None for what is no packet."""
+        self.client.outbox.connection.slow_down()
         engine = self._engine
         verdict = self._meter.refuse(answerable=data is not None and engine is not None)
         if verdict.first:

@@ -16,11 +16,14 @@ from typing import TYPE_CHECKING, Protocol, cast
 from picows import WSCloseCode, WSListener, WSMsgType
 
 from .assembly import POLICY_VIOLATION, PROTOCOL_ERROR, Assembler, Violation
+from .parser import SMALL_PORTION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from picows import WSFrame, WSTransport, WSUpgradeRequest
+
+    from .parser import Parser
 
 logger = logging.getLogger("cloudlink.transport")
 
@@ -38,6 +41,8 @@ _MAX_REASON = 123
 _PONG_FRAME = 0x8A
 _CLOSE_TIMEOUT = 5.0
 """Seconds a peer has to answer a close frame before its socket is dropped."""
+_PAUSE = 0.1
+"""Seconds for which nothing is read from a peer that sends too much."""
 
 
 class Receiver(Protocol):
@@ -81,6 +86,7 @@ class WebSocketConnection(WSListener):
         "_closed",
         "_direct",
         "_opened",
+        "_pause_timer",
         "_receive",
         "_receiver",
         "_send",
@@ -134,6 +140,7 @@ class WebSocketConnection(WSListener):
         self._opened = opened
         self._closed = closed
         self._close_timer: asyncio.TimerHandle | None = None
+        self._pause_timer: asyncio.TimerHandle | None = None
         self._send: Callable[[bytes], int]
 
     # Called by picows.
@@ -164,6 +171,8 @@ class WebSocketConnection(WSListener):
         if self.closing:
             if kind == _CLOSE:
                 self._drop()
+            else:
+                self.slow_down()
             return
         try:
             if frame.rsv1 or frame.rsv2 or frame.rsv3:
@@ -180,8 +189,9 @@ class WebSocketConnection(WSListener):
         self._stop_sending()
         if self._direct is not None:
             self._direct.detach()  # from here on the socket's number may be another's
-        if self._close_timer is not None:
-            self._close_timer.cancel()
+        for timer in (self._close_timer, self._pause_timer):
+            if timer is not None:
+                timer.cancel()
         self._closed(self)
         if hasattr(self, "_receiver"):
             self._receiver.lost()
@@ -246,6 +256,21 @@ class WebSocketConnection(WSListener):
         self._stop_sending()
         self._transport.send_close(cast("WSCloseCode", code), _fitting(reason))
         self._close_timer = asyncio.get_running_loop().call_later(_CLOSE_TIMEOUT, self.abort)
+
+    def slow_down(self) -> None:
+        """Read nothing for 100 ms, and in small portions ever after: the peer sends too much.
+
+        What it goes on sending fills its own buffers, and nobody else waits while it is refused.
+        """
+        if self._pause_timer is None and not self._socket.is_closing():
+            self._socket.pause_reading()
+            cast("Parser", self._socket.get_protocol()).portion = SMALL_PORTION
+            self._pause_timer = asyncio.get_running_loop().call_later(_PAUSE, self._resume_reading)
+
+    def _resume_reading(self) -> None:
+        self._pause_timer = None
+        if not self._socket.is_closing():
+            self._socket.resume_reading()
 
     def ping(self) -> None:
         """Ask the peer for a sign of life (RFC 6455, section 5.5.2)."""

@@ -12,9 +12,10 @@ import sys
 from typing import TYPE_CHECKING, cast
 
 from picows import WSAutoPingStrategy
-from picows.picows import WSProtocol  # type: ignore[attr-defined]  # its stub leaves it out
 
 from cloudlink.addresses import UNKNOWN
+
+from .parser import Parser
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +35,7 @@ _HEAD = b"HEAD "
 _REQUEST_TIMEOUT = 10.0
 """Seconds a connection has to send its HTTP request."""
 _READ_BUFFER_SIZE = 2048
-"""Bytes every connection's read buffer starts with; it grows with the largest message."""
+"""Bytes every connection's read buffer starts with, the least picows takes; `parser` tells how it grows."""
 
 
 class PicowsLog:
@@ -132,7 +133,7 @@ class Door(asyncio.Protocol):
             log.connection = answer.listener
             return answer
 
-        protocol = WSProtocol(
+        protocol = Parser(
             None,  # host and port: a client's
             None,  # path: a client's
             False,  # is_client_side

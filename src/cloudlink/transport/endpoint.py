@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("cloudlink.transport")
 
 _BACKLOG = 1024
-_GOING_AWAY = 1001
+_EXCESS = 1 << 16
 _PRIVILEGED = 1024
 
 
@@ -92,7 +92,7 @@ class Endpoint:
         """
         # A frame somewhat too large is taken in and refused by the message limit, so that the peer
         # can read the reason; one far too large is cut off by picows as soon as its header is read.
-        max_frame_size = 2 * self._settings.max_message_size
+        max_frame_size = self._settings.max_message_size + _EXCESS
         try:
             self._server = await asyncio.get_running_loop().create_server(
                 lambda: Door(self._route, self._gate, max_frame_size),

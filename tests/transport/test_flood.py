@@ -1,0 +1,126 @@
+"""A peer that sends too much: what it costs the others, and the memory."""
+
+import asyncio
+
+import pytest
+from picows.picows import WSProtocol
+
+from cloudlink.server.session import Session
+from cloudlink.transport.parser import PORTION, SMALL_PORTION, Parser
+from transport.peers import PING, TEXT, connect, frame, running
+
+PING_PACKET = '{"cmd":"ping","listener":"l"}'
+TINY = [frame(b"", PING), frame(b"", TEXT), frame(b"", 0x80 | 0x02)]
+MEGABYTE = 1_000_000
+
+
+async def answer(peer):
+    peer.send(PING_PACKET)
+    while b'"listener":"l"' not in (await peer.receive())[1]:
+        pass
+
+
+@pytest.fixture
+def frames(monkeypatch):
+    """How many frames of floods were looked at."""
+    counted = []
+    for name in ("admits", "receive", "receive_binary"):
+        original = getattr(Session, name)
+
+        def count(self, argument, original=original):
+            counted.append(argument)
+            return original(self, argument)
+
+        monkeypatch.setattr(Session, name, count)
+    return counted
+
+
+@pytest.mark.parametrize("tiny", TINY, ids=["pings", "empty texts", "empty binaries"])
+def test_a_flood_of_tiny_frames_delays_nobody(frames, tiny):
+    async def scenario():
+        async with running(implicit_greeting=False, packet_burst=100) as server:
+            good, flooder = await connect(server.port), await connect(server.port)
+            await answer(flooder)
+            flooder.writer.write(tiny * (4 * MEGABYTE // len(tiny)))
+            began, most = asyncio.get_running_loop().time(), 0
+            for _ in range(200):
+                before = len(frames)
+                await asyncio.sleep(0)
+                most = max(most, len(frames) - before)
+            for _ in range(3):
+                await answer(good)
+            portions = 2 + (asyncio.get_running_loop().time() - began) / 0.1
+            assert 0 < most <= PORTION // len(tiny) + 2
+            assert len(frames) <= (PORTION + portions * SMALL_PORTION) // len(tiny) + 100
+
+    asyncio.run(scenario())
+
+
+def test_what_was_sent_during_the_pause_is_dealt_with_after_it():
+    async def scenario():
+        async with running(implicit_greeting=False, packet_burst=5, packet_rate=1000.0) as server:
+            peer = await connect(server.port)
+            peer.send(*[PING_PACKET] * 100)
+            answers = 0
+            while answers < 20:
+                answers += b"I:100" in (await asyncio.wait_for(peer.receive(), 5))[1]
+                peer.send(PING_PACKET)
+
+    asyncio.run(scenario())
+
+
+def test_a_flood_of_tiny_frames_does_not_make_the_read_buffer_grow(monkeypatch):
+    sizes = []
+
+    def get_buffer(self, size_hint):
+        sizes.append(len(WSProtocol.get_buffer(self, size_hint)))
+        return original(self, size_hint)
+
+    original = Parser.get_buffer
+    monkeypatch.setattr(Parser, "get_buffer", get_buffer)
+
+    async def scenario():
+        async with running(limits=False) as server:
+            flooder = await connect(server.port)
+            await answer(flooder)
+            flooder.writer.write(TINY[0] * (2 * MEGABYTE // len(TINY[0])))
+            await answer(flooder)
+
+    asyncio.run(scenario())
+    assert max(sizes) <= 2 * PORTION
+
+
+@pytest.mark.parametrize("size", [MEGABYTE, 50_000, PORTION - 8, PORTION])
+def test_large_messages_come_through_the_portions_whole(size):
+    async def scenario():
+        async with running(implicit_greeting=False) as server:
+            sender, receiver = await connect(server.port), await connect(server.port)
+            await answer(receiver)
+            await answer(sender)
+            for letter in "ab":
+                sender.send('{"cmd":"gmsg","val":"%s"}' % (letter * size))
+                while (letter * size).encode() not in (await receiver.receive())[1]:
+                    pass
+
+    asyncio.run(scenario())
+
+
+def test_a_peer_that_floods_after_it_was_closed_is_read_slowly(monkeypatch):
+    taken = []
+    original = Parser.buffer_updated
+    monkeypatch.setattr(
+        Parser, "buffer_updated", lambda self, size: (taken.append(size), original(self, size))[1]
+    )
+
+    async def scenario():
+        async with running() as server:
+            peer = await connect(server.port)
+            peer.send("no JSON")
+            assert (await peer.receive_close())[0] == 1000
+            del taken[:]
+            peer.writer.write(TINY[0] * (MEGABYTE // len(TINY[0])))
+            for _ in range(200):
+                await asyncio.sleep(0)
+            assert sum(taken) <= PORTION + SMALL_PORTION
+
+    asyncio.run(scenario())
