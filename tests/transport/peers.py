@@ -122,7 +122,7 @@ class Peer:
 
 def request(headers, path="/"):
     lines = [f"GET {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
-    return "\r\n".join(lines).encode() + b"\r\n\r\n"
+    return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"
 
 
 async def connect(port, headers=UPGRADE, path="/", ssl=None):

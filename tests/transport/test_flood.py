@@ -20,6 +20,12 @@ async def answer(peer):
         pass
 
 
+def drop(server):
+    """Drop the flooders: they would not answer when the server stops."""
+    for connection in tuple(server._endpoint.connections):
+        connection.abort()
+
+
 @pytest.fixture
 def frames(monkeypatch):
     """How many frames of floods were looked at."""
@@ -52,6 +58,7 @@ def test_a_flood_of_tiny_frames_delays_nobody(frames, tiny):
             portions = 2 + (asyncio.get_running_loop().time() - began) / 0.1
             assert 0 < most <= PORTION // len(tiny) + 2
             assert len(frames) <= (PORTION + portions * SMALL_PORTION) // len(tiny) + 100
+            drop(server)
 
     asyncio.run(scenario())
 
@@ -122,5 +129,6 @@ def test_a_peer_that_floods_after_it_was_closed_is_read_slowly(monkeypatch):
             for _ in range(200):
                 await asyncio.sleep(0)
             assert sum(taken) <= PORTION + SMALL_PORTION
+            drop(server)
 
     asyncio.run(scenario())

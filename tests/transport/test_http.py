@@ -7,7 +7,9 @@ import logging
 
 import pytest
 
-from transport.peers import UPGRADE, ask, connect, request, running
+from cloudlink.transport.http import Pages
+from server.visitor import turns
+from transport.peers import UPGRADE, ask, connect, open_socket, request, running
 
 
 def fetch(path, headers=None, method="GET", **settings):
@@ -75,6 +77,26 @@ def test_head_requests_get_the_head_alone():
     assert body == ""
 
 
+@pytest.mark.parametrize("cut", [1, 4, 5, 20])
+def test_a_request_may_come_in_pieces(cut):
+    async def scenario(raw):
+        async with running() as server:
+            peer = await open_socket(server.port)
+            peer.writer.write(raw[:cut])
+            await turns()  # so that it is read by itself
+            peer.writer.write(raw[cut:])
+            return (await peer.reader.read()).decode()
+
+    assert asyncio.run(scenario(b"HEAD /health HTTP/1.1\r\n\r\n")).startswith("HTTP/1.1 200 OK")
+    assert asyncio.run(scenario(b"GET /health HTTP/1.1\r\n\r\n")).endswith("}")
+
+
+def test_a_head_request_opens_no_websocket():
+    head, body = fetch("/", UPGRADE, method="HEAD")
+    assert head.startswith("HTTP/1.1 200")
+    assert body == ""
+
+
 def test_other_methods_are_refused():
     assert fetch("/", method="DELETE")[0].startswith("HTTP/1.1 400")
 
@@ -92,10 +114,40 @@ def test_only_allowed_origins_may_connect_once_some_are_listed():
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("version", ["8", "7", "99", "", "\xff", "13\r\nSec-WebSocket-Version: 8"])
+def test_another_version_of_websocket_is_told_which_one_is_spoken(version):
+    head, body = fetch("/", UPGRADE | {"Sec-WebSocket-Version": version})
+    assert head.startswith("HTTP/1.1 426")
+    assert "\r\nSec-WebSocket-Version: 13" in head
+    assert "not " + version.replace("\r\nSec-WebSocket-Version:", ",").replace("\xff", "?") in body
+
+
 def test_a_wrong_upgrade_is_told_what_is_wrong():
-    head, body = fetch("/", UPGRADE | {"Sec-WebSocket-Version": "99"})
+    head, body = fetch("/", UPGRADE | {"Sec-WebSocket-Key": "short"})
     assert head.startswith("HTTP/1.1 400")
-    assert "99" in body
+    assert "short" in body
+
+
+def test_the_upgrade_header_may_list_more():
+    async def scenario():
+        async with running() as server:
+            await connect(server.port, UPGRADE | {"Upgrade": "h2c, WebSocket"})
+
+    asyncio.run(scenario())
+
+
+def test_bytes_beyond_ascii_in_headers_are_no_trouble():
+    assert fetch("/", {"Host": "games\xff.example"})[0].startswith("HTTP/1.1 200")
+    head, _ = fetch("/", UPGRADE | {"Origin": "\xff"}, allowed_origins=["https://turbowarp.org"])
+    assert head.startswith("HTTP/1.1 403")
+
+
+def test_a_page_that_fails_is_logged_and_says_nothing_of_why(monkeypatch, caplog):
+    monkeypatch.setattr(Pages, "respond", lambda *_arguments, **_options: 1 / 0)
+    head, body = fetch("/")
+    assert head.startswith("HTTP/1.1 500")
+    assert "zero" not in body
+    assert "ZeroDivisionError" in caplog.text
 
 
 def test_a_tls_client_on_the_plain_port_gets_one_clear_log_line(caplog):

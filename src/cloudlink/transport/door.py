@@ -2,6 +2,9 @@
 
 A WebSocket or HTTP request goes on to picows, bytes and all. A TLS greeting on a port without TLS gets
 one clear line in the log instead of a time-out nobody can explain.
+
+Whoever stands at the door is counted from the moment the connection is accepted, through the TLS
+handshake, until the request for a WebSocket is answered or the connection is gone.
 """
 
 from __future__ import annotations
@@ -9,19 +12,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
 from picows import WSAutoPingStrategy
+from picows.common import WSUpgradeResponseWithListener
 
 from cloudlink.addresses import UNKNOWN
 
+from . import http
 from .parser import Parser
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable
 
     from picows import WSUpgradeRequest
-    from picows.common import WSUpgradeResponseWithListener
 
     from .connection import WebSocketConnection
     from .gate import Gate
@@ -33,7 +39,9 @@ logger = logging.getLogger("cloudlink.transport")
 _TLS_HANDSHAKE = 0x16  # first byte of a ClientHello (RFC 8446, section 5.1)
 _HEAD = b"HEAD "
 _REQUEST_TIMEOUT = 10.0
-"""Seconds a connection has to send its HTTP request."""
+"""Seconds a connection has, from the moment it is accepted, to greet by TLS and send its HTTP request."""
+_FIRST_BYTES = 2048
+"""Most bytes looked at here; what follows is for picows to read."""
 _READ_BUFFER_SIZE = 2048
 """Bytes every connection's read buffer starts with, the least picows takes; `parser` tells how it grows."""
 
@@ -66,55 +74,86 @@ class PicowsLog:
         logger.error(message, *arguments, exc_info=sys.exception())
 
 
-class Door(asyncio.Protocol):
+class Door(asyncio.BufferedProtocol):
     """Looks at a connection's first bytes and hands it to picows."""
 
-    def __init__(self, route: Route, gate: Gate, max_frame_size: int) -> None:
+    def __init__(
+        self, route: Route, gate: Gate, max_frame_size: int, context: ssl.SSLContext | None = None
+    ) -> None:
         """Set up the door of one connection.
 
         Args:
             route: Answers the HTTP request, given it, the peer's address and whether it was a HEAD request.
             gate: Counts those who wait here.
             max_frame_size: Largest frame taken, in bytes.
+            context: TLS to speak, None for none.
         """
         self._route = route
         self._gate = gate
         self._peer: tuple[str, int] | None = None
         self._max_frame_size = max_frame_size
-        self._transport: asyncio.Transport | None = None
+        self._context = context
+        self._transport: asyncio.Transport | None = None  # through which the request comes
+        self._greeting: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._buffer = bytearray()
+        self._data = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Wait for the first bytes."""
-        self._transport = cast("asyncio.Transport", transport)  # a stream server has stream transports
-        self._timer = asyncio.get_running_loop().call_later(_REQUEST_TIMEOUT, self._transport.abort)
-        peer = transport.get_extra_info("peername")
+        """Count the connection and wait for its first bytes."""
+        stream = cast("asyncio.Transport", transport)  # a stream server has stream transports
+        loop = asyncio.get_running_loop()
+        peer = stream.get_extra_info("peername")
         self._peer = peer[:2] if isinstance(peer, tuple) else None
+        self._timer = loop.call_later(_REQUEST_TIMEOUT, stream.abort)
         if not self._gate.knock(self._address()):
-            self._transport.abort()
+            stream.abort()
+        elif self._context is None:
+            self._transport = stream
+        else:
+            self._greeting = loop.create_task(self._speak_tls(stream, self._context))
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio's signature
         """The peer left without a word."""
         self._stop_waiting()
 
-    def data_received(self, data: bytes) -> None:
-        """Look at the first bytes and hand the connection on."""
-        transport = self._transport
-        if transport is None or not data:
+    def get_buffer(self, sizehint: int) -> bytearray:  # noqa: ARG002  # asyncio's signature
+        """Return where the first bytes go."""
+        self._buffer = bytearray(_FIRST_BYTES)
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take the first bytes."""
+        self._data += self._buffer[:nbytes]
+        self._look()
+
+    async def _speak_tls(self, stream: asyncio.Transport, context: ssl.SSLContext) -> None:
+        # What is no TLS, takes too long or breaks off leaves nobody behind who could be told.
+        with suppress(OSError):
+            self._transport = await asyncio.get_running_loop().start_tls(
+                stream, self, context, server_side=True, ssl_handshake_timeout=_REQUEST_TIMEOUT
+            )
+        if self._transport is None:
+            self._stop_waiting()
+        elif self._data:  # came with the end of the handshake
+            self._look()
+
+    def _look(self) -> None:
+        transport, data = self._transport, self._data
+        if transport is None:
             return
-        self._stop_waiting()
-        if data[0] == _TLS_HANDSHAKE:
+        if data[0] == _TLS_HANDSHAKE and self._context is None:
             if self._gate.is_news(self._address()):
                 logger.warning(
                     "A client spoke TLS (wss:// or https://) to this port, which has none: "
                     "connect with ws://, or set tls_certificate and tls_key."
                 )
             transport.abort()
-            return
-        is_head = data.startswith(_HEAD)
-        if is_head:
-            data = b"GET " + data[len(_HEAD) :]  # picows parses GET only; the answer is what differs
-        self._hand_over(transport, data, is_head=is_head)
+        elif data.startswith(_HEAD):
+            # picows parses GET only; the answer is what differs.
+            self._hand_over(transport, b"GET " + data[len(_HEAD) :], is_head=True)
+        elif not _HEAD.startswith(data):
+            self._hand_over(transport, data, is_head=False)
 
     def _stop_waiting(self) -> None:
         if self._timer is not None:
@@ -129,18 +168,22 @@ class Door(asyncio.Protocol):
         log = PicowsLog()
 
         def route(request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
-            answer = self._route(request, self._peer, is_head)
-            log.connection = answer.listener
+            answer = self._answer(request, is_head=is_head)
+            if answer.listener is not None:
+                log.connection = answer.listener
+                self._stop_waiting()
+                parser.when_lost = _do_nothing  # so that this door can go
             return answer
 
-        protocol = Parser(
+        parser = Parser(
+            self._stop_waiting,
             None,  # host and port: a client's
             None,  # path: a client's
             False,  # is_client_side
             route,
             log,
             True,  # disconnect_on_exception
-            _REQUEST_TIMEOUT,
+            None,  # websocket_handshake_timeout: the time at the door includes it
             False,  # enable_auto_ping: one timer serves all connections
             1.0,
             1.0,
@@ -150,11 +193,22 @@ class Door(asyncio.Protocol):
             None,  # extra_headers
             _READ_BUFFER_SIZE,
         )
-        transport.set_protocol(protocol)
-        protocol.connection_made(transport)
+        transport.set_protocol(parser)
+        parser.connection_made(transport)
         while data and not transport.is_closing():
-            buffer = protocol.get_buffer(-1)
+            buffer = parser.get_buffer(-1)
             size = min(len(buffer), len(data))
             buffer[:size] = data[:size]
             data = data[size:]
-            protocol.buffer_updated(size)
+            parser.buffer_updated(size)
+
+    def _answer(self, request: WSUpgradeRequest, *, is_head: bool) -> WSUpgradeResponseWithListener:
+        try:
+            return self._route(request, self._peer, is_head)
+        except Exception:  # picows would tell the peer what it is, and nobody else
+            logger.exception("An HTTP request could not be answered.")
+            return WSUpgradeResponseWithListener(http.failed(head=is_head), None)
+
+
+def _do_nothing() -> None:
+    pass

@@ -20,6 +20,7 @@ from .connection import WebSocketConnection
 from .door import Door
 from .gate import Gate
 from .keepalive import Keepalive
+from .sockets import AcceptErrors
 from .tls import load_certificates
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("cloudlink.transport")
 
-_BACKLOG = 1024
+_BACKLOG = 256
+"""Connections that may wait to be accepted; so many are accepted at a time."""
 _EXCESS = 1 << 16
 _PRIVILEGED = 1024
 
@@ -79,6 +81,7 @@ class Endpoint:
             on_round,
         )
         self._server: asyncio.Server | None = None
+        self._accept_errors = AcceptErrors()
 
     async def start(self, host: str, port: int) -> None:
         """Start to accept connections.
@@ -95,15 +98,15 @@ class Endpoint:
         max_frame_size = self._settings.max_message_size + _EXCESS
         try:
             self._server = await asyncio.get_running_loop().create_server(
-                lambda: Door(self._route, self._gate, max_frame_size),
+                lambda: Door(self._route, self._gate, max_frame_size, self._context),
                 host or None,
                 port,
-                ssl=self._context,
                 backlog=_BACKLOG,
             )
         except (OSError, OverflowError) as error:
             raise StartError(explain(host, port, error)) from None
         self.port = self._server.sockets[0].getsockname()[1]
+        self._accept_errors.watch(asyncio.get_running_loop())
         self._keepalive.start()
 
     def reload_certificates(self) -> None:
@@ -116,6 +119,7 @@ class Endpoint:
         """Close the port; open connections stay."""
         if self._server is not None:
             self._server.close()
+            self._accept_errors.unwatch(asyncio.get_running_loop())
 
     async def finish(self, timeout: float) -> None:
         """Wait until every connection is closed; what is left after `timeout` seconds is dropped."""
@@ -131,8 +135,10 @@ class Endpoint:
     def _route(
         self, request: WSUpgradeRequest, peer: tuple[str, int] | None, head: bool
     ) -> WSUpgradeResponseWithListener:
-        if not http.is_upgrade(request):
+        if head or not http.is_upgrade(request):
             return WSUpgradeResponseWithListener(self._pages.respond(request, head=head), None)
+        if not http.is_supported_version(request):
+            return WSUpgradeResponseWithListener(http.unsupported_version(request), None)
         allowed = self._settings.allowed_origins
         origin = request.headers.get("Origin", "")
         if allowed and origin not in allowed:
@@ -141,7 +147,7 @@ class Endpoint:
         why = self._gate.why_not(address)
         if why is not None:
             return WSUpgradeResponseWithListener(http.too_many(why), None)
-        http.normalise_connection(request)
+        http.normalise_upgrade(request)
         connection = WebSocketConnection(
             request, address, self._settings.max_message_size, self._opened, self._closed
         )
@@ -157,17 +163,6 @@ class Endpoint:
         self._gate.leave(connection.address)
         if not self.connections:
             self._emptied.set()
-
-
-def raise_open_files_limit() -> None:
-    """Let this process open as many sockets as the system allows; the usual 1024 are soon used up."""
-    try:
-        import resource  # noqa: PLC0415  # Windows has none, and no such limit
-    except ImportError:
-        return
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def explain(host: str, port: int, error: OSError | OverflowError) -> str:

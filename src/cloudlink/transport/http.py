@@ -24,6 +24,8 @@ _HTML = "text/html; charset=utf-8"
 _JSON = "application/json"
 _TEXT = "text/plain; charset=utf-8"
 _FOR_ANY_PAGE = {"Access-Control-Allow-Origin": "*"}
+_VERSION = "13"
+"""The version of the WebSocket protocol (RFC 6455, section 4.1)."""
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -131,14 +133,33 @@ def is_upgrade(request: WSUpgradeRequest) -> bool:
     return "websocket" in _tokens(request, "Upgrade")
 
 
-def normalise_connection(request: WSUpgradeRequest) -> None:
-    """Make the Connection header what picows wants.
+def normalise_upgrade(request: WSUpgradeRequest) -> None:
+    """Make the headers Connection and Upgrade what picows wants.
 
-    It is a list of tokens (RFC 9110, section 7.6.1), and Firefox sends `keep-alive, Upgrade`; picows
-    compares the whole header.
+    They are lists of tokens (RFC 9110, sections 7.6.1 and 7.8), and Firefox sends `keep-alive, Upgrade`;
+    picows compares the whole header.
     """
+    request.headers["Upgrade"] = "websocket"
     if "upgrade" in _tokens(request, "Connection"):
         request.headers["Connection"] = "Upgrade"
+
+
+def is_supported_version(request: WSUpgradeRequest) -> bool:
+    """Tell whether a request asks for the version of the WebSocket protocol that is spoken here."""
+    return request.headers.getall("Sec-WebSocket-Version", []) == [_VERSION]
+
+
+def unsupported_version(request: WSUpgradeRequest) -> WSUpgradeResponse:
+    """Refuse another version of the WebSocket protocol, and tell which is spoken (RFC 6455, section 4.4)."""
+    versions = ", ".join(request.headers.getall("Sec-WebSocket-Version", [])) or "none"
+    text = f"This server speaks version {_VERSION} of the WebSocket protocol, not {versions}."
+    headers = {"Sec-WebSocket-Version": _VERSION, "Upgrade": "websocket"}
+    return _response(HTTPStatus.UPGRADE_REQUIRED, _TEXT, text, headers=headers)
+
+
+def failed(*, head: bool) -> WSUpgradeResponse:
+    """Answer a request that this server failed to answer."""
+    return _response(HTTPStatus.INTERNAL_SERVER_ERROR, _TEXT, "This server made a mistake.", head=head)
 
 
 def forbidden_origin(origin: str) -> WSUpgradeResponse:
@@ -166,7 +187,8 @@ def _response(
     head: bool = False,
     headers: Mapping[str, str] | None = None,
 ) -> WSUpgradeResponse:
-    body = text.encode()
+    # picows hands on bytes that are not ASCII as surrogates (PEP 383), and pages repeat some headers.
+    body = text.encode(errors="replace")
     headers = {"Content-Type": content_type, "Cache-Control": "no-store", **(headers or {})}
     if head:
         headers["Content-Length"] = str(len(body))

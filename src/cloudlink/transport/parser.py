@@ -8,7 +8,12 @@ one frame.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from picows.picows import WSProtocol  # type: ignore[attr-defined]  # its stub leaves it out
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PORTION = 1 << 14
 """Bytes taken from a socket at a time."""
@@ -21,14 +26,26 @@ class Parser(WSProtocol):  # type: ignore[misc]  # see the import
 
     Attributes:
         portion: Most bytes to take from the socket at a time.
+        when_lost: Called when the connection is gone, upgraded or not.
     """
 
-    def __init__(self, *options: object) -> None:
-        """Args: options: those of picows' class."""
+    def __init__(self, when_lost: Callable[[], None], *options: object) -> None:
+        """Set up the parser of one connection.
+
+        Args:
+            when_lost: See the class.
+            options: Those of picows' class.
+        """
         super().__init__(*options)
         self.portion = PORTION
+        self.when_lost = when_lost
 
     def get_buffer(self, size_hint: int) -> memoryview:
         """Return where the next bytes from the socket go."""
         free: memoryview = super().get_buffer(size_hint)
         return free[: self.portion]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Take note that the connection is gone."""
+        super().connection_lost(exc)
+        self.when_lost()

@@ -1,0 +1,83 @@
+"""What becomes of a server that the system gives no more sockets."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import math
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+logger = logging.getLogger("cloudlink.transport")
+
+_USED_UP = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_LOG_INTERVAL = 60.0
+
+
+def open_files_limit() -> int | None:
+    """Return how many files and sockets this process may have open, None where the system does not tell."""
+    try:
+        import resource  # noqa: PLC0415  # Windows has none, and no such limit
+    except ImportError:
+        return None
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def raise_open_files_limit() -> None:
+    """Let this process open as many sockets as the system allows; the usual 1024 are soon used up."""
+    try:
+        import resource  # noqa: PLC0415  # see above
+    except ImportError:
+        return
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+class AcceptErrors:
+    """Has an event loop report once a minute, in one line, that it cannot accept connections.
+
+    asyncio tries again each second and by itself writes a traceback for every single attempt.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._logged_at = -math.inf
+        self._others: Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object] | None = None
+
+    def watch(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Take the loop's errors; those of others go where they went before."""
+        self._others = loop.get_exception_handler()
+        loop.set_exception_handler(self.handle)
+
+    def unwatch(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Leave the loop as it was, unless somebody else has changed it meanwhile."""
+        if loop.get_exception_handler() == self.handle:
+            loop.set_exception_handler(self._others)
+
+    def handle(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Handle an error of the loop (`asyncio.loop.set_exception_handler`)."""
+        error = context.get("exception")
+        if isinstance(error, OSError) and error.errno in _USED_UP and "accept" in context["message"]:
+            self._report(error)
+        elif self._others is not None:
+            self._others(loop, context)
+        else:
+            loop.default_exception_handler(context)
+
+    def _report(self, error: OSError) -> None:
+        now = self._clock()
+        if now - self._logged_at < _LOG_INTERVAL:
+            return
+        self._logged_at = now
+        limit = open_files_limit()
+        if error.errno == errno.EMFILE and limit is not None:
+            why = f"this process may have {limit} files and sockets open; `ulimit -n` raises that"
+        else:
+            why = f"the system says: {error.strerror}"
+        logger.error("New connections have to wait: %s.", why)

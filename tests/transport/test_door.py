@@ -1,0 +1,99 @@
+"""Who stands at the door is counted until the request is answered."""
+
+import asyncio
+import contextlib
+
+import pytest
+
+from server.visitor import turns
+from transport.peers import ask, connect, open_socket, request, running
+from transport.test_tls import Certificates
+
+FEW = {
+    "max_connections_per_address": 2,
+    # With a proxy trusted, connections of this machine are counted too.
+    "trusted_proxies": ["192.0.2.1"],
+    "real_ip_header": "X-Forwarded-For",
+}
+
+
+@pytest.fixture
+def certificates(tmp_path):
+    return Certificates(tmp_path)
+
+
+async def is_let_in(port, ssl=None):
+    with contextlib.suppress(OSError):
+        return "200 OK" in await ask(port, request({}, "/health"), ssl)
+    return False
+
+
+@pytest.mark.parametrize("said", [b"", b"G", b"GET / HTTP/1.1\r\nHost: x\r\n"])
+def test_a_request_that_does_not_come_to_its_end_is_counted_all_the_time(said):
+    async def scenario():
+        async with running(**FEW) as server:
+            idlers = [await open_socket(server.port) for _ in range(2)]
+            for idler in idlers:
+                idler.writer.write(said)
+            await turns()
+            assert not await is_let_in(server.port)
+            idlers[0].leave()
+            await turns()
+            assert await is_let_in(server.port)
+
+    asyncio.run(scenario())
+
+
+def test_a_websocket_or_a_page_makes_room_at_the_door():
+    async def scenario():
+        async with running(**FEW) as server:
+            await connect(server.port)
+            await connect(server.port)
+            for _ in range(5):
+                assert await is_let_in(server.port)
+
+    asyncio.run(scenario())
+
+
+def test_all_of_a_request_has_to_come_in_time(monkeypatch):
+    monkeypatch.setattr("cloudlink.transport.door._REQUEST_TIMEOUT", 0.2)
+
+    async def scenario():
+        async with running() as server:
+            peer = await open_socket(server.port)
+            began = asyncio.get_running_loop().time()
+            with contextlib.suppress(ConnectionError):
+                for letter in b"GET / HTTP/1.1" * 100:
+                    peer.writer.write(bytes((letter,)))
+                    await peer.writer.drain()
+                    await asyncio.sleep(0.01)
+            assert asyncio.get_running_loop().time() - began < 1
+
+    asyncio.run(scenario())
+
+
+def test_a_tls_handshake_is_counted_and_has_to_come_in_time(certificates, monkeypatch):
+    monkeypatch.setattr("cloudlink.transport.door._REQUEST_TIMEOUT", 0.5)
+
+    async def scenario():
+        async with running(**FEW, **certificates.settings) as server:
+            silent = [await open_socket(server.port) for _ in range(2)]
+            silent[0].writer.write(b"\x16\x03\x01")
+            await turns()
+            assert not await is_let_in(server.port, certificates.client)
+            async with asyncio.timeout(5):
+                for peer in silent:
+                    await peer.at_end()
+            assert await is_let_in(server.port, certificates.client)
+
+    asyncio.run(scenario())
+
+
+def test_what_comes_with_the_end_of_the_tls_handshake_is_not_lost(certificates):
+    async def scenario():
+        async with running(**certificates.settings) as server:
+            for path in ("/health", "/" + "x" * 5000):  # longer than what the door looks at
+                answer = await ask(server.port, request({}, path), certificates.client)
+                assert answer.startswith("HTTP/1.1")
+
+    asyncio.run(scenario())

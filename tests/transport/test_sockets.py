@@ -1,0 +1,67 @@
+"""A server that the system gives no more sockets says so once, and goes on when there are some again."""
+
+import asyncio
+import errno
+import logging
+
+from cloudlink.transport.sockets import AcceptErrors
+from server.test_life import Process
+from test_buckets import Clock
+from transport.peers import ask, open_socket, request
+
+FEW_SOCKETS = """
+import logging, resource
+resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
+from cloudlink import server
+logging.basicConfig(level=logging.INFO)
+server().run(ip="127.0.0.1", port=0)
+"""
+
+
+def accept_error(number=errno.EMFILE):
+    return {"message": "socket.accept() out of system resource", "exception": OSError(number, "text")}
+
+
+def test_a_server_without_sockets_says_so_once_and_recovers():
+    async def play(port):
+        peers = [await open_socket(port) for _ in range(60)]
+        await asyncio.sleep(1.1)  # asyncio tries again after a second
+        for peer in peers:
+            peer.leave()
+        answer = await asyncio.wait_for(ask(port, request({}, "/health")), 10)
+        assert answer.startswith("HTTP/1.1 200")
+
+    with Process(script=FEW_SOCKETS) as process:
+        asyncio.run(play(process.port))
+        assert process.stop() == 0
+        log = "".join(process.lines)
+        assert "Traceback" not in log
+        assert log.count("New connections have to wait") == 1
+        assert "40 files and sockets" in log
+
+
+def test_it_is_said_again_after_a_minute(caplog):
+    clock = Clock()
+    errors = AcceptErrors(clock)
+    for _ in range(1000):
+        errors.handle(None, accept_error())
+    clock.now += 61
+    errors.handle(None, accept_error(errno.ENOMEM))
+    assert [record.levelno for record in caplog.records] == [logging.ERROR] * 2
+    assert "the system says: text" in caplog.text
+
+
+def test_errors_of_others_go_where_they_went_before():
+    async def scenario(before):
+        loop, errors = asyncio.get_running_loop(), AcceptErrors()
+        loop.set_exception_handler(before)
+        errors.watch(loop)
+        loop.call_exception_handler({"message": "something else"})
+        loop.call_exception_handler({"message": "accept", "exception": OSError(errno.EINVAL, "text")})
+        errors.unwatch(loop)
+        assert loop.get_exception_handler() is before
+
+    heard = []
+    asyncio.run(scenario(lambda _loop, context: heard.append(context["message"])))
+    assert heard == ["something else", "accept"]
+    asyncio.run(scenario(None))
