@@ -436,7 +436,8 @@ def test_messages_are_as_quoted(caplog):
         settings = Settings()
         door = Door(None, Gate(settings, RealAddress("", ())), 0)
         door.connection_made(Transport())
-        door.data_received(b"\x16\x03\x01")
+        door.get_buffer(-1)[:3] = b"\x16\x03\x01"
+        door.buffer_updated(3)
 
     with caplog.at_level(logging.WARNING):
         asyncio.run(greet_with_tls())
