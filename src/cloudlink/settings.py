@@ -72,7 +72,12 @@ class Settings:
         check=lambda count: count == -1 or count >= 1,
         wanted="-1 (any number) or a whole number of at least 1",
     )
-    username_max_length: int = option(5000, "The longest username allowed.", unit="characters", minimum=1)
+    username_max_length: int = option(
+        100,
+        "The longest username allowed; as JSON it may take four bytes for each of these characters.",
+        unit="characters",
+        minimum=1,
+    )
     unique_usernames: bool = option(False, "Refuse a username that somebody else has at the moment.")
     motd: str = option("", "The message of the day, sent in the handshake; empty sends none.")
     reported_version: str = option(
@@ -226,6 +231,18 @@ class Settings:
     )
     identity_burst: int = option(
         300, "How often a client may set its name and change rooms at once.", unit="packets", minimum=1
+    )
+    user_list_rate: float = option(
+        262_144.0,
+        "How much in user lists and news of its coming and going a client may cause in the long run.",
+        unit="bytes per second",
+        above=0,
+    )
+    user_list_burst: int = option(
+        16_777_216,
+        "How much in user lists and news of its coming and going a client may cause at once.",
+        unit="bytes",
+        minimum=1024,
     )
     flood_patience: float = option(
         10.0,

@@ -83,6 +83,7 @@ class Client:
         encoded_user: The client's user object as its protocol last encoded it.
         log_name: Name the log may hold, None for the username.
         identity_bucket: How often it may still change name and rooms, once it has begun to.
+        user_list_bucket: How many bytes of user lists it may still cause, once it has caused some.
     """
 
     __slots__ = (
@@ -106,6 +107,7 @@ class Client:
         "rooms",
         "session",
         "snowflake",
+        "user_list_bucket",
         "username",
         "username_set",
         "uuid",
@@ -132,6 +134,7 @@ class Client:
         self.open = True
         self.encoded_user: bytes | None = None
         self.identity_bucket: Bucket | None = None
+        self.user_list_bucket: Bucket | None = None
         self.log_name: str | None = None
 
     @property

@@ -33,6 +33,8 @@ class Limits:
     byte_burst: float = math.inf
     identity_rate: float = math.inf
     identity_burst: float = math.inf
+    user_list_rate: float = math.inf
+    user_list_burst: float = math.inf
     flood_patience: float = math.inf
     max_rooms_per_client: float = math.inf
     room_name_max_length: float = math.inf
@@ -75,6 +77,10 @@ class Meter:
     def admits_another(self) -> bool:
         """Tell whether one more packet may be processed, of bytes that were admitted with an earlier one."""
         return self._packets.take()
+
+    def admits_more(self, size: int) -> bool:
+        """Tell whether a packet that was admitted may count for so many bytes more than it has."""
+        return self._bytes.take(size)
 
     def refuse(self, *, answerable: bool = True) -> Verdict:
         """Take note of a refused packet and say what to do.

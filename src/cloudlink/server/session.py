@@ -154,6 +154,13 @@ class Session:
         self._refuse_packet(packet)
         return False
 
+    def admits_more(self, size: int) -> bool:
+        """Tell whether a packet that was taken may count for more bytes: it is sent on several times."""
+        if self._meter.admits_more(size):
+            return True
+        self._refuse_packet(None)
+        return False
+
     def _refuse_packet(self, data: bytes | None) -> None:
         """Do what is due about too much being sent; `data` is None for what is no packet."""
         self.client.outbox.connection.slow_down()
@@ -238,6 +245,10 @@ class GoneSession:
         """Do nothing."""
 
     def admits_another(self, packet: bytes) -> bool:  # noqa: ARG002  # the session's signature
+        """Take nothing."""
+        return False
+
+    def admits_more(self, size: int) -> bool:  # noqa: ARG002  # the session's signature
         """Take nothing."""
         return False
 

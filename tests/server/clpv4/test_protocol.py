@@ -370,6 +370,20 @@ def test_a_packet_for_no_rooms_still_needs_a_name_where_one_is_needed(server):
     assert codes(nameless.ask({"cmd": "pmsg", "id": "alice", "val": 1, "rooms": []})) == [111]
 
 
+@pytest.mark.parametrize("cmd", ["gmsg", "gvar", "pmsg", "pvar"])
+def test_what_goes_to_several_rooms_counts_for_each(cmd):
+    server = build({"byte_burst": 10_000, "byte_rate": 0.001})
+    alice, bob = named(server, "alice"), named(server, "bob")
+    for player in (alice, bob):
+        player.say({"cmd": "link", "val": ["a", "b", "c"]})
+    packet = {"cmd": cmd, "id": "bob", "name": "n", "val": "x" * 500}
+    assert codes(alice.ask(packet | {"rooms": "a"})) in ([], [100])
+    bob.heard()
+    assert codes(alice.ask(packet | {"val": "x" * 6000})) == [113]
+    assert codes(alice.ask(packet | {"val": "x" * 900}, packet | {"val": "x" * 900})) in ([108], [100, 108])
+    assert [answer["rooms"] for answer in bob.heard() if answer["cmd"] == cmd] == ["a", "b", "c"]
+
+
 def test_default_which_is_left_counts_for_no_room():
     alice = named(build({"max_rooms_per_client": 2}), "alice")
     alice.heard()

@@ -1,14 +1,17 @@
-"""A room of thousands does not repeat its user list for each departure."""
+"""What coming and going costs: a room of thousands does not repeat its list each time, and who causes much waits."""
 
 import json
 
 from cloudlink.server.app import Server
 from cloudlink.server.protocols.clpv4 import Clpv4
+from cloudlink.server.protocols.clpv4.userlists import _REPEAT_BURST, _REPEAT_RATE
 from cloudlink.settings import Settings
 from conversation_drivers import MemoryConnection
+from hosting import build
+from server.visitor import Visitor, codes, named
 
 
-def crowd(server, count, name="p" * 200):
+def crowd(server, count, name="p" * 96):
     """Clients written in Scratch, named, in the default room."""
     sessions = []
     for number in range(count):
@@ -69,3 +72,110 @@ def test_a_room_that_has_emptied_meanwhile_needs_no_list():
     for _, callback in delays:
         callback()
     assert server.rooms_manager.rooms == {}
+
+
+def test_lists_of_many_small_rooms_are_repeated_one_after_another():
+    server = Server(Settings())
+    delays = delays_of(server)
+    first, second, *others = crowd(server, 60)
+    rooms = [f"room {number}" for number in range(30)]
+    for session in (first, second, *others):
+        session.receive(json.dumps({"cmd": "link", "val": rooms}).encode())
+        server.delivery.flush()
+    delays.clear()
+    before = len(lists_received(first))
+    second.lost()
+    server.delivery.flush()
+    size = sum(len(next(iter(members.userlists.values()))) for members in members_of(server, rooms))
+    at_once = len(lists_received(first)) - before
+    assert 0 < at_once < len(rooms)
+    assert at_once * size / len(rooms) * 59 < _REPEAT_BURST + (1 << 20)
+    waits = [delay for delay, _ in delays]
+    assert len(waits) == len(rooms) - at_once
+    assert waits == sorted(waits)
+    assert waits[-1] > 0.9 * len(waits) * size / len(rooms) * 59 / _REPEAT_RATE
+    for _, callback in delays:
+        callback()
+    server.delivery.flush()
+    assert len(lists_received(first)) - before == len(rooms)
+
+
+def members_of(server, rooms):
+    return [server.rooms_manager.members(room, Clpv4.schema) for room in rooms]
+
+
+# Who causes much must wait.
+
+
+def linking(server, name, *rooms):
+    player = named(server, name)
+    player.say({"cmd": "link", "val": list(rooms)})
+    return player
+
+
+def test_what_a_client_is_shown_is_charged_to_it():
+    server = build({"user_list_rate": 0.001, "user_list_burst": 3000})
+    alice = linking(server, "alice", "a")
+    link = {"cmd": "link", "val": "a"}
+    linked = [codes(alice.ask(link)) for _ in range(40)]
+    shown = linked.index([108])
+    assert 10 < shown < 30  # a list of one takes some 150 bytes
+    assert linked[shown:] == [[108]] * (40 - shown)
+    assert codes(alice.ask({"cmd": "gmsg", "val": 1}, {"cmd": "ping"})) == [100]
+
+
+def test_what_others_are_told_is_charged_to_who_causes_it():
+    server = build({"user_list_rate": 0.001, "user_list_burst": 20_000})
+    for number in range(50):
+        linking(server, f"p{number}", "a")
+    alice = linking(server, "alice", "b")
+    answers = [codes(alice.ask({"cmd": cmd, "val": "a"})) for _ in range(4) for cmd in ("link", "unlink")]
+    assert answers[0] == [100]
+    assert answers[-1] == [108]
+    fresh = linking(server, "fresh", "b")
+    assert codes(fresh.ask({"cmd": "link", "val": "a"})) == [100]
+
+
+def test_a_client_may_come_into_one_huge_room_but_not_into_several_at_a_time():
+    server = build({"user_list_burst": 4000, "user_list_rate": 1e9})
+    for number in range(10):
+        linking(server, f"p{number}", "a", "b")
+    alice = linking(server, "alice", "c")
+    alice.heard()
+    assert codes(alice.ask({"cmd": "link", "val": ["a", "b"]})) == [108]
+    assert alice.client.rooms == {"c"}
+    assert codes(alice.ask({"cmd": "link", "val": "a"}, {"cmd": "link", "val": "b"})) == [100, 100]
+
+
+def test_a_burst_of_300_changes_is_fine_by_default():
+    server = build()
+    for number in range(100):
+        named(server, f"p{number}")
+    alice = named(server, "alice")
+    alice.heard()
+    assert codes(alice.ask(*[{"cmd": "link", "val": ["default", "a"]}] * 299)) == [100] * 299
+
+
+def test_a_list_is_not_kept_for_long():
+    server = build()
+    for number in range(3):
+        linking(server, f"p{number}", "a", "b")
+    kept = members_of(server, ["a", "b"])
+    assert all(members.userlists for members in kept)
+    for tick in server.hooks.tick:
+        tick()
+    assert not any(members.userlists for members in kept)
+
+
+def test_a_huge_rooms_list_reaches_a_newcomer_who_reads_slowly():
+    server = build({"max_queued_bytes": 1024})
+    for number in range(50):
+        named(server, f"p{number}")
+    newcomer = Visitor(server)
+    newcomer.connection.congested = True
+    newcomer.say({"cmd": "handshake"}, {"cmd": "setid", "val": "newcomer"})
+    assert newcomer.closed is None
+    newcomer.connection.congested = False
+    newcomer.session.writable()
+    lists = [packet["val"] for packet in newcomer.heard() if packet["cmd"] == "ulist"]
+    assert [len(users) for users in lists] == [51]

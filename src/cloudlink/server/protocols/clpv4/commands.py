@@ -10,6 +10,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from cloudlink import jsontext
 from cloudlink.buckets import Bucket
 
 from .dialects import user_object
@@ -36,6 +37,8 @@ _AMBIGUOUS = (
     "Multiple matches found for {name}, found {count} matches. "
     "Please use Snowflakes, UUIDs, or client objects instead."
 )
+_BYTES_PER_CHARACTER = 4
+"""Bytes of a username's JSON text per character it may have: all of UTF-8, but not only escapes of six."""
 _TEXT_WANTED = "must be of string type"
 
 
@@ -101,6 +104,9 @@ class Commands:
             raise Refusal(StatusCodes.refused, "A username cannot be empty.")
         if len(username) > longest:
             raise Refusal(StatusCodes.refused, f"A username can have at most {longest} characters.")
+        if len(jsontext.dumps(username)) - 2 > _BYTES_PER_CHARACTER * longest:
+            most = _BYTES_PER_CHARACTER * longest
+            raise Refusal(StatusCodes.refused, f"A username can take at most {most} bytes as JSON.")
         if (self._settings.unique_usernames or client.dialect.unique_names) and self._is_taken(username):
             raise Refusal(StatusCodes.id_conflict, f"The username {username} is taken.")
 
@@ -114,7 +120,7 @@ class Commands:
         """Send a message to everybody in the client's rooms, itself included."""
         packet.require("val")
         val, listener = packet.val, packet.listener
-        for room, members in self._target_rooms(client, self._room_ids(client, packet)):
+        for room, members in self._target_rooms(client, packet, self._room_ids(client, packet)):
             skip = client.outbox if listener else None
             if listener:
                 self._send(client, client.dialect.message(val, room, listener))
@@ -128,7 +134,7 @@ class Commands:
         packet.require("name", "val")
         self.check_variable(packet.name)
         name, val, listener = packet.name, packet.val, packet.listener
-        for room, members in self._target_rooms(client, self._room_ids(client, packet)):
+        for room, members in self._target_rooms(client, packet, self._room_ids(client, packet)):
             skip = client.outbox if listener else None
             if listener:
                 self._send(client, client.dialect.variable(name, val, room, listener))
@@ -236,7 +242,7 @@ class Commands:
         if client.identity_bucket is None:
             limits = self._limits
             client.identity_bucket = Bucket(limits.identity_rate, limits.identity_burst)
-        if not client.identity_bucket.take():
+        if not (client.identity_bucket.take() and self._lists.may_cause_more(client)):
             raise Refusal(
                 StatusCodes.refused, "The name or the rooms are changed too often; try again later."
             )
@@ -248,6 +254,8 @@ class Commands:
         most = self._limits.max_rooms_per_client
         if len(client.rooms.difference(leaves).union(room_ids)) > most:
             raise Refusal(StatusCodes.refused, f"A client can be in at most {most} rooms.")
+        if self._lists.is_too_much(client, room_ids):
+            raise Refusal(StatusCodes.refused, "These rooms have too many members to be joined all at once.")
 
     def check_variable(self, name: bytes) -> None:
         """Raise `Refusal` for a variable name that is too long."""
@@ -289,15 +297,32 @@ class Commands:
         if not client.username_set:
             raise Refusal(StatusCodes.id_required, USERNAME_REQUIRED)
 
-    def _target_rooms(self, client: Client, room_ids: list[str]) -> list[tuple[Room, Members]]:
-        """Return the rooms a packet is for. Raises `Refusal` if the client is not in one of them."""
+    def _target_rooms(
+        self, client: Client, packet: Packet, room_ids: list[str]
+    ) -> list[tuple[Room, Members]]:
+        """Return the rooms a packet is for.
+
+        Raises:
+            Refusal: The client is not in one of them, or they are too many for a packet of this size.
+        """
         for room_id in room_ids:
             if room_id not in client.rooms:
                 raise Refusal(
                     StatusCodes.room_not_joined, f"Attempted to access room {room_id} while not joined."
                 )
-        rooms = (self._rooms.rooms[room_id] for room_id in room_ids)
+        rooms = [self._rooms.rooms[room_id] for room_id in room_ids]
+        if len(rooms) > 1:
+            self._charge_copies(client, packet, rooms)
         return [(room, room.members[Schema]) for room in rooms]
+
+    def _charge_copies(self, client: Client, packet: Packet, rooms: list[Room]) -> None:
+        """Count what goes to several rooms as if it had been sent to each by a packet of its own."""
+        copy = len(packet.val) + len(packet.name)
+        size = (len(rooms) - 1) * copy + sum(len(room.json_id) for room in rooms)
+        if size > self._limits.byte_burst:
+            raise Refusal(StatusCodes.too_large, "The packet is too large for so many rooms.")
+        if not client.session.admits_more(size):
+            raise Refusal(StatusCodes.refused, "Too much is sent to too many rooms; this packet was dropped.")
 
     def _room_ids(self, client: Client, packet: Packet) -> list[str]:
         if packet.rooms:
@@ -341,7 +366,7 @@ class Commands:
         self._require_username(client)
         if packet.rooms and not room_ids:
             return []
-        rooms = self._target_rooms(client, room_ids)
+        rooms = self._target_rooms(client, packet, room_ids)
         found = self._find(recipients, RoomsScope(rooms, self._clients))
         if not found:
             raise Refusal(StatusCodes.id_not_found, f"No matches found: {recipients}")

@@ -2,12 +2,20 @@
 
 Coming and going is announced to the other members of a room, each dialect in its own words. An unnamed
 client is nobody's news.
+
+A small packet can cause much of this: it grows with the rooms it names, with their members and with the
+members' names. So it is charged to whoever causes it, byte for byte and recipient for recipient, and who
+has used up what the limits allow must wait. What others wait for meanwhile is never more than one packet's.
 """
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
+from cloudlink.buckets import Bucket
+
+from .dialects import user_object
 from .schema import Schema
 
 if TYPE_CHECKING:
@@ -15,27 +23,72 @@ if TYPE_CHECKING:
 
     from cloudlink.delivery import Delivery, Outbox
     from cloudlink.server.clients import Client
+    from cloudlink.server.limits import Limits
     from cloudlink.server.rooms import Members, Room, RoomsManager
 
     from .dialects import Dialect
 
 _CHEAP_REPEAT = 1 << 20
 """Bytes, over all recipients, up to which a list is repeated at once."""
+_REPEAT_BURST = 8 << 20
+"""Bytes, over all recipients and rooms, up to which lists are repeated at once."""
 _REPEAT_RATE = 50e6
-"""Bytes per second, over all recipients, that repeated lists of one room may take."""
+"""Bytes per second, over all recipients and rooms, that repeated lists may take."""
+_USER_BYTES = 120
+"""Bytes of a user object with a name of usual length."""
 
 
 class UserLists:
     """Moves clients in and out of rooms and tells those concerned."""
 
     def __init__(
-        self, rooms: RoomsManager, delivery: Delivery, later: Callable[[float, Callable[[], None]], None]
+        self,
+        rooms: RoomsManager,
+        delivery: Delivery,
+        later: Callable[[float, Callable[[], None]], None],
+        limits: Limits,
     ) -> None:
         """Args: later: calls a function after some seconds."""
         self._rooms = rooms
         self._delivery = delivery
         self._later = later
+        self._limits = limits
         self._repeating: set[tuple[str, Dialect]] = set()
+        self._repeats = Bucket(_REPEAT_RATE, _REPEAT_BURST)
+        self._repeated_by = 0.0  # when the last list that waits will have been sent
+        self._encoded: set[Members] = set()  # whose lists are kept at the moment
+
+    # Limits.
+
+    def may_cause_more(self, client: Client) -> bool:
+        """Tell whether a client may cause more of this now."""
+        return self._bucket(client).take(0)
+
+    def is_too_much(self, client: Client, room_ids: list[str]) -> bool:
+        """Tell whether joining several rooms with one packet would be more than a client may ever cause."""
+        if len(room_ids) < 2:  # noqa: PLR2004  # a single room can be joined however large it is
+            return False
+        per_member = _USER_BYTES + len(user_object(client))
+        members = (self._rooms.members(room_id, Schema) for room_id in room_ids)
+        return sum(len(m.all) for m in members if m) * per_member > self._limits.user_list_burst
+
+    def _charge(self, client: Client, size: int) -> None:
+        # May go into debt: what a packet causes is known only when it is done.
+        self._bucket(client).take(size)
+
+    def _bucket(self, client: Client) -> Bucket:
+        if client.user_list_bucket is None:
+            limits = self._limits
+            client.user_list_bucket = Bucket(limits.user_list_rate, limits.user_list_burst)
+        return client.user_list_bucket
+
+    def forget_encoded(self) -> None:
+        """Let go of lists that are kept only for those who come at about the same time."""
+        for members in self._encoded:
+            members.userlists.clear()
+        self._encoded.clear()
+
+    # Coming and going.
 
     def join(self, client: Client, room_id: str) -> None:
         """Put a client into a room; nothing happens if it is inside."""
@@ -61,66 +114,93 @@ class UserLists:
         if members is None or not client.username_set:
             return
         room = self._rooms.rooms[room_id]
+        size = 0
         for dialect, audience in members.audiences.items():
             if not dialect.whole_lists:
-                self._delivery.broadcast(audience, dialect.user_added(client, room), skip=client.outbox)
+                frame = dialect.user_added(client, room)
+                size += len(frame) * len(audience)
+                self._delivery.broadcast(audience, frame, skip=client.outbox)
             if dialect.whole_lists or (renamed and dialect.repeats_list):
-                self._repeat(room, members, dialect, skip=client.outbox)
+                size += self._repeat(room, members, dialect, skip=client.outbox)
+        self._charge(client, size)
 
     def announce_unnamed(self, client: Client) -> None:
         """Take back a client's name in its rooms, before it gets another; whole lists need only that one."""
+        size = 0
         for room_id in sorted(client.rooms):
             room = self._rooms.rooms[room_id]
             for dialect, audience in room.members[Schema].audiences.items():
                 if not dialect.whole_lists:
-                    self._delivery.broadcast(audience, dialect.user_removed(client, room), skip=client.outbox)
+                    frame = dialect.user_removed(client, room)
+                    size += len(frame) * len(audience)
+                    self._delivery.broadcast(audience, frame, skip=client.outbox)
+        self._charge(client, size)
 
     def announce_gone(self, client: Client, room_ids: Iterable[str]) -> None:
         """Tell the members left in rooms that a named client is no longer in them."""
         if not client.username_set:
             return
+        size = 0
         for room_id in room_ids:
             members = self._rooms.members(room_id, Schema)
             if members is not None:
                 room = self._rooms.rooms[room_id]
                 for dialect, audience in members.audiences.items():
                     if not dialect.whole_lists:
-                        self._delivery.broadcast(audience, dialect.user_removed(client, room))
+                        frame = dialect.user_removed(client, room)
+                        size += len(frame) * len(audience)
+                        self._delivery.broadcast(audience, frame)
                     if dialect.whole_lists or dialect.repeats_list:
-                        self._repeat(room, members, dialect)
+                        size += self._repeat(room, members, dialect)
+        self._charge(client, size)
 
-    def _repeat(self, room: Room, members: Members, dialect: Dialect, skip: Outbox | None = None) -> None:
+    def _repeat(self, room: Room, members: Members, dialect: Dialect, skip: Outbox | None = None) -> int:
         """Send the whole list to everybody in a room who speaks a dialect, except the one to skip.
 
         In a room of thousands that is hundreds of megabytes, and one client that comes and goes could keep
         the server busy with it. So the larger it is, the longer it waits, and those that come up meanwhile
-        become one.
+        become one. Of many small ones at a time most wait, too, one after another.
+
+        Returns:
+            How many bytes that is, over all recipients; 0 if it waits already.
         """
-        cost = len(dialect.user_list(room, members)) * len(members.audiences[dialect])
-        if cost <= _CHEAP_REPEAT:
-            self._delivery.broadcast(members.audiences[dialect], dialect.user_list(room, members), skip)
-        elif (room.id, dialect) not in self._repeating:
+        if (room.id, dialect) in self._repeating:
+            return 0
+        frame = self._list(dialect, room, members)
+        cost = len(frame) * len(members.audiences[dialect])
+        if cost <= _CHEAP_REPEAT and self._repeats.take(cost):
+            self._delivery.broadcast(members.audiences[dialect], frame, skip)
+        else:
+            now = time.monotonic()
+            self._repeated_by = max(self._repeated_by, now) + cost / _REPEAT_RATE
             self._repeating.add((room.id, dialect))
-            self._later(cost / _REPEAT_RATE, lambda: self._repeat_now(room.id, dialect))
+            self._later(self._repeated_by - now, lambda: self._repeat_now(room.id, dialect))
+        return cost
 
     def _repeat_now(self, room_id: str, dialect: Dialect) -> None:
         self._repeating.discard((room_id, dialect))
         members = self._rooms.members(room_id, Schema)
         if members is not None and dialect in members.audiences:
-            frame = dialect.user_list(self._rooms.rooms[room_id], members)
+            frame = self._list(dialect, self._rooms.rooms[room_id], members)
             self._delivery.broadcast(members.audiences[dialect], frame)
+
+    # Showing.
 
     def show(self, client: Client, room_id: str) -> None:
         """Send a client the list of a room it is in."""
         members = self._rooms.members(room_id, Schema)
         if members is not None:
-            self._delivery.send(client.outbox, self._list_for(client, self._rooms.rooms[room_id], members))
+            frame = self._list(client.dialect, self._rooms.rooms[room_id], members)
+            self._charge(client, len(frame))
+            self._delivery.send(client.outbox, frame)
 
     def shown(self, client: Client) -> list[bytes]:
         """Return a frame with the list of each room a client is in."""
         rooms = [self._rooms.rooms[room_id] for room_id in sorted(client.rooms)]
-        return [self._list_for(client, room, room.members[Schema]) for room in rooms]
+        frames = [self._list(client.dialect, room, room.members[Schema]) for room in rooms]
+        self._charge(client, sum(map(len, frames)))
+        return frames
 
-    def _list_for(self, client: Client, room: Room, members: Members) -> bytes:
-        frame: bytes = client.dialect.user_list(room, members)
-        return frame
+    def _list(self, dialect: Dialect, room: Room, members: Members) -> bytes:
+        self._encoded.add(members)
+        return dialect.user_list(room, members)
