@@ -1,14 +1,54 @@
-"""CloudLink, the realtime server of the Scratch world.
+"""CloudLink, the realtime server of the Scratch world, and a client for Python.
 
     from cloudlink import server
+    import cloudlink                        # cloudlink.connect(...)
 
-`server` is the public spelling of `Server`; the package of the same name, `cloudlink.server`, is
-imported as usual (`from cloudlink.server.protocols import clpv4`).
+`server` is the public spelling of the class `Server`; the packages `cloudlink.server` and `cloudlink.client` are
+imported from as usual (`from cloudlink.server.protocols import clpv4`). Each is loaded when it is first asked
+for: a server does not load the client, nor a bot the server.
 """
 
 from __future__ import annotations
 
-from .server import server
+import importlib
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
 from .version import __version__
 
-__all__ = ["__version__", "server"]
+if TYPE_CHECKING:
+    from .client import connect  # noqa: TC004  # loaded when read: see `_Package`
+    from .server import server  # noqa: TC004  # likewise
+
+__all__ = ["__version__", "connect", "server"]
+
+
+def _loaded_when_asked_for(package: str, name: str) -> property:
+    """Make an attribute of this package that is found in one of its packages when it is read.
+
+    Python sets `cloudlink.server` to the package once that is imported, by whomever; the attribute goes on
+    being the class.
+    """
+
+    def read(_: ModuleType) -> Any:
+        return getattr(importlib.import_module(f"{__name__}.{package}"), name)
+
+    def keep(_: ModuleType, value: object) -> None:
+        if not isinstance(value, ModuleType):
+            raise AttributeError(f"cloudlink.{name} cannot be replaced")  # noqa: TRY004  # as for any read-only attribute
+
+    return property(read, keep)
+
+
+class _Package(ModuleType):
+    """This package, with names that are loaded when they are asked for."""
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *__all__})
+
+    server = _loaded_when_asked_for("server", "server")
+    connect = _loaded_when_asked_for("client", "connect")
+
+
+sys.modules[__name__].__class__ = _Package

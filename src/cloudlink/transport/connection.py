@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from picows import WSCloseCode, WSListener, WSMsgType
 
-from .assembly import POLICY_VIOLATION, PROTOCOL_ERROR, Assembler, Violation
+from cloudlink.assembly import POLICY_VIOLATION, PROTOCOL_ERROR, Assembler, Violation
+
 from .parser import SMALL_PORTION
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloudlink.transport.assembly import Assembler, Violation
+from cloudlink.assembly import Assembler, Violation
 
 CONTINUATION, TEXT, BINARY = 0, 1, 2
 

@@ -1,0 +1,69 @@
+"""A CloudLink client for Python: for asyncio programs and bots, and for scripts written for CloudLink 0.2.0.
+
+import cloudlink                  # cloudlink.connect(...): see `connection`
+"""
+
+from __future__ import annotations
+
+from .connection import Connection, connect
+from .errors import (
+    ClientError,
+    ConnectError,
+    DisconnectedError,
+    NameRefusedError,
+    RequestError,
+    ServerFullError,
+    StaleValueError,
+    WaitTimeoutError,
+    WrongServerError,
+)
+from .events import (
+    CloudChange,
+    Connected,
+    DirectMessage,
+    Disconnected,
+    Event,
+    GlobalMessage,
+    GlobalVariable,
+    MessageOfTheDay,
+    OtherPacket,
+    PrivateMessage,
+    PrivateVariable,
+    StatusCode,
+    Unreadable,
+    User,
+    UserJoined,
+    UserLeft,
+    UserList,
+)
+
+__all__ = [
+    "ClientError",
+    "CloudChange",
+    "ConnectError",
+    "Connected",
+    "Connection",
+    "DirectMessage",
+    "Disconnected",
+    "DisconnectedError",
+    "Event",
+    "GlobalMessage",
+    "GlobalVariable",
+    "MessageOfTheDay",
+    "NameRefusedError",
+    "OtherPacket",
+    "PrivateMessage",
+    "PrivateVariable",
+    "RequestError",
+    "ServerFullError",
+    "StaleValueError",
+    "StatusCode",
+    "Unreadable",
+    "User",
+    "UserJoined",
+    "UserLeft",
+    "UserList",
+    "WaitTimeoutError",
+    "WrongServerError",
+    "connect",
+]

@@ -1,0 +1,275 @@
+"""`connect`: a CloudLink client for asyncio programs and bots.
+
+async with cloudlink.connect("ws://127.0.0.1:3000/", username="bot", rooms=["lobby"]) as c:
+    await c.send("Hello!")
+    async for event in c:
+        ...
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from cloudlink.client.backoff import Backoff
+from cloudlink.client.errors import ClientError, NameRefusedError, RequestError, WaitTimeoutError
+from cloudlink.client.events import Disconnected, Event, StatusCode, User
+from cloudlink.client.lasting import Lasting
+from cloudlink.client.session import Session, Wishes, is_final
+from cloudlink.client.socket import Options
+
+if TYPE_CHECKING:
+    import ssl as tls
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from cloudlink.client.events import Listener
+
+    Recipient = str | User | Sequence[str | User]
+
+DEFAULT_URL = "ws://127.0.0.1:3000/"
+
+
+def connect(
+    url: str = DEFAULT_URL,
+    *,
+    username: str | None = None,
+    rooms: str | Iterable[str] = (),
+    timeout: float = 10.0,
+    reconnect: bool = True,
+    max_queue: int = 1000,
+    ssl: tls.SSLContext | None = None,
+    proxy: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Connection:
+    """Describe a connection; `async with` opens it.
+
+    Args:
+        url: The ws or wss address of the server.
+        username: The name to take; None for none.
+        rooms: The rooms to go to, which takes a username; none for the room `default`.
+        timeout: Seconds for connecting, for each start of a session, and for an answer.
+        reconnect: Whether to come back when the connection breaks.
+        max_queue: Events that may wait to be looked at before reading pauses.
+        ssl: The TLS context of a wss address; None trusts what this machine trusts.
+        proxy: The address of a proxy to go through, such as `socks5://127.0.0.1:1080`.
+        headers: Further headers of the request.
+
+    Raises:
+        ValueError: Rooms are asked for without a username.
+    """
+    options = Options(ssl=ssl, proxy=proxy, headers=headers or {}, timeout=timeout)
+    wishes = Wishes(username, [rooms] if isinstance(rooms, str) else list(rooms))
+    if wishes.rooms and username is None:
+        raise ValueError("The server lets only clients with a username into rooms; give one")
+    return Connection(url, wishes, options, timeout=timeout, reconnect=reconnect, max_queue=max_queue)
+
+
+class Connection(Lasting[Session, Event]):
+    """A connection to a CloudLink server, made by `connect`.
+
+    Iterating gives the events of `cloudlink.client.events`, the first of which is `Connected`. What is sent while the
+    connection is away waits until it is back.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        wishes: Wishes,
+        options: Options,
+        *,
+        timeout: float,
+        reconnect: bool,
+        max_queue: int,
+        backoff: Backoff | None = None,
+    ) -> None:
+        super().__init__(
+            url,
+            options,
+            timeout=timeout,
+            reconnect=reconnect,
+            max_queue=max_queue,
+            backoff=backoff or Backoff(),
+        )
+        self._wishes = wishes
+        self._answers: dict[Listener, asyncio.Future[Event]] = {}
+
+    @property
+    def user(self) -> User:
+        """This client as the server knows it; its ids change with every reconnection."""
+        return User("", "") if self._session is None else self._session.user
+
+    @property
+    def rooms(self) -> tuple[str, ...]:
+        """The rooms this client is in."""
+        return () if self._session is None else self._session.rooms
+
+    @property
+    def users(self) -> dict[str, tuple[User, ...]]:
+        """Everybody with a name, by room, this client included."""
+        return {} if self._session is None else self._session.users.by_room
+
+    @property
+    def server_version(self) -> str:
+        """The version that the server reports."""
+        return "" if self._session is None else self._session.version
+
+    async def send(self, value: Any, rooms: str | Sequence[str] | None = None) -> None:
+        """Send a message to everybody in rooms (gmsg).
+
+        Args:
+            value: Anything that JSON can hold.
+            rooms: One or more of the rooms this client is in; None for all of them.
+        """
+        await self.command("gmsg", val=value, rooms=rooms)
+
+    async def gvar(self, name: str, value: Any, rooms: str | Sequence[str] | None = None) -> None:
+        """Send the value of a variable to everybody in rooms; arguments as for `send`."""
+        await self.command("gvar", name=name, val=value, rooms=rooms)
+
+    async def pmsg(self, to: Recipient, value: Any, rooms: str | Sequence[str] | None = None) -> None:
+        """Send a private message.
+
+        Args:
+            to: A `User`, a username, snowflake or UUID, or a list of these.
+            value: Anything that JSON can hold.
+            rooms: Where to look for them; None for all rooms this client is in.
+        """
+        await self.command("pmsg", id=to, val=value, rooms=rooms)
+
+    async def pvar(
+        self, to: Recipient, name: str, value: Any, rooms: str | Sequence[str] | None = None
+    ) -> None:
+        """Send the value of a private variable; arguments as for `pmsg`."""
+        await self.command("pvar", id=to, name=name, val=value, rooms=rooms)
+
+    async def direct(self, to: Recipient, value: Any, listener: Listener | None = None) -> None:
+        """Send a message to clients anywhere on the server.
+
+        Args:
+            to: As for `pmsg`.
+            value: Anything that JSON can hold.
+            listener: A tag that the recipient gets: the one of the message that this answers.
+        """
+        await self.command("direct", id=to, val=value, listener=listener)
+
+    async def link(self, *rooms: str) -> None:
+        """Go to rooms, keeping those this client is in, except `default`. Raises as `request`."""
+        await self.request("link", val=list(rooms))
+
+    async def unlink(self, *rooms: str) -> None:
+        """Leave rooms; without any, all of them. Raises as `request`."""
+        await self.request("unlink", val=list(rooms) or "")
+
+    async def set_username(self, username: str) -> None:
+        """Take a name; one that has been taken is kept until the end.
+
+        Raises:
+            NameRefusedError: The server does not take it.
+        """
+        try:
+            await self.request("setid", val=username)
+        except RequestError as error:
+            status = error.status
+            raise NameRefusedError(username, status.code_id, str(status.details or status.code)) from None
+
+    async def command(self, cmd: str, **keys: Any) -> None:
+        """Send a packet and do not wait; if the server complains, a `StatusCode` event says so.
+
+        Args:
+            cmd: The command.
+            **keys: The other root keys (protocol, section 1.2); None leaves one out, except `val`.
+
+        Raises:
+            TypeError: A value has a part that JSON cannot hold.
+            ClientError: The connection has ended and does not come back.
+        """
+        session = await self._session_in_place()
+        session.command(cmd, _wire(keys))
+        await self._flush()
+
+    async def request(self, cmd: str, *, timeout: float | None = None, **keys: Any) -> Event:
+        """Send a packet and return its answer, told from others by a listener.
+
+        Args:
+            cmd: The command.
+            timeout: Seconds to wait; None for those of the connection.
+            **keys: As for `command`.
+
+        Returns:
+            The answer: a `StatusCode`, for gmsg and gvar this client's own copy, for direct what the recipient
+            sends back with the listener it got.
+
+        Raises:
+            RequestError: The answer is an error.
+            WaitTimeoutError: There is no answer.
+            DisconnectedError: The connection broke before the answer came.
+            TypeError: A value has a part that JSON cannot hold.
+        """
+        seconds = self._timeout if timeout is None else timeout
+        try:
+            async with asyncio.timeout(seconds):
+                answer = await self._answer(cmd, _wire(keys))
+        except TimeoutError as error:
+            if isinstance(error, ClientError):
+                raise
+            raise WaitTimeoutError(f"{cmd} was not answered within {seconds:g} seconds.") from None
+        if isinstance(answer, StatusCode) and not answer.ok:
+            raise RequestError(cmd, answer)
+        return answer
+
+    async def _answer(self, cmd: str, keys: dict[str, Any]) -> Event:
+        session = await self._session_in_place()
+        listener = session.request(cmd, keys)
+        future: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
+        self._answers[listener] = future
+        self._adjust_flow()
+        try:
+            await self._flush()
+            return await future
+        finally:
+            if self._answers.get(listener) is future:
+                del self._answers[listener]
+            self._adjust_flow()
+
+    def _new_session(self, *, again: bool) -> Session:
+        return Session(self._wishes, again=again)
+
+    def _is_final(self, error: ClientError) -> bool:
+        return is_final(error)
+
+    def _farewell(self, error: ClientError, retry_in: float) -> Iterable[Event]:
+        return [Disconnected(str(error), retry_in)]
+
+    def _take(self, events: Iterable[Event]) -> None:
+        super()._take([event for event in events if not self._is_answer(event)])
+
+    def _is_answer(self, event: Event) -> bool:
+        future = self._answers.get(getattr(event, "listener", None)) if self._answers else None  # type: ignore[arg-type]  # no key is None
+        if future is None or future.done():
+            return False
+        future.set_result(event)
+        return True
+
+    def _lost(self, error: ClientError) -> None:
+        answers, self._answers = self._answers, {}
+        for future in answers.values():
+            if not future.done():
+                future.set_exception(error)
+
+    def _reads_on(self) -> bool:
+        return bool(self._answers)
+
+
+def _wire(keys: dict[str, Any]) -> dict[str, Any]:
+    """Return root keys with users as the server wants them."""
+    if "id" in keys:
+        to = keys["id"]
+        keys["id"] = [_recipient(one) for one in to] if isinstance(to, (list, tuple)) else _recipient(to)
+    return keys
+
+
+def _recipient(one: Any) -> Any:
+    if not isinstance(one, User):
+        return one
+    user = {"id": one.id, "uuid": one.uuid, "username": one.username}
+    return {key: value for key, value in user.items() if value}

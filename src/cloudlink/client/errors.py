@@ -1,0 +1,97 @@
+"""What can go wrong for a client, each with a sentence that a person can act on.
+
+All of them are `ClientError`; those that Python has a word for are that too (`ConnectionError`, `TimeoutError`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cloudlink.client.events import StatusCode
+
+
+class ClientError(Exception):
+    """Anything a client reports; `str(error)` says what happened."""
+
+
+class ConnectError(ClientError, ConnectionError):
+    """The server could not be reached.
+
+    Attributes:
+        problem: What is wrong, one sentence.
+        remedy: How to mend it, one sentence; may be empty.
+    """
+
+    def __init__(self, problem: str, remedy: str = "") -> None:
+        super().__init__(f"{problem} {remedy}".rstrip())
+        self.problem = problem
+        self.remedy = remedy
+
+
+class WrongServerError(ConnectError):
+    """Something answers at that address, but no CloudLink server, or one of another generation."""
+
+
+class ServerFullError(ConnectError):
+    """The server takes no more clients at the moment."""
+
+
+class NameRefusedError(ClientError):
+    """The server does not take the username.
+
+    Attributes:
+        username: The name.
+        code: The number of the status code (protocol, section 1.3) or of the close code (3.1).
+    """
+
+    def __init__(self, username: str, code: int, why: str) -> None:
+        super().__init__(f"The server refuses the username {username}: {why}")
+        self.username = username
+        self.code = code
+
+
+class RequestError(ClientError):
+    """The server answered a request with an error.
+
+    Attributes:
+        status: The answer.
+    """
+
+    def __init__(self, request: str, status: StatusCode) -> None:
+        details = f" ({status.details})" if status.details else ""
+        super().__init__(f"{request} was answered with {status.code}{details}")
+        self.status = status
+
+
+class WaitTimeoutError(ClientError, TimeoutError):
+    """What was waited for did not come in time."""
+
+
+class DisconnectedError(ClientError, ConnectionError):
+    """The connection is gone.
+
+    Attributes:
+        code: The close code (RFC 6455, section 7.4.1); 1006 if the connection just broke.
+        reason: The reason in the close frame; may be empty.
+    """
+
+    def __init__(self, code: int, reason: str = "") -> None:
+        words = f"with {code}" + (f" ({reason})" if reason else "")
+        super().__init__(f"The connection was closed {words}.")
+        self.code = code
+        self.reason = reason
+
+
+class StaleValueError(ClientError):
+    """A cloud variable was changed by somebody else while the connection was away; it was not set.
+
+    Attributes:
+        name: The variable.
+        current: Its value now; None if the server does not have it any more.
+    """
+
+    def __init__(self, name: str, current: Any) -> None:
+        super().__init__(f"{name} has become {current!r} in the meantime and was not set.")
+        self.name = name
+        self.current = current

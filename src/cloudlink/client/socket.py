@@ -1,0 +1,262 @@
+"""A WebSocket of a client: whole messages in and out, closing, keepalive, and pausing.
+
+picows cuts the byte stream into frames, masks what is sent and answers pings; `cloudlink.assembly` joins fragments
+and checks text. A peer that is silent is pinged and, if it stays silent, dropped. While reading is paused nothing
+can be heard, so then it is pinged, which keeps it from giving up on us, and not dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import struct
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+
+from picows import WSHandshakeError, WSInvalidURL, WSListener, WSMsgType, ws_connect
+
+from cloudlink.assembly import Assembler, Violation
+from cloudlink.client import troubles
+from cloudlink.version import __version__
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Mapping
+
+    from picows import WSCloseCode, WSFrame, WSTransport
+
+    from cloudlink.client.receiver import Receiver
+
+ABNORMAL = 1006
+"""The code that stands for a connection that broke without a close frame (RFC 6455, section 7.4.1)."""
+
+_NO_CODE = 1005
+_MAX_MESSAGE = 16 << 20
+"""Bytes. Twice as much as the user list of a room of 50,000 needs."""
+_CLOSE_TIMEOUT = 5.0
+"""Seconds a peer has to answer a close frame before its socket is dropped."""
+_WRITE_BUFFER = 1 << 16
+"""Bytes waiting to be written above which `drain` waits."""
+_ROUNDS = 4
+_MAX_REASON = 123
+
+logger = logging.getLogger("cloudlink.client")
+_quiet = logging.getLogger("cloudlink.client.picows")
+_quiet.setLevel(logging.CRITICAL)  # what picows would log is raised or told by close codes
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to open a socket.
+
+    Attributes:
+        ssl: The TLS context of a wss address; None trusts what this machine trusts.
+        proxy: The address of a proxy (`http://`, `socks5://`) to go through.
+        headers: Further headers of the request.
+        timeout: Seconds for connecting and TLS, and again for the upgrade.
+        keepalive: Seconds of silence after which the peer is pinged, and again after which it is dropped.
+    """
+
+    ssl: ssl.SSLContext | None = None
+    proxy: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    timeout: float = 10.0
+    keepalive: float = 20.0
+
+
+class Socket(WSListener):
+    """An open WebSocket; made by `open_socket`."""
+
+    def __init__(self, receiver: Receiver, keepalive: float) -> None:
+        super().__init__()
+        self._receiver = receiver
+        self._assembler = Assembler(_MAX_MESSAGE)
+        self._closed_with = (ABNORMAL, "")
+        self._gone = asyncio.get_running_loop().create_future()
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._reading = True
+        self._closing = False
+        self._heard = True
+        self._silent_rounds = 0
+        self._step = keepalive / _ROUNDS
+        self._timer: asyncio.TimerHandle | None = None
+        self._transport: WSTransport | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether messages can be sent."""
+        return self._transport is not None and not self._closing
+
+    def send(self, text: str) -> None:
+        """Send a message, unless the socket is closing."""
+        if self._transport is not None and not self._closing:
+            self._transport.send(WSMsgType.TEXT, text.encode(errors="replace"))
+
+    def ping(self) -> None:
+        """Ask for a sign of life."""
+        if self._transport is not None and not self._closing:
+            self._transport.send_ping()
+
+    async def drain(self) -> None:
+        """Wait until the peer has taken most of what was sent."""
+        await self._writable.wait()
+
+    def pause_reading(self) -> None:
+        """Take nothing more from the peer for now; what has arrived already still comes."""
+        if self._reading and self._transport is not None and not self._closing:
+            self._reading = False
+            self._transport.underlying_transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Take messages again."""
+        if not self._reading and self._transport is not None:
+            self._reading = True
+            self._heard = True
+            self._silent_rounds = 0
+            self._transport.underlying_transport.resume_reading()
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """Close in order; a peer that does not answer within 5 seconds is dropped."""
+        if self._transport is None:
+            return
+        if not self._closing:
+            self.resume_reading()
+            self._closing = True
+            self._transport.send_close(cast("WSCloseCode", code), reason.encode()[:_MAX_REASON])
+        try:
+            async with asyncio.timeout(_CLOSE_TIMEOUT):
+                await asyncio.shield(self._gone)
+        except TimeoutError:
+            self.abort()
+            await asyncio.shield(self._gone)
+
+    def abort(self) -> None:
+        """Drop the connection without a word."""
+        if self._transport is not None:
+            self._closing = True
+            self._transport.underlying_transport.abort()
+
+    # Called by picows.
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        """The upgrade is done."""
+        self._transport = transport
+        transport.underlying_transport.set_write_buffer_limits(high=_WRITE_BUFFER)
+        self._timer = asyncio.get_running_loop().call_later(self._step, self._look_after)
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        """Take one frame."""
+        self._heard = True
+        kind = frame.msg_type
+        if kind == WSMsgType.CLOSE:
+            self._take_close(transport, frame.get_payload_as_bytes())
+        elif kind == WSMsgType.PONG:
+            self._receiver.ponged()
+        elif kind != WSMsgType.PING and not self._closing:
+            try:
+                self._take_data(frame)
+            except Violation as violation:
+                self._closed_with = (violation.code, violation.reason)
+                self._closing = True
+                transport.send_close(cast("WSCloseCode", violation.code), violation.reason.encode())
+                transport.disconnect()
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:  # noqa: ARG002  # picows' signature
+        """The socket is closed, by whomever."""
+        self._closing = True
+        self._transport = None
+        if self._timer is not None:
+            self._timer.cancel()
+        self._writable.set()
+        if not self._gone.done():
+            self._gone.set_result(None)
+            self._receiver.lost(*self._closed_with)
+
+    def pause_writing(self) -> None:
+        """More waits to be written than the peer takes."""
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        """The peer has caught up."""
+        self._writable.set()
+
+    def _take_close(self, transport: WSTransport, payload: bytes) -> None:
+        code, reason = _NO_CODE, ""
+        if len(payload) > 1:
+            code, reason = struct.unpack("!H", payload[:2])[0], payload[2:].decode(errors="replace")
+        if not self._closing:
+            self._closed_with = (code, reason)
+            self._closing = True
+            transport.send_close(cast("WSCloseCode", 1000 if code == _NO_CODE else code))
+        transport.disconnect()
+
+    def _take_data(self, frame: WSFrame) -> None:
+        data = frame.get_payload_as_bytes()
+        if frame.msg_type == WSMsgType.TEXT and frame.fin and not self._assembler.busy:
+            self._receiver.received(self._assembler.whole_text(data).decode())
+            return
+        message = self._assembler.add(int(frame.msg_type.value), fin=bool(frame.fin), data=data)
+        if message is not None:
+            self._receiver.received(message[1].decode(errors="replace"))
+
+    def _look_after(self) -> None:
+        self._silent_rounds = 0 if self._heard else self._silent_rounds + 1
+        self._heard = False
+        if self._silent_rounds and self._silent_rounds % _ROUNDS == 0:
+            if self._silent_rounds >= 2 * _ROUNDS and self._reading:
+                self.abort()
+                return
+            self.ping()
+        self._timer = asyncio.get_running_loop().call_later(self._step, self._look_after)
+
+
+async def open_socket(url: str, receiver: Receiver, options: Options) -> Socket:
+    """Open a WebSocket.
+
+    Args:
+        url: A ws or wss address.
+        receiver: What gets the messages.
+        options: How to.
+
+    Raises:
+        ConnectError: It cannot be opened; its sentences say why, and how to mend that.
+    """
+    troubles.check_address(url)
+    try:
+        # picows leaves a socket behind whose upgrade is cancelled, so that one ends by its own time-out.
+        async with asyncio.timeout(2 * options.timeout):
+            # What is returned is empty if the peer closed the connection without any answer.
+            _, socket = await ws_connect(
+                lambda: Socket(receiver, options.keepalive),
+                url,
+                ssl_context=options.ssl,
+                websocket_handshake_timeout=options.timeout,
+                logger_name=_quiet,
+                max_frame_size=_MAX_MESSAGE,
+                extra_headers={"User-Agent": f"cloudlink-python/{__version__}", **options.headers},
+                max_redirects=0,
+                proxy=options.proxy,
+                read_buffer_init_size=4096,
+            )
+    except WSInvalidURL as error:
+        raise troubles.bad_address(url) from error
+    except WSHandshakeError as error:
+        raise troubles.no_upgrade(url, _answer_of(error)) from error
+    except OSError as error:
+        raise troubles.unreachable(url, error) from error
+    if not isinstance(socket, Socket):
+        raise troubles.no_upgrade(url, None)
+    return socket
+
+
+def _answer_of(error: WSHandshakeError) -> troubles.HttpAnswer | None:
+    """Return the HTTP answer to an upgrade request, None if it was no HTTP."""
+    head = (error.raw_header or b"").decode("latin-1")
+    if error.response is not None:
+        status = int(error.response.status)
+        return troubles.HttpAnswer(status, dict(error.response.headers), error.raw_body or b"")
+    line = head.partition("\r\n")[0].split()
+    if len(line) > 1 and line[0].startswith("HTTP/") and line[1].isdigit():
+        return troubles.HttpAnswer(int(line[1]), {}, error.raw_body or b"")
+    return None
