@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
-    from cloudlink.delivery import Delivery
+    from cloudlink.delivery import Delivery, Outbox
     from cloudlink.settings import Settings
 
     from .clients import ClientsManager, Schema
@@ -213,12 +213,21 @@ class PluginAPI:
 
     def send_packet_unicast(self, client: Client, message: dict[str, Any] | str) -> None:
         """Send a packet to one client."""
-        client.session.send_frame(text_frame(_encode(message)))
+        data = _encode(message)
+        translate = _translator(client)
+        client.session.send_frame(translate(data) if translate else text_frame(data))
 
     def send_packet_multicast(self, clients: Iterable[Client], message: dict[str, Any] | str) -> None:
-        """Send a packet to many clients; it is encoded once."""
-        frame = text_frame(_encode(message))
-        self.delivery.multicast([client.outbox for client in clients if client.open], frame)
+        """Send a packet to many clients; it is encoded once per dialect."""
+        data = _encode(message)
+        audiences: dict[Callable[[bytes], bytes] | None, list[Outbox]] = {}
+        for client in clients:
+            if client.open:
+                audiences.setdefault(_translator(client), []).append(client.outbox)
+        for translate, outboxes in audiences.items():
+            frame = translate(data) if translate else text_frame(data)
+            if frame:
+                self.delivery.multicast(outboxes, frame)
 
     def close_connection(self, obj: Client | Iterable[Client], code: int = _NORMAL, reason: str = "") -> None:
         """Close the connection of a client, or of each of any number of clients.
@@ -253,6 +262,12 @@ class PluginAPI:
                     "for CloudLink 4 commands it is clpv4.schema"
                 )
             self.hooks.engines[schema] = SchemaEngine(self.hooks, schema)
+
+
+def _translator(client: Client) -> Callable[[bytes], bytes] | None:
+    """Return what turns CL4 packets into the words of a client that knows others, None for most."""
+    translate: Callable[[bytes], bytes] | None = getattr(client.dialect, "translate", None)
+    return translate
 
 
 def _each(clients: Any) -> list[Client]:

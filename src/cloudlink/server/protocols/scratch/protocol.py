@@ -42,7 +42,16 @@ _COOKIE_WARNING = (
     "Change your Scratch password now and tell the makers of the library you use. "
     "To protect your account, this connection is closed."
 )
-_DIALECT = "scratch"
+
+
+class CloudDialect:
+    """What cloud clients speak; there is one, and the protocol itself writes it."""
+
+    def __str__(self) -> str:
+        return "Scratch cloud variables"
+
+
+_DIALECT = CloudDialect()
 """All clients of this protocol are sent the same bytes."""
 
 

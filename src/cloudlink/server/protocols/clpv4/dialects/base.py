@@ -16,12 +16,18 @@ from typing import TYPE_CHECKING, ClassVar
 import msgspec
 
 from cloudlink import jsontext
+from cloudlink.delivery import text_frame
+from cloudlink.jsontext import JSONTextError
+from cloudlink.server.protocols.clpv4.packet import SyntaxProblem, decode_scalar, parse
+from cloudlink.server.rooms import Room
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cloudlink.server.clients import Client
     from cloudlink.server.protocols.clpv4.packet import Packet
     from cloudlink.server.protocols.clpv4.statuscodes import StatusCode
-    from cloudlink.server.rooms import Members, Room
+    from cloudlink.server.rooms import Members
 
 NOTHING = b""
 """The frame of an event that a dialect has no words for."""
@@ -107,6 +113,7 @@ class Dialect:
         names_recipient: Whether what is sent to one client holds its name.
         loop: The status of a message to oneself, None where it is delivered.
         own_commands: Commands that only this era had.
+        translate: Turns a CL4 packet that a plugin made into this era's words, None where it needs no turning.
     """
 
     name: str = ""
@@ -126,6 +133,7 @@ class Dialect:
     names_recipient: bool = False
     loop: StatusCode | None = None
     own_commands: ClassVar[frozenset[str]] = frozenset()
+    translate: Callable[[bytes], bytes] | None = None
 
     def __str__(self) -> str:
         return self.name
@@ -210,6 +218,20 @@ class Dialect:
     ) -> bytes:
         """A status code; `details` and `val` are left out where they are empty."""
         return NOTHING
+
+
+def translate(dialect: Dialect, data: bytes) -> bytes:
+    """Write a gmsg or gvar that a plugin made in a dialect's words; anything else stays as it is."""
+    try:
+        packet = parse(data)
+    except (JSONTextError, SyntaxProblem):
+        return text_frame(data)
+    room = Room(decode_scalar(packet.rooms or DEFAULT_ROOM_RAW))
+    if packet.cmd == "gmsg" and packet.val:
+        return dialect.message(packet.val, room)
+    if packet.cmd == "gvar" and packet.name and packet.val:
+        return dialect.variable(packet.name, packet.val, room)
+    return text_frame(data)
 
 
 def as_flat(val: bytes) -> bytes:

@@ -12,7 +12,7 @@ from cloudlink import jsontext
 from cloudlink.delivery import text_frame, update_frame
 from cloudlink.server.protocols.clpv4.packet import Packet, parse
 
-from .base import NOTHING, Dialect, as_flat, names_list
+from .base import NOTHING, Dialect, as_flat, names_list, translate
 
 if TYPE_CHECKING:
     from cloudlink.server.clients import Client
@@ -94,6 +94,10 @@ class Cl2Early(Dialect):
         found = dict(zip(keys, lines, strict=False))
         fields = {key: text for key, text in found.items() if key in ("val", "name", "id")}
         return parse(jsontext.dumps({"cmd": cmd, "rooms": "default", **fields}))
+
+    def translate(self, data: bytes) -> bytes:
+        """A packet that a plugin made."""
+        return translate(self, data)
 
     def message(self, val: bytes, room: Room, listener: bytes = b"") -> bytes:
         """A gmsg."""

@@ -8,7 +8,7 @@ from cloudlink import jsontext
 from cloudlink.delivery import text_frame, update_frame
 from cloudlink.server.protocols.clpv4.packet import Packet, as_text, parse
 
-from .base import DEFAULT_ROOM_RAW, Dialect, as_flat, names_list
+from .base import DEFAULT_ROOM_RAW, Dialect, as_flat, names_list, translate
 
 if TYPE_CHECKING:
     from cloudlink.server.clients import Client
@@ -56,6 +56,10 @@ class Cl3Of015(Dialect):
         return text_frame(
             b'{"cmd":"direct","val":{"cmd":"%b","val":%b}}' % (what.encode(), jsontext.dumps(text))
         )
+
+    def translate(self, data: bytes) -> bytes:
+        """A packet that a plugin made."""
+        return translate(self, data)
 
     def message(self, val: bytes, room: Room, listener: bytes = b"") -> bytes:
         """A gmsg."""

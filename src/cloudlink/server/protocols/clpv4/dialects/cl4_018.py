@@ -13,6 +13,7 @@ from cloudlink.delivery import text_frame, update_frame
 from cloudlink.server.protocols.clpv4.packet import Packet, parse
 from cloudlink.server.protocols.clpv4.statuscodes import StatusCodes
 
+from .base import translate
 from .cl4_020 import Cl4
 
 if TYPE_CHECKING:
@@ -61,6 +62,10 @@ class Cl4Of018(Cl4Safe):
         """Rooms to join as JSON text, which is the one certain sign."""
         is_link = opening.cmd == "link" and isinstance(current, Cl4Safe) and current is not self
         return is_link and _as_list(opening.val) != opening.val
+
+    def translate(self, data: bytes) -> bytes:
+        """A packet that a plugin made."""
+        return translate(self, data)
 
     def message(self, val: bytes, room: Room, listener: bytes = b"") -> bytes:
         """A gmsg; the listener is the sender's alone."""
