@@ -4,12 +4,16 @@ import asyncio
 import contextlib
 import json
 import logging
+from pathlib import Path
 
 import pytest
 
+from cloudlink.transport import extension
 from cloudlink.transport.http import Pages
 from server.visitor import turns
 from transport.peers import UPGRADE, ask, connect, open_socket, request, running
+
+EXTENSION = Path(__file__).parents[2] / "extension" / "cloudlink.js"
 
 
 def fetch(path, headers=None, method="GET", **settings):
@@ -51,6 +55,32 @@ def test_behind_a_proxy_that_speaks_tls_the_start_page_says_wss():
 
 def test_a_hostile_host_header_stays_text():
     assert "<script>" not in fetch("/", {"Host": "<script>alert(1)</script>"})[1]
+
+
+def test_the_start_page_opens_turbowarp_with_the_extension():
+    body = fetch("/")[1]
+    assert 'href="http://games.example:3000/extension.js"' in body
+    address = "https://turbowarp.org/editor?extension=http%3A%2F%2Fgames.example%3A3000%2Fextension.js"
+    assert f'href="{address}"' in body
+
+
+def test_the_extension_is_served_to_any_editor():
+    head, body = fetch("/extension.js?v=1")
+    assert head.startswith("HTTP/1.1 200 OK")
+    assert "Content-Type: text/javascript; charset=utf-8" in head
+    assert "Access-Control-Allow-Origin: *" in head
+    assert head.count("Cache-Control") == 1
+    assert "Cache-Control: public, max-age=600" in head
+    assert body == EXTENSION.read_text(encoding="utf-8")
+
+
+def test_an_installation_without_the_extension_says_not_found(monkeypatch, tmp_path):
+    monkeypatch.setattr(extension, "_PLACES", (tmp_path / "cloudlink.js",))
+    extension.source.cache_clear()
+    try:
+        assert fetch("/extension.js")[0].startswith("HTTP/1.1 404")
+    finally:
+        extension.source.cache_clear()
 
 
 def test_health_is_json():

@@ -1,4 +1,4 @@
-"""The few plain HTTP answers on the WebSocket port: a start page, a health check, and refusals.
+"""The few plain HTTP answers on the WebSocket port: a start page, a health check, the Scratch extension, and refusals.
 
 Pure functions from a request to a response; the server tells what the pages say.
 """
@@ -9,9 +9,11 @@ import json
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from picows import WSUpgradeResponse
+
+from cloudlink.transport import extension
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,9 +25,13 @@ if TYPE_CHECKING:
 _HTML = "text/html; charset=utf-8"
 _JSON = "application/json"
 _TEXT = "text/plain; charset=utf-8"
+_JAVASCRIPT = "text/javascript; charset=utf-8"
 _FOR_ANY_PAGE = {"Access-Control-Allow-Origin": "*"}
 _VERSION = "13"
 """The version of the WebSocket protocol (RFC 6455, section 4.1)."""
+_FOR_ANY_EDITOR = _FOR_ANY_PAGE | {"Cache-Control": "public, max-age=600"}
+
+_EDITOR = "https://turbowarp.org/editor?extension="
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -44,6 +50,8 @@ code {{ font-size: 1.05em; padding: .15em .4em; border-radius: .3em; background:
 <h1>This is a CloudLink server</h1>
 <p>Scratch projects meet here: multiplayer games, chats and shared worlds.</p>
 <p>To connect, use the address <code>{address}</code> in the CloudLink extension.</p>
+<p>The extension itself is <a href="{extension}">{extension}</a>: <a href="{editor}">open TurboWarp with it</a>,
+or load it from that address as a custom extension in another editor.</p>
 <p>{here} here right now.</p>
 </html>
 """
@@ -90,6 +98,8 @@ class Pages:
             return _response(HTTPStatus.OK, _HTML, self._start_page(request), head=head)
         if path == b"/health":
             return _response(HTTPStatus.OK, _JSON, self._health(), head=head)
+        if path == b"/extension.js" and (source := extension.source()) is not None:
+            return _response(HTTPStatus.OK, _JAVASCRIPT, source, head=head, headers=_FOR_ANY_EDITOR)
         document = self._find_document(unquote(path.decode("latin-1")))
         if document is not None:
             return _response(HTTPStatus.OK, _JSON, document.decode(), head=head, headers=_FOR_ANY_PAGE)
@@ -105,9 +115,15 @@ class Pages:
     def _start_page(self, request: WSUpgradeRequest) -> str:
         secure = self._secure or request.headers.get("X-Forwarded-Proto", "").lower() == "https"
         host = request.headers.get("Host", "this address")
+        source = f"{'https' if secure else 'http'}://{host}/extension.js"
         clients = self._status().clients
         here = "Nobody is" if clients == 0 else "1 client is" if clients == 1 else f"{clients} clients are"
-        return _PAGE.format(address=_escape(f"{'wss' if secure else 'ws'}://{host}/"), here=here)
+        return _PAGE.format(
+            address=_escape(f"{'wss' if secure else 'ws'}://{host}/"),
+            extension=_escape(source),
+            editor=_escape(_EDITOR + quote(source, safe="", errors="replace")),
+            here=here,
+        )
 
     def _health(self) -> str:
         status = self._status()

@@ -156,6 +156,8 @@ class Page:
         """What it has thrown and not caught."""
         self.frames: list[str] = []
         """What came in over its WebSockets, frame by frame."""
+        self.sent: list[str] = []
+        """What it sent over them."""
 
     async def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         """Call a method of the DevTools protocol on this page and return its result."""
@@ -200,5 +202,7 @@ class Page:
             self.errors.append(json.dumps(parameters["exceptionDetails"]))
         elif method == "Network.webSocketFrameReceived":
             self.frames.append(parameters["response"]["payloadData"])
+        elif method == "Network.webSocketFrameSent":
+            self.sent.append(parameters["response"]["payloadData"])
         async with self._news:
             self._news.notify_all()

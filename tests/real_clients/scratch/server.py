@@ -25,6 +25,10 @@ class CloudServer:
         self.log: list[str] = []
         self._process: asyncio.subprocess.Process | None = None
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     async def start(self) -> None:
         """Start it, on the port it had before if it has run before, and wait until it listens."""
         ours = {name: v for name, v in os.environ.items() if name not in ("HOST", "PORT")}
@@ -53,6 +57,12 @@ class CloudServer:
             status = await self._process.wait()
             self.log.append((await self._rest).decode())
         assert (status, "Traceback" in self.log[-1]) == (0, False), "".join(self.log)
+
+    async def kill(self) -> None:
+        """End it without giving it a chance to say goodbye."""
+        self._process.kill()
+        await self._process.wait()
+        await self._rest
 
     async def __aenter__(self) -> Self:
         await self.start()

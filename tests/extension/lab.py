@@ -1,0 +1,191 @@
+"""A browser, a server and people who play, for the tests of the Scratch extension.
+
+Every page runs TurboWarp's own VM, which loads the extension from the server. One browser serves the whole test run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import functools
+import http.server
+import json
+import tempfile
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from extension.project import sb3
+from real_clients.scratch.chromium import Browser, chromium
+from real_clients.scratch.packaged import packager
+from real_clients.scratch.server import HOST, CloudServer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+PLAYGROUND = Path(__file__).with_name("playground.html")
+
+
+class User:
+    """Somebody with a page of their own, whose project has the extension."""
+
+    def __init__(self, lab: Lab, page: Any) -> None:
+        self.lab = lab
+        self.page = page
+
+    async def load(self, scripts: list | None = None, **contents: Any) -> None:
+        """Load a project, which leaves nothing of the one before."""
+        address = f"http://{HOST}:{self.lab.server.port}/extension.js"
+        project = base64.b64encode(sb3(scripts or [], **contents)).decode()
+        await self.page.evaluate(
+            f"window.extensionAddress = {json.dumps(address)}; hurry(1); window.allowed = true; sockets.length = 0;"
+            f"load({json.dumps(project)})"
+        )
+
+    async def do(self, opcode: str, **arguments: Any) -> None:
+        """Run a command block."""
+        await self.page.evaluate(f"run({json.dumps(opcode)}, {json.dumps(arguments)})")
+
+    async def get(self, opcode: str, **arguments: Any) -> Any:
+        """What a reporter block reports."""
+        return await self.page.evaluate(f"get({json.dumps(opcode)}, {json.dumps(arguments)})")
+
+    async def until(self, wanted: Any, opcode: str, **arguments: Any) -> None:
+        """Wait until a reporter block reports `wanted`."""
+        await self.page.evaluate(
+            f"until({json.dumps(opcode)}, {json.dumps(arguments)}, {json.dumps(wanted)})"
+        )
+
+    async def variable(self, name: str, wanted: Any) -> None:
+        """Wait until a variable or list of the project is `wanted`."""
+        await self.page.evaluate(f"untilVariable({json.dumps(name)}, {json.dumps(wanted)})")
+
+    async def broadcast(self, message: str) -> None:
+        """Start the scripts that wait for a broadcast."""
+        fields = json.dumps({"BROADCAST_OPTION": message})
+        started = await self.page.evaluate(
+            f"runtime.startHats('event_whenbroadcastreceived', {fields}).length"
+        )
+        assert started > 0
+
+    async def evaluate(self, script: str) -> Any:
+        """Run JavaScript in the page."""
+        return await self.page.evaluate(script)
+
+    async def joins(self, name: str = "", address: str = "") -> None:
+        """Connect and, if it is given, set a username."""
+        await self.do("openSocket", IP=address or self.lab.address)
+        await self.until("2", "returnLinkData")
+        if name:
+            await self.do("setMyName", NAME=name)
+            await self.until(name, "returnUsernameDataNew")
+
+
+class Lab:
+    """What the tests share."""
+
+    def __init__(self) -> None:
+        self._runner = asyncio.Runner()
+        self._stack = contextlib.AsyncExitStack()
+        self._users: list[User] = []
+
+    def open(self) -> None:
+        chromium()
+        modules = packager()
+        self._folder = Path(
+            self._stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
+        )
+        self._web = _serve(Path(modules) / "@turbowarp" / "packager" / "dist" / "scaffolding")
+        self._stack.callback(self._web.server_close)
+        self._stack.callback(self._web.shutdown)
+        self._runner.run(self._open())
+
+    async def _open(self) -> None:
+        self.server = await self._stack.enter_async_context(CloudServer(self._folder, "--motd", "Welcome!"))
+        self.browser = await self._stack.enter_async_context(Browser(self._folder / "profile"))
+
+    def close(self) -> None:
+        self._runner.run(self._stack.aclose())
+        self._runner.close()
+
+    @property
+    def address(self) -> str:
+        return f"ws://{HOST}:{self.server.port}/"
+
+    def run(self, scenario: Any) -> Any:
+        """Run a scenario with pages of its own; nothing in them may have thrown."""
+
+        async def main() -> Any:
+            try:
+                done = await scenario
+                assert [user.page.errors for user in self._users] == [[] for _ in self._users]
+                return done
+            finally:
+                for user in self._users:
+                    for told in (user.page.errors, user.page.console, user.page.frames, user.page.sent):
+                        told.clear()
+
+        return self._runner.run(main())
+
+    async def users(self, count: int, scripts: list | None = None, **contents: Any) -> list[User]:
+        """So many users with this project each, not connected."""
+        while len(self._users) < count:
+            self._users.append(await self.newcomer())
+        await asyncio.gather(*(user.load(scripts, **contents) for user in self._users))
+        return self._users[:count]
+
+    async def compiling(self) -> None:
+        """Have every page compile its projects, as is usual."""
+        for user in self._users:
+            await user.evaluate("vm.setCompilerOptions({enabled: true})")
+
+    async def newcomer(self) -> User:
+        """A user in a new page, without a project."""
+        return User(self, await self.browser.open(f"http://{HOST}:{self._web.server_port}/"))
+
+    @contextlib.asynccontextmanager
+    async def another_server(self, *flags: str) -> AsyncIterator[CloudServer]:
+        """A server that the test may treat as it likes."""
+        with tempfile.TemporaryDirectory() as folder:
+            async with CloudServer(Path(folder), *flags) as server:
+                yield server
+
+
+def scenario(test: Callable[[Lab], Awaitable[None]]) -> Callable[[Lab], None]:
+    """Make a test of a coroutine that is given the laboratory."""
+
+    @functools.wraps(test)
+    def run(lab: Lab) -> None:
+        lab.run(test(lab))
+
+    return run
+
+
+def address_of(server: CloudServer) -> str:
+    return f"ws://{HOST}:{server.port}/"
+
+
+class _Files(http.server.SimpleHTTPRequestHandler):
+    """The playground, and beside it the files of the packager."""
+
+    def do_GET(self) -> None:
+        if self.path != "/":
+            super().do_GET()
+            return
+        page = PLAYGROUND.read_bytes()
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.send_header("Content-Length", str(len(page)))
+        self.end_headers()
+        self.wfile.write(page)
+
+    def log_message(self, *_arguments: object) -> None:
+        pass
+
+
+def _serve(folder: Path) -> http.server.ThreadingHTTPServer:
+    handler = functools.partial(_Files, directory=str(folder))
+    server = http.server.ThreadingHTTPServer((HOST, 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server

@@ -1,0 +1,106 @@
+"""Scratch projects written as Python data.
+
+A block is a tuple of its opcode and its arguments: `("cloudlink_sendGData", {"DATA": "hello"})`. An argument is a text or
+number, another block, or, for a loop or condition, a list of blocks. A script is a list of blocks.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import zipfile
+
+from real_clients.scratch.project import COSTUME, COSTUME_ID
+
+FIELDS = {"TYPE", "BOOL", "VARIABLE", "LIST", "BROADCAST_OPTION", "KEY_OPTION", "STOP_OPTION"}
+ADDRESS = "https://extensions.turbowarp.org/cloudlink.js"  # what saved projects name
+
+
+def sb3(scripts: list[list[tuple]], variables: tuple[str, ...] = (), lists: tuple[str, ...] = ()) -> bytes:
+    """A project with these scripts on its stage, as Scratch saves it."""
+    blocks: dict[str, dict] = {}
+    for script in scripts:
+        _write(script, blocks, itertools.count(len(blocks)), None)
+    stage = {
+        "isStage": True,
+        "name": "Stage",
+        "variables": {name: [name, ""] for name in variables},
+        "lists": {name: [name, []] for name in lists},
+        "broadcasts": {},
+        "blocks": blocks,
+        "comments": {},
+        "currentCostume": 0,
+        "costumes": [
+            {
+                "name": "empty",
+                "dataFormat": "svg",
+                "assetId": COSTUME_ID,
+                "md5ext": f"{COSTUME_ID}.svg",
+                "rotationCenterX": 1,
+                "rotationCenterY": 1,
+            }
+        ],
+        "sounds": [],
+        "volume": 100,
+        "layerOrder": 0,
+        "tempo": 60,
+        "videoTransparency": 50,
+        "videoState": "off",
+        "textToSpeechLanguage": None,
+    }
+    project = {
+        "targets": [stage],
+        "monitors": [],
+        "extensions": ["cloudlink"],
+        "extensionURLs": {"cloudlink": ADDRESS},
+        "meta": {"semver": "3.0.0", "vm": "0.2.0", "agent": ""},
+    }
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("project.json", json.dumps(project))
+        archive.writestr(f"{COSTUME_ID}.svg", COSTUME)
+    return file.getvalue()
+
+
+def _write(script, blocks, numbers, parent) -> str:
+    """Put a script's blocks among `blocks`; return the id of its first."""
+    ids = [f"block{next(numbers)}" for _ in script]
+    for index, (opcode, arguments) in enumerate(script):
+        block = blocks[ids[index]] = {
+            "opcode": opcode,
+            "next": ids[index + 1] if index + 1 < len(ids) else None,
+            "parent": ids[index - 1] if index else parent,
+            "inputs": {},
+            "fields": {},
+            "shadow": False,
+            "topLevel": parent is None and index == 0,
+        }
+        if block["topLevel"]:
+            block |= {"x": 0, "y": 0}
+        for name, value in arguments.items():
+            if name in FIELDS:
+                block["fields"][name] = [value, value]
+            elif isinstance(value, list):
+                block["inputs"][name] = [2, _write(value, blocks, numbers, ids[index])]
+            elif isinstance(value, tuple):
+                inner = _write([value], blocks, numbers, ids[index])
+                block["inputs"][name] = [2, inner] if name == "CONDITION" else [3, inner, [10, ""]]
+            else:
+                block["inputs"][name] = [1, [10, str(value)]]
+    return ids[0]
+
+
+def change(variable: str) -> tuple:
+    """The block that adds 1 to a variable."""
+    return "data_changevariableby", {"VARIABLE": variable, "VALUE": 1}
+
+
+def put(variable: str, value: object) -> tuple:
+    """The block that sets a variable."""
+    return "data_setvariableto", {"VARIABLE": variable, "VALUE": value}
+
+
+def note(name: str, value: object) -> tuple:
+    """The block that adds to a list."""
+    return "data_addtolist", {"LIST": name, "ITEM": value}

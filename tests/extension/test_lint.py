@@ -1,0 +1,73 @@
+"""The extension keeps the rules of TurboWarp's gallery: ESLint without a warning, and Prettier's form."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from real_clients.environment import node_modules
+
+HERE = Path(__file__).parent
+SOURCE = HERE.parents[1] / "extension" / "cloudlink.js"
+PINS = ("eslint@9.39.1", "@eslint/js@9.39.1", "globals@16.5.0", "prettier@3.6.2")
+
+# Each of these breaks one rule; a linter that lets one pass checks nothing.
+BAD = {
+    "extension/header": ("// License: MIT\n", ""),
+    "extension/one-function": ("})(Scratch);", "})(Scratch);\n0;"),
+    "extension/check-can-fetch": ("  const ID =", "  new Audio('x');\n  const ID ="),
+    "extension/translate-texts": ("  const ID =", "  Scratch.translate('a' + 1);\n  const ID ="),
+    "extension/no-translate-alias": ("  const ID =", "  [Scratch.translate].length;\n  const ID ="),
+    "no-restricted-globals": ("  const ID =", "  fetch('/');\n  const ID ="),
+    "no-restricted-syntax": ("  const ID =", "  Scratch.x ??= 1;\n  const ID ="),
+    "no-mixed-operators": ("  const ID =", "  (1 && 2) || 3 || (Scratch && 4 || 5);\n  const ID ="),
+    "no-unused-vars": ("  const ID =", "  const unused = 1;\n  const ID ="),
+    "require-await": ("  const ID =", "  (async () => 1)();\n  const ID ="),
+    "strict": ('  "use strict";\n', ""),
+}
+
+
+@pytest.fixture(scope="module")
+def tool():
+    """Run one of the npm packages on a text; its exit status and what it printed."""
+    modules = node_modules("extension-lint", PINS, "ESLint")
+
+    def run(name, *arguments, text):
+        done = subprocess.run(
+            [f"{modules}/.bin/{name}", *arguments],
+            input=text,
+            env={"PATH": os.environ["PATH"], "NODE_PATH": modules},
+            cwd=HERE,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    return run
+
+
+def eslint(tool, text):
+    return tool("eslint", "--stdin", "--stdin-filename", "cloudlink.js", "--max-warnings", "0", text=text)
+
+
+@pytest.mark.timeout(300)  # the packages may have to be installed first
+def test_eslint_has_nothing_to_say(tool):
+    assert eslint(tool, SOURCE.read_text(encoding="utf-8")) == (0, "")
+
+
+def test_prettier_would_write_it_the_same_way(tool):
+    source = SOURCE.read_text(encoding="utf-8")
+    status, text = tool("prettier", "--trailing-comma=es5", "--stdin-filepath=cloudlink.js", text=source)
+    assert (status, text) == (0, source)
+
+
+@pytest.mark.timeout(120)
+def test_the_linter_sees_what_it_should(tool):
+    source = SOURCE.read_text(encoding="utf-8")
+    for rule, (good, bad) in BAD.items():
+        assert source.count(good) >= 1, rule
+        status, said = eslint(tool, source.replace(good, bad, 1))
+        assert (status, rule in said) == (1, True), (rule, said)

@@ -1,0 +1,160 @@
+"""A lost connection comes back by itself, with the name and the rooms it had."""
+
+import json
+import os
+import signal
+
+from extension.lab import address_of, scenario
+from extension.project import change
+
+HATS = [
+    [(f"cloudlink_{opcode}", {}), change(opcode)]
+    for opcode in ("onConnect", "onClose", "whenConnectionLost", "whenConnectionBack")
+]
+COUNTERS = ("onConnect", "onClose", "whenConnectionLost", "whenConnectionBack")
+
+
+@scenario
+async def test_a_server_that_restarts_gets_its_players_back(lab):
+    async with lab.another_server() as server:
+        alice, bob = await lab.users(2, HATS, variables=COUNTERS)
+        for user, name in ((alice, "alice"), (bob, "bob")):
+            await user.do("setReconnect", BOOL="Enable")
+            await user.joins(name, address_of(server))
+            await user.do("linkToRooms", ROOMS='["red", "blue"]')
+            await user.until(True, "getRoomState")
+            await user.evaluate("hurry(10)")
+        await server.kill()
+        for user in (alice, bob):
+            await user.variable("whenConnectionLost", 1)
+        assert await alice.get("getComState") is False
+        assert await alice.get("getComLostConnectionState") is True
+        # What is sent meanwhile waits; of a variable only the latest value.
+        await alice.do("sendGDataAsVar", VAR="x", DATA="old")
+        await alice.do("sendPData", DATA="to bob", ID="bob")
+        await alice.do("sendGDataAsVar", VAR="x", DATA="new")
+        await alice.do("setMyName", NAME="not alice")
+        # Tries that fail are made in silence.
+        await alice.evaluate(
+            "new Promise((kept) => {const look = () => sockets.length > 3 ? kept() : requestAnimationFrame(look); look()})"
+        )
+        await server.start()
+        for user, name in ((alice, "alice"), (bob, "bob")):
+            await user.variable("whenConnectionBack", 1)
+            assert await user.get("returnUsernameDataNew") == name
+            assert await user.get("getRoomState") is True
+            counts = [await user.evaluate(f"valueOf({json.dumps(name)})") for name in COUNTERS]
+            assert counts == [2, 1, 1, 1]
+        await bob.do("sendGData", DATA="we are back")
+        await alice.until("we are back", "returnGlobalData")
+        assert {json.loads(await alice.get("getNextPacket", TYPE="Global data"))["rooms"]} <= {"red", "blue"}
+        await alice.until(2, "countUsers", ROOM="red")
+        sent = [json.loads(frame) for frame in alice.page.sent]
+        sent = [packet for packet in sent if packet["cmd"] != "ping"]
+        again = max(index for index, packet in enumerate(sent) if packet["cmd"] == "handshake")
+        assert [packet["cmd"] for packet in sent[again:]] == ["handshake", "setid", "link", "pmsg", "gvar"]
+        assert sent[-1]["val"] == "new"
+
+
+@scenario
+async def test_a_server_that_is_not_there_yet_is_waited_for(lab):
+    async with lab.another_server() as server:
+        await server.stop()
+        [alice] = await lab.users(1, HATS, variables=COUNTERS)
+        await alice.evaluate("hurry(10)")
+        await alice.do("setReconnect", BOOL="Enable")
+        await alice.do("openSocket", IP=address_of(server))
+        await alice.do("setMyName", NAME="alice")
+        await alice.variable("onClose", 1)
+        await server.start()
+        await alice.until("alice", "returnUsernameDataNew")
+        await alice.variable("onConnect", 1)
+        await alice.variable("whenConnectionBack", "")  # nothing was lost
+        await alice.variable("onClose", 1)
+
+
+@scenario
+async def test_without_the_block_a_lost_connection_stays_lost(lab):
+    async with lab.another_server() as server:
+        [alice] = await lab.users(1, HATS, variables=COUNTERS)
+        await alice.evaluate("hurry(10)")
+        await alice.joins("alice", address_of(server))
+        await server.kill()
+        await alice.variable("whenConnectionLost", 1)
+        await alice.evaluate("new Promise((kept) => setTimeout(kept, 5000))")
+        assert await alice.evaluate("sockets.length") == 1
+        await alice.do("sendGData", DATA="nowhere")
+        await server.start()
+        await alice.joins("alice", address_of(server))
+        await alice.do("sendGData", DATA="here")
+        await alice.until("here", "returnGlobalData")
+        assert await alice.get("readQueueSize", TYPE="Global data") == 1
+
+
+@scenario
+async def test_disconnecting_ends_the_tries(lab):
+    async with lab.another_server() as server:
+        alice, bob = await lab.users(2, HATS, variables=COUNTERS)
+        for user in (alice, bob):
+            await user.evaluate("hurry(10)")
+            await user.do("setReconnect", BOOL="Enable")
+            await user.joins("", address_of(server))
+        await server.kill()
+        await alice.variable("whenConnectionLost", 1)
+        await bob.variable("whenConnectionLost", 1)
+        await alice.do("closeSocket")
+        await bob.do("setReconnect", BOOL="Disable")
+        assert await alice.get("returnLinkData") == "3"
+        counts = [await user.evaluate("sockets.length") for user in (alice, bob)]
+        await alice.evaluate("new Promise((kept) => setTimeout(kept, 5000))")
+        assert [await user.evaluate("sockets.length") for user in (alice, bob)] == counts
+        await server.start()
+
+
+@scenario
+async def test_connecting_by_hand_while_waiting_restores_too(lab):
+    async with lab.another_server() as server:
+        [alice] = await lab.users(1, HATS, variables=COUNTERS)
+        await alice.do("setReconnect", BOOL="Enable")
+        await alice.joins("alice", address_of(server))
+        await server.stop()
+        await alice.variable("whenConnectionLost", 1)
+        await server.start()
+        await alice.do("openSocket", IP=address_of(server))
+        await alice.variable("whenConnectionBack", 1)
+        assert await alice.get("returnUsernameDataNew") == "alice"
+        assert await alice.evaluate("sockets.filter(({readyState}) => readyState === 1).length") == 1
+
+
+@scenario
+async def test_a_server_that_falls_silent_counts_as_lost(lab):
+    async with lab.another_server() as server:
+        [alice] = await lab.users(1, HATS, variables=COUNTERS)
+        await alice.do("setReconnect", BOOL="Enable")
+        await alice.joins("alice", address_of(server))
+        os.kill(server.pid, signal.SIGSTOP)
+        try:
+            await alice.evaluate("hurry(20)")
+            await alice.do("setReconnect", BOOL="Enable")  # with timers that hurry
+            await alice.variable("whenConnectionLost", 1)
+        finally:
+            os.kill(server.pid, signal.SIGCONT)
+        await alice.variable("whenConnectionBack", 1)
+        assert await alice.get("returnUsernameDataNew") == "alice"
+
+
+@scenario
+async def test_a_server_that_wants_no_more_of_it_is_left_alone(lab):
+    async with lab.another_server(
+        "--packet-rate", "1", "--packet-burst", "5", "--flood-patience", "0"
+    ) as server:
+        [alice] = await lab.users(1, HATS, variables=COUNTERS)
+        await alice.evaluate("hurry(10)")
+        await alice.do("setReconnect", BOOL="Enable")
+        await alice.joins("", address_of(server))
+        await alice.evaluate(
+            "for (let n = 0; n < 300; n++) runtime._primitives.cloudlink_sendGData({DATA: n}, {})"
+        )
+        await alice.variable("whenConnectionLost", 1)
+        await alice.evaluate("new Promise((kept) => setTimeout(kept, 5000))")
+        assert await alice.evaluate("sockets.length") == 1

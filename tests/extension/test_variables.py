@@ -1,0 +1,98 @@
+"""Variables, and how often they are sent."""
+
+import json
+
+from extension.lab import scenario
+from extension.test_messages import pair
+
+GLOBAL, PRIVATE = "Global variables", "Private variables"
+
+
+@scenario
+async def test_global_and_private_variables(lab):
+    alice, bob = await pair(lab)
+    for opcode in ("returnVarData", "returnPreviousVarData"):
+        assert await bob.get(opcode, TYPE=GLOBAL, VAR="x") == ""
+    await alice.do("sendGDataAsVar", VAR="x", DATA="1")
+    await alice.do("sendPDataAsVar", VAR="x", DATA="secret", ID="bob")
+    await bob.until("secret", "returnVarData", TYPE=PRIVATE, VAR="x")
+    assert await bob.get("returnVarData", TYPE=GLOBAL, VAR="x") == "1"
+    assert await bob.get("returnVarData", TYPE="Global", VAR="x") == "1"
+    assert await bob.get("returnVarData", TYPE="Private", VAR="x") == "secret"
+    assert await bob.get("returnVarData", TYPE="Nonsense", VAR="x") == ""
+    assert await alice.get("returnVarData", TYPE=PRIVATE, VAR="x") == ""
+
+    assert await bob.get("returnPreviousVarData", TYPE=GLOBAL, VAR="x") == ""
+    await alice.do("sendGDataAsVar", VAR="x", DATA='{"a": 1}')
+    await bob.until('{"a":1}', "returnVarData", TYPE=GLOBAL, VAR="x")
+    assert await bob.get("returnPreviousVarData", TYPE=GLOBAL, VAR="x") == "1"
+
+
+@scenario
+async def test_flags_of_variables(lab):
+    alice, bob = await pair(lab)
+    assert await bob.get("returnIsNewVarData", TYPE=GLOBAL, VAR="5") is False
+    await alice.do("sendGDataAsVar", VAR=5, DATA="1")
+    await alice.do("sendPDataAsVar", VAR=5, DATA="1", ID="bob")
+    await bob.until(True, "returnIsNewVarData", TYPE=PRIVATE, VAR="5")
+    assert await bob.get("returnIsNewVarData", TYPE=GLOBAL, VAR=5) is True
+    await bob.do("resetNewVarData", TYPE=GLOBAL, VAR="5")
+    await bob.do("resetNewVarData", TYPE=GLOBAL, VAR="unknown")
+    assert await bob.get("returnIsNewVarData", TYPE=GLOBAL, VAR="5") is False
+    assert await bob.get("returnIsNewVarData", TYPE=PRIVATE, VAR="5") is True
+
+
+@scenario
+async def test_names_are_just_names(lab):
+    alice, bob = await pair(lab)
+    names = ["__proto__", "constructor", "toString", "", "null"]
+    for name in names:
+        assert await bob.get("returnVarData", TYPE=GLOBAL, VAR=name) == ""
+        await alice.do("sendGDataAsVar", VAR=name, DATA=f"of {name}")
+    await bob.until("of null", "returnVarData", TYPE=GLOBAL, VAR="null")
+    for name in names:
+        assert await bob.get("returnVarData", TYPE=GLOBAL, VAR=name) == f"of {name}"
+
+
+@scenario
+async def test_a_paced_variable_sends_the_latest_value(lab):
+    alice, bob = await pair(lab)
+    await alice.do("setPace", RATE=2)
+    await alice.evaluate("hurry(2)")
+    repeat = ("x", 1), ("x", 2), ("y", "a"), ("x", 3), ("x", 4)
+    for name, value in repeat:
+        await alice.do("sendGDataAsVar", VAR=name, DATA=value)
+    await alice.do("sendGData", DATA="message")
+    await bob.until("4", "returnVarData", TYPE=GLOBAL, VAR="x")
+    packets = json.loads(await bob.get("getAndClearPacketQueue", TYPE=GLOBAL))
+    assert [(packet["name"], packet["val"]) for packet in packets] == [("x", 1), ("y", "a"), ("x", 4)]
+    assert await bob.get("returnGlobalData") == "message"
+
+    # A listener wants its answer: such a value goes at once, and nothing older follows it.
+    await alice.do("sendGDataAsVar", VAR="x", DATA=5)
+    await alice.do("sendGDataAsVar", VAR="x", DATA=6)
+    await alice.do("createListener", ID="now")
+    await alice.do("sendGDataAsVar", VAR="x", DATA=7)
+    await alice.until(True, "returnIsNewListener", ID="now")
+    await alice.do("sendGDataAsVar", VAR="x", DATA=8)
+    await alice.do("setPace", RATE=0)  # lets out what waits
+    await alice.do("sendGDataAsVar", VAR="x", DATA=9)
+    await bob.until("9", "returnVarData", TYPE=GLOBAL, VAR="x")
+    values = [packet["val"] for packet in json.loads(await bob.get("readQueueData", TYPE=GLOBAL))]
+    assert values[-3:] == [7, 8, 9]
+    assert 6 not in values[values.index(7) :]
+
+
+@scenario
+async def test_what_waits_dies_with_the_connection(lab):
+    alice, bob = await pair(lab)
+    await alice.do("setPace", RATE=2)
+    await alice.do("sendGDataAsVar", VAR="x", DATA=1)
+    await alice.do("sendGDataAsVar", VAR="x", DATA=2)
+    await alice.do("closeSocket")
+    await alice.until("3", "returnLinkData")
+    await alice.joins("alice")
+    await alice.do("sendGDataAsVar", VAR="x", DATA=3)
+    await bob.until("3", "returnVarData", TYPE=GLOBAL, VAR="x")
+    values = [packet["val"] for packet in json.loads(await bob.get("readQueueData", TYPE=GLOBAL))]
+    assert values == [1, 3]
