@@ -1,7 +1,8 @@
 """Players on Scratch cloud variables: projects of 10, each player 10 updates a second, at a fixed rate.
 
-As the players of rooms, but nobody gets its own update back, and every value is also stored on disk. Beside it
-stands what TurboWarp's cloud server, which sends 60 times a second, has been measured to do; see the docs.
+As the players of rooms, but nobody gets its own update back, and every value is also stored on disk. Once as
+CloudLink does it, which passes updates on at once, and once as TurboWarp's cloud server does it, which collects
+them and sends 60 times a second.
 """
 
 from __future__ import annotations
@@ -22,15 +23,24 @@ if TYPE_CHECKING:
     from bench.plan import Plan
 
 
+BATCH_INTERVAL = f"{1 / 60:.4f}"
+"""Seconds for which TurboWarp's cloud server collects updates."""
+
+
 class CloudServer(CloudLink):
     """CloudLink with projects that have a variable each."""
 
     projects: ClassVar = 1000
 
+    def __init__(self, *flags: str) -> None:
+        """Args: flags: what `cloudlink serve` is given besides."""
+        super().__init__()
+        self._flags = flags
+
     def command(self, port: int) -> Sequence[str]:
         """Serve from a file made for it."""
         python = super().command(port)[0]
-        return [python, str(PROGRAMS / "cloud_server.py"), str(port), str(self.projects)]
+        return [python, str(PROGRAMS / "cloud_server.py"), str(port), str(self.projects), *self._flags]
 
 
 def packet(**keys: object) -> str:
@@ -45,7 +55,9 @@ def player(number: int, rooms: int) -> Client:
     return Client("/", (('"ready"', enter),), (packet(method="set", name=f"p{number:05}", value=TEXT),))
 
 
-def _crowd(count: int) -> Measure:
+def _crowd(count: int, *, collected: bool) -> Measure:
+    flags = ("--cloud-batch-interval", BATCH_INTERVAL) if collected else ()
+
     def run(stage: Stage, _peer: Peer) -> Run:
         plan, rooms = stage.plan, count // ROOM_SIZE
         clients = tuple(player(number, rooms) for number in range(count))
@@ -58,15 +70,15 @@ def _crowd(count: int) -> Measure:
             measure=plan.measure,
             drain=plan.drain,
         )
-        result = stage.play(CloudServer(), job)
+        result = stage.play(CloudServer(*flags), job)
         due = result["sent"] * (ROOM_SIZE - 1)
         values = {**numbers(result), DELIVERED.key: result["delivered"] / due * 100 if due else 0.0}
         return Run(values, result.generator_share, result.others_share, limited=generator_was_late(result))
 
     return Measure(
-        name=f"cloud-{count}",
+        name=f"cloud-{count}-collected" if collected else f"cloud-{count}",
         group="cloud",
-        title=f"{count} players on cloud variables",
+        title=f"{count} players on cloud variables{', sent 60 times a second' if collected else ''}",
         how=f"projects of {ROOM_SIZE}, each player {UPDATES_PER_SECOND:.0f} `set` a second, values stored",
         metrics=(DELIVERED, P50, P99, CPU_PER_COPY, CORE_SHARE),
         servers=("cloudlink",),
@@ -76,4 +88,5 @@ def _crowd(count: int) -> Measure:
 
 def measures(plan: Plan) -> list[Measure]:
     """Return the larger crowds of the plan."""
-    return [_crowd(count) for count in plan.crowds if count >= plan.crowds[-1] // 2]
+    crowds = [count for count in plan.crowds if count >= plan.crowds[-1] // 2]
+    return [_crowd(count, collected=collected) for collected in (False, True) for count in crowds]

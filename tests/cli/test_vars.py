@@ -94,6 +94,13 @@ def test_list(said, monkeypatch):
     assert said("list", "12").splitlines() == ["☁ a = 1", f'☁ b = "{"1" * 59}…']
 
 
+def test_a_long_id_does_not_push_the_others_away(said):
+    fill({"1" * 999: {"a": b"1"}, "2": {"a": b"1"}})
+    one, other = said("list").splitlines()
+    assert one.startswith("1" * 999 + "  1 variable")
+    assert other.startswith("2" + " " * 41 + "1 variable")
+
+
 def test_list_of_nothing(said):
     fill({})
     assert said("list") == "No project has variables in cloudlink.db.\n"
@@ -112,7 +119,7 @@ def test_get(run):
         ("5", b"5"),
         ("-5", b"-5"),
         ("1.0", b"1.0"),
-        ("1e400", b"1e400"),
+        ("1e308", b"1e308"),
         ("9" * 40, b"9" * 40),
         ("007", b'"007"'),
         ("1.", b'"1."'),
@@ -161,7 +168,7 @@ def test_delete(said):
 
 
 AWKWARD = {
-    "12": {"☁ a": b"1.0", "\ud800": b'"\\ud800"', "a\0\x7f\x1b[31m": b"1e400", "☁ 😀": '"é\x9b"'.encode()},
+    "12": {"☁ a": b"1.0", "\ud800": b'"\\ud800"', "a\0\x7f\x1b[31m": b"1e300", "☁ 😀": '"é\x9b"'.encode()},
     "": {"": b'""'},
     "quote\"'": {"☁ a": b"123456789012345678901234567890", "☁ b": b"-0.0"},
 }
@@ -267,6 +274,7 @@ def test_no_storage_is_an_empty_name(capsys):
             "get 12345",
             "The following arguments are required: NAME; `cloudlink vars get --help` lists all flags.",
         ),
+        ("set 12345 a 1e400", "No variable can hold the number 1e400; --text takes it as text."),
         ("list --fil x", "There is no flag --fil; did you mean --file?"),
         ("list --file no.db", "There is no file no.db; name the storage file of your server with --file."),
         ("import good.json --file no/a.db", "The folder no does not exist: make it, or name another file."),
@@ -309,11 +317,12 @@ def test_memory_only(refused, monkeypatch):
     )
 
 
-def test_a_value_that_scratch_has_not(refused):
+@pytest.mark.parametrize("value", ['{"b": 1}', "[1]", "true", "null", "1e400", "-1e999"])
+def test_a_value_that_scratch_has_not(refused, value):
     fill({"12": {"☁ a": b"1"}})
-    Path("in.json").write_text('{"12": {"☁ a": 2, "☁ bad": {"b": 1}}}')
+    Path("in.json").write_text(f'{{"12": {{"☁ a": 2, "☁ bad": {value}}}}}')
     assert refused("import", "in.json") == (
-        'in.json is no export of CloudLink: the variable "☁ bad" of project "12" must be a number or text; '
+        'in.json is no export of CloudLink: the variable "☁ bad" of project "12" must be a finite number or text; '
         "nothing was written."
     )
     assert content() == {"12": {"☁ a": b"1"}}

@@ -1,6 +1,6 @@
 """CloudLink with cloud projects that already have a variable: a client knows by it that it is in.
 
-Run as `cloud_server.py PORT PROJECTS`; the file of the variables lives as long as the server.
+Run as `cloud_server.py PORT PROJECTS [FLAGS]`; the file of the variables lives as long as the server.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from cloudlink.cli import main
 from cloudlink.storage import open_store
 
-port, projects = sys.argv[1:]
+port, projects, *flags = sys.argv[1:]
 with tempfile.TemporaryDirectory() as folder:
     file = str(Path(folder) / "variables.db")
     store = open_store(file)
@@ -20,4 +20,4 @@ with tempfile.TemporaryDirectory() as folder:
     for number in range(int(projects)):
         store.save(f"room-{number:05}", "ready", b"1")
     store.close()
-    main(["serve", "--port", port, "--storage", file, "--plugins-folder", "", "--cloud-text-values"])
+    main(["serve", "--port", port, "--storage", file, "--plugins-folder", "", "--cloud-text-values", *flags])

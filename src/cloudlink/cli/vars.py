@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import re
 import sys
 import time
@@ -33,6 +34,8 @@ _PATIENCE = 5.0
 """Seconds to wait for a server that is writing; it writes for milliseconds."""
 _WIDEST_VALUE = 60
 """Characters of a value in a list."""
+_WIDEST_NAME = 40
+"""Characters to which the ids of projects are filled up in a list."""
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
 _ACTIONS = {
@@ -154,7 +157,7 @@ def _list(path: Path, arguments: argparse.Namespace) -> None:
         rooms = database.rooms()
     if not rooms:
         _print(f"No project has variables in {path}.")
-    width = max((len(_shown(room)) for room in rooms), default=0)
+    width = min(max((len(_shown(room)) for room in rooms), default=0), _WIDEST_NAME)
     for room, (count, changed_at) in rooms.items():
         changed = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(changed_at))
         _print(f"{_shown(room):<{width}}  {_counted(count, 'variable'):<13} last changed {changed}")
@@ -259,6 +262,8 @@ def _ambiguous(found: list[str]) -> str:
 def _value(word: str, *, text: bool) -> bytes:
     """Return the JSON text that a word of the command line means."""
     if not text and _NUMBER.fullmatch(word):
+        if math.isinf(float(word)):
+            raise StartError(f"No variable can hold the number {word}; --text takes it as text.")
         return word.encode()
     if not text and word.startswith('"'):
         with contextlib.suppress(jsontext.JSONTextError, UnicodeEncodeError):

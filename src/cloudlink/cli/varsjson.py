@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import re
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 from cloudlink import jsontext
 from cloudlink.errors import StartError
 
+_TEXT_START = 0x22
 _VALUE_STARTS = b'"-0123456789'
 _NOT_ASCII = re.compile(r"[^\x20-\x7e\n]")
 
@@ -64,10 +66,10 @@ def _variables(project: str, text: bytes, name: str) -> dict[str, bytes]:
             f"nothing was written."
         ) from None
     for variable, value in variables.items():
-        if value[0] not in _VALUE_STARTS:
+        if value[0] not in _VALUE_STARTS or (value[0] != _TEXT_START and math.isinf(float(value))):
             raise StartError(
                 f"{name} is no export of CloudLink: the variable {quoted(variable)} of project {quoted(project)} "
-                f"must be a number or text; nothing was written."
+                f"must be a finite number or text; nothing was written."
             )
     return variables
 

@@ -205,16 +205,20 @@ class SqliteStore:
         try:
             news = self._exchange(batch)
         except Exception as error:  # noqa: BLE001 - the thread must outlive whatever it is
-            given_up = self._waiting.put_back()
+            self._waiting.put_back()
             self._close_writer()
             self._trouble.begin(error)
-            if given_up:
-                logger.error("%d cloud variables were given up, because too many wait.", given_up)
+            self._tell_given_up()
             return
         self._waiting.written()
         self._trouble.end()
+        self._tell_given_up()
         if self._waiting.announce(news):
             self._have_told()
+
+    def _tell_given_up(self) -> None:
+        if given_up := self._waiting.take_given_up():
+            logger.error("%d cloud variables were given up, because too many wait.", given_up)
 
     def _exchange(self, batch: Batch) -> list[Change]:
         """Write a batch and return what others changed."""

@@ -29,14 +29,17 @@ class Waiting:
     """Values on their way to the file, and changes that others made on their way to the server.
 
     Args:
-        most_bytes: About how much may wait while the file cannot be written.
+        most_bytes: About how much may wait while the file cannot be written, or is written slowly. Beyond it,
+            the rooms that have waited longest are given up.
     """
 
     def __init__(self, most_bytes: int = _MOST_BYTES) -> None:
         self._most_bytes = most_bytes
         self._lock = threading.Lock()
         self._values: defaultdict[str, dict[str, bytes | None]] = defaultdict(dict)
+        self._size = 0  # of the values; what was taken is as large at most
         self._taken: Batch = {}
+        self._given_up = 0
         self._used: set[str] = set()
         self._news: dict[tuple[str, str], bytes | None] = {}
 
@@ -48,7 +51,13 @@ class Waiting:
     def put(self, room: str, name: str, value: bytes | None) -> None:
         """Have a value written; an older one of the same variable is not."""
         with self._lock:
-            self._values[room][name] = value
+            values = self._values[room]
+            if name in values:
+                self._size -= _size(name, values[name])
+            values[name] = value
+            self._size += _size(name, value)
+            if self._size > self._most_bytes:
+                self._give_up()
             if self._news:
                 # The server has set it since somebody else did: it must not be told the older value.
                 self._news.pop((room, name), None)
@@ -78,6 +87,7 @@ class Waiting:
         """Return everything to write now; `written` or `put_back` must follow."""
         with self._lock:
             self._taken, self._values = self._values, defaultdict(dict)
+            self._size = 0
             return self._taken
 
     def written(self) -> None:
@@ -85,30 +95,29 @@ class Waiting:
         with self._lock:
             self._taken = {}
 
-    def put_back(self) -> int:
-        """Let what was taken wait again, behind newer values of the same variables.
-
-        Returns:
-            How many variables were given up because too much waits.
-        """
-        given_up = self._give_up(self._taken)
+    def put_back(self) -> None:
+        """Let what was taken wait again, behind newer values of the same variables."""
         with self._lock:
             newer, self._values = self._values, defaultdict(dict, self._taken)
             self._taken = {}
             for room, values in newer.items():
                 self._values[room].update(values)
-        return given_up
+            self._size = sum(
+                _size(name, value) for values in self._values.values() for name, value in values.items()
+            )
+            self._give_up()
 
-    def _give_up(self, batch: Batch) -> int:
-        """Drop the rooms that have waited longest until the rest is within bounds."""
-        size = sum(_size(values) for values in batch.values())
-        given_up = 0
-        while size > self._most_bytes:
-            with self._lock:
-                dropped = batch.pop(next(iter(batch)))
-            size -= _size(dropped)
-            given_up += len(dropped)
-        return given_up
+    def take_given_up(self) -> int:
+        """Return how many variables were given up since the last call."""
+        with self._lock:
+            count, self._given_up = self._given_up, 0
+            return count
+
+    def _give_up(self) -> None:
+        while self._size > self._most_bytes:
+            dropped = self._values.pop(next(iter(self._values)))
+            self._size -= sum(_size(name, value) for name, value in dropped.items())
+            self._given_up += len(dropped)
 
     def announce(self, changes: Iterable[Change]) -> bool:
         """Keep changes of others for the server, except for variables it has set since.
@@ -131,5 +140,5 @@ class Waiting:
             return [(*key, self._news.pop(key)) for key in keys]
 
 
-def _size(values: dict[str, bytes | None]) -> int:
-    return sum(_OVERHEAD + len(name) + len(value or b"") for name, value in values.items())
+def _size(name: str, value: bytes | None) -> int:
+    return _OVERHEAD + len(name) + len(value or b"")

@@ -12,6 +12,7 @@ from urllib.parse import quote
 import pytest
 
 from cloudlink.cli import main as command_line
+from cloudlink.server.protocols import scratch
 from conversation_drivers import OverSocket
 from hosting import HOST, build, listening
 
@@ -275,7 +276,7 @@ def test_plugins_handle_the_methods_of_the_protocol():
 
     async def scenario(cloud):
         server = cloud.server
-        schema = next(schema for schema in server.hooks.engines if schema.command_key == "method")
+        schema = scratch.schema
         failed = asyncio.Event()
 
         @server.on_command(cmd="set", schema=schema)
@@ -331,9 +332,51 @@ def test_plugins_handle_the_methods_of_the_protocol():
     run(scenario)
 
 
+def test_plugins_are_shown_only_what_took_effect():
+    heard = []
+
+    async def scenario(cloud):
+        @cloud.server.on_message
+        async def anything(client, message):
+            heard.append(message["method"])
+
+        @cloud.server.on_command(cmd="set", schema=scratch.schema)
+        async def changed(client, message):
+            heard.append(message["name"])
+
+        await cloud.joins("A")
+        for name, value in (("☁ a", "text"), ("☁ b", None), (5, 1), ("x" * 1025, 1)):
+            await cloud.set("A", name, value)
+        await cloud.say("A", method="rename", name="☁ a", new_name="☁ b")
+        await cloud.set("A", "☁ c", 1)
+        await cloud.send("A", b'{"method":"set","name":"x","value":1,"n":1e400,"pad":"%b"}' % (b"x" * 70_000))
+        await cloud.settle()
+        assert cloud.closed("A")[0] == 4000, "nobody can be shown what cannot be decoded"
+        cloud.present.discard("A")
+        assert heard == ["handshake", "☁ c", "set"]
+
+    run(scenario)
+
+
+def test_a_plugin_may_close_a_project():
+    async def scenario(cloud):
+        @cloud.server.on_command(cmd="handshake", schema=scratch.schema)
+        async def arrived(client, message):
+            if message["project_id"] == "666":
+                await client.close(4004, "This project is not played here")
+
+        await cloud.joins("A")
+        await cloud.joins("B", project="666")
+        assert cloud.closed("B") == (4004, "This project is not played here")
+        assert cloud.closed("A") is None
+        cloud.present.discard("B")
+
+    run(scenario)
+
+
 def test_plugins_see_the_rules_of_the_protocol():
     server = build()
-    schema = next(schema for schema in server.hooks.engines if schema.command_key == "method")
+    schema = scratch.schema
     right = {"method": "set", "name": "☁ a", "value": "1"}
     for packet, rules in (
         (right, schema.set),

@@ -18,7 +18,7 @@ from cloudlink.server.hooks import EmptyMessage, InvalidCommand, JSONError, Over
 from . import rules
 from .packet import parse
 from .projects import Projects
-from .rules import Violation
+from .rules import Ignored, Violation
 from .schema import Schema
 
 if TYPE_CHECKING:
@@ -137,8 +137,7 @@ class Scratch:
         try:
             packet = parse(line)
         except jsontext.JSONTextError as error:
-            self._hooks.report(client, Schema, JSONError, error, error)
-            client.session.close(rules.VIOLATION, "A message must be a JSON object with a method")
+            self._close_unreadable(client, error)
             return
         command = self._commands.get(packet.method)
         if command is None or not (command.known or command.disabled):
@@ -151,20 +150,30 @@ class Scratch:
             self._run(command, client, packet, line)
 
     def _run(self, command: Command, client: Client, packet: Packet, line: bytes) -> None:
-        hooks = self._hooks
-        if command.native is not None:
-            try:
+        hooks, message = self._hooks, None
+        try:
+            if command.handlers or hooks.message:
+                message = jsontext.loads(line)  # before the method runs: what cannot be decoded has no effect
+            if command.native is not None:
                 command.native(client, packet)
-            except Violation as violation:
-                hooks.report(client, Schema, ValidationError, {"": [violation.reason]}, violation.reason)
-                client.session.close(violation.code, violation.reason)
-                return
-            except Exception as error:  # noqa: BLE001  # one client's packet must not harm another
-                hooks.failed(command.native, client, packet, self, error)
-        if command.handlers or hooks.message:
-            message = jsontext.loads(line)
+        except Ignored:
+            return
+        except Violation as violation:
+            hooks.report(client, Schema, ValidationError, {"": [violation.reason]}, violation.reason)
+            client.session.close(violation.code, violation.reason)
+            return
+        except jsontext.JSONTextError as error:
+            self._close_unreadable(client, error)
+            return
+        except Exception as error:  # noqa: BLE001  # one client's packet must not harm another
+            hooks.failed(command.native, client, packet, self, error)
+        if message is not None:
             hooks.run_command(command, client, message, self)
             hooks.run(hooks.message, client, message)
+
+    def _close_unreadable(self, client: Client, error: jsontext.JSONTextError) -> None:
+        self._hooks.report(client, Schema, JSONError, error, error)
+        client.session.close(rules.VIOLATION, "A message must be a JSON object with a method")
 
     # The methods.
 
@@ -192,11 +201,11 @@ class Scratch:
         name, value = _text(packet.name), bytes(packet.value)
         settings = self._settings
         if name is None or len(name) > self.server.limits.variable_name_max_length:
-            return
+            raise Ignored
         if not rules.is_value(
             value, settings.cloud_value_max_length, text_allowed=settings.cloud_text_values
         ):
-            return
+            raise Ignored
         self.projects.keep(room, name, value)
         self._tell(room, name, client)
         for listener in self.listeners:
@@ -207,7 +216,7 @@ class Scratch:
     def _rename(self, client: Client, packet: Packet) -> None:
         room = self._joined_room(client)
         if not self._settings.cloud_rename_delete:
-            return
+            raise Ignored
         name, new_name = _text(packet.name), _text(packet.new_name)
         if name is None or name not in room.variables:
             raise Violation(rules.VIOLATION, "There is no such variable")
@@ -218,7 +227,7 @@ class Scratch:
     def _delete(self, client: Client, packet: Packet) -> None:
         room = self._joined_room(client)
         if not self._settings.cloud_rename_delete:
-            return
+            raise Ignored
         name = _text(packet.name)
         if name is None or name not in room.variables:
             raise Violation(rules.VIOLATION, "There is no such variable")

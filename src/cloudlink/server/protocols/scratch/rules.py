@@ -50,6 +50,10 @@ class Violation(Exception):  # noqa: N818  # it closes a connection, it is nobod
         self.reason = reason
 
 
+class Ignored(Exception):  # noqa: N818  # nothing happens, nobody is told
+    """The packet is passed over without a word, and not shown to plugins."""
+
+
 def project_id(raw: bytes) -> str | None:
     """Return a project id as text, None if it can be none.
 
@@ -83,8 +87,10 @@ class UserRules:
             return cls()
         try:
             lines = path.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise StartError(f"Cannot read the list of blocked usernames {path}: {error}.") from None
+        except OSError as error:
+            raise StartError(f"Cannot read the list of blocked usernames {path}: {error.strerror}.") from None
+        except UnicodeDecodeError:
+            raise StartError(f"Cannot read the list of blocked usernames {path}: it is not UTF-8.") from None
         patterns = []
         for number, line in enumerate(lines, 1):
             if line.strip() and not line.startswith("#"):
