@@ -1,10 +1,15 @@
 """WebSocket connections over real sockets, byte by byte."""
 
 import asyncio
+import contextlib
+import gc
 import json
+import socket
 
 import pytest
 
+from cloudlink.server.protocols.clpv4 import Clpv4
+from cloudlink.server.session import Session
 from transport.peers import (
     CHROME,
     CLOSE,
@@ -178,5 +183,79 @@ def test_a_tcp_reset_takes_the_client_out():
             peer.leave()
             await asyncio.wait_for(gone.wait(), 2)
             assert len(server.clients_manager) == 0
+
+    asyncio.run(scenario())
+
+
+def test_a_session_that_cannot_be_opened_is_logged_and_closed_with_1011(monkeypatch, caplog):
+    async def scenario():
+        async with running() as server:
+            monkeypatch.setattr(server._endpoint, "_open_session", lambda _connection: 1 / 0)
+            peer = await connect(server.port)
+            assert await peer.receive_close() == (1011, "The server made a mistake")
+            peer.send(PING_PACKET)
+            peer.writer.write(frame(b"\x03\xf3", CLOSE))
+            await peer.at_end()
+
+    asyncio.run(scenario())
+    assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [ZeroDivisionError]
+
+
+def raise_once(*_arguments):
+    raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("is_close_broken", [False, True])
+def test_a_message_that_cannot_be_dealt_with_is_logged_once_and_the_last(
+    monkeypatch, caplog, is_close_broken
+):
+    async def scenario():
+        async with running(implicit_greeting=False) as server:
+            peer, other = await connect(server.port), await connect(server.port)
+            for each in (peer, other):
+                each.send(PING_PACKET)
+                await each.receive()
+            monkeypatch.setattr(Clpv4, "receive", raise_once)
+            if is_close_broken:
+                monkeypatch.setattr(Session, "close", raise_once)
+            peer.send("{}", "{}")
+            assert await peer.receive() == (CLOSE, b"\x03\xf3The server made a mistake")
+            monkeypatch.undo()
+            other.send('{"cmd":"gmsg","val":"after"}')
+            assert b"after" in (await other.receive())[1]
+            peer.writer.write(frame(b"\x03\xf3", CLOSE))
+            assert await peer.reader.read() == b""
+            assert len(server.clients_manager) == 1
+
+    asyncio.run(scenario())
+    assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [ZeroDivisionError]
+
+
+def test_nothing_is_written_after_the_close_frame_of_a_bad_header():
+    async def scenario():
+        async with running(implicit_greeting=False) as server:
+            peer = await connect(server.port)
+            peer.writer.write(frame(PING_PACKET.encode()) + frame(b"x", 0x83))
+            received = [await peer.receive()]
+            with contextlib.suppress(asyncio.IncompleteReadError):
+                while True:
+                    received.append(await peer.receive())
+            assert received[-1][0] == CLOSE
+
+    asyncio.run(scenario())
+
+
+def test_a_socket_has_one_owner_who_closes_it():
+    async def scenario():
+        async with running() as server:
+            await connect(server.port)
+            (connection,) = server._endpoint.connections
+            number = connection._socket.get_extra_info("socket").fileno()
+            owners = [
+                each
+                for each in gc.get_objects()
+                if isinstance(each, socket.socket) and each.fileno() == number
+            ]
+            assert len(owners) == 1
 
     asyncio.run(scenario())

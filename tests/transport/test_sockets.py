@@ -65,3 +65,15 @@ def test_errors_of_others_go_where_they_went_before():
     asyncio.run(scenario(lambda _loop, context: heard.append(context["message"])))
     assert heard == ["something else", "accept"]
     asyncio.run(scenario(None))
+
+
+def test_an_attempt_that_comes_after_the_port_is_closed_is_no_error(caplog):
+    async def scenario():
+        loop, errors = asyncio.get_running_loop(), AcceptErrors()
+        errors.watch(loop)
+        loop.call_exception_handler(
+            {"message": "Exception in callback _start_serving()", "exception": ValueError("-1")}
+        )
+
+    asyncio.run(scenario())
+    assert not caplog.records

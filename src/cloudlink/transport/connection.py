@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import socket
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Protocol, cast
 
 from picows import WSCloseCode, WSListener, WSMsgType
@@ -38,6 +39,8 @@ _NEVER_SENT = (WSCloseCode.NO_INFO, WSCloseCode.ABNORMAL_CLOSURE)
 """Codes that may not stand in a close frame (RFC 6455, section 7.4.1) and that picows lets pass."""
 
 _RESERVED_BITS = Violation(PROTOCOL_ERROR, "Reserved bits are set but no extension was agreed on")
+_INTERNAL_ERROR = 1011
+_MISTAKE = "The server made a mistake"
 _MAX_REASON = 123
 _PONG_FRAME = 0x8A
 _CLOSE_TIMEOUT = 5.0
@@ -150,8 +153,8 @@ class WebSocketConnection(WSListener):
         """Take note of the peer and open the session."""
         self._transport = transport
         self._socket = transport.underlying_transport
-        self._direct = _direct_socket(self._socket)
-        self._send = self._send_through if self._direct is None else self._direct.send
+        self._direct = _direct_way(self._socket)
+        self._send = self._direct or self._send_through
         # From the first byte it holds back on, the transport reports congestion. asyncio's TLS transport
         # would report it of nothing at all, were the limit 0.
         self._socket.set_write_buffer_limits(high=1 if self._direct is None else 0, low=0)
@@ -160,9 +163,10 @@ class WebSocketConnection(WSListener):
         self.response_headers = transport.response.headers
         try:
             self._receiver = self._opened(self)
-        except BaseException:
-            self._stop_sending()  # picows logs it and closes the connection
-            raise
+        except Exception:
+            logger.exception("A connection could not be taken in and is closed.")
+            self.close(_INTERNAL_ERROR, _MISTAKE)
+            return
         self._receive = self._receiver.receive
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:  # noqa: ARG002  # picows' signature
@@ -184,12 +188,13 @@ class WebSocketConnection(WSListener):
                 self._take_other(kind, frame)
         except Violation as violation:
             self._fail(violation)
+        except Exception:
+            logger.exception("A message could not be dealt with; its connection is closed.")
+            self._break_off()
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:  # noqa: ARG002  # picows' signature
         """The socket is closed, by whomever."""
-        self._stop_sending()
-        if self._direct is not None:
-            self._direct.detach()  # from here on the socket's number may be another's
+        self._stop_sending()  # from here on the socket's number may be another's
         for timer in (self._close_timer, self._pause_timer):
             if timer is not None:
                 timer.cancel()
@@ -208,6 +213,7 @@ class WebSocketConnection(WSListener):
         handshake = self._transport.close_handshake
         if handshake is not None and handshake.recv is not None and not self.closing:
             self._answer_close(handshake.recv.code)
+        self._stop_sending()
 
     def pause_writing(self) -> None:
         """The socket takes no more: the peer reads more slowly than we write."""
@@ -221,8 +227,7 @@ class WebSocketConnection(WSListener):
         """The peer has taken everything that was written."""
         self.congested = False
         if not self.closing:
-            if self._direct is not None:
-                self._send = self._direct.send
+            self._send = self._direct or self._send_through
             self._receiver.writable()
 
     @property
@@ -316,6 +321,12 @@ class WebSocketConnection(WSListener):
         logger.info("Closing a connection: %s.", violation.reason)
         self._receiver.close(violation.code, violation.reason)
 
+    def _break_off(self) -> None:
+        """Close the connection although its session may be in no state to do so."""
+        with suppress(Exception):  # the one that led here is in the log
+            self._receiver.close(_INTERNAL_ERROR, _MISTAKE)
+        self.close(_INTERNAL_ERROR, _MISTAKE)
+
     def _stop_sending(self) -> None:
         self.closing = True
         self._send = len  # takes everything and sends nothing
@@ -324,14 +335,12 @@ class WebSocketConnection(WSListener):
         self._transport.disconnect()
 
 
-def _direct_socket(transport: asyncio.Transport) -> socket.socket | None:
-    """Return a transport's socket if it may be written to directly, None if it may not."""
+def _direct_way(transport: asyncio.Transport) -> Callable[[bytes], int] | None:
+    """Return what writes to a transport's socket without its detours, None where that cannot be done."""
     if os.name != "posix" or transport.get_extra_info("ssl_object") is not None:
         return None
-    # A second object for the same socket; it is detached, not closed, when the connection is gone.
-    direct = socket.socket(fileno=transport.get_extra_info("socket").fileno())
-    direct.setblocking(False)
-    return direct
+    # By its number: a second socket object would close it once more when it is collected.
+    return partial(os.write, transport.get_extra_info("socket").fileno())
 
 
 def _fitting(reason: str) -> bytes:

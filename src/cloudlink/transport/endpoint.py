@@ -119,7 +119,6 @@ class Endpoint:
         """Close the port; open connections stay."""
         if self._server is not None:
             self._server.close()
-            self._accept_errors.unwatch(asyncio.get_running_loop())
 
     async def finish(self, timeout: float) -> None:
         """Wait until every connection is closed; what is left after `timeout` seconds is dropped."""
@@ -130,6 +129,7 @@ class Endpoint:
         for connection in tuple(self.connections):
             connection.abort()
         self._keepalive.stop()
+        self._accept_errors.unwatch(asyncio.get_running_loop())
         await asyncio.sleep(0)
 
     def _route(

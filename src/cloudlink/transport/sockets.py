@@ -65,6 +65,8 @@ class AcceptErrors:
         error = context.get("exception")
         if isinstance(error, OSError) and error.errno in _USED_UP and "accept" in context["message"]:
             self._report(error)
+        elif isinstance(error, ValueError) and "_start_serving" in context["message"]:
+            pass  # asyncio tries again although the port is closed by now
         elif self._others is not None:
             self._others(loop, context)
         else:
