@@ -50,8 +50,8 @@ def test_text_shows_a_traceback_on_lines_of_its_own(capsys):
 
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].endswith("ERROR cloudlink.server: Handler failed")
-    assert lines[1] == "Traceback (most recent call last):"
-    assert lines[-1] == "ZeroDivisionError: division by zero"
+    assert lines[1] == "    Traceback (most recent call last):"
+    assert lines[-1] == "    ZeroDivisionError: division by zero"
 
 
 def test_a_name_cannot_begin_a_line_or_steer_the_terminal(capsys):
@@ -60,6 +60,22 @@ def test_a_name_cannot_begin_a_line_or_steer_the_terminal(capsys):
 
     err = capsys.readouterr().err
     assert err.endswith("name a\\x0ab\\x1b[2J\\u2028é\n")
+
+
+def test_a_traceback_cannot_pass_for_a_record_or_steer_the_terminal(capsys):
+    def fail():
+        raise ValueError("x\n2026-01-31 18:00:00 INFO cloudlink.server: all is well\x1b[2J\r\u202e")
+
+    logs.set_up(Settings())
+    try:
+        fail()
+    except ValueError:
+        log().exception("Handler failed", stack_info=True)
+
+    first, *others = capsys.readouterr().err[:-1].split("\n")
+    assert first.endswith("Handler failed")
+    assert all(line.startswith("    ") for line in others)
+    assert "    2026-01-31 18:00:00 INFO cloudlink.server: all is well\\x1b[2J\\x0d\\u202e" in others
 
 
 def test_json_is_one_object_a_line(capsys):

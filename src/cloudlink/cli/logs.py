@@ -8,18 +8,23 @@ from __future__ import annotations
 import json
 import logging
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cloudlink.settings import Settings
 
-# Names and messages of strangers get into the log; none of them may begin a line or steer a terminal.
+# Names and messages of strangers get into the log; none of them may begin a line, steer a terminal or turn
+# the direction of writing.
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
-_CONTROLS |= {code: f"\\u{code:04x}" for code in (0x2028, 0x2029)}
+_CONTROLS |= {code: f"\\u{code:04x}" for code in (*range(0x2028, 0x202F), *range(0x2066, 0x206A))}
+_INDENT = "    "
 
 
 class TextFormatter(logging.Formatter):
-    """Formats a record as `2026-01-31 18:00:00 INFO cloudlink.server: message`, local time."""
+    """Formats a record as `2026-01-31 18:00:00 INFO cloudlink.server: message`, local time.
+
+    Lines of a traceback follow, indented: what a stranger put into one never looks like a record.
+    """
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s", "%Y-%m-%d %H:%M:%S")
@@ -27,6 +32,18 @@ class TextFormatter(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name is logging's
         """Return the line of a record, its control characters made visible."""
         return super().formatMessage(record).translate(_CONTROLS)
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - the name is logging's
+        """Return the lines of a traceback."""
+        return _indented(super().formatException(ei))
+
+    def formatStack(self, stack_info: str) -> str:  # noqa: N802 - the name is logging's
+        """Return the lines of a stack."""
+        return _indented(super().formatStack(stack_info))
+
+
+def _indented(text: str) -> str:
+    return "\n".join(_INDENT + line.translate(_CONTROLS) for line in text.split("\n"))
 
 
 class JsonFormatter(logging.Formatter):
