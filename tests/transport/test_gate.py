@@ -61,6 +61,17 @@ def test_one_ipv6_subscriber_counts_as_one_address():
     assert open_many(made, "2001:db8:0:1::1", 1) == 1
 
 
+def test_one_ipv6_subscriber_fills_one_line_of_the_log_a_minute(caplog):
+    made, clock = gate(max_connections_per_address=1)
+    made.enter("2001:db8::")
+    for number in range(1, 1000):
+        assert made.why_not(f"2001:db8::{number:x}") is not None
+    assert len(caplog.records) == 1
+    assert made.is_news("2001:db8:0:1::1")
+    clock.now += 61
+    assert made.is_news("2001:db8::1")
+
+
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1", "unknown"])
 def test_this_machine_is_exempt_without_proxies(address):
     made, _ = gate(max_connections_per_address=1)

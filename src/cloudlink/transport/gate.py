@@ -87,11 +87,11 @@ class Gate:
         _decrease(self._waiting, _subscriber(address))
 
     def is_news(self, address: str) -> bool:
-        """Tell whether a line about an address is worth the log: one a minute is."""
-        now = self._clock()
-        if now - self._logged_at.get(address, -math.inf) < _LOG_INTERVAL:
+        """Tell whether a line about an address's subscriber is worth the log: one a minute is."""
+        now, key = self._clock(), _subscriber(address)
+        if now - self._logged_at.get(key, -math.inf) < _LOG_INTERVAL:
             return False
-        self._logged_at[address] = now
+        self._logged_at[key] = now
         self._forget()
         return True
 
@@ -118,7 +118,7 @@ class Gate:
             return
         self._forgot_at = now
         self._buckets = {key: bucket for key, bucket in self._buckets.items() if not bucket.full}
-        self._logged_at = {address: at for address, at in self._logged_at.items() if now - at < _LOG_INTERVAL}
+        self._logged_at = {key: at for key, at in self._logged_at.items() if now - at < _LOG_INTERVAL}
 
 
 def _subscriber(address: str) -> str:
