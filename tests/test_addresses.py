@@ -19,6 +19,13 @@ TRUSTED = ["10.0.0.0/8", "2001:db8::1"]
         (PEER, "203.0.113.7, garbage, 10.0.0.2", "10.0.0.2"),
         (PEER, "", "10.0.0.1"),
         (PEER, "[2001:db8::7]", "2001:db8::7"),
+        (PEER, "[2001:db8::7]:5678", "2001:db8::7"),
+        (PEER, "2001:db8::7", "2001:db8::7"),
+        (PEER, "203.0.113.7:5678", "203.0.113.7"),
+        (PEER, "203.0.113.7:5678, 10.0.0.2:80", "203.0.113.7"),
+        (PEER, "[::ffff:203.0.113.7]:1", "203.0.113.7"),
+        (PEER, "203.0.113.7:", "10.0.0.1"),
+        (PEER, "[]:80", "10.0.0.1"),
         (("2001:db8::1", 5), "203.0.113.7", "203.0.113.7"),
         (("198.51.100.9", 5), "203.0.113.7", "198.51.100.9"),  # no proxy of ours: not believed
         (None, "203.0.113.7", "unknown"),
@@ -40,10 +47,25 @@ def test_without_a_trusted_proxy_or_header_the_peer_counts():
         ("X-Forwarded-For", "203.0.113.7, 10.0.0.1", "203.0.113.7"),
         ("X-Forwarded-For", "", "10.0.0.1"),
         ("", "203.0.113.7", "10.0.0.1"),
+        ("X-Forwarded-For", "203.0.113.7:5678", "203.0.113.7"),
+        ("X-Forwarded-For", "[2001:db8::7]:5678", "2001:db8::7"),
+        ("X-Forwarded-For", "somebody", "somebody"),
     ],
 )
 def test_a_client_is_shown_the_first_address_of_the_header(header, value, shown):
     assert shown_address(PEER, {"X-Forwarded-For": value}, header) == shown
+
+
+def test_a_trusted_proxys_header_without_addresses_is_worth_one_warning(caplog):
+    address = RealAddress("X-Forwarded-For", TRUSTED)
+    address.of(PEER, {})
+    address.of(("198.51.100.9", 5), {"X-Forwarded-For": "garbage"})
+    assert not caplog.records  # a health check of the proxy's own, and a stranger's claim
+    for _ in range(3):
+        address.of(PEER, {"X-Forwarded-For": "_hidden"})
+    (record,) = caplog.records
+    assert "X-Forwarded-For" in record.message
+    assert "real_ip_header" in record.message
 
 
 def test_an_unknown_address_is_not_shown():

@@ -6,6 +6,8 @@ can forge; what *limits and bans* go by counts only what a trusted proxy said.
 
 from __future__ import annotations
 
+import logging
+import re
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,11 @@ if TYPE_CHECKING:
     from ipaddress import IPv4Network
 
     Network = IPv4Network | IPv6Network
+
+logger = logging.getLogger("cloudlink.transport")
+
+_WITH_PORT = re.compile(r"\[([^]]*)\](?::\d+)?|([\d.]+):\d+")
+"""An address as proxies write it that add the port: `[2001:db8::1]:443` or `203.0.113.7:443`."""
 
 UNKNOWN = "unknown"
 """Stands in logs for an address that is not known or not to be written down."""
@@ -31,6 +38,7 @@ class RealAddress:
         """
         self._header = header
         self._trusted: list[Network] = [ip_network(proxy, strict=False) for proxy in trusted_proxies]
+        self._is_warned = False
 
     def of(self, remote_address: tuple[str, int] | None, headers: Mapping[str, str]) -> str:
         """Return the last hop that is no trusted proxy, `"unknown"` where the peer has no address."""
@@ -43,7 +51,9 @@ class RealAddress:
         for hop in reversed(hops):
             address = _parse(hop)
             if address is None:
-                return peer  # a proxy we trust would not have written this
+                if hop:
+                    self._warn()
+                return peer
             peer = str(address)
             if not self.is_trusted(peer):
                 return peer
@@ -54,14 +64,24 @@ class RealAddress:
         address = _parse(text)
         return address is not None and any(address in network for network in self._trusted)
 
+    def _warn(self) -> None:
+        """Say once that a trusted proxy writes something else into the header than addresses."""
+        if not self._is_warned:
+            self._is_warned = True
+            logger.warning(
+                "A trusted proxy sends a header %s that holds something else than addresses: "
+                "limits go by the proxy's own address. See real_ip_header.",
+                self._header,
+            )
+
 
 def shown_address(
     remote_address: tuple[str, int] | None, headers: Mapping[str, str], header: str
 ) -> str | None:
-    """Return the address a client is told is its own: the header's first, else the peer's."""
+    """Return the address a client is told is its own: the header's first, else the peer's, without a port."""
     first = headers.get(header, "").split(",")[0].strip() if header else ""
     if first:
-        return first
+        return _without_port(first)
     return remote_address[0] if remote_address else None
 
 
@@ -87,9 +107,14 @@ def _all(headers: Mapping[str, str], name: str) -> list[str]:
     return list(get_all(name, ())) if get_all is not None else [headers.get(name, "")]
 
 
+def _without_port(text: str) -> str:
+    match = _WITH_PORT.fullmatch(text)
+    return match[1] or match[2] or text if match else text
+
+
 def _parse(text: str) -> IPv4Address | IPv6Address | None:
     try:
-        address = ip_address(text.strip("[]"))
+        address = ip_address(_without_port(text))
     except ValueError:
         return None
     if isinstance(address, IPv6Address) and address.ipv4_mapped:
