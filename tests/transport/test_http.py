@@ -11,7 +11,7 @@ import pytest
 from cloudlink.transport import extension
 from cloudlink.transport.http import Pages
 from server.visitor import turns
-from transport.peers import UPGRADE, ask, connect, open_socket, request, running
+from transport.peers import UPGRADE, ask, connect, frame, open_socket, request, running
 
 EXTENSION = Path(__file__).parents[2] / "extension" / "cloudlink.js"
 
@@ -191,6 +191,26 @@ def test_a_tls_client_on_the_plain_port_gets_one_clear_log_line(caplog):
     assert len(caplog.records) == 1
     assert "TLS" in caplog.text
     assert "ws://" in caplog.text
+
+
+@pytest.mark.parametrize(("is_silent", "reports"), [(True, 0), (False, 1)])
+def test_what_the_websocket_library_reports_is_logged_only_if_asked_for(caplog, is_silent, reports):
+    async def scenario():
+        async with running(log_addresses="anonymous") as server:
+            await server.stop()
+            server.suppress_websocket_logs = is_silent
+            await server.start("127.0.0.1", 0)
+            peer = await connect(server.port)
+            peer.writer.write(frame(b"", 0x83))
+            assert (await peer.receive_close())[0] == 1002
+            await peer.at_end()
+
+    with caplog.at_level(logging.INFO):
+        asyncio.run(scenario())
+    messages = [record.getMessage() for record in caplog.records if record.name == "picows"]
+    assert sum("New connection accepted" in message for message in messages) == reports
+    assert sum("invalid opcode" in message for message in messages) == reports
+    assert not any("127.0.0.1" in message for message in messages)
 
 
 def test_a_connection_that_asks_for_nothing_is_dropped(monkeypatch):

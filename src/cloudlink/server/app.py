@@ -58,7 +58,8 @@ class Server(PluginAPI):
         rooms_manager: Who is in which room.
         hooks: The registry of handlers.
         delivery: The way out to clients.
-        suppress_websocket_logs: Whether to keep the transport's own messages out of the log.
+        suppress_websocket_logs: Whether the reports of the WebSocket library (logger `picows`) are kept out
+            of the log; looked at when the server starts.
     """
 
     def __init__(self, settings: Settings | None = None) -> None:
@@ -181,6 +182,7 @@ class Server(PluginAPI):
             context=self.ssl_context,
             on_round=self._tick,
             documents=self.hooks.documents,
+            is_picows_silent=self.suppress_websocket_logs,
         )
         await endpoint.start(settings.host, settings.port)
         self._endpoint = endpoint

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
@@ -29,8 +28,8 @@ if TYPE_CHECKING:
 
     from picows import WSUpgradeRequest
 
-    from .connection import WebSocketConnection
     from .gate import Gate
+    from .picowslog import PicowsLog
 
     Route = Callable[[WSUpgradeRequest, tuple[str, int] | None, bool], WSUpgradeResponseWithListener]
 
@@ -46,39 +45,16 @@ _READ_BUFFER_SIZE = 2048
 """Bytes every connection's read buffer starts with, the least picows takes; `parser` tells how it grows."""
 
 
-class PicowsLog:
-    """Stands in for picows' logger, which tells more than the log may hold and is told more than it logs.
-
-    Every connection is reported with its address: dropped. A protocol error is reported nowhere else:
-    passed on to the connection. What goes wrong inside picows is logged.
-    """
-
-    connection: WebSocketConnection | None = None
-
-    def isEnabledFor(self, level: int) -> bool:  # noqa: ARG002, N802  # logging's signature
-        """Tell picows to spare itself the work."""
-        return False
-
-    def ignore(self, *_arguments: object) -> None:
-        """Drop a report."""
-
-    log = debug = info = warning = ignore
-
-    def error(self, *_arguments: object) -> None:
-        """Pass on that the peer broke the protocol."""
-        if self.connection is not None:
-            self.connection.on_protocol_error()
-
-    def exception(self, message: str, *arguments: object) -> None:  # logging's signature
-        """Log what nobody expected."""
-        logger.error(message, *arguments, exc_info=sys.exception())
-
-
 class Door(asyncio.BufferedProtocol):
     """Looks at a connection's first bytes and hands it to picows."""
 
     def __init__(
-        self, route: Route, gate: Gate, max_frame_size: int, context: ssl.SSLContext | None = None
+        self,
+        route: Route,
+        gate: Gate,
+        max_frame_size: int,
+        context: ssl.SSLContext | None,
+        log: PicowsLog,
     ) -> None:
         """Set up the door of one connection.
 
@@ -87,12 +63,14 @@ class Door(asyncio.BufferedProtocol):
             gate: Counts those who wait here.
             max_frame_size: Largest frame taken, in bytes.
             context: TLS to speak, None for none.
+            log: What picows takes for its logger.
         """
         self._route = route
         self._gate = gate
         self._peer: tuple[str, int] | None = None
         self._max_frame_size = max_frame_size
         self._context = context
+        self._log = log
         self._transport: asyncio.Transport | None = None  # through which the request comes
         self._greeting: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -165,7 +143,7 @@ class Door(asyncio.BufferedProtocol):
         return self._peer[0] if self._peer else UNKNOWN
 
     def _hand_over(self, transport: asyncio.Transport, data: bytes, *, is_head: bool) -> None:
-        log = PicowsLog()
+        log = self._log
 
         def route(request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
             answer = self._answer(request, is_head=is_head)

@@ -20,6 +20,7 @@ from .connection import WebSocketConnection
 from .door import Door
 from .gate import Gate
 from .keepalive import Keepalive
+from .picowslog import OpenPicowsLog, PicowsLog
 from .sockets import AcceptErrors
 from .tls import load_certificates
 
@@ -53,6 +54,7 @@ class Endpoint:
         context: ssl.SSLContext | None = None,
         on_round: Callable[[], None] = lambda: None,
         documents: Mapping[str, http.Document] | None = None,
+        is_picows_silent: bool = True,
     ) -> None:
         """Set up the endpoint.
 
@@ -63,11 +65,13 @@ class Endpoint:
             context: TLS to speak, None for none.
             on_round: Called at least once a second while the endpoint runs.
             documents: JSON documents to offer, by the beginning of their path.
+            is_picows_silent: Whether picows' own reports are kept out of the log.
         """
         self.connections: set[WebSocketConnection] = set()
         self.port = 0
         self._emptied = asyncio.Event()
         self._settings = settings
+        self._is_picows_silent = is_picows_silent
         self._open_session = open_session
         self._context = context
         self._real_address = RealAddress(settings.real_ip_header, settings.trusted_proxies)
@@ -98,7 +102,7 @@ class Endpoint:
         max_frame_size = self._settings.max_message_size + _EXCESS
         try:
             self._server = await asyncio.get_running_loop().create_server(
-                lambda: Door(self._route, self._gate, max_frame_size, self._context),
+                lambda: Door(self._route, self._gate, max_frame_size, self._context, self._picows_log()),
                 host or None,
                 port,
                 backlog=_BACKLOG,
@@ -152,6 +156,9 @@ class Endpoint:
             request, address, self._settings.max_message_size, self._opened, self._closed
         )
         return WSUpgradeResponseWithListener(WSUpgradeResponse.create_101_response(), connection)
+
+    def _picows_log(self) -> PicowsLog:
+        return PicowsLog() if self._is_picows_silent else OpenPicowsLog(self._settings.log_addresses)
 
     def _opened(self, connection: WebSocketConnection) -> Receiver:
         self.connections.add(connection)
