@@ -133,7 +133,7 @@ class Endpoint:
         for connection in tuple(self.connections):
             connection.abort()
         self._keepalive.stop()
-        self._accept_errors.unwatch(asyncio.get_running_loop())
+        self._accept_errors.unwatch_later(asyncio.get_running_loop())
         await asyncio.sleep(0)
 
     def _route(

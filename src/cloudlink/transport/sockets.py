@@ -17,6 +17,8 @@ logger = logging.getLogger("cloudlink.transport")
 
 _USED_UP = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _LOG_INTERVAL = 60.0
+_LAST_ATTEMPT = 2.0
+"""Seconds after which asyncio has tried for the last time to accept connections of a closed port."""
 
 
 def open_files_limit() -> int | None:
@@ -54,6 +56,10 @@ class AcceptErrors:
         """Take the loop's errors; those of others go where they went before."""
         self._others = loop.get_exception_handler()
         loop.set_exception_handler(self.handle)
+
+    def unwatch_later(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Leave the loop as it was once the port is closed and forgotten."""
+        loop.call_later(_LAST_ATTEMPT, self.unwatch, loop)
 
     def unwatch(self, loop: asyncio.AbstractEventLoop) -> None:
         """Leave the loop as it was, unless somebody else has changed it meanwhile."""
