@@ -18,7 +18,7 @@ from cloudlink import jsontext
 from cloudlink.delivery import text_frame
 
 from . import compat
-from .clients import Client
+from .clients import Client, check_close_code
 from .hooks import Hooks, ServerExceptions, add_handler
 from .schemas import SchemaEngine
 
@@ -235,11 +235,13 @@ class PluginAPI:
         Args:
             obj: Whom to disconnect, a client or an iterable of clients.
             code: Close code (RFC 6455, section 7.4), 1000 or 3000 to 4999 for your own.
-            reason: Text for the client, at most 123 bytes.
+            reason: Text for the client, cut to 123 bytes.
 
         Raises:
             TypeError: It is neither.
+            ValueError: Nobody may send that code; nobody was disconnected.
         """
+        check_close_code(code)
         for client in (obj,) if isinstance(obj, Client) else _each(obj):
             client.session.close(code, reason)
 

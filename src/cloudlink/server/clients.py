@@ -60,6 +60,19 @@ class ClientsExceptions:
     ProtocolAlreadySet = ProtocolAlreadySet
 
 
+_CLOSE_CODES = (range(1000, 1004), range(1007, 1015), range(3000, 5000))
+"""What may stand in a close frame (RFC 6455, section 7.4, and what IANA has registered since)."""
+
+
+def check_close_code(code: int) -> None:
+    """Raise `ValueError` if a code may not stand in a close frame (RFC 6455, section 7.4)."""
+    if not any(code in codes for codes in _CLOSE_CODES):
+        raise ValueError(
+            f"{code!r} is no code to close a connection with: "
+            "1000 to 1003, 1007 to 1014 and 3000 to 4999 are; 4000 to 4999 are free for your own."
+        )
+
+
 class Client:
     """One connected client, as plugins see it (protocol, section 2.2).
 
@@ -150,7 +163,16 @@ class Client:
         self.session.send_text(jsontext.text(message) if isinstance(message, str) else message)
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
-        """Close the connection (RFC 6455, section 7.4)."""
+        """Close the connection.
+
+        Args:
+            code: Close code (RFC 6455, section 7.4), 1000 or 3000 to 4999 for your own.
+            reason: Text for the client, cut to 123 bytes.
+
+        Raises:
+            ValueError: Nobody may send that code.
+        """
+        check_close_code(code)
         self.session.close(code, reason)
 
     def __repr__(self) -> str:

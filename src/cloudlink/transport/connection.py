@@ -259,8 +259,9 @@ class WebSocketConnection(WSListener):
         """Start the closing handshake; the peer has 5 seconds to answer."""
         if self.closing:
             return
+        text = _fitting(reason)
         self._stop_sending()
-        self._transport.send_close(cast("WSCloseCode", code), _fitting(reason))
+        self._transport.send_close(cast("WSCloseCode", code), text)
         self._close_timer = asyncio.get_running_loop().call_later(_CLOSE_TIMEOUT, self.abort)
 
     def slow_down(self) -> None:
