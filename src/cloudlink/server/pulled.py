@@ -12,19 +12,47 @@ import asyncio
 from typing import TYPE_CHECKING, Any, cast
 
 from .clients import Client
-from .session import Session
+from .session import Session, State
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-_MAX_QUEUED = 1024
+_MAX_MESSAGES = 1024
+_MAX_BYTES = 8 << 20
+"""Bytes, or characters of text, that may wait in one client's inbox beside one message."""
 _POLICY_VIOLATION = 1008
+
+
+class Inbox:
+    """The messages of one client that have not been asked for, and then None."""
+
+    def __init__(self) -> None:
+        self._messages: asyncio.Queue[bytes | str | None] = asyncio.Queue()
+        self._size = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether more waits than may."""
+        return self._messages.qsize() >= _MAX_MESSAGES or self._size > _MAX_BYTES
+
+    def put(self, message: bytes | str | None) -> None:
+        """Add a message, text or binary, or the end."""
+        self._size += len(message or b"")
+        self._messages.put_nowait(message)
+
+    async def get(self) -> bytes | str | None:
+        """Wait for the next message; None at the end, and ever after."""
+        message = await self._messages.get()
+        self._size -= len(message or b"")
+        if message is None:
+            self._messages.put_nowait(None)
+        return message
 
 
 class PulledClient(Client):
     """A client whose messages are read with `async for message in client`."""
 
-    inbox: asyncio.Queue[str | bytes | None]
+    inbox: Inbox
 
     async def __aiter__(self) -> AsyncIterator[str | bytes]:
         while (message := await self.inbox.get()) is not None:
@@ -34,7 +62,6 @@ class PulledClient(Client):
         """Return the next message. Raises `ConnectionError` when the client is gone."""
         message = await self.inbox.get()
         if message is None:
-            self.inbox.put_nowait(None)  # whoever asks next is told, too
             raise ConnectionError("the client is gone")
         return message
 
@@ -48,7 +75,7 @@ class PulledSession(Session):
 
     def __init__(self, host: Any, connection: Any, snowflake: int) -> None:
         super().__init__(host, connection, snowflake)
-        self._inbox: asyncio.Queue[str | bytes | None] = asyncio.Queue()
+        self._inbox = Inbox()
         cast("PulledClient", self.client).inbox = self._inbox
 
     def receive(self, data: bytes) -> None:
@@ -69,10 +96,10 @@ class PulledSession(Session):
     def lost(self) -> None:
         """End the coroutines' wait for messages."""
         super().lost()
-        self._inbox.put_nowait(None)
+        self._inbox.put(None)
 
     def _queue(self, message: str | bytes) -> None:
-        if self._inbox.qsize() >= _MAX_QUEUED:
+        if self._inbox.is_full:
             self.close(_POLICY_VIOLATION, "Too many messages are waiting to be processed")
-        else:
-            self._inbox.put_nowait(message)
+        elif self.state is not State.GONE:
+            self._inbox.put(message)
