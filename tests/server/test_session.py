@@ -117,6 +117,100 @@ def test_what_an_event_does_in_a_state(server, state, event):
     assert server.clients_manager.exists(visitor.client) is is_there
 
 
+LONG_NUMBER = "9" * 5000
+LONG_LIST = "[1e400" + ",1e400" * 20_000 + "]"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [LONG_NUMBER, LONG_LIST, '"\\ud83d"', '{"\\ud83d":1}'],
+    ids=["a long number", "a long list of large numbers", "half a pair", "half a pair in a key"],
+)
+def test_any_value_may_stand_in_a_first_packet(server, value):
+    other = named(server, "other")
+    other.heard()
+    visitor = Visitor(server, '{"val":' + value + ',"cmd":"gmsg"}')
+    assert visitor.closed is None
+    server.delivery.flush()
+    (text,) = other.connection.take()
+    assert f'"val":{value}' in text
+
+
+@pytest.mark.parametrize(
+    "text", [LONG_LIST, "1e400", "true", ' "cmd" ', '{"cmd":1}', '{"method":null}', "{}"]
+)
+def test_json_of_no_protocol_is_told_from_what_is_no_json(server, text):
+    assert Visitor(server, text).closed == (1000, "Unable to identify protocol")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"[1e400,",
+        b'{"cmd":"ping"',
+        b'{"cmd":"ping","val":NaN}',
+        b'{"cmd":"ping","val":01}',
+        b'{"cmd":"ping"}}',
+        b"[" * 100_000,
+        b'{"cmd":"ping","val":%s}' % (b"[" * 100_000),
+        b'{"cmd":"ping","val":"\xff"}',
+    ],
+)
+def test_what_is_no_json_opens_nothing(server, data):
+    visitor = Visitor(server)
+    visitor.session.receive_binary(data)
+    assert visitor.closed == (1000, "Invalid JSON")
+
+
+@pytest.mark.parametrize(
+    "code", [0, 999, 1004, 1005, 1006, 1015, 2000, 2999, 5000, 65536, -1, None, "1000", 1000.5]
+)
+@pytest.mark.parametrize("is_of_the_server", [False, True])
+def test_a_code_that_nobody_may_send_is_refused_and_nobody_disconnected(server, code, is_of_the_server):
+    visitor = named(server, "alice")
+    close = (
+        server.close_connection if is_of_the_server else lambda client, code: asyncio.run(client.close(code))
+    )
+    with pytest.raises(ValueError, match=r"no code to close a connection with: 1000 to 1003"):
+        close(visitor.client, code)
+    assert visitor.client.open
+    assert visitor.closed is None
+
+
+@pytest.mark.parametrize("code", [1000, 1003, 1007, 1014, 3000, 4999])
+def test_codes_that_may_be_sent_close_a_connection(server, code):
+    visitor = named(server, "alice")
+    asyncio.run(visitor.client.close(code, "enough"))
+    assert visitor.closed == (code, "enough")
+
+
+def test_a_client_that_a_plugin_has_removed_is_gone_as_a_whole_when_it_leaves(server):
+    gone = []
+    server.on_disconnect(lambda client: gone.append(client.username))
+    alice, bob = named(server, "alice"), named(server, "bob")
+    server.clients_manager.remove(alice.client)
+    bob.heard()
+    alice.leave()
+    alice.leave()
+    assert gone == ["alice"]
+    assert alice.session.state is GONE
+    assert not alice.client.open
+    assert [(heard["mode"], heard["val"]["username"]) for heard in bob.heard()] == [("remove", "alice")]
+    members = server.rooms_manager.members("default", bob.client.protocol)
+    assert [client.username for client in members.named()] == ["bob"]
+
+
+def test_a_farewell_that_fails_is_logged_and_the_end_comes_all_the_same(server, monkeypatch, caplog):
+    gone = []
+    server.on_disconnect(lambda client: gone.append(client.username))
+    alice = named(server, "alice")
+    monkeypatch.setattr(Clpv4, "farewell", lambda *_arguments: 1 / 0)
+    alice.leave()
+    assert gone == ["alice"]
+    assert len(server.clients_manager) == 0
+    assert "ZeroDivisionError" in caplog.text
+
+
 @pytest.mark.parametrize("event", EVENTS)
 def test_after_its_close_nothing_reaches_a_connection(server, event):
     visitor = named(server, "alice")
@@ -648,6 +742,33 @@ def test_too_many_unread_messages_end_a_connection():
         assert visitor.closed == (1008, "Too many messages are waiting to be processed")
         visitor.say("{}")
         assert len(server.clients_manager) == 0
+
+    run(server, scenario)
+
+
+@pytest.mark.parametrize("message", ["x" * 1_000_000, b"x" * 1_000_000], ids=["text", "binary"])
+def test_too_much_unread_ends_a_connection_however_few_messages_it_is(message):
+    server = pulling(Hanging)
+
+    async def scenario():
+        visitor = Visitor(server, *[message] * 9)
+        assert visitor.closed is None
+        visitor.say(message)
+        assert visitor.closed == (1008, "Too many messages are waiting to be processed")
+
+    run(server, scenario)
+
+
+def test_what_was_read_does_not_count_as_unread():
+    server = pulling(Reading)
+
+    async def scenario():
+        visitor = Visitor(server)
+        for _ in range(20):
+            visitor.say("x" * 1_000_000)
+            await turns(3)
+        assert visitor.closed is None
+        assert len(server.read) == 20
 
     run(server, scenario)
 

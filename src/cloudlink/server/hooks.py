@@ -78,7 +78,8 @@ class Engine(Protocol):
 
         Args:
             data: The message.
-            packet: The message decoded from JSON, `Hooks.NOT_JSON` where it is none.
+            packet: Its root keys `cmd` and `method` as far as they hold text, as a dict that may have more keys;
+                `Hooks.NOT_JSON` where the message is no JSON.
         """
         ...
 

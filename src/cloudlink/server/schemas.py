@@ -50,9 +50,15 @@ class SchemaEngine:
         self._rules: Rules = getattr(schema, "default", {})
         self._key: str = schema.command_key  # type: ignore[attr-defined]
 
-    def identify(self, data: bytes, packet: object) -> bool:  # noqa: ARG002  # the protocol of Engine
+    def identify(self, data: bytes, packet: object) -> bool:
         """Take a first message that satisfies the schema's `default`."""
-        return isinstance(packet, dict) and not validation_errors(packet, self._rules)
+        if packet is Hooks.NOT_JSON:
+            return False
+        try:
+            message = jsontext.loads(data)
+        except jsontext.JSONTextError:
+            return False
+        return isinstance(message, dict) and not validation_errors(message, self._rules)
 
     def welcome(self, client: Client) -> None:
         """Do nothing: such a protocol has no greeting and no rooms of its own."""

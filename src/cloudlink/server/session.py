@@ -10,12 +10,14 @@ from __future__ import annotations
 import logging
 from contextlib import suppress
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
 
 from cloudlink import jsontext
 from cloudlink.delivery import text_frame
 
-from .clients import Client
+from .clients import Client, ClientDoesNotExist
 from .hooks import EmptyMessage, Hooks
 from .limits import Meter
 
@@ -187,20 +189,25 @@ class Session:
         client, hooks, engine = self.client, self._host.hooks, self._engine
         self._engine = None
         client.open = False
-        self._host.clients_manager.remove(client)
+        with suppress(ClientDoesNotExist):  # a plugin may have removed it
+            self._host.clients_manager.remove(client)
         self._host.rooms_manager.forget(client)
         if engine is not None:
-            engine.farewell(client)
+            self._bid_farewell(engine)
         hooks.run(hooks.disconnect, client)
         if engine is not None:
             hooks.run(hooks.protocol_disconnect.get(engine.schema, []), client)
         client.outbox.retire()
         client.session = GONE  # so that both can go without the garbage collector
 
+    def _bid_farewell(self, engine: Engine) -> None:
+        try:
+            engine.farewell(self.client)
+        except Exception:  # its end must come to its end
+            logger.exception("The others could not be told that %s is gone.", self.client)
+
     def _first(self, data: bytes) -> None:
-        packet: Any = Hooks.NOT_JSON
-        with suppress(jsontext.JSONTextError):
-            packet = jsontext.loads(data)
+        packet = _opening(data)
         for engine in self._host.hooks.engines.values():
             if engine.identify(data, packet):
                 self._identify(engine)
@@ -228,6 +235,37 @@ class Session:
         self._host.hooks.run(self._host.hooks.error, self.client, text if data else EmptyMessage)
         self.send_text(text.encode())
         self.close(_NORMAL_CLOSURE, text)
+
+
+class _Opening(msgspec.Struct, gc=False):
+    """What tells protocols apart in a first message; the rest of it is looked at by its protocol only."""
+
+    cmd: msgspec.Raw = msgspec.Raw()
+    method: msgspec.Raw = msgspec.Raw()
+
+
+_decode_opening = msgspec.json.Decoder(_Opening).decode
+_decode_anything = msgspec.json.Decoder(msgspec.Raw).decode
+_TEXT_START = b'"'
+
+
+def _opening(data: bytes) -> object:
+    """Return the root keys of a message by which protocols are told apart, see `Engine.identify`."""
+    try:
+        data.decode()  # a binary message may be anything
+        opening = _decode_opening(data)
+        keys = {"cmd": bytes(opening.cmd), "method": bytes(opening.method)}
+        return {key: jsontext.loads(raw) for key, raw in keys.items() if raw.startswith(_TEXT_START)}
+    except msgspec.ValidationError:  # no object
+        with suppress(msgspec.MsgspecError, RecursionError):
+            _decode_anything(data)
+            return {}
+    except msgspec.DecodeError:  # perhaps only half a surrogate pair
+        with suppress(jsontext.JSONTextError):
+            return jsontext.loads(data)
+    except (UnicodeDecodeError, RecursionError, jsontext.JSONTextError):
+        pass
+    return Hooks.NOT_JSON
 
 
 class GoneSession:
