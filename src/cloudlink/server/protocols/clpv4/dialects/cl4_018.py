@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _DEFAULT_ROOM = "default"
 _LINKS = ("link", "unlink")
+_PYTHON_CLIENT = b'"username_set"'
 
 
 class Cl4Safe(Cl4):
@@ -59,7 +60,9 @@ class Cl4Of018(Cl4Safe):
     replaces_rooms = True
 
     def claims(self, opening: Opening, current: Dialect) -> bool:
-        """Rooms to join as JSON text, which is the one certain sign."""
+        """Rooms to join as JSON text, or the tag of the Python client of that version."""
+        if opening.is_first and opening.cmd == "setid" and opening.listener == _PYTHON_CLIENT:
+            return True
         is_link = opening.cmd == "link" and isinstance(current, Cl4Safe) and current is not self
         return is_link and _as_list(opening.val) != opening.val
 
