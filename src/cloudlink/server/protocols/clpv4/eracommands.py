@@ -60,6 +60,8 @@ class EraCommands:
             "clear": self.clear,
             "ulist": self.refresh,
             "direct": self.direct,
+            "ping": self.ping,
+            "statuscode": self.statuscode,
         }
 
     def find(self, dialect: Dialect, packet: Packet, *, is_known: bool) -> Handler | None:
@@ -153,6 +155,25 @@ class EraCommands:
 
     def route(self, client: Client, packet: Packet) -> None:
         """Send a command of the project's own making to clients of the same era."""
+        self._send_on(client, packet)
+        self._commands.confirm(client, packet)
+
+    # CloudLink 4, version 0.1.8.
+
+    def ping(self, client: Client, packet: Packet) -> None:
+        """Answer, or have clients of the same era answer."""
+        if packet.id:
+            packet.require("val")
+            self._send_on(client, packet)
+        else:
+            self._commands.ping(client, packet)
+
+    def statuscode(self, client: Client, packet: Packet) -> None:
+        """Send a status code, the answer to a ping, to clients of the same era."""
+        packet.require("id", "val")
+        self.route(client, packet)
+
+    def _send_on(self, client: Client, packet: Packet) -> None:
         found = [
             (recipient, recipient.dialect.custom(packet.cmd, packet.val, client))
             for _, recipient in self._commands.recipients_in_rooms(client, packet)
@@ -161,4 +182,3 @@ class EraCommands:
             raise Refusal(StatusCodes.id_not_found)
         for recipient, frame in found:
             recipient.session.send_frame(frame)
-        self._commands.confirm(client, packet)

@@ -13,7 +13,7 @@ from cloudlink.delivery import text_frame, update_frame
 from cloudlink.server.protocols.clpv4.packet import Packet, parse
 from cloudlink.server.protocols.clpv4.statuscodes import StatusCodes
 
-from .base import translate
+from .base import NOTHING, translate
 from .cl4_020 import Cl4
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ class Cl4Of018(Cl4Safe):
     is_settled = True
     confirms_first = True
     replaces_rooms = True
+    own_commands = frozenset({"ulist", "ping", "statuscode"})
 
     def claims(self, opening: Opening, current: Dialect) -> bool:
         """Rooms to join as JSON text, or the tag of the Python client of that version."""
@@ -108,6 +109,14 @@ class Cl4Of018(Cl4Safe):
         """A direct; its listener reaches the recipient."""
         tag = b',"listener":' + listener if listener else b""
         return text_frame(b'{"cmd":"direct","val":%b,"origin":%b%b}' % (val, _user(origin), tag))
+
+    def custom(self, cmd: str, val: bytes, origin: Client) -> bytes:
+        """A ping, or a status code that answers it, from client to client."""
+        keys = {"ping": b"val", "statuscode": b"code"}
+        if cmd not in keys:
+            return NOTHING
+        text = b'{"cmd":"%b","%b":%b,"origin":%b}'
+        return text_frame(text % (cmd.encode(), keys[cmd], val, _user(origin)))
 
     def status(
         self,
