@@ -150,6 +150,19 @@ def test_limits_close_with_their_codes(build):
     assert one.code == 4000
 
 
+def test_who_reads_too_slowly_may_come_back(build):
+    server = build(max_queued_bytes=1024)
+    one, two = Player(server), Player(server)
+    two.connection.congested = True
+    for number in range(100):
+        one.set("☁ same", number)
+    assert two.code is None, "only the latest value waits"
+    for number in range(100):
+        one.set(f"☁ {number}", number)
+    assert two.code == 1013, "packaged projects would stay away after 4003"
+    assert one.code is None
+
+
 def test_a_login_token_is_refused_before_anything_else(build):
     player = Player(build(), user=None, cookie="scratchsessionsid=abc")
     player.server.delivery.flush()

@@ -105,6 +105,36 @@ def test_nothing_survives_without_storage(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("file", ["", "cloud.db"])
+def test_a_project_that_was_left_for_long_is_in_the_file_alone(tmp_path, file):
+    async def scenario(cloud):
+        await cloud.joins("A")
+        await cloud.set("A", "☁ a", 1)
+        await cloud.disconnect("A")
+        for tick in cloud.server.hooks.tick:
+            tick()
+        await cloud.joins("B")
+        assert cloud.told("B") == ([a_set("☁ a", 1)] if file else [])
+
+    run(scenario, storage=file and str(tmp_path / file), cloud_room_lifetime=0.0)
+
+
+def test_of_what_is_collected_the_latest_is_told_in_time():
+    async def scenario(cloud):
+        await cloud.joins("A")
+        await cloud.joins("B")
+        lines = [json.dumps(a_set(name, value)) for name, value in (("☁ a", 1), ("☁ b", 2), ("☁ a", 3))]
+        await cloud.send("A", "\n".join(lines).encode())
+        told = await cloud.hears("B")
+        if len(told) < 2:
+            told += await cloud.hears("B")
+        await cloud.settle()
+        assert told + cloud.told("B") == [a_set("☁ a", 3), a_set("☁ b", 2)]
+        assert cloud.told("A") == []
+
+    run(scenario, cloud_batch_interval=0.02)
+
+
 def test_what_the_host_changes_is_told_to_players_and_over_the_bridge(tmp_path, capsys):
     file = str(tmp_path / "cloud.db")
     backup = tmp_path / "backup.json"
