@@ -352,7 +352,7 @@ def test_copies_of_a_private_packet_are_counted():
         player.say({"cmd": "link", "val": ["a", "b"]})
     assert codes(alice.ask({"cmd": "pmsg", "id": ["alice", "bob"], "val": 1})) == [113]
     assert bob.heard() == []
-    assert codes(alice.ask({"cmd": "pmsg", "id": ["bob", bob.client.uuid], "val": 1})) == [100]
+    assert codes(alice.ask({"cmd": "pmsg", "id": ["bob", "bob"], "val": 1})) == [100]
     assert [packet["rooms"] for packet in bob.heard()] == ["a", "b"]
 
 

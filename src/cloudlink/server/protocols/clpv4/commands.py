@@ -187,7 +187,7 @@ class Commands:
         """Send a message to clients anywhere on the server; success is not answered."""
         packet.require("id", "val")
         recipients = self._parse_recipients(client, packet)
-        found = self._find(recipients, ServerScope(self._clients, Schema))
+        found = self._find(recipients, ServerScope(self._clients))
         if not found:
             raise Refusal(StatusCodes.id_not_found)
         frames: dict[Dialect, bytes] = {}

@@ -17,18 +17,20 @@ from typing import TYPE_CHECKING, Any, Protocol
 from cloudlink import jsontext
 
 from .packet import SyntaxProblem, TooMany, as_name, decode_scalar, split_list
+from .schema import Schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
-    from cloudlink.server.clients import Client, ClientsManager, Schema
+    from cloudlink.server.clients import Client, ClientsManager
     from cloudlink.server.rooms import Members, Room
 
 _LIST = b"["
 _OBJECT = b"{"
 _NOT_RECIPIENT = "must be of ['string', 'dict', 'list', 'set'] type"
 
-User = dict[str, Any]
+Name = tuple[str, bool]
+"""A UUID, snowflake or username, and whether it is certainly not the latter."""
 Found = dict[str, tuple["Client", ...]]
 """Who was found, by place: a room's name, or `""` for the server."""
 
@@ -55,7 +57,7 @@ class Scope(Protocol):
 
 
 class RoomsScope:
-    """The members of some rooms, each room a place."""
+    """The CloudLink 4 members of some rooms, each room a place."""
 
     def __init__(self, rooms: Iterable[tuple[Room, Members]], clients: ClientsManager) -> None:
         self._rooms = {room.id: members for room, members in rooms}
@@ -79,25 +81,24 @@ class RoomsScope:
         return found
 
     def _rooms_of(self, client: Client) -> list[str]:
-        return [room for room in self._rooms.keys() & client.rooms if client in self._rooms[room].all]
+        return list(self._rooms.keys() & client.rooms) if client.protocol is Schema else []
 
 
 class ServerScope:
-    """All clients of one protocol; the server is one place."""
+    """All clients of CloudLink 4; the server is one place."""
 
-    def __init__(self, clients: ClientsManager, schema: Schema) -> None:
+    def __init__(self, clients: ClientsManager) -> None:
         self._clients = clients
-        self._schema = schema
 
     def by_id(self, text: str) -> Found:
         """Return the client of that UUID or snowflake."""
         client = self._clients.uuids.get(text) or self._clients.snowflakes.get(text)
-        return {"": (client,)} if client is not None and client.protocol is self._schema else {}
+        return {"": (client,)} if client is not None and client.protocol is Schema else {}
 
     def by_name(self, text: str) -> Found:
         """Return the clients of that username."""
         namesakes = self._clients.usernames.get(text, ())
-        clients = tuple(client for client in namesakes if client.protocol is self._schema)
+        clients = tuple(client for client in namesakes if client.protocol is Schema)
         return {"": clients} if clients else {}
 
 
@@ -119,31 +120,33 @@ class Recipients:
             TooMany: There are more names.
         """
         self._refuse_ambiguous = refuse_ambiguous
-        items = split_list(raw, most) if raw.startswith(_LIST) else [raw]
+        self._is_list = raw.startswith(_LIST)
+        items = split_list(raw, most) if self._is_list else [raw]
         if any(item.startswith(_LIST) for item in items):
             raise SyntaxProblem({"id": [_NOT_RECIPIENT]}, listener)
-        self._queries: list[str | User] = [
+        self._named: list[Any] = [
             jsontext.loads(item) if item.startswith(_OBJECT) else decode_scalar(item) for item in items
         ]
-        self._is_list = raw.startswith(_LIST)
-        self._within: dict[str, list[str | User]] = {}
-        count = len(self._queries)
-        for query in self._queries:
-            if isinstance(query, str) and query.startswith(("{", "[")) and query not in self._within:
-                self._within[query] = within = _names_within(query)
-                count += max(0, len(within) - 1)
-                if count > most:
-                    raise TooMany(most)
+        self._within: dict[
+            Name, tuple[Name, ...]
+        ] = {}  # each name once, and those in the JSON text it may be
+        count = 0
+        for named in self._named:
+            within = _within(named)
+            count += max(1, len(within))
+            if count > most:
+                raise TooMany(most)
+            self._within.setdefault(_as_name(named), tuple(dict.fromkeys(within)))
 
     def __str__(self) -> str:
-        return str(self._queries if self._is_list else self._queries[0])
+        return str(self._named if self._is_list else self._named[0])
 
     def find(self, scope: Scope, most: float) -> dict[str, dict[Client, None]]:
         """Return whoever is named, once for each place they are in.
 
         Args:
             scope: Where to look.
-            most: How many may be found, counted once per place.
+            most: How many may be found, counted once per place and name: who is named three ways counts thrice.
 
         Raises:
             AmbiguousName: A username stands for several clients in one place.
@@ -151,55 +154,57 @@ class Recipients:
         """
         found: dict[str, dict[Client, None]] = {}
         count = 0
-        for query in self._queries:
-            for place, clients in self._match(query, scope):
-                there = found.setdefault(place, {})
-                count -= len(there)
-                there.update(dict.fromkeys(clients))
-                count += len(there)
-            if count > most:
-                raise TooMany(most)
+        for name, within in self._within.items():
+            for place, clients in self._match(name, within, scope):
+                count += len(clients)
+                if count > most:
+                    raise TooMany(most)
+                found.setdefault(place, {}).update(dict.fromkeys(clients))
         return found
 
-    def _match(self, query: str | User, scope: Scope) -> Iterable[tuple[str, tuple[Client, ...]]]:
-        matches = self._match_one(query, scope)
+    def _match(
+        self, name: Name, within: tuple[Name, ...], scope: Scope
+    ) -> Iterator[tuple[str, tuple[Client, ...]]]:
+        matches = self._match_one(name, scope)
         yield from matches.items()
         # A text that is nobody's name in a place may be the JSON text of names there.
-        for name in self._within.get(query, ()) if isinstance(query, str) else ():
-            for place, clients in self._match_one(name, scope).items():
+        for other in within:
+            for place, clients in self._match_one(other, scope).items():
                 if place not in matches:
                     yield place, clients
 
-    def _match_one(self, name: str | User, scope: Scope) -> Found:
-        return self._match_literally(name, scope) if isinstance(name, str) else self._match_user(name, scope)
-
-    def _match_literally(self, text: str, scope: Scope) -> Found:
+    def _match_one(self, name: Name, scope: Scope) -> Found:
+        text, is_id = name
         found = scope.by_id(text)
-        for place, namesakes in scope.by_name(text).items():
+        for place, namesakes in () if is_id else scope.by_name(text).items():
             if place not in found:
                 if len(namesakes) > 1 and self._refuse_ambiguous:
                     raise AmbiguousName(text, len(namesakes))
                 found[place] = namesakes
         return found
 
-    def _match_user(self, user: User, scope: Scope) -> Found:
+
+def _as_name(named: Any) -> Name:
+    """Return what to look for where a client is named by a decoded value, most often text."""
+    if isinstance(named, dict):
         # The most exact key given decides: a stale UUID must not reach whoever has the name today.
-        for key in ("uuid", "id"):
-            if key in user:
-                return scope.by_id(_name(user[key]))
-        return self._match_literally(_name(user["username"]), scope) if "username" in user else {}
+        for key in ("uuid", "id", "username"):
+            if key in named:
+                return _scalar(named[key]), key != "username"
+    return _scalar(named), False
 
 
-def _names_within(text: str) -> list[str | User]:
+def _scalar(value: Any) -> str:
+    """Return a decoded scalar as text; nobody is called like a list or an object, nor like nothing."""
+    return "" if isinstance(value, (list, dict)) else as_name(value)
+
+
+def _within(named: Any) -> list[Name]:
     """Return the names in the JSON text of an object or list, none if it is no such text."""
+    if not (isinstance(named, str) and named.startswith(("{", "["))):
+        return []
     try:
-        parsed = jsontext.loads(jsontext.text(text))
+        parsed = jsontext.loads(jsontext.text(named))
     except jsontext.JSONTextError:
         return []
-    items = parsed if isinstance(parsed, list) else [parsed]
-    return [item if isinstance(item, dict) else _name(item) for item in items]
-
-
-def _name(value: Any) -> str:
-    """Return a decoded value as a name, which a list or an object is not: nobody has an empty one."""
-    return "" if isinstance(value, (list, dict)) else as_name(value)
+    return [_as_name(item) for item in (parsed if isinstance(parsed, list) else [parsed])]
