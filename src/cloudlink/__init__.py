@@ -1,11 +1,11 @@
 """CloudLink, the realtime server of the Scratch world, and a client for Python.
 
-    from cloudlink import server
+    from cloudlink import server, client
     import cloudlink                        # cloudlink.connect(...)
 
-`server` is the public spelling of the class `Server`; the packages `cloudlink.server` and `cloudlink.client` are
-imported from as usual (`from cloudlink.server.protocols import clpv4`). Each is loaded when it is first asked
-for: a server does not load the client, nor a bot the server.
+`server` and `client` are classes, the public spellings of `Server` and `Client`; the packages of the same names are
+imported from as usual (`from cloudlink.server.protocols import clpv4`). Each is loaded when it is first asked for: a
+server does not load the client, nor a bot the server.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 from .version import __version__
 
 if TYPE_CHECKING:
-    from .client import connect  # noqa: TC004  # loaded when read: see `_Package`
+    from .client import client, connect  # noqa: TC004  # loaded when read: see `_Package`
     from .server import server  # noqa: TC004  # likewise
 
-__all__ = ["__version__", "connect", "server"]
+__all__ = ["__version__", "client", "connect", "server"]
 
 
 def _loaded_when_asked_for(package: str, name: str) -> property:
@@ -48,6 +48,7 @@ class _Package(ModuleType):
         return sorted({*super().__dir__(), *__all__})
 
     server = _loaded_when_asked_for("server", "server")
+    client = _loaded_when_asked_for("client", "client")
     connect = _loaded_when_asked_for("client", "connect")
 
 

@@ -1,10 +1,11 @@
-"""CloudLink 0.2.0's own Python client plays against our server."""
+"""A script for CloudLink 0.2.0's own Python client plays against our server: with that client, and with ours."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,10 +17,10 @@ PLAYER = Path(__file__).with_name("python_client.py")
 TIME_LIMIT = 20.0  # seconds
 
 
-@pytest.fixture(scope="module")
-def events():
+@pytest.fixture(scope="module", params=["upstream", "ours"])
+def events(request):
     """What alice and bob saw, each as a list of [event, details…]."""
-    python = upstream_python()
+    python = upstream_python() if request.param == "upstream" else sys.executable
 
     async def main():
         async with listening(build()) as port, asyncio.timeout(TIME_LIMIT):

@@ -5,6 +5,7 @@ import cloudlink                  # cloudlink.connect(...): see `connection`
 
 from __future__ import annotations
 
+from .classic import Client
 from .connection import Connection, connect
 from .errors import (
     ClientError,
@@ -37,7 +38,10 @@ from .events import (
     UserList,
 )
 
+client = Client
+
 __all__ = [
+    "Client",
     "ClientError",
     "CloudChange",
     "ConnectError",
@@ -65,5 +69,6 @@ __all__ = [
     "UserList",
     "WaitTimeoutError",
     "WrongServerError",
+    "client",
     "connect",
 ]

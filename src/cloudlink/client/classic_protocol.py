@@ -1,0 +1,77 @@
+"""What `client()` does on its own: the handshake, the username, and knowing who it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cloudlink.client.classic import Client
+
+HANDSHAKE = "init_handshake"
+USERNAME = "init_username"
+_OK = 100
+
+
+class Protocol:
+    """CloudLink 4 for `client()`, found there as `protocol`."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._user: dict[str, Any] = {}
+
+    async def set_username(self, username: str) -> None:
+        """Ask for a username and wait for the answer.
+
+        A name that is taken is followed by `on_username_set`; one that is refused by a line in the log, and the
+        answer is there for `on_statuscode`.
+
+        Raises:
+            TimeoutError: No answer came within 60 seconds.
+        """
+        request = {"cmd": "setid", "val": username, "listener": USERNAME}
+        answer = await self._client.send_packet_and_wait(request)
+        if answer.get("code_id") != _OK:
+            self._client.logger.error(
+                "The server refuses the username %s: %s",
+                username,
+                answer.get("details") or answer.get("code"),
+            )
+
+    def generate_user_object(self) -> dict[str, Any]:
+        """Return this client's user object, as the server told it: `id`, `uuid`, and `username` once there is one."""
+        return {"id": self._user.get("id", ""), "uuid": self._user.get("uuid", "")} | self._user
+
+    # For the client.
+
+    def reset(self) -> None:
+        """Forget the connection before."""
+        self._user = {}
+
+    def greet(self) -> None:
+        """Send the handshake."""
+        client = self._client
+        says_who = {"language": "Python", "version": client.version}
+        client.send_packet({"cmd": "handshake", "val": says_who, "listener": HANDSHAKE})
+
+    def received(self, packet: dict[str, Any]) -> None:
+        """Take a packet that is in order."""
+        if packet["cmd"] == "client_obj" and isinstance(packet.get("val"), dict):
+            self._user = dict(packet["val"])
+        elif packet["cmd"] == "statuscode" and packet.get("listener") == HANDSHAKE:
+            self._greeted(packet)
+        elif packet["cmd"] == "statuscode" and packet.get("listener") == USERNAME:
+            self._named(packet)
+
+    def _greeted(self, status: dict[str, Any]) -> None:
+        if status.get("code_id") == _OK:
+            self._client.logger.info("Successfully connected to the server.")
+            self._client.fire("connect")
+        else:
+            self._client.logger.error("The server refuses the handshake: %s", status.get("code"))
+            self._client.disconnect()
+
+    def _named(self, status: dict[str, Any]) -> None:
+        user = status.get("val")
+        if status.get("code_id") == _OK and isinstance(user, dict):
+            self._user = dict(user)
+            self._client.fire("username_set", user.get("id"), user.get("username"), user.get("uuid"))
