@@ -8,7 +8,8 @@ Fenced blocks and what is done with them:
 | `wire` | a whole scenario in the format of `conversation.py`, played in memory; with `only: socket`, or with a script \
 as its plugin, through TCP. A `plugin:` line names a block of the same page |
 | `python`, first line `# plugins/name.py` | a whole plugin; the server's own loader must take it |
-| `python`, first line `# name.py` | a script; it is run, with `Server.run` replaced |
+| `python`, first line `# name.py` | a script; it is run, with `Server.run` replaced. Those of `client.md` are \
+clients, run by `tests/client/test_page.py` |
 | `python`, anything else | must be Python |
 | `toml`, first line `# cloudlink.toml` | a settings file |
 | `sh` | lines that call `cloudlink` must be understood; nothing is started |
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
+CLIENT = DOCS / "client.md"
 GETTING_STARTED = DOCS / "getting-started.md"
 PLUGINS = DOCS / "plugins.md"
 PROTOCOL = DOCS / "protocol.md"
@@ -136,7 +138,7 @@ def is_plugin(block: Block) -> bool:
 
 
 def is_script(block: Block) -> bool:
-    return block.file.endswith(".py") and not is_plugin(block)
+    return block.file.endswith(".py") and not is_plugin(block) and block.page != CLIENT
 
 
 def start_plugin(block: Block, folder: Path, server: Server) -> list[object]:
