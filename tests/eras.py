@@ -17,6 +17,7 @@ _SHOWN_BY: dict[str, list[str]] = {
     # Its `setid` could be anybody's; only a private packet shows it.
     "CL3 0.1.5": [_packet("pmsg", id="", val="", origin="")],
     "CL3 0.1.7": [_packet("direct", val={"cmd": "type", "val": "scratch"})],
+    "CL3 0.1.7 in Python": [_packet("direct", val={"cmd": "type", "val": "py"})],
     "CL4 0.1.9": [_packet("handshake", listener="setprotocol")],
     "CL4 0.2.0": [_packet("handshake", val=PYTHON, listener="given")],
     "Scratch": [_packet("handshake", val=TURBOWARP, listener="given")],

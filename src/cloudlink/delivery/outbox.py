@@ -147,7 +147,9 @@ class Delivery:
         self._segment: list[bytes] = []
 
     def send(self, outbox: Outbox, frame: bytes) -> None:
-        """Queue one frame for one client."""
+        """Queue one frame for one client; the empty one is none."""
+        if not frame:
+            return
         if self._segment:
             self.settle()
         if not outbox:
@@ -162,7 +164,9 @@ class Delivery:
             self._largest = size
 
     def broadcast(self, audience: Audience, frame: bytes, skip: Outbox | None = None) -> None:
-        """Queue one frame for an audience, except the one to skip."""
+        """Queue one frame for an audience, except the one to skip; the empty frame is none."""
+        if not frame:
+            return
         if skip is not None:
             self.settle()
             self._frames += len(audience.outboxes)

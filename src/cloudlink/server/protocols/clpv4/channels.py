@@ -9,8 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from cloudlink.server.clients import Client
 
 _NO_DATA = b'""'
@@ -39,7 +37,7 @@ class Channels:
         """Return the channel a client is in."""
         return self._channels[self._hosts[client]] if client in self._hosts else None
 
-    def members_with(self, client: Client) -> Iterable[Client]:
+    def members_with(self, client: Client) -> tuple[Client, ...]:
         """Return everybody in a client's channel, itself included; nobody if it is in none."""
         channel = self.of(client)
         return tuple(channel.members) if channel else ()

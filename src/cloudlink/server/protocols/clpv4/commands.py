@@ -20,7 +20,7 @@ from .schema import Schema
 from .statuscodes import Refusal, StatusCodes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 
     from cloudlink.server.clients import Client
     from cloudlink.server.rooms import Members, Room
@@ -39,6 +39,8 @@ _AMBIGUOUS = (
 )
 _BYTES_PER_CHARACTER = 4
 """Bytes of a username's JSON text per character it may have: all of UTF-8, but not only escapes of six."""
+_NAMED_COPIES_MAX_BYTES = 1 << 22
+"""Most bytes that the copies of one packet may take that hold their recipient's name, and so are nobody else's."""
 _TEXT_WANTED = "must be of string type"
 
 
@@ -139,9 +141,7 @@ class Commands:
             if listener:
                 self._send(client, client.dialect.variable(name, val, room, listener))
             for dialect, audience in members.audiences.items():
-                frame = dialect.variable(name, val, room)
-                if frame:
-                    self._delivery.broadcast(audience, frame, skip)
+                self._delivery.broadcast(audience, dialect.variable(name, val, room), skip)
             for tell in self._protocol.variable_listeners:
                 tell(room.id, name, val)
         if client.dialect.confirms_all:
@@ -153,7 +153,8 @@ class Commands:
         """Send a message to clients in the client's rooms."""
         packet.require("id", "val")
         copies = self.recipients_in_rooms(client, packet)
-        self._send_copies(
+        self.check_copies(packet, [recipient for _, recipient in copies])
+        self.send_copies(
             copies, lambda dialect, room, to: dialect.private_message(packet.val, client, room, to)
         )
         if copies:
@@ -165,14 +166,23 @@ class Commands:
         self.check_variable(packet.name)
         name, val = packet.name, packet.val
         copies = self.recipients_in_rooms(client, packet)
-        self._send_copies(
+        self.check_copies(packet, [recipient for _, recipient in copies])
+        self.send_copies(
             copies, lambda dialect, room, to: dialect.private_variable(name, val, client, room, to)
         )
         if copies:
             self.confirm(client, packet)
 
-    def _send_copies(
-        self, copies: list[tuple[Room, Client]], write: Callable[[Dialect, Room, Client], bytes]
+    def check_copies(self, packet: Packet, recipients: Sequence[Client]) -> None:
+        """Raise `Refusal` if the copies of a packet that are one recipient's own take too many bytes."""
+        if len(recipients) > 1:
+            size = len(packet.name) + len(packet.val)
+            named = [size + len(to.username) for to in recipients if to.dialect.names_recipient]
+            if sum(named) > _NAMED_COPIES_MAX_BYTES:
+                raise Refusal(StatusCodes.too_large, "The copies of this packet take too many bytes.")
+
+    def send_copies(
+        self, copies: Iterable[tuple[Room, Client]], write: Callable[[Dialect, Room, Client], bytes]
     ) -> None:
         """Send a private packet, written once per dialect and room unless it holds the recipient's name."""
         frames: dict[Hashable, bytes] = {}
@@ -248,14 +258,19 @@ class Commands:
             )
 
     def _check_rooms(self, client: Client, room_ids: list[str], leaves: list[str]) -> None:
-        longest = self._limits.room_name_max_length
-        if any(len(room_id) > longest for room_id in room_ids):
-            raise Refusal(StatusCodes.too_large, f"A room name can have at most {longest} characters.")
+        for room_id in room_ids:
+            self.check_room_name(room_id)
         most = self._limits.max_rooms_per_client
         if len(client.rooms.difference(leaves).union(room_ids)) > most:
             raise Refusal(StatusCodes.refused, f"A client can be in at most {most} rooms.")
         if self._lists.is_too_much(client, room_ids):
             raise Refusal(StatusCodes.refused, "These rooms have too many members to be joined all at once.")
+
+    def check_room_name(self, room_id: str) -> None:
+        """Raise `Refusal` for a room name that is too long."""
+        longest = self._limits.room_name_max_length
+        if len(room_id) > longest:
+            raise Refusal(StatusCodes.too_large, f"A room name can have at most {longest} characters.")
 
     def check_variable(self, name: bytes) -> None:
         """Raise `Refusal` for a variable name that is too long."""
@@ -272,8 +287,7 @@ class Commands:
     # What commands have in common.
 
     def _send(self, client: Client, frame: bytes) -> None:
-        if frame:
-            self._delivery.send(client.outbox, frame)
+        self._delivery.send(client.outbox, frame)
 
     @contextmanager
     def _confirming(self, client: Client, confirmation: bytes) -> Iterator[None]:

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
     Handler = Callable[[Client, Packet], None]
 
-_DEFAULT_ROOM = "default"
+_TOLD_AGAIN_BYTES = 1 << 16
+"""Bytes, over all members, up to which a whole channel is told its data again when somebody joins."""
 _EMPTY_TEXT = b'""'
 
 
@@ -47,6 +48,7 @@ class EraCommands:
         self._commands = commands
         self._lists = protocol.userlists
         self._rooms = protocol.server.rooms_manager
+        self._delivery = protocol.server.delivery
         self._channels = Channels()
         self._handlers: dict[str, Handler] = {
             REFRESH: self.refresh,
@@ -98,9 +100,12 @@ class EraCommands:
 
     def join_channel(self, client: Client, packet: Packet) -> None:
         """Put the client into a channel; everybody in it is told its data."""
+        host = decode_scalar(packet.val)
+        self._commands.check_room_name(host)
         self._commands.spend_identity(client)
-        channel = self._channels.join(client, decode_scalar(packet.val))
-        self._send_message(channel.members, channel.data)
+        channel = self._channels.join(client, host)
+        is_much = len(channel.members) * len(channel.data) > _TOLD_AGAIN_BYTES
+        self._send_message([client] if is_much else channel.members, channel.data)
 
     def leave_channel(self, client: Client, packet: Packet) -> None:  # noqa: ARG002
         """Take the client out of its channel."""
@@ -108,18 +113,24 @@ class EraCommands:
 
     def channel_message(self, client: Client, packet: Packet) -> None:
         """Send data to everybody in the client's channel, and keep it for those who come later."""
+        members = self._channels.members_with(client)
+        self._commands.check_copies(packet, members)
         self._channels.keep(client, packet.val)
-        self._send_message(self._channels.members_with(client), packet.val)
+        self._send_message(members, packet.val)
 
     def channel_variable(self, client: Client, packet: Packet) -> None:
         """Send a variable to everybody in the client's channel."""
         self._commands.check_variable(packet.name)
+        frames: dict[Dialect, bytes] = {}
         for member in self._channels.members_with(client):
-            member.session.send_frame(member.dialect.channel_variable(packet.name, packet.val, None))
+            dialect = member.dialect
+            if dialect not in frames:
+                frames[dialect] = dialect.channel_variable(packet.name, packet.val, None)
+            member.session.send_frame(frames[dialect])
 
     def linked_message(self, client: Client, packet: Packet) -> None:
         """Send data to somebody, in whichever channel."""
-        for _, recipient in self._commands.recipients_in_rooms(client, packet):
+        for recipient in self._recipients(client, packet):
             if isinstance(recipient.dialect, Cl2Early):
                 frame = recipient.dialect.channel_message(packet.val, recipient, b"p")
                 recipient.session.send_frame(frame)
@@ -128,10 +139,15 @@ class EraCommands:
         """Send a variable to somebody in the same channel."""
         self._commands.check_variable(packet.name)
         channel = self._channels.of(client)
-        for _, recipient in self._commands.recipients_in_rooms(client, packet):
+        for recipient in self._recipients(client, packet):
             if channel is not None and recipient in channel.members:
                 frame = recipient.dialect.channel_variable(packet.name, packet.val, recipient)
                 recipient.session.send_frame(frame)
+
+    def _recipients(self, client: Client, packet: Packet) -> list[Client]:
+        recipients = [to for _, to in self._commands.recipients_in_rooms(client, packet)]
+        self._commands.check_copies(packet, recipients)
+        return recipients
 
     def _send_message(self, recipients: Iterable[Client], val: bytes) -> None:
         for recipient in recipients:
@@ -142,11 +158,15 @@ class EraCommands:
     def clear(self, client: Client, packet: Packet) -> None:  # noqa: ARG002
         """Empty everybody's last message, the public and the private one."""
         self._commands.spend_identity(client)
-        room = self._rooms.rooms[_DEFAULT_ROOM]
-        for member in tuple(room.members[Schema].all):
-            dialect = member.dialect
-            member.session.send_frame(dialect.message(_EMPTY_TEXT, room))
-            member.session.send_frame(dialect.private_message(_EMPTY_TEXT, client, room, member))
+        for room_id in sorted(client.rooms):
+            room = self._rooms.rooms[room_id]
+            members = room.members[Schema]
+            for dialect, audience in members.audiences.items():
+                self._delivery.broadcast(audience, dialect.message(_EMPTY_TEXT, room))
+            self._commands.send_copies(
+                [(room, member) for member in members.all],
+                lambda dialect, room, to: dialect.private_message(_EMPTY_TEXT, client, room, to),
+            )
 
     def direct(self, client: Client, packet: Packet) -> None:
         """Take what is told to the server itself: plugins may use it. With an `id` it is as in CL4."""
@@ -174,11 +194,9 @@ class EraCommands:
         self.route(client, packet)
 
     def _send_on(self, client: Client, packet: Packet) -> None:
-        found = [
-            (recipient, recipient.dialect.custom(packet.cmd, packet.val, client))
-            for _, recipient in self._commands.recipients_in_rooms(client, packet)
-        ]
-        if not any(frame for _, frame in found):
+        copies = self._commands.recipients_in_rooms(client, packet)
+        dialects: set[Dialect] = {recipient.dialect for _, recipient in copies}
+        frames = {dialect: dialect.custom(packet.cmd, packet.val, client) for dialect in dialects}
+        if not any(frames.values()):
             raise Refusal(StatusCodes.id_not_found)
-        for recipient, frame in found:
-            recipient.session.send_frame(frame)
+        self._commands.send_copies(copies, lambda dialect, _room, _to: frames[dialect])

@@ -386,9 +386,7 @@ class Clpv4:
         if members is not None:
             room = self.server.rooms_manager.rooms[room_id]
             for dialect, audience in members.audiences.items():
-                frame = dialect.variable(name, val, room)
-                if frame:
-                    self.server.delivery.broadcast(audience, frame)
+                self.server.delivery.broadcast(audience, dialect.variable(name, val, room))
 
     def require_username_set(self, client: Client, message: dict[str, Any]) -> bool:
         """Tell whether the client has a username; one that has none is answered with E:111."""

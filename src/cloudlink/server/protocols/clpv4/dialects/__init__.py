@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from .base import Dialect, Greeting, Opening, Signs
+from .base import Dialect, Greeting, Opening, read_signs
 from .cl2_early import CL2_EARLY
 from .cl2_late import CL2_LATE
 from .cl3_015 import CL3_015
@@ -47,8 +45,6 @@ __all__ = [
     "user_object",
 ]
 
-_decode = msgspec.json.Decoder(Signs).decode
-
 
 def detect(
     data: bytes, current: Dialect, dialects: Iterable[Dialect], *, prefers_cl3: bool = False
@@ -61,10 +57,7 @@ def detect(
         dialects: The dialects that come into question, the most certain signs first.
         prefers_cl3: Whether what could be CL3 0.1.5 or a CL4 client without listeners is taken as CL3.
     """
-    try:
-        signs = _decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        signs = Signs()
+    signs = read_signs(data)
     opening = Opening(
         cmd=signs.cmd,
         val=bytes(signs.val),

@@ -33,10 +33,6 @@ NOTHING = b""
 """The frame of an event that a dialect has no words for."""
 
 
-DEFAULT_ROOM_RAW = b'"default"'
-"""JSON text of the one room that clients without rooms are in."""
-
-
 @dataclass(frozen=True, slots=True)
 class Greeting:
     """What a client is told first.
@@ -64,6 +60,25 @@ class Signs(msgspec.Struct, gc=False):
     id: msgspec.Raw = msgspec.Raw()
     listener: msgspec.Raw = msgspec.Raw()
     origin: msgspec.Raw = msgspec.Raw()
+
+
+_decode_signs = msgspec.json.Decoder(Signs).decode
+
+
+def read_signs(data: bytes) -> Signs:
+    """Return what a message tells of its era, nothing where it is no packet. Takes whatever `parse` takes."""
+    try:
+        return _decode_signs(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        if not jsontext.may_hold_half_pair(data):
+            return Signs()
+    try:
+        found = jsontext.members(data)
+        cmd = jsontext.loads(found.pop("cmd", b""))
+    except jsontext.JSONTextError:
+        return Signs()
+    known = {key: msgspec.Raw(raw) for key, raw in found.items() if key in Signs.__struct_fields__}
+    return Signs(cmd, **known) if isinstance(cmd, str) else Signs()
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,11 +241,11 @@ def translate(dialect: Dialect, data: bytes) -> bytes:
         packet = parse(data)
     except (JSONTextError, SyntaxProblem):
         return text_frame(data)
-    room = Room(decode_scalar(packet.rooms or DEFAULT_ROOM_RAW))
+    room = Room(decode_scalar(packet.rooms) if packet.rooms else "default")
     if packet.cmd == "gmsg" and packet.val:
-        return dialect.message(packet.val, room)
+        return dialect.message(packet.val, room, packet.listener)
     if packet.cmd == "gvar" and packet.name and packet.val:
-        return dialect.variable(packet.name, packet.val, room)
+        return dialect.variable(packet.name, packet.val, room, packet.listener)
     return text_frame(data)
 
 
@@ -248,4 +263,4 @@ def names_list(members: Members, hidden: str = "") -> bytes:
     """
     names = (client.username.replace(";", "") for client in members.all if client.username_set)
     shown = (name for name in names if not (hidden and len(name) > 1 and name[0] == name[-1] == hidden))
-    return jsontext.dumps("".join(f"{name};" for name in shown))
+    return jsontext.dumps("".join(f"{name};" for name in shown if name))

@@ -46,9 +46,6 @@ _COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
     LINKED_MESSAGE: (LINKED_MESSAGE, ("-", "me", "id", "val")),
     LINKED_VARIABLE: (LINKED_VARIABLE, ("-", "me", "id", "name", "val")),
 }
-ADDRESSED_MAX_BYTES = 1 << 16
-"""Longest value that is sent with a recipient's name: every recipient has a copy of its own of it."""
-
 _NUMBERED = ("<%l_g>", "<%l_p>")
 
 
@@ -93,7 +90,7 @@ class Cl2Early(Dialect):
             lines[len(keys) - 1 :] = ["\n".join(lines[len(keys) - 1 :])]
         found = dict(zip(keys, lines, strict=False))
         fields = {key: text for key, text in found.items() if key in ("val", "name", "id")}
-        return parse(jsontext.dumps({"cmd": cmd, "rooms": "default", **fields}))
+        return parse(jsontext.dumps({"cmd": cmd, **fields}))
 
     def translate(self, data: bytes) -> bytes:
         """A packet that a plugin made."""
@@ -113,8 +110,6 @@ class Cl2Early(Dialect):
 
     def private_message(self, val: bytes, origin: Client, room: Room, recipient: Client) -> bytes:
         """A pmsg. `id` is the receiver's own name: clients drop what has another."""
-        if len(val) > ADDRESSED_MAX_BYTES:
-            return NOTHING
         name = jsontext.dumps(recipient.username)
         return text_frame(b'{"type":"ps","data":%b,"id":%b}' % (as_flat(val), name))
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from cloudlink import jsontext
 from cloudlink.delivery import text_frame, update_frame
 
-from .base import NOTHING, as_flat
-from .cl2_early import ADDRESSED_MAX_BYTES, CL2_EARLY, Cl2Early
+from .base import as_flat
+from .cl2_early import CL2_EARLY, Cl2Early
 
 if TYPE_CHECKING:
     from cloudlink.server.clients import Client
@@ -46,22 +46,16 @@ class Cl2Late(Cl2Early):
         self, name: bytes, val: bytes, origin: Client, room: Room, recipient: Client
     ) -> bytes:
         """A pvar."""
-        if len(val) > ADDRESSED_MAX_BYTES:
-            return NOTHING
         return update_frame(_variable(b"p", name, val, recipient), ("pvar", name, room.id, origin.uuid))
 
     def channel_message(self, val: bytes, recipient: Client, mode: bytes) -> bytes:
         """A message over a linked channel, `g` for all of it or `p` for one."""
-        if len(val) > ADDRESSED_MAX_BYTES:
-            return NOTHING
         name = jsontext.dumps(recipient.username)
         text = b'{"type":"sf","data":{"type":"lm","mode":"%b","data":%b},"id":%b}'
         return text_frame(text % (mode, as_flat(val), name))
 
     def channel_variable(self, name: bytes, val: bytes, recipient: Client | None) -> bytes:
         """A variable over a linked channel, for all of it or for one recipient."""
-        if len(val) > ADDRESSED_MAX_BYTES:
-            return NOTHING
         return text_frame(_variable(b"p" if recipient else b"g", name, val, recipient))
 
 

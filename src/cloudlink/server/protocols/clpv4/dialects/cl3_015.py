@@ -8,7 +8,7 @@ from cloudlink import jsontext
 from cloudlink.delivery import text_frame, update_frame
 from cloudlink.server.protocols.clpv4.packet import Packet, as_text, parse
 
-from .base import DEFAULT_ROOM_RAW, Dialect, as_flat, names_list, translate
+from .base import Dialect, as_flat, names_list, read_signs, translate
 
 if TYPE_CHECKING:
     from cloudlink.server.clients import Client
@@ -40,12 +40,19 @@ class Cl3Of015(Dialect):
 
     def read(self, data: bytes) -> Packet | None:
         """Take a message as it was meant; a private one that tells no origin is nothing."""
-        packet = parse(data)
-        if packet.cmd in _PRIVATE and "origin" not in jsontext.members(data):
+        packet = self._parse(data)
+        if packet.cmd in _PRIVATE and not read_signs(data).origin:
             return None
-        packet.amend(listener=b"", rooms=DEFAULT_ROOM_RAW)
         if packet.cmd == "gmsg" and packet.val and packet.val[0] not in b'"{[':
             packet.amend(val=as_text(packet.val))  # that server made a text of every number
+        return packet
+
+    @staticmethod
+    def _parse(data: bytes) -> Packet:
+        """Parse a packet; of an era without listeners and rooms, unless it is a handshake and so of another."""
+        packet = parse(data)
+        if packet.cmd != "handshake":
+            packet.amend(listener=b"", rooms=b"")
         return packet
 
     def greeting(self, facts: Greeting) -> list[bytes]:

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from cloudlink import jsontext
 from cloudlink.delivery import text_frame, update_frame
-from cloudlink.server.protocols.clpv4.packet import Packet, parse
 from cloudlink.server.protocols.clpv4.statuscodes import Refusal, StatusCodes
 
-from .base import DEFAULT_ROOM_RAW, as_flat, names_list
+from .base import as_flat, names_list
 from .cl3_015 import Cl3Of015
 
 if TYPE_CHECKING:
     from cloudlink.server.clients import Client
+    from cloudlink.server.protocols.clpv4.packet import Packet
     from cloudlink.server.protocols.clpv4.statuscodes import StatusCode
     from cloudlink.server.rooms import Members, Room
 
@@ -67,10 +67,8 @@ class Cl3Of017(Cl3Of015):
 
     def read(self, data: bytes) -> Packet | None:
         """Take a message as it was meant."""
-        packet = parse(data)
-        packet.amend(listener=b"", rooms=DEFAULT_ROOM_RAW)
-        # A character takes up to 12 bytes, so most are not even looked at.
-        if len(packet.val) > _VALUE_MAX_LENGTH and len(packet.val.decode()) > _VALUE_MAX_LENGTH + 2:
+        packet = self._parse(data)
+        if _is_too_long(packet.val):
             raise Refusal(StatusCodes.too_large)
         return packet
 
@@ -153,12 +151,20 @@ def _kind(opening: Opening) -> str:
     return "scratch" if about["cmd"] == "ip" or about.get("val") == "scratch" else "other"
 
 
+def _is_too_long(raw: bytes) -> bool:
+    # A character takes 1 to 12 bytes, so few have to be counted.
+    if not _VALUE_MAX_LENGTH < len(raw) <= 12 * _VALUE_MAX_LENGTH + 2:
+        return len(raw) > _VALUE_MAX_LENGTH
+    text = jsontext.loads(raw) if raw.startswith(b'"') else raw.decode()
+    return len(text) > _VALUE_MAX_LENGTH
+
+
 def _spelt(raw: bytes) -> bytes:
     """Return the JSON that a JSON string spells, anything else as it is. `null` stays a text (decision D1)."""
     if not raw.startswith(b'"'):
         return raw
     try:
-        text = jsontext.loads(raw).strip().encode()
+        text = jsontext.loads(raw).strip(" \t\n\r").encode()
         if text == _NULL_TEXT:
             return raw
         jsontext.loads(text)
