@@ -59,7 +59,7 @@
 
   // What others can fill this page's memory with. Beyond it the oldest goes.
   const KEPT_ENTRIES = 10000;
-  const KEPT_CHARACTERS = 2 ** 25;
+  const KEPT_CHARACTERS = 2 ** 23;
   const HELD_PACKETS = 200; // fewer than any server takes for a flood
   const REQUESTS = 100;
 
@@ -631,11 +631,10 @@
       this.forget();
     }
 
-    /** Forget what belongs to one connection. */
+    /** Forget what belongs to one socket. What has been received outlives it if another one takes its place. */
     forget() {
       clearTimeout(this.greeting);
       for (const request of this.requests || []) clearTimeout(request.timer);
-      this.inbox.clear();
       this.people.clear();
       this.requests = [];
       this.version = "";
@@ -714,9 +713,10 @@
       this.watch();
     }
 
-    /** Stop trying, and forget what would have been restored. */
+    /** Stop trying, and forget what would have been restored, and what has been received. */
     giveUp() {
       this.stopRetry();
+      this.inbox.clear();
       this.tries = 0;
       this.restore = null;
       this.wasLost = false;

@@ -16,6 +16,8 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import websockets
+
 from extension.project import sb3
 from real_clients.scratch.chromium import Browser, chromium
 from real_clients.scratch.packaged import packager
@@ -25,6 +27,17 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
 PLAYGROUND = Path(__file__).with_name("playground.html")
+EXTENSION = Path(__file__).parents[2] / "extension" / "cloudlink.js"
+
+# All that Scratch's own VM gives to an extension.
+PLAIN = """
+for (const name of Object.keys(Scratch)) {
+  if (!['ArgumentType', 'BlockType', 'TargetType', 'extensions'].includes(name)) delete Scratch[name];
+}
+for (const name of Object.keys(Scratch.BlockType)) {
+  if (['LABEL', 'XML'].includes(name)) delete Scratch.BlockType[name];
+}
+"""
 
 
 class User:
@@ -34,14 +47,32 @@ class User:
         self.lab = lab
         self.page = page
 
-    async def load(self, scripts: list | None = None, **contents: Any) -> None:
-        """Load a project, which leaves nothing of the one before."""
-        address = f"http://{HOST}:{self.lab.server.port}/extension.js"
+    async def load(
+        self,
+        scripts: list | None = None,
+        *,
+        address: str | None = None,
+        by_hand: bool = True,
+        **contents: Any,
+    ) -> None:
+        """Load a project, which leaves nothing of the one before.
+
+        Args:
+            scripts: Its scripts.
+            address: Where the extension is, if not at the server.
+            by_hand: Whether the extension is loaded before the project, which may not use it.
+            contents: More of what is in the project.
+        """
+        address = address or f"http://{HOST}:{self.lab.server.port}/extension.js"
         project = base64.b64encode(sb3(scripts or [], **contents)).decode()
         await self.page.evaluate(
             f"window.extensionAddress = {json.dumps(address)}; hurry(1); window.allowed = true; sockets.length = 0;"
-            f"load({json.dumps(project)})"
+            f"load({json.dumps(project)}, {json.dumps(by_hand)})"
         )
+
+    async def close(self) -> None:
+        """Close the page."""
+        await self.page.call("Page.close")
 
     async def do(self, opcode: str, **arguments: Any) -> None:
         """Run a command block."""
@@ -110,6 +141,11 @@ class Lab:
         self._runner.close()
 
     @property
+    def plain_extension(self) -> str:
+        """Where the extension is for a sandbox that offers only what Scratch's own VM does."""
+        return f"http://{HOST}:{self._web.server_port}/plain.js"
+
+    @property
     def address(self) -> str:
         return f"ws://{HOST}:{self.server.port}/"
 
@@ -166,19 +202,41 @@ def address_of(server: CloudServer) -> str:
     return f"ws://{HOST}:{server.port}/"
 
 
+@contextlib.asynccontextmanager
+async def saying(
+    *frames: str | bytes, answers: Callable[[str], list[str]] | None = None
+) -> AsyncIterator[str]:
+    """The address of a server that says these frames to whoever connects, and then `answers` what it is told."""
+
+    async def say(socket: websockets.ServerConnection) -> None:
+        with contextlib.suppress(websockets.ConnectionClosed):
+            for frame in frames:
+                await socket.send(frame)
+            async for told in socket:
+                for frame in answers(told) if answers else []:
+                    await socket.send(frame)
+
+    async with websockets.serve(say, HOST, 0, max_size=None) as server:
+        yield f"ws://{HOST}:{server.sockets[0].getsockname()[1]}/"
+
+
 class _Files(http.server.SimpleHTTPRequestHandler):
     """The playground, and beside it the files of the packager."""
 
     def do_GET(self) -> None:
-        if self.path != "/":
+        if self.path == "/":
+            self._answer("text/html; charset=utf-8", PLAYGROUND.read_bytes())
+        elif self.path == "/plain.js":
+            self._answer("text/javascript; charset=utf-8", PLAIN.encode() + EXTENSION.read_bytes())
+        else:
             super().do_GET()
-            return
-        page = PLAYGROUND.read_bytes()
+
+    def _answer(self, content_type: str, body: bytes) -> None:
         self.send_response(200)
-        self.send_header("Content-Type", "text/html; charset=utf-8")
-        self.send_header("Content-Length", str(len(page)))
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(page)
+        self.wfile.write(body)
 
     def log_message(self, *_arguments: object) -> None:
         pass

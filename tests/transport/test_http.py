@@ -4,16 +4,19 @@ import asyncio
 import contextlib
 import json
 import logging
+import tomllib
 from pathlib import Path
 
 import pytest
 
+import cloudlink
 from cloudlink.transport import extension
 from cloudlink.transport.http import Pages
 from server.visitor import turns
 from transport.peers import UPGRADE, ask, connect, frame, open_socket, request, running
 
-EXTENSION = Path(__file__).parents[2] / "extension" / "cloudlink.js"
+ROOT = Path(__file__).parents[2]
+EXTENSION = ROOT / "extension" / "cloudlink.js"
 
 
 def fetch(path, headers=None, method="GET", **settings):
@@ -72,6 +75,13 @@ def test_the_extension_is_served_to_any_editor():
     assert head.count("Cache-Control") == 1
     assert "Cache-Control: public, max-age=600" in head
     assert body == EXTENSION.read_text(encoding="utf-8")
+
+
+def test_a_wheel_has_the_extension_where_the_server_looks_for_it():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    places = project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+    package = Path(cloudlink.__file__).parent
+    assert package.parent / places["extension/cloudlink.js"] == extension._PLACES[0]
 
 
 def test_an_installation_without_the_extension_says_not_found(monkeypatch, tmp_path):
