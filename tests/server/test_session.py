@@ -231,6 +231,7 @@ def test_the_session_of_a_client_that_is_gone_does_nothing(server, is_identified
     session.send_text(b"hello")
     session.send_frame(b"\x81\x05hello")
     session.close(4000, "why")
+    assert not session.admits_more(1)
     assert session.state is GONE
     assert visitor.heard() == []
     assert visitor.closed is None

@@ -1,10 +1,12 @@
 """What coming and going costs: a room of thousands does not repeat its list each time, and who causes much waits."""
 
+import functools
 import json
+import sys
 
 from cloudlink.server.app import Server
 from cloudlink.server.protocols.clpv4 import Clpv4
-from cloudlink.server.protocols.clpv4.userlists import _REPEAT_BURST, _REPEAT_RATE
+from cloudlink.server.protocols.clpv4.userlists import _REPEAT_BURST, _REPEAT_RATE, UserLists
 from cloudlink.settings import Settings
 from conversation_drivers import MemoryConnection
 from hosting import build
@@ -74,7 +76,10 @@ def test_a_room_that_has_emptied_meanwhile_needs_no_list():
     assert server.rooms_manager.rooms == {}
 
 
-def test_lists_of_many_small_rooms_are_repeated_one_after_another():
+def test_lists_of_many_small_rooms_are_repeated_one_after_another(monkeypatch):
+    now = 1000.0
+    module = sys.modules[Clpv4.__module__]
+    monkeypatch.setattr(module, "UserLists", functools.partial(UserLists, clock=lambda: now))
     server = Server(Settings())
     delays = delays_of(server)
     first, second, *others = crowd(server, 60)
@@ -83,6 +88,7 @@ def test_lists_of_many_small_rooms_are_repeated_one_after_another():
         session.receive(json.dumps({"cmd": "link", "val": rooms}).encode())
         server.delivery.flush()
     delays.clear()
+    now += 100
     before = len(lists_received(first))
     second.lost()
     server.delivery.flush()

@@ -78,6 +78,7 @@ class Clpv4:
         self._dialects = DIALECTS if server.settings.legacy else MODERN
         builtin = Commands(self)
         self._era_commands = EraCommands(self, builtin)
+        self._strangers: set[type] = set()  # protocols of clients that status codes were meant for
         self._commands = self._hooks.commands.setdefault(Schema, {})
         for name, function in builtin.all().items():
             self._hooks.bind_native(Schema, name, function)
@@ -318,7 +319,9 @@ class Clpv4:
         elif client.protocol is None:
             dialect = CL4  # nothing has been received; most will turn out to speak it
         else:
-            logger.warning("%s does not speak CloudLink 4 and was sent no status code.", client)
+            if client.protocol not in self._strangers:
+                self._strangers.add(client.protocol)
+                logger.warning("%s does not speak CloudLink 4; its like are sent no status codes.", client)
             return
         client.session.send_frame(dialect.status(code, listener, details, val))
 

@@ -47,14 +47,24 @@ class UserLists:
         delivery: Delivery,
         later: Callable[[float, Callable[[], None]], None],
         limits: Limits,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Args: later: calls a function after some seconds."""
+        """Set up the traffic of a server.
+
+        Args:
+            rooms: The server's rooms.
+            delivery: The way out to clients.
+            later: Calls a function after some seconds.
+            limits: What a client may cause.
+            clock: Tells the time, in seconds.
+        """
         self._rooms = rooms
         self._delivery = delivery
         self._later = later
         self._limits = limits
         self._repeating: set[tuple[str, Dialect]] = set()
-        self._repeats = Bucket(_REPEAT_RATE, _REPEAT_BURST)
+        self._clock = clock
+        self._repeats = Bucket(_REPEAT_RATE, _REPEAT_BURST, clock)
         self._repeated_by = 0.0  # when the last list that waits will have been sent
         self._encoded: set[Members] = set()  # whose lists are kept at the moment
 
@@ -171,7 +181,7 @@ class UserLists:
         if cost <= _CHEAP_REPEAT and self._repeats.take(cost):
             self._delivery.broadcast(members.audiences[dialect], frame, skip)
         else:
-            now = time.monotonic()
+            now = self._clock()
             self._repeated_by = max(self._repeated_by, now) + cost / _REPEAT_RATE
             self._repeating.add((room.id, dialect))
             self._later(self._repeated_by - now, lambda: self._repeat_now(room.id, dialect))
