@@ -163,6 +163,18 @@ def test_who_reads_too_slowly_may_come_back(build):
     assert one.code is None
 
 
+def test_a_mistake_of_ours_harms_one_change_only(build, caplog):
+    server = build()
+    one, two = Player(server), Player(server)
+    save, server.scratch.projects.store.save = server.scratch.projects.store.save, None
+    one.set("☁ a", 1)
+    server.scratch.projects.store.save = save
+    one.set("☁ a", 2)
+    assert values(two.heard()) == [("☁ a", 2)]
+    assert (one.code, two.code) == (None, None)
+    assert "TypeError" in caplog.text
+
+
 def test_a_login_token_is_refused_before_anything_else(build):
     player = Player(build(), user=None, cookie="scratchsessionsid=abc")
     player.server.delivery.flush()

@@ -273,28 +273,20 @@ class Scratch:
 
     # Changes that come from elsewhere.
 
-    def change(self, project: str, name: str, value: bytes | None) -> None:
-        """Change a variable on nobody's behalf: everybody in the project is told.
+    def change(self, project: str, name: str, value: bytes) -> None:
+        """Change a variable of a project in memory on nobody's behalf: everybody there is told.
 
         Args:
-            project: Its id.
+            project: Its id, a key of `projects.rooms`.
             name: The variable's name.
-            value: JSON text of the new value, None to forget the variable.
-        """
-        room = self.projects.rooms.get(project)
-        if room is None:
-            self._change_stored(project, name, value)
-        elif value is not None:
-            self.projects.keep(room, name, value)
-            self._broadcast(room, name, None)
-        elif name in room.variables:
-            self.projects.delete(room, name)
+            value: JSON text of the new value.
 
-    def _change_stored(self, project: str, name: str, value: bytes | None) -> None:
-        if value is None:
-            self.projects.store.delete(project, name)
-        else:
-            self.projects.store.save(project, name, value)
+        Raises:
+            Violation: It would be too much.
+        """
+        room = self.projects.rooms[project]
+        self.projects.keep(room, name, value)
+        self._broadcast(room, name, None)
 
     def variables(self, project: str) -> dict[str, bytes]:
         """Return a project's variables, name to JSON text; empty if there are none."""
