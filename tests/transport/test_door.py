@@ -2,11 +2,14 @@
 
 import asyncio
 import contextlib
+import socket
 
 import pytest
 
+from cloudlink.transport.door import Door
+from cloudlink.transport.picowslog import PicowsLog
 from server.visitor import turns
-from transport.peers import ask, connect, open_socket, request, running
+from transport.peers import UPGRADE, ask, connect, frame, open_socket, request, running
 from transport.test_tls import Certificates
 
 FEW = {
@@ -85,6 +88,38 @@ def test_a_tls_handshake_is_counted_and_has_to_come_in_time(certificates, monkey
                 for peer in silent:
                     await peer.at_end()
             assert await is_let_in(server.port, certificates.client)
+
+    asyncio.run(scenario())
+
+
+def test_a_loop_that_notices_late_that_it_has_another_protocol_loses_nothing():
+    async def scenario():
+        async with running(implicit_greeting=False) as server:
+            doors = []
+            loop, endpoint = asyncio.get_running_loop(), server._endpoint
+
+            def make_door():
+                doors.append(Door(endpoint._route, endpoint._gate, 1 << 20, None, PicowsLog()))
+                return doors[0]
+
+            with socket.create_server(("127.0.0.1", 0)) as listener:
+                theirs = socket.create_connection(listener.getsockname())
+                ours, _ = listener.accept()
+            transport, door = await loop.connect_accepted_socket(make_door, sock=ours)
+            transport.pause_reading()
+            packets = b"".join(frame(b'{"cmd":"ping","listener":"%d"}' % number) for number in range(100))
+            data = memoryview(request(UPGRADE) + packets)
+            while data:  # as asyncio's proactor does
+                buffer = door.get_buffer(len(data))
+                size = min(len(buffer), len(data))
+                buffer[:size] = data[:size]
+                door.buffer_updated(size)
+                data = data[size:]
+            reader, writer = await asyncio.open_connection(sock=theirs)
+            assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
+            received = await reader.readuntil(b'"listener":"99"}')
+            assert received.count(b"I:100") == 100
+            writer.transport.abort()
 
     asyncio.run(scenario())
 

@@ -76,6 +76,7 @@ class Door(asyncio.BufferedProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._buffer = bytearray()
         self._data = b""
+        self._parser: Parser | None = None  # to which the connection was handed
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Count the connection and wait for its first bytes."""
@@ -95,15 +96,22 @@ class Door(asyncio.BufferedProtocol):
         """The peer left without a word."""
         self._stop_waiting()
 
-    def get_buffer(self, sizehint: int) -> bytearray:  # noqa: ARG002  # asyncio's signature
-        """Return where the first bytes go."""
+    # Windows' event loop notices that it has another protocol only when it has dealt with all it had read.
+
+    def get_buffer(self, sizehint: int) -> bytearray | memoryview:
+        """Return where the next bytes go."""
+        if self._parser is not None:
+            return self._parser.get_buffer(sizehint)
         self._buffer = bytearray(_FIRST_BYTES)
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Take the first bytes."""
-        self._data += self._buffer[:nbytes]
-        self._look()
+        """Take the next bytes."""
+        if self._parser is not None:
+            self._parser.buffer_updated(nbytes)
+        else:
+            self._data += self._buffer[:nbytes]
+            self._look()
 
     async def _speak_tls(self, stream: asyncio.Transport, context: ssl.SSLContext) -> None:
         # What is no TLS, takes too long or breaks off leaves nobody behind who could be told.
@@ -171,6 +179,7 @@ class Door(asyncio.BufferedProtocol):
             None,  # extra_headers
             _READ_BUFFER_SIZE,
         )
+        self._parser = parser
         transport.set_protocol(parser)
         parser.connection_made(transport)
         while data and not transport.is_closing():

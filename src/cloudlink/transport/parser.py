@@ -20,6 +20,8 @@ PORTION = 1 << 14
 SMALL_PORTION = 1 << 10
 """Bytes taken at a time from a peer that has once sent too much."""
 
+_get_buffer = WSProtocol.get_buffer
+
 
 class Parser(WSProtocol):  # type: ignore[misc]  # see the import
     """The asyncio protocol of one connection.
@@ -28,6 +30,8 @@ class Parser(WSProtocol):  # type: ignore[misc]  # see the import
         portion: Most bytes to take from the socket at a time.
         when_lost: Called when the connection is gone, upgraded or not.
     """
+
+    __slots__ = ("portion", "when_lost")
 
     def __init__(self, when_lost: Callable[[], None], *options: object) -> None:
         """Set up the parser of one connection.
@@ -42,8 +46,8 @@ class Parser(WSProtocol):  # type: ignore[misc]  # see the import
 
     def get_buffer(self, size_hint: int) -> memoryview:
         """Return where the next bytes from the socket go."""
-        free: memoryview = super().get_buffer(size_hint)
-        return free[: self.portion]
+        free: memoryview = _get_buffer(self, size_hint)
+        return free if len(free) <= self.portion else free[: self.portion]
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Take note that the connection is gone."""
