@@ -206,9 +206,7 @@ def raise_once(*_arguments):
 
 
 @pytest.mark.parametrize("is_close_broken", [False, True])
-def test_a_message_that_cannot_be_dealt_with_is_logged_once_and_the_last(
-    monkeypatch, caplog, is_close_broken
-):
+def test_a_message_that_cannot_be_dealt_with_is_logged_and_the_last(monkeypatch, caplog, is_close_broken):
     async def scenario():
         async with running(implicit_greeting=False) as server:
             peer, other = await connect(server.port), await connect(server.port)
@@ -228,7 +226,22 @@ def test_a_message_that_cannot_be_dealt_with_is_logged_once_and_the_last(
             assert len(server.clients_manager) == 1
 
     asyncio.run(scenario())
-    assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [ZeroDivisionError]
+    assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [ZeroDivisionError] * (
+        1 + is_close_broken
+    )
+
+
+def test_bad_text_is_closed_with_its_code_although_the_session_fails(monkeypatch, caplog):
+    async def scenario():
+        async with running() as server:
+            peer = await connect(server.port)
+            monkeypatch.setattr(Session, "close", raise_once)
+            peer.writer.write(frame(b"\xff"))
+            assert (await peer.receive_close())[0] == 1007
+            monkeypatch.undo()
+
+    asyncio.run(scenario())
+    assert "ZeroDivisionError" in caplog.text
 
 
 def test_nothing_is_written_after_the_close_frame_of_a_bad_header():

@@ -76,6 +76,19 @@ def test_what_was_sent_during_the_pause_is_dealt_with_after_it():
     asyncio.run(scenario())
 
 
+def test_who_goes_on_flooding_is_disconnected_all_the_same():
+    async def scenario():
+        async with running(packet_burst=100, flood_patience=0.3) as server:
+            flooder = await connect(server.port)
+            await answer(flooder)
+            flooder.writer.write(TINY[0] * (4 * MEGABYTE // len(TINY[0])))
+            assert (await asyncio.wait_for(flooder.receive_close(), 5))[0] == 1008
+            assert len(server.clients_manager) == 0
+            drop(server)
+
+    asyncio.run(scenario())
+
+
 def test_a_flood_of_tiny_frames_does_not_make_the_read_buffer_grow(monkeypatch):
     sizes = []
 
@@ -90,7 +103,7 @@ def test_a_flood_of_tiny_frames_does_not_make_the_read_buffer_grow(monkeypatch):
         async with running(limits=False) as server:
             flooder = await connect(server.port)
             await answer(flooder)
-            flooder.writer.write(TINY[0] * (2 * MEGABYTE // len(TINY[0])))
+            flooder.writer.write(TINY[0] * (MEGABYTE // 2 // len(TINY[0])))
             await answer(flooder)
 
     asyncio.run(scenario())

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -190,7 +189,7 @@ class WebSocketConnection(WSListener):
             self._fail(violation)
         except Exception:
             logger.exception("A message could not be dealt with; its connection is closed.")
-            self._break_off()
+            self._end(_INTERNAL_ERROR, _MISTAKE)
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:  # noqa: ARG002  # picows' signature
         """The socket is closed, by whomever."""
@@ -320,13 +319,15 @@ class WebSocketConnection(WSListener):
 
     def _fail(self, violation: Violation) -> None:
         logger.info("Closing a connection: %s.", violation.reason)
-        self._receiver.close(violation.code, violation.reason)
+        self._end(violation.code, violation.reason)
 
-    def _break_off(self) -> None:
-        """Close the connection although its session may be in no state to do so."""
-        with suppress(Exception):  # the one that led here is in the log
-            self._receiver.close(_INTERNAL_ERROR, _MISTAKE)
-        self.close(_INTERNAL_ERROR, _MISTAKE)
+    def _end(self, code: int, reason: str) -> None:
+        """Have the session close the connection, or close it without."""
+        try:
+            self._receiver.close(code, reason)
+        except Exception:
+            logger.exception("A session could not be closed; its connection is.")
+            self.close(code, reason)
 
     def _stop_sending(self) -> None:
         self.closing = True

@@ -72,7 +72,7 @@ class Door(asyncio.BufferedProtocol):
         self._context = context
         self._log = log
         self._transport: asyncio.Transport | None = None  # through which the request comes
-        self._greeting: asyncio.Task[None] | None = None
+        self._greeting: asyncio.Task[None] | None = None  # the event loop itself holds it only weakly
         self._timer: asyncio.TimerHandle | None = None
         self._buffer = bytearray()
         self._data = b""
