@@ -1,7 +1,7 @@
 """CloudLink, the realtime server of the Scratch world, and a client for Python.
 
     from cloudlink import server, client
-    import cloudlink                        # cloudlink.connect(...)
+    import cloudlink                        # cloudlink.connect(...), cloudlink.connect_cloud(...)
 
 `server` and `client` are classes, the public spellings of `Server` and `Client`; the packages of the same names are
 imported from as usual (`from cloudlink.server.protocols import clpv4`). Each is loaded when it is first asked for: a
@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 from .version import __version__
 
 if TYPE_CHECKING:
-    from .client import client, connect  # noqa: TC004  # loaded when read: see `_Package`
+    from .client import client, connect, connect_cloud  # noqa: TC004  # loaded when read: see `_Package`
     from .server import server  # noqa: TC004  # likewise
 
-__all__ = ["__version__", "client", "connect", "server"]
+__all__ = ["__version__", "client", "connect", "connect_cloud", "server"]
 
 
 def _loaded_when_asked_for(package: str, name: str) -> property:
@@ -50,6 +50,7 @@ class _Package(ModuleType):
     server = _loaded_when_asked_for("server", "server")
     client = _loaded_when_asked_for("client", "client")
     connect = _loaded_when_asked_for("client", "connect")
+    connect_cloud = _loaded_when_asked_for("client", "connect_cloud")
 
 
 sys.modules[__name__].__class__ = _Package

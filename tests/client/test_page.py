@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from client.fakes import ours
-from cloudlink.client import GlobalMessage, PrivateMessage, UserJoined, connect
+from cloudlink.client import CloudChange, GlobalMessage, PrivateMessage, UserJoined, connect, connect_cloud
 
 client_package = sys.modules["cloudlink.client"]  # the attribute of that name is the class
 PAGE = Path(__file__).parents[2] / "docs" / "client.md"
@@ -47,7 +47,7 @@ def run(scenario):
 
 
 def test_the_page_has_these_programs():
-    assert list(PROGRAMS) == ["greeter", "old_bot"]
+    assert list(PROGRAMS) == ["greeter", "counter", "old_bot"]
 
 
 def test_greeter(tmp_path):
@@ -62,6 +62,19 @@ def test_greeter(tmp_path):
                 await until(alice, lambda event: event == GlobalMessage("Welcome, alice!", "lobby"))
                 await alice.send("!time")
                 await until(alice, lambda event: event == GlobalMessage("It is late.", "lobby"))
+
+    run(scenario)
+
+
+def test_counter(tmp_path):
+    async def scenario():
+        async with ours() as host, connect_cloud(host.url, 104, "watcher") as cloud:
+            async with running("counter", host, tmp_path) as process:
+                assert await anext(cloud) == CloudChange("☁ visits", 1)
+                await cloud.set("☁ other", 5)
+                assert await process.stdout.readline() == "☁ other 5\n".encode()
+            async with running("counter", host, tmp_path):
+                assert await anext(cloud) == CloudChange("☁ visits", 2)
 
     run(scenario)
 
@@ -86,4 +99,4 @@ def test_the_page_names_all_events_and_errors():
     text = PAGE.read_text(encoding="utf-8")
     names = [name for name in client_package.__all__ if name[0].isupper()]
     unnamed = [name for name in names if not re.search(rf"`{name}\b", text)]
-    assert unnamed == ["Client", "CloudChange", "Connection", "Event", "StaleValueError"]
+    assert unnamed == ["Client", "CloudConnection", "Connection", "Event"]

@@ -6,6 +6,7 @@ import cloudlink                  # cloudlink.connect(...): see `connection`
 from __future__ import annotations
 
 from .classic import Client
+from .cloudconnection import CloudConnection, connect_cloud
 from .connection import Connection, connect
 from .errors import (
     ClientError,
@@ -44,6 +45,7 @@ __all__ = [
     "Client",
     "ClientError",
     "CloudChange",
+    "CloudConnection",
     "ConnectError",
     "Connected",
     "Connection",
@@ -71,4 +73,5 @@ __all__ = [
     "WrongServerError",
     "client",
     "connect",
+    "connect_cloud",
 ]

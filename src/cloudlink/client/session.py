@@ -163,7 +163,7 @@ class Session:
         if self.failure is not None:
             return []
         if isinstance(event, Unreadable):
-            self.failure = _not_cloudlink(event.text)
+            self.failure = not_cloudlink(event.text)
         elif isinstance(event, OtherPacket):
             self._note(event.packet)
         elif isinstance(event, StatusCode) and event.listener == self._step:
@@ -281,7 +281,8 @@ def _names(value: object) -> list[str]:
     return [str(room) for room in value] if isinstance(value, (list, tuple)) else [str(value)]
 
 
-def _not_cloudlink(text: str) -> ClientError:
+def not_cloudlink(text: str) -> ClientError:
+    """Return what a text means that a server says instead of anything a client understands."""
     if text == FULL:
         return ServerFullError("The server is full.", "Try again later.")
     quote = text if len(text) <= _LONGEST_QUOTE else text[:_LONGEST_QUOTE] + "…"
