@@ -9,6 +9,7 @@
 
   const ID = "cloudlink";
   const VERSION = "1.0.0";
+  const DIALECT = 3; // what servers are told; the published extensions say 2
 
   // Scratch mods whose sandbox lacks a part of TurboWarp's interface get a plain stand-in for it.
   if (!("translate" in Scratch)) Scratch.translate = (message) => message;
@@ -18,8 +19,8 @@
       toNumber: (value) => Number(value) || 0,
     };
   }
+  if (!("canFetch" in Scratch)) Scratch.canFetch = () => Promise.resolve(true);
   if (!("fetch" in Scratch)) {
-    Scratch.canFetch = () => Promise.resolve(true);
     // eslint-disable-next-line no-restricted-globals -- this is what takes the place of Scratch.fetch
     Scratch.fetch = (...request) => fetch(...request);
   }
@@ -650,8 +651,8 @@
       this.selected = null; // the rooms of the next message or variable
       this.heardAt = 0;
       this.connectedAt = 0;
-      this.pingAt = 0; // when the sign of life was asked for that has not come yet
-      this.pingedAt = 0;
+      this.pingAt = 0; // when the ping was sent that is not answered yet
+      this.pingedAt = 0; // when the last one was
       this.roundTrip = "";
     }
 
@@ -695,12 +696,13 @@
     reset() {
       this.reconnects = false;
       this.watch();
-      this.pace.set(0);
       if (this.wire.busy) {
         this.wire.closing = true;
         this.wire.end({ clean: true });
       }
       this.giveUp();
+      this.pace.set(0);
+      this.logs = false;
       this.status = IDLE;
       this.hadConnection = false;
       this.joined = "{}";
@@ -740,7 +742,7 @@
           cmd: "handshake",
           val: {
             language: "Scratch",
-            version: { editorType: editor(), versionNumber: VERSION },
+            version: { editorType: editor(), versionNumber: DIALECT },
           },
           listener: "handshake_cfg",
         },
@@ -756,9 +758,9 @@
       this.status = CONNECTED;
       this.hadConnection = true;
       this.connectedAt = Date.now();
+      this.hats.start("onConnect");
       if (this.restore === null) this.release();
       else this.restoreName();
-      this.hats.start("onConnect");
     }
 
     ended({ clean, code, possible, asked }) {
@@ -799,17 +801,19 @@
       clearInterval(this.lookAround);
       if (!this.reconnects) return;
       this.lookAround = setInterval(() => {
-        if (!this.connected) return;
+        // Older servers do not know the command that is used.
+        if (!this.connected || !this.version.includes("0.2.")) return;
         const now = Date.now();
-        if (this.pingAt !== 0 && now - this.pingAt > SIGN_LIMIT) {
-          this.wire.end({});
+        if (this.pingedAt > this.heardAt) {
+          if (now - this.pingedAt > SIGN_LIMIT) this.wire.end({});
         } else if (now - this.heardAt > SILENCE) this.ping();
       }, LOOK_AROUND);
     }
 
     ping() {
-      if (this.pingAt !== 0) return;
-      this.pingAt = this.pingedAt = Date.now();
+      const now = Date.now();
+      if (this.pingAt !== 0 && now - this.pingAt < SIGN_LIMIT) return;
+      this.pingAt = this.pingedAt = now;
       this.transmit({
         packet: { cmd: "ping", listener: "ping_cfg" },
         request: { kind: "ping", at: performance.now() },
@@ -830,7 +834,7 @@
     remember() {
       if (this.restore !== null) return; // it was lost again before all was back
       const name = this.name === null ? this.naming : this.name;
-      const rooms = [...this.rooms];
+      const rooms = [...new Set([...this.rooms, ...(this.linking ?? [])])];
       if (name !== null) this.restore = { name, rooms, tries: 0 };
     }
 
@@ -904,7 +908,7 @@
         if (this.requests.length > REQUESTS) this.requests.shift();
         if (request.kind === "username") this.naming = request.name;
         if (request.kind === "link") this.linking = request.rooms;
-        if (request.kind === "unlink") this.linking = null;
+        if (request.kind === "unlink") this.leaveRooms();
       }
       let text;
       try {
@@ -914,6 +918,12 @@
       }
       if (this.logs) console.log("CloudLink sends", text);
       this.wire.write(text);
+    }
+
+    /** What is left now is not to be entered again by itself. */
+    leaveRooms() {
+      this.linking = null;
+      this.rooms.clear();
     }
 
     get hasName() {
@@ -1054,7 +1064,6 @@
       else if (request.kind === "link") this.answeredLink(request, isOk);
       else if (request.kind === "unlink" && isOk) {
         this.linked = false;
-        this.linking = null;
         this.rooms.clear();
         for (const room of [...this.people.rooms.keys()]) {
           if (room !== DEFAULT_ROOM) this.people.rooms.delete(room);

@@ -4,7 +4,7 @@ import json
 import os
 import signal
 
-from extension.lab import address_of, scenario
+from extension.lab import address_of, saying, scenario
 from extension.project import change
 
 HATS = [
@@ -141,6 +141,60 @@ async def test_a_server_that_falls_silent_counts_as_lost(lab):
             os.kill(server.pid, signal.SIGCONT)
         await alice.variable("whenConnectionBack", 1)
         assert await alice.get("returnUsernameDataNew") == "alice"
+
+
+@scenario
+async def test_what_was_wished_last_is_restored_even_if_it_was_not_answered(lab):
+    sent = []
+
+    def answers(told):
+        sent.append(json.loads(told))
+        if sent[-1]["cmd"] != "setid":
+            return []
+        done = {"cmd": "statuscode", "code": "I:100 | OK", "listener": "username_cfg"}
+        return [json.dumps(done | {"val": {"username": sent[-1]["val"], "id": "1", "uuid": "u"}})]
+
+    async with saying('{"cmd":"server_version","val":"0.2.0"}', answers=answers) as address:
+        [alice] = await lab.users(1, HATS, variables=COUNTERS)
+        await alice.evaluate("hurry(20)")
+        await alice.do("setReconnect", BOOL="Enable")
+        await alice.joins("alice", address)
+        for count, (opcode, arguments, wanted) in enumerate(
+            [("linkToRooms", {"ROOMS": "red"}, [["red"]]), ("unlinkFromRooms", {}, [])], 1
+        ):
+            await alice.do(opcode, **arguments)
+            sent.clear()
+            await alice.evaluate("sockets[sockets.length - 1].close()")
+            await alice.variable("whenConnectionBack", count)
+            assert [packet["val"] for packet in sent if packet["cmd"] == "link"] == wanted
+        await alice.do("closeSocket")
+        await alice.until("3", "returnLinkData")
+
+
+@scenario
+async def test_a_server_that_talks_but_answers_no_ping_is_alive(lab):
+    pings = []
+
+    def answers(told):
+        if '"ping"' in told:
+            pings.append(told)
+            return ['{"cmd":"statuscode","code":"E:110 | Command disabled","code_id":110}']
+        return []
+
+    for version, wanted in (("0.2.0", 3), ("0.1.9.2", 0)):
+        async with saying(json.dumps({"cmd": "server_version", "val": version}), answers=answers) as address:
+            [alice] = await lab.users(1, HATS, variables=COUNTERS)
+            await alice.evaluate("hurry(40)")
+            await alice.do("setReconnect", BOOL="Enable")
+            await alice.joins("", address)
+            await alice.evaluate("new Promise((kept) => setTimeout(kept, 80000))")
+            assert await alice.get("returnLinkData") == "2"
+            assert await alice.evaluate("sockets.length") == 1
+            assert len(pings) >= wanted
+            assert wanted or not pings
+            pings.clear()
+            await alice.do("closeSocket")
+            await alice.until("3", "returnLinkData")
 
 
 @scenario
