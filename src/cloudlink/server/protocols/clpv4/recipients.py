@@ -127,9 +127,7 @@ class Recipients:
         self._named: list[Any] = [
             jsontext.loads(item) if item.startswith(_OBJECT) else decode_scalar(item) for item in items
         ]
-        self._within: dict[
-            Name, tuple[Name, ...]
-        ] = {}  # each name once, and those in the JSON text it may be
+        self._within: dict[Name, tuple[Name, ...]] = {}  # each name once, with those in the text it may be
         count = 0
         for named in self._named:
             within = _within(named)
