@@ -6,7 +6,7 @@ import sys
 
 from cloudlink.server.app import Server
 from cloudlink.server.protocols.clpv4 import Clpv4
-from cloudlink.server.protocols.clpv4.userlists import _REPEAT_BURST, _REPEAT_RATE, UserLists
+from cloudlink.server.protocols.clpv4.userlists import _REPEAT_BURST, _REPEAT_RATE_OF_ALL, UserLists
 from cloudlink.settings import Settings
 from conversation_drivers import MemoryConnection
 from hosting import build
@@ -99,7 +99,7 @@ def test_lists_of_many_small_rooms_are_repeated_one_after_another(monkeypatch):
     waits = [delay for delay, _ in delays]
     assert len(waits) == len(rooms) - at_once
     assert waits == sorted(waits)
-    assert waits[-1] > 0.9 * len(waits) * size / len(rooms) * 59 / _REPEAT_RATE
+    assert waits[-1] > 0.9 * len(waits) * size / len(rooms) * 59 / _REPEAT_RATE_OF_ALL
     for _, callback in delays:
         callback()
     server.delivery.flush()
@@ -140,6 +140,20 @@ def test_what_others_are_told_is_charged_to_who_causes_it():
     assert answers[-1] == [108]
     fresh = linking(server, "fresh", "b")
     assert codes(fresh.ask({"cmd": "link", "val": "a"})) == [100]
+
+
+def test_who_leaves_a_large_room_of_scratch_projects_can_go_on():
+    server = build()
+    for number in range(100):
+        Visitor(
+            server,
+            {"cmd": "handshake", "val": {"language": "Scratch"}},
+            {"cmd": "setid", "val": f"p{number}"},
+        )
+    alice = named(server, "alice")
+    alice.heard()
+    changes = [{"cmd": "link", "val": "a"}, {"cmd": "unlink", "val": ""}] * 50
+    assert codes(alice.ask(*changes)) == [100] * 100
 
 
 def test_a_client_may_come_into_one_huge_room_but_not_into_several_at_a_time():

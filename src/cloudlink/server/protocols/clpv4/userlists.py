@@ -5,7 +5,7 @@ client is nobody's news.
 
 A small packet can cause much of this: it grows with the rooms it names, with their members and with the
 members' names. So it is charged to whoever causes it, byte for byte and recipient for recipient, and who
-has used up what the limits allow must wait. What others wait for meanwhile is never more than one packet's.
+has used up what the limits allow must wait. Lists that are repeated for others are bounded for all together.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ _CHEAP_REPEAT = 1 << 20
 _REPEAT_BURST = 8 << 20
 """Bytes, over all recipients and rooms, up to which lists are repeated at once."""
 _REPEAT_RATE = 50e6
-"""Bytes per second, over all recipients and rooms, that repeated lists may take."""
+"""Bytes per second, over all recipients, that repeated lists of one room may take."""
+_REPEAT_RATE_OF_ALL = 200e6
+"""Bytes per second, over all recipients, that repeated lists of all rooms may take."""
 _USER_BYTES = 120
 """Bytes of a user object with a name of usual length."""
 
@@ -64,7 +66,7 @@ class UserLists:
         self._limits = limits
         self._repeating: set[tuple[str, Dialect]] = set()
         self._clock = clock
-        self._repeats = Bucket(_REPEAT_RATE, _REPEAT_BURST, clock)
+        self._repeats = Bucket(_REPEAT_RATE_OF_ALL, _REPEAT_BURST, clock)
         self._repeated_by = 0.0  # when the last list that waits will have been sent
         self._encoded: set[Members] = set()  # whose lists are kept at the moment
 
@@ -131,7 +133,7 @@ class UserLists:
                 size += len(frame) * len(audience)
                 self._delivery.broadcast(audience, frame, skip=client.outbox)
             if dialect.whole_lists or (renamed and dialect.repeats_list):
-                size += self._repeat(room, members, dialect, skip=client.outbox)
+                self._repeat(room, members, dialect, skip=client.outbox)
         self._charge(client, size)
 
     def announce_unnamed(self, client: Client) -> None:
@@ -161,31 +163,29 @@ class UserLists:
                         size += len(frame) * len(audience)
                         self._delivery.broadcast(audience, frame)
                     if dialect.whole_lists or dialect.repeats_list:
-                        size += self._repeat(room, members, dialect)
+                        self._repeat(room, members, dialect)
         self._charge(client, size)
 
-    def _repeat(self, room: Room, members: Members, dialect: Dialect, skip: Outbox | None = None) -> int:
+    def _repeat(self, room: Room, members: Members, dialect: Dialect, skip: Outbox | None = None) -> None:
         """Send the whole list to everybody in a room who speaks a dialect, except the one to skip.
 
         In a room of thousands that is hundreds of megabytes, and one client that comes and goes could keep
         the server busy with it. So the larger it is, the longer it waits, and those that come up meanwhile
-        become one. Of many small ones at a time most wait, too, one after another.
-
-        Returns:
-            How many bytes that is, over all recipients; 0 if it waits already.
+        become one. Of many small ones at a time most wait, too, one after another. That bounds what all of
+        them take, so nobody is charged for them: who leaves a large room for the first time may leave another.
         """
         if (room.id, dialect) in self._repeating:
-            return 0
+            return
         frame = self._list(dialect, room, members)
         cost = len(frame) * len(members.audiences[dialect])
         if cost <= _CHEAP_REPEAT and self._repeats.take(cost):
             self._delivery.broadcast(members.audiences[dialect], frame, skip)
         else:
             now = self._clock()
-            self._repeated_by = max(self._repeated_by, now) + cost / _REPEAT_RATE
+            self._repeated_by = max(self._repeated_by, now) + cost / _REPEAT_RATE_OF_ALL
+            wait = max(cost / _REPEAT_RATE, self._repeated_by - now)
             self._repeating.add((room.id, dialect))
-            self._later(self._repeated_by - now, lambda: self._repeat_now(room.id, dialect))
-        return cost
+            self._later(wait, lambda: self._repeat_now(room.id, dialect))
 
     def _repeat_now(self, room_id: str, dialect: Dialect) -> None:
         self._repeating.discard((room_id, dialect))
