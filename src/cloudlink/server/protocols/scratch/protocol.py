@@ -65,7 +65,7 @@ class Scratch:
     """
 
     schema = Schema
-    slow_reader_code = rules.TRY_AGAIN_LATER
+    slow_reader_code = rules.OVERLOADED
 
     def __init__(self, server: PluginAPI) -> None:
         """Register the protocol and its methods with a server."""
