@@ -320,6 +320,7 @@ def _strict(text: str):
 )
 @example(start="fresh", messages=[b"", b"\xff", b"null", b'{"cmd":"gmsg","val":NaN}'])
 @example(start="named", messages=[b"", b"\xff\xfe", b"[]", b'{"cmd":"\\ud800","listener":"\\ud800"}'])
+@example(start="fresh", messages=[b'{"method":""}'])
 @example(start="named", messages=[b'{"cmd":"pmsg","val":1,"id":{"uuid":{},"id":[],"username":null}}'])
 def test_any_message_leaves_the_server_up(start, messages):
     server = build()
@@ -343,9 +344,10 @@ def test_any_message_leaves_the_server_up(start, messages):
     replies = wild.take()
     if wild.closed is not None:
         assert start == "fresh"
-        assert wild.closed[0] == 1000
-        assert wild.closed[1] == replies.pop()
-        assert wild.closed[1] in BARE_TEXTS
+        if wild.closed[0] != 4000:  # a mistake in the cloud protocol is answered by the close alone
+            assert wild.closed[0] == 1000
+            assert wild.closed[1] == replies.pop()
+            assert wild.closed[1] in BARE_TEXTS
     for reply in (*replies, *other.take()):
         packet = _strict(reply)
         assert isinstance(packet, dict)
