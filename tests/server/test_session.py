@@ -137,7 +137,7 @@ def test_any_value_may_stand_in_a_first_packet(server, value):
 
 
 @pytest.mark.parametrize(
-    "text", [LONG_LIST, "1e400", "true", ' "cmd" ', '{"cmd":1}', '{"method":null}', "{}"]
+    "text", ['["\\ud83d"]', LONG_LIST, "1e400", "true", ' "cmd" ', '{"cmd":1}', '{"method":null}', "{}"]
 )
 def test_json_of_no_protocol_is_told_from_what_is_no_json(server, text):
     assert Visitor(server, text).closed == (1000, "Unable to identify protocol")

@@ -256,16 +256,21 @@ def _opening(data: bytes) -> object:
         opening = _decode_opening(data)
         keys = {"cmd": bytes(opening.cmd), "method": bytes(opening.method)}
         return {key: jsontext.loads(raw) for key, raw in keys.items() if raw.startswith(_TEXT_START)}
-    except msgspec.ValidationError:  # no object
-        with suppress(msgspec.MsgspecError, RecursionError):
-            _decode_anything(data)
-            return {}
-    except msgspec.DecodeError:  # perhaps only half a surrogate pair
-        with suppress(jsontext.JSONTextError):
-            return jsontext.loads(data)
     except (UnicodeDecodeError, RecursionError, jsontext.JSONTextError):
-        pass
-    return Hooks.NOT_JSON
+        return Hooks.NOT_JSON
+    except msgspec.MsgspecError:  # no object, half a surrogate pair, or no JSON
+        return _opening_slowly(data)
+
+
+def _opening_slowly(data: bytes) -> object:
+    try:
+        packet = jsontext.loads(data)
+    except jsontext.JSONTextError:
+        with suppress(msgspec.MsgspecError, RecursionError):
+            _decode_anything(data)  # as long as it likes, and with any numbers
+            return {}
+        return Hooks.NOT_JSON
+    return packet if isinstance(packet, dict) else {}
 
 
 class GoneSession:
