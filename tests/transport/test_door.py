@@ -70,7 +70,7 @@ def test_all_of_a_request_has_to_come_in_time(monkeypatch):
                     peer.writer.write(bytes((letter,)))
                     await peer.writer.drain()
                     await asyncio.sleep(0.01)
-            assert asyncio.get_running_loop().time() - began < 1
+            assert asyncio.get_running_loop().time() - began < 5
 
     asyncio.run(scenario())
 
