@@ -20,14 +20,21 @@ def main(arguments: list[str] | None = None) -> int:
     """Build what is asked for; return the exit status."""
     parser = argparse.ArgumentParser(description="Build the example projects as .sb3 files.")
     parser.add_argument("projects", nargs="*", help="folders with sources (all examples unless given)")
-    parser.add_argument("--server", default=SERVER, help="the address that the projects connect to (%(default)s)")
     parser.add_argument(
-        "--extension", help="where the projects load the CloudLink extension from (/extension.js of the server)"
+        "--server", default=SERVER, help="the address that the projects connect to (%(default)s)"
     )
-    parser.add_argument("--output", type=Path, default=Path("build"), help="the folder to write to (%(default)s)")
+    parser.add_argument(
+        "--extension",
+        help="where the projects load the CloudLink extension from (/extension.js of the server)",
+    )
+    parser.add_argument(
+        "--output", type=Path, default=Path("build"), help="the folder to write to (%(default)s)"
+    )
     options = parser.parse_args(arguments)
     extension = options.extension or extension_of(options.server)
-    folders = [Path(project) for project in options.projects] or sorted(path.parent for path in SOURCES.glob("*/*.toml"))
+    folders = [Path(project) for project in options.projects] or sorted(
+        path.parent for path in SOURCES.glob("*/*.toml")
+    )
     options.output.mkdir(parents=True, exist_ok=True)
     for folder in folders:
         try:

@@ -20,7 +20,17 @@ _NUMBER = re.compile(r"^-?(\d+\.?\d*|\.\d+)?$")
 
 
 class SourceError(Exception):
-    """Something in the sources that no project can be made of; the text says where and what."""
+    """Something in the sources that no project can be made of: what, and where if that is known."""
+
+    place = ""
+
+    def at(self, place: str) -> SourceError:
+        """This error with its place, if it has none yet."""
+        self.place = self.place or place
+        return self
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.args[0]}" if self.place else str(self.args[0])
 
 
 @dataclass
@@ -50,6 +60,7 @@ class Block:
 
     @property
     def slots(self) -> list[Slot]:
+        """The slots alone."""
         return [part for part in self.parts if isinstance(part, Slot)]
 
     @property
@@ -70,47 +81,64 @@ def read_block(text: str, line: int = 0) -> Block:
 def read_scripts(text: str) -> list[list[Block]]:
     """All scripts of a sprite, each a list of blocks with the hat first; empty lines are between them.
 
-    Raises SourceError, with the number of the line.
+    Raises SourceError with the line.
     """
-    scripts: list[list[Block]] = []
-    path: list[tuple[Block, list[Block]]] = []  # the open C-blocks, each with the script that it stands in
-    script: list[Block] = []
-    notes: list[str] = []  # comments above a hat
-    number = 0
-    for number, whole in enumerate(text.splitlines(), 1):
-        code, comment = _split_comment(whole.strip())
+    stack = _Stack()
+    lines = text.splitlines()
+    for number, line in enumerate([*lines, ""], 1):
         try:
-            if not code and not comment:
-                if path:
-                    raise SourceError("an empty line, but a block is still open: `end` is missing")
-                if script:
-                    scripts.append(script)
-                script = []
-            elif code in ("else", "end"):
-                if not path:
-                    raise SourceError(f"`{code}`, but no block is open")
-                block, around = path[-1]
-                if code == "else":
-                    script = []
-                    block.mouths.append(script)
-                else:
-                    path.pop()
-                    script = around
-            elif code:
-                block = read_block(code, number)
-                block.comments, notes = notes, []
-                script.append(block)
-                if block.words in _WITH_MOUTHS:
-                    path.append((block, script))
-                    script = []
-                    block.mouths.append(script)
-            if comment:
-                (script[-1].comments if code and script else notes).append(comment)
+            stack.take(*_split_comment(line.strip()), number)
         except SourceError as error:
-            raise SourceError(f"line {number}: {error}") from None
-    if path:
-        raise SourceError(f"line {number}: the block of line {path[-1][0].line} is still open: `end` is missing")
-    return [*scripts, script] if script else scripts
+            raise error.at(f"line {number}") from None
+    return stack.scripts
+
+
+class _Stack:
+    """Stacks the blocks of one line after the other, as Scratch does: below each other, or into a mouth."""
+
+    def __init__(self) -> None:
+        self.scripts: list[list[Block]] = []
+        self._script: list[Block] = []
+        # The open blocks, each with the script that it stands in.
+        self._path: list[tuple[Block, list[Block]]] = []
+        self._notes: list[str] = []  # comments above a block
+
+    def take(self, code: str, comment: str, number: int) -> None:
+        if code == "else":
+            self._open(self._path[-1][0] if self._path else None)
+        elif code == "end":
+            self._close()
+        elif code:
+            self._add(read_block(code, number))
+        elif not comment:
+            self._finish()
+        if comment:
+            (self._script[-1].comments if code and self._script else self._notes).append(comment)
+
+    def _add(self, block: Block) -> None:
+        block.comments, self._notes = self._notes, []
+        self._script.append(block)
+        if block.words in _WITH_MOUTHS:
+            self._path.append((block, self._script))
+            self._open(block)
+
+    def _open(self, block: Block | None) -> None:
+        if block is None:
+            raise SourceError("`else`, but no block is open")
+        self._script = []
+        block.mouths.append(self._script)
+
+    def _close(self) -> None:
+        if not self._path:
+            raise SourceError("`end`, but no block is open")
+        _, self._script = self._path.pop()
+
+    def _finish(self) -> None:
+        if self._path:
+            raise SourceError(f"the block of line {self._path[-1][0].line} is still open: `end` is missing")
+        if self._script:
+            self.scripts.append(self._script)
+        self._script = []
 
 
 def _split_comment(line: str) -> tuple[str, str]:
@@ -164,8 +192,7 @@ class _Reader:
 
     def _stands_alone(self) -> bool:
         """Whether there are spaces around: then `<` and `>` compare, else they are brackets."""
-        around = self.text[max(self.at - 1, 0) : self.at + 2]
-        return len(around) == 3 and around[0] == around[2] == " "
+        return self.text[max(self.at - 1, 0) : self.at + 2] in (" < ", " > ")
 
     def _slot(self, opening: str) -> Slot:
         start = self.at
@@ -185,7 +212,7 @@ class _Reader:
         return Slot("block", inside, Block(parts))
 
     def _text(self) -> Slot:
-        """A text, in which `\\]` is a bracket; after ` v` it is a menu."""
+        """A text, in which a bracket has a backslash before it; after ` v` it is a menu."""
         text = ""
         while self.at < len(self.text):
             character = self.text[self.at]

@@ -12,7 +12,7 @@ import json
 import tomllib
 import zipfile
 from typing import TYPE_CHECKING, Any
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 from sb3.notation import SourceError, read_scripts
 from sb3.scripts import Names, Scripts
@@ -35,12 +35,12 @@ def build(folder: Path, server: str, extension: str) -> bytes:
         table = tomllib.load(file)
     maker = _Maker(folder, table, server)
     project = maker.project(extension)
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
         text = json.dumps(project, ensure_ascii=False, separators=(",", ":"))
         for name, content in {"project.json": text.encode(), **maker.assets}.items():
             archive.writestr(zipfile.ZipInfo(name, _LONG_AGO), content, zipfile.ZIP_DEFLATED)
-    return file.getvalue()
+    return made.getvalue()
 
 
 class _Maker:
@@ -64,10 +64,8 @@ class _Maker:
         for name in self.names.messages:
             stage["broadcasts"][self.names.messages[name]] = name
         targets = [stage, *sprites]
-        opcodes = {
-            block["opcode"] for target in targets for block in target["blocks"].values() if isinstance(block, dict)
-        }
-        uses_extension = any(opcode.startswith(f"{_EXTENSION}_") for opcode in opcodes)
+        blocks = [block for target in targets for block in target["blocks"].values()]
+        uses_extension = any(block["opcode"].startswith(f"{_EXTENSION}_") for block in blocks)
         return {
             "targets": targets,
             "monitors": [self._monitor(shown) for shown in self.table.get("show", [])],
@@ -88,7 +86,7 @@ class _Maker:
             try:
                 scripts.add_all(read_scripts(text))
             except SourceError as error:
-                raise SourceError(f"{source}: {error}") from None
+                raise SourceError(f"{source}, {error}") from None
         target = {
             "isStage": layer == 0,
             "name": name,
@@ -125,7 +123,7 @@ class _Maker:
     def _costume(self, file: str) -> dict[str, Any]:
         """A drawing, which turns and is placed around its middle."""
         drawing = (self.folder / file).read_bytes()
-        root = ElementTree.fromstring(drawing)  # noqa: S314 - a drawing of this repository
+        root = ET.fromstring(drawing)  # noqa: S314 - a drawing of this repository
         identity = hashlib.md5(drawing, usedforsecurity=False).hexdigest()  # Scratch names assets by it
         self.assets[f"{identity}.svg"] = drawing
         return {
@@ -143,7 +141,9 @@ class _Maker:
         name = shown[kind]
         known = self.names.lists if kind == "list" else self.names.variables
         if name not in known:
-            raise SourceError(f"{self.folder / 'project.toml'}: the stage cannot show `{name}`, there is no such {kind}")
+            raise SourceError(
+                f"{self.folder / 'project.toml'}: the stage cannot show `{name}`, there is no such {kind}"
+            )
         monitor = {
             "id": known[name],
             "mode": shown.get("mode", "list" if kind == "list" else "default"),

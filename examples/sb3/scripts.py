@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sb3.notation import Block, Slot, SourceError
@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 _NUMBER, _TEXT, _MESSAGE, _VARIABLE, _LIST = 4, 10, 11, 12, 13  # kinds of shadows in a project file
 _PLAIN, _HIDDEN, _REPLACED = 1, 2, 3  # an input: a shadow, a block without one, a block above one
 _MESSAGE_MENU = "event_broadcast_menu"
+_DEFINE = "define "
 _AT_ONCE = "run without screen refresh"  # as a comment beside `define`
 _ENDS = ("control_forever", "control_delete_this_clone")  # nothing can stand below these
+_STOP, _GOES_ON = "control_stop", "other scripts in sprite"  # nor below `stop`, but for this in its menu
 _LINE_HEIGHT, _NOTE_LEFT, _NOTE_WIDTH = 56, 560, 320  # of the workspace, in its pixels
 
 
@@ -49,11 +51,11 @@ class _Custom:
 
     proccode: str
     parameters: list[Slot]
-    ids: list[str] = field(init=False)
-    at_once: bool = False
+    at_once: bool
 
-    def __post_init__(self) -> None:
-        self.ids = [f"{self.proccode} {number}" for number, _ in enumerate(self.parameters)]
+    @property
+    def ids(self) -> list[str]:
+        return [f"{self.proccode} {number}" for number, _ in enumerate(self.parameters)]
 
     def mutation(self, *, with_names: bool) -> dict[str, Any]:
         mutation = {
@@ -65,7 +67,10 @@ class _Custom:
         }
         if with_names:
             names = [slot.text for slot in self.parameters]
-            mutation |= {"argumentnames": json.dumps(names), "argumentdefaults": json.dumps([""] * len(names))}
+            mutation |= {
+                "argumentnames": json.dumps(names),
+                "argumentdefaults": json.dumps([""] * len(names)),
+            }
         return mutation
 
 
@@ -84,58 +89,58 @@ class Scripts:
     def add_all(self, scripts: list[list[Block]]) -> None:
         """Add scripts; raises SourceError with the line."""
         for script in scripts:
-            if script[0].parts[0] == "define":
-                self._define(script[0])
+            self._define(script[0])
         for script in scripts:
             self._start = script[0].line
-            self._custom = self._customs.get(script[0].words.removeprefix("define "))
-            if script[0].parts[0] != "define":
-                self._custom = None
+            self._custom = self._definition(script[0])
             first = self._chain(script, None, "hat")
             self.blocks[first] |= {"topLevel": True, "x": 0, "y": self._y}
             self._y += (_last_line(script) - self._start + 3) * _LINE_HEIGHT
 
-    def _define(self, block: Block) -> None:
-        """Take note of a definition, before anything uses it."""
-        words = ["%s" if isinstance(part, Slot) else part for part in block.parts[1:]]
-        custom = _Custom(" ".join(words), block.slots)
-        custom.at_once = _AT_ONCE in block.comments
-        block.comments = [comment for comment in block.comments if comment != _AT_ONCE]
-        self._customs[block.words.removeprefix("define ")] = custom
-
     def _chain(self, script: list[Block], parent: str | None, shape: str = "command") -> str:
         """Add blocks that stand one below the other; return the id of the first."""
-        ids = []
-        for index, block in enumerate(script):
+        first = above = ""
+        for block in script:
             try:
-                ids.append(self._add(block, ids[-1] if ids else parent, "command" if index else shape))
+                if above:
+                    self._check_end(above)
+                identity = self._add(block, above or parent, "command" if above else shape)
             except SourceError as error:
-                text = str(error)
-                raise SourceError(text if text.startswith("line ") else f"line {block.line}: {text}") from None
-            if index:
-                self.blocks[ids[-2]]["next"] = ids[-1]
-                if self.blocks[ids[-2]]["opcode"] in _ENDS:
-                    raise SourceError(f"line {block.line}: nothing can stand below `{script[index - 1].words}`")
-        return ids[0]
+                raise error.at(f"line {block.line}") from None
+            if above:
+                self.blocks[above]["next"] = identity
+            first, above = first or identity, identity
+        return first
+
+    def _check_end(self, above: str) -> None:
+        block = self.blocks[above]
+        if block["opcode"] in _ENDS or block.get("mutation", {}).get("hasnext") == "false":
+            raise SourceError("nothing can stand below the block above")
 
     def _add(self, block: Block, parent: str | None, shape: str) -> str:
         """Add a block with all that is in it; return its id."""
-        if shape == "hat" and block.parts[0] == "define":
-            identity = self._add_definition(block)
+        if shape == "hat" and (custom := self._definition(block)):
+            identity = self._add_definition(custom)
         elif shape == "command" and block.words in self._customs:
             identity = self._add_call(block, self._customs[block.words], parent)
         else:
-            known = look_up(block, shape)
-            identity = self._new(known.opcode, parent)
-            mouths = iter(block.mouths)
-            slots = iter(block.slots)
-            for place in known.slots:
-                if place.kind != "mouth":
-                    self._fill(identity, place, next(slots), known)
-                elif inside := next(mouths):
-                    self._input(identity, place.text, [_HIDDEN, self._chain(inside, identity)])
+            identity = self._add_known(block, look_up(block, shape), parent)
         if block.comments:
             self._comment(identity, block, " ".join(block.comments))
+        return identity
+
+    def _add_known(self, block: Block, known: Known, parent: str | None) -> str:
+        identity = self._new(known.opcode, parent)
+        mouths = iter(block.mouths)
+        slots = iter(block.slots)
+        for place in known.slots:
+            if place.kind != "mouth":
+                self._fill(identity, place, next(slots), known.label)
+            elif inside := next(mouths):
+                self._input(identity, place.text, [_HIDDEN, self._chain(inside, identity)])
+        if known.opcode == _STOP:
+            has_next = json.dumps(block.slots[0].text == _GOES_ON)
+            self.blocks[identity]["mutation"] = {"tagName": "mutation", "children": [], "hasnext": has_next}
         return identity
 
     def _new(self, opcode: str, parent: str | None, *, shadow: bool = False) -> str:
@@ -159,8 +164,10 @@ class Scripts:
 
     # ---------------------------------------------------------------------------------------------- what fills a slot
 
-    def _fill(self, identity: str, place: Slot, slot: Slot, known: Known) -> None:
+    def _fill(self, identity: str, place: Slot, slot: Slot, label: str) -> None:
         """Put what the source has in a slot into the place that the block has for it."""
+        if slot.kind == "mouth":
+            raise SourceError("blocks stand in lines of their own, not in { }")
         if place.kind == "menu":
             self._field(identity, place.text, slot.text, self._meant(place.text, slot.text))
             return
@@ -174,10 +181,10 @@ class Scripts:
         if place.kind == "round menu":
             shadow = self._menu(identity, place, slot)
         elif slot.kind == "round menu":
-            raise SourceError(f"`{known.label}` has no menu for `{slot.text}`")
+            raise SourceError(f"`{label}` has no menu for `{slot.text}`")
         elif _takes_number(place):
             if slot.kind == "text":
-                raise SourceError(f"`{known.label}` takes a number, not the text [{slot.text}]")
+                raise SourceError(f"`{label}` takes a number, not the text [{slot.text}]")
             shadow = [_NUMBER, slot.text if slot.kind == "number" else ""]
         else:
             shadow = [_TEXT, slot.text if slot.kind in ("text", "number") else ""]
@@ -217,18 +224,27 @@ class Scripts:
                 return [_VARIABLE, name, found]
             if found := self._names.find("list", name):
                 return [_LIST, name, found]
-        try:
-            return self._add(block, parent, "reporter")
-        except SourceError as error:
-            raise error if block.slots else SourceError(f"there is no variable, list or block `{name}`") from None
+        return self._add(block, parent, "reporter")
 
     def _is_parameter(self, name: str) -> bool:
         return self._custom is not None and name in [slot.text for slot in self._custom.parameters]
 
     # -------------------------------------------------------------------------------------------------- custom blocks
 
-    def _add_definition(self, block: Block) -> str:
-        custom = self._customs[block.words.removeprefix("define ")]
+    def _define(self, hat: Block) -> None:
+        """Take note of a definition, before anything uses it."""
+        if not hat.words.startswith(_DEFINE):
+            return
+        words = ["%s" if isinstance(part, Slot) else part for part in hat.parts[1:]]
+        custom = _Custom(" ".join(words), hat.slots, at_once=_AT_ONCE in hat.comments)
+        hat.comments = [comment for comment in hat.comments if comment != _AT_ONCE]
+        self._customs[hat.words.removeprefix(_DEFINE)] = custom
+
+    def _definition(self, hat: Block) -> _Custom | None:
+        """What a hat defines, if it does."""
+        return self._customs[hat.words.removeprefix(_DEFINE)] if hat.words.startswith(_DEFINE) else None
+
+    def _add_definition(self, custom: _Custom) -> str:
         identity = self._new("procedures_definition", None)
         prototype = self._new("procedures_prototype", identity, shadow=True)
         self._input(identity, "custom_block", [_PLAIN, prototype])
@@ -242,9 +258,8 @@ class Scripts:
     def _add_call(self, block: Block, custom: _Custom, parent: str | None) -> str:
         identity = self._new("procedures_call", parent)
         self.blocks[identity]["mutation"] = custom.mutation(with_names=False)
-        label = Known("procedures_call", custom.proccode, (), "command")
         for slot, argument in zip(block.slots, custom.ids, strict=True):
-            self._fill(identity, Slot("text", argument), slot, label)
+            self._fill(identity, Slot("text", argument), slot, block.words)
         return identity
 
     # ------------------------------------------------------------------------------------------------------- comments

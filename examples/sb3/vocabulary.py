@@ -32,7 +32,8 @@ def look_up(block: Block, shape: str) -> Known:
     labels = {re.sub(r"[(\[<{].*?[)\]>}]+", "_", known.label): known.label for known in known_blocks()}
     similar = difflib.get_close_matches(block.words, labels, n=1)
     hint = f"; did you mean `{labels[similar[0]]}`?" if similar else ""
-    raise SourceError(f"there is no {shape} `{block.words}`{hint}")
+    kind = "variable, list or block" if shape == "reporter" and not block.slots else shape
+    raise SourceError(f"there is no {kind} `{block.words}`{hint}")
 
 
 @functools.cache
@@ -43,10 +44,10 @@ def _blocks() -> dict[tuple[str, str], Known]:
             continue
         opcode, label = line.split(maxsplit=1)
         block, shape = read_block(label), "command"
-        [*others] = block.parts
-        if len(others) == 1 and isinstance(others[0], Slot) and others[0].block:
-            shape = "boolean" if others[0].kind == "boolean" else "reporter"
-            block = others[0].block
+        whole = block.parts[0] if len(block.parts) == 1 else ""
+        if isinstance(whole, Slot) and whole.block:
+            shape = "boolean" if whole.kind == "boolean" else "reporter"
+            block = whole.block
         elif label.startswith("when "):
             shape = "hat"
         mouths = sum(slot.kind == "mouth" for slot in block.slots)

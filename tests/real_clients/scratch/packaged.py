@@ -24,9 +24,11 @@ def packager() -> str:
     return node_modules("node", PINS, "TurboWarp's packager")
 
 
-def package(folder: Path, project_id: str, cloud_host: str) -> str:
-    """Put the packaged project into `folder`, for this project id and cloud host; return the page's address."""
-    text = _packaged()
+def package(folder: Path, project_id: str, cloud_host: str, project: bytes | None = None) -> str:
+    """Put the packaged project (that of project.py unless given) into `folder`, for this project id and cloud host;
+    return the page's address.
+    """
+    text = _packaged(sb3() if project is None else project)
     for stand_in, value in ((STAND_IN_ID, project_id), (STAND_IN_HOST, cloud_host)):
         assert text.count(json.dumps(stand_in)) == 1
         text = text.replace(json.dumps(stand_in), json.dumps(value))
@@ -36,13 +38,13 @@ def package(folder: Path, project_id: str, cloud_host: str) -> str:
 
 
 @functools.cache
-def _packaged() -> str:
+def _packaged(project: bytes) -> str:
     """The page as the packager makes it, once in a test run: that takes more time than most tests here."""
     with tempfile.TemporaryDirectory() as folder:
-        project, page = Path(folder, "project.sb3"), Path(folder, "project.html")
-        project.write_bytes(sb3())
+        source, page = Path(folder, "project.sb3"), Path(folder, "project.html")
+        source.write_bytes(project)
         done = subprocess.run(
-            ["node", SCRIPT, project, page, STAND_IN_ID, STAND_IN_HOST],
+            ["node", SCRIPT, source, page, STAND_IN_ID, STAND_IN_HOST],
             env={"PATH": os.environ["PATH"], "NODE_PATH": packager()},
             capture_output=True,
             text=True,
