@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: serve test lint autobahn bench bench-quick clean
+.PHONY: serve examples test lint autobahn bench bench-quick clean
 .DEFAULT_GOAL := serve
 
 $(BIN)/python:
@@ -28,6 +28,9 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/python
 
 serve: $(VENV)/.serve
 	@exec $(BIN)/cloudlink serve $(ARGS)
+
+examples: | $(BIN)/python
+	@$(BIN)/python examples/build.py $(ARGS)
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest $(ARGS)

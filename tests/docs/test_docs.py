@@ -63,6 +63,7 @@ DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 CLIENT = DOCS / "client.md"
 GETTING_STARTED = DOCS / "getting-started.md"
+FIRST_GAME = DOCS / "first-game.md"
 PLUGINS = DOCS / "plugins.md"
 PROTOCOL = DOCS / "protocol.md"
 
@@ -186,16 +187,17 @@ def test_every_plugin_has_its_own_name():
     assert sorted(set(names)) == sorted(names)
 
 
-def test_log_line_of_first_plugin(tmp_path, monkeypatch, caplog):
+@pytest.mark.parametrize("page", [PLUGINS, FIRST_GAME], ids=lambda page: page.name)
+def test_log_line_of_first_plugin(page, tmp_path, monkeypatch, caplog):
     monkeypatch.chdir(tmp_path)
-    first = next(block for block in PYTHON if is_plugin(block))
+    first = next(block for block in PYTHON if block.page == page and is_plugin(block))
     file = Path(first.file)
     file.parent.mkdir()
     file.write_text(first.text, encoding="utf-8")
     server = build()
     with caplog.at_level(logging.INFO):
         load_all(server, server.hooks.engines[Clpv4.schema], server.settings, server.logger)
-    assert [f"`{message}`" in prose(PLUGINS) for message in caplog.messages] == [True]
+    assert [f"`{message}`" in prose(page) for message in caplog.messages] == [True]
 
 
 # -------------------------------------------------------------------------------------------- conversations

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import http.server
 import json
+import re
+import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -42,9 +47,9 @@ class Gathering:
 def played(lab):
     """Run a scenario with a server and players of its own."""
 
-    def play(scenario):
+    def play(scenario, *flags):
         async def main():
-            async with lab.another_server() as server:
+            async with lab.another_server(*flags) as server:
                 gathering = Gathering(lab, server)
                 try:
                     await scenario(gathering)
@@ -56,6 +61,12 @@ def played(lab):
     return play
 
 
+FIRST_GAME = Path(__file__).parents[2] / "docs" / "first-game.md"
+SOMEBODY_ELSE = """new Promise((kept) => {
+  const look = () => vm.runtime.targets.some((target) => target.sprite.name === 'Others' && target.visible)
+    ? kept() : requestAnimationFrame(look);
+  look();
+})"""
 SANDBOX = pytest.mark.parametrize("sandbox", ["unsandboxed", "worker"])
 
 
@@ -165,7 +176,8 @@ def test_players_are_back_after_the_server_was_gone(played):
     played(scenario)
 
 
-def test_a_finger_or_mouse_leads_the_player(played):
+@pytest.mark.parametrize("pointer", ["mouse", "finger"])
+def test_a_mouse_or_finger_leads_the_player(played, pointer):
     async def scenario(gathering):
         player = await gathering.opens("game")
         await player.answers("Ann")
@@ -173,37 +185,66 @@ def test_a_finger_or_mouse_leads_the_player(played):
         left, top, width, height = await player.evaluate(
             "(({left, top, width, height}) => [left, top, width, height])(runtime.renderer.canvas.getBoundingClientRect())"
         )
-        mouse = {"x": left + width * 0.75, "y": top + height * 0.25, "button": "left", "clickCount": 1}
-        await player.page.call("Input.dispatchMouseEvent", type="mousePressed", **mouse)
+        place = {"x": left + width * 0.75, "y": top + height * 0.25}
+        if pointer == "mouse":
+            await player.page.call(
+                "Input.dispatchMouseEvent", type="mousePressed", button="left", clickCount=1, **place
+            )
+        else:
+            await player.page.call("Input.dispatchTouchEvent", type="touchStart", touchPoints=[place])
         await player.sees("Math.hypot(me().x - 120, me().y - 90) < 5")
-        await player.page.call("Input.dispatchMouseEvent", type="mouseReleased", **mouse)
 
     played(scenario)
 
 
-def test_a_packaged_game_works_as_a_file_of_its_own(lab, played, tmp_path):
-    """What the docs tell to do for friends in the same network."""
+# ------------------------------------------------------------------------------------ what docs/first-game.md tells to do
+
+
+def test_a_packaged_game_works_as_a_file_and_on_a_page_of_ones_own(lab, played, tmp_path):
     packager()
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
 
     async def scenario(gathering):
         address = f"ws://{HOST}:{gathering.server.port}/"
         game = build(EXAMPLES / "game", address, address.replace("ws:", "http:") + "extension.js")
         file = await asyncio.to_thread(package, tmp_path, "game", address, game)
-        pages = [await lab.browser.open(file) for _ in range(2)]
-        for name, page in zip(("Ann", "Bob"), pages, strict=True):
-            await page.evaluate(ASKED)
-            await page.type(name)
-            await page.press("Enter")
-        await pages[0].evaluate("""new Promise((kept) => {
-          const look = () => vm.runtime.targets.some((target) => target.sprite.name === 'Others' && target.visible)
-            ? kept() : requestAnimationFrame(look);
-          look();
-        })""")
-        for page in pages:
-            await page.call("Page.close")
-            assert page.errors == []
+        page = f"http://{HOST}:{pages.server_port}/{file.rpartition('/')[2]}"
+        ann, bob = players = [await lab.browser.open(each) for each in (file, page)]
+        for name, player in zip(("Ann", "Bob"), players, strict=True):
+            await player.evaluate(ASKED)
+            await player.type(name)
+            await player.press("Enter")
+        for player in (ann, bob):
+            await player.evaluate(SOMEBODY_ELSE)
+        for player in players:
+            await player.call("Page.close")
+            assert player.errors == []
 
-    played(scenario)
+    with http.server.ThreadingHTTPServer((HOST, 0), handler) as pages:
+        threading.Thread(target=pages.serve_forever, daemon=True).start()
+        try:
+            played(scenario)
+        finally:
+            pages.shutdown()
+
+
+def test_the_server_throws_dice_in_the_chat(played, tmp_path):
+    [source] = re.findall(
+        r"^```python\n(.*?)^```", FIRST_GAME.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+    )
+    plugin = tmp_path / "dice.py"
+    plugin.write_text(source, encoding="utf-8")
+
+    async def scenario(gathering):
+        ann, bob = [await gathering.opens("chat") for _ in range(2)]
+        await ann.answers("Ann", "attic")
+        await bob.answers("Bob", "attic")
+        await ann.sees("valueOf('who is here').length === 2")
+        await bob.answers("!dice")
+        await ann.sees("/^Dice: [1-6]$/.test(valueOf('chat')[0])")
+        assert (await ann.value("chat"))[1] == "Bob: !dice"
+
+    played(scenario, "--plugin", str(plugin))
 
 
 # ------------------------------------------------------------------------------------------------ cloud variables
