@@ -14,7 +14,7 @@ from cloudlink import jsontext
 from cloudlink.buckets import Bucket
 
 from .dialects import user_object
-from .packet import SyntaxProblem, TooMany, decode_scalar, names
+from .packet import NOT_TEXT, SyntaxProblem, TooMany, decode_scalar, names
 from .recipients import AmbiguousName, Recipients, RoomsScope, ServerScope
 from .schema import Schema
 from .statuscodes import Refusal, StatusCodes
@@ -41,7 +41,6 @@ _BYTES_PER_CHARACTER = 4
 """Bytes of a username's JSON text per character it may have: all of UTF-8, but not only escapes of six."""
 _NAMED_COPIES_MAX_BYTES = 1 << 22
 """Most bytes that the copies of one packet may take that hold their recipient's name, and so are nobody else's."""
-_TEXT_WANTED = "must be of string type"
 
 
 class Commands:
@@ -78,7 +77,7 @@ class Commands:
         """Give the client its username, for as long as it is connected."""
         packet.require("val")
         if packet.val[0] in b"{[":
-            raise SyntaxProblem({"val": [_TEXT_WANTED]}, packet.listener)
+            raise SyntaxProblem({"val": [NOT_TEXT]}, packet.listener)
         if client.username_set and not client.dialect.renames:
             raise Refusal(StatusCodes.id_already_set, val=user_object(client))
         self.spend_identity(client)

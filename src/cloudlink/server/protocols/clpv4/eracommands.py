@@ -19,7 +19,7 @@ from .dialects.cl2_early import (
     REFRESH,
     Cl2Early,
 )
-from .packet import decode_scalar
+from .packet import NOT_TEXT, SyntaxProblem, decode_scalar
 from .schema import Schema
 from .statuscodes import Refusal, StatusCodes
 
@@ -191,6 +191,8 @@ class EraCommands:
     def statuscode(self, client: Client, packet: Packet) -> None:
         """Send a status code, the answer to a ping, to clients of the same era."""
         packet.require("id", "val")
+        if not packet.val.startswith(b'"'):
+            raise SyntaxProblem({"val": [NOT_TEXT]}, packet.listener)
         self.route(client, packet)
 
     def _send_on(self, client: Client, packet: Packet) -> None:

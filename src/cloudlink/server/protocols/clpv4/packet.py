@@ -18,7 +18,7 @@ Details = dict[str, list[str]]
 
 REQUIRED = "required field"
 _NULL_REFUSED = "null value not allowed"
-_NOT_TEXT = "must be of string type"
+NOT_TEXT = "must be of string type"
 _NOT_SCALAR = "must be of ['string', 'integer', 'float', 'boolean', 'number'] type"
 _NOT_ROOMS = "must be of ['string', 'integer', 'float', 'boolean', 'number', 'list', 'set'] type"
 
@@ -156,7 +156,7 @@ def _checked(fields: tuple[bytes, ...]) -> tuple[bytes, bytes, bytes, bytes, byt
     elif listener and listener[0] in _NESTED_STARTS:
         problems["listener"] = [_NOT_SCALAR]
     if name and name[0] in _NESTED_STARTS:
-        problems["name"] = [_NOT_TEXT]
+        problems["name"] = [NOT_TEXT]
     if rooms and rooms[0] == _OBJECT_START:
         problems["rooms"] = [_NOT_ROOMS]
     if problems:
@@ -174,7 +174,7 @@ def _parse_slowly(data: bytes, error: msgspec.DecodeError) -> Packet:
     members = jsontext.members(data)
     listener = members.get("listener", b"")
     if not isinstance(message.get("cmd"), str):
-        complaint = REQUIRED if "cmd" not in message else _NOT_TEXT
+        complaint = REQUIRED if "cmd" not in message else NOT_TEXT
         if "cmd" in message and message["cmd"] is None:
             complaint = _NULL_REFUSED
         echo = b"" if listener == _NULL or listener[:1] in (b"{", b"[") else listener
