@@ -74,6 +74,15 @@ def test_a_turn_without_frames_writes_nothing():
     assert len(a.connection.writes) == 1
 
 
+def test_the_empty_frame_is_none():
+    delivery, turns, (a, b) = make(2)
+    delivery.send(a, b"")
+    delivery.broadcast(audience(delivery, [a, b]), b"")
+    delivery.broadcast(audience(delivery, [a, b]), b"", skip=b)
+    assert turns.callbacks == []
+    assert (list(a), list(b)) == ([], [])
+
+
 def test_the_skipped_client_is_the_only_one_left_out():
     delivery, turns, (a, b, c) = make(3)
     delivery.broadcast(audience(delivery, [a, b, c]), b"x", skip=b)

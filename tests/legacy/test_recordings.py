@@ -25,7 +25,7 @@ MESSAGES = ("gmsg", "<%gs>", "<%l_g>")
 
 
 def waits(waiting: dict[str, list[Any]], exchange: Exchange) -> None:
-    """Nobody is greeted before it has said something, as most of today's clients need it (protocol, section 0)."""
+    """Nobody is greeted before it has said something, as clients of today need it (protocol, section 1.4)."""
     if exchange.is_first:
         greeting = waiting.pop(exchange.conn, [])
         exchange.change("waits", greeting + exchange.recorded, exchange.ours)

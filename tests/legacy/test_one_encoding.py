@@ -1,0 +1,176 @@
+"""What a room of all eras costs: an event is written once for each dialect, and settled clients are not looked at."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+
+import pytest
+
+from cloudlink.delivery import text_frame
+from cloudlink.server.protocols.clpv4 import protocol
+from cloudlink.server.protocols.clpv4.dialects import DIALECTS, Dialect
+from cloudlink.server.protocols.clpv4.packet import parse
+from hosting import build
+from server.visitor import Visitor
+
+from .guests import KINDS, Guest
+
+WRITERS = (
+    "message",
+    "variable",
+    "private_message",
+    "private_variable",
+    "direct",
+    "user_added",
+    "user_removed",
+)
+SETTLED = [kind for kind in KINDS if kind not in ("CL2 early", "CL4 safe mode")]
+CHANGES = [dialect for dialect in DIALECTS if not dialect.whole_lists]
+NAMED = [dialect for dialect in DIALECTS if dialect.names_recipient]
+
+
+@pytest.fixture
+def written(monkeypatch):
+    """How often each dialect has written each kind of event."""
+    counts: Counter[tuple[Dialect, str]] = Counter()
+
+    def count(dialect: Dialect, name: str) -> None:
+        write = getattr(dialect, name)
+
+        def counted(*args: object) -> bytes:
+            counts[dialect, name] += 1
+            return write(*args)
+
+        monkeypatch.setattr(dialect, name, counted)
+
+    for dialect in DIALECTS:
+        for name in WRITERS:
+            count(dialect, name)
+    return counts
+
+
+@pytest.fixture
+def crowd(written):
+    """Three clients of each kind, and one more; all in one room."""
+    server = build()
+    guests = [Guest(server, kind, f"{kind} {number}") for kind in KINDS for number in range(3)]
+    guests.append(Guest(server, "CL4 0.2.0", "speaker"))
+    assert {guest.client.dialect for guest in guests} == {*DIALECTS}
+    for guest in guests:
+        guest.frames()
+    written.clear()
+    return guests
+
+
+def test_what_all_are_told_is_written_once_for_each_dialect(crowd, written):
+    crowd[-1].tell('{"cmd":"gmsg","val":{"a":1}}', '{"cmd":"gvar","name":"v","val":[1]}')
+    assert written == {(dialect, name): 1 for dialect in DIALECTS for name in ("message", "variable")}
+    assert all(guest.frames() for guest in crowd[:-1])
+
+
+def test_what_some_are_told_is_written_once_for_each_dialect_but_where_it_names_them(crowd, written):
+    names = ",".join(f'"{guest.name}"' for guest in crowd[:-1])
+    for cmd in ("pmsg", "pvar", "direct"):
+        crowd[-1].tell(f'{{"cmd":"{cmd}","id":[{names}],"name":"v","val":{{}}}}')
+    assert written == {
+        **{
+            (dialect, name): 3 if dialect in NAMED else 1
+            for dialect in DIALECTS
+            for name in ("private_message", "private_variable")
+        },
+        **{(dialect, "direct"): 1 for dialect in DIALECTS},
+    }
+
+
+def test_user_lists_are_written_once_for_each_dialect(crowd, written):
+    newcomer = Guest(crowd[0].server, "CL3 0.1.7", "newcomer")
+    assert written == {(dialect, "user_added"): 1 for dialect in CHANGES}
+    members = newcomer.server.rooms_manager.rooms["default"].members[newcomer.client.protocol]
+    room = newcomer.server.rooms_manager.rooms["default"]
+    for dialect in DIALECTS:
+        if dialect in members.audiences:
+            assert dialect.user_list(room, members) is dialect.user_list(room, members)
+    written.clear()
+    newcomer.leave()
+    assert written == {(dialect, "user_removed"): 1 for dialect in CHANGES}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_dialect_that_nobody_speaks_writes_nothing(kind, written):
+    server = build()
+    speaker = Guest(server, kind, "speaker")
+    written.clear()
+    speaker.tell("<%gs>\nme\nhi" if kind.startswith("CL2") else '{"cmd":"gmsg","val":"hi"}')
+    assert written == {(speaker.client.dialect, "message"): 1}
+
+
+# Detection.
+
+
+@pytest.mark.parametrize("kind", SETTLED)
+def test_a_settled_client_is_not_looked_at(kind, monkeypatch):
+    guest = Guest(build(), kind, "alice")
+    monkeypatch.setattr(protocol, "detect", lambda *_args, **_kwargs: pytest.fail("it was looked at"))
+    if kind.startswith("CL2"):
+        guest.tell("<%gs>\nme\nhi", "<%sh>\n", "<%sn>\nother", "{nope", "")
+    else:
+        packets = ("gmsg", "setid", "direct", "link", "unlink", "nope")
+        guest.tell(
+            *(f'{{"cmd":"{cmd}","val":"[]","listener":"setusername"}}' for cmd in packets), "<%sh>", ""
+        )
+
+
+def test_a_dialect_is_seen_by_plugins_and_told_in_the_log(caplog):
+    server = build()
+    with caplog.at_level(logging.INFO, "cloudlink.server"):
+        guests = [Guest(server, kind, f"to {number}") for number, kind in enumerate(KINDS)]
+    for guest in guests:
+        lines = [
+            record.getMessage() for record in caplog.records if guest.client.snowflake in record.getMessage()
+        ]
+        name = str(guest.client.dialect)
+        assert any(line.endswith(f" speaks {name}.") for line in lines) == (name != "CL4 0.2.0"), lines
+
+
+# Another one.
+
+
+class Telegraph(Dialect):
+    """A dialect that knows messages alone, and whose clients begin with the word."""
+
+    name = "telegraph"
+    greets_as = "telegraph"
+
+    def claims(self, opening, current):
+        return opening.is_first and opening.cmd == "telegraph"
+
+    def read(self, data):
+        packet = parse(data)
+        return packet if packet.cmd == "gmsg" else None
+
+    def message(self, val, room, listener=b""):
+        return text_frame(b"STOP " + val)
+
+
+def test_another_dialect_is_one_class_and_one_line_in_the_table(monkeypatch):
+    monkeypatch.setattr(protocol, "DIALECTS", (Telegraph(), *DIALECTS))
+    server = build()
+    new = Visitor(server)
+    assert new.ask({"cmd": "telegraph"}) == []
+    assert str(new.client.dialect) == "telegraph"
+    others = [Guest(server, kind, f"to {number}") for number, kind in enumerate(KINDS)]
+    for other in others:
+        other.frames()
+
+    assert new.ask({"cmd": "gmsg", "val": "full"}) == ['STOP "full"']
+    assert all("full" in other.frames()[0] for other in others)
+    others[-1].tell(
+        '{"cmd":"gmsg","val":1}', '{"cmd":"gvar","name":"v","val":1}', '{"cmd":"link","val":["r"]}'
+    )
+    others[-1].leave()
+    uuid = new.client.uuid
+    others[-2].tell(f'{{"cmd":"pmsg","id":"{uuid}","val":1}}', f'{{"cmd":"direct","id":"{uuid}","val":1}}')
+    assert new.connection.take() == ["STOP 1"], "what it has no words for is not sent"
+    new.leave()
+    assert len(server.clients_manager) == len(others) - 1
