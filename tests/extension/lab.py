@@ -124,17 +124,15 @@ class Lab:
     def open(self) -> None:
         chromium()
         modules = packager()
-        self._folder = Path(
-            self._stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
-        )
+        self.folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
         self._web = _serve(Path(modules) / "@turbowarp" / "packager" / "dist" / "scaffolding")
         self._stack.callback(self._web.server_close)
         self._stack.callback(self._web.shutdown)
         self._runner.run(self._open())
 
     async def _open(self) -> None:
-        self.server = await self._stack.enter_async_context(CloudServer(self._folder, "--motd", "Welcome!"))
-        self.browser = await self._stack.enter_async_context(Browser(self._folder / "profile"))
+        self.server = await self._stack.enter_async_context(CloudServer(self.folder, "--motd", "Welcome!"))
+        self.browser = await self._stack.enter_async_context(Browser(self.folder / "profile"))
 
     def close(self) -> None:
         self._runner.run(self._stack.aclose())

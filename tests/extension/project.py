@@ -17,8 +17,22 @@ FIELDS = {"TYPE", "BOOL", "VARIABLE", "LIST", "BROADCAST_OPTION", "KEY_OPTION", 
 ADDRESS = "https://extensions.turbowarp.org/cloudlink.js"  # what saved projects name
 
 
-def sb3(scripts: list[list[tuple]], variables: tuple[str, ...] = (), lists: tuple[str, ...] = ()) -> bytes:
-    """A project with these scripts on its stage, as Scratch saves it."""
+def sb3(
+    scripts: list[list[tuple]],
+    variables: tuple[str, ...] = (),
+    lists: tuple[str, ...] = (),
+    monitors: tuple[str, ...] = (),
+    extension: str = ADDRESS,
+) -> bytes:
+    """A project with these scripts on its stage, as Scratch saves it.
+
+    Args:
+        scripts: The scripts.
+        variables: The names of its variables.
+        lists: The names of its lists.
+        monitors: The opcodes of the reporters that the stage shows.
+        extension: Where it has its blocks from.
+    """
     blocks: dict[str, dict] = {}
     for script in scripts:
         _write(script, blocks, itertools.count(len(blocks)), None)
@@ -51,9 +65,9 @@ def sb3(scripts: list[list[tuple]], variables: tuple[str, ...] = (), lists: tupl
     }
     project = {
         "targets": [stage],
-        "monitors": [],
+        "monitors": [_monitor(opcode) for opcode in monitors],
         "extensions": ["cloudlink"],
-        "extensionURLs": {"cloudlink": ADDRESS},
+        "extensionURLs": {"cloudlink": extension},
         "meta": {"semver": "3.0.0", "vm": "0.2.0", "agent": ""},
     }
     file = io.BytesIO()
@@ -61,6 +75,22 @@ def sb3(scripts: list[list[tuple]], variables: tuple[str, ...] = (), lists: tupl
         archive.writestr("project.json", json.dumps(project))
         archive.writestr(f"{COSTUME_ID}.svg", COSTUME)
     return file.getvalue()
+
+
+def _monitor(opcode: str) -> dict:
+    return {
+        "id": opcode,
+        "mode": "default",
+        "opcode": opcode,
+        "params": {},
+        "spriteName": None,
+        "value": "",
+        "width": 0,
+        "height": 0,
+        "x": 5,
+        "y": 5,
+        "visible": True,
+    }
 
 
 def _write(script, blocks, numbers, parent) -> str:

@@ -54,7 +54,6 @@ def eslint(tool, folder, *options):
     return tool(folder, "eslint", "--config", str(CONFIG), "--max-warnings", "0", *options)
 
 
-@pytest.mark.timeout(300)  # the packages may have to be installed first
 def test_eslint_has_nothing_to_say(tool):
     assert eslint(tool, SOURCE.parent, SOURCE.name) == (0, "")
 

@@ -145,6 +145,18 @@ async def test_a_listener_on_a_link_serves_both(lab):
 
 
 @scenario
+async def test_the_stage_shows_what_comes(lab):
+    shown = ("cloudlink_returnGlobalData", "cloudlink_returnUserListData")
+    [alice] = await lab.users(1, monitors=shown)
+    await alice.joins("alice")
+    await alice.do("sendGData", DATA='{"a": 1}')
+    await alice.until('{"a":1}', "returnGlobalData")
+    await alice.evaluate("frames(20)")  # monitors are brought up to date now and then
+    values = await alice.evaluate("[...runtime.getMonitorState().values()].map((one) => one.get('value'))")
+    assert values == [await alice.get(opcode.removeprefix("cloudlink_")) for opcode in shown]
+
+
+@scenario
 async def test_flags_stay_until_they_are_reset(lab):
     [alice] = await lab.users(1)
     for kind in [*DATA, "Global", "Nonsense"]:

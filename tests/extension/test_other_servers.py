@@ -5,8 +5,6 @@ import json
 import socket
 from pathlib import Path
 
-import pytest
-
 from extension.lab import saying, scenario
 from extension.project import change
 from real_clients.environment import upstream_python
@@ -23,7 +21,6 @@ def packets(*values):
     return [json.dumps(value) for value in values]
 
 
-@pytest.mark.timeout(300)  # the environment may have to be built first
 def test_cloudlink_020(lab):
     python = upstream_python()
 

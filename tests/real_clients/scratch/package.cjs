@@ -9,6 +9,7 @@ const [project, page, projectId, cloudHost] = process.argv.slice(2);
   const packager = new Packager.Packager();
   packager.project = await Packager.loadProject(fs.readFileSync(project));
   packager.options.autoplay = true;
+  packager.options.extensions = packager.project.analysis.extensions;
   packager.options.projectId = projectId;
   packager.options.username = 'player####';
   packager.options.cloudVariables.mode = 'ws';
