@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloudlink.errors import StartError
-from cloudlink.settings import OPTIONS, Settings, from_environment, load
+from cloudlink.settings import OPTIONS, Settings
+from cloudlink.sources import from_environment, load
 
 PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
 

@@ -1,8 +1,9 @@
-"""Every option of CloudLink once: name, type, default, unit and meaning, and where its value comes from.
+"""Every option of CloudLink once: name, type, default, unit and meaning.
 
 Flags, environment variables, `cloudlink config` and the reference page all derive from the fields of
 `Settings`: a new option is one field here and nothing else. What an option is and how a value is read
-and checked stands in `cloudlink.options`. Nothing here acts on a setting.
+and checked stands in `cloudlink.options`, where values come from in `cloudlink.sources`. Nothing here acts on a
+setting.
 """
 
 # ruff: noqa: RUF009 - `option` returns a fresh dataclass field at each call
@@ -12,19 +13,17 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import re
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from cloudlink.errors import StartError
-from cloudlink.options import PREFIX, Option, option, options_of
-from cloudlink.wording import did_you_mean, one_line
+from cloudlink.options import Option, option, options_of
+from cloudlink.wording import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]*")
 _ORIGIN = re.compile(r"null|[a-z][a-z0-9+.-]*://[^/\sA-Z]*")
-_TOML_PLACE = re.compile(r"\s*\(at (?:line (\d+), column \d+|end of document)\)$")
 
 
 def _is_network(text: str) -> bool:
@@ -220,9 +219,9 @@ class Settings:
     )
     packet_burst: int = option(1000, "How many packets a client may send at once.", unit="packets", minimum=1)
     byte_rate: float = option(
-        1_048_576.0, "How much a client may send in the long run.", unit="bytes per second", above=0
+        524_288.0, "How much a client may send in the long run.", unit="bytes per second", above=0
     )
-    byte_burst: int = option(8_388_608, "How much a client may send at once.", unit="bytes", minimum=1024)
+    byte_burst: int = option(2_097_152, "How much a client may send at once.", unit="bytes", minimum=1024)
     identity_rate: float = option(
         10.0,
         "How often a client may set its name and change rooms (setid, link, unlink) in the long run.",
@@ -322,7 +321,7 @@ class Settings:
             StartError: There is no such option, or the value is of the wrong type or not allowed.
         """
         if name not in OPTIONS:
-            raise StartError(f"There is no setting {name}{_suggestion(name, OPTIONS)}")
+            raise StartError(f"There is no setting {name}{suggestion(name, OPTIONS)}")
         try:
             setattr(self, name, OPTIONS[name].checked(value))
         except ValueError as error:
@@ -348,93 +347,8 @@ OPTIONS: dict[str, Option] = options_of(Settings)
 """All options by name, in the order of the reference page."""
 
 
-def load(*, toml: Path | None, environ: Mapping[str, str], flags: Mapping[str, object]) -> Settings:
-    """Gather the settings of a command line: defaults, then the file, the environment and the flags.
-
-    Args:
-        toml: The settings file, or None for none.
-        environ: The environment variables.
-        flags: Values by option name: a text, a bool, or a list of texts.
-
-    Raises:
-        StartError: The file cannot be read, or a setting is unknown, of the wrong type or not allowed.
-    """
-    settings = Settings()
-    if toml is not None:
-        _apply_file(settings, toml)
-    _apply_environment(settings, environ)
-    for name, value in flags.items():
-        known = OPTIONS[name]
-        flag = "--no-" + known.flags[0][2:] if value is False else known.flags[0]
-        ready = known.from_text(value) if isinstance(value, str) and known.kind is not list else value
-        settings.set(name, ready, f"flag {flag}")
-    settings.check()
-    return settings
-
-
-def from_environment(environ: Mapping[str, str]) -> Settings:
-    """Gather the settings of a server started from Python: defaults, then the environment.
-
-    Raises:
-        StartError: A variable is unknown, of the wrong type or not allowed.
-    """
-    settings = Settings()
-    _apply_environment(settings, environ)
-    return settings
-
-
-def _apply_file(settings: Settings, path: Path) -> None:
-    for name, value in _read_toml(path).items():
-        if name in OPTIONS:
-            settings.set(name, value, str(path))
-        elif isinstance(value, dict):
-            raise StartError(
-                f"{path} has a section [{one_line(name)}], but settings stand without sections: "
-                f"remove that line and leave the settings below it as they are."
-            )
-        else:
-            raise StartError(
-                f"There is no setting {one_line(name)}, which stands in {path}{_suggestion(name, OPTIONS)}"
-            )
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    import tomllib  # noqa: PLC0415  # only a server with a settings file pays for it
-
-    try:
-        # Editors on Windows put a byte order mark first, which TOML does not allow.
-        text = path.read_text(encoding="utf-8-sig")
-        return tomllib.loads(text)
-    except FileNotFoundError:
-        raise StartError(f"The settings file {path} does not exist.") from None
-    except OSError as error:
-        raise StartError(f"The settings file {path} cannot be read: {error.strerror}.") from None
-    except UnicodeDecodeError:
-        raise StartError(f"The settings file {path} is not UTF-8 text: save it again as UTF-8.") from None
-    except tomllib.TOMLDecodeError as error:
-        place = _TOML_PLACE.search(str(error))
-        line = (place and place[1]) or len(text.splitlines())
-        reason = _TOML_PLACE.sub("", str(error))
-        hint = " (text must stand in quotes)" if reason == "Invalid value" else ""
-        raise StartError(f"{path} has a mistake in line {line}: {reason}{hint}.") from None
-
-
-def _apply_environment(settings: Settings, environ: Mapping[str, str]) -> None:
-    names = {known.variables[0]: known for known in OPTIONS.values()}
-    for name in sorted(environ):
-        if name.startswith(PREFIX) and name not in names:
-            raise StartError(
-                f"There is no setting for the environment variable {name}{_suggestion(name, names, PREFIX)}"
-            )
-    for known in OPTIONS.values():
-        for name in known.variables:
-            # Hosting panels hand over an empty PORT when they mean none.
-            if name in environ and (environ[name] or name.startswith(PREFIX)):
-                settings.set(known.name, known.from_text(environ[name]), f"environment {name}")
-                break
-
-
-def _suggestion(name: str, known: Mapping[str, Option], prefix: str = "") -> str:
+def suggestion(name: str, known: Mapping[str, Option], prefix: str = "") -> str:
+    """Return the end of a sentence about a name that no setting has."""
     return did_you_mean(name, known, prefix=prefix) or "; `cloudlink config` lists all settings."
 
 

@@ -45,7 +45,8 @@ from cloudlink.server.clients import ClientsExceptions
 from cloudlink.server.plugins import ENTRY_POINT_GROUP, load_all
 from cloudlink.server.protocols.clpv4 import Clpv4
 from cloudlink.server.rooms import RoomsExceptions
-from cloudlink.settings import OPTIONS, Settings, load
+from cloudlink.settings import OPTIONS, Settings
+from cloudlink.sources import load
 from cloudlink.storage import open_store
 from cloudlink.transport.door import Door
 from cloudlink.transport.endpoint import explain

@@ -135,3 +135,9 @@ def test_patience_without_end_never_closes(clock):
     for _ in range(1000):
         assert not refused.refuse().close
         clock.now += 1.5
+
+
+def test_what_one_client_may_send_at_once_disconnects_nobody_else():
+    # Beside one message of any size, a queue holds `max_queued_bytes`: somebody who has not read yet has room for it.
+    settings = Settings()
+    assert settings.byte_burst <= settings.max_queued_bytes + settings.max_message_size

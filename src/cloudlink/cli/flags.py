@@ -11,7 +11,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cloudlink.settings import OPTIONS, Settings, load
+from cloudlink.settings import OPTIONS, Settings
+from cloudlink.sources import load
 
 if TYPE_CHECKING:
     from cloudlink.options import Option

@@ -15,8 +15,7 @@ from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
-from cloudlink import addresses
-from cloudlink import settings as settings_module
+from cloudlink import addresses, sources
 from cloudlink.delivery import Delivery, Pacer
 from cloudlink.errors import StartError
 from cloudlink.transport import Endpoint, load_certificates, raise_open_files_limit
@@ -352,7 +351,7 @@ class Server(PluginAPI):
 
 def _settings_of_environment() -> Settings:
     try:
-        return settings_module.from_environment(os.environ)
+        return sources.from_environment(os.environ)
     except StartError as error:
         raise _exit(error) from None
 

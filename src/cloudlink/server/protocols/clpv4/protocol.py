@@ -13,14 +13,11 @@ from typing import TYPE_CHECKING, Any
 from cloudlink import addresses, jsontext
 from cloudlink.server.hooks import (
     Command,
-    EmptyMessage,
-    InvalidCommand,
-    JSONError,
     Overloaded,
-    ValidationError,
 )
 from cloudlink.server.schemas import validation_errors
 
+from .answers import Answers, listener_of
 from .commands import DEFAULT_ROOM, USERNAME_REQUIRED, Commands
 from .dialects import CL4, DIALECTS, MODERN, UNDECIDED, Greeting, detect, user_object
 from .eracommands import EraCommands
@@ -78,7 +75,7 @@ class Clpv4:
         self._dialects = DIALECTS if server.settings.legacy else MODERN
         builtin = Commands(self)
         self._era_commands = EraCommands(self, builtin)
-        self._strangers: set[type] = set()  # protocols of clients that status codes were meant for
+        self._answers = Answers(self._hooks)
         self._commands = self._hooks.commands.setdefault(Schema, {})
         for name, function in builtin.all().items():
             self._hooks.bind_native(Schema, name, function)
@@ -151,7 +148,7 @@ class Clpv4:
             data.decode()
         except UnicodeDecodeError as error:
             self._greet_implicitly(client)
-            self._answer_json_error(client, error)
+            self._answers.json_error(client, error)
         else:
             self.receive(client, data)
 
@@ -174,9 +171,9 @@ class Clpv4:
         if dialect.own_commands or dialect.routes_unknown:
             native = self._era_commands.find(dialect, packet, is_known=command.known) or native
         if command.disabled:
-            self._answer_disabled(client, packet)
+            self._answers.disabled(client, packet)
         elif native is None and not command.handlers:
-            self._answer_invalid(client, packet)
+            self._answers.invalid(client, packet)
         else:
             self._run(command, native, client, packet)
 
@@ -193,7 +190,7 @@ class Clpv4:
             try:
                 message = packet.message()  # before the command runs: what cannot be decoded has no effect
             except jsontext.JSONTextError as error:
-                self._answer_json_error(client, error, packet.listener)
+                self._answers.json_error(client, error, packet.listener)
                 return
         if native is not None:
             self._run_native(native, client, packet)
@@ -205,11 +202,11 @@ class Clpv4:
         try:
             native(client, packet)
         except Refusal as refusal:
-            self._answer_refusal(client, packet, refusal)
+            self._answers.refusal(client, packet, refusal)
         except SyntaxProblem as problem:
-            self._answer_syntax(client, problem)
+            self._answers.syntax(client, problem)
         except jsontext.JSONTextError as error:  # JSON, but beyond what can be decoded
-            self._answer_json_error(client, error, packet.listener)
+            self._answers.json_error(client, error, packet.listener)
         except Exception as error:  # noqa: BLE001  # one client's packet must not harm another
             self._hooks.failed(native, client, packet, self, error)
 
@@ -218,12 +215,12 @@ class Clpv4:
         listener = b""
         with suppress(SyntaxProblem, jsontext.JSONTextError):
             listener = parse(data).listener
-        self._status(client, StatusCodes.refused, listener, jsontext.dumps(why))
+        self._answers.status(client, StatusCodes.refused, listener, jsontext.dumps(why))
         self._hooks.report(client, Schema, Overloaded, why, why)
 
     def internal_error(self, client: Client, request: Packet | dict[str, Any]) -> None:
         """Answer a request whose handler raised."""
-        self._status(client, StatusCodes.internal_error, _listener_of(request))
+        self._answers.status(client, StatusCodes.internal_error, listener_of(request))
 
     # Dialects and greeting.
 
@@ -268,62 +265,14 @@ class Clpv4:
 
     def _answer_unreadable(self, client: Client, data: bytes, mistake: Exception) -> None:
         if isinstance(mistake, Refusal):
-            self._answer_refusal(client, None, mistake)
+            self._answers.refusal(client, None, mistake)
         elif isinstance(mistake, SyntaxProblem):
             self._greet_implicitly(client)
-            self._answer_syntax(client, mistake)
+            self._answers.syntax(client, mistake)
         elif data:
-            self._answer_json_error(client, mistake)
+            self._answers.json_error(client, mistake)
         else:
-            self._answer_empty(client)
-
-    def _answer_empty(self, client: Client) -> None:
-        self._status(client, StatusCodes.empty_packet, details=jsontext.dumps(_EMPTY))
-        self._hooks.report(client, Schema, EmptyMessage, _EMPTY, EmptyMessage)
-
-    def _answer_json_error(self, client: Client, error: Exception, listener: bytes = b"") -> None:
-        text = f"A JSON error was raised: {error}"
-        self._status(client, StatusCodes.json_error, listener, jsontext.dumps(text))
-        self._hooks.report(client, Schema, JSONError, error, error)
-
-    def _answer_syntax(self, client: Client, problem: SyntaxProblem) -> None:
-        self._status(client, StatusCodes.syntax, problem.listener, jsontext.dumps(problem.details))
-        self._hooks.report(client, Schema, ValidationError, problem.details, problem.details)
-
-    def _answer_refusal(
-        self, client: Client, request: Packet | dict[str, Any] | None, refusal: Refusal
-    ) -> None:
-        details = jsontext.dumps(refusal.details) if refusal.details else b""
-        self._status(client, refusal.code, _listener_of(request), details, refusal.val)
-
-    def _answer_invalid(self, client: Client, packet: Packet) -> None:
-        text = f"{packet.cmd} is an invalid command."
-        self._status(client, StatusCodes.invalid_command, packet.listener, jsontext.dumps(text))
-        self._hooks.report(client, Schema, InvalidCommand, packet.cmd, text)
-
-    def _answer_disabled(self, client: Client, packet: Packet) -> None:
-        text = f"{packet.cmd} is a disabled command."
-        self._status(client, StatusCodes.disabled_command, packet.listener, jsontext.dumps(text))
-        self._hooks.run(self._hooks.disabled_command.get(Schema, []), client, packet.cmd)
-
-    def _status(
-        self,
-        client: Client,
-        code: StatusCode,
-        listener: bytes = b"",
-        details: bytes = b"",
-        val: bytes = b"",
-    ) -> None:
-        if client.protocol is Schema:
-            dialect = client.dialect
-        elif client.protocol is None:
-            dialect = CL4  # nothing has been received; most will turn out to speak it
-        else:
-            if client.protocol not in self._strangers:
-                self._strangers.add(client.protocol)
-                logger.warning("%s does not speak CloudLink 4; its like are sent no status codes.", client)
-            return
-        client.session.send_frame(dialect.status(code, listener, details, val))
+            self._answers.empty(client)
 
     # What plugins call.
 
@@ -342,7 +291,7 @@ class Clpv4:
         """
         errors: Details = validation_errors(message, schema, allow_unknown=allow_unknown)
         if errors:
-            self._answer_syntax(client, SyntaxProblem(errors, _listener_of(message)))
+            self._answers.syntax(client, SyntaxProblem(errors, listener_of(message)))
         return not errors
 
     def send_statuscode(
@@ -367,7 +316,7 @@ class Clpv4:
         """
         encoded_details = jsontext.dumps(details) if details else b""
         encoded_val = jsontext.dumps(val) if val is not None else b""
-        self._status(client, code, _listener_of(message), encoded_details, encoded_val)
+        self._answers.status(client, code, listener_of(message), encoded_details, encoded_val)
 
     def send_message(
         self, client: Client, payload: dict[str, Any], message: dict[str, Any] | None = None
@@ -394,7 +343,7 @@ class Clpv4:
     def require_username_set(self, client: Client, message: dict[str, Any]) -> bool:
         """Tell whether the client has a username; one that has none is answered with E:111."""
         if not client.username_set:
-            self._answer_refusal(client, message, Refusal(StatusCodes.id_required, USERNAME_REQUIRED))
+            self._answers.refusal(client, message, Refusal(StatusCodes.id_required, USERNAME_REQUIRED))
         return client.username_set
 
     def gather_rooms(self, client: Client, message: dict[str, Any]) -> set[str]:
@@ -413,12 +362,3 @@ class Clpv4:
         """Return the address a client is shown as its own, None if it is unknown."""
         header = self._settings.real_ip_header
         return addresses.shown_address(client.remote_address, client.request_headers, header)
-
-
-def _listener_of(request: Packet | dict[str, Any] | None) -> bytes:
-    """Return the JSON text of a request's listener, empty if it has none that can be echoed."""
-    if isinstance(request, Packet):
-        return request.listener
-    if request is None or not isinstance(request.get("listener"), (str, int, float)):
-        return b""
-    return jsontext.dumps(request["listener"])

@@ -21,7 +21,6 @@ USERNAME = 4002
 OVERLOADED = 4003
 SECURITY = 4005
 """Close codes. After 4002 and 4003 packaged projects give up for good."""
-"""Close code for a client that may come back at once."""
 
 _PROJECT_LENGTH = range(1, 1000)
 _USER = re.compile(r"[A-Za-z0-9_-]{1,20}")
