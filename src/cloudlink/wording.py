@@ -11,6 +11,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
+CONTROLS |= {code: f"\\u{code:04x}" for code in (*range(0x2028, 0x202F), *range(0x2066, 0x206A))}
+"""How control characters are shown. Names and messages of strangers get into logs and terminals; none of them may begin
+a line, steer a terminal or turn the direction of writing."""
+
 _LONGEST_VALUE = 60
 """Characters of a wrong value that an error sentence repeats."""
 
@@ -36,3 +41,8 @@ def quoted(value: object) -> str:
 def one_line(text: str) -> str:
     """Return a text with every run of white space, line ends included, made one space."""
     return " ".join(text.split())
+
+
+def printable(text: str) -> str:
+    """Return a text on one line, its control characters made visible."""
+    return text.translate(CONTROLS)

@@ -10,7 +10,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
-from cloudlink.cli import config, serve
+from cloudlink.cli import client, config, doctor, serve
 from cloudlink.cli import vars as variables
 from cloudlink.errors import StartError
 from cloudlink.version import __version__
@@ -30,7 +30,13 @@ class _Command(Protocol):
     def run(self, arguments: argparse.Namespace, /) -> int: ...
 
 
-_COMMANDS: dict[str, _Command] = {"serve": serve, "config": config, "vars": variables}
+_COMMANDS: dict[str, _Command] = {
+    "serve": serve,
+    "config": config,
+    "vars": variables,
+    "client": client,
+    "doctor": doctor,
+}
 _INTERRUPTED = 130
 """The exit status of a program that Ctrl-C ended, as shells count it."""
 

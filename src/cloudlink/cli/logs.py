@@ -10,13 +10,11 @@ import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from cloudlink.wording import CONTROLS
+
 if TYPE_CHECKING:
     from cloudlink.settings import Settings
 
-# Names and messages of strangers get into the log; none of them may begin a line, steer a terminal or turn
-# the direction of writing.
-_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
-_CONTROLS |= {code: f"\\u{code:04x}" for code in (*range(0x2028, 0x202F), *range(0x2066, 0x206A))}
 _INDENT = "    "
 
 
@@ -31,7 +29,7 @@ class TextFormatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name is logging's
         """Return the line of a record, its control characters made visible."""
-        return super().formatMessage(record).translate(_CONTROLS)
+        return super().formatMessage(record).translate(CONTROLS)
 
     def formatException(self, ei: Any) -> str:  # noqa: N802 - the name is logging's
         """Return the lines of a traceback."""
@@ -43,7 +41,7 @@ class TextFormatter(logging.Formatter):
 
 
 def _indented(text: str) -> str:
-    return "\n".join(_INDENT + line.translate(_CONTROLS) for line in text.split("\n"))
+    return "\n".join(_INDENT + line.translate(CONTROLS) for line in text.split("\n"))
 
 
 class JsonFormatter(logging.Formatter):

@@ -19,7 +19,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-import ssl
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -28,8 +27,10 @@ from cloudlink.client.classic_protocol import Protocol
 from cloudlink.client.classic_rules import COMMANDS, ClientExceptions, complaints
 from cloudlink.client.errors import ConnectError, WaitTimeoutError
 from cloudlink.client.socket import Options, open_socket
+from cloudlink.client.trust import trusting
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable
 
     from cloudlink.client.events import Listener
@@ -90,13 +91,11 @@ class Client:
             certfile: Path of a PEM file with the certificate of the server, or of the authority that signed it. If it
                 cannot be used, the log says so and nothing changes.
         """
-        context = ssl.create_default_context()
         try:
-            context.load_verify_locations(certfile)
+            self.ssl_context = trusting(certfile)
         except OSError as error:
             self.logger.error("The certificate %s cannot be used: %s", certfile, error)
             return
-        self.ssl_context = context
         self.ssl_enabled = True
 
     def disconnect(self, code: int = 1000, reason: str = "") -> None:

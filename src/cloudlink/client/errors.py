@@ -21,12 +21,14 @@ class ConnectError(ClientError, ConnectionError):
     Attributes:
         problem: What is wrong, one sentence.
         remedy: How to mend it, one sentence; may be empty.
+        status: The HTTP status of the answer to the upgrade request; None if there was no such answer.
     """
 
-    def __init__(self, problem: str, remedy: str = "") -> None:
+    def __init__(self, problem: str, remedy: str = "", status: int | None = None) -> None:
         super().__init__(f"{problem} {remedy}".rstrip())
         self.problem = problem
         self.remedy = remedy
+        self.status = status
 
 
 class WrongServerError(ConnectError):

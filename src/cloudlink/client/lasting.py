@@ -146,6 +146,11 @@ class Lasting(ABC, Generic[S, E]):
         """Whether packets can be sent at once."""
         return self._up.is_set() and not self._ended
 
+    @property
+    def waiting(self) -> int:
+        """How many events wait to be looked at."""
+        return len(self._queue)
+
     async def wait_until_connected(self) -> None:
         """Wait until packets can be sent.
 

@@ -238,6 +238,7 @@ async def open_socket(url: str, receiver: Receiver, options: Options) -> Socket:
                 max_redirects=0,
                 proxy=options.proxy,
                 read_buffer_init_size=4096,
+                use_aiofastnet=False,  # its TLS logs each refused certificate with a traceback
             )
     except WSInvalidURL as error:
         raise troubles.bad_address(url) from error

@@ -178,10 +178,13 @@ def no_upgrade(url: str, answer: HttpAnswer | None) -> ConnectError:
             "It may speak TLS (wss://), or be no web server at all.",
         )
     if answer.status == 101:  # noqa: PLR2004  # Switching Protocols
-        return WrongServerError(
+        error: ConnectError = WrongServerError(
             f"{place} upgrades, but not to a WebSocket.", "A proxy may change the answer on its way."
         )
-    return _http_error(place, answer)
+    else:
+        error = _http_error(place, answer)
+    error.status = answer.status
+    return error
 
 
 def _http_error(place: str, answer: HttpAnswer) -> ConnectError:
@@ -191,6 +194,11 @@ def _http_error(place: str, answer: HttpAnswer) -> ConnectError:
         return ConnectError(
             f"{place} redirects to {location} (HTTP {status}), which browsers do not follow for WebSockets.",
             "Connect to the address it redirects to, with ws for http and wss for https.",
+        )
+    if status == 403 and b"allowed_origins" in answer.body:  # noqa: PLR2004
+        return ConnectError(
+            f"{place} refuses pages of this origin (HTTP 403).",
+            "Let the host add the origin to the setting allowed_origins.",
         )
     if status == 403:  # noqa: PLR2004
         return ConnectError(

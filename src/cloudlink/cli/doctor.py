@@ -1,0 +1,63 @@
+"""`cloudlink doctor`: tries to reach a server as a browser would, and says what is wrong and how to mend it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from cloudlink.cli.reach import add_reach_flags, tls_of
+from cloudlink.wording import printable
+
+if TYPE_CHECKING:
+    import argparse
+
+HELP = "Find out why a client cannot reach a server."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
+    add_reach_flags(parser)
+    parser.add_argument(
+        "--origin",
+        default="https://turbowarp.org",
+        help='the page that the browser would come from; "" for none (default: https://turbowarp.org)',
+    )
+    parser.add_argument(
+        "--hold",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="stay connected in silence for so long, to find what cuts idle connections (default: 0)",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Examine, print what is found, and return 0 if all is well, 1 if not.
+
+    Raises:
+        StartError: The file of `--ca` cannot be used.
+    """
+    from cloudlink.client.checkup import Plan, examine  # noqa: PLC0415 - the other commands do without it
+    from cloudlink.client.errors import ClientError, ConnectError  # noqa: PLC0415
+
+    plan = Plan(
+        arguments.url, arguments.origin, arguments.timeout, arguments.hold, tls_of(arguments), arguments.proxy
+    )
+    try:
+        notes = asyncio.run(examine(plan, lambda text: _print("ok", text)))
+    except ConnectError as error:
+        _print("WRONG", error.problem)
+        if error.remedy:
+            _print("", error.remedy)
+        return 1
+    except ClientError as error:
+        _print("WRONG", str(error))
+        return 1
+    for note in notes:
+        _print("note", note)
+    print("All is well.")
+    return 0
+
+
+def _print(mark: str, text: str) -> None:
+    print(f"{mark:<7}{printable(text)}", flush=True)

@@ -1,0 +1,264 @@
+"""Tries to reach a server as a browser would, step by step, and says what it finds: `cloudlink doctor`.
+
+Each step goes one layer further: address, name, port, TLS and upgrade, greeting, silence. Where a failure can mean
+several things the other one is tried too: plain where TLS failed, TLS where plain failed, no origin where it was
+refused. The words are those of `troubles`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from dataclasses import dataclass, replace
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+from cloudlink.client import troubles
+from cloudlink.client.errors import ClientError, ConnectError, DisconnectedError, WrongServerError
+from cloudlink.client.session import Session, Wishes
+from cloudlink.client.socket import Options, open_socket
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cloudlink.client.socket import Socket
+    from cloudlink.client.troubles import Address
+
+BROWSER = (
+    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36"
+)
+DEFAULT_ORIGIN = "https://turbowarp.org"
+FORBIDDEN = 403
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to try.
+
+    Attributes:
+        url: The address.
+        origin: The page that a browser would say it comes from; empty for none.
+        timeout: Seconds for each step.
+        hold: Seconds to stay connected in silence.
+        ssl: The TLS context; None trusts what this machine trusts.
+        proxy: A proxy to go through; None for none.
+    """
+
+    url: str
+    origin: str = DEFAULT_ORIGIN
+    timeout: float = 10.0
+    hold: float = 0.0
+    ssl: ssl.SSLContext | None = None
+    proxy: str | None = None
+
+    @property
+    def options(self) -> Options:
+        """How to open the socket. A browser sends no pings, so none are sent."""
+        headers = {"User-Agent": BROWSER, "Pragma": "no-cache", "Cache-Control": "no-cache"}
+        if self.origin:
+            headers["Origin"] = self.origin
+        return Options(self.ssl, self.proxy, headers, self.timeout, keepalive=1e9)
+
+
+async def examine(plan: Plan, tell: Callable[[str], None]) -> list[str]:
+    """Try all steps.
+
+    Args:
+        plan: What to try.
+        tell: Called with a sentence for each step that succeeded.
+
+    Returns:
+        Notes on what works here and will not elsewhere.
+
+    Raises:
+        ClientError: A step failed.
+    """
+    address = troubles.check_address(plan.url)
+    if plan.proxy is None:
+        tell(await _name(address, plan))
+        tell(await _port(address, plan))
+    visitor = _Visitor()
+    socket = await _socket(address, plan, visitor)
+    try:
+        if address.secure:
+            tell("Its TLS certificate is trusted.")
+        tell("It upgrades to a WebSocket" + (f" for pages of {plan.origin}." if plan.origin else "."))
+        visitor.begin(socket.send)
+        tell(f"It is CloudLink {await visitor.greeting(plan.timeout)}.")
+        if plan.hold:
+            tell(await visitor.silence(plan.hold))
+    finally:
+        await socket.close()
+    return _notes(address)
+
+
+async def _name(address: Address, plan: Plan) -> str:
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(plan.timeout):
+            found = await loop.getaddrinfo(address.host, address.port, type=1)
+    except OSError as error:
+        raise troubles.unreachable(plan.url, error) from error
+    numbers = sorted({entry[4][0] for entry in found})
+    if numbers == [address.host]:
+        return f"{address.host} is an address."
+    return f"The name {address.host} means {', '.join(map(str, numbers))}."
+
+
+async def _port(address: Address, plan: Plan) -> str:
+    try:
+        async with asyncio.timeout(plan.timeout):
+            _, writer = await asyncio.open_connection(address.host, address.port)
+    except OSError as error:
+        # Many errors at once, of a name with several addresses, say no more than their first.
+        raise troubles.unreachable(plan.url, error) from error
+    writer.transport.abort()
+    return f"Something listens at {address.place}."
+
+
+async def _socket(address: Address, plan: Plan, visitor: _Visitor) -> Socket:
+    try:
+        return await open_socket(plan.url, visitor, plan.options)
+    except ConnectError as error:
+        raise await _second_opinion(address, plan, error) from error
+
+
+async def _second_opinion(address: Address, plan: Plan, error: ConnectError) -> ConnectError:
+    """Return a better explanation of a failed upgrade if there is one, otherwise the same."""
+    cause = error.__cause__
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return error
+    if address.secure:
+        if await _answers_plainly(address, plan):
+            return ConnectError(
+                f"{address.place} speaks without TLS, but the address begins with wss://.",
+                f"Connect with {address.with_scheme(secure=False)}, or give the server a certificate.",
+            )
+    elif (cause is None or isinstance(cause, OSError)) and await _speaks_tls(address, plan):
+        return ConnectError(
+            f"{address.place} speaks TLS, but the address begins with ws://.",
+            f"Connect with {address.with_scheme(secure=True)}.",
+        )
+    if error.status == FORBIDDEN and plan.origin and await _opens(replace(plan, origin="")):
+        return ConnectError(
+            f"{address.place} refuses pages of {plan.origin} (HTTP 403).",
+            "Let the host add that origin to the setting allowed_origins.",
+        )
+    if isinstance(cause, TimeoutError) and plan.proxy is None:
+        return ConnectError(
+            f"{address.place} accepts the connection and then says nothing.",
+            "Another program may have the port, or the server hangs; look at its log and start it again.",
+        )
+    return error
+
+
+async def _opens(plan: Plan) -> bool:
+    try:
+        socket = await open_socket(plan.url, _Visitor(), plan.options)
+    except ConnectError:
+        return False
+    socket.abort()
+    return True
+
+
+async def _answers_plainly(address: Address, plan: Plan) -> bool:
+    """Return whether the port answers HTTP without TLS."""
+    try:
+        async with asyncio.timeout(plan.timeout):
+            reader, writer = await asyncio.open_connection(address.host, address.port)
+            try:
+                writer.write(f"GET / HTTP/1.1\r\nHost: {address.place}\r\n\r\n".encode())
+                line = await reader.readline()
+            finally:
+                writer.transport.abort()
+    except OSError:
+        return False
+    # Web servers answer plain requests at a TLS port with 400 and a word about it.
+    return line.startswith(b"HTTP/") and b" 400 " not in line
+
+
+async def _speaks_tls(address: Address, plan: Plan) -> bool:
+    """Return whether the port answers a TLS greeting, whatever its certificate."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    try:
+        async with asyncio.timeout(plan.timeout):
+            _, writer = await asyncio.open_connection(address.host, address.port, ssl=context)
+    except OSError:
+        return False
+    writer.transport.abort()
+    return True
+
+
+def _notes(address: Address) -> list[str]:
+    if address.secure or _is_this_computer(address.host):
+        return []
+    note = (
+        "Pages with https:// addresses, such as TurboWarp's, may connect without TLS to their own computer only. "
+        "For players elsewhere the server needs a certificate and an address with wss://."
+    )
+    return [note]
+
+
+def _is_this_computer(host: str) -> bool:
+    with contextlib.suppress(ValueError):
+        return ip_address(host).is_loopback
+    return host == "localhost" or host.endswith(".localhost")
+
+
+class _Visitor:
+    """A client that is greeted and then stays silent; a `Receiver`."""
+
+    def __init__(self) -> None:
+        self._session = Session(Wishes())
+        loop = asyncio.get_running_loop()
+        self._greeted: asyncio.Future[None] = loop.create_future()
+        self._gone: asyncio.Future[ClientError] = loop.create_future()
+
+    def begin(self, send: Callable[[str], None]) -> None:
+        """Send the handshake."""
+        self._session.opened()
+        for text in self._session.outgoing:
+            send(text)
+
+    async def greeting(self, timeout: float) -> str:
+        """Wait for the greeting and return the version of the server."""
+        await asyncio.wait((self._greeted, self._gone), timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        if self._session.failure is not None:
+            raise self._session.failure
+        if self._greeted.done():
+            return self._session.version
+        if self._gone.done():
+            raise self._gone.result()
+        raise WrongServerError(
+            "It is a WebSocket, but it does not answer a CloudLink handshake.",
+            "Is it a CloudLink server, and is the path right?",
+        )
+
+    async def silence(self, seconds: float) -> str:
+        """Wait without a word; return the good news, or raise what ended it."""
+        loop = asyncio.get_running_loop()
+        since = loop.time()
+        await asyncio.wait((self._gone,), timeout=seconds)
+        if not self._gone.done():
+            return f"It keeps a silent connection for {seconds:g} seconds."
+        error = self._gone.result()
+        code = error.code if isinstance(error, DisconnectedError) else 0
+        raise ConnectError(
+            f"A silent connection was cut after {loop.time() - since:.1f} seconds (code {code}).",
+            "If a proxy stands before the server, let it wait longer (nginx: proxy_read_timeout), "
+            "or lower the server's setting keepalive_interval.",
+        )
+
+    def received(self, text: str) -> None:
+        self._session.received(text)
+        if (self._session.ready or self._session.failure is not None) and not self._greeted.done():
+            self._greeted.set_result(None)
+
+    def ponged(self) -> None:
+        """No ping is sent."""
+
+    def lost(self, code: int, reason: str) -> None:
+        self._gone.set_result(self._session.closed(code, reason))

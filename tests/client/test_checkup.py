@@ -1,0 +1,451 @@
+"""`cloudlink doctor` at servers that are ill, each in its own way: what it says, and its exit status."""
+
+import asyncio
+import contextlib
+import datetime as dt
+import json
+import ssl
+
+import pytest
+import trustme
+import websockets.utils
+
+from client.fakes import greet, ok, ours, raw, scripted
+from cloudlink import cli
+from cloudlink.client import checkup, connect
+
+
+def doctor(*words):
+    """Run the command in a thread beside the server; the exit status."""
+    return asyncio.to_thread(cli.main, ["doctor", "--timeout", "5", *words])
+
+
+@pytest.fixture
+def examine(capsys):
+    """Run a scenario that returns the exit status; the status and what was printed."""
+
+    def run(scenario):
+        async def limited():
+            async with asyncio.timeout(25):
+                return await scenario()
+
+        status = asyncio.run(limited())
+        printed = capsys.readouterr()
+        assert printed.err == ""
+        return status, " ".join(printed.out.split())
+
+    return run
+
+
+def ill(examined, *words):
+    status, text = examined
+    assert status == 1
+    assert "All is well" not in text
+    assert text.count("WRONG") == 1
+    for word in words:
+        assert word in text.partition("WRONG")[2]
+
+
+def answering(answer, *, close=True):
+    """A TCP server that gives one answer to any HTTP request."""
+
+    async def handler(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer.encode() if isinstance(answer, str) else answer)
+        await writer.drain()
+        if not close:
+            await asyncio.Event().wait()
+
+    return raw(handler)
+
+
+class Certificates:
+    """Certificates of one authority, for a server of ours or of asyncio."""
+
+    def __init__(self, folder):
+        self.authority = trustme.CA()
+        self.folder = folder
+        self.ca = str(folder / "authority.pem")
+        self.authority.cert_pem.write_to_path(self.ca)
+
+    def settings(self, *names, **more):
+        issued = self.authority.issue_cert(*names, **more)
+        issued.private_key_pem.write_to_path(self.folder / "key.pem")
+        (self.folder / "cert.pem").write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
+        return {"tls_certificate": str(self.folder / "cert.pem"), "tls_key": str(self.folder / "key.pem")}
+
+
+@pytest.fixture
+def certificates(tmp_path):
+    return Certificates(tmp_path)
+
+
+def test_all_is_well(examine, certificates):
+    async def scenario():
+        async with ours(**certificates.settings("localhost")) as host:
+            return await doctor(f"wss://localhost:{host.port}", "--ca", certificates.ca, "--hold", "0.05")
+
+    status, text = examine(scenario)
+    assert status == 0
+    for word in (
+        "localhost means",
+        "listens",
+        "trusted",
+        "turbowarp.org",
+        "CloudLink 0.2.0",
+        "silent",
+        "All is well.",
+    ):
+        assert word in text
+    assert "note" not in text
+
+
+def test_plain_addresses_are_fine_at_home_and_noted_elsewhere(examine):
+    async def scenario():
+        async with ours() as host:
+            return await doctor(host.url, "--origin", "")
+
+    status, text = examine(scenario)
+    assert status == 0
+    assert "127.0.0.1 is an address." in text
+    assert "note" not in text
+
+
+def test_plain_addresses_elsewhere_are_noted(examine, monkeypatch):
+    monkeypatch.setattr(checkup, "_is_this_computer", lambda host: False)
+
+    async def scenario():
+        async with ours() as host:
+            return await doctor(host.url)
+
+    status, text = examine(scenario)
+    assert status == 0
+    assert "note Pages with https:// addresses" in text
+
+
+# Nobody there.
+
+
+def test_nothing_listens(examine):
+    ill(examine(lambda: doctor("ws://127.0.0.1:1")), "Nothing listens at 127.0.0.1:1.", "Start the server")
+
+
+def test_name_not_found(examine):
+    ill(examine(lambda: doctor("ws://no-such-host.invalid")), "The name no-such-host.invalid is not known.")
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("http://localhost:3000/", "Write ws://localhost:3000/."),
+        ("https://localhost/", "Write wss://localhost/."),
+        ("localhost:3000", "for example ws://localhost:3000."),
+        ("ws://", "no WebSocket address"),
+        ("ws://localhost:99999", "no WebSocket address"),
+    ],
+)
+def test_no_address(examine, address, words):
+    ill(examine(lambda: doctor(address)), words)
+
+
+def test_a_silent_port(examine):
+    async def scenario():
+        async with raw(lambda *_: asyncio.Event().wait()) as place:
+            return await doctor(f"ws://{place}", "--timeout", "0.2")
+
+    ill(examine(scenario), "accepts the connection and then says nothing")
+
+
+def test_a_silent_port_asked_for_tls(examine):
+    async def scenario():
+        async with raw(lambda *_: asyncio.Event().wait()) as place:
+            return await doctor(f"wss://{place}", "--timeout", "0.2")
+
+    ill(examine(scenario), "accepts the connection and then says nothing")
+
+
+# TLS.
+
+
+def test_tls_spoken_to_a_plain_port(examine):
+    async def scenario():
+        async with ours() as host:
+            return await doctor(f"wss://localhost:{host.port}/")
+
+    ill(examine(scenario), "speaks without TLS", "Connect with ws://localhost")
+
+
+def test_tls_spoken_to_something_else(examine):
+    async def handler(reader, writer):
+        await reader.read(10)
+        writer.write(b"SSH-2.0-OpenSSH_9.2\r\n")
+
+    async def scenario():
+        async with raw(handler) as place:
+            return await doctor(f"wss://{place}/")
+
+    ill(examine(scenario), "does not speak TLS")
+
+
+def test_plain_spoken_to_a_tls_port(examine, certificates):
+    async def scenario():
+        async with ours(**certificates.settings("localhost")) as host:
+            return await doctor(f"ws://localhost:{host.port}/")
+
+    ill(examine(scenario), "speaks TLS, but the address begins with ws://", "Connect with wss://localhost")
+
+
+def test_an_unknown_issuer(examine, certificates):
+    async def scenario():
+        async with ours(**certificates.settings("localhost")) as host:
+            return await doctor(f"wss://localhost:{host.port}")
+
+    # The chain that trustme writes ends with the authority itself, or leaves it out.
+    ill(examine(scenario), "comes from an authority this computer does not know")
+
+
+def test_another_name(examine, certificates):
+    async def scenario():
+        async with ours(**certificates.settings("games.example")) as host:
+            return await doctor(f"wss://localhost:{host.port}", "--ca", certificates.ca)
+
+    ill(examine(scenario), "is for another name than localhost")
+
+
+def test_expired_and_not_yet_valid(examine, certificates):
+    now = dt.datetime.now(dt.UTC)
+    day = dt.timedelta(days=1)
+
+    async def visit(**times):
+        async with ours(**certificates.settings("localhost", **times)) as host:
+            return await doctor(f"wss://localhost:{host.port}", "--ca", certificates.ca)
+
+    ill(examine(lambda: visit(not_before=now - 9 * day, not_after=now - day)), "has expired", "Renew it")
+    ill(examine(lambda: visit(not_before=now + day, not_after=now + 9 * day)), "is not valid yet")
+
+
+def test_self_signed(examine, certificates):
+    """A certificate that is its own authority, as `openssl req -x509` makes one."""
+    (certificates.folder / "key.pem").write_bytes(certificates.authority.private_key_pem.bytes())
+    (certificates.folder / "cert.pem").write_bytes(certificates.authority.cert_pem.bytes())
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates.folder / "cert.pem", certificates.folder / "key.pem")
+
+    async def scenario():
+        def forget(_, writer):
+            writer.close()
+
+        server = await asyncio.start_server(forget, "127.0.0.1", 0, ssl=context)
+        async with server:
+            return await doctor(f"wss://localhost:{server.sockets[0].getsockname()[1]}")
+
+    ill(examine(scenario), "is self-signed", "Browsers refuse it")
+
+
+# Proxies and other web servers.
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        ("200 OK", "answers with a web page (HTTP 200)"),
+        ("400 Bad Request", "headers Upgrade and Connection"),
+        ("401 Unauthorized", "cannot log in"),
+        ("404 Not Found", "the path does not exist (HTTP 404)"),
+        ("418 I'm a teapot", "HTTP 418"),
+        ("426 Upgrade Required", "drops the header Upgrade"),
+        ("429 Too Many Requests", "connects too often"),
+        ("500 Internal Server Error", "Look at the server's log"),
+        ("502 Bad Gateway", "Start the server behind the proxy"),
+        ("503 Service Unavailable", "out of service"),
+        ("504 Gateway Timeout", "does not answer (HTTP 504)"),
+    ],
+)
+def test_a_proxy_that_does_not_upgrade(examine, status, words):
+    async def scenario():
+        async with answering(f"HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\nhi") as place:
+            return await doctor(f"ws://{place}")
+
+    ill(examine(scenario), words)
+
+
+def test_a_server_that_is_full_by_http(examine):
+    async def scenario():
+        async with answering("HTTP/1.1 503 Busy\r\nContent-Length: 15\r\n\r\nServer is full!") as place:
+            return await doctor(f"ws://{place}")
+
+    ill(examine(scenario), "The server is full (HTTP 503).")
+
+
+def test_a_redirection(examine):
+    async def scenario():
+        answer = "HTTP/1.1 301 Moved\r\nLocation: https://games.example/\r\nContent-Length: 0\r\n\r\n"
+        async with answering(answer) as place:
+            return await doctor(f"ws://{place}")
+
+    ill(examine(scenario), "redirects to https://games.example/ (HTTP 301)")
+
+
+def test_an_old_web_server(examine):
+    async def scenario():
+        async with answering("HTTP/1.0 200 OK\r\n\r\nhello") as place:
+            return await doctor(f"ws://{place}")
+
+    ill(examine(scenario), "web page (HTTP 200)")
+
+
+def test_a_wrong_upgrade(examine):
+    async def scenario():
+        answer = (
+            "HTTP/1.1 101 Yes\r\nUpgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n"
+        )
+        async with answering(answer) as place:
+            return await doctor(f"ws://{place}")
+
+    ill(examine(scenario), "upgrades, but not to a WebSocket")
+
+
+@pytest.mark.parametrize("answer", [b"SSH-2.0-OpenSSH_9.2\r\n", b""])
+def test_no_web_server(examine, answer):
+    async def scenario():
+        async with answering(answer) as place:
+            return await doctor(f"ws://{place}", "--timeout", "0.5")
+
+    ill(examine(scenario), "closed the connection without an answer that a WebSocket has")
+
+
+def test_a_refused_origin(examine):
+    async def scenario():
+        async with ours(allowed_origins=["https://games.example"]) as host:
+            assert await doctor(host.url, "--origin", "https://games.example") == 0
+            return await doctor(host.url, "--origin", "https://other.example")
+
+    status, text = examine(scenario)
+    assert status == 1
+    assert "refuses pages of this origin (HTTP 403). Let the host add the origin" in text
+
+
+def test_an_origin_refused_by_something_else(examine):
+    async def handler(reader, writer):
+        head = await reader.readuntil(b"\r\n\r\n")
+        if b"Origin:" in head:
+            writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+            return
+        key = head.lower().partition(b"sec-websocket-key:")[2].partition(b"\r\n")[0].strip()
+        original = head[head.lower().index(key) :][: len(key)].decode()
+        accept = websockets.utils.accept_key(original)
+        writer.write(
+            b"HTTP/1.1 101 Yes\r\nUpgrade: websocket\r\nConnection: upgrade\r\n"
+            + f"Sec-WebSocket-Accept: {accept}\r\n\r\n".encode()
+        )
+        await reader.read()
+
+    async def scenario():
+        async with raw(handler) as place:
+            return await doctor(f"ws://{place}")
+
+    ill(examine(scenario), "refuses pages of https://turbowarp.org (HTTP 403). Let the host add that origin")
+
+
+def test_a_refused_address(examine):
+    async def scenario():
+        async with answering("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n") as place:
+            return await doctor(f"ws://{place}")
+
+    ill(examine(scenario), "refuses this origin or address (HTTP 403)")
+
+
+# WebSockets that are no CloudLink.
+
+
+def test_a_full_server(examine):
+    async def scenario():
+        async with ours(max_clients=1) as host, scripted_client(host):
+            return await doctor(host.url)
+
+    ill(examine(scenario), "The server is full.")
+
+
+@contextlib.asynccontextmanager
+async def scripted_client(host):
+    async with connect(host.url):
+        yield
+
+
+def test_an_older_cloudlink(examine):
+    async def handler(socket):
+        handshake = json.loads(await socket.recv())
+        await socket.send('{"cmd":"server_version","val":"0.1.9.2"}')
+        await socket.send(json.dumps(ok(handshake)))
+        await socket.wait_closed()
+
+    async def scenario():
+        async with scripted(handler) as url:
+            return await doctor(url)
+
+    ill(examine(scenario), "The server is CloudLink 0.1.9.2", "Update the server.")
+
+
+def test_another_websocket_server(examine):
+    async def handler(socket):
+        await socket.send("Welcome to my chat!")
+        await socket.wait_closed()
+
+    async def scenario():
+        async with scripted(handler) as url:
+            return await doctor(url)
+
+    ill(examine(scenario), "'Welcome to my chat!' instead of greeting")
+
+
+def test_a_websocket_that_says_nothing(examine):
+    async def handler(socket):
+        await socket.wait_closed()
+
+    async def scenario():
+        async with scripted(handler) as url:
+            return await doctor(url, "--timeout", "0.2")
+
+    ill(examine(scenario), "does not answer a CloudLink handshake")
+
+
+def test_a_websocket_that_hangs_up(examine):
+    async def handler(socket):
+        await socket.recv()
+        await socket.close(1003, "Text only")
+
+    async def scenario():
+        async with scripted(handler) as url:
+            return await doctor(url)
+
+    ill(examine(scenario), "closed the connection with 1003 (Text only) instead of greeting")
+
+
+def test_an_idle_cut_off(examine):
+    async def handler(socket):
+        await greet(socket)
+        await asyncio.sleep(0.05)
+        socket.transport.abort()
+
+    async def scenario():
+        async with scripted(handler) as url:
+            return await doctor(url, "--hold", "20")
+
+    status, text = examine(scenario)
+    assert status == 1
+    assert "A silent connection was cut after 0." in text
+    assert "proxy_read_timeout" in text
+
+
+def test_what_strangers_say_cannot_steer_the_terminal(examine):
+    async def handler(socket):
+        await socket.send("\x1b[2J")
+        await socket.wait_closed()
+
+    async def scenario():
+        async with scripted(handler) as url:
+            return await doctor(url)
+
+    status, text = examine(scenario)
+    assert status == 1
+    assert "\x1b" not in text
