@@ -152,7 +152,7 @@ class Commands:
         """Send a message to clients in the client's rooms."""
         packet.require("id", "val")
         copies = self.recipients_in_rooms(client, packet)
-        self.check_copies(packet, [recipient for _, recipient in copies])
+        self.check_copies(packet, copies)
         self.send_copies(
             copies, lambda dialect, room, to: dialect.private_message(packet.val, client, room, to)
         )
@@ -165,18 +165,18 @@ class Commands:
         self.check_variable(packet.name)
         name, val = packet.name, packet.val
         copies = self.recipients_in_rooms(client, packet)
-        self.check_copies(packet, [recipient for _, recipient in copies])
+        self.check_copies(packet, copies)
         self.send_copies(
             copies, lambda dialect, room, to: dialect.private_variable(name, val, client, room, to)
         )
         if copies:
             self.confirm(client, packet)
 
-    def check_copies(self, packet: Packet, recipients: Sequence[Client]) -> None:
+    def check_copies(self, packet: Packet, copies: Sequence[tuple[object, Client]]) -> None:
         """Raise `Refusal` if the copies of a packet that are one recipient's own take too many bytes."""
-        if len(recipients) > 1:
+        if len(copies) > 1:
             size = len(packet.name) + len(packet.val)
-            named = [size + len(to.username) for to in recipients if to.dialect.names_recipient]
+            named = [size + len(to.username) for _, to in copies if to.dialect.names_recipient]
             if sum(named) > _NAMED_COPIES_MAX_BYTES:
                 raise Refusal(StatusCodes.too_large, "The copies of this packet take too many bytes.")
 

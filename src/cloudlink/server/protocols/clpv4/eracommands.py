@@ -114,7 +114,7 @@ class EraCommands:
     def channel_message(self, client: Client, packet: Packet) -> None:
         """Send data to everybody in the client's channel, and keep it for those who come later."""
         members = self._channels.members_with(client)
-        self._commands.check_copies(packet, members)
+        self._commands.check_copies(packet, [(None, member) for member in members])
         self._channels.keep(client, packet.val)
         self._send_message(members, packet.val)
 
@@ -145,9 +145,9 @@ class EraCommands:
                 recipient.session.send_frame(frame)
 
     def _recipients(self, client: Client, packet: Packet) -> list[Client]:
-        recipients = [to for _, to in self._commands.recipients_in_rooms(client, packet)]
-        self._commands.check_copies(packet, recipients)
-        return recipients
+        copies = self._commands.recipients_in_rooms(client, packet)
+        self._commands.check_copies(packet, copies)
+        return [recipient for _, recipient in copies]
 
     def _send_message(self, recipients: Iterable[Client], val: bytes) -> None:
         for recipient in recipients:
