@@ -99,6 +99,21 @@ async def test_disconnecting_while_connecting_is_no_failure(lab):
 
 
 @scenario
+async def test_a_permission_that_comes_too_late_opens_nothing(lab):
+    [user] = await lab.users(1, COUNT_CLOSES, variables=COUNTERS)
+    await user.evaluate("window.allowed = new Promise((kept) => {window.allow = kept}); 0")
+    await user.evaluate(f"run('openSocket', {json.dumps({'IP': lab.address})}); 0")
+    await user.evaluate("frames(3)")
+    await user.do("closeSocket")
+    await user.variable("closed", 1)
+    await user.evaluate("window.allow(true); frames(3)")
+    assert await user.get("returnLinkData") == "3"
+    assert await user.evaluate("sockets.length") == 0
+    await user.evaluate("window.allowed = true")
+    await user.joins("alice")
+
+
+@scenario
 async def test_addresses_as_people_copy_them(lab):
     [user] = await lab.users(1)
     host = f"{HOST}:{lab.server.port}"

@@ -113,6 +113,22 @@ async def test_lists_of_018_and_the_greeting_of_017(lab):
 
 
 @scenario
+async def test_another_user_cannot_greet(lab):
+    frames = packets(
+        {"cmd": "direct", "val": {"cmd": "vers", "val": "0.2.9"}, "origin": {"id": "1", "uuid": "u"}},
+        {"cmd": "server_version", "val": "0.2.0"},
+        {"cmd": "server_version", "val": "0.2.8"},
+        {"cmd": "gmsg", "val": "the end"},
+    )
+    async with saying(*frames) as address:
+        [user] = await lab.users(1)
+        await user.do("openSocket", IP=address)
+        await user.until("the end", "returnGlobalData")
+        assert await user.get("returnServerVersion") == "0.2.0"
+        await user.do("closeSocket")
+
+
+@scenario
 async def test_a_name_that_the_server_still_holds_is_asked_for_again(lab):
     """The lost connection of a player whose Wi-Fi dropped may live on at the server for a while."""
     greeting = {"cmd": "server_version", "val": "0.2.0"}

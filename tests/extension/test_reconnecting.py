@@ -212,3 +212,63 @@ async def test_a_server_that_wants_no_more_of_it_is_left_alone(lab):
         await alice.variable("whenConnectionLost", 1)
         await alice.evaluate("new Promise((kept) => setTimeout(kept, 5000))")
         assert await alice.evaluate("sockets.length") == 1
+
+
+@scenario
+async def test_tries_become_rarer_and_are_never_quite_regular(lab):
+    async with lab.another_server() as server:
+        await server.stop()
+        [alice] = await lab.users(1)
+        await alice.evaluate(
+            "hurry(200);"
+            "window.waits = [];"
+            "window.unhurried = window.setTimeout;"
+            "window.setTimeout = (what, time, ...more) => {"
+            "  if (time >= 500) waits.push(time);"
+            "  return unhurried(what, time, ...more);"
+            "}; 0"
+        )
+        await alice.do("setReconnect", BOOL="Enable")
+        await alice.do("openSocket", IP=address_of(server))
+        await alice.evaluate(
+            "new Promise((kept) => {const look = () => waits.length > 7 ? kept() : requestAnimationFrame(look); look()})"
+        )
+        waits = await alice.evaluate("window.setTimeout = window.unhurried; waits.slice(0, 8)")
+        await alice.do("setReconnect", BOOL="Disable")
+        longest = [min(1000 * 2**number, 30_000) for number in range(8)]
+        assert [limit / 2 <= wait <= limit for wait, limit in zip(waits, longest, strict=True)] == [True] * 8
+        assert len({wait / limit for wait, limit in zip(waits, longest, strict=True)}) == 8
+        await server.start()
+
+
+@scenario
+async def test_no_permission_is_no_reason_to_ask_again(lab):
+    [alice] = await lab.users(1, HATS, variables=COUNTERS)
+    await alice.evaluate("window.allowed = false; hurry(10)")
+    await alice.do("setReconnect", BOOL="Enable")
+    await alice.do("openSocket", IP=lab.address)
+    await alice.variable("onClose", 1)
+    await alice.evaluate("window.allowed = true; new Promise((kept) => setTimeout(kept, 5000))")
+    assert await alice.evaluate("sockets.length") == 0
+    assert await alice.get("getComFailedConnectionState") is True
+
+
+@scenario
+async def test_no_more_waits_than_a_server_takes_at_once(lab):
+    async with lab.another_server() as server:
+        await server.stop()
+        [alice] = await lab.users(1, HATS, variables=COUNTERS)
+        await alice.evaluate("hurry(10)")
+        await alice.do("setReconnect", BOOL="Enable")
+        await alice.do("openSocket", IP=address_of(server))
+        await alice.do("setMyName", NAME="alice")
+        await alice.do("linkToRooms", ROOMS="red")
+        await alice.evaluate(
+            "for (let n = 0; n < 300; n++) runtime._primitives.cloudlink_sendGData({DATA: n}, {})"
+        )
+        await server.start()
+        await alice.until("299", "returnGlobalData")
+        packets = json.loads(await alice.get("readQueueData", TYPE="Global data"))
+        assert [packet["val"] for packet in packets] == list(range(102, 300))
+        assert await alice.get("returnUsernameDataNew") == "alice"
+        assert {packet["rooms"] for packet in packets} == {"red"}
