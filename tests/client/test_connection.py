@@ -178,6 +178,18 @@ def test_a_server_that_is_down_for_a_while_is_tried_until_it_is_back():
     run(scenario)
 
 
+def test_in_the_moment_of_a_break_nothing_is_sent_into_the_void():
+    async def scenario():
+        async with ours() as host, impatient(connect(host.url)) as c:
+            gone = c._attempt.socket._gone
+            host.drop_everybody()
+            await gone  # awake before the task that will connect again
+            assert not c.is_connected
+            assert (await c.request("gmsg", val="in time")).value == "in time"
+
+    run(scenario)
+
+
 def test_without_reconnection_a_break_is_the_end():
     async def scenario():
         async with ours() as host, connect(host.url, reconnect=False) as c:
@@ -462,6 +474,58 @@ def test_a_message_too_big_ends_the_connection_with_1009():
             with pytest.raises(DisconnectedError) as caught:
                 await until(c, Disconnected)
             assert caught.value.code == 1009
+
+    run(scenario)
+
+
+def test_through_a_proxy():
+    asked = []
+
+    async def proxy(reader, writer):
+        head = await reader.readuntil(b"\r\n\r\n")
+        asked.append(head.split()[:2])
+        there_reader, there_writer = await asyncio.open_connection(
+            "127.0.0.1", int(head.split()[1].split(b":")[1])
+        )
+        writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+
+        async def pass_on(source, target):
+            while data := await source.read(4096):
+                target.write(data)
+            target.close()
+
+        await asyncio.gather(pass_on(reader, there_writer), pass_on(there_reader, writer))
+
+    async def scenario():
+        async with ours() as host, raw(proxy) as place:
+            async with connect(host.url, proxy=f"http://{place}") as c:
+                assert (await c.request("ping")).ok
+            assert asked == [[b"CONNECT", f"127.0.0.1:{host.port}".encode()]]
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", b""])
+def test_a_proxy_that_refuses(answer):
+    async def proxy(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+
+    async def scenario():
+        async with raw(proxy) as place:
+            with pytest.raises(
+                ConnectError, match=f"The proxy http://{place} does not lead to 127.0.0.1:3000"
+            ):
+                await connect(proxy=f"http://{place}").__aenter__()
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:1", "socks5://127.0.0.1:1", "nonsense://127.0.0.1:1"])
+def test_a_proxy_that_is_none(address):
+    async def scenario():
+        with pytest.raises(ConnectError, match="The proxy"):
+            await connect(proxy=address).__aenter__()
 
     run(scenario)
 

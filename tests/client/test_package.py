@@ -34,8 +34,13 @@ def test_a_server_does_not_load_the_client():
     assert python(f"{script}; print(*[m for m in sys.modules if m.startswith('cloudlink.client')])") == []
 
 
+def test_the_command_line_loads_neither():
+    script = "from cloudlink import cli; import sys; rooms = ('cloudlink.client', 'cloudlink.server')"
+    assert python(f"{script}; print(*[m for m in sys.modules if m.startswith(rooms)])") == []
+
+
 def test_a_client_does_not_load_the_server():
-    script = "import cloudlink, sys; cloudlink.connect(rooms='r', username='u') if 0 else cloudlink.connect"
+    script = "import cloudlink, sys; cloudlink.connect"
     rooms = ("server", "transport", "delivery", "storage", "settings", "cli")
     loaded = python(f"{script}; print(*[m for m in sys.modules if m.startswith('cloudlink.')])")
     assert "cloudlink.client.connection" in loaded

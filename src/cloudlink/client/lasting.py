@@ -240,13 +240,16 @@ class Lasting(ABC, Generic[S, E]):
         self._attempt = attempt
         self._up.set()
 
+    def _broke(self, attempt: _Attempt[S, E]) -> None:
+        if attempt is self._attempt and not self._ended:
+            self._up.clear()  # from now on what is sent waits
+
     async def _keep(self, attempt: _Attempt[S, E]) -> None:
         loop = asyncio.get_running_loop()
         try:
             while True:
                 since = loop.time()
                 error = await asyncio.shield(attempt.ended)
-                self._up.clear()
                 self._lost(error)
                 if loop.time() - since > _STEADY:
                     self._backoff.reset()
@@ -306,6 +309,7 @@ class _Attempt(Generic[S, E]):
         if not self.started.done():
             self.started.set_exception(error)
         self.ended.set_result(error)
+        self._owner._broke(self)  # noqa: SLF001  # one class in two parts
 
     def flush(self) -> None:
         if self.socket is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl as tls
 import struct
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
@@ -20,7 +21,6 @@ from cloudlink.client import troubles
 from cloudlink.version import __version__
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Mapping
 
     from picows import WSCloseCode, WSFrame, WSTransport
@@ -57,7 +57,7 @@ class Options:
         keepalive: Seconds of silence after which the peer is pinged, and again after which it is dropped.
     """
 
-    ssl: ssl.SSLContext | None = None
+    ssl: tls.SSLContext | None = None
     proxy: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     timeout: float = 10.0
@@ -245,7 +245,14 @@ async def open_socket(url: str, receiver: Receiver, options: Options) -> Socket:
     except WSHandshakeError as error:
         raise troubles.no_upgrade(url, _answer_of(error)) from error
     except OSError as error:
+        # A proxy's own refusals and time-outs come as these too, TLS errors from behind it only.
+        if options.proxy is not None and not isinstance(error, tls.SSLError):
+            raise troubles.no_way_through(url, options.proxy, error) from error
         raise troubles.unreachable(url, error) from error
+    except Exception as error:
+        if options.proxy is None:
+            raise
+        raise troubles.no_way_through(url, options.proxy, error) from error
     if not isinstance(socket, Socket):
         raise troubles.no_upgrade(url, None)
     return socket

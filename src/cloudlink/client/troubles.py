@@ -107,6 +107,15 @@ def unreachable(url: str, error: OSError) -> ConnectError:
     return _not_connected(address, error)
 
 
+def no_way_through(url: str, proxy: str, error: Exception) -> ConnectError:
+    """Return the error for a connection that a proxy did not make."""
+    why = str(error) or "it did not answer in time"
+    return ConnectError(
+        f"The proxy {proxy} does not lead to {check_address(url).place}: {why}.",
+        "Look at the proxy's address, and whether it lets such connections pass.",
+    )
+
+
 def _not_connected(address: Address, error: OSError) -> ConnectError:
     if isinstance(error, ConnectionRefusedError) or "Multiple exceptions" in str(error):
         return ConnectError(
