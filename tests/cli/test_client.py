@@ -1,6 +1,7 @@
 """`cloudlink client`, its input from a pipe and at a running server."""
 
 import asyncio
+import os
 import sys
 
 import pytest
@@ -108,6 +109,21 @@ def test_others_are_seen_as_they_come_speak_and_go():
             process.stdin.write(b"/help\n/quit\n")
             rest, errors = await process.communicate()
             assert rest.decode().startswith("/msg NAME TEXT")
+            assert (process.returncode, errors) == (0, b"")
+
+    run(scenario)
+
+
+def test_when_nobody_reads_its_lines_it_ends_quietly():
+    async def scenario():
+        async with ours() as host:
+            reading, writing = os.pipe()
+            words = (sys.executable, "-m", "cloudlink", "client", host.url)
+            pipe = asyncio.subprocess.PIPE
+            process = await asyncio.create_subprocess_exec(*words, stdin=pipe, stdout=writing, stderr=pipe)
+            os.close(writing)
+            os.close(reading)
+            _, errors = await process.communicate(b"hello\n")
             assert (process.returncode, errors) == (0, b"")
 
     run(scenario)
