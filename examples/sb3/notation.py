@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _OPENING = {"(": ")", "[": "]", "<": ">", "{": "}"}
 _MENU = re.compile(r"^(.*) v(?::(\w+))?$", re.DOTALL)
 _WITH_MOUTHS = ("if _ then", "forever", "repeat _", "repeat until _")
+_INDENTATION = 2
 _NUMBER = re.compile(r"^-?(\d+\.?\d*|\.\d+)?$")
 
 
@@ -55,6 +56,8 @@ class Block:
 
     parts: list[str | Slot]
     line: int = 0
+    length: int = 0
+    """How many characters its line has, those that indent it included."""
     mouths: list[list[Block]] = field(default_factory=list)
     comments: list[str] = field(default_factory=list)
 
@@ -72,7 +75,7 @@ class Block:
 def read_block(text: str, line: int = 0) -> Block:
     """The block that a line describes."""
     reader = _Reader(text)
-    block = Block(list(reader.parts("")), line)
+    block = Block(list(reader.parts("")), line, len(text))
     if not block.parts:
         raise SourceError("there is no block")
     return block
@@ -105,15 +108,22 @@ class _Stack:
 
     def take(self, code: str, comment: str, number: int) -> None:
         if code == "else":
-            self._open(self._path[-1][0] if self._path else None)
+            block = self._innermost(code)
+            self._open(block)
         elif code == "end":
-            self._close()
+            block = self._innermost(code)
+            _, self._script = self._path.pop()
         elif code:
-            self._add(read_block(code, number))
-        elif not comment:
+            block = read_block(code, number)
+            block.length += _INDENTATION * len(self._path)
+            self._add(block)
+        elif comment:
+            self._notes.append(comment)
+            return
+        else:
             self._finish()
-        if comment:
-            (self._script[-1].comments if code and self._script else self._notes).append(comment)
+            return
+        block.comments += [comment] if comment else []
 
     def _add(self, block: Block) -> None:
         block.comments, self._notes = self._notes, []
@@ -122,16 +132,15 @@ class _Stack:
             self._path.append((block, self._script))
             self._open(block)
 
-    def _open(self, block: Block | None) -> None:
-        if block is None:
-            raise SourceError("`else`, but no block is open")
+    def _open(self, block: Block) -> None:
         self._script = []
         block.mouths.append(self._script)
 
-    def _close(self) -> None:
+    def _innermost(self, word: str) -> Block:
+        """The block that `else` or `end` is about."""
         if not self._path:
-            raise SourceError("`end`, but no block is open")
-        _, self._script = self._path.pop()
+            raise SourceError(f"`{word}`, but no block is open")
+        return self._path[-1][0]
 
     def _finish(self) -> None:
         if self._path:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sb3.notation import Block, Slot, SourceError
 from sb3.vocabulary import Known, look_up
+from sb3.workspace import Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,7 +20,6 @@ _DEFINE = "define "
 _AT_ONCE = "run without screen refresh"  # as a comment beside `define`
 _ENDS = ("control_forever", "control_delete_this_clone")  # nothing can stand below these
 _STOP, _GOES_ON = "control_stop", "other scripts in sprite"  # nor below `stop`, but for this in its menu
-_LINE_HEIGHT, _NOTE_LEFT, _NOTE_WIDTH = 56, 560, 320  # of the workspace, in its pixels
 
 
 class Names:
@@ -84,18 +84,19 @@ class Scripts:
         self._names = names
         self._customs: dict[str, _Custom] = {}
         self._custom: _Custom | None = None  # the one whose definition is being written
-        self._y = 0
+        self._workspace = Workspace()
+        self._noted: list[tuple[Block, str]] = []  # blocks of the script with comments, and their ids
 
     def add_all(self, scripts: list[list[Block]]) -> None:
         """Add scripts; raises SourceError with the line."""
         for script in scripts:
             self._define(script[0])
         for script in scripts:
-            self._start = script[0].line
             self._custom = self._definition(script[0])
+            y = self._workspace.place(script)
             first = self._chain(script, None, "hat")
-            self.blocks[first] |= {"topLevel": True, "x": 0, "y": self._y}
-            self._y += (_last_line(script) - self._start + 3) * _LINE_HEIGHT
+            self.blocks[first] |= {"topLevel": True, "x": 0, "y": y}
+            self._comment()
 
     def _chain(self, script: list[Block], parent: str | None, shape: str = "command") -> str:
         """Add blocks that stand one below the other; return the id of the first."""
@@ -126,7 +127,7 @@ class Scripts:
         else:
             identity = self._add_known(block, look_up(block, shape), parent)
         if block.comments:
-            self._comment(identity, block, " ".join(block.comments))
+            self._noted.append((block, identity))
         return identity
 
     def _add_known(self, block: Block, known: Known, parent: str | None) -> str:
@@ -264,28 +265,17 @@ class Scripts:
 
     # ------------------------------------------------------------------------------------------------------- comments
 
-    def _comment(self, identity: str, block: Block, text: str) -> None:
-        """A note beside a block."""
-        note = f"{identity} note"
-        self.blocks[identity]["comment"] = note
-        self.comments[note] = {
-            "blockId": identity,
-            "x": _NOTE_LEFT,
-            "y": self._y + (block.line - self._start) * _LINE_HEIGHT,
-            "width": _NOTE_WIDTH,
-            "height": 60 + 20 * (len(text) // 36),
-            "minimized": False,
-            "text": text,
-        }
+    def _comment(self) -> None:
+        """Put the comments of the script beside their blocks."""
+        for block, identity in sorted(self._noted, key=lambda noted: noted[0].line):
+            text = " ".join(block.comments)
+            note = f"{identity} note"
+            self.blocks[identity]["comment"] = note
+            place = self._workspace.note(block, text)
+            self.comments[note] = {"blockId": identity, **place, "minimized": False, "text": text}
+        self._noted = []
 
 
 def _takes_number(place: Slot) -> bool:
     """In the list of blocks a name in round brackets reads as a reporter."""
     return place.kind == "block"
-
-
-def _last_line(script: list[Block]) -> int:
-    """The line of the last block of a script, wherever it is nested."""
-    last = script[-1]
-    inside = [_last_line(mouth) for mouth in last.mouths if mouth]
-    return max([last.line, *inside])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import json
 import os
 import re
@@ -243,6 +244,22 @@ def test_comments_belong_to_blocks():
         "// one\n// two\nwhen flag clicked // three\nsay [no // comment]\n// four\nhide\n"
     )
     assert [block.comments for block in script] == [["one", "two", "three"], [], ["four"]]
+
+
+def test_comments_of_blocks_with_mouths_stay_with_them():
+    [[_, loop]] = read_scripts("when flag clicked\nforever // one\n  // two\n  hide\nend // three\n")
+    assert loop.comments == ["one", "three"]
+    assert loop.mouths[0][0].comments == ["two"]
+
+
+def test_nothing_lies_on_another(example):
+    project, _ = contents(example)
+    for target in project["targets"]:
+        tops = [block["y"] for block in target["blocks"].values() if block["topLevel"]]
+        assert all(below - above >= 100 for above, below in itertools.pairwise(tops))
+        notes = sorted(target["comments"].values(), key=lambda note: note["y"])
+        assert all(below["y"] > above["y"] + above["height"] for above, below in itertools.pairwise(notes))
+        assert all(note["x"] >= 100 for note in notes)
 
 
 def test_scripts_nest_as_in_scratch(tmp_path):
