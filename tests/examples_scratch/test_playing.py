@@ -7,6 +7,7 @@ import functools
 import http.server
 import json
 import re
+import sys
 import threading
 import time
 from pathlib import Path
@@ -61,6 +62,7 @@ def played(lab):
     return play
 
 
+BOT = Path(__file__).parents[2] / "examples" / "bot.py"
 FIRST_GAME = Path(__file__).parents[2] / "docs" / "first-game.md"
 SOMEBODY_ELSE = """new Promise((kept) => {
   const look = () => vm.runtime.targets.some((target) => target.sprite.name === 'Others' && target.visible)
@@ -245,6 +247,25 @@ def test_the_server_throws_dice_in_the_chat(played, tmp_path):
         assert (await ann.value("chat"))[1] == "Bob: !dice"
 
     played(scenario, "--plugin", str(plugin))
+
+
+def test_the_bot_answers_who_whispers_to_it_in_the_chat(played):
+    async def scenario(gathering):
+        address = f"ws://{HOST}:{gathering.server.port}/"
+        bot = await asyncio.create_subprocess_exec(
+            sys.executable, BOT, address, "--name", "robo", "--room", "attic"
+        )
+        try:
+            ann = await gathering.opens("chat")
+            await ann.answers("Ann", "attic")
+            await ann.sees("valueOf('who is here').includes('robo')")
+            await ann.answers("@robo !coin")
+            await ann.sees("/^robo to you alone: .*(heads|tails)/i.test(valueOf('chat')[0])")
+        finally:
+            bot.terminate()
+            await bot.wait()
+
+    played(scenario)
 
 
 # ------------------------------------------------------------------------------------------------ cloud variables
