@@ -79,14 +79,7 @@ class _Maker:
         names = self.names
         if layer:
             names = Names(table.get("variables", []), table.get("lists", []), within=names, prefix=f"{name}.")
-        scripts = Scripts(name, names)
-        source = self.folder / f"{name}.txt"
-        if source.exists():
-            text = source.read_text(encoding="utf-8").replace("{server}", self.server)
-            try:
-                scripts.add_all(read_scripts(text))
-            except SourceError as error:
-                raise SourceError(f"{source}, {error}") from None
+        scripts = self._scripts(name, names)
         target = {
             "isStage": layer == 0,
             "name": name,
@@ -119,6 +112,18 @@ class _Maker:
             "draggable": False,
             "rotationStyle": rotation,
         }
+
+    def _scripts(self, name: str, names: Names) -> Scripts:
+        """The scripts of a sprite's text file; none if there is no such file."""
+        scripts = Scripts(name, names)
+        source = self.folder / f"{name}.txt"
+        if source.exists():
+            text = source.read_text(encoding="utf-8").replace("{server}", self.server)
+            try:
+                scripts.add_all(read_scripts(text))
+            except SourceError as error:
+                raise SourceError(f"{source}, {error}") from None
+        return scripts
 
     def _costume(self, file: str) -> dict[str, Any]:
         """A drawing, which turns and is placed around its middle."""
