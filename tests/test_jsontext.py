@@ -112,3 +112,55 @@ def test_members_of_any_object_decode_to_its_values(value, indent):
 def test_members_of_what_is_no_object_are_refused(text):
     with pytest.raises(JSONTextError):
         jsontext.members(text)
+
+
+# Looking at parts of a text only.
+
+BEYOND = "x" * (1 << 16)
+"""Padding that makes a text too long for the slow way."""
+
+
+@given(values)
+def test_what_is_json_is_checked_without_a_word(value):
+    jsontext.check(jsontext.dumps(value))
+
+
+@pytest.mark.parametrize("text", [rb'["\ud83d"]', b"1e400", rb'{"\ud83d":[1]}'])
+def test_a_check_takes_what_decoding_takes(text):
+    jsontext.check(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"NaN", b"", b"{", b"[1,]", b"01", rb'"\ud83', b"[" * 100_000, rb'["\ud83d","%b"]' % BEYOND.encode()],
+)
+@pytest.mark.parametrize("look", [jsontext.check, jsontext.pick])
+def test_looking_at_what_is_no_json_is_refused(look, text):
+    with pytest.raises(JSONTextError):
+        look(text)
+
+
+@given(st.dictionaries(st.sampled_from("abcd"), values))
+def test_members_are_picked_as_the_text_they_were(value):
+    picked = jsontext.pick(jsontext.dumps(value), "a", "b")
+    assert picked is not None
+    assert {key: jsontext.loads(raw) for key, raw in picked.items()} == {
+        key: value[key] for key in ("a", "b") if key in value
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "picked"),
+    [
+        (rb'{"\ud83d":1,"a": [1.0] }', {"a": b"[1.0]"}),
+        (rb'{"a":"\ud83d"}', {"a": rb'"\ud83d"'}),
+        (b'{"a":1e400,"b":1}', {"a": b"1e400"}),
+        (b'{"a":1,"a":2}', {"a": b"2"}),
+        (b"{}", {}),
+        (b"[]", None),
+        (rb'["\ud83d"]', None),
+        (b"5", None),
+    ],
+)
+def test_odd_texts_to_pick_from(text, picked):
+    assert jsontext.pick(text, "a") == picked

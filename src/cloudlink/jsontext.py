@@ -12,9 +12,13 @@ from __future__ import annotations
 import json
 import math
 import re
-from typing import Any, NoReturn
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 RECURSION_TEXT = "the value is nested too deeply"
 """Reason given for JSON that is nested beyond what the parser follows (about 1000 levels)."""
@@ -25,6 +29,7 @@ _LENIENT_LIMIT = 1 << 16
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 _WHITESPACE = re.compile(r"[ \t\n\r]*")
 _decode = msgspec.json.decode
+_decode_untouched = msgspec.json.Decoder(msgspec.Raw).decode
 _encode = msgspec.json.encode
 
 
@@ -75,6 +80,57 @@ def _loads_leniently(data: bytes) -> Any:
         raise JSONTextError(RECURSION_TEXT) from None
     except ValueError as error:
         raise JSONTextError(str(error)) from None
+
+
+def check(data: bytes) -> None:
+    """Check that UTF-8 text is JSON, without making anything of it: that takes long where it has many parts.
+
+    Raises:
+        JSONTextError: The text is not JSON.
+    """
+    try:
+        _decode_untouched(data)
+    except RecursionError:
+        raise JSONTextError(RECURSION_TEXT) from None
+    except msgspec.MsgspecError as error:
+        if not may_hold_half_pair(data):
+            raise JSONTextError(str(error)) from None
+        _loads_leniently(data)
+
+
+def pick(data: bytes, *keys: str) -> dict[str, bytes] | None:
+    """Return the untouched text of some of an object's members; everything else is only checked to be JSON.
+
+    Args:
+        data: UTF-8 JSON text.
+        keys: The keys of the members; those the object has not are missing in what is returned.
+
+    Returns:
+        The members by key, None if the text is JSON but not an object.
+
+    Raises:
+        JSONTextError: The text is not JSON.
+    """
+    try:
+        picked = _picker(keys)(data)
+    except RecursionError:
+        raise JSONTextError(RECURSION_TEXT) from None
+    except msgspec.ValidationError:  # no object, as its first character shows
+        check(data)
+        return None
+    except msgspec.DecodeError as error:
+        if not may_hold_half_pair(data):
+            raise JSONTextError(str(error)) from None
+        found = members(data)
+    else:
+        found = {key: bytes(getattr(picked, key)) for key in keys}
+    return {key: found[key] for key in keys if found.get(key)}
+
+
+@lru_cache
+def _picker(keys: tuple[str, ...]) -> Callable[[bytes], Any]:
+    fields = [(key, msgspec.Raw, msgspec.Raw()) for key in keys]
+    return msgspec.json.Decoder(msgspec.defstruct("Picked", fields, gc=False)).decode
 
 
 def dumps(value: Any) -> bytes:

@@ -245,7 +245,6 @@ class _Opening(msgspec.Struct, gc=False):
 
 
 _decode_opening = msgspec.json.Decoder(_Opening).decode
-_decode_anything = msgspec.json.Decoder(msgspec.Raw).decode
 _TEXT_START = b'"'
 
 
@@ -264,13 +263,13 @@ def _opening(data: bytes) -> object:
 
 def _opening_slowly(data: bytes) -> object:
     try:
-        packet = jsontext.loads(data)
+        if jsontext.may_hold_half_pair(data):
+            packet = jsontext.loads(data)
+            return packet if isinstance(packet, dict) else {}
+        jsontext.check(data)
     except jsontext.JSONTextError:
-        with suppress(msgspec.MsgspecError, RecursionError):
-            _decode_anything(data)  # as long as it likes, and with any numbers
-            return {}
         return Hooks.NOT_JSON
-    return packet if isinstance(packet, dict) else {}
+    return {}  # JSON, but no object
 
 
 class GoneSession:

@@ -168,19 +168,18 @@ def _parse_slowly(data: bytes, error: msgspec.DecodeError) -> Packet:
     """Find out what is wrong with a packet, or parse it after all if only the fast way cannot."""
     if not isinstance(error, msgspec.ValidationError) and not jsontext.may_hold_half_pair(data):
         raise JSONTextError(str(error))
-    message = jsontext.loads(data)
-    if not isinstance(message, dict):
+    members = jsontext.pick(data, "cmd", *_FIELDS)
+    if members is None:
         raise SyntaxProblem({"cmd": [REQUIRED]})
-    members = jsontext.members(data)
-    listener = members.get("listener", b"")
-    if not isinstance(message.get("cmd"), str):
-        complaint = REQUIRED if "cmd" not in message else NOT_TEXT
-        if "cmd" in message and message["cmd"] is None:
+    cmd, listener = members.get("cmd", b""), members.get("listener", b"")
+    if not cmd.startswith(b'"'):
+        complaint = NOT_TEXT if cmd else REQUIRED
+        if cmd == _NULL:
             complaint = _NULL_REFUSED
         echo = b"" if listener == _NULL or listener[:1] in (b"{", b"[") else listener
         raise SyntaxProblem({"cmd": [complaint]}, echo)
     fields = tuple(members.get(key, b"") for key in _FIELDS)
-    return Packet(data, message["cmd"], _checked(fields))
+    return Packet(data, jsontext.loads(cmd), _checked(fields))
 
 
 def as_text(raw: bytes) -> bytes:

@@ -42,8 +42,6 @@ _EMPTY = "Your client has sent an empty message."
 _OPCODE_START = b"<%"
 _UNKNOWN_COMMAND = Command()
 
-logger = logging.getLogger("cloudlink.server")
-
 
 class Clpv4:
     """CloudLink 4 on a server; plugins know it as `clpv4(server)` (protocol, section 2.5).

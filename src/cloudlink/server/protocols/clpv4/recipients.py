@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _LIST = b"["
 _OBJECT = b"{"
+_NESTED_STARTS = b"{["
+_USER_KEYS = ("id", "username", "uuid")
 _NOT_RECIPIENT = "must be of ['string', 'dict', 'list', 'set'] type"
 
 Name = tuple[str, bool]
@@ -125,12 +127,12 @@ class Recipients:
         if any(item.startswith(_LIST) for item in items):
             raise SyntaxProblem({"id": [_NOT_RECIPIENT]}, listener)
         self._named: list[Any] = [
-            jsontext.loads(item) if item.startswith(_OBJECT) else decode_scalar(item) for item in items
+            _user(item) if item.startswith(_OBJECT) else decode_scalar(item) for item in items
         ]
         self._within: dict[Name, tuple[Name, ...]] = {}  # each name once, with those in the text it may be
         count = 0
         for named in self._named:
-            within = _within(named)
+            within = _within(named, most)
             count += max(1, len(within))
             if count > most:
                 raise TooMany(most)
@@ -182,27 +184,37 @@ class Recipients:
         return found
 
 
+def _user(raw: bytes) -> dict[str, Any]:
+    """Return a user object with what tells who it is; a list or an object tells nothing."""
+    members = jsontext.pick(raw, *_USER_KEYS) or {}
+    return {key: "" if text[0] in _NESTED_STARTS else jsontext.loads(text) for key, text in members.items()}
+
+
 def _as_name(named: Any) -> Name:
     """Return what to look for where a client is named by a decoded value, most often text."""
     if isinstance(named, dict):
         # The most exact key given decides: a stale UUID must not reach whoever has the name today.
         for key in ("uuid", "id", "username"):
             if key in named:
-                return _scalar(named[key]), key != "username"
-    return _scalar(named), False
+                return as_name(named[key]), key != "username"
+        return "", False  # nobody is called like nothing
+    return as_name(named), False
 
 
-def _scalar(value: Any) -> str:
-    """Return a decoded scalar as text; nobody is called like a list or an object, nor like nothing."""
-    return "" if isinstance(value, (list, dict)) else as_name(value)
-
-
-def _within(named: Any) -> list[Name]:
+def _within(named: Any, most: float) -> list[Name]:
     """Return the names in the JSON text of an object or list, none if it is no such text."""
     if not (isinstance(named, str) and named.startswith(("{", "["))):
         return []
+    raw = jsontext.text(named).rstrip(b" \t\n\r")
     try:
-        parsed = jsontext.loads(jsontext.text(named))
+        jsontext.check(raw)
+        items = split_list(raw, most) if raw.startswith(_LIST) else [raw]
+        return [_name_in(item) for item in items]
     except jsontext.JSONTextError:
         return []
-    return [_as_name(item) for item in (parsed if isinstance(parsed, list) else [parsed])]
+
+
+def _name_in(raw: bytes) -> Name:
+    if raw.startswith(_OBJECT):
+        return _as_name(_user(raw))
+    return ("", False) if raw.startswith(_LIST) else (decode_scalar(raw), False)

@@ -183,7 +183,7 @@ class Scratch:
         project = rules.project_id(bytes(packet.project_id))
         if project is None:
             raise Violation(rules.VIOLATION, "The project id must have 1 to 999 characters")
-        user = jsontext.loads(bytes(packet.user)) if bytes(packet.user) else None
+        user = _text(packet.user)
         if not self._users.allow(user):
             raise Violation(rules.USERNAME, "This username cannot be used")
         room = self.projects.enter(project)

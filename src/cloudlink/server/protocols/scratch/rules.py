@@ -30,6 +30,7 @@ _CLOUD_PREFIXES = ("☁ ", ":cloud: ")
 _GUEST = re.compile(r"player[0-9]{2,9}")
 _STRING_START = 0x22
 _NUMBER_STARTS = b"-0123456789"
+_NESTED_STARTS = b"{["
 
 # Names under which somebody could pass for Scratch itself. A host's own list comes on top.
 _RESERVED = (
@@ -58,9 +59,9 @@ def project_id(raw: bytes) -> str | None:
     A number means the same project as its text. As in the reference, a missing id is the project
     `undefined` and null the project `null`.
     """
-    value = jsontext.loads(raw) if raw else "undefined"
-    if isinstance(value, (dict, list)):
+    if raw and raw[0] in _NESTED_STARTS:
         return None
+    value = jsontext.loads(raw) if raw else "undefined"
     if isinstance(value, float) and value.is_integer():
         value = int(value)  # as JavaScript spells 1.0
     text = value if isinstance(value, str) else jsontext.dumps(value).decode()

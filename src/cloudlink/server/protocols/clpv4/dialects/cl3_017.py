@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cloudlink import jsontext
 from cloudlink.delivery import text_frame, update_frame
@@ -23,7 +23,9 @@ _WITH_VALUE = ("gmsg", "gvar", "pmsg", "pvar")
 _VALUE_MAX_LENGTH = 1000
 _EMPTY_TEXT = b'""'
 _NULL_TEXT = b"null"
-_ABOUT_ITSELF = ("type", "ip")
+_TYPE = b'"type"'
+_ADDRESS = b'"ip"'
+_SCRATCH = b'"scratch"'
 
 _LOOP: StatusCode = ("E", 105, "Loop detected")
 _OWN_CODES: dict[StatusCode, StatusCode] = {
@@ -142,13 +144,14 @@ def _kind(opening: Opening) -> str:
     if not opening.is_first or opening.cmd != "direct" or opening.id or not opening.val.startswith(b"{"):
         return ""
     try:
-        about: Any = jsontext.loads(opening.val)
+        about = jsontext.pick(opening.val, "cmd", "val") or {}
     except jsontext.JSONTextError:
         return ""
-    if about.get("cmd") not in _ABOUT_ITSELF:
+    what = about.get("cmd")
+    if what not in (_TYPE, _ADDRESS):
         return ""
     # Only the Scratch client tells its address.
-    return "scratch" if about["cmd"] == "ip" or about.get("val") == "scratch" else "other"
+    return "scratch" if what == _ADDRESS or about.get("val") == _SCRATCH else "other"
 
 
 def _is_too_long(raw: bytes) -> bool:

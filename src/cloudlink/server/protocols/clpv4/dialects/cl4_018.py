@@ -144,7 +144,7 @@ def _as_list(raw: bytes) -> bytes:
     if not text.lstrip().startswith("["):
         return raw
     try:
-        jsontext.loads(text.encode())
+        jsontext.check(text.encode())
     except ValueError:  # no JSON, or no UTF-8
         return raw
     return text.strip().encode()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cloudlink import jsontext
 from cloudlink.delivery import text_frame, update_frame
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from cloudlink.server.rooms import Members, Room
 
     from .base import Greeting, Opening
+
+
+_SCRATCH = b'"Scratch"'
 
 
 class Cl4(Dialect):
@@ -154,10 +157,10 @@ class Cl4Scratch(Cl4):
         if opening.cmd != "handshake" or not opening.val or current is self:
             return False
         try:
-            about: Any = jsontext.loads(opening.val)
+            about = jsontext.pick(opening.val, "language")
         except jsontext.JSONTextError:
             return False
-        return isinstance(about, dict) and about.get("language") == "Scratch"
+        return about is not None and about.get("language") == _SCRATCH
 
 
 class Undecided(Cl4):
