@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import socket
 
 import pytest
@@ -58,7 +59,8 @@ def test_a_websocket_or_a_page_makes_room_at_the_door():
     asyncio.run(scenario())
 
 
-def test_all_of_a_request_has_to_come_in_time(monkeypatch):
+def test_all_of_a_request_has_to_come_in_time(monkeypatch, caplog):
+    caplog.set_level(logging.INFO, logger="cloudlink.transport")
     monkeypatch.setattr("cloudlink.transport.door._REQUEST_TIMEOUT", 0.2)
 
     async def scenario():
@@ -73,6 +75,7 @@ def test_all_of_a_request_has_to_come_in_time(monkeypatch):
             assert asyncio.get_running_loop().time() - began < 5
 
     asyncio.run(scenario())
+    assert caplog.text.count("Dropping a connection that asked for nothing within 0.2 seconds.") == 1
 
 
 def test_a_tls_handshake_is_counted_and_has_to_come_in_time(certificates, monkeypatch):

@@ -176,9 +176,15 @@ class Session:
         elif verdict.answer and data is not None and engine is not None:
             engine.refuse(self.client, data, "Too much is sent; this packet was dropped.")
 
+    def note_limit(self, what: str) -> None:
+        """Say in the log that a limit keeps the client from something, once a minute for each client."""
+        if self._meter.is_worth_a_line():
+            logger.info("%s was refused: %s", self.client, what)
+
     def close_if_silent(self, reason: str) -> None:
         """Close the connection unless its first message has come."""
         if self.state is State.CONNECTED:
+            logger.info("%s is disconnected: %s.", self.client, reason)
             self.close(_POLICY_VIOLATION, reason)
 
     def lost(self) -> None:
@@ -284,6 +290,9 @@ class GoneSession:
         """Do nothing."""
 
     def process(self, message: str | bytes) -> None:
+        """Do nothing."""
+
+    def note_limit(self, what: str) -> None:
         """Do nothing."""
 
     def admits_another(self, packet: bytes) -> bool:  # noqa: ARG002  # the session's signature

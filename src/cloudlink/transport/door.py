@@ -84,7 +84,7 @@ class Door(asyncio.BufferedProtocol):
         loop = asyncio.get_running_loop()
         peer = stream.get_extra_info("peername")
         self._peer = peer[:2] if isinstance(peer, tuple) else None
-        self._timer = loop.call_later(_REQUEST_TIMEOUT, stream.abort)
+        self._timer = loop.call_later(_REQUEST_TIMEOUT, self._give_up, stream)
         if not self._gate.knock(self._address()):
             stream.abort()
         elif self._context is None:
@@ -146,6 +146,11 @@ class Door(asyncio.BufferedProtocol):
             self._timer.cancel()
             self._timer = None
             self._gate.answered(self._address())
+
+    def _give_up(self, stream: asyncio.Transport) -> None:
+        if self._gate.is_news(self._address()):
+            logger.info("Dropping a connection that asked for nothing within %g seconds.", _REQUEST_TIMEOUT)
+        stream.abort()
 
     def _address(self) -> str:
         return self._peer[0] if self._peer else UNKNOWN

@@ -42,8 +42,8 @@ class Bridge:
             return
         try:
             self._scratch.change(room_id, jsontext.loads(name), value)
-        except Violation:
-            return  # the project has all it may have
+        except Violation as violation:
+            self._scratch.projects.tell_left_out(room_id, violation, "its CloudLink room")
 
 
 def as_number(value: bytes) -> bytes:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .statuscodes import Refusal, StatusCode
 
 _EMPTY = "Your client has sent an empty message."
+_LIMITING = (StatusCodes.refused, StatusCodes.too_large)
 
 logger = logging.getLogger("cloudlink.server")
 
@@ -49,7 +50,9 @@ class Answers:
         self._hooks.report(client, Schema, ValidationError, problem.details, problem.details)
 
     def refusal(self, client: Client, request: Packet | dict[str, Any] | None, refusal: Refusal) -> None:
-        """A command that cannot be done: the status it says."""
+        """A command that cannot be done: the status it says. What a limit forbids, the log says too."""
+        if refusal.code in _LIMITING:
+            client.session.note_limit(refusal.details or refusal.code[2])
         details = jsontext.dumps(refusal.details) if refusal.details else b""
         self.status(client, refusal.code, listener_of(request), details, refusal.val)
 

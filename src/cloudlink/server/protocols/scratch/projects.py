@@ -146,7 +146,7 @@ class Projects:
         try:
             self._put(room, name, value)
         except Violation as violation:
-            self._tell_of_left_out(room.id, violation)
+            self.tell_left_out(room.id, violation)
             return False
         return True
 
@@ -213,7 +213,7 @@ class Projects:
         except Violation as violation:
             if violation.code == OVERLOADED:
                 raise
-            self._tell_of_left_out(room.id, violation)
+            self.tell_left_out(room.id, violation)
 
     def _set_aside(self, room: CloudRoom) -> None:
         """Keep a project nobody is in, for a while from now on."""
@@ -251,10 +251,12 @@ class Projects:
     def _bound(self, name: str) -> float:
         return getattr(self._settings, name) if self._settings.limits else math.inf
 
-    def _tell_of_left_out(self, project: str, violation: Violation) -> None:
+    def tell_left_out(self, project: str, violation: Violation, where: str = "the storage file") -> None:
+        """Say in the log that a project cannot have what comes from elsewhere."""
         self._tell(
-            "Project %r has more variables in the storage file than its players may see: %s.",
+            "Project %r has more variables in %s than its players may see: %s.",
             project,
+            where,
             violation.reason,
         )
 

@@ -156,9 +156,12 @@ class Scratch:
                 message = jsontext.loads(line)  # before the method runs: what cannot be decoded has no effect
             if command.native is not None:
                 command.native(client, packet)
-        except Ignored:
+        except Ignored as ignored:
+            if ignored.args:
+                client.session.note_limit(ignored.args[0])
             return
         except Violation as violation:
+            logger.info("%s is disconnected: %s.", client, violation.reason)
             hooks.report(client, Schema, ValidationError, {"": [violation.reason]}, violation.reason)
             client.session.close(violation.code, violation.reason)
             return
@@ -200,12 +203,14 @@ class Scratch:
         room = self._joined_room(client)
         name, value = _text(packet.name), bytes(packet.value)
         settings = self._settings
-        if name is None or len(name) > self.server.limits.variable_name_max_length:
+        if name is None:
             raise Ignored
-        if not rules.is_value(
-            value, settings.cloud_value_max_length, text_allowed=settings.cloud_text_values
-        ):
-            raise Ignored
+        longest = self.server.limits.variable_name_max_length
+        if len(name) > longest:
+            raise Ignored(f"A variable name can have at most {longest} characters.")
+        longest = settings.cloud_value_max_length
+        if not rules.is_value(value, longest, text_allowed=settings.cloud_text_values):
+            raise Ignored(*_of_length(value, longest))
         self.projects.keep(room, name, value)
         self._tell(room, name, client)
         for listener in self.listeners:
@@ -260,7 +265,10 @@ class Scratch:
             return 0.0
         if sender not in self._budgets:
             self._budgets[sender] = Bucket(rate, max(rate, 1.0))
-        return 0.0 if self._budgets[sender].take() else 1.0 / rate
+        if self._budgets[sender].take():
+            return 0.0
+        sender.session.note_limit(f"More than {rate:g} cloud updates a second; the latest are passed on.")
+        return 1.0 / rate
 
     def _broadcast(self, room: CloudRoom, name: str, skip: Outbox | None) -> None:
         audience = self._audience(room)
@@ -320,6 +328,13 @@ class Scratch:
 
 def _lines(data: bytes) -> list[bytes]:
     return [line for line in data.split(b"\n") if line.strip()]
+
+
+def _of_length(value: bytes, longest: int) -> tuple[str, ...]:
+    """Return what the log says of a value that cannot be: something only if it is for its length."""
+    if len(value) <= longest or value[0] not in b'"-0123456789':
+        return ()
+    return (f"A value can have at most {longest} characters.",)
 
 
 def _text(raw: msgspec.Raw) -> str | None:

@@ -50,7 +50,10 @@ class Violation(Exception):  # noqa: N818  # it closes a connection, it is nobod
 
 
 class Ignored(Exception):  # noqa: N818  # nothing happens, nobody is told
-    """The packet is passed over without a word, and not shown to plugins."""
+    """The packet is passed over without a word, and not shown to plugins.
+
+    Args: for the log, a sentence about the limit that forbids it; nothing where no limit does.
+    """
 
 
 def project_id(raw: bytes) -> str | None:
