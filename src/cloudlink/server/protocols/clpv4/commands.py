@@ -188,9 +188,10 @@ class Commands:
         for room, recipient in copies:
             dialect = recipient.dialect
             key = (dialect, room, recipient if dialect.names_recipient else None)
-            if key not in frames:
-                frames[key] = write(dialect, room, recipient)
-            self._send(recipient, frames[key])
+            frame = frames.get(key)
+            if frame is None:
+                frame = frames[key] = write(dialect, room, recipient)
+            self._send(recipient, frame)
 
     def direct(self, client: Client, packet: Packet) -> None:
         """Send a message to clients anywhere on the server; success is not answered."""

@@ -11,10 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from cloudlink import addresses, jsontext
-from cloudlink.server.hooks import (
-    Command,
-    Overloaded,
-)
+from cloudlink.server.hooks import Command, Overloaded
 from cloudlink.server.schemas import validation_errors
 
 from .answers import Answers, listener_of
@@ -38,7 +35,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("cloudlink.server")
 
-_EMPTY = "Your client has sent an empty message."
 _OPCODE_START = b"<%"
 _UNKNOWN_COMMAND = Command()
 

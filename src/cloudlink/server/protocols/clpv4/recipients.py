@@ -123,9 +123,11 @@ class Recipients:
         """
         self._refuse_ambiguous = refuse_ambiguous
         self._is_list = raw.startswith(_LIST)
-        items = split_list(raw, most) if self._is_list else [raw]
-        if any(item.startswith(_LIST) for item in items):
-            raise SyntaxProblem({"id": [_NOT_RECIPIENT]}, listener)
+        items = [raw]
+        if self._is_list:
+            items = split_list(raw, most)
+            if any(item.startswith(_LIST) for item in items):
+                raise SyntaxProblem({"id": [_NOT_RECIPIENT]}, listener)
         self._named: list[Any] = [
             _user(item) if item.startswith(_OBJECT) else decode_scalar(item) for item in items
         ]
@@ -136,7 +138,7 @@ class Recipients:
             count += max(1, len(within))
             if count > most:
                 raise TooMany(most)
-            self._within.setdefault(_as_name(named), tuple(dict.fromkeys(within)))
+            self._within.setdefault(_as_name(named), within and tuple(dict.fromkeys(within)))
 
     def __str__(self) -> str:
         return str(self._named if self._is_list else self._named[0])
@@ -155,7 +157,8 @@ class Recipients:
         found: dict[str, dict[Client, None]] = {}
         count = 0
         for name, within in self._within.items():
-            for place, clients in self._match(name, within, scope):
+            matches = self._match(name, within, scope) if within else self._match_one(name, scope).items()
+            for place, clients in matches:
                 count += len(clients)
                 if count > most:
                     raise TooMany(most)
@@ -192,6 +195,8 @@ def _user(raw: bytes) -> dict[str, Any]:
 
 def _as_name(named: Any) -> Name:
     """Return what to look for where a client is named by a decoded value, most often text."""
+    if isinstance(named, str):
+        return named, False
     if isinstance(named, dict):
         # The most exact key given decides: a stale UUID must not reach whoever has the name today.
         for key in ("uuid", "id", "username"):
@@ -201,17 +206,17 @@ def _as_name(named: Any) -> Name:
     return as_name(named), False
 
 
-def _within(named: Any, most: float) -> list[Name]:
+def _within(named: Any, most: float) -> tuple[Name, ...]:
     """Return the names in the JSON text of an object or list, none if it is no such text."""
     if not (isinstance(named, str) and named.startswith(("{", "["))):
-        return []
+        return ()
     raw = jsontext.text(named).rstrip(b" \t\n\r")
     try:
         jsontext.check(raw)
         items = split_list(raw, most) if raw.startswith(_LIST) else [raw]
-        return [_name_in(item) for item in items]
+        return tuple(_name_in(item) for item in items)
     except jsontext.JSONTextError:
-        return []
+        return ()
 
 
 def _name_in(raw: bytes) -> Name:
