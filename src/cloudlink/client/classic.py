@@ -256,7 +256,7 @@ class Client:
 
     def lost(self, code: int, reason: str) -> None:
         """Take note that the connection is gone."""
-        if self._gone is not None:
+        if self._gone is not None and not self._gone.done():  # Ctrl-C gives up waiting for it
             self._gone.set_result((code, reason))
 
     # Inside.

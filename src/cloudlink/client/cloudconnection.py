@@ -82,14 +82,7 @@ class CloudConnection(Lasting[CloudSession, CloudChange]):
         reconnect: bool,
         max_queue: int,
     ) -> None:
-        super().__init__(
-            url,
-            options,
-            timeout=options.timeout,
-            reconnect=reconnect,
-            max_queue=max_queue,
-            backoff=Backoff(),
-        )
+        super().__init__(url, options, reconnect=reconnect, max_queue=max_queue, backoff=Backoff())
         self.project_id = project_id
         self.username = username
         self._text_values = text_values

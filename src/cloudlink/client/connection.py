@@ -61,7 +61,7 @@ def connect(
     wishes = Wishes(username, [rooms] if isinstance(rooms, str) else list(rooms))
     if wishes.rooms and username is None:
         raise ValueError("The server lets only clients with a username into rooms; give one")
-    return Connection(url, wishes, options, timeout=timeout, reconnect=reconnect, max_queue=max_queue)
+    return Connection(url, wishes, options, reconnect=reconnect, max_queue=max_queue)
 
 
 class Connection(Lasting[Session, Event]):
@@ -77,19 +77,11 @@ class Connection(Lasting[Session, Event]):
         wishes: Wishes,
         options: Options,
         *,
-        timeout: float,
         reconnect: bool,
         max_queue: int,
         backoff: Backoff | None = None,
     ) -> None:
-        super().__init__(
-            url,
-            options,
-            timeout=timeout,
-            reconnect=reconnect,
-            max_queue=max_queue,
-            backoff=backoff or Backoff(),
-        )
+        super().__init__(url, options, reconnect=reconnect, max_queue=max_queue, backoff=backoff or Backoff())
         self._wishes = wishes
         self._answers: dict[Listener, asyncio.Future[Event]] = {}
 
@@ -205,7 +197,7 @@ class Connection(Lasting[Session, Event]):
             DisconnectedError: The connection broke before the answer came.
             TypeError: A value has a part that JSON cannot hold.
         """
-        seconds = self._timeout if timeout is None else timeout
+        seconds = self._options.timeout if timeout is None else timeout
         try:
             async with asyncio.timeout(seconds):
                 answer = await self._answer(cmd, _wire(keys))

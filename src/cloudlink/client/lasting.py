@@ -72,13 +72,12 @@ class Lasting(ABC, Generic[S, E]):
     """
 
     def __init__(
-        self, url: str, options: Options, *, timeout: float, reconnect: bool, max_queue: int, backoff: Backoff
+        self, url: str, options: Options, *, reconnect: bool, max_queue: int, backoff: Backoff
     ) -> None:
         if max_queue < 1:
             raise ValueError("max_queue has to be at least 1")
         self.url = url
         self._options = options
-        self._timeout = timeout
         self._reconnect = reconnect
         self._max_queue = max_queue
         self._backoff = backoff
@@ -224,7 +223,7 @@ class Lasting(ABC, Generic[S, E]):
             attempt.session.opened()
             attempt.flush()
             socket.ping()
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(self._options.timeout):
                 await attempt.started
         except TimeoutError:
             raise WaitTimeoutError(

@@ -53,7 +53,7 @@ class Options:
         ssl: The TLS context of a wss address; None trusts what this machine trusts.
         proxy: The address of a proxy (`http://`, `socks5://`) to go through.
         headers: Further headers of the request.
-        timeout: Seconds for connecting and TLS, and again for the upgrade.
+        timeout: Seconds for connecting and TLS, again for the upgrade, and for what the owner of the socket waits for.
         keepalive: Seconds of silence after which the peer is pinged, and again after which it is dropped.
     """
 
