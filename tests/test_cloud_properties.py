@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+import junk
 from cloudlink.server.protocols import Scratch
 from conversation_drivers import MemoryConnection
 from hosting import build
@@ -279,16 +280,10 @@ class Digits:
     digits: str
 
 
-values = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.text(max_size=8)
+values = junk.values(
+    st.text(max_size=8)
     | st.sampled_from(["☁ score", "☁ other", "10", "104", "player", "1" * 5000])
-    | st.sampled_from(["9" * 5000, "9" * 308, "-" + "9" * 400, "0." + "1" * 5000]).map(Digits),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
-    max_leaves=6,
+    | st.sampled_from(["9" * 5000, "9" * 308, "-" + "9" * 400, "0." + "1" * 5000]).map(Digits)
 )
 
 
@@ -318,21 +313,14 @@ changes = st.builds(
 )
 texts = (packets | requests | changes | values).map(_encoded)
 joined = st.lists(texts, max_size=4).map(b"\n".join)
-damaged = st.builds(
-    lambda data, at, junk: data[: at % (len(data) + 1)] + junk + data[at % (len(data) + 1) :],
-    texts,
-    st.integers(0, 200),
-    st.binary(max_size=3),
-)
-cut = st.builds(lambda data, at: data[: at % (len(data) + 1)], texts, st.integers(0, 200))
 nested = st.integers(1, 5000).map(lambda depth: b'{"method":"set","name":"x","value":' + b"[" * depth)
 anything = st.one_of(
     st.binary(max_size=40),
     st.text(max_size=40).map(str.encode),
     texts,
     joined,
-    damaged,
-    cut,
+    junk.damaged(texts),
+    junk.cut(texts),
     nested,
     changes.map(_encoded),
 )

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
+import junk
 from conversation_drivers import MemoryConnection
 from hosting import build
 
@@ -280,30 +281,19 @@ COMMANDS = [
     "",
 ]
 
-values = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.text(max_size=8)
-    | st.sampled_from(["default", "alice"]),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=4),
-    max_leaves=8,
-)
+values = junk.values(st.text(max_size=8) | st.sampled_from(["default", "alice"]), size=4)
 packets = st.dictionaries(st.sampled_from(KEYS), values, max_size=6)
 commands = st.builds(lambda packet, command: {**packet, "cmd": command}, packets, st.sampled_from(COMMANDS))
 encoded = (packets | commands | values).map(lambda value: json.dumps(value).encode())
-damaged = st.builds(
-    lambda data, at, junk: data[: at % (len(data) + 1)] + junk + data[at % (len(data) + 1) :],
+nested = st.integers(1, 5000).map(lambda depth: b'{"cmd":"gmsg","val":' + b"[" * depth)
+anything = st.one_of(
+    st.binary(max_size=40),
+    st.text(max_size=40).map(str.encode),
     encoded,
-    st.integers(0, 200),
-    st.binary(max_size=3),
+    junk.damaged(encoded),
+    junk.cut(encoded),
+    nested,
 )
-cut = st.builds(lambda data, at: data[: at % (len(data) + 1)], encoded, st.integers(0, 200))
-nested = st.builds(
-    lambda depth, key: b'{"cmd":"gmsg","%s":' % key + b"[" * depth, st.integers(1, 5000), st.just(b"val")
-)
-anything = st.binary(max_size=40) | st.text(max_size=40).map(str.encode) | encoded | damaged | cut | nested
 
 
 def _strict(text: str):

@@ -14,12 +14,7 @@ from cloudlink.settings import OPTIONS, Settings
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 
 
-@pytest.fixture(autouse=True)
-def empty_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for option in OPTIONS.values():
-        for name in option.variables:
-            monkeypatch.delenv(name, raising=False)
+pytestmark = pytest.mark.usefixtures("empty_folder")
 
 
 def output(capsys, *words):

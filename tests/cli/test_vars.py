@@ -16,7 +16,6 @@ import pytest
 
 from cloudlink.cli import main, varsjson
 from cloudlink.cli import vars as variables
-from cloudlink.settings import OPTIONS
 from cloudlink.storage import open_store, sqlite
 from cloudlink.storage.database import Database
 from storage.stores import Turns
@@ -25,12 +24,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "storage.md"
 FILE = Path("cloudlink.db")
 
 
-@pytest.fixture(autouse=True)
-def empty_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for option in OPTIONS.values():
-        for name in option.variables:
-            monkeypatch.delenv(name, raising=False)
+pytestmark = pytest.mark.usefixtures("empty_folder")
 
 
 @pytest.fixture

@@ -25,3 +25,14 @@ def lab():
         yield lab
     finally:
         lab.close()
+
+
+@pytest.fixture(scope="module")
+def known(lab):
+    """What TurboWarp's VM knows of the extension once it is loaded."""
+
+    async def look():
+        [user] = await lab.users(1)
+        return await user.evaluate("knownBlocks()")
+
+    return lab.run(look())

@@ -6,12 +6,9 @@ number, another block, or, for a loop or condition, a list of blocks. A script i
 
 from __future__ import annotations
 
-import io
 import itertools
-import json
-import zipfile
 
-from real_clients.scratch.project import COSTUME, COSTUME_ID
+from real_clients.scratch.project import packed
 
 FIELDS = {"TYPE", "BOOL", "VARIABLE", "LIST", "BROADCAST_OPTION", "KEY_OPTION", "STOP_OPTION"}
 ADDRESS = "https://extensions.turbowarp.org/cloudlink.js"  # what saved projects name
@@ -36,45 +33,16 @@ def sb3(
     blocks: dict[str, dict] = {}
     for script in scripts:
         _write(script, blocks, itertools.count(len(blocks)), None)
-    stage = {
-        "isStage": True,
-        "name": "Stage",
-        "variables": {name: [name, ""] for name in variables},
-        "lists": {name: [name, []] for name in lists},
-        "broadcasts": {},
-        "blocks": blocks,
-        "comments": {},
-        "currentCostume": 0,
-        "costumes": [
-            {
-                "name": "empty",
-                "dataFormat": "svg",
-                "assetId": COSTUME_ID,
-                "md5ext": f"{COSTUME_ID}.svg",
-                "rotationCenterX": 1,
-                "rotationCenterY": 1,
-            }
-        ],
-        "sounds": [],
-        "volume": 100,
-        "layerOrder": 0,
-        "tempo": 60,
-        "videoTransparency": 50,
-        "videoState": "off",
-        "textToSpeechLanguage": None,
-    }
-    project = {
-        "targets": [stage],
-        "monitors": [_monitor(opcode) for opcode in monitors],
-        "extensions": ["cloudlink"],
-        "extensionURLs": {"cloudlink": extension},
-        "meta": {"semver": "3.0.0", "vm": "0.2.0", "agent": ""},
-    }
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:
-        archive.writestr("project.json", json.dumps(project))
-        archive.writestr(f"{COSTUME_ID}.svg", COSTUME)
-    return file.getvalue()
+    return packed(
+        {
+            "variables": {name: [name, ""] for name in variables},
+            "lists": {name: [name, []] for name in lists},
+            "blocks": blocks,
+        },
+        monitors=[_monitor(opcode) for opcode in monitors],
+        extensions=["cloudlink"],
+        extensionURLs={"cloudlink": extension},
+    )
 
 
 def _monitor(opcode: str) -> dict:

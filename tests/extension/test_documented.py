@@ -13,15 +13,6 @@ ROW = re.compile(r"^\| (?P<label>[^|]*) \| `(?P<opcode>\w+)` \| (?P<meaning>.*)$
 
 
 @pytest.fixture(scope="module")
-def known(lab):
-    async def look():
-        [user] = await lab.users(1)
-        return await user.evaluate("knownBlocks()")
-
-    return lab.run(look())
-
-
-@pytest.fixture(scope="module")
 def blocks(known):
     return {block["opcode"]: block for block in known["blocks"]}
 

@@ -3,21 +3,10 @@
 import re
 from pathlib import Path
 
-import pytest
-
 from extension.published import BLOCKS, MENUS, NEW_BLOCKS, Argument, table
 
 HERE = Path(__file__).parent
 SOURCE = HERE.parents[1] / "extension" / "cloudlink.js"
-
-
-@pytest.fixture(scope="module")
-def known(lab):
-    async def look():
-        [user] = await lab.users(1)
-        return await user.evaluate("knownBlocks()")
-
-    return lab.run(look())
 
 
 def test_the_identity_is_the_published_one(known):

@@ -47,3 +47,11 @@ def opened(quick, file):
     yield open_one
     for store in stores:
         store.close()
+
+
+@pytest.fixture
+def store(opened, turns):
+    """A store that a server has started."""
+    store = opened()
+    store.start(turns.call_soon)
+    return store

@@ -23,13 +23,6 @@ def everything_is_heard(caplog):
 
 
 @pytest.fixture
-def store(opened, turns):
-    store = opened()
-    store.start(turns.call_soon)
-    return store
-
-
-@pytest.fixture
 def disk(monkeypatch):
     """A disk that is full while `disk.full` is true; SQLite finds out as it does on a real one."""
 

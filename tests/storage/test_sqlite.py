@@ -15,13 +15,6 @@ from cloudlink.storage.database import Database
 
 
 @pytest.fixture
-def store(opened, turns):
-    store = opened()
-    store.start(turns.call_soon)
-    return store
-
-
-@pytest.fixture
 def news(store):
     news = []
     store.watch(lambda *change: news.append(change))

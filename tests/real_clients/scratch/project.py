@@ -23,21 +23,29 @@ COSTUME_ID = hashlib.md5(COSTUME).hexdigest()
 
 def sb3() -> bytes:
     """The project as Scratch saves it, a .sb3 file."""
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:
-        archive.writestr("project.json", json.dumps(_project()))
-        archive.writestr(f"{COSTUME_ID}.svg", COSTUME)
-    return file.getvalue()
+    return packed(
+        {
+            "variables": {"score": [SCORE, 0, True], "code": [CODE, 0, True], "ready": [READY, 0]},
+            "lists": {},
+            "blocks": _blocks(),
+        },
+        monitors=[_monitor("score", SCORE, 5), _monitor("code", CODE, 35), _monitor("ready", READY, 65)],
+        extensions=[],
+    )
 
 
-def _project() -> dict:
-    stage = {
+def packed(stage: dict, **project: object) -> bytes:
+    """A .sb3 file of a project that is all stage.
+
+    Args:
+        stage: The stage's variables, lists and blocks.
+        **project: What else stands beside the stage: monitors and extensions.
+    """
+    target = {
+        **stage,
         "isStage": True,
         "name": "Stage",
-        "variables": {"score": [SCORE, 0, True], "code": [CODE, 0, True], "ready": [READY, 0]},
-        "lists": {},
         "broadcasts": {},
-        "blocks": _blocks(),
         "comments": {},
         "currentCostume": 0,
         "costumes": [
@@ -58,12 +66,12 @@ def _project() -> dict:
         "videoState": "off",
         "textToSpeechLanguage": None,
     }
-    return {
-        "targets": [stage],
-        "monitors": [_monitor("score", SCORE, 5), _monitor("code", CODE, 35), _monitor("ready", READY, 65)],
-        "extensions": [],
-        "meta": {"semver": "3.0.0", "vm": "0.2.0", "agent": ""},
-    }
+    meta = {"semver": "3.0.0", "vm": "0.2.0", "agent": ""}
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("project.json", json.dumps({**project, "targets": [target], "meta": meta}))
+        archive.writestr(f"{COSTUME_ID}.svg", COSTUME)
+    return file.getvalue()
 
 
 def _blocks() -> dict:
