@@ -73,13 +73,15 @@ class RoomsScope:
     def by_name(self, text: str) -> Found:
         """Return the members of that username, for each room where there are any."""
         namesakes = self._clients.usernames.get(text, ())
-        if len(namesakes) > len(self._rooms):
-            there = ((room, members.usernames.get(text)) for room, members in self._rooms.items())
-            return {room: tuple(clients) for room, clients in there if clients}
         found: Found = {}
-        for client in namesakes:
-            for room in self._rooms_of(client):
-                found[room] = (*found.get(room, ()), client)
+        if len(namesakes) < len(self._rooms):
+            for client in namesakes:
+                for room in self._rooms_of(client):
+                    found[room] = (*found.get(room, ()), client)
+        else:
+            for room, members in self._rooms.items():
+                if text in members.usernames:
+                    found[room] = tuple(members.usernames[text])
         return found
 
     def _rooms_of(self, client: Client) -> list[str]:
