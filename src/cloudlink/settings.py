@@ -253,10 +253,16 @@ class Settings:
         500, "How many connections one address may have.", unit="connections", minimum=1
     )
     connection_rate_per_address: float = option(
-        50.0, "How many new connections an address may open in the long run.", unit="per second", above=0
+        50.0,
+        "How many new connections, and how many pages, an address may open in the long run.",
+        unit="per second",
+        above=0,
     )
     connection_burst_per_address: int = option(
-        500, "How many new connections an address may open at once.", unit="connections", minimum=1
+        500,
+        "How many new connections, and how many pages, an address may open at once.",
+        unit="connections",
+        minimum=1,
     )
     max_rooms_per_client: int = option(
         100, "How many rooms a client may be in at a time.", unit="rooms", minimum=1

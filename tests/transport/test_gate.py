@@ -54,6 +54,22 @@ def test_the_rate_is_limited():
     assert made.why_not(CHILD) is None
 
 
+def test_pages_are_limited_by_themselves(caplog):
+    made, clock = gate(connection_burst_per_address=2, connection_rate_per_address=1.0)
+    pages = [made.why_no_page(CHILD) for _ in range(3)]
+    assert pages == [None, None, "more than 1 pages a second"]
+    assert "more than 1 pages a second" in caplog.text
+    assert open_many(made, CHILD, 2) == 2
+    clock.now += 1
+    assert made.why_no_page(CHILD) is None
+
+
+@pytest.mark.parametrize(("address", "limits"), [("127.0.0.1", True), (CHILD, False)])
+def test_pages_are_not_limited_for_this_machine_or_without_limits(address, limits):
+    made, _ = gate(connection_burst_per_address=1, limits=limits)
+    assert [made.why_no_page(address) for _ in range(5)] == [None] * 5
+
+
 def test_one_ipv6_subscriber_counts_as_one_address():
     made, _ = gate(max_connections_per_address=2)
     assert open_many(made, "2001:db8::1", 1) == 1

@@ -234,3 +234,25 @@ def test_a_connection_that_asks_for_nothing_is_dropped(monkeypatch):
                     assert await asyncio.wait_for(ask(server.port, raw), 2) == ""
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("method", [b"GET", b"HEAD"])
+def test_an_address_is_shown_only_so_many_pages_at_a_time(method):
+    settings = {
+        "trusted_proxies": ["127.0.0.1"],
+        "real_ip_header": "X-Forwarded-For",
+        "connection_burst_per_address": 2,
+        "connection_rate_per_address": 0.001,
+    }
+
+    async def scenario():
+        async with running(**settings) as server:
+            answers = [
+                await ask(server.port, request({"X-Forwarded-For": child}).replace(b"GET", method, 1))
+                for child in ("203.0.113.7",) * 5 + ("203.0.113.8",)
+            ]
+        codes = [int(answer.split(maxsplit=2)[1]) for answer in answers]
+        assert codes[:2] == [200, 200]
+        assert codes[-2:] == [429, 200]
+
+    asyncio.run(scenario())

@@ -139,15 +139,17 @@ class Endpoint:
     def _route(
         self, request: WSUpgradeRequest, peer: tuple[str, int] | None, head: bool
     ) -> WSUpgradeResponseWithListener:
+        address = self._real_address.of(peer, request.headers)
         if head or not http.is_upgrade(request):
-            return WSUpgradeResponseWithListener(self._pages.respond(request, head=head), None)
+            why = self._gate.why_no_page(address)
+            page = self._pages.respond(request, head=head) if why is None else http.too_many(why, head=head)
+            return WSUpgradeResponseWithListener(page, None)
         if not http.is_supported_version(request):
             return WSUpgradeResponseWithListener(http.unsupported_version(request), None)
         allowed = self._settings.allowed_origins
         origin = request.headers.get("Origin", "")
         if allowed and origin not in allowed:
             return WSUpgradeResponseWithListener(http.forbidden_origin(origin), None)
-        address = self._real_address.of(peer, request.headers)
         why = self._gate.why_not(address)
         if why is not None:
             return WSUpgradeResponseWithListener(http.too_many(why), None)

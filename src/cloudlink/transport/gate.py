@@ -26,6 +26,8 @@ logger = logging.getLogger("cloudlink.transport")
 
 _FORGET_INTERVAL = 60.0
 _LOG_INTERVAL = 60.0
+_PAGES = " pages"
+"""Ends the name of the bucket for the pages of an address."""
 _IPV6_PREFIX = 64
 """Bits of an IPv6 address that make one subscriber; the rest is that subscriber's to choose."""
 
@@ -58,11 +60,23 @@ class Gate:
         most, rate = settings.max_connections_per_address, settings.connection_rate_per_address
         if self._held[key] >= most:
             return self._refuse(address, f"more than {most} connections at a time")
-        if key not in self._buckets:
-            self._buckets[key] = Bucket(rate, settings.connection_burst_per_address, self._clock)
-        if not self._buckets[key].take():
+        if not self._bucket(key).take():
             return self._refuse(address, f"more than {rate:g} new connections a second")
         return None
+
+    def why_no_page(self, address: str) -> str | None:
+        """Tell why an address may not be shown another page now, None if it may.
+
+        Pages are counted by themselves: who looks at many may still play.
+        """
+        if self._is_exempt(address):
+            return None
+        self._forget()
+        if self._bucket(_subscriber(address) + _PAGES).take():
+            return None
+        return self._refuse(
+            address, f"more than {self._settings.connection_rate_per_address:g} pages a second"
+        )
 
     def enter(self, address: str) -> None:
         """Count a connection of an address."""
@@ -94,6 +108,13 @@ class Gate:
         self._logged_at[key] = now
         self._forget()
         return True
+
+    def _bucket(self, key: str) -> Bucket:
+        if key not in self._buckets:
+            settings = self._settings
+            rate, burst = settings.connection_rate_per_address, settings.connection_burst_per_address
+            self._buckets[key] = Bucket(rate, burst, self._clock)
+        return self._buckets[key]
 
     def _is_exempt(self, address: str) -> bool:
         if not self._settings.limits:

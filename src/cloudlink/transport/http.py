@@ -184,10 +184,10 @@ def forbidden_origin(origin: str) -> WSUpgradeResponse:
     return _response(HTTPStatus.FORBIDDEN, _TEXT, text)
 
 
-def too_many(why: str) -> WSUpgradeResponse:
-    """Refuse a connection because its address has too many or opens them too fast."""
+def too_many(why: str, *, head: bool = False) -> WSUpgradeResponse:
+    """Refuse a connection or a page because its address has too many or asks for them too fast."""
     text = f"Too many connections come from your address: {why}. Try again later."
-    return _response(HTTPStatus.TOO_MANY_REQUESTS, _TEXT, text)
+    return _response(HTTPStatus.TOO_MANY_REQUESTS, _TEXT, text, head=head)
 
 
 def _tokens(request: WSUpgradeRequest, header: str) -> set[str]:
