@@ -40,6 +40,6 @@ def _measure(name: str, window: int) -> Measure:
     )
 
 
-def measures(plan: Plan) -> list[Measure]:  # noqa: ARG001 - the same in every plan
+def measures(plan: Plan) -> list[Measure]:  # noqa: ARG001  # the same in every plan
     """Return the fan-out measures."""
     return [_measure("fanout", 4), _measure("fanout-2", 2)]

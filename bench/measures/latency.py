@@ -31,7 +31,7 @@ def _run(stage: Stage, peer: Peer) -> Run:
     return simple_run(stage, peer, job)
 
 
-def measures(plan: Plan) -> list[Measure]:  # noqa: ARG001 - the same in every plan
+def measures(plan: Plan) -> list[Measure]:  # noqa: ARG001  # the same in every plan
     """Return the measure of latency."""
     return [
         Measure(

@@ -48,7 +48,7 @@ class Peer(ABC):
     def command(self, port: int) -> Sequence[str]:
         """Return the command that serves 127.0.0.1 on this port."""
 
-    def environment(self, port: int) -> Mapping[str, str]:  # noqa: ARG002 - for those that take the port this way
+    def environment(self, port: int) -> Mapping[str, str]:  # noqa: ARG002  # for those that take the port this way
         """Return environment variables for the command."""
         return {}
 

@@ -32,7 +32,7 @@ class CloudLink(Peer):
             raise UnavailableError("the package cloudlink cannot be run with `python -m cloudlink` yet")
         return version
 
-    def command(self, port: int) -> Sequence[str]:  # noqa: ARG002 - the port goes through the environment
+    def command(self, port: int) -> Sequence[str]:  # noqa: ARG002  # the port goes through the environment
         """Serve as a user would."""
         return [sys.executable, "-m", "cloudlink", "serve", "--plugins-folder", ""]
 

@@ -50,6 +50,6 @@ class NodeWs(Peer):
         """Serve as a plain broadcaster."""
         return ["node", str(PROGRAMS / "ws_server.js"), str(port)]
 
-    def environment(self, port: int) -> Mapping[str, str]:  # noqa: ARG002 - the port goes on the command line
+    def environment(self, port: int) -> Mapping[str, str]:  # noqa: ARG002  # the port goes on the command line
         """Let node find the library."""
         return {"NODE_PATH": str(PLACE / "node_modules")}

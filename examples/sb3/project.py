@@ -128,7 +128,7 @@ class _Maker:
     def _costume(self, file: str) -> dict[str, Any]:
         """A drawing, which turns and is placed around its middle."""
         drawing = (self.folder / file).read_bytes()
-        root = ET.fromstring(drawing)  # noqa: S314 - a drawing of this repository
+        root = ET.fromstring(drawing)  # noqa: S314  # a drawing of this repository
         identity = hashlib.md5(drawing, usedforsecurity=False).hexdigest()  # Scratch names assets by it
         self.assets[f"{identity}.svg"] = drawing
         return {

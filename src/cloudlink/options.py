@@ -67,7 +67,7 @@ class Limits:
         )
 
 
-def option(default: T, help: str, *, unit: str = "", **limits: Any) -> T:  # noqa: A002 - the word of argparse
+def option(default: T, help: str, *, unit: str = "", **limits: Any) -> T:  # noqa: A002  # the word of argparse
     """Describe one option of a settings dataclass; the dataclass field is what this returns.
 
     Args:
@@ -139,7 +139,7 @@ class Option:
         if self.kind is bool and word.lower() in _TRUE + _FALSE:
             return word.lower() in _TRUE
         if self.kind is int and _WHOLE_NUMBER.fullmatch(word):
-            return int(word) if len(word) < 20 else text  # noqa: PLR2004 - no option needs 20 digits
+            return int(word) if len(word) < 20 else text  # noqa: PLR2004  # no option needs 20 digits
         if self.kind is list:
             return [entry.strip() for entry in text.split(",") if entry.strip()]
         if self.kind is float:

@@ -6,7 +6,7 @@ and checked stands in `cloudlink.options`, where values come from in `cloudlink.
 setting.
 """
 
-# ruff: noqa: RUF009 - `option` returns a fresh dataclass field at each call
+# ruff: noqa: RUF009  # `option` returns a fresh dataclass field at each call
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small helpers that make error sentences readable: suggestions, quoted values, one line of text.
+"""What makes error sentences readable: suggestions, quoted values, one line of text.
 
 It holds words only: it decides nothing and raises nothing.
 """

@@ -174,7 +174,7 @@ def test_waiting_has_a_time_out_and_one_waiter():
         ):
             try:
                 await call()
-            except Exception as error:  # noqa: BLE001 - which one is the test
+            except Exception as error:  # noqa: BLE001  # which one is the test
                 raised.append(type(error))
         waiting.cancel()
         c.disconnect()
@@ -233,6 +233,12 @@ def test_a_refused_handshake_ends_it(caplog):
         play(c, disabled_commands=["handshake"])
     assert seen == [("on_disconnect",)]
     assert "E:110" in caplog.text
+
+
+def test_what_a_server_says_begins_no_line_of_the_log(caplog):
+    refusal = {"cmd": "statuscode", "code": "E:1\nfake", "code_id": 1, "listener": "init_handshake"}
+    play(client(), saying(refusal))
+    assert "refuses the handshake: E:1\\x0afake" in caplog.text
 
 
 def test_a_failing_handler_harms_no_other(caplog):

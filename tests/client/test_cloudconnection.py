@@ -92,7 +92,7 @@ def test_a_value_worked_out_before_a_break_does_not_overwrite_a_newer_one():
             async with cloud_of(host, "other") as other:
                 [mine] = [c for c in host.server.clients_manager.clients if c.username == "bot"]
                 host.server.close_connection(mine, 1001)
-                while cloud.is_connected:  # noqa: ASYNC110 - nothing announces it
+                while cloud.is_connected:  # noqa: ASYNC110  # nothing announces it
                     await asyncio.sleep(0.001)
                 stale = asyncio.create_task(cloud.set(SCORE, 2))
                 fresh = asyncio.create_task(cloud.set("☁ mine", 2))

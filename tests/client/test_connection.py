@@ -555,3 +555,17 @@ def test_nothing_is_logged_by_the_transport(caplog):
     with caplog.at_level(logging.DEBUG, "picows"):
         run(scenario)
     assert [record for record in caplog.records if record.name.startswith("picows.client")] == []
+
+
+def test_what_a_server_says_begins_no_line_of_the_log(caplog):
+    async def hanging_up(socket):
+        await greet(socket)
+        await socket.close(1001, "bye\nfake")
+
+    async def scenario():
+        async with scripted(hanging_up) as url, connect(url) as c:
+            return await until(c, Disconnected)
+
+    with caplog.at_level(logging.INFO, "cloudlink.client"):
+        assert "bye\nfake" in run(scenario).reason
+    assert "bye\\x0afake" in caplog.text

@@ -1,6 +1,6 @@
 """A protocol of its own, beside CL4: packets have an "action", and everybody meets in one room."""
 
-# ruff: noqa: RUF012 - this is how schemas of CloudLink 0.2.0 are written
+# ruff: noqa: RUF012  # this is how schemas of CloudLink 0.2.0 are written
 
 
 class ChatSchema:

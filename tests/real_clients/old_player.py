@@ -5,7 +5,7 @@ that version's own programs did. Every line of standard input is a packet to sen
 hands to its program is printed as one line of JSON.
 """
 
-# ruff: noqa: PLC0415 - each version has its own modules
+# ruff: noqa: PLC0415  # each version has its own modules
 
 import asyncio
 import json

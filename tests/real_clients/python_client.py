@@ -5,7 +5,7 @@ Arguments: alice or bob, and the address of the server. Every event is printed a
 Bob waits in the room "lobby" and answers what alice sends him; alice acts, then leaves; bob leaves when she is gone.
 """
 
-# ruff: noqa: T201 - what it prints is its report
+# ruff: noqa: T201  # what it prints is its report
 
 import json
 import sys

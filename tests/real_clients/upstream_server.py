@@ -3,7 +3,7 @@
 Arguments: a port, the settings as JSON, then plugins as `path/to/file.py:Class`. Prints "listening" once it does.
 """
 
-# ruff: noqa: T201 - printing is how it tells that it is ready
+# ruff: noqa: T201  # printing is how it tells that it is ready
 
 import importlib.util
 import json

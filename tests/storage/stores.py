@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import sqlite3
 import time
 from contextlib import closing
 
@@ -49,3 +50,9 @@ class Other:
     def write(self, room, **values):
         with closing(Database(self.file, patience=5)) as database:
             database.write({room: values})
+
+
+def edit(file, *statements):
+    """Run statements on the file itself; return the rows of each."""
+    with closing(sqlite3.connect(file, isolation_level=None)) as connection:
+        return [connection.execute(statement).fetchall() for statement in statements]

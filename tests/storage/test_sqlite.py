@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 import time
 from contextlib import closing
@@ -12,6 +11,7 @@ import pytest
 from cloudlink.errors import StartError
 from cloudlink.storage import database, open_store, waiting
 from cloudlink.storage.database import Database
+from storage.stores import edit
 
 
 @pytest.fixture
@@ -19,11 +19,6 @@ def news(store):
     news = []
     store.watch(lambda *change: news.append(change))
     return news
-
-
-def edit(file, *statements):
-    with closing(sqlite3.connect(file, isolation_level=None)) as connection:
-        return [connection.execute(statement).fetchall() for statement in statements]
 
 
 # ------------------------------------------------------------------------------------------------ writing
@@ -363,119 +358,3 @@ def test_saving_costs_the_caller_next_to_nothing(store):
     for number in range(10_000):
         store.save("1", names[number % 100], b"1")
     assert time.perf_counter() - started < 0.5  # it takes about 5 ms
-
-
-# ----------------------------------------------------------------------------------------- bounds of the file
-
-
-def test_a_file_that_has_reached_its_size_takes_only_what_it_has_a_place_for(quick, file, caplog):
-    store = open_store(str(file), max_size=200_000)
-    for number in range(8):
-        store.save("1", f"{number}", b"1" * 10_000)
-    store._round()
-    store.save("big", "a", b"1" * 150_000)
-    store.save("1", "0", b"2" * 10_000)
-    store.save("1", "1", b"2" * 10_001)
-    store.save("1", "2", b"5")
-    store.delete("1", "3")
-    store._round()
-    store.save("1", "2", b"1" * 32)
-    store.save("big", "b", b"1" * 150_000)
-    store._round()
-    store.close()
-
-    assert file.stat().st_size <= 200_000
-    store = open_store(str(file))
-    assert store.rooms() == ["1"]
-    found = store.load("1")
-    store.close()
-    assert found == {
-        "0": b"2" * 10_000,
-        "1": b"1" * 10_000,
-        "2": b"1" * 32,
-        **{f"{number}": b"1" * 10_000 for number in range(4, 8)},
-    }
-    [line] = caplog.messages
-    assert f"{file} has reached storage_max_size (200000 bytes)" in line
-
-
-def test_a_file_that_was_made_smaller_takes_new_variables_again(quick, file):
-    store = open_store(str(file), max_size=200_000)
-    store.save("1", "a", b"1" * 150_000)
-    store._round()
-    store.save("2", "a", b"1" * 100_000)
-    store._round()
-    store.delete("1", "a")
-    store._round()
-    store.save("2", "a", b"2" * 100_000)
-    store.close()
-    with closing(Database(file, patience=0)) as opened:
-        assert opened.load("2") == {"a": b"2" * 100_000}
-
-
-def test_the_command_line_is_not_bound(other, file):
-    other.write("1", a=b"1" * 300_000)
-    assert other.load("1") == {"a": b"1" * 300_000}
-
-
-def test_rooms_that_nobody_uses_are_deleted_in_time(quick, turns, file, other, monkeypatch, caplog):
-    caplog.set_level("INFO", "cloudlink.storage")
-    start, day = time.time(), 86_400
-    today = [start]
-    monkeypatch.setattr(database.time, "time", lambda: today[0])
-    for room in ("old", "opened", "changed"):
-        other.write(room, a=b"1", b=b"2")
-
-    today[0] = start + 20 * day
-    store = open_store(str(file), keep_days=30)
-    store.touch("opened")
-    store.touch("nowhere")
-    store.save("changed", "b", b"3")
-    store._round()
-    assert store.rooms() == ["changed", "old", "opened"]
-    store.close()
-
-    today[0] = start + 31 * day
-    news = []
-    store = open_store(str(file), keep_days=30)
-    store.watch(lambda *change: news.append(change))
-    store.start(turns.call_soon)
-    turns.run_until(lambda: len(news) == 2)
-    assert sorted(news) == [("old", "a", None), ("old", "b", None)]
-    assert store.rooms() == ["changed", "opened"]
-    assert other.load("changed") == {"a": b"1", "b": b"3"}
-    store.close()
-    assert caplog.messages == [
-        f"Projects that nobody had opened for 30 days were deleted from {file}: 1 (setting storage_keep_days)."
-    ]
-    assert edit(file, "SELECT room FROM uses")[0] == [(b"opened",)]
-
-
-def test_for_ever_is_the_default(quick, opened, other, monkeypatch):
-    other.write("1", a=b"1")
-    later = time.time() + 100 * 365 * 86_400
-    monkeypatch.setattr(database.time, "time", lambda: later)
-    store = opened()
-    store._round()
-    assert other.load("1") == {"a": b"1"}
-
-
-def test_a_use_is_noted_only_once_an_hour(quick, opened, file, other, monkeypatch):
-    other.write("1", a=b"1")
-    start = int(time.time())
-    for later, noted in ((0, 0), (3600, 0), (3601, 3601)):
-        monkeypatch.setattr(database.time, "time", lambda later=later: start + later)
-        with closing(Database(file, patience=0)) as one:
-            one.write({}, ["1"])
-        assert edit(file, "SELECT used_at FROM uses")[0] == [(start + noted,)]
-
-
-def test_a_file_of_version_1_is_converted(other, file, opened):
-    other.write("1", a=b"1")
-    edit(file, "DROP TABLE uses", "PRAGMA user_version = 1")
-    store = opened()
-    store.touch("1")
-    store._round()
-    store.close()
-    assert other.load("1") == {"a": b"1"}
-    assert len(edit(file, "SELECT room FROM uses")[0]) == 1

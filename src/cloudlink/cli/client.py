@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         StartError: The server cannot be reached, refuses us, or has ended the connection.
     """
-    from cloudlink.client import ClientError  # noqa: PLC0415 - the other commands do without it
+    from cloudlink.client import ClientError  # noqa: PLC0415  # the other commands do without it
 
     if arguments.room and arguments.name is None:
         raise StartError("The server lets only clients with a username into rooms; add --name.")
@@ -64,15 +64,14 @@ def run(arguments: argparse.Namespace) -> int:
         asyncio.run(_talk(arguments))
     except ClientError as error:
         raise StartError(printable(str(error))) from None
-    except (
-        BrokenPipeError
-    ):  # nobody reads on, as after `| head`; Python must not try to write the rest at its end
+    except BrokenPipeError:
+        # Nobody reads on, as after `| head`; Python must not try to write the rest at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
 async def _talk(arguments: argparse.Namespace) -> None:
-    from cloudlink.client import connect  # noqa: PLC0415 - as above
+    from cloudlink.client import connect  # noqa: PLC0415  # as above
 
     async with connect(
         arguments.url,
@@ -114,7 +113,7 @@ def _lines_of_stdin() -> asyncio.Queue[str | None]:
 
 
 async def _send_all(c: Connection, lines: asyncio.Queue[str | None]) -> None:
-    from cloudlink.client import NameRefusedError, RequestError, WaitTimeoutError  # noqa: PLC0415 - as above
+    from cloudlink.client import NameRefusedError, RequestError, WaitTimeoutError  # noqa: PLC0415  # as above
 
     while (line := await lines.get()) is not None:
         if line.strip() == "/quit":
@@ -125,7 +124,7 @@ async def _send_all(c: Connection, lines: asyncio.Queue[str | None]) -> None:
             _print(f"! {error}")
     # Packets take effect in order: when this one is answered, so are those before it.
     await c.request("ping")
-    while c.waiting:  # noqa: ASYNC110 - the other task is showing them
+    while c.waiting:  # noqa: ASYNC110  # the other task is showing them
         await asyncio.sleep(0)
 
 
@@ -178,7 +177,7 @@ async def _name(c: Connection, rest: str) -> bool:
 
 
 async def _who(c: Connection, _: str) -> bool:
-    from cloudlink.cli.lines import people  # noqa: PLC0415 - as above
+    from cloudlink.cli.lines import people  # noqa: PLC0415  # as above
 
     for room in c.rooms:
         _print(people(c.users.get(room, ()), room))
@@ -213,7 +212,7 @@ def _value(text: str) -> Any:
 
 
 async def _show(c: Connection) -> None:
-    from cloudlink.cli.lines import line_of  # noqa: PLC0415 - as above
+    from cloudlink.cli.lines import line_of  # noqa: PLC0415  # as above
 
     async for event in c:
         if line := line_of(event):

@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         StartError: The file of `--ca` cannot be used.
     """
-    from cloudlink.client.checkup import Plan, examine  # noqa: PLC0415 - the other commands do without it
+    from cloudlink.client.checkup import Plan, examine  # noqa: PLC0415  # the other commands do without it
     from cloudlink.client.errors import ClientError, ConnectError  # noqa: PLC0415
 
     plan = Plan(

@@ -27,15 +27,15 @@ class TextFormatter(logging.Formatter):
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s", "%Y-%m-%d %H:%M:%S")
 
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name is logging's
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # the name is logging's
         """Return the line of a record, its control characters made visible."""
         return super().formatMessage(record).translate(CONTROLS)
 
-    def formatException(self, ei: Any) -> str:  # noqa: N802 - the name is logging's
+    def formatException(self, ei: Any) -> str:  # noqa: N802  # the name is logging's
         """Return the lines of a traceback."""
         return _indented(super().formatException(ei))
 
-    def formatStack(self, stack_info: str) -> str:  # noqa: N802 - the name is logging's
+    def formatStack(self, stack_info: str) -> str:  # noqa: N802  # the name is logging's
         """Return the lines of a stack."""
         return _indented(super().formatStack(stack_info))
 

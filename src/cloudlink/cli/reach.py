@@ -41,7 +41,7 @@ def tls_of(arguments: argparse.Namespace) -> ssl.SSLContext | None:
     """
     if arguments.ca is None:
         return None
-    from cloudlink.client.trust import trusting  # noqa: PLC0415 - the other commands do without it
+    from cloudlink.client.trust import trusting  # noqa: PLC0415  # the other commands do without it
 
     try:
         return trusting(arguments.ca)

@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
     settings = settings_from(arguments)
     logs.set_up(settings)
 
-    from cloudlink.server.app import Server  # noqa: PLC0415 - see the module docstring
+    from cloudlink.server.app import Server  # noqa: PLC0415  # see the module docstring
     from cloudlink.server.plugins import load_all  # noqa: PLC0415
     from cloudlink.server.protocols import Bridge, Clpv4, Scratch  # noqa: PLC0415
 

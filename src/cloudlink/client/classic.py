@@ -28,6 +28,7 @@ from cloudlink.client.classic_rules import COMMANDS, ClientExceptions, complaint
 from cloudlink.client.errors import ConnectError, WaitTimeoutError
 from cloudlink.client.socket import Options, open_socket
 from cloudlink.client.trust import trusting
+from cloudlink.wording import printable
 
 if TYPE_CHECKING:
     import ssl
@@ -302,7 +303,7 @@ class Client:
             self._socket = await open_socket(host, self, Options(ssl=self.ssl_context))
         except ConnectError as error:
             # Scripts know the errors of Python; the sentences are for the log.
-            self.logger.error("%s", error)
+            self.logger.error("%s", printable(str(error)))
             raise (error.__cause__ if isinstance(error.__cause__, OSError) else error) from None
         try:
             self.protocol.greet()

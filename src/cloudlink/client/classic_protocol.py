@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from cloudlink.wording import printable
+
 if TYPE_CHECKING:
     from cloudlink.client.classic import Client
 
@@ -33,8 +35,8 @@ class Protocol:
         if answer.get("code_id") != _OK:
             self._client.logger.error(
                 "The server refuses the username %s: %s",
-                username,
-                answer.get("details") or answer.get("code"),
+                printable(username),
+                printable(str(answer.get("details") or answer.get("code"))),
             )
 
     def generate_user_object(self) -> dict[str, Any]:
@@ -67,7 +69,9 @@ class Protocol:
             self._client.logger.info("Successfully connected to the server.")
             self._client.fire("connect")
         else:
-            self._client.logger.error("The server refuses the handshake: %s", status.get("code"))
+            self._client.logger.error(
+                "The server refuses the handshake: %s", printable(str(status.get("code")))
+            )
             self._client.disconnect()
 
     def _named(self, status: dict[str, Any]) -> None:

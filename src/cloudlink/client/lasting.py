@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from cloudlink.client.errors import ClientError, DisconnectedError, WaitTimeoutError
 from cloudlink.client.socket import ABNORMAL, Options, open_socket
+from cloudlink.wording import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -263,7 +264,7 @@ class Lasting(ABC, Generic[S, E]):
         told = False
         while self._reconnect and not self._is_final(error):
             delay = self._backoff.next()
-            logger.info("%s Trying %s again in %.1f s.", error, self.url, delay)
+            logger.info("%s Trying %s again in %.1f s.", printable(str(error)), self.url, delay)
             if not told:
                 self._take(self._farewell(error, delay))
                 told = True

@@ -145,7 +145,7 @@ def _entry_points() -> list[EntryPoint]:
     offers = (file for folder in sys.path for file in Path(folder).glob("*-info/entry_points.txt"))
     if not any(ENTRY_POINT_GROUP.encode() in file.read_bytes() for file in offers):
         return []
-    from importlib.metadata import entry_points  # noqa: PLC0415 - 1.4 MB of memory
+    from importlib.metadata import entry_points  # noqa: PLC0415  # 1.4 MB of memory
 
     return sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda entry: (entry.name, entry.value))
 

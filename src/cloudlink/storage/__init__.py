@@ -25,6 +25,6 @@ def open_store(file: str, *, max_size: int | None = None, keep_days: float = 0) 
     """
     if not file:
         return MemoryStore()
-    from cloudlink.storage.sqlite import SqliteStore  # noqa: PLC0415 - see the module docstring
+    from cloudlink.storage.sqlite import SqliteStore  # noqa: PLC0415  # see the module docstring
 
     return SqliteStore(file, max_size=max_size, keep_days=keep_days)

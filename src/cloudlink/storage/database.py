@@ -287,7 +287,7 @@ class Database:
     def _put(self, rows: list[Row], number: int, now: int) -> None:
         places = ",".join(f"(?{at},?{at + 1},?{at + 2},?1,?2)" for at in range(3, 3 + 3 * len(rows), 3))
         self._connection.execute(
-            f"INSERT INTO variables (room, name, value, change, changed_at) VALUES {places}"  # noqa: S608 - numbers
+            f"INSERT INTO variables (room, name, value, change, changed_at) VALUES {places}"  # noqa: S608  # numbers
             " ON CONFLICT (room, name) DO UPDATE SET"
             " value = excluded.value, change = excluded.change, changed_at = excluded.changed_at",
             [number, now, *(field for row in rows for field in row)],

@@ -94,7 +94,7 @@ class SqliteStore:
             self._seen = self._reader.seen
             self._reader.check(self._path)
             self._reader.try_writing()
-        except Exception as error:  # noqa: BLE001 - a disk that fails must not keep the server from starting
+        except Exception as error:  # noqa: BLE001  # a disk that fails must not keep the server from starting
             if is_hopeless(error):
                 self._close_reader()
                 raise StartError(sentence(error, self._path)) from None
@@ -163,7 +163,7 @@ class SqliteStore:
                     self._reader = self._open_reader()
                 if self._reader is not None:
                     return self._reader.load(room)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the room goes on in memory
+            except Exception as error:  # noqa: BLE001  # whatever it is, the room goes on in memory
                 self._trouble.begin(error)
                 self._drop_reader()
             self._missed.add(room)
@@ -204,7 +204,7 @@ class SqliteStore:
         batch = self._waiting.take()
         try:
             news = self._exchange(batch)
-        except Exception as error:  # noqa: BLE001 - the thread must outlive whatever it is
+        except Exception as error:  # noqa: BLE001  # the thread must outlive whatever it is
             self._waiting.put_back()
             self._close_writer()
             self._trouble.begin(error)

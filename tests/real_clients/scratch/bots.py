@@ -6,7 +6,7 @@ values it was given on joining, `["set", name, value]` for each update. Some lib
 The bot ends with its input.
 """
 
-# ruff: noqa: PLC0415, T201 - each library is loaded by its own bots alone; what is printed is the report
+# ruff: noqa: PLC0415, T201  # each library is loaded by its own bots alone; what is printed is the report
 
 import json
 import os
