@@ -10,6 +10,7 @@ here, so that a command asks "does this client's dialect …" and never which di
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -106,7 +107,7 @@ class Opening:
     prefers_cl3: bool
 
 
-class Dialect:
+class Dialect(ABC):
     """A dialect that says nothing; each era says what it has words for.
 
     Attributes:
@@ -158,10 +159,11 @@ class Dialect:
 
     # What a client sends.
 
+    @abstractmethod
     def claims(self, opening: Opening, current: Dialect) -> bool:
         """Tell whether a message shows that its client, so far taken for another, speaks this."""
-        raise NotImplementedError
 
+    @abstractmethod
     def read(self, data: bytes) -> Packet | None:
         """Return a message as the CL4 packet that means the same, None for one that means nothing.
 
@@ -169,7 +171,6 @@ class Dialect:
             JSONTextError: It is not JSON where it should be.
             SyntaxProblem: It is JSON but no packet.
         """
-        raise NotImplementedError
 
     def refuses_name(self, raw: bytes) -> StatusCode | None:
         """Return why this JSON text can be no username, None if it can."""
