@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from bench.load.job import TEXT, Client, Job
 from bench.measures.base import CORE_SHARE, CPU_PER_COPY, DELIVERED, P50, P99, Measure, Run, Stage, numbers
-from bench.measures.players import ROOM_SIZE, UPDATES_PER_SECOND, generator_was_late
+from bench.measures.players import ROOM_SIZE, UPDATES_PER_SECOND, draw_rooms, generator_was_late
 from bench.peers.base import PROGRAMS
 from bench.peers.cloudlink import CloudLink
 
@@ -48,9 +48,8 @@ def packet(**keys: object) -> str:
     return json.dumps(keys, separators=(",", ":"))
 
 
-def player(number: int, rooms: int) -> Client:
+def player(number: int, project: str) -> Client:
     """Return a client that enters its project and then sets a variable of its own."""
-    project = f"room-{number % rooms:05}"
     enter = packet(method="handshake", project_id=project, user=f"player{number:05}")
     return Client("/", (('"ready"', enter),), (packet(method="set", name=f"p{number:05}", value=TEXT),))
 
@@ -59,8 +58,8 @@ def _crowd(count: int, *, collected: bool) -> Measure:
     flags = ("--cloud-batch-interval", BATCH_INTERVAL) if collected else ()
 
     def run(stage: Stage, _peer: Peer) -> Run:
-        plan, rooms = stage.plan, count // ROOM_SIZE
-        clients = tuple(player(number, rooms) for number in range(count))
+        plan = stage.plan
+        clients = tuple(player(number, project) for number, project in enumerate(draw_rooms(count)))
         job = Job(
             clients,
             "open",

@@ -1,11 +1,14 @@
 """Players: rooms of 10, each player 10 variable updates a second, at a fixed rate whatever the server does.
 
-Updates are spread evenly over time, over all players and within each room. Latency is from the sender to every
-receiver, the sender included. It also searches the largest number of players that one server process carries.
+Updates are spread evenly over time and over all players. Who plays with whom is drawn by lot, the same way in every
+run: within a room updates come at random distances, as they do from players whose clocks know nothing of each other.
+Latency is from the sender to every receiver, the sender included. It also searches the largest number of players that
+one server process carries.
 """
 
 from __future__ import annotations
 
+import random
 import statistics
 from typing import TYPE_CHECKING
 
@@ -44,10 +47,17 @@ UPSTREAM_CROWD = 50
 MOST = Metric("players", "players on one core", "", "higher", 0)
 
 
+def draw_rooms(count: int) -> list[str]:
+    """Return each player's room."""
+    rooms = [f"room-{number // ROOM_SIZE:05}" for number in range(count)]
+    random.Random(count).shuffle(rooms)
+    return rooms
+
+
 def crowd(peer: Peer, count: int, stage: Stage, measure: float) -> Result:
     """Let so many players play for a time (seconds), on a fresh server."""
-    rooms = count // ROOM_SIZE
-    clients = in_rooms(peer, count, lambda number: f"room-{number % rooms:05}", variable)
+    rooms = draw_rooms(count)
+    clients = in_rooms(peer, count, lambda number: rooms[number], variable)
     plan = stage.plan
     job = Job(
         clients, "open", count, rate=UPDATES_PER_SECOND, warmup=plan.warmup, measure=measure, drain=plan.drain
