@@ -10,6 +10,7 @@ import logging
 import math
 import time
 from collections import Counter
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING
 
@@ -142,6 +143,7 @@ class Gate:
         self._logged_at = {key: at for key, at in self._logged_at.items() if now - at < _LOG_INTERVAL}
 
 
+@lru_cache(maxsize=1024)
 def _subscriber(address: str) -> str:
     try:
         parsed = ip_address(address)

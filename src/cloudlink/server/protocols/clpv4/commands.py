@@ -319,15 +319,17 @@ class Commands:
         Raises:
             Refusal: The client is not in one of them, or they are too many for a packet of this size.
         """
+        rooms = []
         for room_id in room_ids:
             if room_id not in client.rooms:
                 raise Refusal(
                     StatusCodes.room_not_joined, f"Attempted to access room {room_id} while not joined."
                 )
-        rooms = [self._rooms.rooms[room_id] for room_id in room_ids]
+            room = self._rooms.rooms[room_id]
+            rooms.append((room, room.members[Schema]))
         if len(rooms) > 1:
-            self._charge_copies(client, packet, rooms)
-        return [(room, room.members[Schema]) for room in rooms]
+            self._charge_copies(client, packet, [room for room, _ in rooms])
+        return rooms
 
     def _charge_copies(self, client: Client, packet: Packet, rooms: list[Room]) -> None:
         """Count what goes to several rooms as if it had been sent to each by a packet of its own."""

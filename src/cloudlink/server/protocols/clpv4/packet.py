@@ -68,26 +68,27 @@ _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _FIELDS = ("val", "name", "id", "rooms", "listener")
 
 
-class Packet:
+class Packet(msgspec.Struct, gc=False):
     """A packet whose root keys are well-typed.
 
     Attributes:
+        data: The whole packet as it came.
         cmd: The command.
         val: JSON text of the payload; like all that follow empty where the key is missing.
         name: JSON text of the variable's name, always a JSON string.
         id: JSON text of the recipients.
         rooms: JSON text of the rooms.
         listener: JSON text of the echo tag, a scalar.
-        data: The whole packet as it came.
     """
 
-    __slots__ = ("_amended", "cmd", "data", "id", "listener", "name", "rooms", "val")
-
-    def __init__(self, data: bytes, cmd: str, fields: tuple[bytes, bytes, bytes, bytes, bytes]) -> None:
-        self.data = data
-        self.cmd = cmd
-        self.val, self.name, self.id, self.rooms, self.listener = fields
-        self._amended: dict[str, bytes] | None = None
+    data: bytes
+    cmd: str
+    val: bytes
+    name: bytes
+    id: bytes
+    rooms: bytes
+    listener: bytes
+    _amended: dict[str, bytes] | None = None
 
     def amend(self, **fields: bytes) -> None:
         """Replace fields by what a client of another era meant by them; empty ones as if they were missing."""
@@ -115,9 +116,10 @@ class Packet:
 
     def require(self, *keys: str) -> None:
         """Check that keys are there. Raises `SyntaxProblem`."""
-        missing: Details = {key: [REQUIRED] for key in keys if not getattr(self, key)}
-        if missing:
-            raise SyntaxProblem(missing, self.listener)
+        for key in keys:
+            if not getattr(self, key):
+                missing = {key: [REQUIRED] for key in keys if not getattr(self, key)}
+                raise SyntaxProblem(missing, self.listener)
 
 
 def parse(data: bytes) -> Packet:
@@ -143,7 +145,7 @@ def parse(data: bytes) -> Packet:
         fields = _checked(fields)
     elif fields[3] and fields[3][0] == _OBJECT_START:
         raise SyntaxProblem({"rooms": [_NOT_ROOMS]}, listener)
-    return Packet(data, wire.cmd, fields)
+    return Packet(data, wire.cmd, *fields)
 
 
 def _checked(fields: tuple[bytes, ...]) -> tuple[bytes, bytes, bytes, bytes, bytes]:
@@ -179,7 +181,7 @@ def _parse_slowly(data: bytes, error: msgspec.DecodeError) -> Packet:
         echo = b"" if listener == _NULL or listener[:1] in (b"{", b"[") else listener
         raise SyntaxProblem({"cmd": [complaint]}, echo)
     fields = tuple(members.get(key, b"") for key in _FIELDS)
-    return Packet(data, jsontext.loads(cmd), _checked(fields))
+    return Packet(data, jsontext.loads(cmd), *_checked(fields))
 
 
 def as_text(raw: bytes) -> bytes:
@@ -235,6 +237,8 @@ def names(raw: bytes, key: str, listener: bytes, most: float) -> list[str]:
         JSONTextError: It is JSON that cannot be decoded.
         TooMany: There are more names.
     """
+    if raw[0] == _TEXT_START:  # as nearly always
+        return [jsontext.loads(raw)]
     items = split_list(raw, most) if raw[0] == _LIST_START else [raw]
     if any(item[0] in _NESTED_STARTS for item in items):
         raise SyntaxProblem({key: [_NOT_ROOMS]}, listener)

@@ -99,7 +99,9 @@ class Cl4(Dialect):
         """Everybody in a room who has a name; encoded once per change of the list."""
         frame = members.userlists.get(Cl4)
         if frame is None:
-            users = b",".join([user_object(client) for client in members.all if client.username_set])
+            users = b",".join(
+                [client.encoded_user or user_object(client) for client in members.all if client.username_set]
+            )
             text = b'{"cmd":"ulist","mode":"set","val":[%b],"rooms":%b}' % (users, room.json_id)
             frame = update_frame(text, ("ulist", room.id))
             members.userlists[Cl4] = frame
