@@ -78,7 +78,7 @@ reading = st.lists(
 
 @given(reading, st.integers(1, 60))
 def test_whatever_the_reader_does_it_sees_messages_in_order_and_ends_with_the_latest_values(steps, piece):
-    with patch("cloudlink.delivery.outbox._PIECE", piece):
+    with patch("cloudlink.delivery.writing._PIECE", piece):
         play(steps)
 
 
@@ -145,7 +145,7 @@ def test_what_waits_is_bounded_however_much_a_turn_brings(steps, piece):
     outbox = Outbox(Socket(), lambda: overflows.append(True))
     outbox.connection.room = 100
     largest = 0
-    with patch("cloudlink.delivery.outbox._PIECE", piece):
+    with patch("cloudlink.delivery.writing._PIECE", piece):
         for kind, amount in steps:
             if kind == "read":
                 outbox.connection.room = amount

@@ -1,82 +1,99 @@
-"""Frames wait only when the server is busy and waiting gains something."""
+"""Frames wait only when the server is busy and waiting brings more of them into one write."""
+
+import pytest
 
 from cloudlink.delivery import Pacer
 
-SAMPLE = 0.05
+WRITE = 5e-6  # seconds that a write takes
 
 
 class World:
-    """Time and work that pass as they are told to."""
+    """A server that writes so many frames a second; time and work pass as they are told to."""
 
     def __init__(self):
         self.now = 100.0
         self.worked = 5.0
+        self.pacer = Pacer(lambda: self.now, lambda: self.worked)
 
-    def pacer(self):
-        return Pacer(lambda: self.now, lambda: self.worked)
+    def play(self, seconds, frames, share, others=0.0):
+        """Let time pass in rounds of 10 ms.
 
-    def pass_time(self, pacer, seconds, load, frames_per_write):
-        """Let time pass in rounds of 10 ms, each of which writes a hundred times."""
+        Args:
+            seconds: How long.
+            frames: Frames per second.
+            share: Frames per write, by how long the frames wait.
+            others: Share of a core that everything but writing takes.
+        """
         for _ in range(round(seconds / 0.01)):
-            self.now += 0.01
-            self.worked += 0.01 * load
-            pacer.begin()
-            pacer.end(round(100 * frames_per_write), 100)
+            writes = max(1, round(0.01 * frames / share(self.pacer.wait)))
+            self.pacer.begin()
+            self.now += writes * WRITE
+            self.worked += writes * WRITE + 0.01 * others
+            self.pacer.end(round(0.01 * frames), writes)
+            self.now += 0.01 - writes * WRITE
+        return self.pacer.wait
 
 
-def period(world, pacer):
-    """How long the next frame waits if the last writing has just begun."""
-    pacer.begin()
-    return pacer.delay()
+def players(wait):
+    """Somebody who is sent a hundred frames a second at random times."""
+    return 1 + 100 * wait
+
+
+def alone(_wait):
+    return 1
+
+
+def crowd(_wait):
+    return 40
 
 
 def test_an_idle_server_never_waits():
     world = World()
-    pacer = world.pacer()
-    assert pacer.delay() == 0
-    world.pass_time(pacer, 2, load=0.4, frames_per_write=1)
-    assert period(world, pacer) == 0
+    assert world.pacer.wait == 0
+    assert world.play(2, frames=20_000, share=players, others=0.2) == 0
 
 
-def test_a_busy_server_waits_a_little_and_a_full_one_longer_but_never_long():
-    waits = []
-    for load in (0.5, 0.7, 0.9, 1.0):
-        world = World()
-        pacer = world.pacer()
-        world.pass_time(pacer, 3, load, frames_per_write=1.2)
-        waits.append(period(world, pacer))
-    assert waits == sorted(waits)
-    assert 0 < waits[0] < 0.002
-    assert 0.005 < waits[1] < 0.012
-    assert 0.02 < waits[3] <= 0.05
+@pytest.mark.parametrize(
+    ("frames", "shortest", "longest"),
+    [(95_000, 0.001, 0.0095), (120_000, 0.009, 0.01), (200_000, 0.009, 0.011), (350_000, 0.011, 0.03)],
+)
+def test_the_busier_a_server_would_be_the_longer_it_waits_up_to_a_thirtieth_of_a_second(
+    frames, shortest, longest
+):
+    assert shortest <= World().play(3, frames, players) <= longest
 
 
-def test_writes_that_carry_many_frames_never_wait():
+def test_the_wait_stays_although_it_frees_most_of_the_time():
     world = World()
-    pacer = world.pacer()
-    world.pass_time(pacer, 3, load=1.0, frames_per_write=5)
-    assert period(world, pacer) == 0
+    world.play(2, 120_000, players)
+    waits = [world.play(0.1, 120_000, players) for _ in range(50)]
+    assert max(waits) - min(waits) < 0.001
 
 
-def test_the_wait_counts_from_the_last_writing():
+def test_frames_that_share_writes_anyway_never_wait():
     world = World()
-    pacer = world.pacer()
-    world.pass_time(pacer, 3, load=0.8, frames_per_write=1)
-    whole = period(world, pacer)
-    world.now += whole / 2
-    assert abs(pacer.delay() - whole / 2) < 1e-9
-    world.now += whole
-    assert pacer.delay() == 0
+    world.play(1, 1_000_000, crowd, others=0.5)
+    assert all(world.play(0.05, 1_000_000, crowd, others=0.5) == 0 for _ in range(100))
+
+
+def test_waiting_ends_where_a_room_gets_crowded():
+    world = World()
+    assert world.play(2, 120_000, players) > 0.009
+    assert world.play(0.3, 1_000_000, crowd, others=0.5) == 0
+
+
+def test_waiting_ends_where_it_brings_no_frames_together_and_is_tried_again_after_a_while():
+    world = World()
+    waits = [world.play(0.05, 100_000, alone, others=0.3) for _ in range(400)]
+    assert 0 < sum(wait > 0 for wait in waits) < 40
+    assert waits.index(max(waits)) < 10 < 390 - waits[::-1].index(max(waits))
 
 
 def test_a_short_burst_does_not_start_waiting_and_a_rest_ends_it():
     world = World()
-    pacer = world.pacer()
-    world.pass_time(pacer, 0.1, load=1.0, frames_per_write=1)
-    assert period(world, pacer) == 0
-    world.pass_time(pacer, 3, load=1.0, frames_per_write=1)
-    assert period(world, pacer) > 0
+    assert world.play(0.05, 120_000, players) == 0
+    assert world.play(3, 120_000, players) > 0
     world.now += 5
-    pacer.begin()
-    pacer.end(1, 1)
-    assert period(world, pacer) == 0
+    world.pacer.begin()
+    world.pacer.end(1, 1)
+    assert world.pacer.wait == 0

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from .delivery import Audience, Delivery
 from .frames import text_frame, update_frame
-from .outbox import Audience, Connection, Delivery, Outbox
+from .outbox import Connection, Outbox
 from .pace import Pacer
 
 __all__ = ["Audience", "Connection", "Delivery", "Outbox", "Pacer", "text_frame", "update_frame"]

@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from functools import partial
 from typing import TYPE_CHECKING, Protocol, cast
 
 from picows import WSCloseCode, WSListener, WSMsgType
 
 from cloudlink.assembly import POLICY_VIOLATION, PROTOCOL_ERROR, Assembler, Violation
 
+from .burst import write_burst
 from .parser import SMALL_PORTION
 
 if TYPE_CHECKING:
@@ -44,6 +44,8 @@ _MAX_REASON = 123
 _PONG_FRAME = 0x8A
 _CLOSE_TIMEOUT = 5.0
 """Seconds a peer has to answer a close frame before its socket is dropped."""
+_NONE = -1
+"""The descriptor of a connection whose socket is not to be written to directly."""
 _PAUSE = 0.1
 """Seconds for which nothing is read from a peer that sends too much."""
 
@@ -87,17 +89,17 @@ class WebSocketConnection(WSListener):
         "_assembler",
         "_close_timer",
         "_closed",
-        "_direct",
+        "_number",
         "_opened",
         "_pause_timer",
         "_receive",
         "_receiver",
-        "_send",
         "_socket",
         "_transport",
         "address",
         "closing",
         "congested",
+        "descriptor",
         "headers",
         "heard",
         "left_unsent",
@@ -137,14 +139,15 @@ class WebSocketConnection(WSListener):
         self.pinged = False
         self.closing = False
         self.congested = False
+        self.descriptor = _NONE
         self.left_unsent = 0
         self.stalled_for = 0.0
+        self._number = _NONE
         self._assembler = Assembler(max_message_size)
         self._opened = opened
         self._closed = closed
         self._close_timer: asyncio.TimerHandle | None = None
         self._pause_timer: asyncio.TimerHandle | None = None
-        self._send: Callable[[bytes], int]
 
     # Called by picows.
 
@@ -152,11 +155,10 @@ class WebSocketConnection(WSListener):
         """Take note of the peer and open the session."""
         self._transport = transport
         self._socket = transport.underlying_transport
-        self._direct = _direct_way(self._socket)
-        self._send = self._direct or self._send_through
+        self.descriptor = self._number = _number_of(self._socket)
         # From the first byte it holds back on, the transport reports congestion. asyncio's TLS transport
         # would report it of nothing at all, were the limit 0.
-        self._socket.set_write_buffer_limits(high=1 if self._direct is None else 0, low=0)
+        self._socket.set_write_buffer_limits(high=1 if self._number == _NONE else 0, low=0)
         peer = self._socket.get_extra_info("peername")
         self.remote_address = (peer[0], peer[1]) if isinstance(peer, tuple) else None
         self.response_headers = transport.response.headers
@@ -219,14 +221,13 @@ class WebSocketConnection(WSListener):
         self.congested = True
         self.left_unsent = 0
         self.stalled_for = 0.0
-        if not self.closing:
-            self._send = self._send_through
+        self.descriptor = _NONE  # what is written now goes behind what the transport holds
 
     def resume_writing(self) -> None:
         """The peer has taken everything that was written."""
         self.congested = False
         if not self.closing:
-            self._send = self._direct or self._send_through
+            self.descriptor = self._number
             self._receiver.writable()
 
     @property
@@ -234,25 +235,18 @@ class WebSocketConnection(WSListener):
         """Bytes that were written and that the peer's slowness has kept here."""
         return self._socket.get_write_buffer_size()
 
-    def _send_through(self, data: bytes) -> int:
-        self._socket.write(data)
-        return len(data)
-
     # Called by the inside of the server.
 
     def write(self, frames: list[bytes]) -> None:
         """Write ready frames in order."""
         data = frames[0] if len(frames) == 1 else b"".join(frames)
-        # While the transport holds nothing back, the socket is written to without its detours. What the
-        # socket does not take is the transport's, which thereby calls `pause_writing`.
-        try:
-            written = self._send(data)
-        except BlockingIOError:
-            written = 0
-        except OSError:
-            return  # the peer is gone; reading finds that out
-        if written < len(data):
-            self._socket.write(data[written:])
+        if not write_burst((self,), (data,)):
+            self.keep(data)
+
+    def keep(self, data: bytes) -> None:
+        """Write through the transport, which keeps what the socket does not take and calls `pause_writing`."""
+        if not self.closing:
+            self._socket.write(data)
 
     def close(self, code: int, reason: str) -> None:
         """Start the closing handshake; the peer has 5 seconds to answer."""
@@ -331,18 +325,19 @@ class WebSocketConnection(WSListener):
 
     def _stop_sending(self) -> None:
         self.closing = True
-        self._send = len  # takes everything and sends nothing
+        self.descriptor = _NONE
 
     def _drop(self) -> None:
         self._transport.disconnect()
 
 
-def _direct_way(transport: asyncio.Transport) -> Callable[[bytes], int] | None:
-    """Return what writes to a transport's socket without its detours, None where that cannot be done."""
+def _number_of(transport: asyncio.Transport) -> int:
+    """Return the number by which a transport's socket can be written to without it, `_NONE` if it cannot."""
     if os.name != "posix" or transport.get_extra_info("ssl_object") is not None:
-        return None
-    # By its number: a second socket object would close it once more when it is collected.
-    return partial(os.write, transport.get_extra_info("socket").fileno())
+        return _NONE
+    # Not a socket object of our own: it would close the socket once more when it is collected.
+    number: int = transport.get_extra_info("socket").fileno()
+    return number
 
 
 def _fitting(reason: str) -> bytes:
