@@ -1,6 +1,7 @@
 """JSON text: strict where the wire must be, forgiving where real clients need it."""
 
 import json
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -164,3 +165,30 @@ def test_members_are_picked_as_the_text_they_were(value):
 )
 def test_odd_texts_to_pick_from(text, picked):
     assert jsontext.pick(text, "a") == picked
+
+
+items = st.lists(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text() | st.just("\ud83d"),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+        max_leaves=5,
+    ),
+    max_size=12,
+)
+
+
+@given(items, st.integers(0, 12), st.sampled_from([",", " , ", ",\n\t"]))
+def test_whether_a_list_has_more_items_than_so_many(values, most, comma):
+    text = f"[ {comma.join(json.dumps(value) for value in values)} ]".encode()
+    assert jsontext.has_more_items(text, most) == (len(values) > most)
+
+
+def test_nothing_is_made_of_what_is_in_a_list_that_is_only_counted():
+    text = b"[[" + b"[]," * 300_000 + b"[]],1]"
+    jsontext.has_more_items(text, 1)
+    tracemalloc.start()
+    try:
+        assert not jsontext.has_more_items(text, 2)
+        assert tracemalloc.get_traced_memory()[1] < 50_000
+    finally:
+        tracemalloc.stop()

@@ -10,7 +10,11 @@ if TYPE_CHECKING:
 
 
 class Bucket:
-    """A token bucket: `rate` tokens a second flow in, at most `burst` are kept."""
+    """A token bucket: `rate` tokens a second flow in, at most `burst` are kept.
+
+    After a rest, up to twice `burst` can be taken at once: what flowed in meanwhile is looked at only when
+    the bucket seems empty, and most never do.
+    """
 
     __slots__ = ("_burst", "_clock", "_filled_at", "_rate", "_tokens")
 
@@ -22,7 +26,7 @@ class Bucket:
 
     def take(self, tokens: float = 1) -> bool:
         """Take tokens if there are any, going into debt for what is missing."""
-        # The clock is asked only when the bucket seems empty, which for most clients is never.
+        # Asking the clock each time would cost more than all the rest.
         if self._tokens <= 0:
             now = self._clock()
             self._tokens = min(self._burst, self._tokens + (now - self._filled_at) * self._rate)

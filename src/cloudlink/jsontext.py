@@ -13,6 +13,7 @@ import json
 import math
 import re
 from functools import lru_cache
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
@@ -213,7 +214,7 @@ def _members(text: str) -> dict[str, bytes]:
 
 
 def has_more_items(data: bytes, most: float) -> bool:
-    """Tell whether a JSON list has more than so many items, without decoding those beyond.
+    """Tell whether a JSON list has more than so many items, without making anything of those beyond.
 
     Args:
         data: The text of a list, known to be JSON.
@@ -224,23 +225,27 @@ def has_more_items(data: bytes, most: float) -> bool:
     """
     if data.count(b",") < most:  # a list has one for each item but the first
         return False
-    text = data.decode()
-    position = _skip_space(text, 1)
-    count = 0
     try:
-        while text[position] != "]":
-            count += 1
-            if count > most:
-                return True
-            _, position = _lenient.raw_decode(text, position)
-            position = _skip_space(text, position)
-            if text[position] == ",":
-                position = _skip_space(text, position + 1)
+        return bool(_item_at(int(most))(data))
     except RecursionError:
         raise JSONTextError(RECURSION_TEXT) from None
-    except ValueError as error:
-        raise JSONTextError(str(error)) from None
-    return False
+    except msgspec.DecodeError as error:
+        if not may_hold_half_pair(data):
+            raise JSONTextError(str(error)) from None
+        return len(_loads_leniently(data)) > most
+
+
+@lru_cache(maxsize=8)
+def _item_at(index: int) -> Callable[[bytes], msgspec.Raw]:
+    """Return what finds the untouched text of one of a list's items, empty where there are fewer."""
+    names = [f"item{number}" for number in range(index + 1)]
+    # Of a list with more items than the struct has fields, msgspec skips the rest.
+    items = msgspec.defstruct(
+        "Items", [(name, msgspec.Raw, msgspec.Raw()) for name in names], array_like=True, gc=False
+    )
+    decode = msgspec.json.Decoder(items).decode
+    item: Callable[[Any], msgspec.Raw] = attrgetter(names[-1])
+    return lambda data: item(decode(data))
 
 
 def _skip_space(text: str, position: int) -> int:
