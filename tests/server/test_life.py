@@ -221,3 +221,33 @@ def test_a_version_that_would_mislead_clients_is_refused():
         server.version = "1.0"
     server.version = "MyServer 1.4 (CL 0.2.0)"
     assert server.version == "MyServer 1.4 (CL 0.2.0)"
+
+
+def test_a_part_that_cannot_start_closes_the_port_again():
+    async def scenario():
+        async with running() as server:
+            port = server.port
+            await server.stop()
+
+            def fail(_call_soon):
+                raise StartError("no room")
+
+            server.hooks.start.append(fail)
+            with pytest.raises(StartError, match="no room"):
+                await server.start("127.0.0.1", port)
+            with pytest.raises(OSError):
+                await connect(port)
+            server.hooks.start.remove(fail)
+            await server.start("127.0.0.1", port)
+            await connect(port)
+
+    asyncio.run(scenario())
+
+
+def test_a_regular_task_that_fails_keeps_no_other_from_its_work(caplog):
+    server = Server()
+    done = []
+    server.hooks.tick.extend([lambda: 1 / 0, lambda: done.append(True)])
+    server._tick()
+    assert done == [True]
+    assert "ZeroDivisionError" in caplog.text

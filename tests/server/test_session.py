@@ -225,6 +225,7 @@ def test_a_connection_that_is_turned_away_never_was_there():
     assert second.heard() == []
     assert list(server.clients_manager) == [first.client]
     assert seen == [first.client]
+    assert second.client.session is not second.session  # nothing but the connection holds on to it
 
 
 # The order of events.

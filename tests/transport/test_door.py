@@ -135,3 +135,18 @@ def test_what_comes_with_the_end_of_the_tls_handshake_is_not_lost(certificates):
                 assert answer.startswith("HTTP/1.1")
 
     asyncio.run(scenario())
+
+
+def test_who_asks_while_the_server_stops_is_told_so():
+    async def scenario():
+        async with running() as server:
+            staying, late = await connect(server.port), await open_socket(server.port)
+            await turns()
+            server._endpoint.stop_accepting()
+            late.writer.write(request(UPGRADE))
+            head = await late.reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 503"), head
+            staying.send('{"cmd":"ping"}')
+            assert b"client_ip" in (await staying.receive())[1]
+
+    asyncio.run(scenario())

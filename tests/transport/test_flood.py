@@ -1,13 +1,14 @@
 """A peer that sends too much: what it costs the others, and the memory."""
 
 import asyncio
+import json
 
 import pytest
 from picows.picows import WSProtocol
 
 from cloudlink.server.session import Session
 from cloudlink.transport.parser import PORTION, SMALL_PORTION, Parser
-from transport.peers import PING, TEXT, connect, frame, running
+from transport.peers import BINARY, PING, TEXT, connect, frame, running
 
 PING_PACKET = '{"cmd":"ping","listener":"l"}'
 TINY = [frame(b"", PING), frame(b"", TEXT), frame(b"", 0x80 | 0x02)]
@@ -143,5 +144,56 @@ def test_a_peer_that_floods_after_it_was_closed_is_read_slowly(monkeypatch):
                 await asyncio.sleep(0)
             assert sum(taken) <= PORTION + SMALL_PORTION
             drop(server)
+
+    asyncio.run(scenario())
+
+
+WAYS = {
+    "text": [frame(PING_PACKET.encode())],
+    "binary": [frame(PING_PACKET.encode(), BINARY)],
+    "fragments": [frame(PING_PACKET[:9].encode(), 0x01), frame(PING_PACKET[9:].encode(), 0x80)],
+}
+
+
+@pytest.mark.parametrize(("way", "cost"), [("text", 1), ("binary", 1), ("fragments", 2)])
+def test_a_message_counts_once_however_it_comes(way, cost):
+    async def scenario():
+        async with running(
+            implicit_greeting=False, packet_burst=40, packet_rate=1.0, byte_rate=1.0
+        ) as server:
+            peer = await connect(server.port)
+            await answer(peer)
+            peer.writer.write(b"".join(WAYS[way]) * (36 // cost))
+            codes = [json.loads((await peer.receive())[1])["code_id"] for _ in range(36 // cost)]
+            assert codes == [100] * (36 // cost)
+
+    asyncio.run(scenario())
+
+
+def test_the_bytes_of_a_message_in_fragments_count_once():
+    async def scenario():
+        async with running(implicit_greeting=False, byte_burst=1_300_000, byte_rate=1.0) as server:
+            peer = await connect(server.port)
+            await answer(peer)
+            half = b"x" * 300_000
+            for _ in range(2):
+                peer.writer.write(frame(b'{"cmd":"ping","val":"' + half, 0x01))
+                peer.writer.write(frame(half + b'"}', 0x80))
+                assert json.loads((await peer.receive())[1])["code_id"] == 100
+
+    asyncio.run(scenario())
+
+
+def test_a_binary_flood_is_refused_as_a_text_flood_is():
+    async def scenario():
+        async with running(implicit_greeting=False, packet_burst=20, packet_rate=1.0) as server:
+            peer = await connect(server.port)
+            await answer(peer)
+            peer.writer.write(frame(b'{"cmd":"ping","listener":"l"}', BINARY) * 60)
+            codes = []
+            while not codes or codes[-1] == 100:
+                codes.append(json.loads((await peer.receive())[1])["code_id"])
+            assert codes[-1] == 108
+            assert len(server.clients_manager) == 1
 
     asyncio.run(scenario())

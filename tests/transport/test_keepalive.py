@@ -90,3 +90,24 @@ def test_a_peer_that_sends_and_never_reads_is_dropped(caplog):
 
     asyncio.run(scenario())
     assert "takes nothing" in caplog.text
+
+
+def test_a_round_that_fails_is_followed_by_another():
+    async def scenario():
+        complaints, rounds, done = [], [], asyncio.Event()
+
+        def fail_once():
+            rounds.append(True)
+            if len(rounds) == 1:
+                raise RuntimeError("no reason")
+            done.set()
+
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _loop, context: complaints.append(str(context["exception"])))
+        keepalive = Keepalive([], 0.02, 0.02, 0.02, fail_once)
+        keepalive.start()
+        await asyncio.wait_for(done.wait(), 5)
+        keepalive.stop()
+        assert complaints == ["no reason"]
+
+    asyncio.run(scenario())

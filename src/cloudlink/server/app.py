@@ -184,9 +184,15 @@ class Server(PluginAPI):
             is_picows_silent=self.suppress_websocket_logs,
         )
         await endpoint.start(settings.host, settings.port)
+        try:
+            for start in self.hooks.start:
+                start(self._loop.call_soon_threadsafe)
+        except BaseException:
+            endpoint.stop_accepting()
+            await endpoint.finish(0)
+            self._loop = None
+            raise
         self._endpoint = endpoint
-        for start in self.hooks.start:
-            start(self._loop.call_soon_threadsafe)
         scheme = "wss" if self.ssl_context else "ws"
         host = f"[{settings.host}]" if ":" in settings.host else settings.host or "0.0.0.0"  # noqa: S104
         self.logger.info("CloudLink is running: connect to %s://%s:%d/", scheme, host, endpoint.port)
@@ -296,7 +302,10 @@ class Server(PluginAPI):
     def _tick(self) -> None:
         self._expire()
         for tick in self.hooks.tick:
-            tick()
+            try:
+                tick()
+            except Exception:  # what one protocol has to do must not keep the others from theirs
+                self.logger.exception("What is done once a second failed.")
 
     def _expire(self) -> None:
         """Close connections that have not said anything in time; the oldest stand first."""

@@ -85,6 +85,7 @@ class Session:
         self.state = State.GONE
         self.client.open = False
         self._host.delivery.close(self.client.outbox, _NORMAL_CLOSURE, text)
+        self._retire()
 
     def process(self, message: str | bytes) -> None:
         """Handle one whole message, text or binary."""
@@ -143,7 +144,11 @@ class Session:
             self._host.delivery.resume(self.client.outbox)
 
     def admits(self, size: int) -> bool:
-        """Tell whether a frame that is no message may be dealt with: a ping, or a part of a message."""
+        """Tell whether a frame that completes no message may be dealt with: a ping, or a part of a message.
+
+        Args:
+            size: Bytes to count; those of a part are counted with its message.
+        """
         if self._meter.admits(size):
             return True
         self._refuse_packet(None)
@@ -203,8 +208,12 @@ class Session:
         hooks.run(hooks.disconnect, client)
         if engine is not None:
             hooks.run(hooks.protocol_disconnect.get(engine.schema, []), client)
-        client.outbox.retire()
-        client.session = GONE  # so that both can go without the garbage collector
+        self._retire()
+
+    def _retire(self) -> None:
+        """Let go of the client, so that it and its session can go without the garbage collector."""
+        self.client.outbox.retire()
+        self.client.session = GONE
 
     def _bid_farewell(self, engine: Engine) -> None:
         try:

@@ -284,15 +284,16 @@ class WebSocketConnection(WSListener):
     # Frames other than whole text messages.
 
     def _take_other(self, kind: WSMsgType, frame: WSFrame) -> None:
-        if kind != _CLOSE and not self._receiver.admits(frame.payload_size):
-            if kind not in (_PING, _PONG):
-                self._fail(_TOO_MANY_FRAGMENTS)
-        elif kind == _PING:
-            payload = frame.get_payload_as_bytes()
-            self._receiver.send_frame(bytes((_PONG_FRAME, len(payload))) + payload)
-        elif kind == _CLOSE:
+        if kind == _CLOSE:
             self._answer_close(frame.get_close_code() if frame.payload_size else None)
-        elif kind != _PONG:
+        elif kind in (_PING, _PONG):
+            if self._receiver.admits(frame.payload_size) and kind == _PING:
+                payload = frame.get_payload_as_bytes()
+                self._receiver.send_frame(bytes((_PONG_FRAME, len(payload))) + payload)
+        # A message counts when it is whole, with all its bytes; until then its parts count as frames.
+        elif not frame.fin and not self._receiver.admits(0):
+            self._fail(_TOO_MANY_FRAGMENTS)
+        else:
             message = self._assembler.add(
                 int(kind.value), fin=bool(frame.fin), data=frame.get_payload_as_bytes()
             )

@@ -69,6 +69,7 @@ class Endpoint:
         """
         self.connections: set[WebSocketConnection] = set()
         self.port = 0
+        self._is_stopping = False
         self._emptied = asyncio.Event()
         self._settings = settings
         self._is_picows_silent = is_picows_silent
@@ -120,7 +121,8 @@ class Endpoint:
             load_certificates(settings.tls_certificate, settings.tls_key, self._context)
 
     def stop_accepting(self) -> None:
-        """Close the port; open connections stay."""
+        """Close the port; open connections stay, and who has not asked for anything yet is turned away."""
+        self._is_stopping = True
         if self._server is not None:
             self._server.close()
 
@@ -139,6 +141,8 @@ class Endpoint:
     def _route(
         self, request: WSUpgradeRequest, peer: tuple[str, int] | None, head: bool
     ) -> WSUpgradeResponseWithListener:
+        if self._is_stopping:
+            return WSUpgradeResponseWithListener(http.stopping(head=head), None)
         address = self._real_address.of(peer, request.headers)
         if head or not http.is_upgrade(request):
             why = self._gate.why_no_page(address)

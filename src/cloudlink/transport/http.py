@@ -190,6 +190,12 @@ def too_many(why: str, *, head: bool = False) -> WSUpgradeResponse:
     return _response(HTTPStatus.TOO_MANY_REQUESTS, _TEXT, text, head=head)
 
 
+def stopping(*, head: bool) -> WSUpgradeResponse:
+    """Turn away who comes while the server stops."""
+    text = "This server is shutting down."
+    return _response(HTTPStatus.SERVICE_UNAVAILABLE, _TEXT, text, head=head)
+
+
 def _tokens(request: WSUpgradeRequest, header: str) -> set[str]:
     values = ",".join(request.headers.getall(header, ()))
     return {token.strip().lower() for token in values.split(",")}

@@ -66,10 +66,12 @@ class Keepalive:
             self._timer.cancel()
 
     def _round(self) -> None:
-        for connection in tuple(self._connections):
-            self._look_at(connection)
-        self._on_round()
-        self.start()
+        try:
+            for connection in tuple(self._connections):
+                self._look_at(connection)
+            self._on_round()
+        finally:
+            self.start()  # whatever fails in this round, another follows
 
     def _look_at(self, connection: WebSocketConnection) -> None:
         if connection.congested and self._is_stalled(connection):
