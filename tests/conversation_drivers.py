@@ -53,7 +53,7 @@ class Headers(UserDict[str, str]):
 class MemoryConnection(Line):
     """The connection that a session is given: it takes WebSocket frames apart and keeps them."""
 
-    descriptor = -1
+    congested = False
 
     def __init__(self, path: str = "/", headers: dict[str, str] | None = None, port: int = 50000) -> None:
         super().__init__()

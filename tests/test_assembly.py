@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloudlink.assembly import Assembler, Violation
+from cloudlink.assembly import Assembler, Violation, answer_to_close, fitting_reason
 
 CONTINUATION, TEXT, BINARY = 0, 1, 2
 
@@ -78,3 +78,29 @@ def test_any_way_of_cutting_gives_the_message_back(text, cuts):
     assert results[:-1] == [None] * (len(parts) - 1)
     assert results[-1] == (True, data)
     assert not assembler.busy
+
+
+@given(reason=st.text(max_size=200))
+def test_a_reason_fits_into_a_close_frame_and_is_cut_between_two_characters(reason):
+    cut = fitting_reason(reason)
+    assert len(cut) <= 123
+    assert reason.startswith(cut.decode())
+    assert len(cut) >= min(len(reason.encode()), 120)  # no more is lost than one character
+
+
+def test_a_reason_that_is_no_text_is_sent_as_far_as_it_is():
+    assert fitting_reason("half a pair: \ud83d!") == b"half a pair: ?!"
+
+
+@pytest.mark.parametrize("code", [1000, 1001, 1003, 1011, 1014, 3000, 4999])
+def test_a_close_is_answered_with_its_own_code(code):
+    assert answer_to_close(code) == code
+
+
+def test_a_close_without_a_code_is_a_normal_one():
+    assert answer_to_close(None) == 1000
+
+
+@pytest.mark.parametrize("code", [0, 999, 1004, 1005, 1006, 1015])
+def test_a_code_that_may_not_be_sent_is_not_sent_back(code):
+    assert answer_to_close(code) == 1002

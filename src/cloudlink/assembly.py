@@ -1,6 +1,7 @@
-"""Joins a message's fragments and checks what RFC 6455 asks of them (sections 5.4, 5.6 and 8.1).
+"""What RFC 6455 asks of both ends and picows leaves to its users: whole messages, and what a close frame may say.
 
-Pure: bytes and flags in, whole messages out. Frame headers and control frames are not its business.
+Joins a message's fragments and checks them (sections 5.4, 5.6 and 8.1), answers close codes and cuts reasons (5.5
+and 7.4). Pure: bytes, flags and codes in, messages and codes out. Reading and writing frames is not its business.
 """
 
 from __future__ import annotations
@@ -10,10 +11,17 @@ import codecs
 _CONTINUATION = 0x0
 _TEXT = 0x1
 
+NORMAL = 1000
 PROTOCOL_ERROR = 1002
 INVALID_TEXT = 1007
 POLICY_VIOLATION = 1008
 TOO_BIG = 1009
+
+_NEVER_SENT = (1004, 1005, 1006, 1015)
+"""Close codes that may not stand in a close frame (RFC 6455, section 7.4.1)."""
+
+_MAX_REASON = 123
+"""Bytes of a reason: a control frame holds 125, two of which are the code (RFC 6455, section 5.5)."""
 
 _NOT_UTF8 = "Text is not UTF-8"
 
@@ -30,6 +38,27 @@ class Violation(Exception):  # noqa: N818  # it closes a connection, it is nobod
         super().__init__(code, reason)
         self.code = code
         self.reason = reason
+
+
+RESERVED_BITS = Violation(PROTOCOL_ERROR, "Reserved bits are set but no extension was agreed on")
+"""What a frame with any of RSV1, RSV2 and RSV3 set is (RFC 6455, section 5.2)."""
+
+
+def fitting_reason(reason: str) -> bytes:
+    """Return a close reason as UTF-8, cut between two characters to the 123 bytes that a close frame holds."""
+    return reason.encode(errors="replace")[:_MAX_REASON].decode(errors="ignore").encode()
+
+
+def answer_to_close(code: int | None) -> int:
+    """Return the close code with which a close frame is answered: its own, if it may be sent.
+
+    Args:
+        code: The code in the frame to be answered; None if it has none.
+    """
+    if code is None:
+        return NORMAL
+    # Codes below 1000 are not used (RFC 6455, section 7.4.2).
+    return PROTOCOL_ERROR if code < NORMAL or code in _NEVER_SENT else code
 
 
 class Assembler:

@@ -1,8 +1,8 @@
 """A WebSocket of a client: whole messages in and out, closing, keepalive, and pausing.
 
-picows cuts the byte stream into frames, masks what is sent and answers pings; `cloudlink.assembly` joins fragments
-and checks text. A peer that is silent is pinged and, if it stays silent, dropped. While reading is paused nothing
-can be heard, so then it is pinged, which keeps it from giving up on us, and not dropped.
+picows cuts the byte stream into frames and masks what is sent; `cloudlink.assembly` joins fragments, checks text and
+knows what a close frame may say. A peer that is silent is pinged and, if it stays silent, dropped. While reading is
+paused nothing can be heard, so then it is pinged, which keeps it from giving up on us, and not dropped.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, cast
 
 from picows import WSHandshakeError, WSInvalidURL, WSListener, WSMsgType, ws_connect
 
-from cloudlink.assembly import Assembler, Violation
+from cloudlink.assembly import RESERVED_BITS, Assembler, Violation, answer_to_close, fitting_reason
 from cloudlink.client import troubles
 from cloudlink.version import __version__
 
@@ -38,7 +38,6 @@ _CLOSE_TIMEOUT = 5.0
 _WRITE_BUFFER = 1 << 16
 """Bytes waiting to be written above which `drain` waits."""
 _ROUNDS = 4
-_MAX_REASON = 123
 
 logger = logging.getLogger("cloudlink.client")
 _quiet = logging.getLogger("cloudlink.client.picows")
@@ -122,8 +121,8 @@ class Socket(WSListener):
             return
         if not self._closing:
             self.resume_reading()
+            self._transport.send_close(cast("WSCloseCode", code), fitting_reason(reason))
             self._closing = True
-            self._transport.send_close(cast("WSCloseCode", code), reason.encode()[:_MAX_REASON])
         try:
             async with asyncio.timeout(_CLOSE_TIMEOUT):
                 await asyncio.shield(self._gone)
@@ -149,18 +148,22 @@ class Socket(WSListener):
         """Take one frame."""
         self._heard = True
         kind = frame.msg_type
-        if kind == WSMsgType.CLOSE:
-            self._take_close(transport, frame.get_payload_as_bytes())
+        if self._closing:
+            if kind == WSMsgType.CLOSE:
+                transport.disconnect()
+        elif frame.rsv1 or frame.rsv2 or frame.rsv3:
+            self._fail(transport, RESERVED_BITS)
+        elif kind == WSMsgType.CLOSE:
+            self._answer_close(transport, frame.get_payload_as_bytes())
+        elif kind == WSMsgType.PING:
+            transport.send_pong(frame.get_payload_as_bytes())
         elif kind == WSMsgType.PONG:
             self._receiver.ponged()
-        elif kind != WSMsgType.PING and not self._closing:
+        else:
             try:
                 self._take_data(frame)
             except Violation as violation:
-                self._closed_with = (violation.code, violation.reason)
-                self._closing = True
-                transport.send_close(cast("WSCloseCode", violation.code), violation.reason.encode())
-                transport.disconnect()
+                self._fail(transport, violation)
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:  # noqa: ARG002  # picows' signature
         """The socket is closed, by whomever."""
@@ -181,14 +184,17 @@ class Socket(WSListener):
         """The peer has caught up."""
         self._writable.set()
 
-    def _take_close(self, transport: WSTransport, payload: bytes) -> None:
-        code, reason = _NO_CODE, ""
-        if len(payload) > 1:
-            code, reason = struct.unpack("!H", payload[:2])[0], payload[2:].decode(errors="replace")
-        if not self._closing:
-            self._closed_with = (code, reason)
-            self._closing = True
-            transport.send_close(cast("WSCloseCode", 1000 if code == _NO_CODE else code))
+    def _answer_close(self, transport: WSTransport, payload: bytes) -> None:
+        code = struct.unpack("!H", payload[:2])[0] if len(payload) > 1 else None
+        self._closed_with = (_NO_CODE if code is None else code, payload[2:].decode(errors="replace"))
+        self._closing = True
+        transport.send_close(cast("WSCloseCode", answer_to_close(code)))
+        transport.disconnect()
+
+    def _fail(self, transport: WSTransport, violation: Violation) -> None:
+        self._closed_with = (violation.code, violation.reason)
+        self._closing = True
+        transport.send_close(cast("WSCloseCode", violation.code), fitting_reason(violation.reason))
         transport.disconnect()
 
     def _take_data(self, frame: WSFrame) -> None:
@@ -233,6 +239,7 @@ async def open_socket(url: str, receiver: Receiver, options: Options) -> Socket:
                 ssl_context=options.ssl,
                 websocket_handshake_timeout=options.timeout,
                 logger_name=_quiet,
+                enable_auto_pong=False,  # picows would answer pings whose reserved bits nobody has checked
                 max_frame_size=_MAX_MESSAGE,
                 extra_headers={"User-Agent": f"cloudlink-python/{__version__}", **options.headers},
                 max_redirects=0,

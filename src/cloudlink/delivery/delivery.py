@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from .outbox import Outbox
     from .pace import Pacer
-    from .writing import WriteBurst
 
 _BATCH = 32
 """Clients whose frames wait until the same moment where they wait: so many share a timer."""
@@ -78,7 +77,6 @@ class Delivery:
         schedule: Callable[[float, Callable[[], None]], object],
         max_queued_bytes: int | None = None,
         pacer: Pacer | None = None,
-        write_burst: WriteBurst | None = None,
     ) -> None:
         """Set up the way out.
 
@@ -87,12 +85,11 @@ class Delivery:
             max_queued_bytes: Most bytes that may wait for a client that does not read, beside the largest
                 frame among them; None for any number.
             pacer: Says how long frames wait, None for never.
-            write_burst: The fast way to write to many connections, None where there is none.
         """
         self.max_queued_bytes = max_queued_bytes
         self._pacer = pacer
         self._schedule = schedule
-        self._writer = Writer(max_queued_bytes, write_burst)
+        self._writer = Writer(max_queued_bytes)
         self._frames = 0  # queued since the pacer was told, counted per recipient
         self._bytes = 0  # queued so far, counted once for all recipients
         self._largest = 0  # bytes of the largest entry of a queue since all were empty

@@ -28,15 +28,8 @@ class Connection(Protocol):
     congested: bool
     """Whether the peer does not take what was written; nothing should be written until it does."""
 
-    descriptor: int
-    """Number of the socket while it can be written to directly, negative otherwise."""
-
     def write(self, frames: list[bytes]) -> None:
         """Write ready frames in order. The list is the caller's and is emptied afterwards."""
-        ...
-
-    def keep(self, data: bytes) -> None:
-        """Write what the socket has not taken directly, as soon as it takes it."""
         ...
 
     def close(self, code: int, reason: str) -> None:

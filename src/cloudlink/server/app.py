@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 from cloudlink import addresses, sources
 from cloudlink.delivery import Delivery, Pacer
 from cloudlink.errors import StartError
-from cloudlink.transport import Endpoint, load_certificates, raise_open_files_limit, write_burst
+from cloudlink.transport import Endpoint, load_certificates, raise_open_files_limit
 from cloudlink.transport.http import Status
 from cloudlink.version import __version__
 
@@ -76,7 +76,7 @@ class Server(PluginAPI):
         self.hooks = Hooks(self.supervisor.start)
         self.limits = Limits.of(self.settings)
         max_queued_bytes = self.settings.max_queued_bytes if self.settings.limits else None
-        self.delivery = Delivery(self._schedule, max_queued_bytes, Pacer(), write_burst)
+        self.delivery = Delivery(self._schedule, max_queued_bytes, Pacer())
         self.clients_manager = ClientsManager()
         self.rooms_manager = RoomsManager(self.delivery)
         self.clients_manager.when_named(self.rooms_manager.note_name, self.rooms_manager.forget_name)

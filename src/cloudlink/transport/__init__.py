@@ -6,9 +6,9 @@ The same port answers the few HTTP requests of a browser or a health check.
 
 from __future__ import annotations
 
-from .burst import write_burst
+from .announce import where_to_connect
 from .endpoint import Endpoint
 from .sockets import raise_open_files_limit
 from .tls import load_certificates
 
-__all__ = ["Endpoint", "load_certificates", "raise_open_files_limit", "write_burst"]
+__all__ = ["Endpoint", "load_certificates", "raise_open_files_limit", "where_to_connect"]

@@ -12,17 +12,23 @@ import logging
 import os
 from typing import TYPE_CHECKING, Protocol, cast
 
-from picows import WSCloseCode, WSListener, WSMsgType
+from picows import WSListener, WSMsgType
 
-from cloudlink.assembly import POLICY_VIOLATION, PROTOCOL_ERROR, Assembler, Violation
+from cloudlink.assembly import (
+    POLICY_VIOLATION,
+    RESERVED_BITS,
+    Assembler,
+    Violation,
+    answer_to_close,
+    fitting_reason,
+)
 
-from .burst import write_burst
 from .parser import SMALL_PORTION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from picows import WSFrame, WSTransport, WSUpgradeRequest
+    from picows import WSCloseCode, WSFrame, WSTransport, WSUpgradeRequest
 
     from .parser import Parser
 
@@ -34,18 +40,13 @@ _PONG = WSMsgType.PONG
 _CLOSE = WSMsgType.CLOSE
 
 _TOO_MANY_FRAGMENTS = Violation(POLICY_VIOLATION, "Too much was sent")
-_NEVER_SENT = (WSCloseCode.NO_INFO, WSCloseCode.ABNORMAL_CLOSURE)
-"""Codes that may not stand in a close frame (RFC 6455, section 7.4.1) and that picows lets pass."""
-
-_RESERVED_BITS = Violation(PROTOCOL_ERROR, "Reserved bits are set but no extension was agreed on")
 _INTERNAL_ERROR = 1011
 _MISTAKE = "The server made a mistake"
-_MAX_REASON = 123
 _PONG_FRAME = 0x8A
 _CLOSE_TIMEOUT = 5.0
 """Seconds a peer has to answer a close frame before its socket is dropped."""
 _NONE = -1
-"""The descriptor of a connection whose socket is not to be written to directly."""
+"""The descriptor of a socket that is not to be written to directly."""
 _PAUSE = 0.1
 """Seconds for which nothing is read from a peer that sends too much."""
 
@@ -89,6 +90,7 @@ class WebSocketConnection(WSListener):
         "_assembler",
         "_close_timer",
         "_closed",
+        "_descriptor",
         "_number",
         "_opened",
         "_pause_timer",
@@ -99,7 +101,6 @@ class WebSocketConnection(WSListener):
         "address",
         "closing",
         "congested",
-        "descriptor",
         "headers",
         "heard",
         "left_unsent",
@@ -139,10 +140,9 @@ class WebSocketConnection(WSListener):
         self.pinged = False
         self.closing = False
         self.congested = False
-        self.descriptor = _NONE
         self.left_unsent = 0
         self.stalled_for = 0.0
-        self._number = _NONE
+        self._descriptor = self._number = _NONE
         self._assembler = Assembler(max_message_size)
         self._opened = opened
         self._closed = closed
@@ -155,7 +155,7 @@ class WebSocketConnection(WSListener):
         """Take note of the peer and open the session."""
         self._transport = transport
         self._socket = transport.underlying_transport
-        self.descriptor = self._number = _number_of(self._socket)
+        self._descriptor = self._number = _number_of(self._socket)
         # From the first byte it holds back on, the transport reports congestion. asyncio's TLS transport
         # would report it of nothing at all, were the limit 0.
         self._socket.set_write_buffer_limits(high=1 if self._number == _NONE else 0, low=0)
@@ -182,7 +182,7 @@ class WebSocketConnection(WSListener):
             return
         try:
             if frame.rsv1 or frame.rsv2 or frame.rsv3:
-                self._fail(_RESERVED_BITS)
+                self._fail(RESERVED_BITS)
             elif kind == _TEXT and frame.fin and not self._assembler.busy:
                 self._receive(self._assembler.whole_text(frame.get_payload_as_bytes()))
             else:
@@ -221,13 +221,13 @@ class WebSocketConnection(WSListener):
         self.congested = True
         self.left_unsent = 0
         self.stalled_for = 0.0
-        self.descriptor = _NONE  # what is written now goes behind what the transport holds
+        self._descriptor = _NONE  # what is written now goes behind what the transport holds
 
     def resume_writing(self) -> None:
         """The peer has taken everything that was written."""
         self.congested = False
         if not self.closing:
-            self.descriptor = self._number
+            self._descriptor = self._number
             self._receiver.writable()
 
     @property
@@ -240,19 +240,24 @@ class WebSocketConnection(WSListener):
     def write(self, frames: list[bytes]) -> None:
         """Write ready frames in order."""
         data = frames[0] if len(frames) == 1 else b"".join(frames)
-        if not write_burst((self,), (data,)):
-            self.keep(data)
-
-    def keep(self, data: bytes) -> None:
-        """Write through the transport, which keeps what the socket does not take and calls `pause_writing`."""
-        if not self.closing:
-            self._socket.write(data)
+        written = 0
+        # While the transport holds nothing back, the socket is written to without its detours. What the
+        # socket does not take is the transport's, which thereby calls `pause_writing`.
+        if self._descriptor != _NONE:
+            try:
+                written = os.write(self._descriptor, data)
+            except BlockingIOError:
+                pass
+            except OSError:
+                return  # the peer is gone; reading finds that out
+        if written < len(data) and not self.closing:
+            self._socket.write(data[written:])
 
     def close(self, code: int, reason: str) -> None:
         """Start the closing handshake; the peer has 5 seconds to answer."""
         if self.closing:
             return
-        text = _fitting(reason)
+        text = fitting_reason(reason)
         self._stop_sending()
         self._transport.send_close(cast("WSCloseCode", code), text)
         self._close_timer = asyncio.get_running_loop().call_later(_CLOSE_TIMEOUT, self.abort)
@@ -305,11 +310,8 @@ class WebSocketConnection(WSListener):
     def _answer_close(self, code: WSCloseCode | None) -> None:
         self._stop_sending()
         self._receiver.lost()
-        if code is None:
-            code = WSCloseCode.OK
-        elif code in _NEVER_SENT:
-            code = WSCloseCode.PROTOCOL_ERROR
-        self._transport.send_close(code)
+        answer = answer_to_close(cast("int | None", code))
+        self._transport.send_close(cast("WSCloseCode", answer))
         self._drop()
 
     def _fail(self, violation: Violation) -> None:
@@ -326,7 +328,7 @@ class WebSocketConnection(WSListener):
 
     def _stop_sending(self) -> None:
         self.closing = True
-        self.descriptor = _NONE
+        self._descriptor = _NONE
 
     def _drop(self) -> None:
         self._transport.disconnect()
@@ -339,8 +341,3 @@ def _number_of(transport: asyncio.Transport) -> int:
     # Not a socket object of our own: it would close the socket once more when it is collected.
     number: int = transport.get_extra_info("socket").fileno()
     return number
-
-
-def _fitting(reason: str) -> bytes:
-    """Return a close reason cut to what a control frame holds (RFC 6455, section 5.5)."""
-    return reason.encode(errors="replace")[:_MAX_REASON].decode(errors="ignore").encode()

@@ -1,0 +1,137 @@
+"""The client's socket, frame by frame, at servers that keep the rules of RFC 6455 and at some that do not."""
+
+import asyncio
+
+import pytest
+
+from client.fakes import scripted
+from cloudlink.client.socket import Options, open_socket
+
+
+class Owner:
+    """What a socket hands its messages to; keeps how it ended."""
+
+    def __init__(self):
+        self.messages = []
+        self.end = asyncio.get_running_loop().create_future()
+
+    def received(self, text):
+        self.messages.append(text)
+
+    def ponged(self):
+        self.messages.append("pong")
+
+    def lost(self, code, reason):
+        self.end.set_result((code, reason))
+
+
+def run(scenario):
+    async def limited():
+        async with asyncio.timeout(20):
+            return await scenario()
+
+    return asyncio.run(limited())
+
+
+def sent_back(frames):
+    """Send raw frames to a client; how its connection ended, and the close code that it sent."""
+    codes = []
+
+    async def handler(socket):
+        socket.transport.write(frames)
+        await socket.wait_closed()
+        codes.append(socket.protocol.close_rcvd and socket.protocol.close_rcvd.code)
+
+    async def scenario():
+        async with scripted(handler) as url:
+            owner = Owner()
+            await open_socket(url, owner, Options())
+            end = await owner.end
+        return end, owner.messages
+
+    (code, reason), messages = run(scenario)
+    return code, reason, messages, codes[0]
+
+
+@pytest.mark.parametrize("length", range(116, 126))
+def test_a_long_reason_is_cut_between_two_characters(length):
+    async def handler(socket):
+        await socket.wait_closed()
+        ends.append((socket.close_code, socket.close_reason))
+
+    async def scenario():
+        async with scripted(handler) as url:
+            owner = Owner()
+            socket = await open_socket(url, owner, Options())
+            await socket.close(4000, reason)
+            await owner.end
+            assert not socket.is_open
+
+    ends = []
+    reason = "x" * length + "\N{GRINNING FACE}" * 2
+    run(scenario)
+    assert ends == [(4000, reason.encode()[:123].decode(errors="ignore"))]
+
+
+def test_a_close_that_cannot_be_sent_leaves_the_socket_as_it_was():
+    async def handler(socket):
+        await socket.wait_closed()
+        ends.append(socket.close_code)
+
+    async def scenario():
+        async with scripted(handler) as url:
+            socket = await open_socket(url, Owner(), Options())
+            with pytest.raises(OverflowError):
+                await socket.close(1 << 40)
+            assert socket.is_open
+            await socket.close()
+
+    ends = []
+    run(scenario)
+    assert ends == [1000]
+
+
+@pytest.mark.parametrize("bit", [0x40, 0x20, 0x10])
+@pytest.mark.parametrize("kind", [0x81, 0x01, 0x82, 0x88, 0x89, 0x8A])
+def test_reserved_bits_are_a_protocol_error(kind, bit):
+    code, reason, messages, sent = sent_back(bytes((kind | bit, 0)) + b"\x81\x01x")
+    assert (code, sent) == (1002, 1002)
+    assert "Reserved bits" in reason
+    assert messages == []
+
+
+@pytest.mark.parametrize("code", [0, 1006])
+def test_a_close_code_that_is_never_sent_is_not_sent_back(code):
+    ended_with, reason, _, sent = sent_back(b"\x88\x05" + code.to_bytes(2) + b"odd")
+    assert (ended_with, reason) == (code, "odd")
+    assert sent == 1002
+
+
+@pytest.mark.parametrize(
+    ("frame", "told", "sent"),
+    [
+        (b"\x88\x00", (1005, ""), 1000),
+        (b"\x88\x02\x03\xe9", (1001, ""), 1001),
+        (b"\x88\x05\x0f\xa0bye", (4000, "bye"), 4000),
+    ],
+)
+def test_a_close_is_told_and_answered(frame, told, sent):
+    code, reason, _, answer = sent_back(frame)
+    assert ((code, reason), answer) == (told, sent)
+
+
+def test_pings_are_answered():
+    async def handler(socket):
+        latency = await (await socket.ping(b"there?"))
+        pings.append(latency)
+        await socket.close()
+
+    async def scenario():
+        async with scripted(handler) as url:
+            owner = Owner()
+            await open_socket(url, owner, Options())
+            assert await owner.end == (1000, "")
+
+    pings = []
+    run(scenario)
+    assert len(pings) == 1
