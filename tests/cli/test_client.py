@@ -83,6 +83,35 @@ def test_what_is_piped_in_is_sent_and_answered_before_it_ends():
     run(scenario)
 
 
+def test_input_in_another_encoding_is_told_after_what_came_before():
+    async def scenario():
+        async with ours() as host:
+            process = await start(host)
+            output, errors = await process.communicate("Grüße\n".encode() + "Grüße\nlost\n".encode("latin-1"))
+            assert output.decode().splitlines()[-1] == "[default] Grüße"
+            assert errors.decode() == (
+                "cloudlink: Line 2 of the input is not UTF-8 text; "
+                "convert the input to UTF-8, with iconv for example.\n"
+            )
+            assert process.returncode == 1
+
+    run(scenario)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows always gives a program an input")
+def test_without_any_input_it_ends_as_with_an_empty_one():
+    async def scenario():
+        async with ours() as host:
+            line = f"exec {sys.executable} -m cloudlink client {host.url} <&-"
+            pipe = asyncio.subprocess.PIPE
+            process = await asyncio.create_subprocess_shell(line, stdout=pipe, stderr=pipe)
+            output, errors = await process.communicate()
+            assert (process.returncode, errors) == (0, b"")
+            assert output.startswith(b"* Connected")
+
+    run(scenario)
+
+
 def test_others_are_seen_as_they_come_speak_and_go():
     async def scenario():
         async with ours() as host:

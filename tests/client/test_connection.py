@@ -123,6 +123,42 @@ def test_question_and_answer_by_direct():
     run(scenario)
 
 
+@pytest.mark.parametrize(
+    "request_of",
+    [
+        lambda c: c.link("r"),
+        lambda c: c.unlink(),
+        lambda c: c.set_username("bot"),
+        lambda c: c.request("pmsg", id="bob", val=1),
+    ],
+    ids=["link", "unlink", "set_username", "pmsg"],
+)
+def test_a_direct_of_a_stranger_is_no_answer_even_with_the_right_listener(request_of):
+    stranger = {"id": "9", "uuid": "s"}
+
+    async def handler(socket):
+        await greet(socket)
+        listener = json.loads(await socket.recv())["listener"]
+        guess = {"cmd": "direct", "val": "done!", "origin": stranger, "listener": listener}
+        refusal = {
+            "cmd": "statuscode",
+            "code": "E:110 | Command disabled",
+            "code_id": 110,
+            "listener": listener,
+        }
+        await socket.send(json.dumps(guess))
+        await socket.send(json.dumps(refusal))
+        await socket.wait_closed()
+
+    async def scenario():
+        async with scripted(handler) as url, connect(url) as c:
+            with pytest.raises((RequestError, NameRefusedError)):
+                await request_of(c)
+            assert (await until(c, DirectMessage)).value == "done!"
+
+    run(scenario)
+
+
 def test_names_and_rooms_can_be_taken_later():
     async def scenario():
         async with ours() as host, connect(host.url) as c:

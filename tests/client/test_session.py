@@ -1,6 +1,7 @@
 """A client's session, by its frames alone."""
 
 import json
+import re
 
 import pytest
 
@@ -87,7 +88,7 @@ def test_without_wishes_the_greeting_is_all():
     ]
     assert server.session.ready
     assert server.session.version == "0.2.0"
-    assert server.session.users["default"] == (bob,)
+    assert server.session.users.by_room["default"] == (bob,)
 
 
 def test_name_and_rooms_are_asked_for_one_after_the_other():
@@ -185,6 +186,20 @@ def test_garbage_on_the_way_is_an_event_and_no_end():
     assert server.says({"cmd": "plugin", "val": 1}) == [OtherPacket({"cmd": "plugin", "val": 1})]
     assert server.says({"cmd": "gmsg", "val": 1, "rooms": "default"}) == [GlobalMessage(1, "default")]
     assert server.session.failure is None
+
+
+def test_listeners_cannot_be_guessed_from_others():
+    servers = [Server(Session(Wishes())) for _ in range(2)]
+    for server in servers:
+        server.session.request("direct", {"id": "bob", "val": 1})
+        server.session.request("direct", {"id": "bob", "val": 2})
+    listeners = [packet["listener"] for server in servers for packet in server.sent()]
+    assert len(set(listeners)) == 6
+    # Each has 64 bits of its own, none of which are in its neighbours.
+    assert all(re.fullmatch("python-[0-9a-f]{16}", listener) for listener in listeners)
+    assert (
+        len({listener[:15] for listener in listeners}) == len({listener[15:] for listener in listeners}) == 6
+    )
 
 
 # How a start can fail.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import os
 import sys
 import threading
@@ -94,28 +95,49 @@ async def _talk(arguments: argparse.Namespace) -> None:
             await asyncio.gather(typing, showing, return_exceptions=True)
 
 
-def _lines_of_stdin() -> asyncio.Queue[str | None]:
-    """Return a queue of the lines of standard input, None at its end.
+def _lines_of_stdin() -> asyncio.Queue[str | StartError | None]:
+    """Return a queue of the lines of standard input; at its end None, or the error that ends it early.
 
     A thread reads them: asyncio cannot watch a file or a Windows console.
     """
     loop = asyncio.get_running_loop()
-    lines: asyncio.Queue[str | None] = asyncio.Queue()
+    lines: asyncio.Queue[str | StartError | None] = asyncio.Queue()
 
     def read() -> None:
-        with contextlib.suppress(RuntimeError, ValueError):  # the loop or the input is closed: it is over
-            for line in sys.stdin:
-                loop.call_soon_threadsafe(lines.put_nowait, line.rstrip("\r\n"))
-            loop.call_soon_threadsafe(lines.put_nowait, None)
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits for more
+            _read_stdin(lambda line: loop.call_soon_threadsafe(lines.put_nowait, line))
 
     threading.Thread(target=read, name="standard input", daemon=True).start()
     return lines
 
 
-async def _send_all(c: Connection, lines: asyncio.Queue[str | None]) -> None:
+def _read_stdin(put: Callable[[str | StartError | None], object]) -> None:
+    """Hand over each line of standard input, then None, or the error that ends it early."""
+    end: StartError | None = None
+    number = 0
+    try:
+        if isinstance(sys.stdin, io.TextIOWrapper):
+            # It decodes blocks, not lines: an error raised there would lose the good lines before the bad one.
+            sys.stdin.reconfigure(errors="surrogateescape")
+        for line in sys.stdin or ():  # None if the program was started without one
+            number += 1
+            line.encode()  # fails for bytes that were let pass
+            put(line.rstrip("\r\n"))
+    except UnicodeEncodeError:
+        encoding = sys.stdin.encoding.upper()
+        end = StartError(
+            f"Line {number} of the input is not {encoding} text; convert the input to {encoding}, with iconv for example."
+        )
+    except (OSError, ValueError):  # the input is closed, or its terminal gone: it is over
+        pass
+    finally:
+        put(end)
+
+
+async def _send_all(c: Connection, lines: asyncio.Queue[str | StartError | None]) -> None:
     from cloudlink.client import NameRefusedError, RequestError, WaitTimeoutError  # noqa: PLC0415  # as above
 
-    while (line := await lines.get()) is not None:
+    while isinstance(line := await lines.get(), str):
         if line.strip() == "/quit":
             return
         try:
@@ -126,6 +148,8 @@ async def _send_all(c: Connection, lines: asyncio.Queue[str | None]) -> None:
     await c.request("ping")
     while c.waiting:  # noqa: ASYNC110  # the other task is showing them
         await asyncio.sleep(0)
+    if line is not None:
+        raise line
 
 
 async def _do(c: Connection, line: str) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from cloudlink.client.backoff import Backoff
 from cloudlink.client.errors import ClientError, NameRefusedError, RequestError, WaitTimeoutError
-from cloudlink.client.events import Disconnected, Event, StatusCode, User
+from cloudlink.client.events import DirectMessage, Disconnected, Event, StatusCode, User
 from cloudlink.client.lasting import Lasting
 from cloudlink.client.session import Session, Wishes, is_final
 from cloudlink.client.socket import Options
@@ -83,7 +83,7 @@ class Connection(Lasting[Session, Event]):
     ) -> None:
         super().__init__(url, options, reconnect=reconnect, max_queue=max_queue, backoff=backoff or Backoff())
         self._wishes = wishes
-        self._answers: dict[Listener, asyncio.Future[Event]] = {}
+        self._answers: dict[Listener, tuple[str, asyncio.Future[Event]]] = {}
 
     @property
     def user(self) -> User:
@@ -213,14 +213,13 @@ class Connection(Lasting[Session, Event]):
         session = await self._session_in_place()
         listener = session.request(cmd, keys)
         future: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
-        self._answers[listener] = future
+        self._answers[listener] = (cmd, future)
         self._adjust_flow()
         try:
             await self._flush()
             return await future
         finally:
-            if self._answers.get(listener) is future:
-                del self._answers[listener]
+            self._answers.pop(listener, None)
             self._adjust_flow()
 
     def _new_session(self, *, again: bool) -> Session:
@@ -236,15 +235,19 @@ class Connection(Lasting[Session, Event]):
         super()._take([event for event in events if not self._is_answer(event)])
 
     def _is_answer(self, event: Event) -> bool:
-        future = self._answers.get(getattr(event, "listener", None)) if self._answers else None  # type: ignore[arg-type]  # no key is None
-        if future is None or future.done():
+        pending = self._answers.get(getattr(event, "listener", None)) if self._answers else None  # type: ignore[arg-type]  # no key is None
+        if pending is None:
+            return False
+        cmd, future = pending
+        # A direct comes from another client, who chooses its listener: all it can answer is a direct.
+        if future.done() or (isinstance(event, DirectMessage) and cmd != "direct"):
             return False
         future.set_result(event)
         return True
 
     def _lost(self, error: ClientError) -> None:
         answers, self._answers = self._answers, {}
-        for future in answers.values():
+        for _, future in answers.values():
             if not future.done():
                 future.set_exception(error)
 

@@ -10,8 +10,8 @@ A session starts in steps, each a request whose answer begins the next:
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass, field
-from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from cloudlink.client import packets
@@ -91,7 +91,6 @@ class Session:
         self._wishes = wishes
         self._again = again
         self._rooms: dict[str, None] = {DEFAULT_ROOM: None}
-        self._numbers = count(1)
         self._asked: dict[Listener, tuple[str, Any]] = {}
         self._step: Listener | None = None
         self._early: list[Event] = []
@@ -119,10 +118,12 @@ class Session:
     def request(self, cmd: str, keys: dict[str, Any]) -> Listener:
         """Send a packet whose answer can be told by its listener, and return that listener.
 
+        Nobody can guess it, not even who has seen others: strangers choose the listeners of what they send here.
+
         Raises:
             TypeError: A value has a part that JSON cannot hold.
         """
-        listener = f"python-{next(self._numbers)}"
+        listener = f"python-{secrets.token_hex(8)}"
         self._send(cmd, {**keys, "listener": listener})
         return listener
 
