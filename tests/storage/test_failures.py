@@ -10,9 +10,10 @@ from contextlib import closing, contextmanager, suppress
 
 import pytest
 
-from cloudlink.storage import sqlite, troubles
+from cloudlink.storage import open_store, sqlite, troubles
 from cloudlink.storage.database import Database
 from cloudlink.storage.troubles import StorageError, Trouble
+from storage.stores import edit
 
 AGAIN = "Cloud variables are saved to {file} again."
 
@@ -187,6 +188,55 @@ def test_changes_of_others_during_a_trouble_are_told_after_it(store, turns, othe
     other.write("1", b=b"2")
     turns.run_until(lambda: news)
     assert news == [("1", "b", b"2")]
+
+
+def failing_once(monkeypatch, owner, name):
+    """Have a method fail when it is called the next time, and only then."""
+    method = getattr(owner, name)
+
+    def call(*arguments):
+        monkeypatch.setattr(owner, name, method)
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(owner, name, call)
+
+
+@pytest.mark.parametrize("is_writing", [True, False], ids=["writing", "looking"])
+@pytest.mark.parametrize("step", ["forget_unused", "load"])
+def test_news_that_were_read_before_something_failed_are_told(
+    quick, turns, other, file, monkeypatch, step, is_writing
+):
+    store = open_store(str(file), keep_days=1)
+    store._call_soon = turns.call_soon
+    news = []
+    store.watch(lambda *change: news.append(change))
+    failing_once(monkeypatch, store._reader, "load")
+    store.load("missed")  # so that the thread has to read it
+    other.write("1", a=b"other", b=b"other")
+    other.write("1", b=None)
+    if is_writing:
+        store.save("2", "a", b"own")
+
+    failing_once(monkeypatch, Database, step)
+    store._round()
+    turns.run()
+    assert news == []
+    store._round()
+    turns.run()
+    store.close()
+    assert news == [("1", "a", b"other"), ("1", "b", None)]
+    assert other.load("2") == ({"a": b"own"} if is_writing else {})
+
+
+def test_a_use_that_could_not_be_noted_is_noted_later(opened, other, file):
+    other.write("1", a=b"1")
+    store = opened()
+    store.touch("1")
+    with locked(file):
+        store._round()
+    assert edit(file, "SELECT room FROM uses")[0] == []
+    store._round()
+    assert edit(file, "SELECT room FROM uses")[0] == [(b"1",)]
 
 
 def test_a_read_only_file(opened, turns, other, file, caplog):

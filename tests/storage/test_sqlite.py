@@ -76,7 +76,6 @@ def test_loading_sees_what_is_being_written(opened, other):
 
     assert other.load("1") == {}
     assert store.load("1") == {"a": b"1", "b": b"2"}
-    assert store.rooms() == ["1"]
 
 
 def test_a_commit_is_safe_from_a_power_cut(store):
@@ -298,6 +297,24 @@ def test_any_name_of_a_file(tmp_path, opened):
 
 
 # ------------------------------------------------------------------------------------------------ waiting
+
+
+def test_the_rooms_in_use_that_cannot_be_noted_are_bounded(monkeypatch):
+    monkeypatch.setattr(waiting, "_MOST_USED", 3)
+    queue = waiting.Waiting()
+    for room in ("1", "2"):
+        queue.use(room)
+    assert queue.take_used() == {"1", "2"}
+    queue.use("3")
+    queue.put_back()
+    assert queue.take_used() == {"1", "2", "3"}
+    for room in ("4", "5", "6", "7"):
+        queue.use(room)
+    queue.put_back()
+    assert queue.take_used() == {"4", "5", "6", "7"}
+    queue.written()
+    queue.put_back()
+    assert queue.take_used() == set()
 
 
 def test_what_waits_is_bounded():

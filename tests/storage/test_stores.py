@@ -41,7 +41,6 @@ def test_what_is_saved_is_there_at_once(store):
     assert store.load("1") == {"a": b"2", "b": b"3"}
     assert store.load("2") == {"a": b"4"}
     assert store.load("3") == {}
-    assert store.rooms() == ["1", "2"]
 
 
 def test_what_is_deleted_is_gone_at_once(store):
@@ -54,7 +53,6 @@ def test_what_is_deleted_is_gone_at_once(store):
 
     store.delete("1", "b")
     assert store.load("1") == {}
-    assert store.rooms() == []
 
 
 def test_what_was_loaded_is_the_callers(store):
@@ -73,7 +71,6 @@ def test_any_name_and_value_is_kept_exactly(store, opened):
         store.close()
         store = opened()
 
-    assert store.rooms() == sorted([*NAMES, "values"])
     assert all(store.load(room).keys() == set(NAMES) for room in NAMES)
     assert store.load("values") == {repr(value): value for value in VALUES}
 
@@ -97,21 +94,26 @@ def test_both_are_stores(opened):
     assert len(stores) == 2
 
 
+def kept(store):
+    """Return which of the rooms of `test_memory_forgets_…` a store has, and touch them in this order."""
+    return [room for room in "123456" if store.load(room)]
+
+
 def test_memory_forgets_the_rooms_not_touched_for_longest():
     store = MemoryStore(most_bytes=3 * 1300)
     for room in ("1", "2", "3"):
         store.save(room, "a", b"1" * 1000)
     store.load("1")
     store.save("4", "a", b"1" * 1000)
-    assert store.rooms() == ["1", "3", "4"]
+    assert kept(store) == ["1", "3", "4"]
 
     store.save("4", "a", b"1")
     store.delete("3", "a")
     store.save("5", "a", b"1" * 1000)
-    assert store.rooms() == ["1", "4", "5"]
+    assert kept(store) == ["1", "4", "5"]
 
     store.save("6", "a", b"1" * 10_000)
-    assert store.rooms() == ["6"]
+    assert kept(store) == ["6"]
 
 
 def test_memory_does_not_need_sqlite():

@@ -15,13 +15,9 @@ class UserLists:
     def __init__(self) -> None:
         self._rooms: dict[str, dict[str, User]] = {}
 
-    def __getitem__(self, room: str) -> tuple[User, ...]:
-        """Return the users of a room, in the order in which they came; of a room unknown, nobody."""
-        return tuple(self._rooms.get(room, {}).values())
-
     @property
     def by_room(self) -> dict[str, tuple[User, ...]]:
-        """The users of each room, as they are now."""
+        """The users of each room, in the order in which they came, as they are now."""
         return {room: tuple(users.values()) for room, users in self._rooms.items()}
 
     def take(self, event: Event) -> bool:

@@ -45,9 +45,6 @@ class VariableStore(Protocol):
     def touch(self, room: str) -> None:
         """Take note that a room is in use, for stores that forget what is not. Returns at once."""
 
-    def rooms(self) -> list[str]:
-        """Return the names of all rooms that have variables, sorted."""
-
     def watch(self, changed: Watcher) -> None:
         """Have changes that others made to the store reported, on the server's thread.
 

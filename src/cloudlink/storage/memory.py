@@ -66,10 +66,6 @@ class MemoryStore:
         if room in self._rooms:
             self._rooms.move_to_end(room)
 
-    def rooms(self) -> list[str]:
-        """Return the names of all rooms that have variables, sorted."""
-        return sorted(self._rooms)
-
     def watch(self, changed: Watcher) -> None:
         """Do nothing: nobody else can reach this store."""
 

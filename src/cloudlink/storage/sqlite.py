@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-import sqlite3
 import threading
 import time
 from pathlib import Path
@@ -22,7 +21,7 @@ from cloudlink.storage.troubles import Trouble, is_hopeless, sentence
 from cloudlink.storage.waiting import Waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from cloudlink.storage.interface import Watcher
     from cloudlink.storage.waiting import Batch, Change
@@ -131,15 +130,6 @@ class SqliteStore:
         """Take note that a room is in use."""
         self._waiting.use(room)
 
-    def rooms(self) -> list[str]:
-        """Return the names of all rooms that have variables, sorted."""
-        changed = self._waiting.rooms()
-        with self._reading:
-            stored: Iterable[str] = ()
-            with contextlib.suppress(sqlite3.Error):
-                stored = self._reader.rooms() if self._reader else ()
-        return sorted({*stored} - changed | {room for room in changed if self.load(room)})
-
     def watch(self, changed: Watcher) -> None:
         """Have changes that others made to the file reported, on the server's thread."""
         self._watchers.append(changed)
@@ -233,9 +223,10 @@ class SqliteStore:
             if self._trouble.pause:
                 self._writer.try_writing()
             news = self._writer.news()
-        self._seen = self._writer.seen
         self._forget_unused(self._writer)
         news += self._missed_by(self._writer)
+        # Only now: after a failure before this line, the same news are read again.
+        self._seen = self._writer.seen
         return [change for change in news if change[1] not in batch.get(change[0], ())]
 
     def _forget_unused(self, database: Database) -> None:
@@ -258,7 +249,8 @@ class SqliteStore:
         self._told_full = time.monotonic()
         logger.error(
             "New cloud variables are kept in memory only, because %s has reached storage_max_size (%d bytes): "
-            "set that higher, or delete projects with `cloudlink vars delete`. Variables in the file are saved as ever.",
+            "set that higher, or delete projects with `cloudlink vars delete`. Variables in the file are saved as ever, "
+            "unless they become longer.",
             self._path,
             self._max_size,
         )

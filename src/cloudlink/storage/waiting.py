@@ -21,6 +21,8 @@ Change = tuple[str, str, bytes | None]
 """Room, name, and the new value or None."""
 
 _MOST_BYTES = 64 << 20
+_MOST_USED = 16_384
+"""Rooms whose use is remembered while it cannot be noted; of any more it is not, as anybody can use rooms."""
 _OVERHEAD = 200
 """About what Python needs for one waiting variable beside its characters."""
 
@@ -41,6 +43,7 @@ class Waiting:
         self._taken: Batch = {}
         self._given_up = 0
         self._used: set[str] = set()
+        self._taken_used: set[str] = set()
         self._news: dict[tuple[str, str], bytes | None] = {}
 
     def __len__(self) -> int:
@@ -68,20 +71,15 @@ class Waiting:
             self._used.add(room)
 
     def take_used(self) -> set[str]:
-        """Take the rooms that were used since the last call."""
+        """Take the rooms that were used since the last call; `written` or `put_back` must follow."""
         with self._lock:
-            used, self._used = self._used, set()
-            return used
+            self._taken_used, self._used = self._used, set()
+            return self._taken_used
 
     def of_room(self, room: str) -> dict[str, bytes | None]:
         """Return what waits or is being written for a room."""
         with self._lock:
             return {**self._taken.get(room, {}), **self._values.get(room, {})}
-
-    def rooms(self) -> set[str]:
-        """Return the rooms for which anything waits or is being written."""
-        with self._lock:
-            return {*self._taken, *self._values}
 
     def take(self) -> Batch:
         """Return everything to write now; `written` or `put_back` must follow."""
@@ -94,6 +92,7 @@ class Waiting:
         """Forget what was taken."""
         with self._lock:
             self._taken = {}
+            self._taken_used = set()
 
     def put_back(self) -> None:
         """Let what was taken wait again, behind newer values of the same variables."""
@@ -106,6 +105,8 @@ class Waiting:
                 _size(name, value) for values in self._values.values() for name, value in values.items()
             )
             self._give_up()
+            self._used.update(islice(self._taken_used, max(0, _MOST_USED - len(self._used))))
+            self._taken_used = set()
 
     def take_given_up(self) -> int:
         """Return how many variables were given up since the last call."""

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from cloudlink.server.protocols.clpv4.dialects import DIALECTS
 from cloudlink.server.protocols.clpv4.dialects.cl2_late import Cl2Late
 from cloudlink.server.protocols.clpv4.dialects.cl3_017 import Cl3Of017
 from cloudlink.server.protocols.clpv4.schema import Schema
@@ -146,7 +147,7 @@ def test_a_variable_of_a_channel_is_written_once(server, monkeypatch):
     assert len(calls) == 1
 
 
-def test_nobody_but_cl2_can_be_sent_what_is_linked(server):
+def test_nobody_but_cl2_can_be_sent_what_is_linked(server, caplog):
     sender, *others = (
         guest(server, era, era) for era in ("CL2 late", "CL3 0.1.7", "CL4 0.1.8", "CL4 0.2.0", "CL2 early")
     )
@@ -157,6 +158,18 @@ def test_nobody_but_cl2_can_be_sent_what_is_linked(server):
         )
         other.heard()
         assert other.heard() == []
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+def test_every_dialect_can_be_asked_for_its_words_of_a_channel(server):
+    recipient = guest(server, "CL2 late", "alice").client
+    spoken = {
+        dialect.name
+        for dialect in DIALECTS
+        if dialect.channel_message(b"1", recipient, b"p")
+        and dialect.channel_variable(b'"v"', b"1", recipient)
+    }
+    assert spoken == {"CL2 late"}
 
 
 # 0.1.5 and 0.1.7.

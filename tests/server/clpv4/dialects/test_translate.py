@@ -52,6 +52,34 @@ def test_to_one_and_to_many(server, era, packet, words):
     assert modern.heard() == [packet]
 
 
+ROOMS = [
+    (["a"], {"room": "a"}),
+    (["a", "b"], {"room": "a"}),
+    (["default"], {}),
+    ([], {}),
+    ([5], {"room": "5"}),
+    ("a", {"room": "a"}),
+    ('["a"]', {"room": '["a"]'}),
+]
+
+
+@pytest.mark.parametrize(("rooms", "told"), ROOMS)
+def test_a_client_that_knows_one_room_a_packet_is_told_the_first(server, rooms, told):
+    visitor = arrive(server, "CL4 0.1.8", "alice")
+    server.send_packet(visitor.client, GMSG | {"rooms": rooms})
+    server.send_packet([visitor.client], GVAR | {"rooms": rooms})
+    assert visitor.heard() == [
+        {"cmd": "gmsg", "val": {"a": 1}} | told,
+        {"cmd": "gvar", "name": "v", "val": 5} | told,
+    ]
+
+
+def test_rooms_that_are_none_stay_as_they_are(server):
+    visitor = arrive(server, "CL4 0.1.8", "alice")
+    server.send_packet(visitor.client, GMSG | {"rooms": [["a"]]})
+    assert visitor.heard() == [GMSG | {"rooms": [["a"]]}]
+
+
 def test_what_an_era_has_no_words_for_is_not_sent(server):
     visitor = arrive(server, "CL2 early", "alice")
     server.send_packet(visitor.client, GVAR)

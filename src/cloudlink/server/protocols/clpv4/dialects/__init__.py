@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .base import Dialect, Greeting, Opening, read_signs
+from .base import DEFAULT_ROOM, Dialect, Greeting, Opening, read_signs
 from .cl2_early import CL2_EARLY
 from .cl2_late import CL2_LATE
 from .cl3_015 import CL3_015
@@ -36,6 +36,7 @@ MODERN: tuple[Dialect, ...] = (CL4_SCRATCH, CL4)
 __all__ = [
     "CL4",
     "CL4_SCRATCH",
+    "DEFAULT_ROOM",
     "DIALECTS",
     "MODERN",
     "UNDECIDED",

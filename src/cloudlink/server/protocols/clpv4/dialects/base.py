@@ -10,6 +10,7 @@ here, so that a command asks "does this client's dialect …" and never which di
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -19,7 +20,7 @@ import msgspec
 from cloudlink import jsontext
 from cloudlink.delivery import text_frame
 from cloudlink.jsontext import JSONTextError
-from cloudlink.server.protocols.clpv4.packet import SyntaxProblem, decode_scalar, parse
+from cloudlink.server.protocols.clpv4.packet import SyntaxProblem, names, parse
 from cloudlink.server.rooms import Room
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from cloudlink.server.protocols.clpv4.packet import Packet
     from cloudlink.server.protocols.clpv4.statuscodes import StatusCode
     from cloudlink.server.rooms import Members
+
+DEFAULT_ROOM = "default"
+"""The room a client is in while it has not joined another one."""
 
 NOTHING = b""
 """The frame of an event that a dialect has no words for."""
@@ -74,12 +78,15 @@ def read_signs(data: bytes) -> Signs:
         if not jsontext.may_hold_half_pair(data):
             return Signs()
     try:
-        found = jsontext.members(data)
-        cmd = jsontext.loads(found.pop("cmd", b""))
+        found = jsontext.pick(data, *Signs.__struct_fields__) or {}
+        cmd = jsontext.loads(found.pop("cmd", b"null"))
     except jsontext.JSONTextError:
         return Signs()
-    known = {key: msgspec.Raw(raw) for key, raw in found.items() if key in Signs.__struct_fields__}
-    return Signs(cmd, **known) if isinstance(cmd, str) else Signs()
+    return (
+        Signs(cmd, **{key: msgspec.Raw(raw) for key, raw in found.items()})
+        if isinstance(cmd, str)
+        else Signs()
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,14 +242,26 @@ class Dialect(ABC):
         """A status code; `details` and `val` are left out where they are empty."""
         return NOTHING
 
+    # Linked channels: only CloudLink 2 with special features has words for them.
+
+    def channel_message(self, val: bytes, recipient: Client, mode: bytes) -> bytes:
+        """A message over a linked channel, `g` for all of it or `p` for one."""
+        return NOTHING
+
+    def channel_variable(self, name: bytes, val: bytes, recipient: Client | None) -> bytes:
+        """A variable over a linked channel, for all of it or for one recipient."""
+        return NOTHING
+
 
 def translate(dialect: Dialect, data: bytes) -> bytes:
     """Write a gmsg or gvar that a plugin made in a dialect's words; anything else stays as it is."""
     try:
         packet = parse(data)
+        rooms = names(packet.rooms, "rooms", packet.listener, math.inf) if packet.rooms else []
     except (JSONTextError, SyntaxProblem):
         return text_frame(data)
-    room = Room(decode_scalar(packet.rooms) if packet.rooms else "default")
+    # Of several rooms that a plugin lists the first is named: older clients know one room a packet.
+    room = Room(rooms[0] if rooms else DEFAULT_ROOM)
     if packet.cmd == "gmsg" and packet.val:
         return dialect.message(packet.val, room, packet.listener)
     if packet.cmd == "gvar" and packet.name and packet.val:
@@ -262,6 +281,6 @@ def names_list(members: Members, hidden: str = "") -> bytes:
         members: Who is there.
         hidden: Names that begin and end with this character are left out; empty for none.
     """
-    names = (client.username.replace(";", "") for client in members.all if client.username_set)
-    shown = (name for name in names if not (hidden and len(name) > 1 and name[0] == name[-1] == hidden))
+    found = (client.username.replace(";", "") for client in members.all if client.username_set)
+    shown = (name for name in found if not (hidden and len(name) > 1 and name[0] == name[-1] == hidden))
     return jsontext.dumps("".join(f"{name};" for name in shown if name))

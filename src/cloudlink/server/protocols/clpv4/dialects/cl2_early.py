@@ -12,7 +12,7 @@ from cloudlink import jsontext
 from cloudlink.delivery import text_frame, update_frame
 from cloudlink.server.protocols.clpv4.packet import Packet, parse
 
-from .base import NOTHING, Dialect, as_flat, names_list, translate
+from .base import Dialect, as_flat, names_list, translate
 
 if TYPE_CHECKING:
     from cloudlink.server.clients import Client
@@ -47,6 +47,12 @@ _COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
     LINKED_VARIABLE: (LINKED_VARIABLE, ("-", "me", "id", "name", "val")),
 }
 _NUMBERED = ("<%l_g>", "<%l_p>")
+_MOST_LINES = 5
+"""Lines after the opcode of the longest command."""
+_MOST_GROWTH = 2
+"""How many times as long as a message its packet may be: text does not double, but control characters grow sixfold."""
+_ROOM = 1024
+"""Bytes that short messages may grow besides."""
 
 
 class Cl2Early(Dialect):
@@ -78,7 +84,7 @@ class Cl2Early(Dialect):
         if data.startswith(b"{"):
             packet = parse(data)
             return packet if packet.cmd == "handshake" else None
-        opcode, *lines = data.decode().split("\n")
+        opcode, *lines = data.decode().split("\n", _MOST_LINES)
         if opcode in _NUMBERED and lines:
             opcode += lines[0]
         if opcode not in _COMMANDS:
@@ -90,7 +96,8 @@ class Cl2Early(Dialect):
             lines[len(keys) - 1 :] = ["\n".join(lines[len(keys) - 1 :])]
         found = dict(zip(keys, lines, strict=False))
         fields = {key: text for key, text in found.items() if key in ("val", "name", "id")}
-        return parse(jsontext.dumps({"cmd": cmd, **fields}))
+        text = jsontext.dumps({"cmd": cmd, **fields})
+        return parse(text) if len(text) <= _MOST_GROWTH * len(data) + _ROOM else None
 
     def translate(self, data: bytes) -> bytes:
         """A packet that a plugin made."""
@@ -112,16 +119,6 @@ class Cl2Early(Dialect):
         """A pmsg. `id` is the receiver's own name: clients drop what has another."""
         name = jsontext.dumps(recipient.username)
         return text_frame(b'{"type":"ps","data":%b,"id":%b}' % (as_flat(val), name))
-
-    # What only clients with special features understand; protocol, section 4.2 has no early form of it.
-
-    def channel_message(self, val: bytes, recipient: Client, mode: bytes) -> bytes:
-        """A message over a linked channel, `g` for all of it or `p` for one."""
-        return NOTHING
-
-    def channel_variable(self, name: bytes, val: bytes, recipient: Client | None) -> bytes:
-        """A variable over a linked channel, for all of it or for one recipient."""
-        return NOTHING
 
 
 CL2_EARLY = Cl2Early()

@@ -13,7 +13,7 @@ from cloudlink.delivery import text_frame, update_frame
 from cloudlink.server.protocols.clpv4.packet import Packet, parse
 from cloudlink.server.protocols.clpv4.statuscodes import StatusCodes
 
-from .base import NOTHING, translate
+from .base import DEFAULT_ROOM, NOTHING, translate
 from .cl4_020 import Cl4
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from .base import Dialect, Opening
 
-_DEFAULT_ROOM = "default"
 _LINKS = ("link", "unlink")
 _PYTHON_CLIENT = b'"username_set"'
 
@@ -151,7 +150,7 @@ def _as_list(raw: bytes) -> bytes:
 
 
 def _tags(room: Room, listener: bytes = b"") -> bytes:
-    tag = b"" if room.id == _DEFAULT_ROOM else b',"room":' + room.json_id
+    tag = b"" if room.id == DEFAULT_ROOM else b',"room":' + room.json_id
     return tag + b',"listener":' + listener if listener else tag
 
 
