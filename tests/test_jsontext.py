@@ -1,6 +1,7 @@
 """JSON text: strict where the wire must be, forgiving where real clients need it."""
 
 import json
+import re
 import tracemalloc
 
 import pytest
@@ -192,3 +193,31 @@ def test_nothing_is_made_of_what_is_in_a_list_that_is_only_counted():
         assert tracemalloc.get_traced_memory()[1] < 50_000
     finally:
         tracemalloc.stop()
+
+
+halves = st.text(st.sampled_from(["\ud83d", "\ude00", "a", "\ue03d", "\\", '"', "\n"]), max_size=8)
+
+
+@given(st.dictionaries(halves | st.just("cmd"), halves | st.lists(halves, max_size=3), max_size=5), st.data())
+def test_members_beside_halves_of_pairs_are_picked_as_the_text_they_were(value, data):
+    texts = {key: json.dumps(item) for key, item in value.items()}
+    if data.draw(st.booleans()):
+        texts = {key: re.sub(r"(?<!\\)\\ud", r"\\uD", text) for key, text in texts.items()}
+    whole = "{" + ",".join(f"{json.dumps(key)}:{text}" for key, text in texts.items()) + "}"
+    jsontext.check(whole.encode())
+    expected = {"cmd": texts["cmd"].encode()} if "cmd" in texts else {}
+    assert jsontext.pick(whole.encode(), "cmd") == expected
+
+
+def test_the_spelling_of_every_half_is_kept():
+    for case in ("\\u%04x", "\\u%04X"):
+        for first in range(0xD800, 0xE000, 0x55):
+            text = f'"{case % first}"'.encode()
+            assert jsontext.pick(b'{"a":%b,"b":1}' % text, "a") == {"a": text}
+
+
+def test_long_text_with_halves_of_pairs_and_private_characters_is_refused():
+    text = b'{"a":"\\ud83d \\ue000","b":"%b"}'
+    assert jsontext.pick(text % b"x", "a") == {"a": b'"\\ud83d \\ue000"'}
+    with pytest.raises(JSONTextError, match="half a surrogate pair"):
+        jsontext.pick(text % (b"x" * 5000), "a")

@@ -26,8 +26,20 @@ RECURSION_TEXT = "the value is nested too deeply"
 
 _LENIENT_LIMIT = 1 << 16
 """Bytes of text for which the slow way is taken; it must not hold up others for long."""
+_MEMBERS_LIMIT = 1 << 12
+"""The same for the slowest way of all."""
 
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
+_ESCAPE = re.compile(rb"\\(?:u([dD])([89a-fA-F])|.)", re.DOTALL)
+
+# The escapes of surrogates are hidden from msgspec as such of private characters: in text that has none of
+# these, each stands for a surrogate, spelled in its own way.
+_PRIVATE_ESCAPE = re.compile(rb"\\u[eE]")
+_HIDDEN_ESCAPE = re.compile(rb"\\(?:u([eE])([0-9a-d])|.)", re.DOTALL)
+_SECOND_DIGITS = b"89abcdefABCDEF"
+_HIDDEN_DIGITS = b"0123456789abcd"
+_HIDE = bytes.maketrans(_SECOND_DIGITS, _HIDDEN_DIGITS)
+_SHOW = bytes.maketrans(_HIDDEN_DIGITS, _SECOND_DIGITS)
 _WHITESPACE = re.compile(r"[ \t\n\r]*")
 _decode = msgspec.json.decode
 _decode_untouched = msgspec.json.Decoder(msgspec.Raw).decode
@@ -96,7 +108,10 @@ def check(data: bytes) -> None:
     except msgspec.MsgspecError as error:
         if not may_hold_half_pair(data):
             raise JSONTextError(str(error)) from None
-        _loads_leniently(data)
+        if _PRIVATE_ESCAPE.search(data):
+            _loads_leniently(data)
+        else:
+            _with_pairs_hidden(_decode_untouched, data)
 
 
 def pick(data: bytes, *keys: str) -> dict[str, bytes] | None:
@@ -122,10 +137,39 @@ def pick(data: bytes, *keys: str) -> dict[str, bytes] | None:
     except msgspec.DecodeError as error:
         if not may_hold_half_pair(data):
             raise JSONTextError(str(error)) from None
-        found = members(data)
+        found = _pick_beside_pairs(data, keys)
     else:
         found = {key: bytes(getattr(picked, key)) for key in keys}
     return {key: found[key] for key in keys if found.get(key)}
+
+
+def _pick_beside_pairs(data: bytes, keys: tuple[str, ...]) -> dict[str, bytes]:
+    if not _PRIVATE_ESCAPE.search(data):
+        picked = _with_pairs_hidden(_picker(keys), data)
+        return {key: _HIDDEN_ESCAPE.sub(_show_pair, bytes(getattr(picked, key))) for key in keys}
+    if len(data) > _MEMBERS_LIMIT:
+        raise JSONTextError("half a surrogate pair stands beside escaped private characters")
+    return members(data)
+
+
+def _with_pairs_hidden(decode: Callable[[bytes], Any], data: bytes) -> Any:
+    """Decode JSON that has no escapes of private characters but those that then stand for surrogates."""
+    try:
+        return decode(_ESCAPE.sub(_hide_pair, data))
+    except RecursionError:
+        raise JSONTextError(RECURSION_TEXT) from None
+    except msgspec.MsgspecError as error:
+        raise JSONTextError(str(error)) from None
+
+
+def _hide_pair(match: re.Match[bytes]) -> bytes:
+    first, second = match[1], match[2]
+    return match[0] if first is None else b"\\u" + (b"e" if first == b"d" else b"E") + second.translate(_HIDE)
+
+
+def _show_pair(match: re.Match[bytes]) -> bytes:
+    first, second = match[1], match[2]
+    return match[0] if first is None else b"\\u" + (b"d" if first == b"e" else b"D") + second.translate(_SHOW)
 
 
 @lru_cache

@@ -5,11 +5,14 @@ Decoding a megabyte of little objects takes hundreds of milliseconds, in which n
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from cloudlink import jsontext
+from cloudlink.server.protocols.scratch import Scratch
 from hosting import build
-from server.visitor import Visitor
+from server.visitor import Visitor, named
 
 PARTS = 20_000
 LONGEST = 1000
@@ -74,3 +77,58 @@ def test_a_later_packet_of_many_parts_is_not_decoded(decoded, message, listener)
     visitor = Visitor(build(), {"cmd": "setid", "val": "alice", "listener": listener})
     assert visitor.ask(message)
     assert max(decoded, default=0) <= LONGEST
+
+
+FEWER_KEYS = KEYS[: KEYS.rindex(",", 0, 60_000)]
+HALVES = '{"x":"\\ud83d",' + FEWER_KEYS + "}"
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        ('{"cmd":"gmsg","val":"\\ud83d",' + FEWER_KEYS + "}", None),
+        ('{"cmd":"pmsg","val":1,"id":' + HALVES + "}", 103),
+        ('{"cmd":"pmsg","val":1,"id":' + json.dumps(HALVES) + "}", 103),
+    ],
+    ids=["a packet", "a user object", "the text of one"],
+)
+def test_halves_of_surrogate_pairs_do_not_have_the_rest_decoded(decoded, message, code):
+    visitor = Visitor(build(), {"cmd": "setid", "val": "alice"})
+    (answer,) = visitor.ask(message)
+    assert answer.get("code_id") == code
+    assert max(decoded, default=0) <= LONGEST
+
+
+@pytest.mark.parametrize(
+    ("text", "is_heard"),
+    [
+        ("x" * 20_000, True),
+        ("line\n" * 4000, True),
+        ("\n" * 20_000, False),
+        ("\x01" * 20_000, False),
+        ("\x01", True),
+    ],
+)
+def test_a_message_of_cloudlink_2_does_not_become_several_times_as_long(text, is_heard):
+    server = build()
+    neighbour = named(server, "bob")
+    Visitor(server, "<%sn>\nalice").say("<%gs>\nalice\n" + text)
+    heard = [packet["val"] for packet in neighbour.heard() if packet["cmd"] == "gmsg"]
+    assert heard == [text] * is_heard
+
+
+def test_of_many_lines_to_the_cloud_those_behind_a_bad_one_are_not_looked_at(monkeypatch):
+    seen = []
+    monkeypatch.setattr(Scratch, "_receive_object", counting_calls(Scratch._receive_object, seen))
+    visitor = Visitor(build(), '{"method":"handshake","project_id":1,"user":"bob"}')
+    visitor.say('{"method":"set","name":"x","value":1}\n' + " \n" * 10_000 + "a\n" * 10_000)
+    assert visitor.closed == (4000, "A message must be a JSON object with a method")
+    assert len(seen) == 3
+
+
+def counting_calls(function, calls):
+    def count(self, client, line):
+        calls.append(line)
+        return function(self, client, line)
+
+    return count

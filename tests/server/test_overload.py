@@ -93,3 +93,18 @@ def test_a_slow_reader_of_a_server_without_limits_is_never_closed():
     sleeper.connection.congested = False
     sleeper.session.writable()
     assert len(sleeper.heard()) == 10
+
+
+def test_changing_rooms_without_end_is_told_once_a_second_and_ends_in_a_disconnection():
+    now = 1000.0
+    alice = named(build({"identity_burst": 5, "identity_rate": 0.001, "flood_patience": 3.0}), "alice")
+    alice.session._meter._clock = lambda: now
+    alice.heard()
+    refusals = []
+    for _ in range(40):
+        refusals += [code for code in codes(alice.ask(*[{"cmd": "link", "val": "a"}] * 5)) if code == 108]
+        now += 0.1
+        if alice.closed:
+            break
+    assert alice.closed == (1008, "Too much was sent for too long")
+    assert 3 <= len(refusals) <= 4

@@ -8,7 +8,9 @@ timeout, a kick, the server's stop) comes through `lost`, once.
 from __future__ import annotations
 
 import logging
+import time
 from contextlib import suppress
+from datetime import timedelta
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
@@ -55,6 +57,7 @@ class Host(Protocol):
 _EMPTY = "Empty message"
 _NOT_JSON = "Invalid JSON"
 _UNKNOWN = "Unable to identify protocol"
+_TOO_MUCH = "Too much is sent; this packet was dropped."
 _NORMAL_CLOSURE = 1000
 _POLICY_VIOLATION = 1008
 _TRY_AGAIN_LATER = 1013
@@ -101,7 +104,7 @@ class Session:
             if self._meter.admits(len(data)):
                 engine.receive(self.client, data)
             else:
-                self._refuse_packet(data)
+                self.refuse_packet(data)
         elif self.state is State.CONNECTED:
             self._first(data)
 
@@ -112,7 +115,7 @@ class Session:
             if self._meter.admits(len(data)):
                 engine.receive_binary(self.client, data)
             else:
-                self._refuse_packet(data)
+                self.refuse_packet(data)
         elif self.state is State.CONNECTED:
             self._first(data)
 
@@ -151,25 +154,27 @@ class Session:
         """
         if self._meter.admits(size):
             return True
-        self._refuse_packet(None)
+        self.refuse_packet(None)
         return False
 
     def admits_another(self, packet: bytes) -> bool:
         """Tell whether one more packet of a message that was taken may be dealt with."""
         if self._meter.admits_another():
             return True
-        self._refuse_packet(packet)
+        self.refuse_packet(packet)
         return False
 
     def admits_more(self, size: int) -> bool:
         """Tell whether a packet that was taken may count for more bytes: it is sent on several times."""
-        if self._meter.admits_more(size):
-            return True
-        self._refuse_packet(None)
-        return False
+        return self._meter.admits_more(size)
 
-    def _refuse_packet(self, data: bytes | None) -> None:
-        """Do what is due about too much being sent; `data` is None for what is no packet."""
+    def refuse_packet(self, data: bytes | None, why: str = _TOO_MUCH) -> None:
+        """Do what is due about a packet that is too much: tell the client now and then, in the end close.
+
+        Args:
+            data: The packet, None for what is none and cannot be answered.
+            why: What the client is told.
+        """
         self.client.outbox.connection.slow_down()
         engine = self._engine
         verdict = self._meter.refuse(answerable=data is not None and engine is not None)
@@ -179,7 +184,7 @@ class Session:
             logger.warning("%s went on sending too much and is disconnected.", self.client)
             self.close(_POLICY_VIOLATION, "Too much was sent for too long")
         elif verdict.answer and data is not None and engine is not None:
-            engine.refuse(self.client, data, "Too much is sent; this packet was dropped.")
+            engine.refuse(self.client, data, why)
 
     def note_limit(self, what: str) -> None:
         """Say in the log that a limit keeps the client from something, once a minute for each client."""
@@ -200,6 +205,9 @@ class Session:
         client, hooks, engine = self.client, self._host.hooks, self._engine
         self._engine = None
         client.open = False
+        if logger.isEnabledFor(logging.INFO):
+            stay = timedelta(seconds=int(time.monotonic() - client.birth_time))
+            logger.info("%s left after %s.", client, stay)
         with suppress(ClientDoesNotExist):  # a plugin may have removed it
             self._host.clients_manager.remove(client)
         self._host.rooms_manager.forget(client)
@@ -311,6 +319,9 @@ class GoneSession:
     def admits_more(self, size: int) -> bool:  # noqa: ARG002  # the session's signature
         """Take nothing."""
         return False
+
+    def refuse_packet(self, data: bytes | None, why: str = "") -> None:
+        """Do nothing."""
 
     def close(self, code: int = _NORMAL_CLOSURE, reason: str = "") -> None:
         """Do nothing."""

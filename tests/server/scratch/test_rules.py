@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 
 import pytest
 
@@ -128,14 +129,20 @@ def test_a_line_that_is_no_expression_is_told_with_its_number(tmp_path):
 
 
 def test_a_list_that_is_not_there_is_told(tmp_path):
-    with pytest.raises(StartError, match=r"^Cannot read the list of blocked usernames .*nowhere\.txt.*\.$"):
+    with pytest.raises(
+        StartError,
+        match=r"^Cannot read the list of blocked usernames .*nowhere\.txt: .*create .* setting cloud_blocklist\.$",
+    ):
         UserRules.from_file(tmp_path / "nowhere.txt")
 
 
 def test_a_list_that_is_no_text_is_told(tmp_path):
     file = tmp_path / "blocked.txt"
     file.write_bytes(b"eve\n\xff\xfe")
-    with pytest.raises(StartError, match=r"^Cannot read the list of blocked usernames "):
+    with pytest.raises(
+        StartError,
+        match=r"^Cannot read the list of blocked usernames .* setting cloud_blocklist names: .*UTF-8",
+    ):
         UserRules.from_file(file)
 
 
@@ -234,3 +241,11 @@ def test_names_that_a_variable_cannot_be_given(name):
 def test_guests_have_no_number_in_the_log(user, shown):
     assert name_for_log(user, anonymous_guests=True) == shown
     assert name_for_log(user, anonymous_guests=False) == user
+
+
+@pytest.mark.parametrize("end", ["x", ".1.", "-"])
+def test_a_long_text_that_is_almost_a_number_is_looked_at_once(end):
+    # A hundredth of a second; going back for every digit would take half a minute.
+    began = time.process_time()
+    assert not is_value(f'"{"1" * 99_000}{end}"'.encode(), 100_000, text_allowed=False)
+    assert time.process_time() - began < 1

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 from cloudlink import jsontext
 from cloudlink.buckets import Bucket
 
-from .dialects import user_object
+from .dialects import DEFAULT_ROOM, user_object
 from .packet import NOT_TEXT, SyntaxProblem, TooMany, decode_scalar, names
 from .recipients import AmbiguousName, Recipients, RoomsScope, ServerScope
 from .schema import Schema
-from .statuscodes import Refusal, StatusCodes
+from .statuscodes import Dropped, Refusal, StatusCodes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     from .protocol import Clpv4
     from .recipients import Scope
 
-DEFAULT_ROOM = "default"
-
 USERNAME_REQUIRED = "This command requires setting a username."
 _AMBIGUOUS = (
     "Multiple matches found for {name}, found {count} matches. "
     "Please use Snowflakes, UUIDs, or client objects instead."
 )
+_TOO_OFTEN = "The name or the rooms are changed too often; try again later."
+_TOO_MANY_ROOMS = "Too much is sent to too many rooms; this packet was dropped."
 _BYTES_PER_CHARACTER = 4
 """Bytes of a username's JSON text per character it may have: all of UTF-8, but not only escapes of six."""
 _NAMED_COPIES_MAX_BYTES = 1 << 22
@@ -80,7 +80,7 @@ class Commands:
             raise SyntaxProblem({"val": [NOT_TEXT]}, packet.listener)
         if client.username_set and not client.dialect.renames:
             raise Refusal(StatusCodes.id_already_set, val=user_object(client))
-        self.spend_identity(client)
+        self.spend_identity(client, packet)
         username = decode_scalar(packet.val)
         if client.username_set and username == client.username:
             return
@@ -214,7 +214,7 @@ class Commands:
         packet.require("val")
         room_ids = self._names(packet.val, "val", packet.listener)
         self._require_rooms(client)
-        self.spend_identity(client)
+        self.spend_identity(client, packet)
         leaves = self._left_by_linking(client, room_ids)
         self._check_rooms(client, room_ids, leaves)
         if not client.rooms and not room_ids:
@@ -236,7 +236,7 @@ class Commands:
         """Take the client out of rooms, all of them for `""`, and back into `default` if it has none."""
         room_ids = self._names(packet.val, "val", packet.listener) if packet.val else [""]
         self._require_rooms(client)
-        self.spend_identity(client)
+        self.spend_identity(client, packet)
         is_everything = packet.val in (b"", b'""')
         with self._confirming(client, client.dialect.status(StatusCodes.ok, packet.listener)):
             for room_id in sorted(client.rooms) if is_everything else room_ids:
@@ -247,15 +247,13 @@ class Commands:
 
     # Limits.
 
-    def spend_identity(self, client: Client) -> None:
-        """Raise `Refusal` if the client changes its name or rooms, or asks who is there, too often."""
+    def spend_identity(self, client: Client, packet: Packet) -> None:
+        """Raise `Dropped` if the client changes its name or rooms, or asks who is there, too often."""
         if client.identity_bucket is None:
             limits = self._limits
             client.identity_bucket = Bucket(limits.identity_rate, limits.identity_burst)
         if not (client.identity_bucket.take() and self._lists.may_cause_more(client)):
-            raise Refusal(
-                StatusCodes.refused, "The name or the rooms are changed too often; try again later."
-            )
+            raise _dropped(client, packet, _TOO_OFTEN)
 
     def _check_rooms(self, client: Client, room_ids: list[str], leaves: list[str]) -> None:
         for room_id in room_ids:
@@ -318,6 +316,7 @@ class Commands:
 
         Raises:
             Refusal: The client is not in one of them, or they are too many for a packet of this size.
+            Dropped: They are too many for now.
         """
         rooms = []
         for room_id in room_ids:
@@ -338,7 +337,7 @@ class Commands:
         if size > self._limits.byte_burst:
             raise Refusal(StatusCodes.too_large, "The packet is too large for so many rooms.")
         if not client.session.admits_more(size):
-            raise Refusal(StatusCodes.refused, "Too much is sent to too many rooms; this packet was dropped.")
+            raise _dropped(client, packet, _TOO_MANY_ROOMS)
 
     def _room_ids(self, client: Client, packet: Packet) -> list[str]:
         if packet.rooms:
@@ -389,6 +388,12 @@ class Commands:
         if client.dialect.loop and all(list(members) == [client] for members in found.values()):
             raise Refusal(client.dialect.loop)
         return [(room, recipient) for room, _ in rooms for recipient in found.get(room.id, ())]
+
+
+def _dropped(client: Client, packet: Packet, why: str) -> Dropped:
+    client.session.note_limit(why)
+    client.session.refuse_packet(packet.data, why)
+    return Dropped()
 
 
 def _too_many_names(error: TooMany) -> Refusal:

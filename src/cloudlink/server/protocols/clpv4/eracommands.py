@@ -17,7 +17,6 @@ from .dialects.cl2_early import (
     LINKED_MESSAGE,
     LINKED_VARIABLE,
     REFRESH,
-    Cl2Early,
 )
 from .packet import NOT_TEXT, SyntaxProblem, decode_scalar
 from .schema import Schema
@@ -86,9 +85,9 @@ class EraCommands:
 
     # Everybody's.
 
-    def refresh(self, client: Client, packet: Packet) -> None:  # noqa: ARG002
+    def refresh(self, client: Client, packet: Packet) -> None:
         """Show the client who is there."""
-        self._commands.spend_identity(client)
+        self._commands.spend_identity(client, packet)
         for room_id in sorted(client.rooms):
             self._lists.show(client, room_id)
 
@@ -102,7 +101,7 @@ class EraCommands:
         """Put the client into a channel; everybody in it is told its data."""
         host = decode_scalar(packet.val)
         self._commands.check_room_name(host)
-        self._commands.spend_identity(client)
+        self._commands.spend_identity(client, packet)
         channel = self._channels.join(client, host)
         is_much = len(channel.members) * len(channel.data) > _TOLD_AGAIN_BYTES
         self._send_message([client] if is_much else channel.members, channel.data)
@@ -131,9 +130,8 @@ class EraCommands:
     def linked_message(self, client: Client, packet: Packet) -> None:
         """Send data to somebody, in whichever channel."""
         for recipient in self._recipients(client, packet):
-            if isinstance(recipient.dialect, Cl2Early):
-                frame = recipient.dialect.channel_message(packet.val, recipient, b"p")
-                recipient.session.send_frame(frame)
+            frame = recipient.dialect.channel_message(packet.val, recipient, b"p")
+            recipient.session.send_frame(frame)
 
     def linked_variable(self, client: Client, packet: Packet) -> None:
         """Send a variable to somebody in the same channel."""
@@ -155,9 +153,9 @@ class EraCommands:
 
     # CloudLink 3.
 
-    def clear(self, client: Client, packet: Packet) -> None:  # noqa: ARG002
+    def clear(self, client: Client, packet: Packet) -> None:
         """Empty everybody's last message, the public and the private one."""
-        self._commands.spend_identity(client)
+        self._commands.spend_identity(client, packet)
         for room_id in sorted(client.rooms):
             room = self._rooms.rooms[room_id]
             members = room.members[Schema]

@@ -15,12 +15,12 @@ from cloudlink.server.hooks import Command, Overloaded
 from cloudlink.server.schemas import validation_errors
 
 from .answers import Answers, listener_of
-from .commands import DEFAULT_ROOM, USERNAME_REQUIRED, Commands
-from .dialects import CL4, DIALECTS, MODERN, UNDECIDED, Greeting, detect, user_object
+from .commands import USERNAME_REQUIRED, Commands
+from .dialects import CL4, DEFAULT_ROOM, DIALECTS, MODERN, UNDECIDED, Greeting, detect, user_object
 from .eracommands import EraCommands
 from .packet import Packet, SyntaxProblem, as_name, parse
 from .schema import Schema
-from .statuscodes import Refusal, StatusCodes
+from .statuscodes import Dropped, Refusal, StatusCodes
 from .userlists import UserLists
 
 if TYPE_CHECKING:
@@ -195,6 +195,8 @@ class Clpv4:
     def _run_native(self, native: Callable[[Client, Packet], None], client: Client, packet: Packet) -> None:
         try:
             native(client, packet)
+        except Dropped:
+            pass
         except Refusal as refusal:
             self._answers.refusal(client, packet, refusal)
         except SyntaxProblem as problem:

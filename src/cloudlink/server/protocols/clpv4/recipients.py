@@ -12,11 +12,11 @@ what a packet costs grows with the names it lists plus the copies it causes, not
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from cloudlink import jsontext
 
-from .packet import SyntaxProblem, TooMany, as_name, decode_scalar, split_list
+from .packet import SyntaxProblem, TooMany, decode_scalar, split_list
 from .schema import Schema
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ _NOT_RECIPIENT = "must be of ['string', 'dict', 'list', 'set'] type"
 
 Name = tuple[str, bool]
 """A UUID, snowflake or username, and whether it is certainly not the latter."""
+Named = str | dict[str, str]
+"""How a packet names a client: by a text, or by a user object."""
 Found = dict[str, tuple["Client", ...]]
 """Who was found, by place: a room's name, or `""` for the server."""
 
@@ -130,7 +132,7 @@ class Recipients:
             items = split_list(raw, most)
             if any(item.startswith(_LIST) for item in items):
                 raise SyntaxProblem({"id": [_NOT_RECIPIENT]}, listener)
-        self._named: list[Any] = [
+        self._named: list[Named] = [
             _user(item) if item.startswith(_OBJECT) else decode_scalar(item) for item in items
         ]
         self._within: dict[Name, tuple[Name, ...]] = {}  # each name once, with those in the text it may be
@@ -189,26 +191,24 @@ class Recipients:
         return found
 
 
-def _user(raw: bytes) -> dict[str, Any]:
+def _user(raw: bytes) -> dict[str, str]:
     """Return a user object with what tells who it is; a list or an object tells nothing."""
     members = jsontext.pick(raw, *_USER_KEYS) or {}
-    return {key: "" if text[0] in _NESTED_STARTS else jsontext.loads(text) for key, text in members.items()}
+    return {key: "" if text[0] in _NESTED_STARTS else decode_scalar(text) for key, text in members.items()}
 
 
-def _as_name(named: Any) -> Name:
-    """Return what to look for where a client is named by a decoded value, most often text."""
+def _as_name(named: Named) -> Name:
+    """Return what to look for."""
     if isinstance(named, str):
         return named, False
-    if isinstance(named, dict):
-        # The most exact key given decides: a stale UUID must not reach whoever has the name today.
-        for key in ("uuid", "id", "username"):
-            if key in named:
-                return as_name(named[key]), key != "username"
-        return "", False  # nobody is called like nothing
-    return as_name(named), False
+    # The most exact key given decides: a stale UUID must not reach whoever has the name today.
+    for key in ("uuid", "id", "username"):
+        if key in named:
+            return named[key], key != "username"
+    return "", False  # nobody is called like nothing
 
 
-def _within(named: Any, most: float) -> tuple[Name, ...]:
+def _within(named: Named, most: float) -> tuple[Name, ...]:
     """Return the names in the JSON text of an object or list, none if it is no such text."""
     if not (isinstance(named, str) and named.startswith(("{", "["))):
         return ()

@@ -38,6 +38,10 @@ class StatusCodes:
         return f"{letter}:{number} | {text}", number
 
 
+class Dropped(Exception):  # noqa: N818  # as `Refusal`
+    """A packet is too much; its session has seen to everything else."""
+
+
 class Refusal(Exception):  # noqa: N818  # it is answered, not raised to anybody
     """A command cannot be done; answered with a status code.
 

@@ -10,6 +10,7 @@ has used up what the limits allow must wait. Lists that are repeated for others 
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from cloudlink.server.rooms import Members, Room, RoomsManager
 
     from .dialects import Dialect
+
+logger = logging.getLogger("cloudlink.server")
 
 _CHEAP_REPEAT = 1 << 20
 """Bytes, over all recipients, up to which a list is repeated at once."""
@@ -106,12 +109,14 @@ class UserLists:
         """Put a client into a room; nothing happens if it is inside."""
         if room_id not in client.rooms:
             self._rooms.subscribe(client, room_id)
+            logger.debug("%s is in the room %.100r.", client, room_id)
             self.announce(client, room_id)
 
     def leave(self, client: Client, room_id: str) -> None:
         """Take a client out of a room; nothing happens if it is not inside."""
         if room_id in client.rooms:
             self._rooms.unsubscribe(client, room_id)
+            logger.debug("%s is no longer in the room %.100r.", client, room_id)
             self.announce_gone(client, (room_id,))
 
     def announce(self, client: Client, room_id: str, *, renamed: bool = False) -> None:

@@ -35,9 +35,8 @@ def parse(line: bytes) -> Packet:
         if not jsontext.may_hold_half_pair(line):
             raise jsontext.JSONTextError(str(error)) from None
     # A project that takes an emoji apart sends half a surrogate pair, which the fast way does not know.
-    fields = jsontext.members(line)
+    fields = jsontext.pick(line, *Packet.__struct_fields__) or {}
     method = jsontext.loads(fields.pop("method", b"null"))
     if not isinstance(method, str):
         raise jsontext.JSONTextError(_NO_PACKET)
-    known = {name: msgspec.Raw(text) for name, text in fields.items() if name in Packet.__struct_fields__}
-    return Packet(method, **known)
+    return Packet(method, **{name: msgspec.Raw(text) for name, text in fields.items()})

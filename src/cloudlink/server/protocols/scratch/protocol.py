@@ -8,6 +8,7 @@ would choke on it.
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from .rules import Ignored, Violation
 from .schema import Schema
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import msgspec
 
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from .packet import Packet
 
 logger = logging.getLogger("cloudlink.server")
+
+_LINE = re.compile(rb"[^ \t\r\n][^\n]*")
 
 _COOKIE = "scratchsessionsid="
 _COOKIE_WARNING = (
@@ -93,12 +96,13 @@ class Scratch:
 
     def identify(self, data: bytes, packet: object) -> bool:
         """Take any object with a text `method`; several may come in one frame, one a line."""
-        if b"\n" in data.strip():
-            try:
-                packet = jsontext.loads(_lines(data)[0])
-            except jsontext.JSONTextError:
-                return False
-        return isinstance(packet, dict) and isinstance(packet.get("method"), str)
+        if b"\n" not in data.strip():
+            return isinstance(packet, dict) and isinstance(packet.get("method"), str)
+        try:
+            members = jsontext.pick(next(_lines(data)), "method") or {}
+        except jsontext.JSONTextError:
+            return False
+        return members.get("method", b"").startswith(b'"')
 
     def welcome(self, client: Client) -> None:
         """Do nothing yet: the handshake puts the client into its project."""
@@ -116,15 +120,16 @@ class Scratch:
 
     def receive(self, client: Client, data: bytes) -> None:
         """Handle one frame: an object, or several joined by newlines (decision D7)."""
-        lines = _lines(data)
-        if not lines:
+        is_empty = True
+        for line in _lines(data):
+            # Of a message with several packets, the session has counted the first.
+            if not client.open or not (is_empty or client.session.admits_another(line)):
+                return
+            is_empty = False
+            self._receive_object(client, line)
+        if is_empty:
             self._hooks.report(client, Schema, EmptyMessage, "Empty message", EmptyMessage)
             client.session.close(rules.VIOLATION, "A message cannot be empty")
-        for number, line in enumerate(lines):
-            # Of a message with several packets, the session has counted the first.
-            if not client.open or (number and not client.session.admits_another(line)):
-                return
-            self._receive_object(client, line)
 
     def refuse(self, client: Client, data: bytes, why: str) -> None:  # noqa: ARG002  # the protocol of Engine
         """Tell plugins; the client has no ear for it."""
@@ -326,8 +331,9 @@ class Scratch:
         self.projects.start(call_soon, self._changed_in_store)
 
 
-def _lines(data: bytes) -> list[bytes]:
-    return [line for line in data.split(b"\n") if line.strip()]
+def _lines(data: bytes) -> Iterator[bytes]:
+    """Yield the lines that are not blank, one by one: of a message that is no good, few are looked at."""
+    return (match[0] for match in _LINE.finditer(data))
 
 
 def _of_length(value: bytes, longest: int) -> tuple[str, ...]:

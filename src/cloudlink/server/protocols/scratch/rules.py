@@ -24,7 +24,7 @@ SECURITY = 4005
 
 _PROJECT_LENGTH = range(1, 1000)
 _USER = re.compile(r"[A-Za-z0-9_-]{1,20}")
-_NUMERIC_TEXT = re.compile(r"-?[0-9]*\.?[0-9]*")
+_NUMERIC_TEXT = re.compile(r"-?[0-9]*(?:\.[0-9]*)?")
 _NOT_NUMERIC = ("-", ".")
 _CLOUD_PREFIXES = ("☁ ", ":cloud: ")
 _GUEST = re.compile(r"player[0-9]{2,9}")
@@ -90,9 +90,15 @@ class UserRules:
         try:
             lines = path.read_text(encoding="utf-8").splitlines()
         except OSError as error:
-            raise StartError(f"Cannot read the list of blocked usernames {path}: {error.strerror}.") from None
+            raise StartError(
+                f"Cannot read the list of blocked usernames {path}: {error.strerror}; "
+                "create that file, or change the setting cloud_blocklist."
+            ) from None
         except UnicodeDecodeError:
-            raise StartError(f"Cannot read the list of blocked usernames {path}: it is not UTF-8.") from None
+            raise StartError(
+                f"Cannot read the list of blocked usernames {path}, which the setting cloud_blocklist names: "
+                "it is not UTF-8 text, save it again as UTF-8."
+            ) from None
         patterns = []
         for number, line in enumerate(lines, 1):
             if line.strip() and not line.startswith("#"):

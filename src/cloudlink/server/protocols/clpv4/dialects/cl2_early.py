@@ -49,8 +49,8 @@ _COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
 _NUMBERED = ("<%l_g>", "<%l_p>")
 _MOST_LINES = 5
 """Lines after the opcode of the longest command."""
-_MOST_GROWTH = 2
-"""How many times as long as a message its packet may be: text does not double, but control characters grow sixfold."""
+_MOST_GROWTH = 1.5
+"""How many times as long as a message its packet may be: line ends double, control characters grow sixfold."""
 _ROOM = 1024
 """Bytes that short messages may grow besides."""
 
