@@ -126,17 +126,54 @@ def test_get(run):
         ("\udcff", b'"\\udcff"'),
     ],
 )
-def test_set_takes_numbers_and_text(said, word, value):
+def test_set_takes_numbers_and_text(run, word, value):
     fill({})
-    said("set", "12", "☁ a", word)
+    assert run("set", "12", "☁ a", word)[0] == 0
     assert content() == {"12": {"☁ a": value}}
 
 
 @pytest.mark.parametrize(("word", "value"), [("5", b'"5"'), ('"a"', b'"\\"a\\""')])
-def test_set_as_text(said, word, value):
+def test_set_as_text(run, word, value):
     fill({})
-    said("set", "--text", "12", "☁ a", word)
+    assert run("set", "--text", "12", "☁ a", word)[0] == 0
     assert content() == {"12": {"☁ a": value}}
+
+
+NO_NUMBER = (
+    "cloudlink: Stored all the same, but Scratch projects themselves can set only numbers, "
+    "because the setting cloud_text_values is off.\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("words", "warning"),
+    [
+        ("hello", NO_NUMBER),
+        ("-", NO_NUMBER),
+        ("1e5 --text", NO_NUMBER),
+        ("hello --file cloudlink.db", NO_NUMBER),
+        ("5", ""),
+        ("1e5", ""),
+        ("0042 --text", ""),
+    ],
+)
+def test_set_warns_of_what_scratch_cannot_set_itself(run, words, warning):
+    fill({"12": {"☁ a": b"1"}})
+    status, out, err = run("set", "12", "a", *words.split())
+    assert (status, err) == (0, warning)
+    assert out.startswith("Set ☁ a of project 12 to ")
+
+
+def test_set_warns_of_no_text_where_the_settings_allow_it(said):
+    fill({})
+    Path("cloudlink.toml").write_text("cloud_text_values = true\n")
+    said("set", "12", "a", "hello")
+
+
+def test_set_needs_no_good_settings_file_where_it_is_told_the_file(run):
+    fill({})
+    Path("cloudlink.toml").write_text("nonsense = true\n")
+    assert run("set", "12", "a", "hello", "--file", "cloudlink.db")[::2] == (0, NO_NUMBER)
 
 
 def test_set_finds_the_variable_or_makes_it(said):
@@ -144,12 +181,12 @@ def test_set_finds_the_variable_or_makes_it(said):
     assert said("set", "12", "a", "2") == "Set :cloud: a of project 12 to 2.\n"
     assert said("set", "12", "plain", "3") == "Set plain of project 12 to 3.\n"
     assert said("set", "12", "b", "4") == "Set ☁ b of project 12 to 4; the variable is new.\n"
-    assert said("set", "34", ":cloud: b", "--", "-x") == (
-        'Set :cloud: b of project 34 to "-x"; the project is new.\n'
+    assert said("set", "34", ":cloud: b", "--", '"-4"') == (
+        'Set :cloud: b of project 34 to "-4"; the project is new.\n'
     )
     assert content() == {
         "12": {":cloud: a": b"2", "plain": b"3", "☁ b": b"4"},
-        "34": {":cloud: b": b'"-x"'},
+        "34": {":cloud: b": b'"-4"'},
     }
 
 

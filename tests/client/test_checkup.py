@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import datetime as dt
+import errno
 import json
 import ssl
 
@@ -12,7 +13,7 @@ import websockets.utils
 
 from client.fakes import greet, ok, ours, raw, scripted
 from cloudlink import cli
-from cloudlink.client import checkup, connect
+from cloudlink.client import ConnectError, checkup, connect, troubles
 
 
 def doctor(*words):
@@ -140,12 +141,50 @@ def test_name_not_found(examine):
         ("http://localhost:3000/", "Write ws://localhost:3000/."),
         ("https://localhost/", "Write wss://localhost/."),
         ("localhost:3000", "for example ws://localhost:3000."),
-        ("ws://", "no WebSocket address"),
-        ("ws://localhost:99999", "no WebSocket address"),
+        ("", "No address was given. It has to begin with ws://"),
+        ("ws://", "ws:// names no host. Write its name or address"),
+        ("WSS://:3000/", "WSS://:3000/ names no host."),
+        (
+            "ws://localhost:99999",
+            "The port of ws://localhost:99999 is wrong. A port is a number from 1 to 65535",
+        ),
+        ("ws://localhost:x", "The port of ws://localhost:x is wrong."),
+        ("ws://localhost:0/", "The port of ws://localhost:0/ is wrong."),
+        ("ws://[::1/", "The host of ws://[::1/ cannot be read. IPv6 addresses stand in brackets"),
+        ("ws://localhost/#room", "has a part after #"),
+        (
+            "ws://games..example/",
+            "ws://games..example/ cannot be used as an address. Look for a slip of the pen",
+        ),
     ],
 )
 def test_no_address(examine, address, words):
     ill(examine(lambda: doctor(address)), words)
+
+
+@pytest.mark.parametrize("scheme", ["http", "socks5"])
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ("127.0.0.1:1", "is not there: nothing listens at its port. Start the proxy"),
+        ("no-such-host.invalid:1", "is not there: its name is not known."),
+    ],
+)
+def test_a_proxy_that_is_not_there(examine, scheme, place, words):
+    examined = examine(lambda: doctor("--proxy", f"{scheme}://{place}"))
+    ill(examined, f"The proxy {scheme}://{place} {words}")
+    assert "Errno" not in examined[1]
+
+
+def test_a_proxy_without_a_scheme(examine):
+    ill(examine(lambda: doctor("--proxy", "127.0.0.1:1")), "a proxy's address begins with http://")
+
+
+def test_a_proxy_out_of_reach():
+    error = troubles.no_way_through(
+        "ws://a/", "http://b:1", OSError(errno.ENETUNREACH, "Network is unreachable")
+    )
+    assert error.problem == "The proxy http://b:1 is out of reach: there is no way to it from this computer."
 
 
 def test_a_silent_port(examine):
@@ -274,7 +313,7 @@ def test_a_server_that_is_full_by_http(examine):
         async with answering("HTTP/1.1 503 Busy\r\nContent-Length: 15\r\n\r\nServer is full!") as place:
             return await doctor(f"ws://{place}")
 
-    ill(examine(scenario), "The server is full (HTTP 503).")
+    ill(examine(scenario), "The server is full (HTTP 503).", "the host can raise max_clients")
 
 
 def test_a_redirection(examine):
@@ -323,6 +362,7 @@ def test_a_refused_origin(examine):
     status, text = examine(scenario)
     assert status == 1
     assert "refuses pages of this origin (HTTP 403). Let the host add the origin" in text
+    assert 'it can pass an allowed one with headers={"Origin": ...}.' in text
 
 
 def test_an_origin_refused_by_something_else(examine):
@@ -363,7 +403,18 @@ def test_a_full_server(examine):
         async with ours(max_clients=1) as host, scripted_client(host):
             return await doctor(host.url)
 
-    ill(examine(scenario), "The server is full.")
+    ill(examine(scenario), "The server is full. Try again later; the host can raise max_clients.")
+
+
+def test_a_program_passes_an_origin_as_a_refusal_says():
+    async def scenario():
+        async with ours(allowed_origins=["https://games.example"]) as host:
+            with pytest.raises(ConnectError, match=r'headers=\{"Origin": \.\.\.\}'):
+                await connect(host.url).__aenter__()
+            async with connect(host.url, headers={"Origin": "https://games.example"}):
+                pass
+
+    asyncio.run(scenario())
 
 
 @contextlib.asynccontextmanager

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+from functools import partial, wraps
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 
@@ -330,10 +333,161 @@ def test_what_is_no_function_is_no_handler(server, handler):
             register(handler)
 
 
-@pytest.mark.parametrize("schema", [None, "clpv4", Other, Clpv4])
-def test_a_command_belongs_to_a_protocol(server, schema):
-    with pytest.raises(TypeError, match=r"needs a command_key; for CloudLink 4 commands it is clpv4\.schema"):
+@pytest.mark.parametrize(
+    ("schema", "what"),
+    [
+        (None, "value of type NoneType"),
+        ("clpv4", "value of type str"),
+        ({}, "value of type dict"),
+        (Other, "class Other"),
+    ],
+)
+def test_a_command_belongs_to_a_protocol(server, schema, what):
+    with pytest.raises(TypeError, match=r"write schema=protocol\.schema") as caught:
         server.on_command("ping", schema)(print)
+    assert str(caught.value).startswith(f"the {what} is no protocol schema, for it has no command_key: ")
+
+
+@pytest.mark.parametrize("of", [lambda server: server.hooks.engines[CL4], lambda server: Clpv4])
+def test_the_protocol_itself_is_not_its_schema(server, of):
+    with pytest.raises(TypeError) as caught:
+        server.on_command("ping", of(server))(print)
+    assert str(caught.value) == (
+        "schema is the protocol itself, but has to be its schema: "
+        "write schema=protocol.schema, or schema=clpv4.schema in a script of your own"
+    )
+
+
+@pytest.mark.parametrize("event", ["on_connect", "on_message", "on_disconnect", "on_error"])
+def test_bare_decorators_say_that_they_take_no_parentheses(server, event):
+    with pytest.raises(TypeError, match=f"^write @server.{event} without parentheses$"):
+        getattr(server, event)()
+
+
+def test_what_is_not_there_says_what_was_asked_for(server):
+    with pytest.raises(AttributeError, match="'Server' object has no attribute 'on_comand'") as caught:
+        _ = server.on_comand
+    assert caught.value.name == "on_comand"
+    assert caught.value.obj is server
+
+
+# Handlers that cannot be called.
+
+
+def registrations(server):
+    """Each way to register a handler, with what the sentence calls it and how many arguments handlers get."""
+    return [
+        (server.on_connect, "on_connect", 1),
+        (server.on_message, "on_message", 2),
+        (server.on_disconnect, "on_disconnect", 1),
+        (server.on_error, "on_error", 2),
+        (server.on_command("probe", CL4), "the command probe", 2),
+        (server.on_exception(InternalError, CL4), "on_exception", 2),
+        (server.on_disabled_command(CL4), "on_disabled_command", 2),
+        (server.on_protocol_identified(CL4), "on_protocol_identified", 1),
+        (server.on_protocol_disconnect(CL4), "on_protocol_disconnect", 1),
+        (lambda handler: server.bind_callback("probe", CL4, handler), "the command probe", 2),
+        (lambda handler: server.bind_event(server.on_error, handler), "on_error", 2),
+    ]
+
+
+async def nothing(): ...
+
+
+async def one(client): ...
+
+
+async def two(client, message): ...
+
+
+async def three(client, message, more): ...
+
+
+async def keyword(client, message=None, *, more): ...
+
+
+class Methods:
+    async def one(self, client): ...
+
+    async def two(self, client, message): ...
+
+    def __call__(self): ...
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [
+        nothing,
+        one,
+        two,
+        three,
+        keyword,
+        Methods().one,
+        Methods().two,
+        Methods(),
+        partial(three, 1),
+        partial(two, 1),
+    ],
+)
+def test_a_handler_with_no_place_for_its_arguments_is_refused(server, handler):
+    for register, event, count in registrations(server):
+        arguments = [None] * count
+        try:
+            coroutine = handler(*arguments)
+        except TypeError:
+            with pytest.raises(
+                TypeError, match=rf"^the handler .* of {event} \(.*test_hooks.py, line \d+\) must"
+            ):
+                register(handler)
+        else:
+            coroutine.close()
+            register(handler)
+
+
+def test_the_sentence_about_a_handler_names_its_place_and_what_it_has_to_take(server):
+    line = one.__code__.co_firstlineno
+    with pytest.raises(TypeError) as caught:
+        server.on_command("probe", CL4)(one)
+    sentence = str(caught.value)
+    assert sentence.startswith("the handler one of the command probe (")
+    assert sentence.endswith(f"test_hooks.py, line {line}) must take (client, message), not (client)")
+    assert "probe" not in server.hooks.commands[CL4]
+
+
+def wrapped(handler):
+    """Decorate as others do: what is shown outside is not what is taken."""
+
+    @wraps(handler)
+    async def wrapper(client, message):
+        await handler(client)
+
+    return wrapper
+
+
+async def anything(*arguments): ...
+
+
+async def optional(client, message=None, more=None): ...
+
+
+class Signed:
+    __signature__ = inspect.signature(nothing)
+
+    def __call__(self, client, message): ...
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [print, dict, anything, optional, wrapped(one), partial(three, more=1), Signed(), Mock(), AsyncMock()],
+)
+def test_a_handler_that_may_be_callable_is_taken(server, handler):
+    server.on_command("probe", CL4)(handler)
+    assert server.hooks.commands[CL4]["probe"].handlers == [handler]
+
+
+def test_a_handler_of_empty_messages_may_be_one_of_old(server):
+    """CloudLink 0.2.0 never calls them, and teaches by its own one to take the client alone."""
+    server.on_exception(server.exceptions.EmptyMessage, CL4)(one)
 
 
 def test_what_is_not_there_cannot_be_unbound(server):

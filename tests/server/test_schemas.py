@@ -90,7 +90,7 @@ def test_the_first_handler_of_any_kind_makes_a_protocol_known(register):
     server = build()
     register(server, Calculator)(lambda *arguments: None)
     assert Visitor(server, ADD).client.protocol is Calculator
-    with pytest.raises(TypeError, match="command_key"):
+    with pytest.raises(TypeError, match="schema is the protocol itself"):
         register(server, Clpv4)(lambda *arguments: None)
 
 

@@ -86,6 +86,22 @@ def test_bad_files_on_reload_leave_the_old_certificate_in_use(certificates, capl
     assert str(certificates.key) in caplog.text
 
 
+def test_a_plain_client_on_a_tls_port_is_worth_a_line_a_minute(certificates, caplog):
+    async def scenario():
+        async with running(**certificates.settings) as server:
+            for said in (b"no HTTP\r\n\r\n", request({"Host": "x"}), request({"Host": "x"}, "/health")):
+                with contextlib.suppress(ConnectionError):
+                    await ask(server.port, said)
+
+    asyncio.run(scenario())
+    (record,) = [record for record in caplog.records if record.name == "cloudlink.transport"]
+    assert record.levelname == "WARNING"
+    assert record.getMessage() == (
+        "A client spoke without TLS (ws:// or http://) to this port, which has it: "
+        "connect with wss://, or leave out tls_certificate and tls_key."
+    )
+
+
 def test_a_plain_client_on_a_tls_port_disturbs_nobody(certificates):
     async def scenario():
         async with running(**certificates.settings, implicit_greeting=False) as server:

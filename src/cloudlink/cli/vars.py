@@ -185,6 +185,12 @@ def _set(path: Path, arguments: argparse.Namespace) -> None:
         database.write({project: {name: value}})
     new = "" if found else "; the variable is new" if variables else "; the project is new"
     _print(f"Set {_shown(name)} of project {_shown(project)} to {value.decode()}{new}.")
+    if not _is_of_scratch(value, arguments):
+        print(
+            "cloudlink: Stored all the same, but Scratch projects themselves can set only numbers, "
+            "because the setting cloud_text_values is off.",
+            file=sys.stderr,
+        )
 
 
 def _delete(path: Path, arguments: argparse.Namespace) -> None:
@@ -269,6 +275,18 @@ def _value(word: str, *, text: bool) -> bytes:
         with contextlib.suppress(jsontext.JSONTextError, UnicodeEncodeError):
             return jsontext.dumps(jsontext.loads(word.encode()))
     return jsontext.dumps(word)
+
+
+def _is_of_scratch(value: bytes, arguments: argparse.Namespace) -> bool:
+    """Return whether a player could set that value too; what is no number takes a setting."""
+    if not value.startswith(b'"'):
+        return True
+    from cloudlink.server.protocols.scratch.rules import is_value  # noqa: PLC0415  # brings the server along
+
+    text_allowed = False
+    with contextlib.suppress(StartError):  # the variable is set, whatever the settings file is like
+        text_allowed = settings_from(arguments).cloud_text_values
+    return is_value(value, len(value), text_allowed=text_allowed)
 
 
 # ----------------------------------------------------------------------------------------------- printing

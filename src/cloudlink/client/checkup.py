@@ -15,7 +15,13 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from cloudlink.client import troubles
-from cloudlink.client.errors import ClientError, ConnectError, DisconnectedError, WrongServerError
+from cloudlink.client.errors import (
+    ClientError,
+    ConnectError,
+    DisconnectedError,
+    ServerFullError,
+    WrongServerError,
+)
 from cloudlink.client.session import Session, Wishes
 from cloudlink.client.socket import Options, open_socket
 
@@ -74,6 +80,13 @@ async def examine(plan: Plan, tell: Callable[[str], None]) -> list[str]:
     Raises:
         ClientError: A step failed.
     """
+    try:
+        return await _examine(plan, tell)
+    except ServerFullError as error:
+        raise ServerFullError(error.problem, "Try again later; the host can raise max_clients.") from error
+
+
+async def _examine(plan: Plan, tell: Callable[[str], None]) -> list[str]:
     address = troubles.check_address(plan.url)
     if plan.proxy is None:
         tell(await _name(address, plan))

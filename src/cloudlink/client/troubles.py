@@ -62,25 +62,61 @@ def check_address(url: str) -> Address:
     try:
         parts = urlsplit(url)
         port = parts.port
+        host = parts.hostname or ""
+        host.encode("idna")
     except ValueError:
         raise bad_address(url) from None
-    if parts.scheme not in ("ws", "wss") or not parts.hostname or parts.fragment:
+    if parts.scheme not in ("ws", "wss") or not host or port == 0 or parts.fragment:
         raise bad_address(url)
     rest = parts.path + (f"?{parts.query}" if parts.query else "")
     secure = parts.scheme == "wss"
-    return Address(secure, parts.hostname, port or (443 if secure else 80), rest or "/")
+    return Address(secure, host, port or (443 if secure else 80), rest or "/")
 
 
 def bad_address(url: str) -> ConnectError:
     """Return the error for something that is no WebSocket address."""
+    if not url.strip():
+        return ConnectError(
+            "No address was given.",
+            "It has to begin with ws:// or wss://, for example ws://127.0.0.1:3000/.",
+        )
+    if url.lower().startswith(("ws://", "wss://")):
+        return _bad_part(url)
     for wrong, right in (("http://", "ws://"), ("https://", "wss://")):
         if url.startswith(wrong):
             return ConnectError(
                 f"{url} is the address of a web page.", f"Write {right}{url.removeprefix(wrong)}."
             )
-    hint = "" if "://" in url or not url else f", for example ws://{url}"
+    hint = "" if "://" in url else f", for example ws://{url}"
+    return ConnectError(f"{url} is no WebSocket address.", f"It has to begin with ws:// or wss://{hint}.")
+
+
+def _bad_part(url: str) -> ConnectError:
+    """Return the error for an address that begins well and goes wrong later."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ConnectError(
+            f"The host of {url} cannot be read.", "IPv6 addresses stand in brackets, as in ws://[::1]:3000/."
+        )
+    try:
+        is_port_wrong = parts.port == 0
+    except ValueError:
+        is_port_wrong = True
+    if is_port_wrong:
+        return ConnectError(
+            f"The port of {url} is wrong.", "A port is a number from 1 to 65535, as in ws://127.0.0.1:3000/."
+        )
+    if not parts.hostname:
+        return ConnectError(
+            f"{url} names no host.", "Write its name or address, for example ws://127.0.0.1:3000/."
+        )
+    if parts.fragment:
+        return ConnectError(f"{url} has a part after #.", "WebSocket addresses have none; leave it away.")
+    # What only the WebSocket library finds comes here too, and it complains of proxies in the same way.
     return ConnectError(
-        f"{url or 'Nothing'} is no WebSocket address.", f"It has to begin with ws:// or wss://{hint}."
+        f"{url} cannot be used as an address.",
+        "Look for a slip of the pen in its host; a proxy's address begins with http://, socks4:// or socks5://.",
     )
 
 
@@ -109,7 +145,23 @@ def unreachable(url: str, error: OSError) -> ConnectError:
 
 def no_way_through(url: str, proxy: str, error: Exception) -> ConnectError:
     """Return the error for a connection that a proxy did not make."""
-    why = str(error) or "it did not answer in time"
+    if _is_refused(error):
+        return ConnectError(
+            f"The proxy {proxy} is not there: nothing listens at its port.",
+            "Start the proxy, or look for a slip of the pen in its address.",
+        )
+    # Some libraries hide what they caught behind words of their own.
+    if isinstance(error, socket.gaierror) or isinstance(error.__cause__, socket.gaierror):
+        return ConnectError(
+            f"The proxy {proxy} is not there: its name is not known.",
+            "Look for a slip of the pen, and whether this computer is online.",
+        )
+    if _is_no_way(error):
+        return ConnectError(
+            f"The proxy {proxy} is out of reach: there is no way to it from this computer.",
+            "Is it online, and in the right network?",
+        )
+    why = getattr(error, "strerror", None) or str(error) or "it did not answer in time"
     return ConnectError(
         f"The proxy {proxy} does not lead to {check_address(url).place}: {why}.",
         "Look at the proxy's address, and whether it lets such connections pass.",
@@ -117,19 +169,30 @@ def no_way_through(url: str, proxy: str, error: Exception) -> ConnectError:
 
 
 def _not_connected(address: Address, error: OSError) -> ConnectError:
-    if isinstance(error, ConnectionRefusedError) or "Multiple exceptions" in str(error):
+    if _is_refused(error):
         return ConnectError(
             f"Nothing listens at {address.place}.",
             "Start the server, and look at its first log line for the port it uses.",
         )
     if isinstance(error, ConnectionResetError):
         return no_upgrade(address.with_scheme(secure=address.secure), None)
-    if error.errno in (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EADDRNOTAVAIL):
+    if _is_no_way(error):
         return ConnectError(
             f"There is no way from this computer to {address.host}.",
             "Is it online, and in the right network?",
         )
     return ConnectError(f"{address.place} cannot be reached: {error.strerror or error}.")
+
+
+def _is_refused(error: Exception) -> bool:
+    # Of a name with several addresses asyncio tells all errors in one text.
+    refused = isinstance(error, ConnectionRefusedError) or getattr(error, "errno", None) == errno.ECONNREFUSED
+    return refused or "Multiple exceptions" in str(error)
+
+
+def _is_no_way(error: Exception) -> bool:
+    unreachable = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EADDRNOTAVAIL)
+    return getattr(error, "errno", None) in unreachable
 
 
 def _untrusted(address: Address, error: ssl.SSLCertVerificationError) -> ConnectError:
@@ -151,6 +214,7 @@ def _untrusted(address: Address, error: ssl.SSLCertVerificationError) -> Connect
     return ConnectError(f"The TLS certificate of {address.place} {problem}.", remedy)
 
 
+_PROGRAMS = 'A program has no origin; it can pass an allowed one with headers={"Origin": ...}.'
 _HTTP_WORDS = {
     400: (
         "as a bad request",
@@ -207,12 +271,12 @@ def _http_error(place: str, answer: HttpAnswer) -> ConnectError:
     if status == 403 and b"allowed_origins" in answer.body:  # noqa: PLR2004
         return ConnectError(
             f"{place} refuses pages of this origin (HTTP 403).",
-            "Let the host add the origin to the setting allowed_origins.",
+            f"Let the host add the origin to the setting allowed_origins. {_PROGRAMS}",
         )
     if status == 403:  # noqa: PLR2004
         return ConnectError(
             f"{place} refuses this origin or address (HTTP 403).",
-            "Let the host add the page's origin to the setting allowed_origins.",
+            f"Let the host add the page's origin to the setting allowed_origins. {_PROGRAMS}",
         )
     if status == 503 and b"full" in answer.body.lower():  # noqa: PLR2004
         return ServerFullError("The server is full (HTTP 503).", "Try again later.")

@@ -11,7 +11,7 @@ import copy
 import importlib
 import logging
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from cloudlink import jsontext
@@ -19,8 +19,8 @@ from cloudlink.delivery import text_frame
 
 from . import compat
 from .clients import Client, check_close_code
-from .hooks import Hooks, ServerExceptions, add_handler
-from .schemas import SchemaEngine
+from .hooks import EmptyMessage, Hooks, ServerExceptions, add_handler
+from .schemas import SchemaEngine, check_schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     F = TypeVar("F", bound=Callable[..., Any])
 
 _NORMAL = 1000
+_NOTHING: Any = object()
+"""Stands for the function that a decorator with needless parentheses was not given."""
 
 
 class PluginAPI:
@@ -63,7 +65,8 @@ class PluginAPI:
     def __getattr__(self, name: str) -> Any:
         """Import the libraries that few plugins ask for when one does."""
         if name not in self._LAZY:
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            text = f"{type(self).__name__!r} object has no attribute {name!r}"
+            raise AttributeError(text, name=name, obj=self)
         module_name, attribute = self._LAZY[name]
         module: ModuleType = importlib.import_module(module_name)
         return getattr(module, attribute) if attribute else module
@@ -88,9 +91,11 @@ class PluginAPI:
         return decorator
 
     def bind_callback(self, cmd: str, schema: Schema, method: Callable[..., Any]) -> None:
-        """Add a handler to a command; `on_command` for code that is no decorator."""
-        if not callable(method):
-            raise TypeError(f"a handler must be a function, not {type(method).__name__}")
+        """Add a handler to a command; `on_command` for code that is no decorator.
+
+        Raises:
+            TypeError: It cannot be called with `(client, message)`, or the schema is none.
+        """
         self._adopt(schema)
         self.hooks.bind(schema, cmd, method)
 
@@ -128,24 +133,24 @@ class PluginAPI:
 
     # Events.
 
-    def on_connect(self, func: F) -> F:
+    def on_connect(self, func: F = _NOTHING) -> F:
         """Decorate `async def f(client)`: a WebSocket was accepted, nothing has been received yet."""
-        return self._add(self.hooks.connect, func)
+        return self._add(self.hooks.connect, func, "on_connect", ("client",))
 
-    def on_message(self, func: F) -> F:
+    def on_message(self, func: F = _NOTHING) -> F:
         """Decorate `async def f(client, message)`: a valid, enabled command was dispatched."""
-        return self._add(self.hooks.message, func)
+        return self._add(self.hooks.message, func, "on_message", ("client", "message"))
 
-    def on_disconnect(self, func: F) -> F:
+    def on_disconnect(self, func: F = _NOTHING) -> F:
         """Decorate `async def f(client)`: a client is gone; `client.rooms` tells where it was."""
-        return self._add(self.hooks.disconnect, func)
+        return self._add(self.hooks.disconnect, func, "on_disconnect", ("client",))
 
-    def on_error(self, func: F) -> F:
+    def on_error(self, func: F = _NOTHING) -> F:
         """Decorate `async def f(client, errors)`: a client made a mistake.
 
         `errors` is text, a dict of validation errors, an exception or an exception class.
         """
-        return self._add(self.hooks.error, func)
+        return self._add(self.hooks.error, func, "on_error", ("client", "errors"))
 
     def on_exception(self, exception_type: type[Exception], schema: Schema) -> Callable[[F], F]:
         """Decorate `async def f(client, details)`: an identified client made a mistake of that type.
@@ -158,25 +163,27 @@ class PluginAPI:
         """
         self._adopt(schema)
         handlers = self.hooks.exception.setdefault((exception_type, schema), [])
-        return lambda function: self._add(handlers, function)
+        # CloudLink 0.2.0 never calls those of EmptyMessage, and its own takes the client alone.
+        takes = None if exception_type is EmptyMessage else ("client", "details")
+        return lambda function: self._add(handlers, function, "on_exception", takes)
 
     def on_disabled_command(self, schema: Schema) -> Callable[[F], F]:
         """Decorate `async def f(client, cmd)`: a client sent a command that is switched off."""
         self._adopt(schema)
         handlers = self.hooks.disabled_command.setdefault(schema, [])
-        return lambda function: self._add(handlers, function)
+        return lambda function: self._add(handlers, function, "on_disabled_command", ("client", "cmd"))
 
     def on_protocol_identified(self, schema: Schema) -> Callable[[F], F]:
         """Decorate `async def f(client)`: the first message showed the client speaks that protocol."""
         self._adopt(schema)
         handlers = self.hooks.protocol_identified.setdefault(schema, [])
-        return lambda function: self._add(handlers, function)
+        return lambda function: self._add(handlers, function, "on_protocol_identified", ("client",))
 
     def on_protocol_disconnect(self, schema: Schema) -> Callable[[F], F]:
         """Decorate `async def f(client)`: a client of that protocol is gone; runs after `on_disconnect`."""
         self._adopt(schema)
         handlers = self.hooks.protocol_disconnect.setdefault(schema, [])
-        return lambda function: self._add(handlers, function)
+        return lambda function: self._add(handlers, function, "on_protocol_disconnect", ("client",))
 
     def bind_event(self, event: Callable[..., Any], func: Callable[..., Any]) -> None:
         """Add a handler the way CloudLink 0.1.9 did: `bind_event(server.on_connect, f)`.
@@ -251,18 +258,18 @@ class PluginAPI:
     def later(self, delay: float, callback: Callable[[], None]) -> None:
         """Call a function after some seconds, or at once where no event loop runs."""
 
-    def _add(self, handlers: list[Callable[..., Any]], function: F) -> F:
-        add_handler(handlers, function)
+    def _add(
+        self, handlers: list[Callable[..., Any]], function: F, event: str, takes: tuple[str, ...] | None
+    ) -> F:
+        if function is _NOTHING:
+            raise TypeError(f"write @server.{event} without parentheses")
+        add_handler(handlers, function, event, takes)
         return function
 
     def _adopt(self, schema: Schema) -> None:
         """Run a protocol that a plugin brings along, from its first handler on."""
-        if schema not in self.hooks.engines:
-            if not isinstance(getattr(schema, "command_key", None), str):
-                raise TypeError(
-                    f"{schema!r} is no protocol schema: it needs a command_key; "
-                    "for CloudLink 4 commands it is clpv4.schema"
-                )
+        if not isinstance(schema, Hashable) or schema not in self.hooks.engines:
+            check_schema(schema)
             self.hooks.engines[schema] = SchemaEngine(self.hooks, schema)
 
 

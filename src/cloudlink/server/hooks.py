@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import inspect
 import logging
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from .clients import Client, Schema
-
-Handler = "Callable[..., Any]"
 
 logger = logging.getLogger("cloudlink.server")
 
@@ -164,7 +164,12 @@ class Hooks:
         self.command(schema, cmd).native = function
 
     def bind(self, schema: Schema, cmd: str, handler: Callable[..., Any]) -> None:
-        """Add a plugin's handler `handler(client, message)` to a command."""
+        """Add a plugin's handler `handler(client, message)` to a command.
+
+        Raises:
+            TypeError: The handler cannot be called so.
+        """
+        check_handler(handler, f"the command {cmd}", ("client", "message"))
         _add(self.command(schema, cmd).handlers, handler)
 
     def unbind(self, schema: Schema, cmd: str) -> None:
@@ -251,13 +256,61 @@ def _add(handlers: list[Callable[..., Any]], handler: Callable[..., Any]) -> Non
         handlers.append(handler)
 
 
-def add_handler(handlers: list[Callable[..., Any]], handler: Callable[..., Any]) -> Callable[..., Any]:
+def add_handler(
+    handlers: list[Callable[..., Any]], handler: Callable[..., Any], event: str, takes: tuple[str, ...] | None
+) -> Callable[..., Any]:
     """Add a handler once and return it, so that decorators leave the function in place.
 
+    Args:
+        handlers: Those of the event.
+        handler: What the plugin gave.
+        event: How the sentence about a wrong one calls the event.
+        takes: The names of what a handler of the event is called with; None to let it take what it likes.
+
     Raises:
-        TypeError: The handler cannot be called.
+        TypeError: The handler cannot be called, or not with that many arguments.
+    """
+    check_handler(handler, event, takes)
+    _add(handlers, handler)
+    return handler
+
+
+def check_handler(handler: Any, event: str, takes: tuple[str, ...] | None) -> None:
+    """Refuse what certainly cannot be called as a handler; whatever may be callable is let through.
+
+    Args:
+        handler: What the plugin gave.
+        event: How the sentence calls what it is to handle, such as `on_connect`.
+        takes: The names of its arguments; None not to look at them.
+
+    Raises:
+        TypeError: The handler is no function, or its signature has no place for these arguments.
     """
     if not callable(handler):
         raise TypeError(f"a handler must be a function, not {type(handler).__name__}")
-    _add(handlers, handler)
-    return handler
+    if takes is None or hasattr(handler, "__signature__"):  # what it says of itself need not be what it takes
+        return
+    try:
+        # A wrapper takes what it takes itself, whatever the function inside takes.
+        signature = inspect.signature(handler, follow_wrapped=False)
+    except (TypeError, ValueError):  # a callable written in C need not tell
+        return
+    try:
+        signature.bind(*takes)
+    except TypeError:
+        name = getattr(handler, "__name__", type(handler).__name__)
+        raise TypeError(
+            f"the handler {name} of {event}{_place(handler)} must take ({', '.join(takes)}), not {signature}"
+        ) from None
+
+
+def _place(handler: Any) -> str:
+    """Return where a handler's code stands, in parentheses; empty where that cannot be told."""
+    for holder in (handler, getattr(handler, "func", None), type(handler).__call__):
+        code = getattr(holder, "__code__", None)
+        if inspect.iscode(code):
+            file = Path(code.co_filename)
+            with suppress(OSError, ValueError):  # it lies elsewhere, or the folder is gone
+                file = file.relative_to(Path.cwd())
+            return f" ({file}, line {code.co_firstlineno})"
+    return ""

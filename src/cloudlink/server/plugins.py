@@ -14,6 +14,7 @@ import inspect
 import re
 import sys
 import traceback
+from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -43,6 +44,19 @@ _BOTH = 2
 
 class PluginError(StartError):
     """A plugin cannot be found, loaded or started; the sentence names it, the line and the reason."""
+
+
+class OwnServerError(RuntimeError):
+    """A plugin runs a server while plugins are loaded, and would keep everything else waiting."""
+
+
+_is_loading = ContextVar("_is_loading", default=False)
+
+
+def refuse_while_loading() -> None:
+    """Keep a server from running: raise `OwnServerError` while a plugin is loaded or started."""
+    if _is_loading.get():
+        raise OwnServerError("a plugin must not run a server")
 
 
 class PluginSettings(Protocol):
@@ -331,11 +345,15 @@ def _reported(label: str, logger: logging.Logger, *, skip: bool) -> Iterator[Non
 @contextlib.contextmanager
 def _explained(label: str, module: str, doing: str) -> Iterator[None]:
     """Turn whatever a plugin's own code raises, its `exit()` included, into a `PluginError`."""
+    token = _is_loading.set(True)
     try:
         yield
     except (Exception, SystemExit) as error:
         place = _place(label, module, error)
-        raise PluginError(f"Plugin {label} failed to {doing}{place}: {_reason(error)}.") from error
+        text = f"Plugin {label} failed to {doing}{place}: {_reason(error)}"
+        raise PluginError(text if text.endswith("?") else f"{text}.") from error
+    finally:
+        _is_loading.reset(token)
 
 
 def _place(label: str, module: str, error: BaseException) -> str:
@@ -365,5 +383,16 @@ def _reason(error: BaseException) -> str:
         return f"the module {error.name} is missing{hint if error.name == package else ''}"
     if isinstance(error, SystemExit):
         return "it called exit()"
+    if isinstance(error, OwnServerError):
+        return (
+            "it runs a server of its own; remove that line, for the server is run when all plugins are loaded"
+        )
     text = one_line((error.msg or "") if isinstance(error, SyntaxError) else str(error)).rstrip(".")
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return f"{type(error).__name__}: {text}{_meant(error)}" if text else type(error).__name__
+
+
+def _meant(error: BaseException) -> str:
+    """Return what a misspelled attribute resembles, which Python itself says in tracebacks only."""
+    if not isinstance(error, AttributeError) or not error.name:
+        return ""
+    return did_you_mean(error.name, [known for known in dir(error.obj) if known[0] != "_"])

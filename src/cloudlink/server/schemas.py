@@ -38,6 +38,35 @@ def validation_errors(message: Any, rules: Rules, *, allow_unknown: bool = True)
     return errors
 
 
+def check_schema(schema: Any) -> None:
+    """Refuse what is no protocol's identity.
+
+    Args:
+        schema: What a plugin gave as `schema`.
+
+    Raises:
+        TypeError: It has no text `command_key`.
+    """
+    if _is_schema(schema):
+        return
+    if _is_schema(getattr(schema, "schema", None)):
+        raise TypeError(
+            "schema is the protocol itself, but has to be its schema: "
+            "write schema=protocol.schema, or schema=clpv4.schema in a script of your own"
+        )
+    what = (
+        f"class {schema.__name__}" if isinstance(schema, type) else f"value of type {type(schema).__name__}"
+    )
+    raise TypeError(
+        f"the {what} is no protocol schema, for it has no command_key: "
+        "for CloudLink 4 commands write schema=protocol.schema, or schema=clpv4.schema in a script of your own"
+    )
+
+
+def _is_schema(value: Any) -> bool:
+    return isinstance(getattr(value, "command_key", None), str)
+
+
 class SchemaEngine:
     """Runs a plugin's protocol. It sends nothing by itself: answering mistakes is the plugin's to do."""
 

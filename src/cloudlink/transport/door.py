@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
 from picows import WSAutoPingStrategy
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("cloudlink.transport")
 
 _TLS_HANDSHAKE = 0x16  # first byte of a ClientHello (RFC 8446, section 5.1)
+_PLAIN_REQUEST = "HTTP_REQUEST"  # OpenSSL's reason where a greeting begins as HTTP does
 _HEAD = b"HEAD "
 _REQUEST_TIMEOUT = 10.0
 """Seconds a connection has, from the moment it is accepted, to greet by TLS and send its HTTP request."""
@@ -115,10 +115,16 @@ class Door(asyncio.BufferedProtocol):
 
     async def _speak_tls(self, stream: asyncio.Transport, context: ssl.SSLContext) -> None:
         # What is no TLS, takes too long or breaks off leaves nobody behind who could be told.
-        with suppress(OSError):
+        try:
             self._transport = await asyncio.get_running_loop().start_tls(
                 stream, self, context, server_side=True, ssl_handshake_timeout=_REQUEST_TIMEOUT
             )
+        except OSError as error:
+            if getattr(error, "reason", None) == _PLAIN_REQUEST and self._gate.is_news(self._address()):
+                logger.warning(
+                    "A client spoke without TLS (ws:// or http://) to this port, which has it: "
+                    "connect with wss://, or leave out tls_certificate and tls_key."
+                )
         if self._transport is None:
             self._stop_waiting()
         elif self._data:  # came with the end of the handshake

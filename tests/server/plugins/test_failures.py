@@ -64,6 +64,35 @@ def test_a_file_that_fails(write, text, expected, sentence):
         assert said.startswith(f"Plugin greet.py {expected}")
 
 
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("server.uper()", "AttributeError: 'str' object has no attribute 'uper'; did you mean upper?"),
+        ("raise AttributeError('none of mine.')", "AttributeError: none of mine."),
+    ],
+)
+def test_a_misspelled_attribute_is_told_what_it_resembles(write, sentence, line, expected):
+    write("greet.py", f"def plugin(server):\n    {line}\n")
+
+    assert sentence("greet.py") == f"Plugin greet.py failed to start at line 2: {expected}"
+
+
+RUNS = "from cloudlink.server import Server\nrun = Server(None).run\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "doing"),
+    [("run()\n", "load at line 3"), ("def plugin(server):\n    run()\n", "start at line 4")],
+)
+def test_a_plugin_that_runs_a_server_is_told_not_to(write, sentence, text, doing):
+    write("greet.py", RUNS + text)
+
+    assert sentence("greet.py") == (
+        f"Plugin greet.py failed to {doing}: it runs a server of its own; remove that line, "
+        "for the server is run when all plugins are loaded."
+    )
+
+
 def test_a_neighbour_that_fails_is_named_when_the_mistake_is_in_its_spelling(write, sentence):
     write("helpers.py", "# one\n# two\nx = = 1\n")
     write("greet.py", "import helpers\n")
