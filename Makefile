@@ -9,6 +9,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# What pip says is for those who know it; this is for everybody else.
+NOT_INSTALLED := { echo "CloudLink could not be installed: the first start needs the internet, to fetch the packages \
+that CloudLink uses. Is this computer online? Then see what pip says above." >&2; exit 1; }
+
 .PHONY: serve examples test lint autobahn bench bench-quick clean
 .DEFAULT_GOAL := serve
 
@@ -19,11 +24,13 @@ $(BIN)/python:
 	  { rm -rf $(VENV); echo "Python cannot create an environment. On Debian and Ubuntu: sudo apt install python3-venv"; exit 1; }
 
 $(VENV)/.serve: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@echo "Installing what CloudLink needs into $(VENV) ..."
+	@$(INSTALL) -e . || $(NOT_INSTALLED)
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@echo "Installing what CloudLink and its tests need into $(VENV) ..."
+	@$(INSTALL) -e '.[dev]' || $(NOT_INSTALLED)
 	@touch $@ $(VENV)/.serve
 
 serve: $(VENV)/.serve

@@ -10,7 +10,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
+import sys
 from typing import TYPE_CHECKING
+
+if sys.version_info < (3, 11):  # noqa: UP036  # before what older ones cannot import
+    sys.exit("CloudLink needs Python 3.11 or newer; install it, and start this with it.")
 
 import cloudlink
 from cloudlink.client import ClientError, Connected, Disconnected, GlobalMessage, PrivateMessage, UserJoined

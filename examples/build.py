@@ -10,6 +10,9 @@ import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
+if sys.version_info < (3, 11):  # noqa: UP036  # before what older ones cannot import
+    sys.exit("CloudLink needs Python 3.11 or newer; install it, and start this with it.")
+
 from sb3 import SourceError, build
 
 SOURCES = Path(__file__).with_name("scratch")

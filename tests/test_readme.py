@@ -1,4 +1,4 @@
-"""The plugin example of the README runs as it stands, as a program of its own."""
+"""The examples of the README run as they stand, as programs of their own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from conversation_drivers import OverSocket
-from hosting import HOST
+from hosting import HOST, build, listening
 
 README = Path(__file__).parent.parent / "README.md"
 TIME_LIMIT = 20.0  # seconds
@@ -24,6 +24,16 @@ def plugin_example() -> str:
         r"^```python\n(.*?)^```", README.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
     )
     [example] = [block for block in blocks if "class myplugin" in block]
+    return example
+
+
+def client_example() -> str:
+    """The Python code block of the README that connects to a server."""
+    [example] = re.findall(
+        r"^```python\n([^`]*cloudlink\.connect.*?)^```",
+        README.read_text(encoding="utf-8"),
+        re.DOTALL | re.MULTILINE,
+    )
     return example
 
 
@@ -71,5 +81,20 @@ def test_the_plugin_example_prints_its_line(tmp_path):
             process.send_signal(signal.SIGINT)
             rest, _ = await process.communicate()
             assert (process.returncode, rest) == (0, b"")
+
+    asyncio.run(main())
+
+
+def test_ctrl_c_ends_the_client_example_without_a_traceback(tmp_path):
+    async def main():
+        async with asyncio.timeout(TIME_LIMIT), listening(build()) as port:
+            program = tmp_path / "example.py"
+            program.write_text(client_example().replace(":3000/", f":{port}/"), encoding="utf-8")
+            async with running(program) as process:
+                while b"Hello, everybody!" not in await process.stdout.readline():
+                    pass
+                process.send_signal(signal.SIGINT)
+                _, errors = await process.communicate()
+                assert (process.returncode, errors) == (0, b"")
 
     asyncio.run(main())

@@ -354,3 +354,16 @@ def test_the_examples_of_the_page_are_right(tmp_path):
     assert examples
     for text in examples:
         load(toml=write(tmp_path, text), environ={}, flags={})
+
+
+@pytest.mark.parametrize("word", ["debug", "DEBUG", "Debug"])
+def test_words_to_choose_from_are_taken_in_any_case(tmp_path, word):
+    assert load(toml=None, environ={"CLOUDLINK_LOG_LEVEL": word}, flags={}).log_level == "debug"
+    assert load(toml=None, environ={}, flags={"log_level": word}).log_level == "debug"
+    assert load(toml=write(tmp_path, f'log_level = "{word}"'), environ={}, flags={}).log_level == "debug"
+    assert Settings(log_level=word).log_level == "debug"
+
+
+@pytest.mark.parametrize("option", OPTIONS.values(), ids=OPTIONS.keys())
+def test_a_unit_can_be_counted(option):
+    assert not option.unit.startswith("per "), "it reads: number of packets per second"

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import sys
 
+if sys.version_info < (3, 11):  # noqa: UP036  # run from a checkout, where pip has not looked
+    sys.exit("CloudLink needs Python 3.11 or newer; install it, and start this with it.")
+
 from cloudlink.cli import main
 
 if __name__ == "__main__":

@@ -157,6 +157,8 @@ class Option:
         """
         if self.kind is float and type(value) is int:
             value = float(value)
+        if isinstance(value, str) and value.lower() in self.choices:
+            value = value.lower()  # people write DEBUG, as Python does
         if type(value) is not self.kind:
             raise ValueError(self._refusal(value))
         if isinstance(value, list):

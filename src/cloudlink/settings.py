@@ -127,7 +127,7 @@ class Settings:
     )
     event_loop: Literal["asyncio", "uvloop"] = option(
         "asyncio",
-        "What runs the server; `uvloop` (`pip install 'cloudlink[fast]'`) is faster and needs 2 MB more.",
+        "What runs the server; `uvloop` (`pip install uvloop`) is faster and needs 2 MB more.",
     )
     cloud: bool = option(True, "Whether Scratch cloud variables are served beside CloudLink.")
     cloud_text_values: bool = option(
@@ -173,7 +173,7 @@ class Settings:
     cloud_updates_per_second: float = option(
         60.0,
         "How many cloud updates of one client are passed on; of faster ones the latest value is; 0 for any number.",
-        unit="per second",
+        unit="updates per second",
         minimum=0,
     )
     cloud_batch_interval: float = option(
@@ -195,7 +195,7 @@ class Settings:
     )
     storage_max_size: int = option(
         1_073_741_824,
-        "The size from which on `storage` takes no new variables; those it has are still saved.",
+        "The size from which on `storage` takes no new variables; those it has are still saved, unless they become longer.",
         unit="bytes",
         minimum=65_536,
     )
@@ -215,7 +215,7 @@ class Settings:
         minimum=1024,
     )
     packet_rate: float = option(
-        250.0, "How many packets a client may send in the long run.", unit="per second", above=0
+        250.0, "How many packets a client may send in the long run.", unit="packets per second", above=0
     )
     packet_burst: int = option(1000, "How many packets a client may send at once.", unit="packets", minimum=1)
     byte_rate: float = option(
@@ -225,7 +225,7 @@ class Settings:
     identity_rate: float = option(
         10.0,
         "How often a client may set its name and change rooms (setid, link, unlink) in the long run.",
-        unit="per second",
+        unit="packets per second",
         above=0,
     )
     identity_burst: int = option(
@@ -255,7 +255,7 @@ class Settings:
     connection_rate_per_address: float = option(
         50.0,
         "How many new connections, and how many pages, an address may open in the long run.",
-        unit="per second",
+        unit="connections per second",
         above=0,
     )
     connection_burst_per_address: int = option(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -102,3 +103,13 @@ def test_python_m_cloudlink_fails_with_a_sentence_and_status_1():
         "cloudlink: The setting port given by the flag --port is 99999, "
         "but it must be a whole number from 0 to 65535.\n"
     )
+
+
+@pytest.mark.parametrize("words", ["config --json", "config --help", "--help"])
+def test_nobody_who_reads_on_is_no_error(words):
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "cloudlink", *words.split()]
+    ended = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (0, "")

@@ -178,6 +178,13 @@ def test_script_runs(block, tmp_path, monkeypatch):
     assert isinstance(run_script(block, tmp_path, monkeypatch), Server)
 
 
+def test_first_script_has_a_log(tmp_path, monkeypatch):
+    levels = []
+    monkeypatch.setattr(logging, "basicConfig", lambda **options: levels.append(options["level"]))
+    run_script(next(block for block in PYTHON if is_script(block)), tmp_path, monkeypatch)
+    assert levels == [logging.INFO]
+
+
 @each(PYTHON)
 def test_python_is_python(block):
     ast.parse(block.text)

@@ -278,6 +278,14 @@ def test_a_client_is_told_apart_in_the_log(server, alice):
     assert repr(alice) == f"Client {alice.snowflake} 'player'"
 
 
+def test_a_name_is_told_to_those_who_want_all_as_the_log_may_hold_it(server, caplog):
+    guest = Visitor(server).client
+    guest.log_name = "player"
+    with caplog.at_level("DEBUG", "cloudlink.server"):
+        server.clients_manager.set_username(guest, "player1234")
+    assert caplog.messages == [f"Client {guest.snowflake} 'player' has this name now."]
+
+
 def test_text_and_bytes_are_sent_as_they_are_in_order(server):
     visitor = named(server, "alice")
     client = visitor.client

@@ -87,6 +87,21 @@ def test_both_event_loops_serve(event_loop):
         assert process.stop() == 0
 
 
+def test_a_server_in_every_network_says_an_address_that_can_be_used():
+    with Process("--host", "0.0.0.0") as process:
+        assert f"connect to ws://127.0.0.1:{process.port}/" in process.lines[-1]
+        assert process.stop() == 0
+
+
+def test_uvloop_that_is_missing_is_told_with_the_command_that_installs_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "uvloop", None)
+    server = Server()
+    server.settings.set("event_loop", "uvloop")
+    with pytest.raises(StartError) as caught:
+        server.serve(port=0)
+    assert str(caught.value).endswith(f"install it with: {sys.executable} -m pip install uvloop")
+
+
 def test_sighup_without_tls_changes_nothing():
     with Process() as process:
         process.process.send_signal(signal.SIGHUP)
@@ -106,9 +121,10 @@ def test_port_in_use_is_one_sentence_and_exit_status_1():
     [
         (("--host", "203.0.113.9"), "does not belong to this machine"),
         (("--host", "no.such.host.invalid"), "There is no address called no.such.host.invalid"),
+        (("--host", "no.such.host.invalid"), "; set host (flag --host, environment variable HOST) to "),
         (
             ("--tls-certificate", "no.pem", "--tls-key", "no.pem"),
-            "Cannot read the TLS certificate file no.pem",
+            "no.pem: No such file or directory; check the path in the setting tls_certificate, and that this user",
         ),
         (("--plugin", "no_such_module:Plugin"), "no_such_module"),
         (("--max-clients", "0"), "max_clients"),

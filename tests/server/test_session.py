@@ -284,3 +284,47 @@ def test_a_first_message_of_no_protocol_is_told_to_plugins(server, message, erro
     server.on_error(lambda client, error: seen.append(error))
     Visitor(server, message)
     assert seen == errors
+
+
+# What the log tells.
+
+
+def test_who_leaves_is_told_with_the_time_it_was_there(server, caplog):
+    alice, nobody = named(server, "alice"), Visitor(server)
+    alice.client.birth_time -= 3 * 3600 + 4 * 60 + 5
+    with caplog.at_level("INFO", "cloudlink.server"):
+        alice.leave()
+        alice.leave()
+        nobody.session.close()
+    assert caplog.messages == [
+        f"Client {alice.client.snowflake} 'alice' left after 3:04:05.",
+        f"Client {nobody.client.snowflake} left after 0:00:00.",
+    ]
+
+
+def test_a_client_that_was_refused_does_not_leave(caplog):
+    server = build({"max_clients": 1})
+    Visitor(server)
+    with caplog.at_level("INFO", "cloudlink.server"):
+        Visitor(server).leave()
+    assert not [line for line in caplog.messages if " left after " in line]
+
+
+def test_names_and_rooms_are_told_to_those_who_want_all(server, caplog):
+    with caplog.at_level("DEBUG", "cloudlink.server"):
+        eve = named(server, "eve\n\u202e\x1b[2J")
+        eve.say({"cmd": "link", "val": ["a\nb"]}, {"cmd": "unlink", "val": "a\nb"})
+    who = f"Client {eve.client.snowflake} 'eve\\n\\u202e\\x1b[2J'"
+    assert [line for line in caplog.messages if line.startswith(who)] == [
+        f"{who} has this name now.",
+        f"{who} is no longer in the room 'default'.",
+        f"{who} is in the room 'a\\nb'.",
+        f"{who} is no longer in the room 'a\\nb'.",
+        f"{who} is in the room 'default'.",
+    ]
+
+
+def test_names_and_rooms_are_not_told_otherwise(server, caplog):
+    with caplog.at_level("INFO", "cloudlink.server"):
+        named(server, "alice").say({"cmd": "link", "val": ["secret"]})
+    assert not [line for line in caplog.messages if "alice" in line or "secret" in line]

@@ -56,6 +56,15 @@ def test_behind_a_proxy_that_speaks_tls_the_start_page_says_wss():
     assert "wss://games.example:3000/" in fetch("/", {"X-Forwarded-Proto": "https"})[1]
 
 
+@pytest.mark.parametrize(
+    ("host", "address"), [("0.0.0.0:3000", "ws://127.0.0.1:3000/"), ("[::]:3000", "ws://[::1]:3000/")]
+)
+def test_a_page_opened_at_the_address_of_every_network_says_one_to_connect_to(host, address):
+    body = fetch("/", {"Host": host})[1]
+    assert f"<code>{address}</code>" in body
+    assert "0.0.0.0" not in body
+
+
 def test_a_hostile_host_header_stays_text():
     assert "<script>" not in fetch("/", {"Host": "<script>alert(1)</script>"})[1]
 

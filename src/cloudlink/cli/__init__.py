@@ -7,6 +7,7 @@ does stands there; nothing here knows settings or the server.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
@@ -57,12 +58,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: The words after `cloudlink`; None takes those of this process.
     """
     try:
-        return _run(list(sys.argv[1:] if argv is None else argv))
+        return _run_to_the_end(list(sys.argv[1:] if argv is None else argv))
+    except BrokenPipeError:
+        # Nobody reads on, as after `| head`; Python must not try to write the rest at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except StartError as error:
         print(f"cloudlink: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return _INTERRUPTED
+
+
+def _run_to_the_end(words: list[str]) -> int:
+    """Run, and write what is printed, so that an error in that is met here and not when Python ends."""
+    try:
+        return _run(words)
+    finally:
+        if sys.stdout is not None:  # pythonw on Windows has none
+            sys.stdout.flush()
 
 
 def _run(words: list[str]) -> int:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
-import os
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
@@ -65,9 +64,6 @@ def run(arguments: argparse.Namespace) -> int:
         asyncio.run(_talk(arguments))
     except ClientError as error:
         raise StartError(printable(str(error))) from None
-    except BrokenPipeError:
-        # Nobody reads on, as after `| head`; Python must not try to write the rest at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 

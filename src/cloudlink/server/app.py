@@ -10,6 +10,7 @@ import gc
 import logging
 import os
 import signal
+import sys
 import time
 from collections import deque
 from contextlib import suppress
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 from cloudlink import addresses, sources
 from cloudlink.delivery import Delivery, Pacer
 from cloudlink.errors import StartError
-from cloudlink.transport import Endpoint, load_certificates, raise_open_files_limit
+from cloudlink.transport import Endpoint, load_certificates, raise_open_files_limit, where_to_connect
 from cloudlink.transport.http import Status
 from cloudlink.version import __version__
 
@@ -26,6 +27,7 @@ from .api import PluginAPI
 from .clients import ClientsManager
 from .hooks import Hooks
 from .limits import Limits
+from .plugins import refuse_while_loading
 from .pulled import PulledClient, PulledSession
 from .rooms import RoomsManager
 from .session import Session, State
@@ -156,6 +158,7 @@ class Server(PluginAPI):
 
     def serve(self, ip: str | None = None, port: int | None = None) -> None:
         """Run the server like `run`, but raise `StartError` when it cannot start."""
+        refuse_while_loading()
         self._check_max_clients()
         run = _loop_runner(self.settings.event_loop)
         with suppress(KeyboardInterrupt):
@@ -193,9 +196,8 @@ class Server(PluginAPI):
             self._loop = None
             raise
         self._endpoint = endpoint
-        scheme = "wss" if self.ssl_context else "ws"
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host or "0.0.0.0"  # noqa: S104
-        self.logger.info("CloudLink is running: connect to %s://%s:%d/", scheme, host, endpoint.port)
+        where = where_to_connect(settings.host, endpoint.port, secure=self.ssl_context is not None)
+        self.logger.info("CloudLink is running: connect to %s", where)
 
     async def stop(self) -> None:
         """Stop in order: accept nobody, close every client with 1001, let handlers finish."""
@@ -263,7 +265,8 @@ class Server(PluginAPI):
         limit = self.settings.max_clients
         if 0 <= limit <= len(self.clients_manager):
             session.refuse(_FULL)
-            self.logger.info("%s was turned away: %d clients are connected.", shown, limit)
+            connected = "1 client is" if limit == 1 else f"{limit} clients are"
+            self.logger.info("%s was turned away: %s connected.", shown, connected)
             return session
         session.begin()
         self._unidentified.append(session)
@@ -378,7 +381,8 @@ def _loop_runner(name: str) -> Callable[[Coroutine[Any, Any, None]], None]:
         import uvloop  # noqa: PLC0415  # optional
     except ImportError:
         raise StartError(
-            "The setting event_loop asks for uvloop, which is not installed: pip install 'cloudlink[fast]'."
+            "The setting event_loop asks for uvloop, which is not installed; install it with: "
+            f"{sys.executable} -m pip install uvloop"
         ) from None
     return uvloop.run
 

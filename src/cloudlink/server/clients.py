@@ -6,6 +6,7 @@ whatever schema class a client was given.
 
 from __future__ import annotations
 
+import logging
 import time
 import uuid
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from cloudlink.delivery import Connection
 
     from .session import GoneSession, Session
+
+logger = logging.getLogger("cloudlink.server")
 
 Schema = type
 """A protocol's identity: the class that holds its `command_key` and its validation schemas."""
@@ -245,6 +248,7 @@ class ClientsManager:
         obj.username_set = True
         obj.encoded_user = None
         self.usernames.setdefault(username, set()).add(obj)
+        logger.debug("%s has this name now.", obj)
         self._named(obj)
 
     def clear_username(self, obj: Client) -> None:

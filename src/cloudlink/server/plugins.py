@@ -178,7 +178,9 @@ def _files_of_folder(settings: PluginSettings) -> list[Path]:
     except FileNotFoundError:
         if origin == "default":
             return []
-        raise StartError(f"The plugins folder {folder} ({origin}) does not exist.") from None
+        raise StartError(
+            f"The plugins folder {folder} ({origin}) does not exist; create it or change plugins_folder."
+        ) from None
     except OSError as error:
         raise StartError(
             f"The plugins folder {folder} ({origin}) cannot be read: {error.strerror}."

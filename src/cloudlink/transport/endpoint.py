@@ -182,7 +182,10 @@ def explain(host: str, port: int, error: OSError | OverflowError) -> str:
     """Say in one sentence why an address cannot be listened on."""
     code = getattr(error, "errno", None)
     if isinstance(error, socket.gaierror):
-        return f"There is no address called {host}: {error.strerror}."
+        return (
+            f"There is no address called {host}: {error.strerror}; set host (flag --host, environment variable "
+            "HOST) to 127.0.0.1, to 0.0.0.0 or to an address of this machine."
+        )
     if code == errno.EADDRINUSE:
         return (
             f"Port {port} is already in use on {host or 'this machine'}: "

@@ -15,6 +15,8 @@ from picows import WSUpgradeResponse
 
 from cloudlink.transport import extension
 
+from .announce import usable_host
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -114,7 +116,7 @@ class Pages:
 
     def _start_page(self, request: WSUpgradeRequest) -> str:
         secure = self._secure or request.headers.get("X-Forwarded-Proto", "").lower() == "https"
-        host = request.headers.get("Host", "this address")
+        host = usable_host(request.headers.get("Host", "this address"))
         source = f"{'https' if secure else 'http'}://{host}/extension.js"
         clients = self._status().clients
         here = "Nobody is" if clients == 0 else "1 client is" if clients == 1 else f"{clients} clients are"

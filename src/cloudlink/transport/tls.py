@@ -36,7 +36,10 @@ def _require_readable(path: str, what: str) -> None:
         with open(path, "rb"):  # noqa: PTH123  # only whether it opens matters
             pass
     except OSError as error:
-        raise StartError(f"Cannot read the TLS {what} file {path}: {error.strerror}.") from None
+        raise StartError(
+            f"Cannot read the TLS {what} file {path}: {error.strerror}; "
+            f"check the path in the setting tls_{what}, and that this user may read the file."
+        ) from None
 
 
 def _explain(certificate: str, key: str, error: ssl.SSLError) -> str:

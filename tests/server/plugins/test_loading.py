@@ -120,7 +120,9 @@ def test_a_folder_that_does_not_exist(write, start):
     assert start(folder="") == []
     with pytest.raises(StartError) as caught:
         start(folder="mods", origin="flag --plugins-folder")
-    assert str(caught.value) == "The plugins folder mods (flag --plugins-folder) does not exist."
+    assert str(caught.value) == (
+        "The plugins folder mods (flag --plugins-folder) does not exist; create it or change plugins_folder."
+    )
 
     write("plugins", "a file")
     with pytest.raises(StartError) as caught:
