@@ -12,6 +12,8 @@ import pytest
 
 from cloudlink.errors import StartError
 from cloudlink.server.app import Server
+from cloudlink.server.protocols.clpv4 import Clpv4
+from cloudlink.settings import Settings
 from transport.peers import connect, running
 
 CLOUDLINK = [sys.executable, "-m", "cloudlink", "serve", "--plugins-folder", "", "--no-storage"]
@@ -237,6 +239,27 @@ def test_a_version_that_would_mislead_clients_is_refused():
         server.version = "1.0"
     server.version = "MyServer 1.4 (CL 0.2.0)"
     assert server.version == "MyServer 1.4 (CL 0.2.0)"
+
+
+def test_what_still_waited_when_a_server_stopped_holds_nothing_up_when_it_starts_again():
+    server = Server(Settings(implicit_greeting=False))
+    Clpv4(server)
+
+    async def scenario():
+        server.delivery._pacer.wait = 0.0
+        await server.start("127.0.0.1", 0)
+        peer = await connect(server.port)
+        peer.send('{"cmd":"ping"}')
+        assert b"I:100" in (await asyncio.wait_for(peer.receive(), 5))[1]
+        server.delivery._pacer.wait = 30.0
+        server.send_packet(next(iter(server.clients_manager)), {"cmd": "late"})
+        await server.stop()
+        assert b"late" in (await asyncio.wait_for(peer.receive(), 5))[1]
+        peer.leave()
+        await asyncio.sleep(0)
+
+    asyncio.run(scenario())
+    asyncio.run(scenario())
 
 
 def test_a_part_that_cannot_start_closes_the_port_again():

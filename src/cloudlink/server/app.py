@@ -214,6 +214,7 @@ class Server(PluginAPI):
         await endpoint.finish(_CLOSE_WAIT)
         for stop in self.hooks.stop:
             stop()
+        self.delivery.flush()  # nothing may wait for a loop that is gone
         self._loop = None
         self.logger.info("CloudLink has stopped.")
 
