@@ -135,6 +135,7 @@ def test_players_see_each_other_move_collect_and_vanish(played, sandbox):
         await ann.sees_others("Bob: 0", "Bob: 0")
         await another.sees_others("Ann: 0", "Bob: 0")
 
+        await another.evaluate("me().setXY(150, 100)")  # far from all coins: players begin anywhere
         await ann.evaluate("me().setXY(-100, 0)")
         before, since = len(ann.page.sent), time.monotonic()
         await ann.holds("ArrowRight")
