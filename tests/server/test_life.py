@@ -253,9 +253,10 @@ def test_what_still_waited_when_a_server_stopped_holds_nothing_up_when_it_starts
         assert b"I:100" in (await asyncio.wait_for(peer.receive(), 5))[1]
         server.delivery._pacer.wait = 30.0
         server.send_packet(next(iter(server.clients_manager)), {"cmd": "late"})
-        await server.stop()
+        stopping = asyncio.ensure_future(server.stop())
         assert b"late" in (await asyncio.wait_for(peer.receive(), 5))[1]
         peer.leave()
+        await stopping
         await asyncio.sleep(0)
 
     asyncio.run(scenario())
