@@ -184,6 +184,12 @@ def test_whether_a_list_has_more_items_than_so_many(values, most, comma):
     assert jsontext.has_more_items(text, most) == (len(values) > most)
 
 
+@pytest.mark.parametrize("most", [4096, 4097, 100_000])
+def test_long_lists_may_be_allowed(most):
+    assert not jsontext.has_more_items(b"[" + b"1," * (most - 1) + b"1]", most)
+    assert jsontext.has_more_items(b"[" + b"1," * most + b"1]", most)
+
+
 def test_nothing_is_made_of_what_is_in_a_list_that_is_only_counted():
     text = b"[[" + b"[]," * 300_000 + b"[]],1]"
     jsontext.has_more_items(text, 1)

@@ -28,6 +28,8 @@ _LENIENT_LIMIT = 1 << 16
 """Bytes of text for which the slow way is taken; it must not hold up others for long."""
 _MEMBERS_LIMIT = 1 << 12
 """The same for the slowest way of all."""
+_MOST_FIELDS = 1 << 12
+"""Items up to which the rest of a list is not looked at; a struct with more fields takes long to make."""
 
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 _ESCAPE = re.compile(rb"\\(?:u([dD])([89a-fA-F])|.)", re.DOTALL)
@@ -43,6 +45,7 @@ _SHOW = bytes.maketrans(_HIDDEN_DIGITS, _SECOND_DIGITS)
 _WHITESPACE = re.compile(r"[ \t\n\r]*")
 _decode = msgspec.json.decode
 _decode_untouched = msgspec.json.Decoder(msgspec.Raw).decode
+_decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _encode = msgspec.json.encode
 
 
@@ -270,6 +273,8 @@ def has_more_items(data: bytes, most: float) -> bool:
     if data.count(b",") < most:  # a list has one for each item but the first
         return False
     try:
+        if most > _MOST_FIELDS:
+            return len(_decode_list(data)) > most
         return bool(_item_at(int(most))(data))
     except RecursionError:
         raise JSONTextError(RECURSION_TEXT) from None

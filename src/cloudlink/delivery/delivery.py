@@ -86,7 +86,6 @@ class Delivery:
                 frame among them; None for any number.
             pacer: Says how long frames wait, None for never.
         """
-        self.max_queued_bytes = max_queued_bytes
         self._pacer = pacer
         self._schedule = schedule
         self._writer = Writer(max_queued_bytes)
@@ -97,6 +96,11 @@ class Delivery:
         self._open: Batch | None = None  # the last of them, if it takes more clients
         self._audience: Audience | None = None  # whom the frames in `_segment` are for
         self._segment: list[bytes] = []
+
+    @property
+    def max_queued_bytes(self) -> int | None:
+        """Most bytes that may wait for a client that does not read, None for any number."""
+        return self._writer.max_queued_bytes
 
     def send(self, outbox: Outbox, frame: bytes) -> None:
         """Queue one frame for one client; the empty one is none."""

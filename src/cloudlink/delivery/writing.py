@@ -29,7 +29,7 @@ class Writer:
 
     def __init__(self, max_queued_bytes: int | None) -> None:
         """Args: max_queued_bytes: Most bytes in a backlog beside the largest frame in it; None for any number."""
-        self._max_queued_bytes = max_queued_bytes
+        self.max_queued_bytes = max_queued_bytes
 
     def write(self, outboxes: Iterable[Outbox], total: int, largest: int) -> None:
         """Write queues.
@@ -86,7 +86,7 @@ class Writer:
         outbox.clear()
 
     def _is_too_much(self, size: int) -> bool:
-        return self._max_queued_bytes is not None and size > self._max_queued_bytes
+        return self.max_queued_bytes is not None and size > self.max_queued_bytes
 
 
 def _is_long(outbox: Outbox) -> bool:
