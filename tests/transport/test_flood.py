@@ -197,3 +197,23 @@ def test_a_binary_flood_is_refused_as_a_text_flood_is():
             assert len(server.clients_manager) == 1
 
     asyncio.run(scenario())
+
+
+def test_too_many_fragments_are_refused_with_their_message_and_end_the_connection_in_the_end():
+    async def scenario():
+        async with running(
+            implicit_greeting=False, packet_burst=20, packet_rate=1.0, flood_patience=0.5
+        ) as server:
+            peer = await connect(server.port)
+            await answer(peer)
+            peer.writer.write(b"".join(WAYS["fragments"]) * 15)
+            codes = [100]
+            while codes[-1] == 100:
+                codes.append(json.loads((await peer.receive())[1])["code_id"])
+            assert codes[-1] == 108
+            assert len(server.clients_manager) == 1
+            peer.writer.write(frame(b"", 0x01) + frame(b"", 0x00) * (MEGABYTE // 6))
+            assert await asyncio.wait_for(peer.receive_close(), 5) == (1008, "Too much was sent for too long")
+            drop(server)
+
+    asyncio.run(scenario())

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Protocol, cast
 from picows import WSListener, WSMsgType
 
 from cloudlink.assembly import (
-    POLICY_VIOLATION,
     RESERVED_BITS,
     Assembler,
     Violation,
@@ -39,7 +38,6 @@ _PING = WSMsgType.PING
 _PONG = WSMsgType.PONG
 _CLOSE = WSMsgType.CLOSE
 
-_TOO_MANY_FRAGMENTS = Violation(POLICY_VIOLATION, "Too much was sent")
 _INTERNAL_ERROR = 1011
 _MISTAKE = "The server made a mistake"
 _PONG_FRAME = 0x8A
@@ -295,10 +293,11 @@ class WebSocketConnection(WSListener):
             if self._receiver.admits(frame.payload_size) and kind == _PING:
                 payload = frame.get_payload_as_bytes()
                 self._receiver.send_frame(bytes((_PONG_FRAME, len(payload))) + payload)
-        # A message counts when it is whole, with all its bytes; until then its parts count as frames.
-        elif not frame.fin and not self._receiver.admits(0):
-            self._fail(_TOO_MANY_FRAGMENTS)
         else:
+            # A message counts when it is whole, with all its bytes, and is refused then; until then its parts
+            # count as frames. Too many of them are read slowly, and end the connection in the end.
+            if not frame.fin and not self._receiver.admits(0) and self.closing:
+                return
             message = self._assembler.add(
                 int(kind.value), fin=bool(frame.fin), data=frame.get_payload_as_bytes()
             )
