@@ -2,10 +2,11 @@
 
 from unittest.mock import patch
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloudlink.delivery import Audience, Delivery, Outbox, text_frame
+from cloudlink.delivery import Audience, Delivery, Outbox, joined_update_frame, text_frame, update_frame
 
 
 class Recorder:
@@ -140,6 +141,19 @@ def test_on_a_busy_server_each_client_waits_from_its_own_first_frame_on():
     assert a.connection.writes == [[b"1", b"3"], [b"4"]]
 
 
+@pytest.mark.parametrize(("members", "has_another_look"), [(10, False), (50, True)])
+def test_a_crowd_is_written_to_after_another_look_at_what_has_come(members, has_another_look):
+    delivery, turns, outboxes = make(members)
+    everybody = audience(delivery, outboxes)
+    delivery.broadcast(everybody, b"1")
+    turns.run(0)
+    assert bool(outboxes[0].connection.writes) is not has_another_look
+    delivery.broadcast(everybody, b"2")
+    turns.end()
+    expected = [[b"12"]] if has_another_look else [[b"1"], [b"2"]]
+    assert all(outbox.connection.writes == expected for outbox in outboxes)
+
+
 def test_so_many_clients_share_a_timer():
     delivery, turns, outboxes = make(70, Busy())
     for outbox in outboxes:
@@ -180,46 +194,194 @@ def test_flushing_writes_what_would_have_waited_and_nothing_twice():
     assert a.connection.writes == [[b"1"]]
 
 
+def test_who_gets_something_of_its_own_has_all_that_came_before_it():
+    delivery, turns, (a, b) = make(2)
+    everybody = audience(delivery, [a, b])
+    delivery.broadcast(everybody, b"1")
+    delivery.send(a, b"2")
+    delivery.broadcast(everybody, b"3", skip=a)
+    delivery.broadcast(everybody, b"4")
+    turns.end()
+    assert b"".join(a.connection.frames) == b"124"
+    assert b.connection.frames == [b"134"]  # joined once for all that got nothing else
+
+
+def test_who_is_left_out_still_has_all_that_came_before():
+    delivery, turns, (a, b) = make(2)
+    everybody = audience(delivery, [a, b])
+    delivery.broadcast(everybody, b"1")
+    delivery.broadcast(everybody, b"2", skip=a)
+    delivery.broadcast(everybody, b"3")
+    turns.end()
+    assert b"".join(a.connection.frames) == b"13"
+    assert b.connection.frames == [b"123"]
+
+
+def test_who_comes_later_or_leaves_earlier_gets_its_share():
+    delivery, turns, (a, b, c) = make(3)
+    everybody = audience(delivery, [a, b])
+    delivery.broadcast(everybody, b"1")
+    everybody.add(c)
+    everybody.remove(b)
+    delivery.broadcast(everybody, b"2")
+    turns.end()
+    assert [b"".join(outbox.connection.frames) for outbox in (a, b, c)] == [b"12", b"1", b"2"]
+
+
+class Clock:
+    """Stands still."""
+
+    now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+def make_news():
+    turns, clock = Turns(), Clock()
+    delivery = Delivery(turns, clock=clock)
+    outboxes = [Outbox(Recorder(), lambda: None) for _ in range(2)]
+    return delivery, turns, clock, outboxes, audience(delivery, outboxes)
+
+
+def test_news_is_written_at_once_and_waits_only_if_there_was_some_just_before():
+    delivery, turns, clock, (a, b), everybody = make_news()
+    delivery.announce(everybody, b"1", skip=b)
+    assert turns.delays == [0]
+    turns.end()
+    clock.now += 0.005
+    delivery.announce(everybody, b"2", skip=b)
+    delivery.announce(everybody, b"3")
+    assert turns.delays == [pytest.approx(0.015)]
+    turns.end()
+    assert a.connection.writes == [[b"1"], [b"23"]]
+    assert b.connection.writes == [[b"3"]]
+    clock.now += 0.02
+    delivery.announce(everybody, b"4")
+    assert turns.delays == [0]
+
+
+def test_news_that_waits_keeps_nobody_from_what_is_its_own():
+    delivery, turns, _clock, (a, b), everybody = make_news()
+    delivery.announce(everybody, b"1")
+    turns.end()
+    delivery.announce(everybody, b"2")
+    delivery.send(a, b"3")
+    assert turns.delays == [pytest.approx(0.02), 0]
+    turns.run(1)
+    assert a.connection.writes == [[b"1"], [b"2", b"3"]]
+    assert b.connection.writes == [[b"1"]]
+    turns.end()
+    assert a.connection.writes == [[b"1"], [b"2", b"3"]]
+    assert b.connection.writes == [[b"1"], [b"2"]]
+
+
+def test_news_goes_with_what_the_same_audience_is_sent():
+    delivery, turns, _clock, (a, b), everybody = make_news()
+    delivery.announce(everybody, b"1")
+    turns.end()
+    delivery.announce(everybody, b"2")
+    delivery.broadcast(everybody, b"3")
+    turns.run(1)
+    assert a.connection.writes == b.connection.writes == [[b"1"], [b"23"]]
+    turns.end()
+    assert a.connection.writes == b.connection.writes == [[b"1"], [b"23"]]
+
+
+def test_flushing_writes_news_that_waits():
+    delivery, turns, _clock, (a, b), everybody = make_news()
+    delivery.announce(everybody, b"1")
+    delivery.announce(everybody, b"2")
+    turns.end()
+    delivery.announce(everybody, b"3")
+    delivery.flush()
+    assert a.connection.frames == b.connection.frames == [b"12", b"3"]
+
+
+WHOM = st.integers(0, 2)
+GROUP = st.integers(0, 1)
+
+
 @given(
     st.lists(
         st.one_of(
-            st.tuples(st.just("send"), st.integers(0, 2)),
-            st.tuples(st.just("broadcast"), st.sets(st.integers(0, 2))),
+            st.tuples(st.just("send"), WHOM),
+            st.tuples(st.sampled_from(["broadcast", "announce"]), GROUP, st.none() | WHOM),
+            st.tuples(st.just("multicast"), st.lists(WHOM, max_size=3)),
+            st.tuples(st.sampled_from(["enter", "leave"]), GROUP, WHOM),
             st.tuples(st.just("turn"), st.integers(0, 5)),
             st.tuples(st.just("wait"), st.sampled_from([0.0, 0.01])),
+            st.tuples(st.just("rest"), st.sampled_from([0.001, 0.02])),
         ),
-        max_size=30,
+        max_size=40,
     ),
     st.integers(1, 3),
 )
 def test_everybody_gets_everything_once_and_in_order_whenever_it_is_written(steps, capacity):
-    pacer = Busy(0.0)
-    delivery, turns, outboxes = make(3, pacer)
+    pacer, clock, turns = Busy(0.0), Clock(), Turns()
+    delivery = Delivery(turns, pacer=pacer, clock=clock)
+    play = Play(delivery, turns, pacer, clock)
     with patch("cloudlink.delivery.delivery._BATCH", capacity):
-        play(delivery, turns, outboxes, pacer, steps)
+        for step, *what in steps:
+            getattr(play, step)(*what)
+        turns.end()
+    for outbox in play.outboxes:
+        assert b"".join(outbox.connection.frames) == b"".join(play.expected[outbox])
 
 
-def play(delivery, turns, outboxes, pacer, steps):
-    groups = {}
-    expected = [[], [], []]
-    for number, (kind, whom) in enumerate(steps):
-        frame = b"<%d>" % number
-        if kind == "send":
-            delivery.send(outboxes[whom], frame)
-            expected[whom].append(frame)
-        elif kind == "broadcast":
-            members = frozenset(whom)
-            if members not in groups:
-                groups[members] = audience(delivery, [outboxes[index] for index in whom])
-            delivery.broadcast(groups[members], frame)
-            for index in whom:
-                expected[index].append(frame)
-        elif kind == "wait":
-            pacer.wait = whom
-        elif turns.callbacks:
-            turns.run(whom % len(turns.callbacks))  # timers need not end in the order they were set in
-    turns.end()
-    assert [b"".join(outbox.connection.frames) for outbox in outboxes] == [b"".join(e) for e in expected]
+class Play:
+    """Does what the steps say, and keeps what everybody has to get."""
+
+    def __init__(self, delivery, turns, pacer, clock):
+        self.delivery, self.turns, self.pacer, self.clock = delivery, turns, pacer, clock
+        self.outboxes = [Outbox(Recorder(), lambda: None) for _ in range(3)]
+        self.groups = [audience(delivery, self.outboxes), audience(delivery, self.outboxes[:1])]
+        self.expected = {outbox: [] for outbox in self.outboxes}
+        self.number = 0
+
+    def frame(self, recipients):
+        self.number += 1
+        frame = b"<%d>" % self.number
+        for outbox in recipients:
+            self.expected[outbox].append(frame)
+        return frame
+
+    def send(self, whom):
+        outbox = self.outboxes[whom]
+        self.delivery.send(outbox, self.frame([outbox]))
+
+    def multicast(self, several):
+        outboxes = [self.outboxes[whom] for whom in several]
+        self.delivery.multicast(outboxes, self.frame(outboxes))
+
+    def broadcast(self, group, skipped):
+        self.delivery.broadcast(*self.to_group(group, skipped))
+
+    def announce(self, group, skipped):
+        self.delivery.announce(*self.to_group(group, skipped))
+
+    def to_group(self, group, skipped):
+        skip = None if skipped is None else self.outboxes[skipped]
+        recipients = [outbox for outbox in self.groups[group].outboxes if outbox is not skip]
+        return self.groups[group], self.frame(recipients), skip
+
+    def enter(self, group, whom):
+        if self.outboxes[whom] not in self.groups[group].outboxes:
+            self.groups[group].add(self.outboxes[whom])
+
+    def leave(self, group, whom):
+        if self.outboxes[whom] in self.groups[group].outboxes:
+            self.groups[group].remove(self.outboxes[whom])
+
+    def wait(self, seconds):
+        self.pacer.wait = seconds
+
+    def rest(self, seconds):
+        self.clock.now += seconds
+
+    def turn(self, which):
+        if self.turns.callbacks:  # timers need not end in the order they were set in
+            self.turns.run(which % len(self.turns.callbacks))
 
 
 @given(st.integers(0, 200_000))
@@ -232,3 +394,10 @@ def test_a_frame_tells_its_size_the_shortest_way(size):
         assert (frame[1], int.from_bytes(frame[2:4], "big"), len(frame)) == (126, size, 4 + size)
     else:
         assert (frame[1], int.from_bytes(frame[2:10], "big"), len(frame)) == (127, size, 10 + size)
+
+
+@given(st.lists(st.binary(max_size=200), max_size=3), st.integers(0, 70_000))
+def test_a_text_in_parts_is_the_frame_of_the_whole(parts, size):
+    parts.append(bytes(size))
+    joined, whole = joined_update_frame(parts, "key"), update_frame(b"".join(parts), "key")
+    assert (joined, joined.key, type(joined)) == (whole, whole.key, type(whole))

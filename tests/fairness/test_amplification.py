@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 
 from fairness.playing import assert_undisturbed, beside, join, memory, p99_of_echoes
 from transport.peers import frame, running
@@ -16,7 +15,6 @@ async def everywhere(port, name):
     peer.send(json.dumps({"cmd": "link", "val": ROOMS, "listener": "linked"}))
     while b'"listener":"linked"' not in (await peer.receive())[1]:
         pass
-    peer.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     peer.writer.transport.pause_reading()
     return peer
 

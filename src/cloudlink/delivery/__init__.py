@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 from .delivery import Audience, Delivery
-from .frames import text_frame, update_frame
+from .frames import joined_update_frame, text_frame, update_frame
 from .outbox import Connection, Outbox
 from .pace import Pacer
 
-__all__ = ["Audience", "Connection", "Delivery", "Outbox", "Pacer", "text_frame", "update_frame"]
+__all__ = [
+    "Audience",
+    "Connection",
+    "Delivery",
+    "Outbox",
+    "Pacer",
+    "joined_update_frame",
+    "text_frame",
+    "update_frame",
+]

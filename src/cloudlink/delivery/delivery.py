@@ -1,10 +1,12 @@
 """The way out: frames are queued per client and written together.
 
 Per recipient almost nothing happens: a frame is appended to a list. Frames that follow one another to
-the same audience are not even that: they are collected once, joined once, and appended as one. All that
-one turn of the event loop produced for a client leaves in one write, in the order it was produced,
-whoever it came from. A busy server waits a few milliseconds from a client's first frame on, so that more
-of them share a write.
+the same audience are not even that: they are collected once, joined once, and appended as one. A member
+who is sent something of its own meanwhile, or left out, is only handed its share earlier. All that one
+turn of the event loop produced for a client leaves in one write, in the order it was produced, whoever it
+came from. A busy server waits a few milliseconds from a client's first frame on, so that more of them
+share a write. News that nobody waits for, who came and who left, is written some fifty times a second at
+most: a crowd that comes at once is told of each other in few writes.
 
 This module does not know the event loop: whoever builds a `Delivery` hands it the function that calls
 back at the end of the turn, or some milliseconds later.
@@ -13,6 +15,7 @@ back at the end of the turn, or some milliseconds later.
 from __future__ import annotations
 
 import math
+import time
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -27,28 +30,41 @@ if TYPE_CHECKING:
 
 _BATCH = 32
 """Clients whose frames wait until the same moment where they wait: so many share a timer."""
+_CROWD = 32
+"""Clients from whom on writing to them takes so long that it should not be done for half of what is there."""
+_NEWS_INTERVAL = 0.02
+"""Seconds between two times that news is written, unless something else goes to the same audience meanwhile."""
 
 
 class Audience:
-    """Clients who are sent the same bytes: the members of a room who speak one dialect."""
+    """Clients who are sent the same bytes: the members of a room who speak one dialect.
 
-    __slots__ = ("_delivery", "outboxes")
+    Attributes:
+        outboxes: Their queues.
+        frames: What was sent to them and is in no queue yet.
+        ahead: How many of those frames a member has in its queue all the same, or is not to get.
+    """
+
+    __slots__ = ("_delivery", "ahead", "frames", "outboxes")
 
     def __init__(self, delivery: Delivery) -> None:
         self._delivery = delivery
         self.outboxes: dict[Outbox, None] = {}
+        self.frames: list[bytes] = []
+        self.ahead: dict[Outbox, int] = {}
 
     def __len__(self) -> int:
         return len(self.outboxes)
 
     def add(self, outbox: Outbox) -> None:
         """Take in a client; what was sent to the audience before is not for it."""
-        self._delivery.settle()
         self.outboxes[outbox] = None
+        if self.frames:
+            self.ahead[outbox] = len(self.frames)
 
     def remove(self, outbox: Outbox) -> None:
         """Let a client go; what was sent to the audience before still is for it."""
-        self._delivery.settle()
+        self._delivery.catch_up(outbox)
         del self.outboxes[outbox]
 
 
@@ -77,6 +93,7 @@ class Delivery:
         schedule: Callable[[float, Callable[[], None]], object],
         max_queued_bytes: int | None = None,
         pacer: Pacer | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Set up the way out.
 
@@ -85,7 +102,9 @@ class Delivery:
             max_queued_bytes: Most bytes that may wait for a client that does not read, beside the largest
                 frame among them; None for any number.
             pacer: Says how long frames wait, None for never.
+            clock: Tells the time, in seconds.
         """
+        self._clock = clock
         self._pacer = pacer
         self._schedule = schedule
         self._writer = Writer(max_queued_bytes)
@@ -94,8 +113,10 @@ class Delivery:
         self._largest = 0  # bytes of the largest entry of a queue since all were empty
         self._batches: dict[Batch, None] = {}  # what is to be written, in this order
         self._open: Batch | None = None  # the last of them, if it takes more clients
-        self._audience: Audience | None = None  # whom the frames in `_segment` are for
-        self._segment: list[bytes] = []
+        self._audience: Audience | None = None  # whose frames are in no queue yet
+        self._is_due = False  # whether they are to be written at the end of the turn
+        self._next_news = 0.0  # when news may be written again
+        self._is_news_scheduled = False
 
     @property
     def max_queued_bytes(self) -> int | None:
@@ -106,8 +127,90 @@ class Delivery:
         """Queue one frame for one client; the empty one is none."""
         if not frame:
             return
-        if self._segment:
+        if self._audience is not None:
+            self.catch_up(outbox)
+        self._put(outbox, frame)
+
+    def broadcast(self, audience: Audience, frame: bytes, skip: Outbox | None = None) -> None:
+        """Queue one frame for an audience, except the one to skip; the empty frame is none."""
+        if frame:
+            self._collect(audience, frame, skip)
+            self._is_due = True
+            if self._open is None:
+                self._begin()
+
+    def announce(self, audience: Audience, frame: bytes, skip: Outbox | None = None) -> None:
+        """Do the same with news that may come some milliseconds late, if there was some just before."""
+        if not frame:
+            return
+        self._collect(audience, frame, skip)
+        if self._is_due or self._is_news_scheduled:
+            return
+        now = self._clock()
+        if now < self._next_news:
+            self._is_news_scheduled = True
+            self._schedule(self._next_news - now, self._write_news)
+        else:
+            self._next_news = now + _NEWS_INTERVAL
+            self._is_due = True
+            if self._open is None:
+                self._begin()
+
+    def _write_news(self) -> None:
+        self._is_news_scheduled = False
+        self._next_news = self._clock() + _NEWS_INTERVAL
+        self.settle()
+
+    def _collect(self, audience: Audience, frame: bytes, skip: Outbox | None) -> None:
+        if audience is not self._audience:
             self.settle()
+            self._audience = audience
+        elif skip is not None:
+            self.catch_up(skip)
+        audience.frames.append(frame)
+        if skip is not None:
+            audience.ahead[skip] = len(audience.frames)
+
+    def multicast(self, outboxes: Iterable[Outbox], frame: bytes) -> None:
+        """Queue one frame for any clients, once for each time they are named."""
+        self.settle()
+        outboxes = list(outboxes)
+        if self._open is None:
+            self._begin()
+        self._bytes += len(frame) * (len(outboxes) - len(set(outboxes)))
+        self._append(outboxes, frame)
+
+    def catch_up(self, outbox: Outbox) -> None:
+        """Queue for a client what was sent to the audience it is in, if that is in no queue yet.
+
+        Needed before anything else is queued for it: that is what keeps the order.
+        """
+        audience = self._audience
+        if audience is not None and outbox in audience.outboxes:
+            missing = audience.frames[audience.ahead.get(outbox, 0) :]
+            audience.ahead[outbox] = len(audience.frames)
+            for frame in missing:
+                self._put(outbox, frame)
+
+    def settle(self) -> None:
+        """Queue what was sent to an audience for all its members: something comes for others, or it is time."""
+        audience = self._audience
+        if audience is None:
+            return
+        outboxes: Collection[Outbox] = audience.outboxes
+        if audience.ahead:
+            outboxes = [outbox for outbox in outboxes if outbox not in audience.ahead]
+            for outbox, had in audience.ahead.items():
+                if had < len(audience.frames):
+                    self.catch_up(outbox)
+            audience.ahead.clear()
+        self._frames += (len(audience.frames) - 1) * len(outboxes)
+        self._append(outboxes, join(audience.frames))
+        audience.frames.clear()
+        self._audience = None
+        self._is_due = False
+
+    def _put(self, outbox: Outbox, frame: bytes) -> None:
         if not outbox:
             batch = self._open or self._begin()
             batch.outboxes.append(outbox)
@@ -120,44 +223,7 @@ class Delivery:
         if size > self._largest:  # noqa: PLR1730  # max() takes longer than the rest of this
             self._largest = size
 
-    def broadcast(self, audience: Audience, frame: bytes, skip: Outbox | None = None) -> None:
-        """Queue one frame for an audience, except the one to skip; the empty frame is none."""
-        if not frame:
-            return
-        if skip is not None:
-            self.settle()
-            self._append(audience.outboxes, frame, skip)
-        elif audience is self._audience:
-            self._segment.append(frame)
-        else:
-            self.settle()
-            self._audience = audience
-            self._segment.append(frame)
-            if self._open is None:
-                self._begin()
-
-    def multicast(self, outboxes: Iterable[Outbox], frame: bytes) -> None:
-        """Queue one frame for any clients, once for each time they are named."""
-        self.settle()
-        outboxes = list(outboxes)
-        if self._open is None:
-            self._begin()
-        self._bytes += len(frame) * (len(outboxes) - len(set(outboxes)))
-        self._append(outboxes, frame, None)
-
-    def settle(self) -> None:
-        """Hand the frames collected for an audience to its members' queues.
-
-        Needed before anything else that concerns one of them: that is what keeps the order.
-        """
-        if self._audience is not None:
-            frame, audience = join(self._segment), self._audience
-            self._frames += (len(self._segment) - 1) * len(audience.outboxes)
-            self._audience = None
-            self._segment.clear()
-            self._append(audience.outboxes, frame, None)
-
-    def _append(self, outboxes: Collection[Outbox], frame: bytes, skip: Outbox | None) -> None:
+    def _append(self, outboxes: Collection[Outbox], frame: bytes) -> None:
         batch = self._open or self._begin()
         waiting = batch.outboxes
         self._frames += len(outboxes)
@@ -166,10 +232,9 @@ class Delivery:
         if size > self._largest:  # noqa: PLR1730  # as above
             self._largest = size
         for outbox in outboxes:
-            if outbox is not skip:
-                if not outbox:
-                    waiting.append(outbox)
-                outbox.append(frame)
+            if not outbox:
+                waiting.append(outbox)
+            outbox.append(frame)
         if len(waiting) >= batch.capacity:
             self._open = None
 
@@ -180,12 +245,21 @@ class Delivery:
             self._largest = 0
         batch = self._open = Batch(_BATCH if wait else math.inf, self._bytes)
         self._batches[batch] = None
-        self._schedule(wait, partial(self._write_batch, batch))
+        self._schedule(wait, partial(self._write_batch if wait else self._end_turn, batch))
         return batch
 
     def flush(self) -> None:
         """Write everything that is queued, one write per client."""
+        self.settle()
         for batch in tuple(self._batches):
+            self._write_batch(batch)
+
+    def _end_turn(self, batch: Batch) -> None:
+        """Write a batch, a large one after another look at what has come while it was made."""
+        due = len(self._audience) if self._audience is not None and self._is_due else 0
+        if len(batch.outboxes) + due >= _CROWD:
+            self._schedule(0.0, partial(self._write_batch, batch))
+        else:
             self._write_batch(batch)
 
     def _write_batch(self, batch: Batch) -> None:
@@ -193,7 +267,8 @@ class Delivery:
             return
         if self._pacer is not None:
             self._pacer.begin()
-        self.settle()
+        if self._is_due:
+            self.settle()
         del self._batches[batch]
         if batch is self._open:
             self._open = None

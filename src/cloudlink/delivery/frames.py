@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Iterator
+    from collections.abc import Hashable, Iterable, Iterator, Sequence
 
 _TEXT = 0x81  # FIN set, opcode 1
 _SHORT_HEADERS = tuple(bytes((_TEXT, size)) for size in range(126))
@@ -25,11 +25,17 @@ def text_frame(payload: bytes) -> bytes:
         payload: UTF-8 text of any length.
     """
     size = len(payload)
-    if size < len(_SHORT_HEADERS):
+    if size < len(_SHORT_HEADERS):  # as most are
         return _SHORT_HEADERS[size] + payload
+    return _header(size) + payload
+
+
+def _header(size: int) -> bytes:
+    if size < len(_SHORT_HEADERS):
+        return _SHORT_HEADERS[size]
     if size < _MEDIUM_LIMIT:
-        return _MEDIUM + size.to_bytes(2, "big") + payload
-    return _LONG + size.to_bytes(8, "big") + payload
+        return _MEDIUM + size.to_bytes(2, "big")
+    return _LONG + size.to_bytes(8, "big")
 
 
 class Update(bytes):
@@ -44,6 +50,13 @@ class Update(bytes):
 def update_frame(payload: bytes, key: Hashable) -> Update:
     """Return the frame of a text message that replaces earlier ones with an equal key."""
     frame = Update(text_frame(payload))
+    frame.key = key
+    return frame
+
+
+def joined_update_frame(parts: Sequence[bytes | bytearray], key: Hashable) -> Update:
+    """Return the same of a text in parts: a long one is copied as rarely as possible."""
+    frame = Update(b"".join((_header(sum(map(len, parts))), *parts)))
     frame.key = key
     return frame
 

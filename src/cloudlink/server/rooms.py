@@ -15,6 +15,7 @@ from cloudlink import jsontext
 from cloudlink.delivery import Audience
 
 from .clients import NoResultsFound
+from .listing import Listing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -57,24 +58,28 @@ class Members:
     """The members of a room who speak one protocol.
 
     Attributes:
-        all: The members in the order they joined.
+        all: The members in the order they joined, each with its number in that order.
         usernames: Members by name, in the order they joined.
         audiences: Per dialect, the members who speak it.
         userlists: The user list as a dialect last encoded it; emptied when the list changes.
+        listing: What the dialects of today make their user list of.
     """
 
-    __slots__ = ("_delivery", "all", "audiences", "userlists", "usernames")
+    __slots__ = ("_delivery", "_joined", "all", "audiences", "listing", "userlists", "usernames")
 
     def __init__(self, delivery: Delivery) -> None:
         self._delivery = delivery
-        self.all: dict[Client, None] = {}
+        self._joined = 0
+        self.all: dict[Client, int] = {}
         self.usernames: dict[str, dict[Client, None]] = {}
         self.audiences: dict[Any, Audience] = {}
         self.userlists: dict[Any, bytes] = {}
+        self.listing = Listing()
 
     def add(self, client: Client) -> None:
         """Take in a client."""
-        self.all[client] = None
+        self.all[client] = self._joined
+        self._joined += 1
         self._join_audience(client, client.dialect)
         if client.username_set:
             self.add_name(client)
@@ -83,6 +88,7 @@ class Members:
         """Take note that a member now has a username."""
         self.usernames.setdefault(client.username, {})[client] = None
         self.userlists.clear()
+        self.listing.add(client, self.all[client])
 
     def remove_name(self, client: Client) -> None:
         """Take note that a member is about to lose its username."""
@@ -90,7 +96,12 @@ class Members:
         del namesakes[client]
         if not namesakes:
             del self.usernames[client.username]
+        self.forget_lists()
+
+    def forget_lists(self) -> None:
+        """Let go of the encoded user lists."""
         self.userlists.clear()
+        self.listing.forget()
 
     def remove(self, client: Client) -> None:
         """Let a client go."""

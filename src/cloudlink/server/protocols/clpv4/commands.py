@@ -7,7 +7,6 @@ Everything is checked before anything is sent.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from cloudlink import jsontext
@@ -20,7 +19,7 @@ from .schema import Schema
 from .statuscodes import Dropped, Refusal, StatusCodes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Sequence
 
     from cloudlink.server.clients import Client
     from cloudlink.server.rooms import Members, Room
@@ -91,10 +90,12 @@ class Commands:
             self._clients.clear_username(client)
         self._clients.set_username(client, username)
         ok = client.dialect.status(StatusCodes.ok, packet.listener, val=user_object(client))
-        with self._confirming(client, ok):
-            for room_id in sorted(client.rooms):
-                self._lists.announce(client, room_id, renamed=renamed)
-                self._lists.show(client, room_id)
+        before, after = client.dialect.placed(ok)
+        self._send(client, before)
+        for room_id in sorted(client.rooms):
+            self._lists.announce(client, room_id, renamed=renamed)
+            self._lists.show(client, room_id)
+        self._send(client, after)
 
     def _check_username(self, client: Client, raw: bytes, username: str) -> None:
         refusal = client.dialect.refuses_name(raw)
@@ -219,12 +220,14 @@ class Commands:
         self._check_rooms(client, room_ids, leaves)
         if not client.rooms and not room_ids:
             room_ids = [DEFAULT_ROOM]
-        with self._confirming(client, client.dialect.status(StatusCodes.ok, packet.listener)):
-            for room_id in leaves:
-                self._lists.leave(client, room_id)
-            for room_id in room_ids:
-                self._lists.join(client, room_id)
-                self._lists.show(client, room_id)
+        before, after = client.dialect.placed(client.dialect.status(StatusCodes.ok, packet.listener))
+        self._send(client, before)
+        for room_id in leaves:
+            self._lists.leave(client, room_id)
+        for room_id in room_ids:
+            self._lists.join(client, room_id)
+            self._lists.show(client, room_id)
+        self._send(client, after)
 
     def _left_by_linking(self, client: Client, room_ids: list[str]) -> list[str]:
         if not room_ids:
@@ -238,12 +241,14 @@ class Commands:
         self._require_rooms(client)
         self.spend_identity(client, packet)
         is_everything = packet.val in (b"", b'""')
-        with self._confirming(client, client.dialect.status(StatusCodes.ok, packet.listener)):
-            for room_id in sorted(client.rooms) if is_everything else room_ids:
-                self._lists.leave(client, room_id)
-            if not client.rooms:
-                self._lists.join(client, DEFAULT_ROOM)
-                self._lists.show(client, DEFAULT_ROOM)
+        before, after = client.dialect.placed(client.dialect.status(StatusCodes.ok, packet.listener))
+        self._send(client, before)
+        for room_id in sorted(client.rooms) if is_everything else room_ids:
+            self._lists.leave(client, room_id)
+        if not client.rooms:
+            self._lists.join(client, DEFAULT_ROOM)
+            self._lists.show(client, DEFAULT_ROOM)
+        self._send(client, after)
 
     # Limits.
 
@@ -286,15 +291,6 @@ class Commands:
 
     def _send(self, client: Client, frame: bytes) -> None:
         self._delivery.send(client.outbox, frame)
-
-    @contextmanager
-    def _confirming(self, client: Client, confirmation: bytes) -> Iterator[None]:
-        """Send the confirmation after what the client is shown, or before it, as its era had it."""
-        if client.dialect.confirms_first:
-            self._send(client, confirmation)
-        yield
-        if not client.dialect.confirms_first:
-            self._send(client, confirmation)
 
     def confirm(self, client: Client, packet: Packet) -> None:
         """Tell a client that its command is done."""

@@ -100,7 +100,7 @@ class UserLists:
     def forget_encoded(self) -> None:
         """Let go of lists that are kept only for those who come at about the same time."""
         for members in self._encoded:
-            members.userlists.clear()
+            members.forget_lists()
         self._encoded.clear()
 
     # Coming and going.
@@ -136,7 +136,7 @@ class UserLists:
             if not dialect.whole_lists:
                 frame = dialect.user_added(client, room)
                 size += len(frame) * len(audience)
-                self._delivery.broadcast(audience, frame, skip=client.outbox)
+                self._delivery.announce(audience, frame, skip=client.outbox)
             if dialect.whole_lists or (renamed and dialect.repeats_list):
                 self._repeat(room, members, dialect, skip=client.outbox)
         self._charge(client, size)
@@ -150,7 +150,7 @@ class UserLists:
                 if not dialect.whole_lists:
                     frame = dialect.user_removed(client, room)
                     size += len(frame) * len(audience)
-                    self._delivery.broadcast(audience, frame, skip=client.outbox)
+                    self._delivery.announce(audience, frame, skip=client.outbox)
         self._charge(client, size)
 
     def announce_gone(self, client: Client, room_ids: Iterable[str]) -> None:
@@ -166,7 +166,7 @@ class UserLists:
                     if not dialect.whole_lists:
                         frame = dialect.user_removed(client, room)
                         size += len(frame) * len(audience)
-                        self._delivery.broadcast(audience, frame)
+                        self._delivery.announce(audience, frame)
                     if dialect.whole_lists or dialect.repeats_list:
                         self._repeat(room, members, dialect)
         self._charge(client, size)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import lru_cache
 
 from .base import DEFAULT_ROOM, Dialect, Greeting, Opening, read_signs
 from .cl2_early import CL2_EARLY
@@ -12,9 +12,6 @@ from .cl3_017 import CL3_017, CL3_017_SCRATCH
 from .cl4_018 import CL4_018, CL4_SAFE
 from .cl4_019 import CL4_019
 from .cl4_020 import CL4, CL4_SCRATCH, UNDECIDED, user_object
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 DIALECTS: tuple[Dialect, ...] = (
     CL2_LATE,
@@ -33,6 +30,9 @@ DIALECTS: tuple[Dialect, ...] = (
 MODERN: tuple[Dialect, ...] = (CL4_SCRATCH, CL4)
 """The dialects of a server without legacy support."""
 
+_USUAL = 256
+"""Bytes of a message that is worth remembering what it tells."""
+
 __all__ = [
     "CL4",
     "CL4_SCRATCH",
@@ -48,7 +48,7 @@ __all__ = [
 
 
 def detect(
-    data: bytes, current: Dialect, dialects: Iterable[Dialect], *, prefers_cl3: bool = False
+    data: bytes, current: Dialect, dialects: tuple[Dialect, ...], *, prefers_cl3: bool = False
 ) -> Dialect:
     """Return the dialect of a client that sends a message.
 
@@ -58,6 +58,12 @@ def detect(
         dialects: The dialects that come into question, the most certain signs first.
         prefers_cl3: Whether what could be CL3 0.1.5 or a CL4 client without listeners is taken as CL3.
     """
+    # All clients of one kind greet with the same words.
+    tell = _detect_again if len(data) <= _USUAL else _detect
+    return tell(data, current, dialects, prefers_cl3)
+
+
+def _detect(data: bytes, current: Dialect, dialects: tuple[Dialect, ...], prefers_cl3: bool) -> Dialect:
     signs = read_signs(data)
     opening = Opening(
         cmd=signs.cmd,
@@ -70,3 +76,6 @@ def detect(
         prefers_cl3=prefers_cl3,
     )
     return next((dialect for dialect in dialects if dialect.claims(opening, current)), current)
+
+
+_detect_again = lru_cache(maxsize=256)(_detect)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
@@ -38,8 +37,7 @@ NOTHING = b""
 """The frame of an event that a dialect has no words for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Greeting:
+class Greeting(msgspec.Struct, frozen=True, gc=False):
     """What a client is told first.
 
     Attributes:
@@ -89,8 +87,7 @@ def read_signs(data: bytes) -> Signs:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Opening:
+class Opening(msgspec.Struct, frozen=True, gc=False):
     """A message as detection sees it (protocol, section 4.7).
 
     Attributes:
@@ -184,6 +181,10 @@ class Dialect(ABC):
         return None
 
     # What a client is sent.
+
+    def placed(self, confirmation: bytes) -> tuple[bytes, bytes]:
+        """Return what is sent before and after the user lists that a confirmed command changes."""
+        return (confirmation, NOTHING) if self.confirms_first else (NOTHING, confirmation)
 
     def greeting(self, facts: Greeting) -> list[bytes]:
         """Return what a client is told first."""

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from cloudlink import jsontext
-from cloudlink.delivery import text_frame, update_frame
+from cloudlink.delivery import joined_update_frame, text_frame, update_frame
 from cloudlink.server.protocols.clpv4.packet import parse
 from cloudlink.server.protocols.clpv4.statuscodes import StatusCodes
 
@@ -99,12 +99,9 @@ class Cl4(Dialect):
         """Everybody in a room who has a name; encoded once per change of the list."""
         frame = members.userlists.get(Cl4)
         if frame is None:
-            users = b",".join(
-                [client.encoded_user or user_object(client) for client in members.all if client.username_set]
-            )
-            text = b'{"cmd":"ulist","mode":"set","val":[%b],"rooms":%b}' % (users, room.json_id)
-            frame = update_frame(text, ("ulist", room.id))
-            members.userlists[Cl4] = frame
+            users = members.listing.text(members.all, user_object)
+            parts = (b'{"cmd":"ulist","mode":"set","val":[', users, b'],"rooms":', room.json_id, b"}")
+            frame = members.userlists[Cl4] = joined_update_frame(parts, ("ulist", room.id))
         return frame
 
     # One recipient.
