@@ -30,6 +30,11 @@ def text_frame(payload: bytes) -> bytes:
     return _header(size) + payload
 
 
+def joined_text_frame(parts: Sequence[bytes | bytearray]) -> bytes:
+    """Return the frame of a text message in parts, which are copied only once."""
+    return b"".join((_header(sum(map(len, parts))), *parts))
+
+
 def _header(size: int) -> bytes:
     if size < len(_SHORT_HEADERS):
         return _SHORT_HEADERS[size]
@@ -47,18 +52,16 @@ class Update(bytes):
     key: Hashable
 
 
+def update(frame: bytes, key: Hashable) -> Update:
+    """Return a frame as one that replaces earlier ones with an equal key."""
+    made = Update(frame)
+    made.key = key
+    return made
+
+
 def update_frame(payload: bytes, key: Hashable) -> Update:
     """Return the frame of a text message that replaces earlier ones with an equal key."""
-    frame = Update(text_frame(payload))
-    frame.key = key
-    return frame
-
-
-def joined_update_frame(parts: Sequence[bytes | bytearray], key: Hashable) -> Update:
-    """Return the same of a text in parts: a long one is copied as rarely as possible."""
-    frame = Update(b"".join((_header(sum(map(len, parts))), *parts)))
-    frame.key = key
-    return frame
+    return update(text_frame(payload), key)
 
 
 class Segment(bytes):

@@ -15,6 +15,7 @@ import time
 from typing import TYPE_CHECKING
 
 from cloudlink.buckets import Bucket
+from cloudlink.delivery import update
 
 from .dialects import user_object
 from .schema import Schema
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("cloudlink.server")
 
+_LIST = "ulist"
+"""Names the lists of a room, of which a slow reader needs only the latest."""
 _CHEAP_REPEAT = 1 << 20
 """Bytes, over all recipients, up to which a list is repeated at once."""
 _REPEAT_BURST = 8 << 20
@@ -184,7 +187,7 @@ class UserLists:
         frame = self._list(dialect, room, members)
         cost = len(frame) * len(members.audiences[dialect])
         if cost <= _CHEAP_REPEAT and self._repeats.take(cost):
-            self._delivery.broadcast(members.audiences[dialect], frame, skip)
+            self._delivery.broadcast(members.audiences[dialect], update(frame, (_LIST, room.id)), skip)
         else:
             now = self._clock()
             self._repeated_by = max(self._repeated_by, now) + cost / _REPEAT_RATE_OF_ALL
@@ -197,7 +200,7 @@ class UserLists:
         members = self._rooms.members(room_id, Schema)
         if members is not None and dialect in members.audiences:
             frame = self._list(dialect, self._rooms.rooms[room_id], members)
-            self._delivery.broadcast(members.audiences[dialect], frame)
+            self._delivery.broadcast(members.audiences[dialect], update(frame, (_LIST, room_id)))
 
     # Showing.
 
@@ -205,16 +208,21 @@ class UserLists:
         """Send a client the list of a room it is in."""
         members = self._rooms.members(room_id, Schema)
         if members is not None:
-            frame = self._list(client.dialect, self._rooms.rooms[room_id], members)
+            frame = self._list_for(client, self._rooms.rooms[room_id], members)
             self._charge(client, len(frame))
             self._delivery.send(client.outbox, frame)
 
     def shown(self, client: Client) -> list[bytes]:
         """Return a frame with the list of each room a client is in."""
         rooms = [self._rooms.rooms[room_id] for room_id in sorted(client.rooms)]
-        frames = [self._list(client.dialect, room, room.members[Schema]) for room in rooms]
+        frames = [self._list_for(client, room, room.members[Schema]) for room in rooms]
         self._charge(client, sum(map(len, frames)))
         return frames
+
+    def _list_for(self, client: Client, room: Room, members: Members) -> bytes:
+        frame = self._list(client.dialect, room, members)
+        # Only who reads slowly can be spared an older list; for all others this would be a copy for nothing.
+        return update(frame, (_LIST, room.id)) if client.outbox.connection.congested else frame
 
     def _list(self, dialect: Dialect, room: Room, members: Members) -> bytes:
         self._encoded.add(members)

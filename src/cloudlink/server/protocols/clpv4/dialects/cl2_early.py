@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cloudlink import jsontext
-from cloudlink.delivery import text_frame, update_frame
+from cloudlink.delivery import text_frame
 from cloudlink.server.protocols.clpv4.packet import Packet, parse
 
 from .base import Dialect, as_flat, names_list, translate
@@ -112,7 +112,7 @@ class Cl2Early(Dialect):
         frame = members.userlists.get(Cl2Early)
         if frame is None:
             text = b'{"type":"ul","data":%b}' % names_list(members)
-            frame = members.userlists[Cl2Early] = update_frame(text, ("ulist", room.id))
+            frame = members.userlists[Cl2Early] = text_frame(text)
         return frame
 
     def private_message(self, val: bytes, origin: Client, room: Room, recipient: Client) -> bytes:

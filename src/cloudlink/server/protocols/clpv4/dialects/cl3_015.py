@@ -83,7 +83,7 @@ class Cl3Of015(Dialect):
         frame = members.userlists.get(Cl3Of015)
         if frame is None:
             text = b'{"cmd":"ulist","val":%b}' % names_list(members)
-            frame = members.userlists[Cl3Of015] = update_frame(text, ("ulist", room.id))
+            frame = members.userlists[Cl3Of015] = text_frame(text)
         return frame
 
     def private_message(self, val: bytes, origin: Client, room: Room, recipient: Client) -> bytes:

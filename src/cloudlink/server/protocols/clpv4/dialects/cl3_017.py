@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cloudlink import jsontext
-from cloudlink.delivery import text_frame, update_frame
+from cloudlink.delivery import text_frame
 from cloudlink.server.protocols.clpv4.statuscodes import Refusal, StatusCodes
 
 from .base import as_flat, names_list
@@ -90,7 +90,7 @@ class Cl3Of017(Cl3Of015):
         frame = members.userlists.get(Cl3Of017)
         if frame is None:
             text = b'{"cmd":"ulist","val":%b}' % names_list(members, hidden="%")
-            frame = members.userlists[Cl3Of017] = update_frame(text, ("ulist", room.id))
+            frame = members.userlists[Cl3Of017] = text_frame(text)
         return frame
 
     def direct(self, val: bytes, origin: Client, listener: bytes) -> bytes:

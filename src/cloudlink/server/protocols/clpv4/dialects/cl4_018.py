@@ -85,7 +85,7 @@ class Cl4Of018(Cl4Safe):
         if frame is None:
             users = b",".join([_user(client) for client in members.all if client.username_set])
             text = b'{"cmd":"ulist","val":[%b]%b}' % (users, _tags(room))
-            frame = members.userlists[Cl4Of018] = update_frame(text, ("ulist", room.id))
+            frame = members.userlists[Cl4Of018] = text_frame(text)
         return frame
 
     def private_message(self, val: bytes, origin: Client, room: Room, recipient: Client) -> bytes:

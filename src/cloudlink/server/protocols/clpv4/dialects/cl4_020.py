@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from cloudlink import jsontext
-from cloudlink.delivery import joined_update_frame, text_frame, update_frame
+from cloudlink.delivery import joined_text_frame, text_frame, update_frame
 from cloudlink.server.protocols.clpv4.packet import parse
 from cloudlink.server.protocols.clpv4.statuscodes import StatusCodes
 
@@ -56,11 +56,11 @@ class Cl4(Dialect):
 
     def server_version(self, version: str) -> bytes:
         """Tell the client what the server speaks."""
-        return text_frame(b'{"cmd":"server_version","val":%b}' % jsontext.dumps(version))
+        return _host_says("server_version", version)
 
     def motd(self, text: str) -> bytes:
         """Tell the client the message of the day."""
-        return text_frame(b'{"cmd":"motd","val":%b}' % jsontext.dumps(text))
+        return _host_says("motd", text)
 
     def client_obj(self, client: Client) -> bytes:
         """Tell the client its own user object."""
@@ -101,7 +101,7 @@ class Cl4(Dialect):
         if frame is None:
             users = members.listing.text(members.all, user_object)
             parts = (b'{"cmd":"ulist","mode":"set","val":[', users, b'],"rooms":', room.json_id, b"}")
-            frame = members.userlists[Cl4] = joined_update_frame(parts, ("ulist", room.id))
+            frame = members.userlists[Cl4] = joined_text_frame(parts)
         return frame
 
     # One recipient.
@@ -176,6 +176,11 @@ class Undecided(Cl4):
 CL4 = Cl4()
 CL4_SCRATCH = Cl4Scratch()
 UNDECIDED = Undecided()
+
+
+@lru_cache(maxsize=8)
+def _host_says(cmd: str, text: str) -> bytes:
+    return text_frame(jsontext.dumps({"cmd": cmd, "val": text}))
 
 
 @lru_cache(maxsize=64)
