@@ -228,6 +228,15 @@ def test_who_comes_later_or_leaves_earlier_gets_its_share():
     assert [b"".join(outbox.connection.frames) for outbox in (a, b, c)] == [b"12", b"1", b"2"]
 
 
+def test_nothing_is_queued_for_who_is_gone():
+    delivery, turns, (a, b) = make(2)
+    everybody = audience(delivery, [a, b])
+    delivery.broadcast(everybody, b"1")
+    everybody.remove(b, is_gone=True)
+    turns.end()
+    assert (a.connection.frames, b.connection.frames, list(b)) == ([b"1"], [], [])
+
+
 class Clock:
     """Stands still."""
 

@@ -23,7 +23,7 @@ from .frames import join
 from .writing import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from .outbox import Outbox
     from .pace import Pacer
@@ -62,9 +62,10 @@ class Audience:
         if self.frames:
             self.ahead[outbox] = len(self.frames)
 
-    def remove(self, outbox: Outbox) -> None:
-        """Let a client go; what was sent to the audience before still is for it."""
-        self._delivery.catch_up(outbox)
+    def remove(self, outbox: Outbox, *, is_gone: bool = False) -> None:
+        """Let a client go; what was sent to the audience before still is for it, unless it is gone for good."""
+        if not is_gone:
+            self._delivery.catch_up(outbox)
         del self.outboxes[outbox]
 
 
@@ -129,7 +130,8 @@ class Delivery:
             return
         if self._audience is not None:
             self.catch_up(outbox)
-        self._put(outbox, frame)
+        size = len(frame)
+        self._put(outbox, (frame,), size, size)
 
     def broadcast(self, audience: Audience, frame: bytes, skip: Outbox | None = None) -> None:
         """Queue one frame for an audience, except the one to skip; the empty frame is none."""
@@ -188,9 +190,10 @@ class Delivery:
         audience = self._audience
         if audience is not None and outbox in audience.outboxes:
             missing = audience.frames[audience.ahead.get(outbox, 0) :]
-            audience.ahead[outbox] = len(audience.frames)
-            for frame in missing:
-                self._put(outbox, frame)
+            if missing:
+                audience.ahead[outbox] = len(audience.frames)
+                sizes = tuple(map(len, missing))
+                self._put(outbox, missing, sum(sizes), max(sizes))
 
     def settle(self) -> None:
         """Queue what was sent to an audience for all its members: something comes for others, or it is time."""
@@ -210,18 +213,17 @@ class Delivery:
         self._audience = None
         self._is_due = False
 
-    def _put(self, outbox: Outbox, frame: bytes) -> None:
+    def _put(self, outbox: Outbox, frames: Sequence[bytes], size: int, largest: int) -> None:
         if not outbox:
             batch = self._open or self._begin()
             batch.outboxes.append(outbox)
             if len(batch.outboxes) >= batch.capacity:
                 self._open = None
-        outbox.append(frame)
-        self._frames += 1
-        size = len(frame)
+        outbox += frames
+        self._frames += len(frames)
         self._bytes += size
-        if size > self._largest:  # noqa: PLR1730  # max() takes longer than the rest of this
-            self._largest = size
+        if largest > self._largest:  # noqa: PLR1730  # max() takes longer than the rest of this
+            self._largest = largest
 
     def _append(self, outboxes: Collection[Outbox], frame: bytes) -> None:
         batch = self._open or self._begin()

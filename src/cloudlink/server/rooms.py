@@ -122,7 +122,7 @@ class Members:
 
     def _leave_audience(self, client: Client) -> None:
         audience = self.audiences[client.dialect]
-        audience.remove(client.outbox)
+        audience.remove(client.outbox, is_gone=not client.open)
         if not audience:
             del self.audiences[client.dialect]
 
