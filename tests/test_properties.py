@@ -180,12 +180,17 @@ class World:
 
     def check(self) -> None:
         """Deliver what is on its way, and compare. Due after every event: only then is `only_there` exact."""
+        self.check_lists_of_rooms()
+        for player in self.players:
+            self._check_one_list(player)
+
+    def check_lists_of_rooms(self) -> None:
+        """Deliver what is on its way, and compare what clients know of each of their rooms."""
         self.server.delivery.flush()
         for player in self.players:
             player.read()
         for player in self.players:
             self._check_lists_of_rooms(player)
-            self._check_one_list(player)
 
     def named_in(self, *rooms: str) -> list[str]:
         return sorted(player.uuid for player in self.players if player.name and {*rooms} & {*player.rooms})
@@ -225,13 +230,23 @@ events = st.one_of(
 )
 
 
-@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(
-    crowd=st.lists(
-        st.tuples(st.sampled_from(FAMILIES), st.none() | st.sampled_from(NAMES)), min_size=2, max_size=5
-    ),
-    happened=st.lists(events, min_size=5, max_size=30),
+crowds = st.lists(
+    st.tuples(st.sampled_from(FAMILIES), st.none() | st.sampled_from(NAMES)), min_size=2, max_size=5
 )
+happenings = st.lists(events, min_size=5, max_size=30)
+
+
+def gathered(crowd) -> World:
+    world = World()
+    for number, (family, name) in enumerate(crowd):
+        world.connect(family)
+        if name is not None:
+            world.setid(number, name)
+    return world
+
+
+@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(crowd=crowds, happened=happenings)
 @example(  # namesakes; a client that leaves default is put back there; one of the two leaves for good
     crowd=[(family, None) for family in FAMILIES],
     happened=[("setid", 0, "ann"), ("setid", 1, "ann"), ("unlink", 0, ""), ("disconnect", 0)],
@@ -241,15 +256,23 @@ events = st.one_of(
     happened=[("link", 0, ["default", "r2"]), ("link", 1, ["r2"]), ("unlink", 0, ["r2"])],
 )
 def test_user_lists_are_true(crowd, happened):
-    world = World()
-    for number, (family, name) in enumerate(crowd):
-        world.connect(family)
-        if name is not None:
-            world.setid(number, name)
+    world = gathered(crowd)
     for event, *details in happened:
         if event == "connect" or world.players:
             getattr(world, event)(*details)
             world.check()
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(crowd=crowds, happened=happenings, at_once=st.integers(2, 15))
+def test_lists_of_rooms_are_true_however_much_is_told_at_once(crowd, happened, at_once):
+    world = gathered(crowd)
+    for number, (event, *details) in enumerate(happened):
+        if event == "connect" or world.players:
+            getattr(world, event)(*details)
+        if number % at_once == 0:
+            world.check_lists_of_rooms()
+    world.check_lists_of_rooms()
 
 
 def test_the_account_can_tell_a_false_list():

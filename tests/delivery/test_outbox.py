@@ -305,6 +305,10 @@ def test_flushing_writes_news_that_waits():
     delivery.announce(everybody, b"3")
     delivery.flush()
     assert a.connection.frames == b.connection.frames == [b"12", b"3"]
+    turns.callbacks.clear()  # as when the event loop has ended
+    turns.delays.clear()
+    delivery.announce(everybody, b"4")
+    assert len(turns.delays) == 1
 
 
 WHOM = st.integers(0, 2)

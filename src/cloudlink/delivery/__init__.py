@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .delivery import Audience, Delivery
-from .frames import joined_text_frame, text_frame, update, update_frame
+from .frames import as_update, joined_text_frame, text_frame, update_frame
 from .outbox import Connection, Outbox
 from .pace import Pacer
 
@@ -13,8 +13,8 @@ __all__ = [
     "Delivery",
     "Outbox",
     "Pacer",
+    "as_update",
     "joined_text_frame",
     "text_frame",
-    "update",
     "update_frame",
 ]

@@ -251,8 +251,9 @@ class Delivery:
         return batch
 
     def flush(self) -> None:
-        """Write everything that is queued, one write per client."""
+        """Write everything that is queued, one write per client, and wait for nothing that was scheduled."""
         self.settle()
+        self._is_news_scheduled = False
         for batch in tuple(self._batches):
             self._write_batch(batch)
 

@@ -52,16 +52,16 @@ class Update(bytes):
     key: Hashable
 
 
-def update(frame: bytes, key: Hashable) -> Update:
+def as_update(frame: bytes, key: Hashable) -> Update:
     """Return a frame as one that replaces earlier ones with an equal key."""
-    made = Update(frame)
-    made.key = key
-    return made
+    update = Update(frame)
+    update.key = key
+    return update
 
 
 def update_frame(payload: bytes, key: Hashable) -> Update:
     """Return the frame of a text message that replaces earlier ones with an equal key."""
-    return update(text_frame(payload), key)
+    return as_update(text_frame(payload), key)
 
 
 class Segment(bytes):

@@ -90,7 +90,7 @@ class Commands:
             self._clients.clear_username(client)
         self._clients.set_username(client, username)
         ok = client.dialect.status(StatusCodes.ok, packet.listener, val=user_object(client))
-        before, after = client.dialect.placed(ok)
+        before, after = client.dialect.before_and_after(ok)
         self._send(client, before)
         for room_id in sorted(client.rooms):
             self._lists.announce(client, room_id, renamed=renamed)
@@ -220,7 +220,7 @@ class Commands:
         self._check_rooms(client, room_ids, leaves)
         if not client.rooms and not room_ids:
             room_ids = [DEFAULT_ROOM]
-        before, after = client.dialect.placed(client.dialect.status(StatusCodes.ok, packet.listener))
+        before, after = client.dialect.before_and_after(client.dialect.status(StatusCodes.ok, packet.listener))
         self._send(client, before)
         for room_id in leaves:
             self._lists.leave(client, room_id)
@@ -241,7 +241,7 @@ class Commands:
         self._require_rooms(client)
         self.spend_identity(client, packet)
         is_everything = packet.val in (b"", b'""')
-        before, after = client.dialect.placed(client.dialect.status(StatusCodes.ok, packet.listener))
+        before, after = client.dialect.before_and_after(client.dialect.status(StatusCodes.ok, packet.listener))
         self._send(client, before)
         for room_id in sorted(client.rooms) if is_everything else room_ids:
             self._lists.leave(client, room_id)

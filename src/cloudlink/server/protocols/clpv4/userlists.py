@@ -15,7 +15,7 @@ import time
 from typing import TYPE_CHECKING
 
 from cloudlink.buckets import Bucket
-from cloudlink.delivery import update
+from cloudlink.delivery import as_update
 
 from .dialects import user_object
 from .schema import Schema
@@ -187,7 +187,7 @@ class UserLists:
         frame = self._list(dialect, room, members)
         cost = len(frame) * len(members.audiences[dialect])
         if cost <= _CHEAP_REPEAT and self._repeats.take(cost):
-            self._delivery.broadcast(members.audiences[dialect], update(frame, (_LIST, room.id)), skip)
+            self._delivery.broadcast(members.audiences[dialect], as_update(frame, (_LIST, room.id)), skip)
         else:
             now = self._clock()
             self._repeated_by = max(self._repeated_by, now) + cost / _REPEAT_RATE_OF_ALL
@@ -200,7 +200,7 @@ class UserLists:
         members = self._rooms.members(room_id, Schema)
         if members is not None and dialect in members.audiences:
             frame = self._list(dialect, self._rooms.rooms[room_id], members)
-            self._delivery.broadcast(members.audiences[dialect], update(frame, (_LIST, room_id)))
+            self._delivery.broadcast(members.audiences[dialect], as_update(frame, (_LIST, room_id)))
 
     # Showing.
 
@@ -222,7 +222,7 @@ class UserLists:
     def _list_for(self, client: Client, room: Room, members: Members) -> bytes:
         frame = self._list(client.dialect, room, members)
         # Only who reads slowly can be spared an older list; for all others this would be a copy for nothing.
-        return update(frame, (_LIST, room.id)) if client.outbox.connection.congested else frame
+        return as_update(frame, (_LIST, room.id)) if client.outbox.connection.congested else frame
 
     def _list(self, dialect: Dialect, room: Room, members: Members) -> bytes:
         self._encoded.add(members)

@@ -182,7 +182,7 @@ class Dialect(ABC):
 
     # What a client is sent.
 
-    def placed(self, confirmation: bytes) -> tuple[bytes, bytes]:
+    def before_and_after(self, confirmation: bytes) -> tuple[bytes, bytes]:
         """Return what is sent before and after the user lists that a confirmed command changes."""
         return (confirmation, NOTHING) if self.confirms_first else (NOTHING, confirmation)
 
