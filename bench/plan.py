@@ -24,6 +24,8 @@ class Plan:
     correspondents: int = 1000
     joining: tuple[int, ...] = (300, 2000)
     """Clients that join at once; upstream is measured with the first number only."""
+    joining_times: int = 5
+    """How often the first number joins in each round."""
     idle: int = 2000
     idle_upstream: int = 500
     settle: float = 1.0
@@ -44,6 +46,7 @@ QUICK = Plan(
     search_all=False,
     correspondents=100,
     joining=(100, 500),
+    joining_times=1,
     idle=300,
     idle_upstream=100,
     settle=0.3,

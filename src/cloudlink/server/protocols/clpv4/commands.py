@@ -220,7 +220,9 @@ class Commands:
         self._check_rooms(client, room_ids, leaves)
         if not client.rooms and not room_ids:
             room_ids = [DEFAULT_ROOM]
-        before, after = client.dialect.before_and_after(client.dialect.status(StatusCodes.ok, packet.listener))
+        before, after = client.dialect.before_and_after(
+            client.dialect.status(StatusCodes.ok, packet.listener)
+        )
         self._send(client, before)
         for room_id in leaves:
             self._lists.leave(client, room_id)
@@ -241,7 +243,9 @@ class Commands:
         self._require_rooms(client)
         self.spend_identity(client, packet)
         is_everything = packet.val in (b"", b'""')
-        before, after = client.dialect.before_and_after(client.dialect.status(StatusCodes.ok, packet.listener))
+        before, after = client.dialect.before_and_after(
+            client.dialect.status(StatusCodes.ok, packet.listener)
+        )
         self._send(client, before)
         for room_id in sorted(client.rooms) if is_everything else room_ids:
             self._lists.leave(client, room_id)
