@@ -180,6 +180,32 @@ def test_a_turn_of_any_size_is_written_whole_to_a_reader_that_keeps_up():
     assert overflows == [True]
 
 
+def test_what_comes_of_a_client_that_is_cut_off_is_written_like_everything_else():
+    delivery = Delivery(lambda _delay, _flush: None, max_queued_bytes=10)
+    everybody = Audience(delivery)
+    sizes = []
+
+    def tell_the_others():
+        everybody.remove(slow, is_gone=True)
+        for _ in range(50):
+            delivery.broadcast(everybody, bytes(40_000))
+
+    slow, fast = Outbox(Socket(), tell_the_others), Outbox(Socket(), lambda: None)
+    slow.connection.congested = True
+    fast.connection.room = 1 << 30
+    write = fast.connection.write
+    fast.connection.write = lambda frames: (sizes.append(sum(map(len, frames))), write(frames))
+    everybody.add(slow)
+    everybody.add(fast)
+    for _ in range(2):
+        delivery.broadcast(everybody, bytes(10))
+        delivery.multicast([slow, fast], bytes(10))
+    delivery.flush()
+    assert sum(sizes) == 40 + 50 * 40_000
+    assert max(sizes) <= 2 * 40_000  # in pieces
+    assert slow.backlog is None
+
+
 def test_the_limit_counts_what_waits_beside_the_largest_message_and_reports_once_over_it():
     overflows = []
     delivery = Delivery(lambda _delay, _flush: None, max_queued_bytes=10)

@@ -70,8 +70,8 @@ def make(count, pacer=None):
     return delivery, turns, [Outbox(Recorder(), lambda: None) for _ in range(count)]
 
 
-def audience(delivery, outboxes):
-    group = Audience(delivery)
+def audience(delivery, outboxes, room=None):
+    group = Audience(delivery, room)
     for outbox in outboxes:
         group.add(outbox)
     return group
@@ -297,6 +297,19 @@ def test_news_goes_with_what_the_same_audience_is_sent():
     assert a.connection.writes == b.connection.writes == [[b"1"], [b"23"]]
 
 
+def test_news_for_the_audiences_of_one_room_waits_together():
+    delivery, turns, _clock, (a, b), _everybody = make_news()
+    here, there = audience(delivery, [a], "room"), audience(delivery, [b], "room")
+    for number in (b"1", b"2", b"3"):
+        delivery.announce(here, b"a" + number)
+        delivery.announce(there, b"b" + number)
+        if number == b"1":
+            turns.end()
+    turns.end()
+    assert a.connection.writes == [[b"a1"], [b"a2a3"]]
+    assert b.connection.writes == [[b"b1"], [b"b2b3"]]
+
+
 def test_flushing_writes_news_that_waits():
     delivery, turns, _clock, (a, b), everybody = make_news()
     delivery.announce(everybody, b"1")
@@ -312,7 +325,7 @@ def test_flushing_writes_news_that_waits():
 
 
 WHOM = st.integers(0, 2)
-GROUP = st.integers(0, 1)
+GROUP = st.integers(0, 2)
 
 
 @given(
@@ -348,7 +361,12 @@ class Play:
     def __init__(self, delivery, turns, pacer, clock):
         self.delivery, self.turns, self.pacer, self.clock = delivery, turns, pacer, clock
         self.outboxes = [Outbox(Recorder(), lambda: None) for _ in range(3)]
-        self.groups = [audience(delivery, self.outboxes), audience(delivery, self.outboxes[:1])]
+        # The first two are one room's, of which everybody is in one; the third is another room.
+        self.groups = [
+            audience(delivery, self.outboxes[:2], "room"),
+            audience(delivery, self.outboxes[2:], "room"),
+            audience(delivery, self.outboxes[:1]),
+        ]
         self.expected = {outbox: [] for outbox in self.outboxes}
         self.number = 0
 
@@ -379,8 +397,10 @@ class Play:
         return self.groups[group], self.frame(recipients), skip
 
     def enter(self, group, whom):
-        if self.outboxes[whom] not in self.groups[group].outboxes:
-            self.groups[group].add(self.outboxes[whom])
+        for other in self.groups:
+            if other.group == self.groups[group].group and self.outboxes[whom] in other.outboxes:
+                other.remove(self.outboxes[whom])
+        self.groups[group].add(self.outboxes[whom])
 
     def leave(self, group, whom):
         if self.outboxes[whom] in self.groups[group].outboxes:

@@ -64,9 +64,9 @@ def test_a_slow_reader_is_closed_and_the_others_are_told(caplog):
     sleeper.connection.congested = True
     other.say(*[{"cmd": "gmsg", "val": "x" * 500}] * 3)
     assert sleeper.closed is None
-    other.say(*[{"cmd": "gmsg", "val": "x" * 500}] * 3)
+    heard = other.ask(*[{"cmd": "gmsg", "val": "x" * 500}] * 3)
     assert sleeper.closed == (1013, "Reading too slowly: more than 2000 bytes were waiting")
-    assert [packet["cmd"] for packet in other.heard()] == ["ulist"]
+    assert [packet["cmd"] for packet in heard] == ["gmsg", "gmsg", "gmsg", "ulist"]
     assert sleeper.connection.take() == []
     assert "reads too slowly" in caplog.text
     assert server.clients_manager.clients == {other.client}

@@ -1,12 +1,12 @@
 """The way out: frames are queued per client and written together.
 
 Per recipient almost nothing happens: a frame is appended to a list. Frames that follow one another to
-the same audience are not even that: they are collected once, joined once, and appended as one. A member
-who is sent something of its own meanwhile, or left out, is only handed its share earlier. All that one
-turn of the event loop produced for a client leaves in one write, in the order it was produced, whoever it
-came from. A busy server waits a few milliseconds from a client's first frame on, so that more of them
-share a write. News that nobody waits for, who came and who left, is written some fifty times a second at
-most: a crowd that comes at once is told of each other in few writes.
+the audiences of one room are not even that: they are collected once, joined once, and appended as one. A
+member who is sent something of its own meanwhile, or left out, is only handed its share earlier. All that
+one turn of the event loop produced for a client leaves in one write, in the order it was produced, whoever
+it came from. A busy server waits a few milliseconds from a client's first frame on, so that more of them
+share a write. News that nobody waits for, who came and who left, is collected a little longer: a crowd that
+comes into a room at once is told of each other in few writes.
 
 This module does not know the event loop: whoever builds a `Delivery` hands it the function that calls
 back at the end of the turn, or some milliseconds later.
@@ -33,22 +33,26 @@ _BATCH = 32
 _CROWD = 32
 """Clients from whom on writing to them takes so long that it should not be done for half of what is there."""
 _NEWS_INTERVAL = 0.02
-"""Seconds between two times that news is written, unless something else goes to the same audience meanwhile."""
+"""Seconds between two times that news is written, unless something else is sent to a room meanwhile."""
 
 
 class Audience:
     """Clients who are sent the same bytes: the members of a room who speak one dialect.
 
+    Of one group of audiences at a time, `Delivery` leaves frames here instead of queueing them.
+
     Attributes:
-        outboxes: Their queues.
+        group: Whatever the audiences of one room have in common; no client is in two of them.
+        outboxes: The queues of its members.
         frames: What was sent to them and is in no queue yet.
-        ahead: How many of those frames a member has in its queue all the same, or is not to get.
+        ahead: Clients for whom so many of those frames are dealt with: queued all the same, or not for them.
     """
 
-    __slots__ = ("_delivery", "ahead", "frames", "outboxes")
+    __slots__ = ("_delivery", "ahead", "frames", "group", "outboxes")
 
-    def __init__(self, delivery: Delivery) -> None:
+    def __init__(self, delivery: Delivery, group: object = None) -> None:
         self._delivery = delivery
+        self.group = object() if group is None else group
         self.outboxes: dict[Outbox, None] = {}
         self.frames: list[bytes] = []
         self.ahead: dict[Outbox, int] = {}
@@ -66,6 +70,7 @@ class Audience:
         """Let a client go; what was sent to the audience before still is for it, unless it is gone for good."""
         if not is_gone:
             self._delivery.catch_up(outbox)
+        self.ahead.pop(outbox, None)
         del self.outboxes[outbox]
 
 
@@ -114,9 +119,10 @@ class Delivery:
         self._largest = 0  # bytes of the largest entry of a queue since all were empty
         self._batches: dict[Batch, None] = {}  # what is to be written, in this order
         self._open: Batch | None = None  # the last of them, if it takes more clients
-        self._audience: Audience | None = None  # whose frames are in no queue yet
-        self._is_due = False  # whether they are to be written at the end of the turn
-        self._next_news = 0.0  # when news may be written again
+        self._audiences: list[Audience] = []  # whose frames are in no queue yet
+        self._group: object = None  # what they have in common
+        self._is_due = False  # whether those frames go with the next batch, or wait as news does
+        self._next_news = 0.0  # when news may go again
         self._is_news_scheduled = False
 
     @property
@@ -128,7 +134,7 @@ class Delivery:
         """Queue one frame for one client; the empty one is none."""
         if not frame:
             return
-        if self._audience is not None:
+        if self._audiences:
             self.catch_up(outbox)
         size = len(frame)
         self._put(outbox, (frame,), size, size)
@@ -151,22 +157,24 @@ class Delivery:
         now = self._clock()
         if now < self._next_news:
             self._is_news_scheduled = True
-            self._schedule(self._next_news - now, self._write_news)
+            self._schedule(self._next_news - now, self._settle_news)
         else:
             self._next_news = now + _NEWS_INTERVAL
             self._is_due = True
             if self._open is None:
                 self._begin()
 
-    def _write_news(self) -> None:
+    def _settle_news(self) -> None:
         self._is_news_scheduled = False
         self._next_news = self._clock() + _NEWS_INTERVAL
         self.settle()
 
     def _collect(self, audience: Audience, frame: bytes, skip: Outbox | None) -> None:
-        if audience is not self._audience:
+        if audience.group is not self._group:
             self.settle()
-            self._audience = audience
+            self._group = audience.group
+        if not audience.frames:
+            self._audiences.append(audience)
         elif skip is not None:
             self.catch_up(skip)
         audience.frames.append(frame)
@@ -187,30 +195,31 @@ class Delivery:
 
         Needed before anything else is queued for it: that is what keeps the order.
         """
-        audience = self._audience
-        if audience is not None and outbox in audience.outboxes:
-            missing = audience.frames[audience.ahead.get(outbox, 0) :]
-            if missing:
-                audience.ahead[outbox] = len(audience.frames)
-                sizes = tuple(map(len, missing))
-                self._put(outbox, missing, sum(sizes), max(sizes))
+        for audience in self._audiences:
+            if outbox in audience.outboxes:
+                missing = audience.frames[audience.ahead.get(outbox, 0) :]
+                if missing:
+                    audience.ahead[outbox] = len(audience.frames)
+                    sizes = tuple(map(len, missing))
+                    self._put(outbox, missing, sum(sizes), max(sizes))
+                return
 
     def settle(self) -> None:
-        """Queue what was sent to an audience for all its members: something comes for others, or it is time."""
-        audience = self._audience
-        if audience is None:
-            return
-        outboxes: Collection[Outbox] = audience.outboxes
-        if audience.ahead:
-            outboxes = [outbox for outbox in outboxes if outbox not in audience.ahead]
-            for outbox, had in audience.ahead.items():
-                if had < len(audience.frames):
-                    self.catch_up(outbox)
-            audience.ahead.clear()
-        self._frames += (len(audience.frames) - 1) * len(outboxes)
-        self._append(outboxes, join(audience.frames))
-        audience.frames.clear()
-        self._audience = None
+        """Queue for all its members what was sent to a room; from now on it waits no longer than any frame."""
+        for audience in self._audiences:
+            frames, ahead = audience.frames, audience.ahead
+            outboxes: Collection[Outbox] = audience.outboxes
+            if ahead:
+                outboxes = [outbox for outbox in outboxes if outbox not in ahead]
+                for outbox, dealt_with in ahead.items():
+                    if dealt_with < len(frames):
+                        self.catch_up(outbox)
+                ahead.clear()
+            self._frames += (len(frames) - 1) * len(outboxes)
+            self._append(outboxes, join(frames))
+            frames.clear()
+        self._audiences.clear()
+        self._group = None
         self._is_due = False
 
     def _put(self, outbox: Outbox, frames: Sequence[bytes], size: int, largest: int) -> None:
@@ -252,14 +261,15 @@ class Delivery:
 
     def flush(self) -> None:
         """Write everything that is queued, one write per client, and wait for nothing that was scheduled."""
-        self.settle()
         self._is_news_scheduled = False
-        for batch in tuple(self._batches):
-            self._write_batch(batch)
+        while self._audiences or self._batches:  # writing may make somebody leave, which is news
+            self.settle()
+            for batch in tuple(self._batches):
+                self._write_batch(batch)
 
     def _end_turn(self, batch: Batch) -> None:
         """Write a batch, a large one after another look at what has come while it was made."""
-        due = len(self._audience) if self._audience is not None and self._is_due else 0
+        due = sum(map(len, self._audiences)) if self._is_due else 0
         if len(batch.outboxes) + due >= _CROWD:
             self._schedule(0.0, partial(self._write_batch, batch))
         else:
@@ -287,5 +297,5 @@ class Delivery:
 
     def close(self, outbox: Outbox, code: int, reason: str) -> None:
         """Write what is queued for a client, then close its connection."""
-        self.settle()
+        self.catch_up(outbox)
         self._writer.close(outbox, code, reason)

@@ -25,7 +25,7 @@ def text_frame(payload: bytes) -> bytes:
         payload: UTF-8 text of any length.
     """
     size = len(payload)
-    if size < len(_SHORT_HEADERS):  # as most are
+    if size < len(_SHORT_HEADERS):  # most are, and are spared a call
         return _SHORT_HEADERS[size] + payload
     return _header(size) + payload
 

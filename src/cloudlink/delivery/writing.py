@@ -41,15 +41,23 @@ class Writer:
         """
         # Few queues hold many entries as long as the largest: hardly any has to be measured.
         most = _PIECE // largest if total > _PIECE else _PIECE
+        overflowing = []
         for outbox in outboxes:
             try:
                 if outbox.connection.congested or (len(outbox) > most and _is_long(outbox)):
-                    self._hold_back(outbox, _write_pieces(outbox))
+                    if self._hold_back(outbox, _write_pieces(outbox)):
+                        overflowing.append(outbox)
                 else:
                     outbox.connection.write(outbox)
             except Exception:  # one client's trouble must not silence those who come after it
                 logger.exception("Writing to a client failed.")
             outbox.clear()
+        # Only now: that a client has to leave is news, and no queue may grow while queues are written.
+        for outbox in overflowing:
+            try:
+                outbox.overflow()
+            except Exception:
+                logger.exception("A client that reads too slowly could not be dropped.")
 
     def resume(self, outbox: Outbox) -> None:
         """Go on writing to a client that reads again."""
@@ -72,18 +80,19 @@ class Writer:
         outbox.backlog = None
         outbox.connection.close(code, reason)
 
-    def _hold_back(self, outbox: Outbox, frames: list[bytes]) -> None:
-        """Put what a connection does not take, and what is left of its queue, into its backlog."""
-        if frames:
-            backlog = outbox.backlog
-            if backlog is None:
-                backlog = outbox.backlog = Backlog()
-            backlog.add(frames)
-            outbox.clear()
-            # One frame alone is never too much, however long: a user list cannot be cut.
-            if self._is_too_much(backlog.size - backlog.largest):
-                outbox.overflow()
-        outbox.clear()
+    def _hold_back(self, outbox: Outbox, frames: list[bytes]) -> bool:
+        """Put what a connection does not take into its backlog; True, and the backlog gone, if that is too much."""
+        if not frames:
+            return False
+        backlog = outbox.backlog
+        if backlog is None:
+            backlog = outbox.backlog = Backlog()
+        backlog.add(frames)
+        # One frame alone is never too much, however long: a user list cannot be cut.
+        if self._is_too_much(backlog.size - backlog.largest):
+            outbox.backlog = None
+            return True
+        return False
 
     def _is_too_much(self, size: int) -> bool:
         return self.max_queued_bytes is not None and size > self.max_queued_bytes

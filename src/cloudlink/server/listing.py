@@ -14,14 +14,17 @@ if TYPE_CHECKING:
 
 
 class Listing:
-    """The JSON texts of a room's named members, in the order they joined, with commas between them."""
+    """The JSON texts of a room's named members, in the order they joined, with commas between them.
+
+    Whoever keeps one calls `add` when a member has a name, and `forget` when one loses it or leaves.
+    """
 
     __slots__ = ("_added", "_last", "_text")
 
     def __init__(self) -> None:
         self._text: bytearray | None = None  # None: to be made anew
         self._added: list[Client] = []  # who follows what the text holds
-        self._last = -1  # the number of the last one
+        self._last = -1  # the place of the last one
 
     def forget(self) -> None:
         """Keep no text: it is too old, or has not been asked for in a while."""
@@ -33,7 +36,7 @@ class Listing:
 
         Args:
             client: The member.
-            number: How many had joined before it.
+            number: Its place in the order of joining.
         """
         if self._text is not None:
             if number > self._last:
@@ -46,7 +49,7 @@ class Listing:
         """Return the text; it is this object's own and grows.
 
         Args:
-            members: All members with their numbers, in the order they joined.
+            members: All members with their places, in that order.
             encode: Returns one member's JSON text; always the same function.
         """
         text = self._text
@@ -55,8 +58,7 @@ class Listing:
             self._added = [client for client in members if client.username_set]
             self._last = members[self._added[-1]] if self._added else -1
         if self._added:
-            if text:
-                text += b","
-            text += b",".join(map(encode, self._added))
+            added = b",".join(map(encode, self._added))
+            text += b"," + added if text else added
             self._added.clear()
         return text

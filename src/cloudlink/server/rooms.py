@@ -58,7 +58,7 @@ class Members:
     """The members of a room who speak one protocol.
 
     Attributes:
-        all: The members in the order they joined, each with its number in that order.
+        all: The members in the order they joined, each with its place in that order.
         usernames: Members by name, in the order they joined.
         audiences: Per dialect, the members who speak it.
         userlists: The user list as a dialect last encoded it; emptied when the list changes.
@@ -117,7 +117,7 @@ class Members:
 
     def _join_audience(self, client: Client, dialect: object) -> None:
         if dialect not in self.audiences:
-            self.audiences[dialect] = Audience(self._delivery)
+            self.audiences[dialect] = Audience(self._delivery, self)
         self.audiences[dialect].add(client.outbox)
 
     def _leave_audience(self, client: Client) -> None:

@@ -3,6 +3,7 @@
 import functools
 import json
 import sys
+from unittest.mock import patch
 
 from cloudlink.server.app import Server
 from cloudlink.server.protocols.clpv4 import Clpv4
@@ -198,5 +199,31 @@ def test_a_huge_rooms_list_reaches_a_newcomer_who_reads_slowly():
     assert newcomer.closed is None
     newcomer.connection.congested = False
     newcomer.session.writable()
+    lists = [packet["val"] for packet in newcomer.heard() if packet["cmd"] == "ulist"]
+    assert [len(users) for users in lists] == [51]
+
+
+def test_of_several_long_lists_at_once_a_newcomer_who_turns_out_to_read_slowly_gets_the_last():
+    server = build({"max_queued_bytes": 1024})
+    for number in range(50):
+        named(server, f"p{number}")
+    newcomer = Visitor(server)
+    write = newcomer.connection.write
+
+    def write_a_little(frames):
+        write(frames)
+        newcomer.connection.congested = True
+
+    newcomer.connection.write = write_a_little
+    again = {"cmd": "link", "val": ["default"]}
+    with (
+        patch("cloudlink.server.protocols.clpv4.userlists._LONG_LIST", 1000),
+        patch("cloudlink.delivery.writing._PIECE", 100),
+    ):
+        newcomer.say({"cmd": "handshake"}, {"cmd": "setid", "val": "newcomer"}, again, again)
+        assert newcomer.closed is None
+        newcomer.connection.write = write
+        newcomer.connection.congested = False
+        newcomer.session.writable()
     lists = [packet["val"] for packet in newcomer.heard() if packet["cmd"] == "ulist"]
     assert [len(users) for users in lists] == [51]

@@ -34,6 +34,8 @@ logger = logging.getLogger("cloudlink.server")
 
 _LIST = "ulist"
 """Names the lists of a room, of which a slow reader needs only the latest."""
+_LONG_LIST = 1 << 16
+"""Bytes of a list of which a few would be too much for somebody who reads slowly."""
 _CHEAP_REPEAT = 1 << 20
 """Bytes, over all recipients, up to which a list is repeated at once."""
 _REPEAT_BURST = 8 << 20
@@ -187,7 +189,7 @@ class UserLists:
         frame = self._list(dialect, room, members)
         cost = len(frame) * len(members.audiences[dialect])
         if cost <= _CHEAP_REPEAT and self._repeats.take(cost):
-            self._delivery.broadcast(members.audiences[dialect], as_update(frame, (_LIST, room.id)), skip)
+            self._delivery.announce(members.audiences[dialect], as_update(frame, (_LIST, room.id)), skip)
         else:
             now = self._clock()
             self._repeated_by = max(self._repeated_by, now) + cost / _REPEAT_RATE_OF_ALL
@@ -200,7 +202,7 @@ class UserLists:
         members = self._rooms.members(room_id, Schema)
         if members is not None and dialect in members.audiences:
             frame = self._list(dialect, self._rooms.rooms[room_id], members)
-            self._delivery.broadcast(members.audiences[dialect], as_update(frame, (_LIST, room_id)))
+            self._delivery.announce(members.audiences[dialect], as_update(frame, (_LIST, room_id)))
 
     # Showing.
 
@@ -221,8 +223,9 @@ class UserLists:
 
     def _list_for(self, client: Client, room: Room, members: Members) -> bytes:
         frame = self._list(client.dialect, room, members)
-        # Only who reads slowly can be spared an older list; for all others this would be a copy for nothing.
-        return as_update(frame, (_LIST, room.id)) if client.outbox.connection.congested else frame
+        # Who reads slowly is spared an older list. For a short one, which most are, that would be a copy for nothing.
+        is_replaceable = len(frame) >= _LONG_LIST or client.outbox.connection.congested
+        return as_update(frame, (_LIST, room.id)) if is_replaceable else frame
 
     def _list(self, dialect: Dialect, room: Room, members: Members) -> bytes:
         self._encoded.add(members)
