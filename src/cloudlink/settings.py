@@ -127,7 +127,7 @@ class Settings:
     )
     event_loop: Literal["asyncio", "uvloop"] = option(
         "asyncio",
-        "What runs the server; `uvloop` (`pip install uvloop`) is about as fast and needs 2 MB more.",
+        "What runs the server; `uvloop` (`pip install uvloop`) is about as fast, lets clients in more slowly and needs 2 MB more.",
     )
     cloud: bool = option(True, "Whether Scratch cloud variables are served beside CloudLink.")
     cloud_text_values: bool = option(

@@ -143,9 +143,7 @@ class Delivery:
         """Queue one frame for an audience, except the one to skip; the empty frame is none."""
         if frame:
             self._collect(audience, frame, skip)
-            self._is_due = True
-            if self._open is None:
-                self._begin()
+            self._make_due()
 
     def announce(self, audience: Audience, frame: bytes, skip: Outbox | None = None) -> None:
         """Do the same with news that may come some milliseconds late, if there was some just before."""
@@ -160,9 +158,12 @@ class Delivery:
             self._schedule(self._next_news - now, self._settle_news)
         else:
             self._next_news = now + _NEWS_INTERVAL
-            self._is_due = True
-            if self._open is None:
-                self._begin()
+            self._make_due()
+
+    def _make_due(self) -> None:
+        self._is_due = True
+        if self._open is None:
+            self._begin()
 
     def _settle_news(self) -> None:
         self._is_news_scheduled = False
@@ -215,8 +216,9 @@ class Delivery:
                     if dealt_with < len(frames):
                         self.catch_up(outbox)
                 ahead.clear()
-            self._frames += (len(frames) - 1) * len(outboxes)
-            self._append(outboxes, join(frames))
+            if outboxes:
+                self._frames += (len(frames) - 1) * len(outboxes)
+                self._append(outboxes, join(frames))
             frames.clear()
         self._audiences.clear()
         self._group = None

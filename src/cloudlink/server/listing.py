@@ -31,17 +31,17 @@ class Listing:
         self._text = None
         self._added.clear()
 
-    def add(self, client: Client, number: int) -> None:
+    def add(self, client: Client, place: int) -> None:
         """Take note that a member has a name now.
 
         Args:
             client: The member.
-            number: Its place in the order of joining.
+            place: Where it stands in the order of joining.
         """
         if self._text is not None:
-            if number > self._last:
+            if place > self._last:
                 self._added.append(client)
-                self._last = number
+                self._last = place
             else:
                 self.forget()
 

@@ -227,3 +227,32 @@ def test_of_several_long_lists_at_once_a_newcomer_who_turns_out_to_read_slowly_g
         newcomer.session.writable()
     lists = [packet["val"] for packet in newcomer.heard() if packet["cmd"] == "ulist"]
     assert [len(users) for users in lists] == [51]
+
+
+def test_news_of_a_crowd_is_written_together_whatever_the_members_speak():
+    server, due = build(), []
+    speakers = [
+        named(server, "today"),
+        Visitor(server, {"cmd": "handshake", "val": {"language": "Scratch"}}),
+        Visitor(server, "<%sn>\nold"),
+    ]
+    server.delivery.flush()
+    writes = dict.fromkeys(speakers, 0)
+    for speaker in speakers:
+
+        def count(frames, speaker=speaker, write=speaker.connection.write):
+            writes[speaker] += 1
+            write(frames)
+
+        speaker.connection.write = count
+    server.delivery._schedule = lambda wait, callback: wait or due.append(callback)
+    for number in range(20):
+        newcomer = server.open_session(MemoryConnection())
+        for packet in ({"cmd": "handshake"}, {"cmd": "setid", "val": f"p{number}"}):
+            newcomer.receive(json.dumps(packet).encode())
+        while due:
+            due.pop()()
+    assert all(count <= 2 for count in writes.values()), writes
+    server.delivery.flush()
+    added = [packet for packet in speakers[0].heard() if packet["cmd"] == "ulist" and packet["mode"] == "add"]
+    assert [packet["val"]["username"] for packet in added] == ["old", *(f"p{number}" for number in range(20))]

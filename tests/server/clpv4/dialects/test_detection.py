@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from cloudlink.server.protocols.clpv4 import dialects
 from cloudlink.server.protocols.clpv4.dialects import CL4, CL4_SCRATCH, DIALECTS, MODERN, UNDECIDED, detect
 from cloudlink.server.protocols.clpv4.dialects.cl2_early import CL2_EARLY
 from cloudlink.server.protocols.clpv4.dialects.cl2_late import CL2_LATE
@@ -124,6 +125,15 @@ def short(text: str) -> str:
 def test_first_message(text, dialect):
     assert told(text) is dialect
     assert told(text, prefers_cl3=True) is (CL3_015 if text in AS_CL3 else dialect)
+
+
+def test_only_short_messages_are_remembered():
+    remembered = dialects._detect_again.cache_info
+    told('{"cmd":"handshake","listener":"asked before"}')
+    hits, size = remembered().hits, remembered().currsize
+    told('{"cmd":"handshake","listener":"asked before"}')
+    told('{"cmd":"handshake","listener":"%s"}' % ("x" * 1000))
+    assert (remembered().hits, remembered().currsize) == (hits + 1, size)
 
 
 def test_what_the_host_may_say_is_told_of_is_among_the_first_messages():
