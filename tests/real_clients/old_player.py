@@ -17,7 +17,9 @@ version, name, address = sys.argv[1:]
 
 def tell(packet):
     packet = json.loads(packet) if isinstance(packet, str) else packet
-    print(json.dumps(packet, ensure_ascii=False, default=list), file=report, flush=True)
+    # In one piece: some versions call from several threads, and `print` writes the end of a line by itself.
+    report.write(json.dumps(packet, ensure_ascii=False, default=list) + "\n")
+    report.flush()
 
 
 def play_015():

@@ -38,7 +38,13 @@ class Player:
         self.heard = []
 
     async def until(self, is_it):
-        """Listen until a packet is the one; return it."""
+        """Listen until a packet is the one, unless it was heard before; return it.
+
+        Clients that handle each packet in a thread of its own tell of two in any order.
+        """
+        for packet in self.heard:
+            if is_it(packet):
+                return packet
         while True:
             packet = await self._receive()
             self.heard.append(packet)

@@ -6,7 +6,7 @@ values it was given on joining, `["set", name, value]` for each update. Some lib
 The bot ends with its input.
 """
 
-# ruff: noqa: PLC0415, T201  # each library is loaded by its own bots alone; what is printed is the report
+# ruff: noqa: PLC0415  # each library is loaded by its own bots alone; what is printed is the report
 
 import json
 import os
@@ -18,7 +18,9 @@ USER = "bot"
 
 
 def say(event, *details):
-    print(json.dumps([event, *details]), flush=True)
+    # In one piece: libraries call from several threads, and `print` writes the end of a line by itself.
+    sys.stdout.write(json.dumps([event, *details]) + "\n")
+    sys.stdout.flush()
 
 
 def scratchattach(project, address):
