@@ -39,7 +39,7 @@ class EchoSession:
         frame = text_frame(data)
         self.send_frame(bytes((_BINARY,)) + frame[1:])
 
-    def admits(self, _size):
+    def admit(self, _size):
         return True
 
     def send_frame(self, frame):
@@ -51,7 +51,7 @@ class EchoSession:
     def writable(self):
         self._delivery.resume(self._outbox)
 
-    def lost(self):
+    def connection_lost(self):
         self._outbox.clear()
 
 

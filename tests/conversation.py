@@ -62,7 +62,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from eras import ERAS
+from tests.eras import ERAS
 
 HERE = Path(__file__).parent
 SCENARIOS = HERE / "scenarios"

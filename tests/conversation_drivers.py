@@ -110,10 +110,10 @@ class InMemory:
         (session.receive_binary if binary else session.receive)(data)
 
     async def disconnect(self, who: str) -> None:
-        self.sessions.pop(who).lost()
+        self.sessions.pop(who).connection_lost()
 
     async def drop(self, who: str) -> None:
-        self.sessions.pop(who).lost()
+        self.sessions.pop(who).connection_lost()
 
     async def settle(self) -> None:
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
@@ -124,7 +124,7 @@ class InMemory:
         self.server.delivery.flush()
         closed = [who for who in self.sessions if self.connections[who].closed is not None]
         for who in closed:
-            self.sessions.pop(who).lost()
+            self.sessions.pop(who).connection_lost()
         if closed:
             await self.settle()
 

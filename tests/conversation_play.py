@@ -8,11 +8,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from conversation import ScenarioSyntaxError
-from eras import ERAS, opening
+from tests.conversation import ScenarioSyntaxError
+from tests.eras import ERAS, opening
 
 if TYPE_CHECKING:
-    from conversation import Action, Expected, Given, Scenario, Step
+    from tests.conversation import Action, Expected, Given, Scenario, Step
 
 DELIVERED = frozenset({"gmsg", "gvar", "pmsg", "pvar", "direct"})
 WELL_FORMED = {

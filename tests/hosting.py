@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cloudlink.server.app import Server
 from cloudlink.server.protocols import Bridge, Clpv4, Scratch
 from cloudlink.settings import Settings
-from conversation import HERE
+from tests.conversation import HERE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable

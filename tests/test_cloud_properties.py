@@ -15,10 +15,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-import junk
 from cloudlink.server.protocols import Scratch
-from conversation_drivers import MemoryConnection
-from hosting import build
+from tests import junk
+from tests.conversation_drivers import MemoryConnection
+from tests.hosting import build
 
 # ------------------------------------------------------------------------------------------ the same last value
 #
@@ -93,7 +93,7 @@ class World:
     def leave(self, number: int) -> None:
         player = self._player(number)
         self.players.remove(player)
-        player.session.lost()
+        player.session.connection_lost()
 
     def set(self, number: int, name: str) -> None:
         player, value = self._player(number), len(self.project_of) + 1

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
-import junk
-from conversation_drivers import MemoryConnection
-from hosting import build
+from tests import junk
+from tests.conversation_drivers import MemoryConnection
+from tests.hosting import build
 
 # ----------------------------------------------------------------------------------------------- user lists
 #
@@ -165,7 +165,7 @@ class World:
     def disconnect(self, number: int) -> None:
         player = self._player(number)
         self.players.remove(player)
-        player.session.lost()
+        player.session.connection_lost()
 
     def _player(self, number: int) -> Player:
         return self.players[number % len(self.players)]

@@ -6,10 +6,10 @@ import asyncio
 import socket
 import sys
 
-from conversation import HERE, parse
-from conversation_drivers import OverSocket
-from conversation_play import play
-from hosting import HOST
+from tests.conversation import HERE, parse
+from tests.conversation_drivers import OverSocket
+from tests.conversation_play import play
+from tests.hosting import HOST
 
 PROGRAM = HERE / "plugins_upstream" / "whole_program.py"
 CONVERSATION = HERE / "plugins_upstream" / "whole_program.txt"

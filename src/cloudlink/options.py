@@ -11,7 +11,7 @@ import math
 import re
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
 
-from cloudlink.wording import quoted
+from cloudlink.text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 
 from cloudlink.errors import StartError
 from cloudlink.options import Option, option, options_of
-from cloudlink.wording import did_you_mean
+from cloudlink.text import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cloudlink.errors import StartError
 from cloudlink.options import PREFIX
 from cloudlink.settings import OPTIONS, Settings, suggestion
-from cloudlink.wording import one_line
+from cloudlink.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,10 +6,10 @@ import sys
 
 import pytest
 
-from client.fakes import ours
 from cloudlink import cli
 from cloudlink.cli.lines import line_of
 from cloudlink.client import connect, events
+from tests.client.fakes import ours
 
 ALICE = events.User("1", "a", "alice")
 

@@ -18,7 +18,7 @@ from cloudlink.cli import main, varsjson
 from cloudlink.cli import vars as variables
 from cloudlink.storage import open_store, sqlite
 from cloudlink.storage.database import Database
-from storage.stores import Turns
+from tests.storage.stores import Turns
 
 PAGE = Path(__file__).parents[2] / "docs" / "storage.md"
 FILE = Path("cloudlink.db")
@@ -238,7 +238,7 @@ def test_a_running_server_is_told(said, file_of_a_server):
     news = []
     store.watch(lambda *change: news.append(change))
     store.save("12", "☁ a", b"1")
-    turns.run_until(lambda: not len(store._waiting))
+    turns.run_until(lambda: not len(store._queue))
     said("set", "12", "a", "2")
     turns.run_until(lambda: news)
     assert store.load("12") == {"☁ a": b"2"}

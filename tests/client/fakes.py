@@ -8,7 +8,7 @@ import json
 
 import websockets.asyncio.server
 
-from hosting import HOST, build
+from tests.hosting import HOST, build
 
 GREETING = (
     {"cmd": "server_version", "val": "0.2.0"},

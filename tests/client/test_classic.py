@@ -8,9 +8,9 @@ import ssl
 import pytest
 import trustme
 
-from client.fakes import greet, ok, ours, scripted
 from cloudlink import client
 from cloudlink.client.classic_rules import complaints
+from tests.client.fakes import greet, ok, ours, scripted
 
 LIMIT = 20.0  # seconds
 

@@ -5,7 +5,6 @@ import json
 
 import pytest
 
-from client.fakes import ours, scripted
 from cloudlink.client import (
     CloudChange,
     DisconnectedError,
@@ -17,6 +16,7 @@ from cloudlink.client import (
     connect_cloud,
 )
 from cloudlink.client.backoff import Backoff
+from tests.client.fakes import ours, scripted
 
 SCORE = "☁ score"
 

@@ -6,7 +6,6 @@ import logging
 
 import pytest
 
-from client.fakes import greet, ok, ours, raw, scripted
 from cloudlink.client import (
     Connected,
     ConnectError,
@@ -30,6 +29,7 @@ from cloudlink.client import (
     connect,
 )
 from cloudlink.client.backoff import Backoff
+from tests.client.fakes import greet, ok, ours, raw, scripted
 
 LIMIT = 20.0  # seconds for one conversation
 
@@ -309,18 +309,18 @@ def test_a_connection_is_entered_once():
 
 
 @pytest.mark.parametrize(
-    ("settings", "wishes", "error"),
+    ("settings", "desired", "error"),
     [
         ({"username_max_length": 3}, {"username": "alice"}, NameRefusedError),
         ({}, {"username": ""}, NameRefusedError),
         ({"disabled_commands": ["link"]}, {"username": "alice", "rooms": "r"}, RequestError),
     ],
 )
-def test_refusals_on_connecting(settings, wishes, error):
+def test_refusals_on_connecting(settings, desired, error):
     async def scenario():
         async with ours(**settings) as host:
             with pytest.raises(error):
-                async with connect(host.url, **wishes):
+                async with connect(host.url, **desired):
                     raise AssertionError("it should not connect")
 
     run(scenario)

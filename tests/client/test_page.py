@@ -6,8 +6,8 @@ import re
 import sys
 from pathlib import Path
 
-from client.fakes import ours
 from cloudlink.client import CloudChange, GlobalMessage, PrivateMessage, UserJoined, connect, connect_cloud
+from tests.client.fakes import ours
 
 client_package = sys.modules["cloudlink.client"]  # the attribute of that name is the class
 PAGE = Path(__file__).parents[2] / "docs" / "client.md"

@@ -17,7 +17,7 @@ from cloudlink.client.events import (
     UserJoined,
     UserList,
 )
-from cloudlink.client.session import Session, Wishes, is_final
+from cloudlink.client.session import DesiredState, Session, is_final
 
 ME = {"id": "1", "uuid": "m"}
 NAMED = {**ME, "username": "bot"}
@@ -61,8 +61,8 @@ def refusal(request, code_id, text, **more):
     return ok(request, **more) | {"code": f"E:{code_id} | {text}", "code_id": code_id}
 
 
-def ready(**wishes):
-    server = Server(Session(Wishes(**wishes)))
+def ready(**desired):
+    server = Server(Session(DesiredState(**desired)))
     server.greets()
     return server
 
@@ -78,7 +78,7 @@ def started():
 
 
 def test_without_wishes_the_greeting_is_all():
-    server = Server(Session(Wishes()))
+    server = Server(Session(DesiredState()))
     events = server.greets()
     bob = User("2", "b", "bob")
     assert events == [
@@ -92,8 +92,8 @@ def test_without_wishes_the_greeting_is_all():
 
 
 def test_name_and_rooms_are_asked_for_one_after_the_other():
-    wishes = Wishes("bot", ["r1", "r2"])
-    server = Server(Session(wishes, again=True))
+    desired = DesiredState("bot", ["r1", "r2"])
+    server = Server(Session(desired, again=True))
     assert server.greets() == []
     [setid] = server.sent()
     assert (setid["cmd"], setid["val"]) == ("setid", "bot")
@@ -117,8 +117,8 @@ def test_name_and_rooms_are_asked_for_one_after_the_other():
 
 
 def test_the_next_session_begins_where_this_one_ended():
-    wishes = Wishes()
-    server = Server(Session(wishes))
+    desired = DesiredState()
+    server = Server(Session(desired))
     server.greets()
     server.session.command("setid", {"val": "bot"})
     server.session.command("link", {"val": ["r1", "r2"]})
@@ -126,9 +126,9 @@ def test_the_next_session_begins_where_this_one_ended():
     server.session.command("unlink", {"val": "r1"})
     requests = server.sent()
     server.says(ok(requests[0], val=NAMED), *map(ok, requests[1:]))
-    assert wishes == Wishes("bot", ["r2", "r3"])
+    assert desired == DesiredState("bot", ["r2", "r3"])
     assert server.session.rooms == ("r2", "r3")
-    again = Server(Session(wishes, again=True))
+    again = Server(Session(desired, again=True))
     again.greets()
     [setid] = again.sent()
     again.says(ok(setid, val=NAMED))
@@ -189,7 +189,7 @@ def test_garbage_on_the_way_is_an_event_and_no_end():
 
 
 def test_listeners_cannot_be_guessed_from_others():
-    servers = [Server(Session(Wishes())) for _ in range(2)]
+    servers = [Server(Session(DesiredState())) for _ in range(2)]
     for server in servers:
         server.session.request("direct", {"id": "bob", "val": 1})
         server.session.request("direct", {"id": "bob", "val": 2})
@@ -227,7 +227,7 @@ def test_refused_rooms():
 
 
 def test_a_full_server():
-    server = Server(Session(Wishes()))
+    server = Server(Session(DesiredState()))
     server.session.received("Server is full!")
     assert isinstance(server.session.failure, errors.ServerFullError)
     assert server.session.closed(1000, "Server is full!") is server.session.failure
@@ -235,14 +235,14 @@ def test_a_full_server():
 
 @pytest.mark.parametrize("text", ["Welcome to my chat", '{"type":"welcome"}', "x" * 200])
 def test_a_server_that_speaks_something_else(text):
-    server = Server(Session(Wishes()))
+    server = Server(Session(DesiredState()))
     server.session.received(text)
     assert isinstance(server.session.failure, errors.WrongServerError)
     assert len(str(server.session.failure)) < 150
 
 
 def test_a_server_of_an_older_generation():
-    server = Server(Session(Wishes(username="bot")))
+    server = Server(Session(DesiredState(username="bot")))
     server.greets(version="0.1.9.2")
     assert isinstance(server.session.failure, errors.WrongServerError)
     assert "0.1.9.2" in str(server.session.failure)
@@ -250,22 +250,24 @@ def test_a_server_of_an_older_generation():
 
 
 def test_a_server_without_a_version():
-    server = Server(Session(Wishes()))
+    server = Server(Session(DesiredState()))
     [handshake] = server.sent()
     server.says(ok(handshake))
     assert isinstance(server.session.failure, errors.WrongServerError)
 
 
 def test_a_refused_greeting():
-    server = Server(Session(Wishes()))
+    server = Server(Session(DesiredState()))
     [handshake] = server.sent()
     server.says(refusal(handshake, 110, "Command disabled"))
     assert isinstance(server.session.failure, errors.RequestError)
 
 
 def test_ends_before_and_after_the_greeting():
-    assert isinstance(Session(Wishes()).closed(1000, "Unable to identify protocol"), errors.WrongServerError)
-    assert isinstance(Session(Wishes()).closed(1006, ""), errors.DisconnectedError)
+    assert isinstance(
+        Session(DesiredState()).closed(1000, "Unable to identify protocol"), errors.WrongServerError
+    )
+    assert isinstance(Session(DesiredState()).closed(1006, ""), errors.DisconnectedError)
     error = started().session.closed(1000, "bye")
     assert isinstance(error, errors.DisconnectedError)
     assert (error.code, error.reason) == (1000, "bye")

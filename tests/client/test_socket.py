@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from client.fakes import scripted
 from cloudlink.client.socket import Options, open_socket
+from tests.client.fakes import scripted
 
 
 class Owner:
@@ -21,7 +21,7 @@ class Owner:
     def ponged(self):
         self.messages.append("pong")
 
-    def lost(self, code, reason):
+    def connection_lost(self, code, reason):
         self.end.set_result((code, reason))
 
 

@@ -51,7 +51,7 @@ class Turns:
 
 
 class Busy:
-    """A pacer that has everything wait."""
+    """A coalescer that has everything wait."""
 
     def __init__(self, wait=0.01):
         self.wait = wait
@@ -64,9 +64,9 @@ class Busy:
         self.told.append((frames, writes))
 
 
-def make(count, pacer=None):
+def make(count, coalescer=None):
     turns = Turns()
-    delivery = Delivery(turns, pacer=pacer)
+    delivery = Delivery(turns, coalescer=coalescer)
     return delivery, turns, [Outbox(Recorder(), lambda: None) for _ in range(count)]
 
 
@@ -158,7 +158,7 @@ def test_so_many_clients_share_a_timer():
     delivery, turns, outboxes = make(70, Busy())
     for outbox in outboxes:
         delivery.broadcast(audience(delivery, [outbox]), b"x")
-    delivery.settle()
+    delivery.flush_room()
     assert len(turns.callbacks) == 3
     turns.end()
     assert all(outbox.connection.frames == [b"x"] for outbox in outboxes)
@@ -175,14 +175,14 @@ def test_what_is_collected_for_an_audience_waits_no_longer_than_the_rest():
 
 
 def test_a_pacer_is_told_of_every_frame_and_write():
-    pacer = Busy()
-    delivery, turns, (a, b) = make(2, pacer)
+    coalescer = Busy()
+    delivery, turns, (a, b) = make(2, coalescer)
     everybody = audience(delivery, [a, b])
     for frame in (b"1", b"2", b"3"):
         delivery.broadcast(everybody, frame)
     delivery.send(a, b"4")
     turns.end()
-    assert pacer.told == [(7, 2)]
+    assert coalescer.told == [(7, 2)]
 
 
 def test_flushing_writes_what_would_have_waited_and_nothing_twice():
@@ -255,26 +255,26 @@ def make_news():
 
 def test_news_is_written_at_once_and_waits_only_if_there_was_some_just_before():
     delivery, turns, clock, (a, b), everybody = make_news()
-    delivery.announce(everybody, b"1", skip=b)
+    delivery.broadcast_deferred(everybody, b"1", skip=b)
     assert turns.delays == [0]
     turns.end()
     clock.now += 0.005
-    delivery.announce(everybody, b"2", skip=b)
-    delivery.announce(everybody, b"3")
+    delivery.broadcast_deferred(everybody, b"2", skip=b)
+    delivery.broadcast_deferred(everybody, b"3")
     assert turns.delays == [pytest.approx(0.015)]
     turns.end()
     assert a.connection.writes == [[b"1"], [b"23"]]
     assert b.connection.writes == [[b"3"]]
     clock.now += 0.02
-    delivery.announce(everybody, b"4")
+    delivery.broadcast_deferred(everybody, b"4")
     assert turns.delays == [0]
 
 
 def test_news_that_waits_keeps_nobody_from_what_is_its_own():
     delivery, turns, _clock, (a, b), everybody = make_news()
-    delivery.announce(everybody, b"1")
+    delivery.broadcast_deferred(everybody, b"1")
     turns.end()
-    delivery.announce(everybody, b"2")
+    delivery.broadcast_deferred(everybody, b"2")
     delivery.send(a, b"3")
     assert turns.delays == [pytest.approx(0.02), 0]
     turns.run(1)
@@ -287,9 +287,9 @@ def test_news_that_waits_keeps_nobody_from_what_is_its_own():
 
 def test_news_goes_with_what_the_same_audience_is_sent():
     delivery, turns, _clock, (a, b), everybody = make_news()
-    delivery.announce(everybody, b"1")
+    delivery.broadcast_deferred(everybody, b"1")
     turns.end()
-    delivery.announce(everybody, b"2")
+    delivery.broadcast_deferred(everybody, b"2")
     delivery.broadcast(everybody, b"3")
     turns.run(1)
     assert a.connection.writes == b.connection.writes == [[b"1"], [b"23"]]
@@ -301,8 +301,8 @@ def test_news_for_the_audiences_of_one_room_waits_together():
     delivery, turns, _clock, (a, b), _everybody = make_news()
     here, there = audience(delivery, [a], "room"), audience(delivery, [b], "room")
     for number in (b"1", b"2", b"3"):
-        delivery.announce(here, b"a" + number)
-        delivery.announce(there, b"b" + number)
+        delivery.broadcast_deferred(here, b"a" + number)
+        delivery.broadcast_deferred(there, b"b" + number)
         if number == b"1":
             turns.end()
     turns.end()
@@ -312,15 +312,15 @@ def test_news_for_the_audiences_of_one_room_waits_together():
 
 def test_flushing_writes_news_that_waits():
     delivery, turns, _clock, (a, b), everybody = make_news()
-    delivery.announce(everybody, b"1")
-    delivery.announce(everybody, b"2")
+    delivery.broadcast_deferred(everybody, b"1")
+    delivery.broadcast_deferred(everybody, b"2")
     turns.end()
-    delivery.announce(everybody, b"3")
+    delivery.broadcast_deferred(everybody, b"3")
     delivery.flush()
     assert a.connection.frames == b.connection.frames == [b"12", b"3"]
     turns.callbacks.clear()  # as when the event loop has ended
     turns.delays.clear()
-    delivery.announce(everybody, b"4")
+    delivery.broadcast_deferred(everybody, b"4")
     assert len(turns.delays) == 1
 
 
@@ -344,9 +344,9 @@ GROUP = st.integers(0, 2)
     st.integers(1, 3),
 )
 def test_everybody_gets_everything_once_and_in_order_whenever_it_is_written(steps, capacity):
-    pacer, clock, turns = Busy(0.0), Clock(), Turns()
-    delivery = Delivery(turns, pacer=pacer, clock=clock)
-    play = Play(delivery, turns, pacer, clock)
+    coalescer, clock, turns = Busy(0.0), Clock(), Turns()
+    delivery = Delivery(turns, coalescer=coalescer, clock=clock)
+    play = Play(delivery, turns, coalescer, clock)
     with patch("cloudlink.delivery.delivery._BATCH", capacity):
         for step, *what in steps:
             getattr(play, step)(*what)
@@ -358,8 +358,8 @@ def test_everybody_gets_everything_once_and_in_order_whenever_it_is_written(step
 class Play:
     """Does what the steps say, and keeps what everybody has to get."""
 
-    def __init__(self, delivery, turns, pacer, clock):
-        self.delivery, self.turns, self.pacer, self.clock = delivery, turns, pacer, clock
+    def __init__(self, delivery, turns, coalescer, clock):
+        self.delivery, self.turns, self.coalescer, self.clock = delivery, turns, coalescer, clock
         self.outboxes = [Outbox(Recorder(), lambda: None) for _ in range(3)]
         # The first two are one room's, of which everybody is in one; the third is another room.
         self.groups = [
@@ -389,7 +389,7 @@ class Play:
         self.delivery.broadcast(*self.to_group(group, skipped))
 
     def announce(self, group, skipped):
-        self.delivery.announce(*self.to_group(group, skipped))
+        self.delivery.broadcast_deferred(*self.to_group(group, skipped))
 
     def to_group(self, group, skipped):
         skip = None if skipped is None else self.outboxes[skipped]
@@ -407,7 +407,7 @@ class Play:
             self.groups[group].remove(self.outboxes[whom])
 
     def wait(self, seconds):
-        self.pacer.wait = seconds
+        self.coalescer.wait = seconds
 
     def rest(self, seconds):
         self.clock.now += seconds

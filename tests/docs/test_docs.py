@@ -48,13 +48,13 @@ from cloudlink.server.rooms import RoomsExceptions
 from cloudlink.settings import OPTIONS, Settings
 from cloudlink.sources import load
 from cloudlink.storage import open_store
-from cloudlink.transport.door import Door
+from cloudlink.transport.detector import ProtocolDetector
 from cloudlink.transport.endpoint import explain
-from cloudlink.transport.gate import Gate
-from conversation import SCENARIOS, parse
-from conversation_drivers import InMemory, MemoryConnection, OverSocket
-from conversation_play import play
-from hosting import HOST, build, listening
+from cloudlink.transport.limiter import ConnectionLimiter
+from tests.conversation import SCENARIOS, parse
+from tests.conversation_drivers import InMemory, MemoryConnection, OverSocket
+from tests.conversation_play import play
+from tests.hosting import HOST, build, listening
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -448,7 +448,7 @@ def test_messages_are_as_quoted(caplog):
 
     async def greet_with_tls():
         settings = Settings()
-        door = Door(None, Gate(settings, RealAddress("", ())), 0, None, None)
+        door = ProtocolDetector(None, ConnectionLimiter(settings, RealAddress("", ())), 0, None, None)
         door.connection_made(Transport())
         door.get_buffer(-1)[:3] = b"\x16\x03\x01"
         door.buffer_updated(3)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import bot
-from client.fakes import ours
 from cloudlink.client import GlobalMessage, PrivateMessage, User, connect
+from tests.client.fakes import ours
 
 BOT = Path(__file__).parents[2] / "examples" / "bot.py"
 

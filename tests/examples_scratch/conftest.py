@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from examples_scratch.players import EXAMPLES
-from extension.lab import Lab
 from sb3 import build
+from tests.examples_scratch.players import EXAMPLES
+from tests.extension.lab import Lab
 
 
 @pytest.fixture(scope="session")

@@ -7,13 +7,13 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from extension.lab import User, address_of
-from real_clients.scratch.player import ASKED
 from sb3 import build
+from tests.extension.lab import User, address_of
+from tests.real_clients.scratch.player import ASKED
 
 if TYPE_CHECKING:
-    from extension.lab import Lab
-    from real_clients.scratch.server import CloudServer
+    from tests.extension.lab import Lab
+    from tests.real_clients.scratch.server import CloudServer
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "scratch"
 NOT_YET = 10_000  # milliseconds after which something has not happened

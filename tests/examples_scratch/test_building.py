@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from examples_scratch.players import EXAMPLES
-from real_clients.environment import node_modules
 from sb3 import SourceError, build
 from sb3.notation import read_block, read_scripts
 from sb3.vocabulary import known_blocks
+from tests.examples_scratch.players import EXAMPLES
+from tests.real_clients.environment import node_modules
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "build.py"
 VALIDATOR = ("scratch-parser@6.0.1",)

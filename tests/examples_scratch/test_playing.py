@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from examples_scratch.players import EXAMPLES, Player
-from real_clients.scratch.chromium import Browser, chromium
-from real_clients.scratch.packaged import package, packager
-from real_clients.scratch.player import ASKED
-from real_clients.scratch.server import HOST, CloudServer
 from sb3 import build
+from tests.examples_scratch.players import EXAMPLES, Player
+from tests.real_clients.scratch.chromium import Browser, chromium
+from tests.real_clients.scratch.packaged import package, packager
+from tests.real_clients.scratch.player import ASKED
+from tests.real_clients.scratch.server import HOST, CloudServer
 
 pytestmark = pytest.mark.timeout(300)  # the packager may have to be installed first
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from extension.lab import Lab
+from tests.extension.lab import Lab
 
 HERE = Path(__file__).parent
 

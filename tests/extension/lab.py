@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 import websockets
 
-from extension.project import sb3
-from real_clients.scratch.chromium import Browser, chromium
-from real_clients.scratch.packaged import packager
-from real_clients.scratch.server import HOST, CloudServer
+from tests.extension.project import sb3
+from tests.real_clients.scratch.chromium import Browser, chromium
+from tests.real_clients.scratch.packaged import packager
+from tests.real_clients.scratch.server import HOST, CloudServer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

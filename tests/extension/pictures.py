@@ -13,8 +13,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from extension.lab import Lab
-from real_clients.environment import node_modules
+from tests.extension.lab import Lab
+from tests.real_clients.environment import node_modules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 
-from real_clients.scratch.project import packed
+from tests.real_clients.scratch.project import packed
 
 FIELDS = {"TYPE", "BOOL", "VARIABLE", "LIST", "BROADCAST_OPTION", "KEY_OPTION", "STOP_OPTION"}
 ADDRESS = "https://extensions.turbowarp.org/cloudlink.js"  # what saved projects name

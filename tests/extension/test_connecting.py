@@ -2,9 +2,9 @@
 
 import json
 
-from extension.lab import address_of, scenario
-from extension.project import change
-from real_clients.scratch.server import HOST
+from tests.extension.lab import address_of, scenario
+from tests.extension.project import change
+from tests.real_clients.scratch.server import HOST
 
 COUNT_CLOSES = [
     [("cloudlink_onClose", {}), change("closed")],

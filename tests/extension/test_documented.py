@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from extension.pictures import described, pictures
-from extension.published import BLOCKS, NEW_BLOCKS, table
+from tests.extension.pictures import described, pictures
+from tests.extension.published import BLOCKS, NEW_BLOCKS, table
 
 PAGE = Path(__file__).parents[2] / "docs" / "extension.md"
 ROW = re.compile(r"^\| (?P<label>[^|]*) \| `(?P<opcode>\w+)` \| (?P<meaning>.*)$", re.MULTILINE)

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from extension.lab import scenario
-from extension.project import change, note, put
-from extension.test_messages import pair
+from tests.extension.lab import scenario
+from tests.extension.project import change, note, put
+from tests.extension.test_messages import pair
 
 KINDS = {
     "Global data": ("sendGData", {"DATA": "x"}),

@@ -6,9 +6,9 @@ import json
 
 import websockets
 
-from extension.lab import saying, scenario
-from extension.project import change
-from extension.published import BLOCKS, NEW_BLOCKS, table
+from tests.extension.lab import saying, scenario
+from tests.extension.project import change
+from tests.extension.published import BLOCKS, NEW_BLOCKS, table
 
 DEEP = "[" * 10_000 + "]" * 10_000
 VALUES = [

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from extension.published import BLOCKS, MENUS, NEW_BLOCKS, Argument, table
+from tests.extension.published import BLOCKS, MENUS, NEW_BLOCKS, Argument, table
 
 HERE = Path(__file__).parent
 SOURCE = HERE.parents[1] / "extension" / "cloudlink.js"

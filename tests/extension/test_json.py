@@ -2,8 +2,8 @@
 
 import json
 
-from extension.lab import scenario
-from real_clients.scratch.server import HOST
+from tests.extension.lab import scenario
+from tests.real_clients.scratch.server import HOST
 
 SAMPLE = '{"fruit": {"apples": 2, "a/b": "slash"}, "list": [5, {"x": null}, "z"], "none": null}'
 DEEP = "[" * 100_000 + "]" * 100_000

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from real_clients.environment import node_modules
+from tests.real_clients.environment import node_modules
 
 HERE = Path(__file__).parent
 SOURCE = HERE.parents[1] / "extension" / "cloudlink.js"

@@ -2,8 +2,8 @@
 
 import json
 
-from extension.lab import scenario
-from extension.project import change
+from tests.extension.lab import scenario
+from tests.extension.project import change
 
 DATA = ["Global data", "Private data", "Direct data", "Status code"]
 

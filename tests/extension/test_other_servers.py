@@ -5,10 +5,10 @@ import json
 import socket
 from pathlib import Path
 
-from extension.lab import saying, scenario
-from extension.project import change
-from real_clients.environment import upstream_python
-from real_clients.scratch.server import HOST
+from tests.extension.lab import saying, scenario
+from tests.extension.project import change
+from tests.real_clients.environment import upstream_python
+from tests.real_clients.scratch.server import HOST
 
 UPSTREAM = Path(__file__).parents[1] / "real_clients" / "upstream_server.py"
 CAME_AND_WENT = [

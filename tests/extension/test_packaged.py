@@ -3,10 +3,10 @@
 import asyncio
 import os
 
-from extension.lab import User, scenario
-from extension.project import put, sb3
-from real_clients.scratch.packaged import SCRIPT, packager
-from real_clients.scratch.server import HOST
+from tests.extension.lab import User, scenario
+from tests.extension.project import put, sb3
+from tests.real_clients.scratch.packaged import SCRIPT, packager
+from tests.real_clients.scratch.server import HOST
 
 # The page has a runtime of its own, under the same name as in the playground.
 LOOK = """new Promise((kept) => {

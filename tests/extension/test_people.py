@@ -3,8 +3,8 @@
 import asyncio
 import json
 
-from extension.lab import scenario
-from extension.project import change
+from tests.extension.lab import scenario
+from tests.extension.project import change
 
 COMINGS = [
     [("cloudlink_whenuserconnects", {}), change("came")],

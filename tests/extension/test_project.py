@@ -1,7 +1,7 @@
 """A whole project plays through by its own scripts, and goes on by itself when the server is killed and restarted."""
 
-from extension.lab import address_of, scenario
-from extension.project import change, note, put
+from tests.extension.lab import address_of, scenario
+from tests.extension.project import change, note, put
 
 
 def game(address, name):

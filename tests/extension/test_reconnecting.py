@@ -4,8 +4,8 @@ import json
 import os
 import signal
 
-from extension.lab import address_of, saying, scenario
-from extension.project import change
+from tests.extension.lab import address_of, saying, scenario
+from tests.extension.project import change
 
 HATS = [
     [(f"cloudlink_{opcode}", {}), change(opcode)]

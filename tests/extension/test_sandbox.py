@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from extension.lab import scenario
-from extension.project import change, put
-from extension.published import BLOCKS, NEW_BLOCKS, table
+from tests.extension.lab import scenario
+from tests.extension.project import change, put
+from tests.extension.published import BLOCKS, NEW_BLOCKS, table
 
 SCRIPTS = [
     [("cloudlink_onConnect", {}), change("connected")],

@@ -2,8 +2,8 @@
 
 import json
 
-from extension.lab import scenario
-from extension.test_messages import pair
+from tests.extension.lab import scenario
+from tests.extension.test_messages import pair
 
 GLOBAL, PRIVATE = "Global variables", "Private variables"
 

@@ -9,7 +9,7 @@ import time
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from transport.peers import connect
+from tests.transport.peers import connect
 
 GREETING = ('{"cmd":"handshake","listener":"greeted"}',)
 ROUNDS = 300

@@ -6,8 +6,8 @@ import socket
 
 import pytest
 
-from fairness.playing import assert_undisturbed, beside, join, memory, p99_of_echoes, seconds
-from transport.peers import CLOSE, UPGRADE, frame, open_socket, request, running
+from tests.fairness.playing import assert_undisturbed, beside, join, memory, p99_of_echoes, seconds
+from tests.transport.peers import CLOSE, UPGRADE, frame, open_socket, request, running
 
 
 def test_a_client_that_stops_reading_is_cut_and_others_play_on():
@@ -137,14 +137,14 @@ def test_1000_connections_one_after_the_other_disturb_nobody():
             before = memory()
             answers = []
 
-            async def knock():
+            async def begin():
                 for _ in range(1000):
                     peer = await open_socket(server.port)
                     peer.writer.write(request(UPGRADE))
                     answers.append((await peer.reader.readexactly(12)).decode())
                     peer.leave()
 
-            knocking = asyncio.create_task(knock())
+            knocking = asyncio.create_task(begin())
             disturbed = await p99_of_echoes(player)
             await knocking
             assert_undisturbed(disturbed, alone)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from eras import ERAS, opening
-from server.visitor import Visitor
+from tests.eras import ERAS, opening
+from tests.server.visitor import Visitor
 
 KINDS = (*ERAS, "CL3 0.1.7 in Python", "Scratch")
 """Every era, and the two variants of one: 0.1.7 for Python, and 0.2.0 for clients that say they are Scratch."""

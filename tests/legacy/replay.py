@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hosting import build
-from server.visitor import Visitor
+from tests.hosting import build
+from tests.server.visitor import Visitor
 
 RECORDINGS = Path(__file__).parent / "recordings"
 

@@ -12,7 +12,7 @@ import pytest
 
 from cloudlink.server.protocols.clpv4.schema import Schema
 from cloudlink.server.protocols.clpv4.statuscodes import StatusCodes
-from hosting import build
+from tests.hosting import build
 
 from .guests import KINDS, Guest
 

@@ -11,8 +11,8 @@ from cloudlink.delivery import text_frame
 from cloudlink.server.protocols.clpv4 import protocol
 from cloudlink.server.protocols.clpv4.dialects import DIALECTS, Dialect
 from cloudlink.server.protocols.clpv4.packet import parse
-from hosting import build
-from server.visitor import Visitor
+from tests.hosting import build
+from tests.server.visitor import Visitor
 
 from .guests import KINDS, Guest
 

@@ -16,11 +16,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-import junk
 from cloudlink.server.protocols.clpv4.schema import Schema
-from eras import opening
-from hosting import build
-from server.visitor import Visitor
+from tests import junk
+from tests.eras import opening
+from tests.hosting import build
+from tests.server.visitor import Visitor
 
 from .guests import KINDS
 from .shapes import check
@@ -348,7 +348,7 @@ def test_anything_leaves_the_server_up(undecided, wild, messages):
         assert any(kind in json.dumps(packet) for packet in told), "others are served"
     for visitor in (*others.values(), attacker):
         visitor.leave()
-    channels = server.hooks.engines[Schema]._era_commands._channels
+    channels = server.hooks.engines[Schema]._legacy_commands._channels
     assert (len(server.clients_manager), server.rooms_manager.rooms, channels._channels) == (0, {}, {})
 
 

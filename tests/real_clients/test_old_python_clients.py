@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import websockets
 
-from eras import opening
-from hosting import HOST, build, listening
-from real_clients.environment import python_with
+from tests.eras import opening
+from tests.hosting import HOST, build, listening
+from tests.real_clients.environment import python_with
 
 PLAYER = Path(__file__).with_name("old_player.py")
 TIME_LIMIT = 30.0  # seconds

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from hosting import HOST, build, listening
-from real_clients.environment import upstream_python
+from tests.hosting import HOST, build, listening
+from tests.real_clients.environment import upstream_python
 
 PLAYER = Path(__file__).with_name("python_client.py")
 TIME_LIMIT = 20.0  # seconds

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from conversation import HERE, scenarios
-from conversation_drivers import OverSocket
-from conversation_play import ConversationError, play
-from hosting import HOST
-from real_clients.environment import upstream_python
+from tests.conversation import HERE, scenarios
+from tests.conversation_drivers import OverSocket
+from tests.conversation_play import ConversationError, play
+from tests.hosting import HOST
+from tests.real_clients.environment import upstream_python
 
 SERVER = Path(__file__).with_name("upstream_server.py")
 SAME = [scenario for scenario in scenarios(".") if scenario.upstream == "same"]

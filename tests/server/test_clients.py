@@ -16,8 +16,8 @@ from cloudlink.server.clients import (
     ProtocolAlreadySet,
 )
 from cloudlink.server.protocols.clpv4 import Clpv4
-from hosting import build
-from server.visitor import Visitor, named
+from tests.hosting import build
+from tests.server.visitor import Visitor, named
 
 
 class Other:

@@ -8,8 +8,8 @@ import pytest
 
 from cloudlink.server.protocols.clpv4 import Clpv4
 from cloudlink.server.session import State
-from hosting import build
-from server.visitor import Visitor, named
+from tests.hosting import build
+from tests.server.visitor import Visitor, named
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_a_handler_may_close_the_connection(server, register):
     else:
         visitor.say({"cmd": "ping"} if register == "on_message" else "hello")
         assert visitor.closed == (4001, "no")
-    assert visitor.session.state is State.GONE
+    assert visitor.session.state is State.CLOSED
     assert list(server.clients_manager) == ([bystander.client] if bystander else [])
     assert server.rooms_manager.rooms == {}
 

@@ -8,7 +8,7 @@ import logging
 
 import pytest
 
-from hosting import build
+from tests.hosting import build
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ import pytest
 
 from cloudlink.server.hooks import Hooks, InternalError
 from cloudlink.server.protocols.clpv4 import Clpv4
-from hosting import build
-from server.visitor import Visitor, codes, turns
+from tests.hosting import build
+from tests.server.visitor import Visitor, codes, turns
 
 CL4 = Clpv4.schema
 

@@ -11,8 +11,8 @@ import pytest
 
 from cloudlink import jsontext
 from cloudlink.server.protocols.scratch import Scratch
-from hosting import build
-from server.visitor import Visitor, named
+from tests.hosting import build
+from tests.server.visitor import Visitor, named
 
 PARTS = 20_000
 LONGEST = 1000

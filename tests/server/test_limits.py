@@ -46,72 +46,72 @@ def test_without_limits_everything_is_infinite():
 
 def test_without_limits_everything_is_admitted(clock):
     unlimited = Meter(Limits.of(Settings(limits=False, packet_burst=1)), clock)
-    assert all(unlimited.admits(10**9) for _ in range(10_000))
+    assert all(unlimited.admit(10**9) for _ in range(10_000))
 
 
 def test_packets_are_counted(clock):
     counted = meter(clock, packet_rate=10, packet_burst=5)
-    assert [counted.admits(1) for _ in range(7)] == [True] * 5 + [False] * 2
+    assert [counted.admit(1) for _ in range(7)] == [True] * 5 + [False] * 2
     clock.now += 0.25
-    assert [counted.admits(1) for _ in range(4)] == [True] * 3 + [False]
+    assert [counted.admit(1) for _ in range(4)] == [True] * 3 + [False]
 
 
 def test_bytes_are_counted(clock):
     counted = meter(clock, byte_rate=100, byte_burst=1000)
-    assert [counted.admits(size) for size in (400, 400, 400, 1)] == [True, True, True, False]
+    assert [counted.admit(size) for size in (400, 400, 400, 1)] == [True, True, True, False]
     clock.now += 1.9
-    assert not counted.admits(1)
+    assert not counted.admit(1)
     clock.now += 0.2
-    assert counted.admits(1)
+    assert counted.admit(1)
 
 
 def test_one_packet_may_be_larger_than_the_burst(clock):
     counted = meter(clock, byte_rate=100, byte_burst=50)
-    assert counted.admits(1000)
+    assert counted.admit(1000)
     clock.now += 9.4
-    assert not counted.admits(1)
+    assert not counted.admit(1)
     clock.now += 0.2
-    assert counted.admits(1)
+    assert counted.admit(1)
 
 
 def test_a_refusal_after_quiet_is_the_first_one_and_is_answered(clock):
     refused = meter(clock, flood_patience=10)
-    assert refused.refuse() == Verdict(first=True, answer=True, close=False)
-    assert refused.refuse() == Verdict(first=False, answer=False, close=False)
+    assert refused.refuse_packet() == Verdict(first=True, answer=True, close=False)
+    assert refused.refuse_packet() == Verdict(first=False, answer=False, close=False)
 
 
 def test_refusals_are_answered_at_most_once_a_second(clock):
     refused = meter(clock, flood_patience=math.inf)
     answers = 0
     for _ in range(500):
-        answers += refused.refuse().answer
+        answers += refused.refuse_packet().answer
         clock.now += 0.01
     assert answers == 5
 
 
 def test_what_cannot_be_answered_leaves_the_answer_to_the_next(clock):
     refused = meter(clock, flood_patience=math.inf)
-    assert refused.refuse(answerable=False) == Verdict(first=True, answer=False, close=False)
-    assert refused.refuse() == Verdict(first=False, answer=True, close=False)
-    assert refused.refuse() == Verdict(first=False, answer=False, close=False)
+    assert refused.refuse_packet(answerable=False) == Verdict(first=True, answer=False, close=False)
+    assert refused.refuse_packet() == Verdict(first=False, answer=True, close=False)
+    assert refused.refuse_packet() == Verdict(first=False, answer=False, close=False)
 
 
 def test_only_the_first_refusal_of_a_flood_is_worth_a_line(clock):
     refused = meter(clock, flood_patience=math.inf)
     firsts = 0
     for _ in range(100):
-        firsts += refused.refuse().first
+        firsts += refused.refuse_packet().first
         clock.now += 1.9
     assert firsts == 1
     clock.now += 2.1
-    assert refused.refuse().first
+    assert refused.refuse_packet().first
 
 
 def test_whoever_goes_on_beyond_patience_is_closed(clock):
     refused = meter(clock, flood_patience=10)
     verdicts = []
     for _ in range(12):
-        verdicts.append(refused.refuse().close)
+        verdicts.append(refused.refuse_packet().close)
         clock.now += 1
     assert verdicts == [False] * 10 + [True] * 2
 
@@ -120,20 +120,20 @@ def test_whoever_calms_down_gets_patience_anew(clock):
     refused = meter(clock, flood_patience=10)
     for _ in range(5):
         for _ in range(9):
-            assert not refused.refuse().close
+            assert not refused.refuse_packet().close
             clock.now += 1
         clock.now += 2
-    assert refused.refuse() == Verdict(first=True, answer=True, close=False)
+    assert refused.refuse_packet() == Verdict(first=True, answer=True, close=False)
 
 
 def test_without_patience_the_first_refusal_closes(clock):
-    assert meter(clock, flood_patience=0).refuse().close
+    assert meter(clock, flood_patience=0).refuse_packet().close
 
 
 def test_patience_without_end_never_closes(clock):
     refused = meter(clock)
     for _ in range(1000):
-        assert not refused.refuse().close
+        assert not refused.refuse_packet().close
         clock.now += 1.5
 
 

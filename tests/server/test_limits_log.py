@@ -6,8 +6,8 @@ import logging
 
 import pytest
 
-from hosting import build
-from server.visitor import Visitor, named
+from tests.hosting import build
+from tests.server.visitor import Visitor, named
 
 LIMITS = {
     "identity_burst": 3,

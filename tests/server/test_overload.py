@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from cloudlink.server.session import State
-from hosting import build
-from server.visitor import Visitor, codes, named
+from tests.hosting import build
+from tests.server.visitor import Visitor, codes, named
 
 
 @pytest.fixture
@@ -21,8 +21,8 @@ STRICT = {"byte_burst": 1024, "byte_rate": 0.001, "implicit_greeting": False}
 
 def test_packets_and_other_frames_share_one_measure(caplog):
     visitor = Visitor(build(STRICT), {"cmd": "ping"})
-    assert visitor.session.admits(5000)
-    assert not visitor.session.admits(1)
+    assert visitor.session.admit(5000)
+    assert not visitor.session.admit(1)
     assert visitor.heard() == []
     # A ping has no answer to be refused with; the first packet has.
     assert codes(visitor.ask({"cmd": "ping"}, b'{"cmd":"ping"}')) == [108]
@@ -43,13 +43,13 @@ def test_who_goes_on_sending_too_much_is_disconnected(message):
     assert visitor.closed is None
     visitor.say(message)
     assert visitor.closed == (1008, "Too much was sent for too long")
-    assert visitor.session.state is State.GONE
+    assert visitor.session.state is State.CLOSED
 
 
 def test_somebody_unknown_who_floods_with_pings_is_disconnected_too():
     visitor = Visitor(build(STRICT | {"flood_patience": 0.0}))
-    assert visitor.session.admits(5000)
-    assert not visitor.session.admits(125)
+    assert visitor.session.admit(5000)
+    assert not visitor.session.admit(125)
     assert visitor.closed == (1008, "Too much was sent for too long")
 
 

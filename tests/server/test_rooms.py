@@ -10,8 +10,8 @@ from cloudlink.server.clients import NoResultsFound
 from cloudlink.server.protocols.clpv4 import Clpv4
 from cloudlink.server.protocols.clpv4.dialects import CL4, CL4_SCRATCH
 from cloudlink.server.rooms import RoomAlreadyExists, RoomDoesNotExist, RoomNotEmpty
-from hosting import build
-from server.visitor import Visitor, named
+from tests.hosting import build
+from tests.server.visitor import Visitor, named
 
 CL4_SCHEMA = Clpv4.schema
 

@@ -6,8 +6,8 @@ import pytest
 
 from cloudlink.server.protocols.clpv4 import Clpv4
 from cloudlink.server.schemas import validation_errors
-from hosting import build
-from server.visitor import Visitor, codes
+from tests.hosting import build
+from tests.server.visitor import Visitor, codes
 
 
 class Calculator:

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from hosting import build
-from server.visitor import named
+from tests.hosting import build
+from tests.server.visitor import named
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ import pytest
 from cloudlink.server.app import Server
 from cloudlink.server.protocols.clpv4 import Clpv4
 from cloudlink.server.session import State
-from hosting import build
-from server.visitor import Visitor, named
+from tests.hosting import build
+from tests.server.visitor import Visitor, named
 
-CONNECTED, IDENTIFIED, GONE = State
+CONNECTED, IDENTIFIED, CLOSED = State
 
 
 @pytest.fixture
@@ -40,8 +40,8 @@ EVENTS = {
     "too long a silence": lambda visitor: visitor.session.close_if_silent("say something"),
     "slow reading": lambda visitor: visitor.session.close_for_reading_slowly(),
     "a peer that reads again": lambda visitor: visitor.session.writable(),
-    "a ping": lambda visitor: visitor.session.admits(5),
-    "the end": lambda visitor: visitor.session.lost(),
+    "a ping": lambda visitor: visitor.session.admit(5),
+    "the end": lambda visitor: visitor.session.connection_lost(),
 }
 
 SLOW = (1013, "Reading too slowly: more than 1048576 bytes were waiting")
@@ -53,21 +53,21 @@ TABLE = {
         "a text packet to process": (IDENTIFIED, [100], None),
         "a binary packet to process": (IDENTIFIED, [100], None),
         "an object of no protocol": (
-            GONE,
+            CLOSED,
             ["Unable to identify protocol"],
             (1000, "Unable to identify protocol"),
         ),
-        "no JSON": (GONE, ["Invalid JSON"], (1000, "Invalid JSON")),
-        "nothing": (GONE, ["Empty message"], (1000, "Empty message")),
-        "bytes that are no text": (GONE, ["Invalid JSON"], (1000, "Invalid JSON")),
+        "no JSON": (CLOSED, ["Invalid JSON"], (1000, "Invalid JSON")),
+        "nothing": (CLOSED, ["Empty message"], (1000, "Empty message")),
+        "bytes that are no text": (CLOSED, ["Invalid JSON"], (1000, "Invalid JSON")),
         "a text to send": (CONNECTED, ["hello"], None),
         "a frame to send": (CONNECTED, ["hello"], None),
-        "a close": (GONE, [], (4000, "enough")),
-        "too long a silence": (GONE, [], (1008, "say something")),
-        "slow reading": (GONE, [], SLOW),
+        "a close": (CLOSED, [], (4000, "enough")),
+        "too long a silence": (CLOSED, [], (1008, "say something")),
+        "slow reading": (CLOSED, [], SLOW),
         "a peer that reads again": (CONNECTED, [], None),
         "a ping": (CONNECTED, [], None),
-        "the end": (GONE, [], None),
+        "the end": (CLOSED, [], None),
     },
     IDENTIFIED: {
         "a packet": (IDENTIFIED, [100], None),
@@ -80,14 +80,14 @@ TABLE = {
         "bytes that are no text": (IDENTIFIED, [114], None),
         "a text to send": (IDENTIFIED, ["hello"], None),
         "a frame to send": (IDENTIFIED, ["hello"], None),
-        "a close": (GONE, [], (4000, "enough")),
+        "a close": (CLOSED, [], (4000, "enough")),
         "too long a silence": (IDENTIFIED, [], None),
-        "slow reading": (GONE, [], SLOW),
+        "slow reading": (CLOSED, [], SLOW),
         "a peer that reads again": (IDENTIFIED, [], None),
         "a ping": (IDENTIFIED, [], None),
-        "the end": (GONE, [], None),
+        "the end": (CLOSED, [], None),
     },
-    GONE: dict.fromkeys(EVENTS, (GONE, [], None)),
+    CLOSED: dict.fromkeys(EVENTS, (CLOSED, [], None)),
 }
 
 CELLS = [(state, event) for state in TABLE for event in EVENTS]
@@ -98,7 +98,7 @@ def test_what_an_event_does_in_a_state(server, state, event):
     visitor = Visitor(server)
     if state is not CONNECTED:
         visitor.say({"cmd": "ping"})
-    if state is GONE:
+    if state is CLOSED:
         visitor.leave()
     assert visitor.session.state is state
 
@@ -108,7 +108,7 @@ def test_what_an_event_does_in_a_state(server, state, event):
     assert visitor.session.state is after
     assert short(visitor.heard()) == heard
     assert visitor.closed == closed
-    is_there = after is not GONE
+    is_there = after is not CLOSED
     assert visitor.client.open is is_there
     assert server.clients_manager.exists(visitor.client) is is_there
 
@@ -167,7 +167,7 @@ def test_a_client_that_a_plugin_has_removed_is_gone_as_a_whole_when_it_leaves(se
     alice.leave()
     alice.leave()
     assert gone == ["alice"]
-    assert alice.session.state is GONE
+    assert alice.session.state is CLOSED
     assert not alice.client.open
     assert [(heard["mode"], heard["val"]["username"]) for heard in bob.heard()] == [("remove", "alice")]
     members = server.rooms_manager.members("default", bob.client.protocol)
@@ -178,7 +178,7 @@ def test_a_farewell_that_fails_is_logged_and_the_end_comes_all_the_same(server, 
     gone = []
     server.on_disconnect(lambda client: gone.append(client.username))
     alice = named(server, "alice")
-    monkeypatch.setattr(Clpv4, "farewell", lambda *_arguments: 1 / 0)
+    monkeypatch.setattr(Clpv4, "on_detach", lambda *_arguments: 1 / 0)
     alice.leave()
     assert gone == ["alice"]
     assert len(server.clients_manager) == 0
@@ -205,8 +205,8 @@ def test_the_session_of_a_client_that_is_gone_does_nothing(server, is_identified
     session.send_text(b"hello")
     session.send_frame(b"\x81\x05hello")
     session.close(4000, "why")
-    assert not session.admits_more(1)
-    assert session.state is GONE
+    assert not session.charge_bytes(1)
+    assert session.state is CLOSED
     assert visitor.heard() == []
     assert visitor.closed is None
 
@@ -217,7 +217,7 @@ def test_a_connection_that_is_turned_away_never_was_there():
     server.on_connect(seen.append)
     server.on_disconnect(seen.append)
     first, second = named(server, "alice"), Visitor(server)
-    assert second.session.state is GONE
+    assert second.session.state is CLOSED
     assert second.heard() == ["Server is full!"]
     assert second.closed == (1000, "Server is full!")
     second.say({"cmd": "ping"})

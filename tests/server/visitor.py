@@ -6,7 +6,7 @@ import asyncio
 import json
 from typing import Any
 
-from conversation_drivers import MemoryConnection
+from tests.conversation_drivers import MemoryConnection
 
 
 class Visitor:
@@ -44,7 +44,7 @@ class Visitor:
 
     def leave(self) -> None:
         """Go, as a closed browser tab does."""
-        self.session.lost()
+        self.session.connection_lost()
 
     @property
     def closed(self) -> tuple[int, str] | None:

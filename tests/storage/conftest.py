@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cloudlink.storage import open_store, sqlite, troubles
-from storage.stores import Other, Turns
+from cloudlink.storage import errors, open_store, sqlite
+from tests.storage.stores import Other, Turns
 
 
 @pytest.fixture
@@ -31,8 +31,8 @@ def quick(monkeypatch):
     monkeypatch.setattr(sqlite, "_PATIENCE", 0.02)
     monkeypatch.setattr(sqlite, "_PATIENCE_OF_SERVER", 0)
     monkeypatch.setattr(sqlite, "_PATIENCE_AT_END", 0.1)
-    monkeypatch.setattr(troubles, "_FIRST_PAUSE", 0.02)
-    monkeypatch.setattr(troubles, "_LONGEST_PAUSE", 0.05)
+    monkeypatch.setattr(errors, "_FIRST_PAUSE", 0.02)
+    monkeypatch.setattr(errors, "_LONGEST_PAUSE", 0.05)
 
 
 @pytest.fixture

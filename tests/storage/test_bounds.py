@@ -7,7 +7,7 @@ from contextlib import closing
 
 from cloudlink.storage import database, open_store
 from cloudlink.storage.database import Database
-from storage.stores import edit
+from tests.storage.stores import edit
 
 
 def test_a_file_that_has_reached_its_size_takes_only_what_it_has_a_place_for(quick, file, caplog):

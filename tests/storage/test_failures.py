@@ -10,10 +10,10 @@ from contextlib import closing, contextmanager, suppress
 
 import pytest
 
-from cloudlink.storage import open_store, sqlite, troubles
+from cloudlink.storage import errors, open_store, sqlite
 from cloudlink.storage.database import Database
-from cloudlink.storage.troubles import StorageError, Trouble
-from storage.stores import edit
+from cloudlink.storage.errors import StorageError, Trouble
+from tests.storage.stores import edit
 
 AGAIN = "Cloud variables are saved to {file} again."
 
@@ -65,7 +65,7 @@ def test_a_full_disk(store, disk, turns, other, file, caplog):
     turns.run_until(lambda: told(caplog))
     store.save("1", "d", b"4")
     store.save("1", "a", b"5")
-    turns.run_until(lambda: store._trouble.pause == troubles._LONGEST_PAUSE)
+    turns.run_until(lambda: store._trouble.pause == errors._LONGEST_PAUSE)
 
     assert store.load("1") == {"a": b"5", "b": big, "c": big, "d": b"4"}
     assert other.load("1") == {}
@@ -91,7 +91,7 @@ def test_a_disk_that_really_is_full(opened, turns, tmp_path, caplog):
         store = opened(place / "vars.db")
         store.start(turns.call_soon)
         store.save("1", "a", b"1")
-        turns.run_until(lambda: not len(store._waiting))
+        turns.run_until(lambda: not len(store._queue))
         filling = place / "filling"
         with filling.open("wb", buffering=0) as stream, suppress(OSError):
             while stream.write(b"x" * 4096):
@@ -113,7 +113,7 @@ def test_a_disk_that_really_is_full(opened, turns, tmp_path, caplog):
 def test_a_locked_file(store, turns, other, file, caplog):
     with locked(file):
         store.save("1", "a", b"1")
-        turns.run_until(lambda: store._trouble.pause == troubles._LONGEST_PAUSE)
+        turns.run_until(lambda: store._trouble.pause == errors._LONGEST_PAUSE)
         assert store.load("1") == {"a": b"1"}
     turns.run_until(lambda: len(told(caplog)) > 1)
 
@@ -318,7 +318,7 @@ def test_a_lock_at_the_end_is_waited_for(opened, turns, other, file, monkeypatch
 
 
 def test_too_much_that_waits_is_given_up(store, turns, file, caplog):
-    store._waiting._most_bytes = 2000
+    store._queue._most_bytes = 2000
     with locked(file):
         for room in "123":
             store.save(room, "a", b"1" * 1000)
@@ -358,7 +358,7 @@ def test_a_trouble_that_comes_and_goes_is_not_told_each_time(file, caplog, monke
         trouble_.end()
     assert told(caplog) == [trouble("cause", "remedy"), AGAIN.format(file=file)]
 
-    now = troubles.time.monotonic()
-    monkeypatch.setattr(troubles.time, "monotonic", lambda: now + 100)
+    now = errors.time.monotonic()
+    monkeypatch.setattr(errors.time, "monotonic", lambda: now + 100)
     trouble_.begin(StorageError("cause", "remedy"))
     assert len(told(caplog)) == 3

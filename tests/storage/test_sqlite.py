@@ -9,9 +9,9 @@ from contextlib import closing
 import pytest
 
 from cloudlink.errors import StartError
-from cloudlink.storage import database, open_store, waiting
+from cloudlink.storage import database, open_store, writequeue
 from cloudlink.storage.database import Database
-from storage.stores import edit
+from tests.storage.stores import edit
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_many_values_at_once_are_one_commit(opened, other):
 def test_loading_sees_what_is_being_written(opened, other):
     store = opened()
     store.save("1", "a", b"1")
-    store._waiting.take()
+    store._queue.take()
     store.save("1", "b", b"2")
     store.delete("1", "c")
 
@@ -300,8 +300,8 @@ def test_any_name_of_a_file(tmp_path, opened):
 
 
 def test_the_rooms_in_use_that_cannot_be_noted_are_bounded(monkeypatch):
-    monkeypatch.setattr(waiting, "_MOST_USED", 3)
-    queue = waiting.Waiting()
+    monkeypatch.setattr(writequeue, "_MOST_USED", 3)
+    queue = writequeue.WriteQueue()
     for room in ("1", "2"):
         queue.use(room)
     assert queue.take_used() == {"1", "2"}
@@ -318,7 +318,7 @@ def test_the_rooms_in_use_that_cannot_be_noted_are_bounded(monkeypatch):
 
 
 def test_what_waits_is_bounded():
-    queue = waiting.Waiting(most_bytes=3000)
+    queue = writequeue.WriteQueue(most_bytes=3000)
     for room in ("1", "2", "3"):
         queue.put(room, "a", b"1" * 1000)
     queue.take()
@@ -337,7 +337,7 @@ def test_what_waits_is_bounded():
 
 
 def test_what_waits_is_bounded_while_a_slow_disk_writes():
-    queue = waiting.Waiting(most_bytes=3000)
+    queue = writequeue.WriteQueue(most_bytes=3000)
     queue.put("1", "a", b"1" * 1000)
     queue.take()
     for number in range(100):
@@ -361,7 +361,7 @@ def test_what_waits_is_bounded_while_a_slow_disk_writes():
 
 
 def test_news_that_arrive_after_a_newer_own_value_are_not_told():
-    queue = waiting.Waiting()
+    queue = writequeue.WriteQueue()
     queue.put("1", "a", b"own")
     assert not queue.announce([("1", "a", b"other")])
     assert queue.announce([("1", "a", b"other"), ("1", "b", b"other"), ("2", "a", None)])

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloudlink.storage import MemoryStore, open_store
-from storage.stores import Other, Turns
+from tests.storage.stores import Other, Turns
 
 ROOM_NAMES = ["1", "2", "\ud800\0"]
 ROOMS = st.sampled_from(ROOM_NAMES)
@@ -75,8 +75,8 @@ class Server:
     def fail(self):
         """Fail to commit, as on a disk that is full."""
         if self.file:
-            self.store._waiting.take()
-            self.store._waiting.put_back()
+            self.store._queue.take()
+            self.store._queue.put_back()
             self.store._close_writer()
 
     def restart(self):

@@ -8,7 +8,7 @@ from picows.picows import WSProtocol
 
 from cloudlink.server.session import Session
 from cloudlink.transport.parser import PORTION, SMALL_PORTION, Parser
-from transport.peers import BINARY, PING, TEXT, connect, frame, running
+from tests.transport.peers import BINARY, PING, TEXT, connect, frame, running
 
 PING_PACKET = '{"cmd":"ping","listener":"l"}'
 TINY = [frame(b"", PING), frame(b"", TEXT), frame(b"", 0x80 | 0x02)]
@@ -31,7 +31,7 @@ def drop(server):
 def frames(monkeypatch):
     """How many frames of floods were looked at."""
     counted = []
-    for name in ("admits", "receive", "receive_binary"):
+    for name in ("admit", "receive", "receive_binary"):
         original = getattr(Session, name)
 
         def count(self, argument, original=original):

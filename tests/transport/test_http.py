@@ -12,8 +12,8 @@ import pytest
 import cloudlink
 from cloudlink.transport import extension
 from cloudlink.transport.http import Pages
-from server.visitor import turns
-from transport.peers import UPGRADE, ask, connect, frame, open_socket, request, running
+from tests.server.visitor import turns
+from tests.transport.peers import UPGRADE, ask, connect, frame, open_socket, request, running
 
 ROOT = Path(__file__).parents[2]
 EXTENSION = ROOT / "extension" / "cloudlink.js"
@@ -233,7 +233,7 @@ def test_what_the_websocket_library_reports_is_logged_only_if_asked_for(caplog, 
 
 
 def test_a_connection_that_asks_for_nothing_is_dropped(monkeypatch):
-    monkeypatch.setattr("cloudlink.transport.door._REQUEST_TIMEOUT", 0.05)
+    monkeypatch.setattr("cloudlink.transport.detector._REQUEST_TIMEOUT", 0.05)
 
     async def scenario():
         async with running() as server:

@@ -5,9 +5,9 @@ import errno
 import logging
 
 from cloudlink.transport.sockets import AcceptErrors
-from server.test_life import Process
-from test_buckets import Clock
-from transport.peers import ask, open_socket, request
+from tests.server.test_life import Process
+from tests.test_buckets import Clock
+from tests.transport.peers import ask, open_socket, request
 
 FEW_SOCKETS = """
 import logging, resource

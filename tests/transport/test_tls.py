@@ -10,7 +10,7 @@ import trustme
 
 from cloudlink.errors import StartError
 from cloudlink.transport import load_certificates
-from transport.peers import ask, connect, request, running
+from tests.transport.peers import ask, connect, request, running
 
 
 class Certificates:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, NoReturn, Protocol
 from cloudlink.cli import client, config, doctor, serve
 from cloudlink.cli import vars as variables
 from cloudlink.errors import StartError
+from cloudlink.text import did_you_mean, one_line
 from cloudlink.version import __version__
-from cloudlink.wording import did_you_mean, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

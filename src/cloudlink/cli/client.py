@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from cloudlink import jsontext
 from cloudlink.cli.reach import add_reach_flags, tls_of
 from cloudlink.errors import StartError
-from cloudlink.wording import did_you_mean, printable
+from cloudlink.text import did_you_mean, printable
 
 if TYPE_CHECKING:
     import argparse

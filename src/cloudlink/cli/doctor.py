@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from cloudlink.cli.reach import add_reach_flags, tls_of
-from cloudlink.wording import printable
+from cloudlink.text import printable
 
 if TYPE_CHECKING:
     import argparse
@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         StartError: The file of `--ca` cannot be used.
     """
-    from cloudlink.client.checkup import Plan, examine  # noqa: PLC0415  # the other commands do without it
+    from cloudlink.client.diagnose import Plan, examine  # noqa: PLC0415  # the other commands do without it
     from cloudlink.client.errors import ClientError, ConnectError  # noqa: PLC0415
 
     plan = Plan(

@@ -10,7 +10,7 @@ import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from cloudlink.wording import CONTROLS
+from cloudlink.text import CONTROLS
 
 if TYPE_CHECKING:
     from cloudlink.settings import Settings

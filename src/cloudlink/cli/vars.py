@@ -19,7 +19,7 @@ from cloudlink import jsontext
 from cloudlink.cli import varsjson
 from cloudlink.cli.flags import DEFAULT_FILE, settings_from
 from cloudlink.errors import StartError
-from cloudlink.wording import did_you_mean
+from cloudlink.text import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,7 +132,7 @@ def _opened(path: Path, *, create: bool = False) -> Iterator[Database]:
     import sqlite3  # noqa: PLC0415
 
     from cloudlink.storage.database import Database  # noqa: PLC0415
-    from cloudlink.storage.troubles import StorageError, sentence  # noqa: PLC0415
+    from cloudlink.storage.errors import StorageError, sentence  # noqa: PLC0415
 
     if not create and not path.exists():
         raise StartError(f"There is no file {path}; name the storage file of your server with --file.")

@@ -28,7 +28,7 @@ from cloudlink.client.classic_rules import COMMANDS, ClientExceptions, complaint
 from cloudlink.client.errors import ConnectError, WaitTimeoutError
 from cloudlink.client.socket import Options, open_socket
 from cloudlink.client.trust import trusting
-from cloudlink.wording import printable
+from cloudlink.text import printable
 
 if TYPE_CHECKING:
     import ssl
@@ -255,7 +255,7 @@ class Client:
     def ponged(self) -> None:
         """Nothing waits for pongs."""
 
-    def lost(self, code: int, reason: str) -> None:
+    def connection_lost(self, code: int, reason: str) -> None:
         """Take note that the connection is gone."""
         if self._gone is not None and not self._gone.done():  # Ctrl-C gives up waiting for it
             self._gone.set_result((code, reason))

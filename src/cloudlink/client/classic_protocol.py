@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cloudlink.wording import printable
+from cloudlink.text import printable
 
 if TYPE_CHECKING:
     from cloudlink.client.classic import Client

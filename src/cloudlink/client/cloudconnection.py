@@ -14,7 +14,7 @@ from cloudlink.client.backoff import Backoff
 from cloudlink.client.cloudsession import CloudSession, check, is_final, same
 from cloudlink.client.errors import StaleValueError
 from cloudlink.client.events import CloudChange
-from cloudlink.client.lasting import Lasting
+from cloudlink.client.reconnecting import ReconnectingClient
 from cloudlink.client.socket import Options
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def connect_cloud(
     )
 
 
-class CloudConnection(Lasting[CloudSession, CloudChange]):
+class CloudConnection(ReconnectingClient[CloudSession, CloudChange]):
     """A connection to the cloud variables of a project, made by `connect_cloud`.
 
     Iterating gives the changes that others make. When the connection has been away, the values are those that the
@@ -126,5 +126,5 @@ class CloudConnection(Lasting[CloudSession, CloudChange]):
     def _is_final(self, error: ClientError) -> bool:
         return is_final(error)
 
-    def _farewell(self, error: ClientError, retry_in: float) -> Iterable[CloudChange]:  # noqa: ARG002
+    def _events_of_end(self, error: ClientError, retry_in: float) -> Iterable[CloudChange]:  # noqa: ARG002
         return ()

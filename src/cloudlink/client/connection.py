@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from cloudlink.client.backoff import Backoff
 from cloudlink.client.errors import ClientError, NameRefusedError, RequestError, WaitTimeoutError
 from cloudlink.client.events import DirectMessage, Disconnected, Event, StatusCode, User
-from cloudlink.client.lasting import Lasting
-from cloudlink.client.session import Session, Wishes, is_final
+from cloudlink.client.reconnecting import ReconnectingClient
+from cloudlink.client.session import DesiredState, Session, is_final
 from cloudlink.client.socket import Options
 
 if TYPE_CHECKING:
@@ -58,13 +58,13 @@ def connect(
         ValueError: Rooms are asked for without a username.
     """
     options = Options(ssl=ssl, proxy=proxy, headers=headers or {}, timeout=timeout)
-    wishes = Wishes(username, [rooms] if isinstance(rooms, str) else list(rooms))
-    if wishes.rooms and username is None:
+    desired = DesiredState(username, [rooms] if isinstance(rooms, str) else list(rooms))
+    if desired.rooms and username is None:
         raise ValueError("The server lets only clients with a username into rooms; give one")
-    return Connection(url, wishes, options, reconnect=reconnect, max_queue=max_queue)
+    return Connection(url, desired, options, reconnect=reconnect, max_queue=max_queue)
 
 
-class Connection(Lasting[Session, Event]):
+class Connection(ReconnectingClient[Session, Event]):
     """A connection to a CloudLink server, made by `connect`.
 
     Iterating gives the events of `cloudlink.client.events`, the first of which is `Connected`. What is sent while the
@@ -74,7 +74,7 @@ class Connection(Lasting[Session, Event]):
     def __init__(
         self,
         url: str,
-        wishes: Wishes,
+        desired: DesiredState,
         options: Options,
         *,
         reconnect: bool,
@@ -82,7 +82,7 @@ class Connection(Lasting[Session, Event]):
         backoff: Backoff | None = None,
     ) -> None:
         super().__init__(url, options, reconnect=reconnect, max_queue=max_queue, backoff=backoff or Backoff())
-        self._wishes = wishes
+        self._desired = desired
         self._answers: dict[Listener, tuple[str, asyncio.Future[Event]]] = {}
 
     @property
@@ -223,12 +223,12 @@ class Connection(Lasting[Session, Event]):
             self._adjust_flow()
 
     def _new_session(self, *, again: bool) -> Session:
-        return Session(self._wishes, again=again)
+        return Session(self._desired, again=again)
 
     def _is_final(self, error: ClientError) -> bool:
         return is_final(error)
 
-    def _farewell(self, error: ClientError, retry_in: float) -> Iterable[Event]:
+    def _events_of_end(self, error: ClientError, retry_in: float) -> Iterable[Event]:
         return [Disconnected(str(error), retry_in)]
 
     def _take(self, events: Iterable[Event]) -> None:
@@ -245,7 +245,7 @@ class Connection(Lasting[Session, Event]):
         future.set_result(event)
         return True
 
-    def _lost(self, error: ClientError) -> None:
+    def _connection_lost(self, error: ClientError) -> None:
         answers, self._answers = self._answers, {}
         for _, future in answers.values():
             if not future.done():

@@ -16,7 +16,7 @@ class Receiver(Protocol):
         """Take note that the peer has answered a ping, and so has read all that was sent before it."""
         ...
 
-    def lost(self, code: int, reason: str) -> None:
+    def connection_lost(self, code: int, reason: str) -> None:
         """Take note that the connection is gone; called once.
 
         Args:

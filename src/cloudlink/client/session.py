@@ -1,6 +1,6 @@
 """One connection as a CloudLink 4 client sees it: greeting, name, rooms, then whatever happens.
 
-Pure: texts of frames in, events out, and in `outgoing` the texts to send. It is told what it wants (`Wishes`), and
+Pure: texts of frames in, events out, and in `outgoing` the texts to send. It is told what it wants (`DesiredState`), and
 keeps that up to date, so that the session after a reconnection begins where this one ended.
 
 A session starts in steps, each a request whose answer begins the next:
@@ -55,7 +55,7 @@ _ID_CONFLICT = 112
 
 
 @dataclass
-class Wishes:
+class DesiredState:
     """What a client wants to be after each connecting: its name, and the rooms it is in.
 
     Attributes:
@@ -79,8 +79,8 @@ class Session:
         users: The user lists of the rooms.
     """
 
-    def __init__(self, wishes: Wishes, *, again: bool = False) -> None:
-        """Args: wishes: what to ask for; kept up to date. again: whether this follows another session."""
+    def __init__(self, desired: DesiredState, *, again: bool = False) -> None:
+        """Args: desired: what to ask for; kept up to date. again: whether this follows another session."""
         self.outgoing: list[str] = []
         self.ready = False
         self.failure: ClientError | None = None
@@ -88,7 +88,7 @@ class Session:
         self.version = ""
         self.users = UserLists()
         self.waiting_for = "the greeting"
-        self._wishes = wishes
+        self._desired = desired
         self._again = again
         self._rooms: dict[str, None] = {DEFAULT_ROOM: None}
         self._asked: dict[Listener, tuple[str, Any]] = {}
@@ -197,12 +197,12 @@ class Session:
         if not self.version:
             self.failure = WrongServerError("The server does not say which CloudLink it is.")
             return []
-        if done == "the greeting" and self._wishes.username is not None:
+        if done == "the greeting" and self._desired.username is not None:
             self.waiting_for = "the username"
-            self._step = self.request("setid", {"val": self._wishes.username})
-        elif done != "the rooms" and self._wishes.rooms and self._wishes.rooms != [DEFAULT_ROOM]:
+            self._step = self.request("setid", {"val": self._desired.username})
+        elif done != "the rooms" and self._desired.rooms and self._desired.rooms != [DEFAULT_ROOM]:
             self.waiting_for = "the rooms"
-            self._step = self.request("link", {"val": list(self._wishes.rooms)})
+            self._step = self.request("link", {"val": list(self._desired.rooms)})
         else:
             return self._begin()
         return []
@@ -217,7 +217,7 @@ class Session:
     def _refused(self, step: str, answer: StatusCode) -> ClientError:
         if step == "the username":
             why = str(answer.details or answer.code)
-            return NameRefusedError(str(self._wishes.username), answer.code_id, why)
+            return NameRefusedError(str(self._desired.username), answer.code_id, why)
         return RequestError({"the rooms": "link", "the greeting": "handshake"}[step], answer)
 
     # Requests that change what this client is.
@@ -245,7 +245,7 @@ class Session:
             self.user = packets.user(value)
         except ValueError:
             return
-        self._wishes.username = self.user.username
+        self._desired.username = self.user.username
 
     def _linked(self, rooms: list[str]) -> None:
         # Joining leaves `default` unless that is asked for too; other rooms are kept (protocol, section 1.7).
@@ -261,7 +261,7 @@ class Session:
         self._remember_rooms()
 
     def _remember_rooms(self) -> None:
-        self._wishes.rooms[:] = self._rooms
+        self._desired.rooms[:] = self._rooms
         self.users.keep_only(set(self._rooms))
 
 

@@ -1,6 +1,6 @@
 """A WebSocket of a client: whole messages in and out, closing, keepalive, and pausing.
 
-picows cuts the byte stream into frames and masks what is sent; `cloudlink.assembly` joins fragments, checks text and
+picows cuts the byte stream into frames and masks what is sent; `cloudlink.rfc6455` joins fragments, checks text and
 knows what a close frame may say. A peer that is silent is pinged and, if it stays silent, dropped. While reading is
 paused nothing can be heard, so then it is pinged, which keeps it from giving up on us, and not dropped.
 """
@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, cast
 
 from picows import WSHandshakeError, WSInvalidURL, WSListener, WSMsgType, ws_connect
 
-from cloudlink.assembly import RESERVED_BITS, Assembler, Violation, answer_to_close, fitting_reason
-from cloudlink.client import troubles
+from cloudlink.client import diagnostics
+from cloudlink.rfc6455 import RESERVED_BITS, Assembler, Violation, answer_to_close, fitting_reason
 from cloudlink.version import __version__
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ class Socket(WSListener):
         self._writable.set()
         if not self._gone.done():
             self._gone.set_result(None)
-            self._receiver.lost(*self._closed_with)
+            self._receiver.connection_lost(*self._closed_with)
 
     def pause_writing(self) -> None:
         """More waits to be written than the peer takes."""
@@ -228,7 +228,7 @@ async def open_socket(url: str, receiver: Receiver, options: Options) -> Socket:
     Raises:
         ConnectError: It cannot be opened; its sentences say why, and how to mend that.
     """
-    troubles.check_address(url)
+    diagnostics.check_address(url)
     try:
         # picows leaves a socket behind whose upgrade is cancelled, so that one ends by its own time-out.
         async with asyncio.timeout(2 * options.timeout):
@@ -248,30 +248,30 @@ async def open_socket(url: str, receiver: Receiver, options: Options) -> Socket:
                 use_aiofastnet=False,  # its TLS logs each refused certificate with a traceback
             )
     except WSInvalidURL as error:
-        raise troubles.bad_address(url) from error
+        raise diagnostics.bad_address(url) from error
     except WSHandshakeError as error:
-        raise troubles.no_upgrade(url, _answer_of(error)) from error
+        raise diagnostics.no_upgrade(url, _answer_of(error)) from error
     except OSError as error:
         # A proxy's own refusals and time-outs come as these too, TLS errors from behind it only.
         if options.proxy is not None and not isinstance(error, tls.SSLError):
-            raise troubles.no_way_through(url, options.proxy, error) from error
-        raise troubles.unreachable(url, error) from error
+            raise diagnostics.no_way_through(url, options.proxy, error) from error
+        raise diagnostics.unreachable(url, error) from error
     except Exception as error:
         if options.proxy is None:
             raise
-        raise troubles.no_way_through(url, options.proxy, error) from error
+        raise diagnostics.no_way_through(url, options.proxy, error) from error
     if not isinstance(socket, Socket):
-        raise troubles.no_upgrade(url, None)
+        raise diagnostics.no_upgrade(url, None)
     return socket
 
 
-def _answer_of(error: WSHandshakeError) -> troubles.HttpAnswer | None:
+def _answer_of(error: WSHandshakeError) -> diagnostics.HttpAnswer | None:
     """Return the HTTP answer to an upgrade request, None if it was no HTTP."""
     head = (error.raw_header or b"").decode("latin-1")
     if error.response is not None:
         status = int(error.response.status)
-        return troubles.HttpAnswer(status, dict(error.response.headers), error.raw_body or b"")
+        return diagnostics.HttpAnswer(status, dict(error.response.headers), error.raw_body or b"")
     line = head.partition("\r\n")[0].split()
     if len(line) > 1 and line[0].startswith("HTTP/") and line[1].isdigit():
-        return troubles.HttpAnswer(int(line[1]), {}, error.raw_body or b"")
+        return diagnostics.HttpAnswer(int(line[1]), {}, error.raw_body or b"")
     return None

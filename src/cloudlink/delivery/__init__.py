@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from .coalescer import WriteCoalescer
 from .delivery import Audience, Delivery
 from .frames import as_update, joined_text_frame, text_frame, update_frame
 from .outbox import Connection, Outbox
-from .pace import Pacer
 
 __all__ = [
     "Audience",
     "Connection",
     "Delivery",
     "Outbox",
-    "Pacer",
+    "WriteCoalescer",
     "as_update",
     "joined_text_frame",
     "text_frame",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .frames import Update, apart
+from .frames import Update, iter_frames
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable
@@ -32,7 +32,7 @@ class Backlog:
 
     def add(self, frames: Iterable[bytes]) -> None:
         """Take in frames, in order."""
-        for frame in apart(frames):
+        for frame in iter_frames(frames):
             if isinstance(frame, Update):
                 # Its place is that of the latest value, behind all that was sent before it.
                 self.size -= len(self._frames.pop(frame.key, b""))

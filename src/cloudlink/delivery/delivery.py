@@ -25,8 +25,8 @@ from .writing import Writer
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
+    from .coalescer import WriteCoalescer
     from .outbox import Outbox
-    from .pace import Pacer
 
 _BATCH = 32
 """Clients whose frames wait until the same moment where they wait: so many share a timer."""
@@ -45,17 +45,17 @@ class Audience:
         group: Whatever the audiences of one room have in common; no client is in two of them.
         outboxes: The queues of its members.
         frames: What was sent to them and is in no queue yet.
-        ahead: Clients for whom so many of those frames are dealt with: queued all the same, or not for them.
+        offsets: Clients for whom so many of those frames are dealt with: queued all the same, or not for them.
     """
 
-    __slots__ = ("_delivery", "ahead", "frames", "group", "outboxes")
+    __slots__ = ("_delivery", "frames", "group", "offsets", "outboxes")
 
     def __init__(self, delivery: Delivery, group: object = None) -> None:
         self._delivery = delivery
         self.group = object() if group is None else group
         self.outboxes: dict[Outbox, None] = {}
         self.frames: list[bytes] = []
-        self.ahead: dict[Outbox, int] = {}
+        self.offsets: dict[Outbox, int] = {}
 
     def __len__(self) -> int:
         return len(self.outboxes)
@@ -64,13 +64,13 @@ class Audience:
         """Take in a client; what was sent to the audience before is not for it."""
         self.outboxes[outbox] = None
         if self.frames:
-            self.ahead[outbox] = len(self.frames)
+            self.offsets[outbox] = len(self.frames)
 
     def remove(self, outbox: Outbox, *, is_gone: bool = False) -> None:
         """Let a client go; what was sent to the audience before still is for it, unless it is gone for good."""
         if not is_gone:
-            self._delivery.catch_up(outbox)
-        self.ahead.pop(outbox, None)
+            self._delivery.flush_member(outbox)
+        self.offsets.pop(outbox, None)
         del self.outboxes[outbox]
 
 
@@ -98,7 +98,7 @@ class Delivery:
         self,
         schedule: Callable[[float, Callable[[], None]], object],
         max_queued_bytes: int | None = None,
-        pacer: Pacer | None = None,
+        coalescer: WriteCoalescer | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Set up the way out.
@@ -107,14 +107,14 @@ class Delivery:
             schedule: Called with seconds to wait, mostly 0, and what is to be called then.
             max_queued_bytes: Most bytes that may wait for a client that does not read, beside the largest
                 frame among them; None for any number.
-            pacer: Says how long frames wait, None for never.
+            coalescer: Says how long frames wait, None for never.
             clock: Tells the time, in seconds.
         """
         self._clock = clock
-        self._pacer = pacer
+        self._coalescer = coalescer
         self._schedule = schedule
         self._writer = Writer(max_queued_bytes)
-        self._frames = 0  # queued since the pacer was told, counted per recipient
+        self._frames = 0  # queued since the coalescer was told, counted per recipient
         self._bytes = 0  # queued so far, counted once for all recipients
         self._largest = 0  # bytes of the largest entry of a queue since all were empty
         self._batches: dict[Batch, None] = {}  # what is to be written, in this order
@@ -135,7 +135,7 @@ class Delivery:
         if not frame:
             return
         if self._audiences:
-            self.catch_up(outbox)
+            self.flush_member(outbox)
         size = len(frame)
         self._put(outbox, (frame,), size, size)
 
@@ -145,7 +145,7 @@ class Delivery:
             self._collect(audience, frame, skip)
             self._make_due()
 
-    def announce(self, audience: Audience, frame: bytes, skip: Outbox | None = None) -> None:
+    def broadcast_deferred(self, audience: Audience, frame: bytes, skip: Outbox | None = None) -> None:
         """Do the same with news that may come some milliseconds late, if there was some just before."""
         if not frame:
             return
@@ -155,7 +155,7 @@ class Delivery:
         now = self._clock()
         if now < self._next_news:
             self._is_news_scheduled = True
-            self._schedule(self._next_news - now, self._settle_news)
+            self._schedule(self._next_news - now, self._flush_deferred)
         else:
             self._next_news = now + _NEWS_INTERVAL
             self._make_due()
@@ -165,57 +165,57 @@ class Delivery:
         if self._open is None:
             self._begin()
 
-    def _settle_news(self) -> None:
+    def _flush_deferred(self) -> None:
         self._is_news_scheduled = False
         self._next_news = self._clock() + _NEWS_INTERVAL
-        self.settle()
+        self.flush_room()
 
     def _collect(self, audience: Audience, frame: bytes, skip: Outbox | None) -> None:
         if audience.group is not self._group:
-            self.settle()
+            self.flush_room()
             self._group = audience.group
         if not audience.frames:
             self._audiences.append(audience)
         elif skip is not None:
-            self.catch_up(skip)
+            self.flush_member(skip)
         audience.frames.append(frame)
         if skip is not None:
-            audience.ahead[skip] = len(audience.frames)
+            audience.offsets[skip] = len(audience.frames)
 
     def multicast(self, outboxes: Iterable[Outbox], frame: bytes) -> None:
         """Queue one frame for any clients, once for each time they are named."""
-        self.settle()
+        self.flush_room()
         outboxes = list(outboxes)
         if self._open is None:
             self._begin()
         self._bytes += len(frame) * (len(outboxes) - len(set(outboxes)))
         self._append(outboxes, frame)
 
-    def catch_up(self, outbox: Outbox) -> None:
+    def flush_member(self, outbox: Outbox) -> None:
         """Queue for a client what was sent to the audience it is in, if that is in no queue yet.
 
         Needed before anything else is queued for it: that is what keeps the order.
         """
         for audience in self._audiences:
             if outbox in audience.outboxes:
-                missing = audience.frames[audience.ahead.get(outbox, 0) :]
+                missing = audience.frames[audience.offsets.get(outbox, 0) :]
                 if missing:
-                    audience.ahead[outbox] = len(audience.frames)
+                    audience.offsets[outbox] = len(audience.frames)
                     sizes = tuple(map(len, missing))
                     self._put(outbox, missing, sum(sizes), max(sizes))
                 return
 
-    def settle(self) -> None:
+    def flush_room(self) -> None:
         """Queue for all its members what was sent to a room; from now on it waits no longer than any frame."""
         for audience in self._audiences:
-            frames, ahead = audience.frames, audience.ahead
+            frames, offsets = audience.frames, audience.offsets
             outboxes: Collection[Outbox] = audience.outboxes
-            if ahead:
-                outboxes = [outbox for outbox in outboxes if outbox not in ahead]
-                for outbox, dealt_with in ahead.items():
+            if offsets:
+                outboxes = [outbox for outbox in outboxes if outbox not in offsets]
+                for outbox, dealt_with in offsets.items():
                     if dealt_with < len(frames):
-                        self.catch_up(outbox)
-                ahead.clear()
+                        self.flush_member(outbox)
+                offsets.clear()
             if outboxes:
                 self._frames += (len(frames) - 1) * len(outboxes)
                 self._append(outboxes, join(frames))
@@ -253,7 +253,7 @@ class Delivery:
 
     def _begin(self) -> Batch:
         """Begin a batch, and see to it that it is written."""
-        wait = self._pacer.wait if self._pacer else 0.0
+        wait = self._coalescer.wait if self._coalescer else 0.0
         if not self._batches:
             self._largest = 0
         batch = self._open = Batch(_BATCH if wait else math.inf, self._bytes)
@@ -265,7 +265,7 @@ class Delivery:
         """Write everything that is queued, one write per client, and wait for nothing that was scheduled."""
         self._is_news_scheduled = False
         while self._audiences or self._batches:  # writing may make somebody leave, which is news
-            self.settle()
+            self.flush_room()
             for batch in tuple(self._batches):
                 self._write_batch(batch)
 
@@ -280,17 +280,17 @@ class Delivery:
     def _write_batch(self, batch: Batch) -> None:
         if batch not in self._batches:  # everything has been written meanwhile
             return
-        if self._pacer is not None:
-            self._pacer.begin()
+        if self._coalescer is not None:
+            self._coalescer.begin()
         if self._is_due:
-            self.settle()
+            self.flush_room()
         del self._batches[batch]
         if batch is self._open:
             self._open = None
         outboxes = list(filter(None, batch.outboxes))
         self._writer.write(outboxes, self._bytes - batch.bytes_before, self._largest)
-        if self._pacer is not None:
-            self._pacer.end(self._frames, len(outboxes))
+        if self._coalescer is not None:
+            self._coalescer.end(self._frames, len(outboxes))
             self._frames = 0
 
     def resume(self, outbox: Outbox) -> None:
@@ -299,5 +299,5 @@ class Delivery:
 
     def close(self, outbox: Outbox, code: int, reason: str) -> None:
         """Write what is queued for a client, then close its connection."""
-        self.catch_up(outbox)
+        self.flush_member(outbox)
         self._writer.close(outbox, code, reason)

@@ -79,7 +79,7 @@ def join(frames: list[bytes]) -> bytes:
     return segment
 
 
-def apart(frames: Iterable[bytes], size: int = 0) -> Iterator[bytes]:
+def iter_frames(frames: Iterable[bytes], size: int = 0) -> Iterator[bytes]:
     """Yield frames one by one, those of segments of more than `size` bytes too."""
     for frame in frames:
         if isinstance(frame, Segment) and len(frame) > size:
@@ -88,7 +88,7 @@ def apart(frames: Iterable[bytes], size: int = 0) -> Iterator[bytes]:
             yield frame
 
 
-def pieces(frames: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
+def chunked(frames: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
     """Yield frames in order, so many at a time that they have `size` bytes or a few more."""
     piece: list[bytes] = []
     missing = size

@@ -11,7 +11,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from .backlog import Backlog
-from .frames import apart, pieces
+from .frames import chunked, iter_frames
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -105,7 +105,7 @@ def _is_long(outbox: Outbox) -> bool:
 def _write_pieces(outbox: Outbox) -> list[bytes]:
     """Write a queue piece by piece for as long as the connection takes it; return what is left."""
     connection = outbox.connection
-    left = pieces(apart(outbox, _PIECE), _PIECE)
+    left = chunked(iter_frames(outbox, _PIECE), _PIECE)
     while not connection.congested:
         piece = next(left, None)
         if piece is None:

@@ -17,7 +17,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 from cloudlink import addresses, sources
-from cloudlink.delivery import Delivery, Pacer
+from cloudlink.delivery import Delivery, WriteCoalescer
 from cloudlink.errors import StartError
 from cloudlink.transport import Endpoint, load_certificates, raise_open_files_limit, where_to_connect
 from cloudlink.transport.http import Status
@@ -28,7 +28,7 @@ from .clients import ClientsManager
 from .hooks import Hooks
 from .limits import Limits
 from .plugins import refuse_while_loading
-from .pulled import PulledClient, PulledSession
+from .pull_session import PullClient, PullSession
 from .rooms import RoomsManager
 from .session import Session, State
 from .snowflakes import SnowflakeGenerator
@@ -78,7 +78,7 @@ class Server(PluginAPI):
         self.hooks = Hooks(self.supervisor.start)
         self.limits = Limits.of(self.settings)
         max_queued_bytes = self.settings.max_queued_bytes if self.settings.limits else None
-        self.delivery = Delivery(self._schedule, max_queued_bytes, Pacer())
+        self.delivery = Delivery(self._schedule, max_queued_bytes, WriteCoalescer())
         self.clients_manager = ClientsManager()
         self.rooms_manager = RoomsManager(self.delivery)
         self.clients_manager.when_named(self.rooms_manager.note_name, self.rooms_manager.forget_name)
@@ -174,7 +174,7 @@ class Server(PluginAPI):
         if port is not None:
             settings.set("port", port)
         self._prepare_tls()
-        self._session_class = PulledSession if self._is_overridden() else Session
+        self._session_class = PullSession if self._is_overridden() else Session
         self._loop = asyncio.get_running_loop()
         self._started_at = time.monotonic()
         endpoint = Endpoint(
@@ -265,14 +265,14 @@ class Server(PluginAPI):
         shown = addresses.for_log(client.address, self.settings.log_addresses)
         limit = self.settings.max_clients
         if 0 <= limit <= len(self.clients_manager):
-            session.refuse(_FULL)
+            session.reject_connection(_FULL)
             connected = "1 client is" if limit == 1 else f"{limit} clients are"
             self.logger.info("%s was turned away: %s connected.", shown, connected)
             return session
         session.begin()
         self._unidentified.append(session)
         self.logger.info("%s connected as %s.", shown, client.snowflake)
-        if isinstance(session, PulledSession):
+        if isinstance(session, PullSession):
             self.supervisor.start(self._pull(session))
         return session
 
@@ -282,14 +282,14 @@ class Server(PluginAPI):
 
     async def connection_loop(self, client: Client) -> None:
         """Process a connection's messages one after another; may be overridden."""
-        async for message in cast("PulledClient", client):
+        async for message in cast("PullClient", client):
             await self.message_processor(client, message)
 
     async def message_processor(self, client: Client, message: str | bytes) -> None:
         """Process one message; may be overridden."""
         client.session.process(message)
 
-    async def _pull(self, session: PulledSession) -> None:
+    async def _pull(self, session: PullSession) -> None:
         try:
             await self.connection_handler(session.client)
         except Exception:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cloudlink.buckets import Bucket
     from cloudlink.delivery import Connection
 
-    from .session import GoneSession, Session
+    from .session import NullSession, Session
 
 logger = logging.getLogger("cloudlink.server")
 
@@ -130,7 +130,7 @@ class Client:
     )
 
     def __init__(self, session: Session, connection: Connection, snowflake: int) -> None:
-        self.session: Session | GoneSession = session
+        self.session: Session | NullSession = session
         self.outbox = Outbox(connection, session.close_for_reading_slowly)
         self.snowflake = str(snowflake)
         self.id = uuid.uuid4()

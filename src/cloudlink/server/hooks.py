@@ -83,7 +83,7 @@ class Engine(Protocol):
         """
         ...
 
-    def welcome(self, client: Client) -> None:
+    def on_attach(self, client: Client) -> None:
         """Take in a client whose first message was identified; `client.protocol` is set."""
         ...
 
@@ -95,7 +95,7 @@ class Engine(Protocol):
         """Handle one binary message."""
         ...
 
-    def refuse(self, client: Client, data: bytes, why: str) -> None:
+    def reject_packet(self, client: Client, data: bytes, why: str) -> None:
         """Tell a client that its message was not processed."""
         ...
 
@@ -103,7 +103,7 @@ class Engine(Protocol):
         """Answer a request whose handler raised; `request` is the message it was called with."""
         ...
 
-    def farewell(self, client: Client) -> None:
+    def on_detach(self, client: Client) -> None:
         """Tell others that a client is gone; `client.rooms` still tells where it was."""
         ...
 

@@ -73,19 +73,19 @@ class Meter:
         self._clock = clock
         self._refusing_since = self._refused_at = self._answered_at = self._noted_at = -math.inf
 
-    def admits(self, size: int) -> bool:
+    def admit(self, size: int) -> bool:
         """Tell whether a packet of `size` bytes may be processed."""
         return self._packets.take() and self._bytes.take(size)
 
-    def admits_another(self) -> bool:
+    def admit_packet(self) -> bool:
         """Tell whether one more packet may be processed, of bytes that were admitted with an earlier one."""
         return self._packets.take()
 
-    def admits_more(self, size: int) -> bool:
+    def charge_bytes(self, size: int) -> bool:
         """Tell whether a packet that was admitted may count for so many bytes more than it has."""
         return self._bytes.take(size)
 
-    def is_worth_a_line(self) -> bool:
+    def should_log(self) -> bool:
         """Tell whether the log should have a line about what this client is refused, and count it."""
         now = self._clock()
         if now - self._noted_at < _NOTE_INTERVAL:
@@ -93,7 +93,7 @@ class Meter:
         self._noted_at = now
         return True
 
-    def refuse(self, *, answerable: bool = True) -> Verdict:
+    def refuse_packet(self, *, answerable: bool = True) -> Verdict:
         """Take note of a refused packet and say what to do.
 
         Args:

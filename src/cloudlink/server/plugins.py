@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from cloudlink.errors import StartError
-from cloudlink.wording import did_you_mean, one_line
+from cloudlink.text import did_you_mean, one_line
 
 if TYPE_CHECKING:
     import logging

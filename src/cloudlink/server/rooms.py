@@ -15,7 +15,7 @@ from cloudlink import jsontext
 from cloudlink.delivery import Audience
 
 from .clients import NoResultsFound
-from .listing import Listing
+from .userlistcache import UserListCache
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -74,7 +74,7 @@ class Members:
         self.usernames: dict[str, dict[Client, None]] = {}
         self.audiences: dict[Any, Audience] = {}
         self.userlists: dict[Any, bytes] = {}
-        self.listing = Listing()
+        self.listing = UserListCache()
 
     def add(self, client: Client) -> None:
         """Take in a client."""

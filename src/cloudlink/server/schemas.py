@@ -89,16 +89,16 @@ class SchemaEngine:
             return False
         return isinstance(message, dict) and not validation_errors(message, self._rules)
 
-    def welcome(self, client: Client) -> None:
+    def on_attach(self, client: Client) -> None:
         """Do nothing: such a protocol has no greeting and no rooms of its own."""
 
-    def farewell(self, client: Client) -> None:
-        """Do nothing, see `welcome`; the plugin hears of it by `on_protocol_disconnect`."""
+    def on_detach(self, client: Client) -> None:
+        """Do nothing, see `on_attach`; the plugin hears of it by `on_protocol_disconnect`."""
 
     def internal_error(self, client: Client, request: Any) -> None:
         """Do nothing; the plugin hears of it by `on_exception`."""
 
-    def refuse(self, client: Client, data: bytes, why: str) -> None:  # noqa: ARG002  # the protocol of Engine
+    def reject_packet(self, client: Client, data: bytes, why: str) -> None:  # noqa: ARG002  # the protocol of Engine
         """Tell the plugin, whose protocol knows how to tell the client."""
         self._report(client, Overloaded, why, why)
 

@@ -1,8 +1,8 @@
-"""One connection's life: connected, identified, gone.
+"""One connection's life: connected, identified, closed.
 
 The first message decides a client's protocol; from then on its messages belong to that protocol's
 engine, which is found in the hooks. Everything that can end a connection (a close frame, a reset, a
-timeout, a kick, the server's stop) comes through `lost`, once.
+timeout, a kick, the server's stop) comes through `connection_lost`, once.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ logger = logging.getLogger("cloudlink.server")
 
 
 class State(Enum):
-    """Where a session stands. Transitions: CONNECTED → IDENTIFIED → GONE, or CONNECTED → GONE."""
+    """Where a session stands. Transitions: CONNECTED → IDENTIFIED → CLOSED, or CONNECTED → CLOSED."""
 
     CONNECTED = "connected"
     IDENTIFIED = "identified"
-    GONE = "gone"
+    CLOSED = "closed"
 
 
 class Host(Protocol):
@@ -82,10 +82,10 @@ class Session:
         self._host.clients_manager.add(self.client)
         self._host.hooks.run(self._host.hooks.connect, self.client)
 
-    def refuse(self, text: str) -> None:
+    def reject_connection(self, text: str) -> None:
         """Turn the connection away instead of beginning: a text frame, then a close with that reason."""
         self.send_text(text.encode())
-        self.state = State.GONE
+        self.state = State.CLOSED
         self.client.open = False
         self._host.delivery.close(self.client.outbox, _NORMAL_CLOSURE, text)
         self._retire()
@@ -101,10 +101,10 @@ class Session:
         """Handle one whole text message of valid UTF-8."""
         engine = self._engine
         if engine is not None:
-            if self._meter.admits(len(data)):
+            if self._meter.admit(len(data)):
                 engine.receive(self.client, data)
             else:
-                self.refuse_packet(data)
+                self.throttle(data)
         elif self.state is State.CONNECTED:
             self._first(data)
 
@@ -112,28 +112,28 @@ class Session:
         """Handle one whole binary message."""
         engine = self._engine
         if engine is not None:
-            if self._meter.admits(len(data)):
+            if self._meter.admit(len(data)):
                 engine.receive_binary(self.client, data)
             else:
-                self.refuse_packet(data)
+                self.throttle(data)
         elif self.state is State.CONNECTED:
             self._first(data)
 
     def send_text(self, payload: bytes) -> None:
         """Queue one text message of UTF-8 for the client."""
-        if self.state is not State.GONE:
+        if self.state is not State.CLOSED:
             self._host.delivery.send(self.client.outbox, text_frame(payload))
 
     def send_frame(self, frame: bytes) -> None:
         """Queue a ready WebSocket frame for the client; the empty one is none."""
-        if frame and self.state is not State.GONE:
+        if frame and self.state is not State.CLOSED:
             self._host.delivery.send(self.client.outbox, frame)
 
     def close(self, code: int = _NORMAL_CLOSURE, reason: str = "") -> None:
         """Write what is queued, close the connection, and let the client go at once."""
-        if self.state is not State.GONE:
+        if self.state is not State.CLOSED:
             self._host.delivery.close(self.client.outbox, code, reason)
-            self.lost()
+            self.connection_lost()
 
     def close_for_reading_slowly(self) -> None:
         """Close the connection because too much is waiting for the client."""
@@ -143,32 +143,32 @@ class Session:
 
     def writable(self) -> None:
         """Go on writing to a client that had stopped reading."""
-        if self.state is not State.GONE:
+        if self.state is not State.CLOSED:
             self._host.delivery.resume(self.client.outbox)
 
-    def admits(self, size: int) -> bool:
+    def admit(self, size: int) -> bool:
         """Tell whether a frame that completes no message may be dealt with: a ping, or a part of a message.
 
         Args:
             size: Bytes to count; those of a part are counted with its message.
         """
-        if self._meter.admits(size):
+        if self._meter.admit(size):
             return True
-        self.refuse_packet(None)
+        self.throttle(None)
         return False
 
-    def admits_another(self, packet: bytes) -> bool:
+    def admit_next_packet(self, packet: bytes) -> bool:
         """Tell whether one more packet of a message that was taken may be dealt with."""
-        if self._meter.admits_another():
+        if self._meter.admit_packet():
             return True
-        self.refuse_packet(packet)
+        self.throttle(packet)
         return False
 
-    def admits_more(self, size: int) -> bool:
+    def charge_bytes(self, size: int) -> bool:
         """Tell whether a packet that was taken may count for more bytes: it is sent on several times."""
-        return self._meter.admits_more(size)
+        return self._meter.charge_bytes(size)
 
-    def refuse_packet(self, data: bytes | None, why: str = _TOO_MUCH) -> None:
+    def throttle(self, data: bytes | None, why: str = _TOO_MUCH) -> None:
         """Do what is due about a packet that is too much: tell the client now and then, in the end close.
 
         Args:
@@ -177,18 +177,18 @@ class Session:
         """
         self.client.outbox.connection.slow_down()
         engine = self._engine
-        verdict = self._meter.refuse(answerable=data is not None and engine is not None)
+        verdict = self._meter.refuse_packet(answerable=data is not None and engine is not None)
         if verdict.first:
             logger.warning("%s sends too much; its packets are refused.", self.client)
         if verdict.close:
             logger.warning("%s went on sending too much and is disconnected.", self.client)
             self.close(_POLICY_VIOLATION, "Too much was sent for too long")
         elif verdict.answer and data is not None and engine is not None:
-            engine.refuse(self.client, data, why)
+            engine.reject_packet(self.client, data, why)
 
-    def note_limit(self, what: str) -> None:
+    def log_limit(self, what: str) -> None:
         """Say in the log that a limit keeps the client from something, once a minute for each client."""
-        if self._meter.is_worth_a_line():
+        if self._meter.should_log():
             logger.info("%s was refused: %s", self.client, what)
 
     def close_if_silent(self, reason: str) -> None:
@@ -197,11 +197,11 @@ class Session:
             logger.info("%s is disconnected: %s.", self.client, reason)
             self.close(_POLICY_VIOLATION, reason)
 
-    def lost(self) -> None:
+    def connection_lost(self) -> None:
         """The connection is gone, for whatever reason. Only the first call has an effect."""
-        if self.state is State.GONE:
+        if self.state is State.CLOSED:
             return
-        self.state = State.GONE
+        self.state = State.CLOSED
         client, hooks, engine = self.client, self._host.hooks, self._engine
         self._engine = None
         client.open = False
@@ -212,7 +212,7 @@ class Session:
             self._host.clients_manager.remove(client)
         self._host.rooms_manager.forget(client)
         if engine is not None:
-            self._bid_farewell(engine)
+            self._detach(engine)
         hooks.run(hooks.disconnect, client)
         if engine is not None:
             hooks.run(hooks.protocol_disconnect.get(engine.schema, []), client)
@@ -221,11 +221,11 @@ class Session:
     def _retire(self) -> None:
         """Let go of the client, so that it and its session can go without the garbage collector."""
         self.client.outbox.retire()
-        self.client.session = GONE
+        self.client.session = NULL_SESSION
 
-    def _bid_farewell(self, engine: Engine) -> None:
+    def _detach(self, engine: Engine) -> None:
         try:
-            engine.farewell(self.client)
+            engine.on_detach(self.client)
         except Exception:  # its end must come to its end
             logger.exception("The others could not be told that %s is gone.", self.client)
 
@@ -238,7 +238,7 @@ class Session:
                 if self.state is State.IDENTIFIED:
                     engine.receive(self.client, data)
                 return
-        self._refuse(data, packet)
+        self._reject_unidentified(data, packet)
 
     def _identify(self, engine: Engine) -> None:
         host, client = self._host, self.client
@@ -247,13 +247,13 @@ class Session:
             host.clients_manager.set_protocol(client, engine.schema)
             self.state = State.IDENTIFIED
             self._engine = engine
-            engine.welcome(client)
+            engine.on_attach(client)
 
         # A plugin may have put the client into rooms on connecting.
         host.rooms_manager.change_protocol(client, take_in)
         host.hooks.run(host.hooks.protocol_identified.get(engine.schema, []), client)
 
-    def _refuse(self, data: bytes, packet: object) -> None:
+    def _reject_unidentified(self, data: bytes, packet: object) -> None:
         text = (_NOT_JSON if packet is Hooks.NOT_JSON else _UNKNOWN) if data else _EMPTY
         self._host.hooks.run(self._host.hooks.error, self.client, text if data else EmptyMessage)
         self.send_text(text.encode())
@@ -295,10 +295,10 @@ def _opening_slowly(data: bytes) -> object:
     return {}  # JSON, but no object
 
 
-class GoneSession:
+class NullSession:
     """What a client that is gone has for a session: everything asked of it comes to nothing."""
 
-    state = State.GONE
+    state = State.CLOSED
 
     def send_text(self, payload: bytes) -> None:
         """Do nothing."""
@@ -309,22 +309,22 @@ class GoneSession:
     def process(self, message: str | bytes) -> None:
         """Do nothing."""
 
-    def note_limit(self, what: str) -> None:
+    def log_limit(self, what: str) -> None:
         """Do nothing."""
 
-    def admits_another(self, packet: bytes) -> bool:  # noqa: ARG002  # the session's signature
+    def admit_next_packet(self, packet: bytes) -> bool:  # noqa: ARG002  # the session's signature
         """Take nothing."""
         return False
 
-    def admits_more(self, size: int) -> bool:  # noqa: ARG002  # the session's signature
+    def charge_bytes(self, size: int) -> bool:  # noqa: ARG002  # the session's signature
         """Take nothing."""
         return False
 
-    def refuse_packet(self, data: bytes | None, why: str = "") -> None:
+    def throttle(self, data: bytes | None, why: str = "") -> None:
         """Do nothing."""
 
     def close(self, code: int = _NORMAL_CLOSURE, reason: str = "") -> None:
         """Do nothing."""
 
 
-GONE = GoneSession()
+NULL_SESSION = NullSession()

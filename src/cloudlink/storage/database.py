@@ -15,13 +15,13 @@ import sqlite3
 import time
 from typing import TYPE_CHECKING, Any
 
-from cloudlink.storage.troubles import StorageError, damaged
+from cloudlink.storage.errors import StorageError, damaged
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from cloudlink.storage.waiting import Batch, Change
+    from cloudlink.storage.writequeue import Batch, Change
 
 APPLICATION_ID = 0x436C6C6B
 """Marks a SQLite file as CloudLink's ("Cllk")."""

@@ -1,6 +1,6 @@
 """The store that keeps variables in a SQLite file, written by a thread of its own.
 
-The server's thread only puts values into `Waiting`; the thread takes them a few times a second and writes
+The server's thread only puts values into `WriteQueue`; the thread takes them a few times a second and writes
 them as one transaction. When the file fails, values wait in memory and the thread tries again. What is
 in the file and how several processes share it is told in `cloudlink.storage.database`.
 """
@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING
 
 from cloudlink.errors import StartError
 from cloudlink.storage.database import Database
-from cloudlink.storage.troubles import Trouble, is_hopeless, sentence
-from cloudlink.storage.waiting import Waiting
+from cloudlink.storage.errors import Trouble, is_hopeless, sentence
+from cloudlink.storage.writequeue import WriteQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cloudlink.storage.interface import Watcher
-    from cloudlink.storage.waiting import Batch, Change
+    from cloudlink.storage.writequeue import Batch, Change
 
 logger = logging.getLogger("cloudlink.storage")
 
@@ -70,7 +70,7 @@ class SqliteStore:
         self._max_size = max_size
         self._keep_days = keep_days
         self._told_full = self._tidied = -math.inf
-        self._waiting = Waiting()
+        self._queue = WriteQueue()
         self._trouble = Trouble(self._path)
         self._watchers: list[Watcher] = []
         self._call_soon: Callable[..., object] | None = None
@@ -111,24 +111,24 @@ class SqliteStore:
     def load(self, room: str) -> dict[str, bytes]:
         """Return all variables of a room, what was saved a moment ago included."""
         # In this order: what is committed in between is in both, and not in neither.
-        waiting = self._waiting.of_room(room)
+        waiting = self._queue.of_room(room)
         variables: dict[str, bytes | None] = {**self._read(room), **waiting}
         return {name: value for name, value in variables.items() if value is not None}
 
     def save(self, room: str, name: str, value: bytes) -> None:
         """Keep a value; it is on the disk within a second."""
-        self._waiting.put(room, name, value)
+        self._queue.put(room, name, value)
         if not self._wake.is_set():
             self._wake.set()
 
     def delete(self, room: str, name: str) -> None:
         """Forget a variable, if it exists."""
-        self._waiting.put(room, name, None)
+        self._queue.put(room, name, None)
         self._wake.set()
 
     def touch(self, room: str) -> None:
         """Take note that a room is in use."""
-        self._waiting.use(room)
+        self._queue.use(room)
 
     def watch(self, changed: Watcher) -> None:
         """Have changes that others made to the file reported, on the server's thread."""
@@ -161,7 +161,7 @@ class SqliteStore:
 
     def _tell(self) -> None:
         """Tell the watchers what others changed, a part at a time."""
-        changes = self._waiting.fetch(_TOLD_AT_ONCE)
+        changes = self._queue.fetch(_TOLD_AT_ONCE)
         for change in changes:
             for watcher in self._watchers:
                 try:
@@ -191,28 +191,28 @@ class SqliteStore:
     def _round(self) -> None:
         """Write what waits and look what others changed; a failure is told and tried again later."""
         self._wake.clear()
-        batch = self._waiting.take()
+        batch = self._queue.take()
         try:
             news = self._exchange(batch)
         except Exception as error:  # noqa: BLE001  # the thread must outlive whatever it is
-            self._waiting.put_back()
+            self._queue.put_back()
             self._close_writer()
             self._trouble.begin(error)
             self._tell_given_up()
             return
-        self._waiting.written()
+        self._queue.written()
         self._trouble.end()
         self._tell_given_up()
-        if self._waiting.announce(news):
+        if self._queue.announce(news):
             self._have_told()
 
     def _tell_given_up(self) -> None:
-        if given_up := self._waiting.take_given_up():
+        if given_up := self._queue.take_given_up():
             logger.error("%d cloud variables were given up, because too many wait.", given_up)
 
     def _exchange(self, batch: Batch) -> list[Change]:
         """Write a batch and return what others changed."""
-        used = self._waiting.take_used()
+        used = self._queue.take_used()
         self._look_at_place()
         if self._writer is None:
             self._writer = self._open_writer()
@@ -301,10 +301,10 @@ class SqliteStore:
         """Write the last values."""
         deadline = time.monotonic() + _PATIENCE_AT_END
         self._round()
-        while len(self._waiting) and time.monotonic() < deadline:
+        while len(self._queue) and time.monotonic() < deadline:
             time.sleep(_PAUSE_AT_END)
             self._round()
-        if unsaved := len(self._waiting):
+        if unsaved := len(self._queue):
             logger.error("%d cloud variables could not be saved to %s and are lost.", unsaved, self._path)
         self._close_writer()
 

@@ -6,9 +6,9 @@ The same port answers the few HTTP requests of a browser or a health check.
 
 from __future__ import annotations
 
-from .announce import where_to_connect
 from .endpoint import Endpoint
 from .sockets import raise_open_files_limit
 from .tls import load_certificates
+from .urls import where_to_connect
 
 __all__ = ["Endpoint", "load_certificates", "raise_open_files_limit", "where_to_connect"]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from picows import WSListener, WSMsgType
 
-from cloudlink.assembly import (
+from cloudlink.rfc6455 import (
     RESERVED_BITS,
     Assembler,
     Violation,
@@ -60,7 +60,7 @@ class Receiver(Protocol):
         """Take one binary message."""
         ...
 
-    def admits(self, size: int) -> bool:
+    def admit(self, size: int) -> bool:
         """Tell whether a frame that is no whole message may be dealt with, now that it has come."""
         ...
 
@@ -76,7 +76,7 @@ class Receiver(Protocol):
         """Take note that the peer has caught up with what was written."""
         ...
 
-    def lost(self) -> None:
+    def connection_lost(self) -> None:
         """Take note that the connection is gone."""
         ...
 
@@ -199,7 +199,7 @@ class WebSocketConnection(WSListener):
                 timer.cancel()
         self._closed(self)
         if hasattr(self, "_receiver"):
-            self._receiver.lost()
+            self._receiver.connection_lost()
             del self._receiver, self._receive  # so that all can go without the garbage collector
         del self._transport
 
@@ -290,13 +290,13 @@ class WebSocketConnection(WSListener):
         if kind == _CLOSE:
             self._answer_close(frame.get_close_code() if frame.payload_size else None)
         elif kind in (_PING, _PONG):
-            if self._receiver.admits(frame.payload_size) and kind == _PING:
+            if self._receiver.admit(frame.payload_size) and kind == _PING:
                 payload = frame.get_payload_as_bytes()
                 self._receiver.send_frame(bytes((_PONG_FRAME, len(payload))) + payload)
         else:
             # A message counts when it is whole, with all its bytes, and is refused then; until then its parts
             # count as frames. Too many of them are read slowly, and end the connection in the end.
-            if not frame.fin and not self._receiver.admits(0) and self.closing:
+            if not frame.fin and not self._receiver.admit(0) and self.closing:
                 return
             message = self._assembler.add(
                 int(kind.value), fin=bool(frame.fin), data=frame.get_payload_as_bytes()
@@ -308,7 +308,7 @@ class WebSocketConnection(WSListener):
 
     def _answer_close(self, code: WSCloseCode | None) -> None:
         self._stop_sending()
-        self._receiver.lost()
+        self._receiver.connection_lost()
         answer = answer_to_close(cast("int | None", code))
         self._transport.send_close(cast("WSCloseCode", answer))
         self._drop()

@@ -17,9 +17,9 @@ from cloudlink.errors import StartError
 
 from . import http
 from .connection import WebSocketConnection
-from .door import Door
-from .gate import Gate
+from .detector import ProtocolDetector
 from .keepalive import Keepalive
+from .limiter import ConnectionLimiter
 from .picowslog import OpenPicowsLog, PicowsLog
 from .sockets import AcceptErrors
 from .tls import load_certificates
@@ -76,7 +76,7 @@ class Endpoint:
         self._open_session = open_session
         self._context = context
         self._real_address = RealAddress(settings.real_ip_header, settings.trusted_proxies)
-        self._gate = Gate(settings, self._real_address)
+        self._limiter = ConnectionLimiter(settings, self._real_address)
         self._pages = http.Pages(status, documents or {}, secure=context is not None)
         self._keepalive = Keepalive(
             self.connections,
@@ -103,7 +103,9 @@ class Endpoint:
         max_frame_size = self._settings.max_message_size + _EXCESS
         try:
             self._server = await asyncio.get_running_loop().create_server(
-                lambda: Door(self._route, self._gate, max_frame_size, self._context, self._picows_log()),
+                lambda: ProtocolDetector(
+                    self._route, self._limiter, max_frame_size, self._context, self._picows_log()
+                ),
                 host or None,
                 port,
                 backlog=_BACKLOG,
@@ -145,7 +147,7 @@ class Endpoint:
             return WSUpgradeResponseWithListener(http.stopping(head=head), None)
         address = self._real_address.of(peer, request.headers)
         if head or not http.is_upgrade(request):
-            why = self._gate.why_no_page(address)
+            why = self._limiter.page_refusal(address)
             page = self._pages.respond(request, head=head) if why is None else http.too_many(why, head=head)
             return WSUpgradeResponseWithListener(page, None)
         if not http.is_supported_version(request):
@@ -154,7 +156,7 @@ class Endpoint:
         origin = request.headers.get("Origin", "")
         if allowed and origin not in allowed:
             return WSUpgradeResponseWithListener(http.forbidden_origin(origin), None)
-        why = self._gate.why_not(address)
+        why = self._limiter.connection_refusal(address)
         if why is not None:
             return WSUpgradeResponseWithListener(http.too_many(why), None)
         http.normalise_upgrade(request)
@@ -168,12 +170,12 @@ class Endpoint:
 
     def _opened(self, connection: WebSocketConnection) -> Receiver:
         self.connections.add(connection)
-        self._gate.enter(connection.address)
+        self._limiter.acquire(connection.address)
         return self._open_session(connection)
 
     def _closed(self, connection: WebSocketConnection) -> None:
         self.connections.discard(connection)
-        self._gate.leave(connection.address)
+        self._limiter.release(connection.address)
         if not self.connections:
             self._emptied.set()
 

@@ -15,7 +15,7 @@ from picows import WSUpgradeResponse
 
 from cloudlink.transport import extension
 
-from .announce import usable_host
+from .urls import usable_host
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import websockets
 
-from real_clients.environment import unavailable
-from real_clients.scratch.server import HOST
+from tests.real_clients.environment import unavailable
+from tests.real_clients.scratch.server import HOST
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,8 +9,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from real_clients.environment import node_modules
-from real_clients.scratch.project import sb3
+from tests.real_clients.environment import node_modules
+from tests.real_clients.scratch.project import sb3
 
 PINS = ("@turbowarp/packager@3.13.0",)
 SCRIPT = Path(__file__).with_name("package.cjs")

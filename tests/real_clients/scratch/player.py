@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from real_clients.scratch.project import READY
+from tests.real_clients.scratch.project import READY
 
 if TYPE_CHECKING:
-    from real_clients.scratch.chromium import Browser, Page
+    from tests.real_clients.scratch.chromium import Browser, Page
 
 # A promise that is kept when the box of a variable shows a value.
 SHOWN = """new Promise((kept) => {

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import trustme
 
-from real_clients.environment import python_with
-from real_clients.scratch.server import HOST, CloudServer
+from tests.real_clients.environment import python_with
+from tests.real_clients.scratch.server import HOST, CloudServer
 
 BOTS = Path(__file__).with_name("bots.py")
 PINS = (

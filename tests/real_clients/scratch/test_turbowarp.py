@@ -8,11 +8,11 @@ import json
 
 import pytest
 
-from real_clients.scratch.chromium import Browser, chromium
-from real_clients.scratch.packaged import package, packager
-from real_clients.scratch.player import Player
-from real_clients.scratch.project import CODE, ROUNDS, SCORE
-from real_clients.scratch.server import HOST, CloudServer
+from tests.real_clients.scratch.chromium import Browser, chromium
+from tests.real_clients.scratch.packaged import package, packager
+from tests.real_clients.scratch.player import Player
+from tests.real_clients.scratch.project import CODE, ROUNDS, SCORE
+from tests.real_clients.scratch.server import HOST, CloudServer
 
 pytestmark = pytest.mark.timeout(300)  # the packager may have to be installed first
 

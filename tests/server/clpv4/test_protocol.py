@@ -8,8 +8,8 @@ import pytest
 
 from cloudlink.server.hooks import ValidationError
 from cloudlink.server.protocols.clpv4 import Clpv4, clpv4
-from hosting import build
-from server.visitor import Visitor, codes, named, turns
+from tests.hosting import build
+from tests.server.visitor import Visitor, codes, named, turns
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from cloudlink.server.protocols.clpv4.packet import TooMany
 from cloudlink.server.protocols.clpv4.recipients import AmbiguousName, Recipients, RoomsScope, ServerScope
 from cloudlink.server.protocols.clpv4.schema import Schema
-from hosting import build
-from server.visitor import Visitor, named
+from tests.hosting import build
+from tests.server.visitor import Visitor, named
 
 ROOMS = ("a", "b", "c")
 

@@ -9,9 +9,9 @@ from cloudlink.server.app import Server
 from cloudlink.server.protocols.clpv4 import Clpv4
 from cloudlink.server.protocols.clpv4.userlists import _REPEAT_BURST, _REPEAT_RATE_OF_ALL, UserLists
 from cloudlink.settings import Settings
-from conversation_drivers import MemoryConnection
-from hosting import build
-from server.visitor import Visitor, codes, named
+from tests.conversation_drivers import MemoryConnection
+from tests.hosting import build
+from tests.server.visitor import Visitor, codes, named
 
 
 def crowd(server, count, name="p" * 96):
@@ -44,7 +44,7 @@ def test_a_small_room_gets_the_list_with_each_departure():
     first, *others = crowd(server, 10)
     before = len(lists_received(first))
     for session in others[:3]:
-        session.lost()
+        session.connection_lost()
         server.delivery.flush()
     assert lists_received(first)[before:] == [9, 8, 7]
     assert delays == []
@@ -56,7 +56,7 @@ def test_a_large_room_gets_one_list_for_many_departures():
     first, *others = crowd(server, 80)
     before = len(lists_received(first))
     for session in others[:10]:
-        session.lost()
+        session.connection_lost()
         server.delivery.flush()
     assert lists_received(first)[before:] == []
     ((delay, callback),) = delays
@@ -71,7 +71,7 @@ def test_a_room_that_has_emptied_meanwhile_needs_no_list():
     delays = delays_of(server)
     sessions = crowd(server, 80)
     for session in sessions:
-        session.lost()
+        session.connection_lost()
     for _, callback in delays:
         callback()
     assert server.rooms_manager.rooms == {}
@@ -91,7 +91,7 @@ def test_lists_of_many_small_rooms_are_repeated_one_after_another(monkeypatch):
     delays.clear()
     now += 100
     before = len(lists_received(first))
-    second.lost()
+    second.connection_lost()
     server.delivery.flush()
     size = sum(len(next(iter(members.userlists.values()))) for members in members_of(server, rooms))
     at_once = len(lists_received(first)) - before

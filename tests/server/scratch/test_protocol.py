@@ -7,7 +7,7 @@ import pytest
 from cloudlink.server.app import Server
 from cloudlink.server.protocols import Bridge, Clpv4, Scratch
 from cloudlink.settings import Settings
-from conversation_drivers import MemoryConnection
+from tests.conversation_drivers import MemoryConnection
 
 
 class Player:
@@ -71,7 +71,7 @@ def test_a_late_player_gets_all_values_in_one_frame(build):
     one = Player(server, project=123)
     one.set("☁ a", 1)
     one.set("☁ b", "2")
-    one.session.lost()
+    one.session.connection_lost()
     (frame,) = Player(server, project="123").heard()
     assert not frame.endswith("\n")
     assert values([frame]) == [("☁ a", 1), ("☁ b", "2")]

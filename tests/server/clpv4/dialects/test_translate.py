@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from eras import opening
-from hosting import build
-from server.visitor import Visitor
+from tests.eras import opening
+from tests.hosting import build
+from tests.server.visitor import Visitor
 
 
 @pytest.fixture

@@ -52,7 +52,7 @@ class Answers:
     def refusal(self, client: Client, request: Packet | dict[str, Any] | None, refusal: Refusal) -> None:
         """A command that cannot be done: the status it says. What a limit forbids, the log says too."""
         if refusal.code in _LIMITING:
-            client.session.note_limit(refusal.details or refusal.code[2])
+            client.session.log_limit(refusal.details or refusal.code[2])
         details = jsontext.dumps(refusal.details) if refusal.details else b""
         self.status(client, refusal.code, listener_of(request), details, refusal.val)
 

@@ -79,7 +79,7 @@ class Commands:
             raise SyntaxProblem({"val": [NOT_TEXT]}, packet.listener)
         if client.username_set and not client.dialect.renames:
             raise Refusal(StatusCodes.id_already_set, val=user_object(client))
-        self.spend_identity(client, packet)
+        self.charge_identity_change(client, packet)
         username = decode_scalar(packet.val)
         if client.username_set and username == client.username:
             return
@@ -215,7 +215,7 @@ class Commands:
         packet.require("val")
         room_ids = self._names(packet.val, "val", packet.listener)
         self._require_rooms(client)
-        self.spend_identity(client, packet)
+        self.charge_identity_change(client, packet)
         leaves = self._left_by_linking(client, room_ids)
         self._check_rooms(client, room_ids, leaves)
         if not client.rooms and not room_ids:
@@ -241,7 +241,7 @@ class Commands:
         """Take the client out of rooms, all of them for `""`, and back into `default` if it has none."""
         room_ids = self._names(packet.val, "val", packet.listener) if packet.val else [""]
         self._require_rooms(client)
-        self.spend_identity(client, packet)
+        self.charge_identity_change(client, packet)
         is_everything = packet.val in (b"", b'""')
         before, after = client.dialect.before_and_after(
             client.dialect.status(StatusCodes.ok, packet.listener)
@@ -256,7 +256,7 @@ class Commands:
 
     # Limits.
 
-    def spend_identity(self, client: Client, packet: Packet) -> None:
+    def charge_identity_change(self, client: Client, packet: Packet) -> None:
         """Raise `Dropped` if the client changes its name or rooms, or asks who is there, too often."""
         if client.identity_bucket is None:
             limits = self._limits
@@ -336,7 +336,7 @@ class Commands:
         size = (len(rooms) - 1) * copy + sum(len(room.json_id) for room in rooms)
         if size > self._limits.byte_burst:
             raise Refusal(StatusCodes.too_large, "The packet is too large for so many rooms.")
-        if not client.session.admits_more(size):
+        if not client.session.charge_bytes(size):
             raise _dropped(client, packet, _TOO_MANY_ROOMS)
 
     def _room_ids(self, client: Client, packet: Packet) -> list[str]:
@@ -391,8 +391,8 @@ class Commands:
 
 
 def _dropped(client: Client, packet: Packet, why: str) -> Dropped:
-    client.session.note_limit(why)
-    client.session.refuse_packet(packet.data, why)
+    client.session.log_limit(why)
+    client.session.throttle(packet.data, why)
     return Dropped()
 
 

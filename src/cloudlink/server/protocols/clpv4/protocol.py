@@ -17,7 +17,7 @@ from cloudlink.server.schemas import validation_errors
 from .answers import Answers, listener_of
 from .commands import USERNAME_REQUIRED, Commands
 from .dialects import CL4, DEFAULT_ROOM, DIALECTS, MODERN, UNDECIDED, Greeting, detect, user_object
-from .eracommands import EraCommands
+from .legacycommands import LegacyCommands
 from .packet import Packet, SyntaxProblem, as_name, parse
 from .schema import Schema
 from .statuscodes import Dropped, Refusal, StatusCodes
@@ -68,7 +68,7 @@ class Clpv4:
         self._hooks.tick.append(self.userlists.forget_encoded)
         self._dialects = DIALECTS if server.settings.legacy else MODERN
         builtin = Commands(self)
-        self._era_commands = EraCommands(self, builtin)
+        self._legacy_commands = LegacyCommands(self, builtin)
         self._answers = Answers(self._hooks)
         self._commands = self._hooks.commands.setdefault(Schema, {})
         for name, function in builtin.all().items():
@@ -126,14 +126,14 @@ class Clpv4:
             return True
         return isinstance(packet, dict) and isinstance(packet.get("cmd"), str)
 
-    def welcome(self, client: Client) -> None:
+    def on_attach(self, client: Client) -> None:
         """Put a new client into the default room; nobody is told."""
         client.dialect = UNDECIDED if self._settings.legacy else CL4
         self.server.rooms_manager.subscribe(client, DEFAULT_ROOM)
 
-    def farewell(self, client: Client) -> None:
+    def on_detach(self, client: Client) -> None:
         """Tell the members of the client's rooms that it is gone."""
-        self._era_commands.forget(client)
+        self._legacy_commands.forget(client)
         self.userlists.announce_gone(client, sorted(client.rooms))
 
     def receive_binary(self, client: Client, data: bytes) -> None:
@@ -163,7 +163,7 @@ class Clpv4:
         native = command.native
         dialect = client.dialect
         if dialect.own_commands or dialect.routes_unknown:
-            native = self._era_commands.find(dialect, packet, is_known=command.known) or native
+            native = self._legacy_commands.find(dialect, packet, is_known=command.known) or native
         if command.disabled:
             self._answers.disabled(client, packet)
         elif native is None and not command.handlers:
@@ -206,7 +206,7 @@ class Clpv4:
         except Exception as error:  # noqa: BLE001  # one client's packet must not harm another
             self._hooks.failed(native, client, packet, self, error)
 
-    def refuse(self, client: Client, data: bytes, why: str) -> None:
+    def reject_packet(self, client: Client, data: bytes, why: str) -> None:
         """Answer a packet that was not processed with E:108."""
         listener = b""
         with suppress(SyntaxProblem, jsontext.JSONTextError):
@@ -228,7 +228,7 @@ class Clpv4:
             return
         self.server.rooms_manager.change_dialect(client, dialect)
         if dialect.greets_as != former.greets_as:
-            self._era_commands.forget(client)
+            self._legacy_commands.forget(client)
             client.handshake = False
         if dialect not in MODERN:
             logger.info("%s speaks %s.", client, dialect)

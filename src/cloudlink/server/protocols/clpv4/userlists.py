@@ -141,7 +141,7 @@ class UserLists:
             if not dialect.whole_lists:
                 frame = dialect.user_added(client, room)
                 size += len(frame) * len(audience)
-                self._delivery.announce(audience, frame, skip=client.outbox)
+                self._delivery.broadcast_deferred(audience, frame, skip=client.outbox)
             if dialect.whole_lists or (renamed and dialect.repeats_list):
                 self._repeat(room, members, dialect, skip=client.outbox)
         self._charge(client, size)
@@ -155,7 +155,7 @@ class UserLists:
                 if not dialect.whole_lists:
                     frame = dialect.user_removed(client, room)
                     size += len(frame) * len(audience)
-                    self._delivery.announce(audience, frame, skip=client.outbox)
+                    self._delivery.broadcast_deferred(audience, frame, skip=client.outbox)
         self._charge(client, size)
 
     def announce_gone(self, client: Client, room_ids: Iterable[str]) -> None:
@@ -171,7 +171,7 @@ class UserLists:
                     if not dialect.whole_lists:
                         frame = dialect.user_removed(client, room)
                         size += len(frame) * len(audience)
-                        self._delivery.announce(audience, frame)
+                        self._delivery.broadcast_deferred(audience, frame)
                     if dialect.whole_lists or dialect.repeats_list:
                         self._repeat(room, members, dialect)
         self._charge(client, size)
@@ -189,7 +189,9 @@ class UserLists:
         frame = self._list(dialect, room, members)
         cost = len(frame) * len(members.audiences[dialect])
         if cost <= _CHEAP_REPEAT and self._repeats.take(cost):
-            self._delivery.announce(members.audiences[dialect], as_update(frame, (_LIST, room.id)), skip)
+            self._delivery.broadcast_deferred(
+                members.audiences[dialect], as_update(frame, (_LIST, room.id)), skip
+            )
         else:
             now = self._clock()
             self._repeated_by = max(self._repeated_by, now) + cost / _REPEAT_RATE_OF_ALL
@@ -202,7 +204,7 @@ class UserLists:
         members = self._rooms.members(room_id, Schema)
         if members is not None and dialect in members.audiences:
             frame = self._list(dialect, self._rooms.rooms[room_id], members)
-            self._delivery.announce(members.audiences[dialect], as_update(frame, (_LIST, room_id)))
+            self._delivery.broadcast_deferred(members.audiences[dialect], as_update(frame, (_LIST, room_id)))
 
     # Showing.
 

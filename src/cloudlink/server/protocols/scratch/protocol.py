@@ -104,11 +104,11 @@ class Scratch:
             return False
         return members.get("method", b"").startswith(b'"')
 
-    def welcome(self, client: Client) -> None:
+    def on_attach(self, client: Client) -> None:
         """Do nothing yet: the handshake puts the client into its project."""
         client.dialect = _DIALECT
 
-    def farewell(self, client: Client) -> None:
+    def on_detach(self, client: Client) -> None:
         """Take note that a client has left its project."""
         self._budgets.pop(client, None)
         room = self._room_of.pop(client, None)
@@ -123,7 +123,7 @@ class Scratch:
         is_empty = True
         for line in _lines(data):
             # Of a message with several packets, the session has counted the first.
-            if not client.open or not (is_empty or client.session.admits_another(line)):
+            if not client.open or not (is_empty or client.session.admit_next_packet(line)):
                 return
             is_empty = False
             self._receive_object(client, line)
@@ -131,7 +131,7 @@ class Scratch:
             self._hooks.report(client, Schema, EmptyMessage, "Empty message", EmptyMessage)
             client.session.close(rules.VIOLATION, "A message cannot be empty")
 
-    def refuse(self, client: Client, data: bytes, why: str) -> None:  # noqa: ARG002  # the protocol of Engine
+    def reject_packet(self, client: Client, data: bytes, why: str) -> None:  # noqa: ARG002  # the protocol of Engine
         """Tell plugins; the client has no ear for it."""
         self._hooks.report(client, Schema, Overloaded, why, why)
 
@@ -163,7 +163,7 @@ class Scratch:
                 command.native(client, packet)
         except Ignored as ignored:
             if ignored.args:
-                client.session.note_limit(ignored.args[0])
+                client.session.log_limit(ignored.args[0])
             return
         except Violation as violation:
             logger.info("%s is disconnected: %s.", client, violation.reason)
@@ -272,7 +272,7 @@ class Scratch:
             self._budgets[sender] = Bucket(rate, max(rate, 1.0))
         if self._budgets[sender].take():
             return 0.0
-        sender.session.note_limit(f"More than {rate:g} cloud updates a second; the latest are passed on.")
+        sender.session.log_limit(f"More than {rate:g} cloud updates a second; the latest are passed on.")
         return 1.0 / rate
 
     def _broadcast(self, room: CloudRoom, name: str, skip: Outbox | None) -> None:

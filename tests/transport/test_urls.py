@@ -4,8 +4,8 @@ import socket
 
 import pytest
 
-from cloudlink.transport import announce
-from cloudlink.transport.announce import usable_host, where_to_connect
+from cloudlink.transport import urls
+from cloudlink.transport.urls import usable_host, where_to_connect
 
 
 class Route:
@@ -53,12 +53,12 @@ class Route:
     ],
 )
 def test_addresses_that_can_be_used(monkeypatch, host, own, told):
-    monkeypatch.setattr(announce.socket, "socket", Route(own))
+    monkeypatch.setattr(urls.socket, "socket", Route(own))
     assert where_to_connect(host, 3000, secure=False) == told
 
 
 def test_tls_is_told(monkeypatch):
-    monkeypatch.setattr(announce.socket, "socket", Route("192.168.1.5"))
+    monkeypatch.setattr(urls.socket, "socket", Route("192.168.1.5"))
     told = "wss://127.0.0.1:3000/, others on your network to wss://192.168.1.5:3000/"
     assert where_to_connect("0.0.0.0", 3000, secure=True) == told
 

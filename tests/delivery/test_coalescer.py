@@ -2,7 +2,7 @@
 
 import pytest
 
-from cloudlink.delivery import Pacer
+from cloudlink.delivery import WriteCoalescer
 
 WRITE = 5e-6  # seconds that a write takes
 
@@ -13,7 +13,7 @@ class World:
     def __init__(self):
         self.now = 100.0
         self.worked = 5.0
-        self.pacer = Pacer(lambda: self.now, lambda: self.worked)
+        self.coalescer = WriteCoalescer(lambda: self.now, lambda: self.worked)
 
     def play(self, seconds, frames, share, others=0.0):
         """Let time pass in rounds of 10 ms.
@@ -25,13 +25,13 @@ class World:
             others: Share of a core that everything but writing takes.
         """
         for _ in range(round(seconds / 0.01)):
-            writes = max(1, round(0.01 * frames / share(self.pacer.wait)))
-            self.pacer.begin()
+            writes = max(1, round(0.01 * frames / share(self.coalescer.wait)))
+            self.coalescer.begin()
             self.now += writes * WRITE
             self.worked += writes * WRITE + 0.01 * others
-            self.pacer.end(round(0.01 * frames), writes)
+            self.coalescer.end(round(0.01 * frames), writes)
             self.now += 0.01 - writes * WRITE
-        return self.pacer.wait
+        return self.coalescer.wait
 
 
 def players(wait):
@@ -49,7 +49,7 @@ def crowd(_wait):
 
 def test_an_idle_server_never_waits():
     world = World()
-    assert world.pacer.wait == 0
+    assert world.coalescer.wait == 0
     assert world.play(2, frames=20_000, share=players, others=0.2) == 0
 
 
@@ -94,6 +94,6 @@ def test_a_short_burst_does_not_start_waiting_and_a_rest_ends_it():
     assert world.play(0.05, 120_000, players) == 0
     assert world.play(3, 120_000, players) > 0
     world.now += 5
-    world.pacer.begin()
-    world.pacer.end(1, 1)
-    assert world.pacer.wait == 0
+    world.coalescer.begin()
+    world.coalescer.end(1, 1)
+    assert world.coalescer.wait == 0

@@ -6,96 +6,96 @@ import pytest
 
 from cloudlink.addresses import RealAddress
 from cloudlink.settings import Settings
-from cloudlink.transport.gate import Gate
-from test_buckets import Clock
+from cloudlink.transport.limiter import ConnectionLimiter
+from tests.test_buckets import Clock
 
 CHILD = "203.0.113.7"
 
 
-def gate(**settings):
+def limiter(**settings):
     options = Settings(**settings)
     clock = Clock()
-    made = Gate(options, RealAddress(options.real_ip_header, options.trusted_proxies), clock)
+    made = ConnectionLimiter(options, RealAddress(options.real_ip_header, options.trusted_proxies), clock)
     return made, clock
 
 
 def open_many(made, address, count):
     opened = 0
     for _ in range(count):
-        if made.why_not(address) is None:
-            made.enter(address)
+        if made.connection_refusal(address) is None:
+            made.acquire(address)
             opened += 1
     return opened
 
 
 def test_a_school_of_300_behind_one_address_is_let_in_at_once_by_default():
-    made, _ = gate()
+    made, _ = limiter()
     assert open_many(made, CHILD, 300) == 300
 
 
 def test_connections_held_are_limited_and_leaving_makes_room(caplog):
-    made, clock = gate(max_connections_per_address=3)
+    made, clock = limiter(max_connections_per_address=3)
     with caplog.at_level(logging.WARNING):
         assert open_many(made, CHILD, 10) == 3
     assert len(caplog.records) == 1
     assert "more than 3 connections at a time" in caplog.text
     assert open_many(made, "203.0.113.8", 1) == 1
-    made.leave(CHILD)
+    made.release(CHILD)
     clock.now += 1
     assert open_many(made, CHILD, 10) == 1
 
 
 def test_the_rate_is_limited():
-    made, clock = gate(connection_burst_per_address=5, connection_rate_per_address=1.0)
+    made, clock = limiter(connection_burst_per_address=5, connection_rate_per_address=1.0)
     for _ in range(5):
-        assert made.why_not(CHILD) is None
-    assert "new connections a second" in made.why_not(CHILD)
+        assert made.connection_refusal(CHILD) is None
+    assert "new connections a second" in made.connection_refusal(CHILD)
     clock.now += 2.5
-    assert made.why_not(CHILD) is None
+    assert made.connection_refusal(CHILD) is None
 
 
 def test_pages_are_limited_by_themselves(caplog):
-    made, clock = gate(connection_burst_per_address=2, connection_rate_per_address=1.0)
-    pages = [made.why_no_page(CHILD) for _ in range(3)]
+    made, clock = limiter(connection_burst_per_address=2, connection_rate_per_address=1.0)
+    pages = [made.page_refusal(CHILD) for _ in range(3)]
     assert pages == [None, None, "more than 1 pages a second"]
     assert "more than 1 pages a second" in caplog.text
     assert open_many(made, CHILD, 2) == 2
     clock.now += 1
-    assert made.why_no_page(CHILD) is None
+    assert made.page_refusal(CHILD) is None
 
 
 @pytest.mark.parametrize(("address", "limits"), [("127.0.0.1", True), (CHILD, False)])
 def test_pages_are_not_limited_for_this_machine_or_without_limits(address, limits):
-    made, _ = gate(connection_burst_per_address=1, limits=limits)
-    assert [made.why_no_page(address) for _ in range(5)] == [None] * 5
+    made, _ = limiter(connection_burst_per_address=1, limits=limits)
+    assert [made.page_refusal(address) for _ in range(5)] == [None] * 5
 
 
 def test_one_ipv6_subscriber_counts_as_one_address():
-    made, _ = gate(max_connections_per_address=2)
+    made, _ = limiter(max_connections_per_address=2)
     assert open_many(made, "2001:db8::1", 1) == 1
     assert open_many(made, "2001:db8::2", 5) == 1
     assert open_many(made, "2001:db8:0:1::1", 1) == 1
 
 
 def test_one_ipv6_subscriber_fills_one_line_of_the_log_a_minute(caplog):
-    made, clock = gate(max_connections_per_address=1)
-    made.enter("2001:db8::")
+    made, clock = limiter(max_connections_per_address=1)
+    made.acquire("2001:db8::")
     for number in range(1, 1000):
-        assert made.why_not(f"2001:db8::{number:x}") is not None
+        assert made.connection_refusal(f"2001:db8::{number:x}") is not None
     assert len(caplog.records) == 1
-    assert made.is_news("2001:db8:0:1::1")
+    assert made.should_log("2001:db8:0:1::1")
     clock.now += 61
-    assert made.is_news("2001:db8::1")
+    assert made.should_log("2001:db8::1")
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1", "unknown"])
 def test_this_machine_is_exempt_without_proxies(address):
-    made, _ = gate(max_connections_per_address=1)
+    made, _ = limiter(max_connections_per_address=1)
     assert open_many(made, address, 10) == 10
 
 
 def test_with_trusted_proxies_only_they_are_exempt():
-    made, _ = gate(
+    made, _ = limiter(
         max_connections_per_address=1, trusted_proxies=["127.0.0.1"], real_ip_header="X-Forwarded-For"
     )
     assert open_many(made, "127.0.0.1", 10) == 10
@@ -104,23 +104,23 @@ def test_with_trusted_proxies_only_they_are_exempt():
 
 
 def test_limits_off_lets_everybody_in():
-    made, _ = gate(max_connections_per_address=1, limits=False)
+    made, _ = limiter(max_connections_per_address=1, limits=False)
     assert open_many(made, CHILD, 10) == 10
-    assert all(made.knock(CHILD) for _ in range(10))
+    assert all(made.begin(CHILD) for _ in range(10))
 
 
 def test_those_who_say_nothing_at_the_door_are_limited_too():
-    made, _ = gate(max_connections_per_address=2)
-    assert [made.knock(CHILD) for _ in range(3)] == [True, True, False]
-    made.answered(CHILD)
-    made.answered(CHILD)
-    assert made.knock(CHILD)
+    made, _ = limiter(max_connections_per_address=2)
+    assert [made.begin(CHILD) for _ in range(3)] == [True, True, False]
+    made.end(CHILD)
+    made.end(CHILD)
+    assert made.begin(CHILD)
 
 
 def test_what_is_known_of_quiet_addresses_is_forgotten():
-    made, clock = gate()
+    made, clock = limiter()
     for number in range(1000):
-        made.why_not(f"198.51.100.{number % 250}.{number}")
+        made.connection_refusal(f"198.51.100.{number % 250}.{number}")
     clock.now += 120
-    made.why_not(CHILD)
+    made.connection_refusal(CHILD)
     assert len(made._buckets) == 1

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from picows import WSUpgradeRequest
 
-    from .gate import Gate
+    from .limiter import ConnectionLimiter
     from .picowslog import PicowsLog
 
     Route = Callable[[WSUpgradeRequest, tuple[str, int] | None, bool], WSUpgradeResponseWithListener]
@@ -45,13 +45,13 @@ _READ_BUFFER_SIZE = 2048
 """Bytes every connection's read buffer starts with, the least picows takes; `parser` tells how it grows."""
 
 
-class Door(asyncio.BufferedProtocol):
+class ProtocolDetector(asyncio.BufferedProtocol):
     """Looks at a connection's first bytes and hands it to picows."""
 
     def __init__(
         self,
         route: Route,
-        gate: Gate,
+        limiter: ConnectionLimiter,
         max_frame_size: int,
         context: ssl.SSLContext | None,
         log: PicowsLog,
@@ -60,13 +60,13 @@ class Door(asyncio.BufferedProtocol):
 
         Args:
             route: Answers the HTTP request, given it, the peer's address and whether it was a HEAD request.
-            gate: Counts those who wait here.
+            limiter: Counts those who wait here.
             max_frame_size: Largest frame taken, in bytes.
             context: TLS to speak, None for none.
             log: What picows takes for its logger.
         """
         self._route = route
-        self._gate = gate
+        self._limiter = limiter
         self._peer: tuple[str, int] | None = None
         self._max_frame_size = max_frame_size
         self._context = context
@@ -85,7 +85,7 @@ class Door(asyncio.BufferedProtocol):
         peer = stream.get_extra_info("peername")
         self._peer = peer[:2] if isinstance(peer, tuple) else None
         self._timer = loop.call_later(_REQUEST_TIMEOUT, self._give_up, stream)
-        if not self._gate.knock(self._address()):
+        if not self._limiter.begin(self._address()):
             stream.abort()
         elif self._context is None:
             self._transport = stream
@@ -120,7 +120,7 @@ class Door(asyncio.BufferedProtocol):
                 stream, self, context, server_side=True, ssl_handshake_timeout=_REQUEST_TIMEOUT
             )
         except OSError as error:
-            if getattr(error, "reason", None) == _PLAIN_REQUEST and self._gate.is_news(self._address()):
+            if getattr(error, "reason", None) == _PLAIN_REQUEST and self._limiter.should_log(self._address()):
                 logger.warning(
                     "A client spoke without TLS (ws:// or http://) to this port, which has it: "
                     "connect with wss://, or leave out tls_certificate and tls_key."
@@ -135,7 +135,7 @@ class Door(asyncio.BufferedProtocol):
         if transport is None:
             return
         if data[0] == _TLS_HANDSHAKE and self._context is None:
-            if self._gate.is_news(self._address()):
+            if self._limiter.should_log(self._address()):
                 logger.warning(
                     "A client spoke TLS (wss:// or https://) to this port, which has none: "
                     "connect with ws://, or set tls_certificate and tls_key."
@@ -151,10 +151,10 @@ class Door(asyncio.BufferedProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-            self._gate.answered(self._address())
+            self._limiter.end(self._address())
 
     def _give_up(self, stream: asyncio.Transport) -> None:
-        if self._gate.is_news(self._address()):
+        if self._limiter.should_log(self._address()):
             logger.info("Dropping a connection that asked for nothing within %g seconds.", _REQUEST_TIMEOUT)
         stream.abort()
 

@@ -11,9 +11,9 @@ import pytest
 import trustme
 import websockets.utils
 
-from client.fakes import greet, ok, ours, raw, scripted
 from cloudlink import cli
-from cloudlink.client import ConnectError, checkup, connect, troubles
+from cloudlink.client import ConnectError, connect, diagnose, diagnostics
+from tests.client.fakes import greet, ok, ours, raw, scripted
 
 
 def doctor(*words):
@@ -113,7 +113,7 @@ def test_plain_addresses_are_fine_at_home_and_noted_elsewhere(examine):
 
 
 def test_plain_addresses_elsewhere_are_noted(examine, monkeypatch):
-    monkeypatch.setattr(checkup, "_is_this_computer", lambda host: False)
+    monkeypatch.setattr(diagnose, "_is_this_computer", lambda host: False)
 
     async def scenario():
         async with ours() as host:
@@ -181,7 +181,7 @@ def test_a_proxy_without_a_scheme(examine):
 
 
 def test_a_proxy_out_of_reach():
-    error = troubles.no_way_through(
+    error = diagnostics.no_way_through(
         "ws://a/", "http://b:1", OSError(errno.ENETUNREACH, "Network is unreachable")
     )
     assert error.problem == "The proxy http://b:1 is out of reach: there is no way to it from this computer."

@@ -7,11 +7,11 @@ import socket
 
 import pytest
 
-from cloudlink.transport.door import Door
+from cloudlink.transport.detector import ProtocolDetector
 from cloudlink.transport.picowslog import PicowsLog
-from server.visitor import turns
-from transport.peers import UPGRADE, ask, connect, frame, open_socket, request, running
-from transport.test_tls import Certificates
+from tests.server.visitor import turns
+from tests.transport.peers import UPGRADE, ask, connect, frame, open_socket, request, running
+from tests.transport.test_tls import Certificates
 
 FEW = {
     "max_connections_per_address": 2,
@@ -61,7 +61,7 @@ def test_a_websocket_or_a_page_makes_room_at_the_door():
 
 def test_all_of_a_request_has_to_come_in_time(monkeypatch, caplog):
     caplog.set_level(logging.INFO, logger="cloudlink.transport")
-    monkeypatch.setattr("cloudlink.transport.door._REQUEST_TIMEOUT", 0.2)
+    monkeypatch.setattr("cloudlink.transport.detector._REQUEST_TIMEOUT", 0.2)
 
     async def scenario():
         async with running() as server:
@@ -79,7 +79,7 @@ def test_all_of_a_request_has_to_come_in_time(monkeypatch, caplog):
 
 
 def test_a_tls_handshake_is_counted_and_has_to_come_in_time(certificates, monkeypatch):
-    monkeypatch.setattr("cloudlink.transport.door._REQUEST_TIMEOUT", 0.5)
+    monkeypatch.setattr("cloudlink.transport.detector._REQUEST_TIMEOUT", 0.5)
 
     async def scenario():
         async with running(**FEW, **certificates.settings) as server:
@@ -102,7 +102,7 @@ def test_a_loop_that_notices_late_that_it_has_another_protocol_loses_nothing():
             loop, endpoint = asyncio.get_running_loop(), server._endpoint
 
             def make_door():
-                doors.append(Door(endpoint._route, endpoint._gate, 1 << 20, None, PicowsLog()))
+                doors.append(ProtocolDetector(endpoint._route, endpoint._limiter, 1 << 20, None, PicowsLog()))
                 return doors[0]
 
             with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -10,9 +10,9 @@ from cloudlink.server.protocols.clpv4.dialects import DIALECTS
 from cloudlink.server.protocols.clpv4.dialects.cl2_late import Cl2Late
 from cloudlink.server.protocols.clpv4.dialects.cl3_017 import Cl3Of017
 from cloudlink.server.protocols.clpv4.schema import Schema
-from eras import opening
-from hosting import build
-from server.visitor import Visitor
+from tests.eras import opening
+from tests.hosting import build
+from tests.server.visitor import Visitor
 
 KIB = 1 << 10
 MIB = 1 << 20
@@ -37,7 +37,7 @@ def arrived(visitor):
 
 
 def channels(server):
-    return server.hooks.engines[Schema]._era_commands._channels
+    return server.hooks.engines[Schema]._legacy_commands._channels
 
 
 def crowd(server, count):

@@ -27,7 +27,7 @@ _OVERHEAD = 200
 """About what Python needs for one waiting variable beside its characters."""
 
 
-class Waiting:
+class WriteQueue:
     """Values on their way to the file, and changes that others made on their way to the server.
 
     Args:

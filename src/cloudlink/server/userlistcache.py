@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .clients import Client
 
 
-class Listing:
+class UserListCache:
     """The JSON texts of a room's named members, in the order they joined, with commas between them.
 
     Whoever keeps one calls `add` when a member has a name, and `forget` when one loses it or leaves.

@@ -39,7 +39,7 @@ _TOLD_AGAIN_BYTES = 1 << 16
 _EMPTY_TEXT = b'""'
 
 
-class EraCommands:
+class LegacyCommands:
     """The handlers, bound to one protocol."""
 
     def __init__(self, protocol: Clpv4, commands: Commands) -> None:
@@ -87,7 +87,7 @@ class EraCommands:
 
     def refresh(self, client: Client, packet: Packet) -> None:
         """Show the client who is there."""
-        self._commands.spend_identity(client, packet)
+        self._commands.charge_identity_change(client, packet)
         for room_id in sorted(client.rooms):
             self._lists.show(client, room_id)
 
@@ -101,7 +101,7 @@ class EraCommands:
         """Put the client into a channel; everybody in it is told its data."""
         host = decode_scalar(packet.val)
         self._commands.check_room_name(host)
-        self._commands.spend_identity(client, packet)
+        self._commands.charge_identity_change(client, packet)
         channel = self._channels.join(client, host)
         is_much = len(channel.members) * len(channel.data) > _TOLD_AGAIN_BYTES
         self._send_message([client] if is_much else channel.members, channel.data)
@@ -155,7 +155,7 @@ class EraCommands:
 
     def clear(self, client: Client, packet: Packet) -> None:
         """Empty everybody's last message, the public and the private one."""
-        self._commands.spend_identity(client, packet)
+        self._commands.charge_identity_change(client, packet)
         for room_id in sorted(client.rooms):
             room = self._rooms.rooms[room_id]
             members = room.members[Schema]

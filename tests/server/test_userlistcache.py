@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloudlink.server.listing import Listing
+from cloudlink.server.userlistcache import UserListCache
 
 
 class Member:
@@ -19,7 +19,7 @@ class Room:
 
     def __init__(self):
         self.members = {}
-        self.listing = Listing()
+        self.listing = UserListCache()
         self.encoded = []
         self._joined = 0
 

@@ -33,7 +33,7 @@ _IPV6_PREFIX = 64
 """Bits of an IPv6 address that make one subscriber; the rest is that subscriber's to choose."""
 
 
-class Gate:
+class ConnectionLimiter:
     """Counts connections per address."""
 
     def __init__(
@@ -51,7 +51,7 @@ class Gate:
         self._logged_at: dict[str, float] = {}
         self._forgot_at = clock()
 
-    def why_not(self, address: str) -> str | None:
+    def connection_refusal(self, address: str) -> str | None:
         """Tell why an address may not open another connection now, None if it may."""
         settings = self._settings
         if self._is_exempt(address):
@@ -65,7 +65,7 @@ class Gate:
             return self._refuse(address, f"more than {rate:g} new connections a second")
         return None
 
-    def why_no_page(self, address: str) -> str | None:
+    def page_refusal(self, address: str) -> str | None:
         """Tell why an address may not be shown another page now, None if it may.
 
         Pages are counted by themselves: who looks at many may still play.
@@ -79,15 +79,15 @@ class Gate:
             address, f"more than {self._settings.connection_rate_per_address:g} pages a second"
         )
 
-    def enter(self, address: str) -> None:
+    def acquire(self, address: str) -> None:
         """Count a connection of an address."""
         self._held[_subscriber(address)] += 1
 
-    def leave(self, address: str) -> None:
+    def release(self, address: str) -> None:
         """Take note that a connection that had entered is gone."""
         _decrease(self._held, _subscriber(address))
 
-    def knock(self, address: str) -> bool:
+    def begin(self, address: str) -> bool:
         """Count a connection that has not said yet what it wants; False if it is one too many."""
         key = _subscriber(address)
         self._waiting[key] += 1
@@ -97,11 +97,11 @@ class Gate:
         self._refuse(address, f"more than {most} connections that ask for nothing")
         return False
 
-    def answered(self, address: str) -> None:
+    def end(self, address: str) -> None:
         """Take note that a connection that had knocked has said what it wants, or has gone."""
         _decrease(self._waiting, _subscriber(address))
 
-    def is_news(self, address: str) -> bool:
+    def should_log(self, address: str) -> bool:
         """Tell whether a line about an address's subscriber is worth the log: one a minute is."""
         now, key = self._clock(), _subscriber(address)
         if now - self._logged_at.get(key, -math.inf) < _LOG_INTERVAL:
@@ -128,7 +128,7 @@ class Gate:
             return True  # a peer without an address is on this machine
 
     def _refuse(self, address: str, why: str) -> str:
-        if self.is_news(address):
+        if self.should_log(address):
             shown = for_log(address, self._settings.log_addresses)
             logger.warning("Refusing connections of %s: %s.", shown, why)
         return why

@@ -2,7 +2,7 @@
 
 Each step goes one layer further: address, name, port, TLS and upgrade, greeting, silence. Where a failure can mean
 several things the other one is tried too: plain where TLS failed, TLS where plain failed, no origin where it was
-refused. The words are those of `troubles`.
+refused. The words are those of `diagnostics`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
-from cloudlink.client import troubles
+from cloudlink.client import diagnostics
 from cloudlink.client.errors import (
     ClientError,
     ConnectError,
@@ -22,14 +22,14 @@ from cloudlink.client.errors import (
     ServerFullError,
     WrongServerError,
 )
-from cloudlink.client.session import Session, Wishes
+from cloudlink.client.session import DesiredState, Session
 from cloudlink.client.socket import Options, open_socket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from cloudlink.client.diagnostics import Address
     from cloudlink.client.socket import Socket
-    from cloudlink.client.troubles import Address
 
 BROWSER = (
     "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36"
@@ -87,7 +87,7 @@ async def examine(plan: Plan, tell: Callable[[str], None]) -> list[str]:
 
 
 async def _examine(plan: Plan, tell: Callable[[str], None]) -> list[str]:
-    address = troubles.check_address(plan.url)
+    address = diagnostics.check_address(plan.url)
     if plan.proxy is None:
         tell(await _name(address, plan))
         tell(await _port(address, plan))
@@ -112,7 +112,7 @@ async def _name(address: Address, plan: Plan) -> str:
         async with asyncio.timeout(plan.timeout):
             found = await loop.getaddrinfo(address.host, address.port, type=1)
     except OSError as error:
-        raise troubles.unreachable(plan.url, error) from error
+        raise diagnostics.unreachable(plan.url, error) from error
     numbers = sorted({entry[4][0] for entry in found})
     if numbers == [address.host]:
         return f"{address.host} is an address."
@@ -125,7 +125,7 @@ async def _port(address: Address, plan: Plan) -> str:
             _, writer = await asyncio.open_connection(address.host, address.port)
     except OSError as error:
         # Many errors at once, of a name with several addresses, say no more than their first.
-        raise troubles.unreachable(plan.url, error) from error
+        raise diagnostics.unreachable(plan.url, error) from error
     writer.transport.abort()
     return f"Something listens at {address.place}."
 
@@ -225,7 +225,7 @@ class _Visitor:
     """A client that is greeted and then stays silent; a `Receiver`."""
 
     def __init__(self) -> None:
-        self._session = Session(Wishes())
+        self._session = Session(DesiredState())
         loop = asyncio.get_running_loop()
         self._greeted: asyncio.Future[None] = loop.create_future()
         self._gone: asyncio.Future[ClientError] = loop.create_future()
@@ -273,5 +273,5 @@ class _Visitor:
     def ponged(self) -> None:
         """No ping is sent."""
 
-    def lost(self, code: int, reason: str) -> None:
+    def connection_lost(self, code: int, reason: str) -> None:
         self._gone.set_result(self._session.closed(code, reason))

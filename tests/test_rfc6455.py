@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloudlink.assembly import Assembler, Violation, answer_to_close, fitting_reason
+from cloudlink.rfc6455 import Assembler, Violation, answer_to_close, fitting_reason
 
 CONTINUATION, TEXT, BINARY = 0, 1, 2
 

@@ -8,11 +8,11 @@ import pytest
 
 from cloudlink.server.app import Server
 from cloudlink.server.protocols.clpv4 import Clpv4
-from cloudlink.server.pulled import PulledSession
+from cloudlink.server.pull_session import PullSession
 from cloudlink.server.session import Session
 from cloudlink.settings import Settings
-from hosting import listening
-from server.visitor import Visitor, codes, turns
+from tests.hosting import listening
+from tests.server.visitor import Visitor, codes, turns
 
 
 class Shouting(Server):
@@ -93,7 +93,7 @@ def test_message_processor_may_be_overridden(where):
 
     async def scenario():
         visitor = Visitor(server)
-        assert isinstance(visitor.session, PulledSession)
+        assert isinstance(visitor.session, PullSession)
         visitor.say({"cmd": "gmsg", "val": "quiet"})
         assert visitor.heard() == []
         await turns()

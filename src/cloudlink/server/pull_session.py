@@ -49,7 +49,7 @@ class Inbox:
         return message
 
 
-class PulledClient(Client):
+class PullClient(Client):
     """A client whose messages are read with `async for message in client`."""
 
     inbox: Inbox
@@ -66,17 +66,17 @@ class PulledClient(Client):
         return message
 
 
-class PulledSession(Session):
+class PullSession(Session):
     """A session whose messages wait until the server's coroutines ask for them."""
 
     __slots__ = ("_inbox",)
 
-    client_class = PulledClient
+    client_class = PullClient
 
     def __init__(self, host: Any, connection: Any, snowflake: int) -> None:
         super().__init__(host, connection, snowflake)
         self._inbox = Inbox()
-        cast("PulledClient", self.client).inbox = self._inbox
+        cast("PullClient", self.client).inbox = self._inbox
 
     def receive(self, data: bytes) -> None:
         """Queue a text message."""
@@ -93,13 +93,13 @@ class PulledSession(Session):
         else:
             super().receive_binary(message)
 
-    def lost(self) -> None:
+    def connection_lost(self) -> None:
         """End the coroutines' wait for messages."""
-        super().lost()
+        super().connection_lost()
         self._inbox.put(None)
 
     def _queue(self, message: str | bytes) -> None:
         if self._inbox.is_full:
             self.close(_POLICY_VIOLATION, "Too many messages are waiting to be processed")
-        elif self.state is not State.GONE:
+        elif self.state is not State.CLOSED:
             self._inbox.put(message)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from cloudlink.client.errors import ClientError, DisconnectedError, WaitTimeoutError
 from cloudlink.client.socket import ABNORMAL, Options, open_socket
-from cloudlink.wording import printable
+from cloudlink.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -66,7 +66,7 @@ class Conversation(Protocol[E_co]):
         ...
 
 
-class Lasting(ABC, Generic[S, E]):
+class ReconnectingClient(ABC, Generic[S, E]):
     """A connection as a context manager and as an iterator over its events.
 
     `S` is the type of its sessions, `E` that of its events.
@@ -170,7 +170,7 @@ class Lasting(ABC, Generic[S, E]):
         """Return whether connecting again is of no use."""
 
     @abstractmethod
-    def _farewell(self, error: ClientError, retry_in: float) -> Iterable[E]:
+    def _events_of_end(self, error: ClientError, retry_in: float) -> Iterable[E]:
         """Return the events of losing the connection."""
 
     def _take(self, events: Iterable[E]) -> None:
@@ -180,7 +180,7 @@ class Lasting(ABC, Generic[S, E]):
             self._arrived.set()
             self._adjust_flow()
 
-    def _lost(self, error: ClientError) -> None:
+    def _connection_lost(self, error: ClientError) -> None:
         """Take note that a connection that was ready is gone."""
 
     def _reads_on(self) -> bool:
@@ -250,7 +250,7 @@ class Lasting(ABC, Generic[S, E]):
             while True:
                 since = loop.time()
                 error = await asyncio.shield(attempt.ended)
-                self._lost(error)
+                self._connection_lost(error)
                 if loop.time() - since > _STEADY:
                     self._backoff.reset()
                 attempt = await self._come_back(error)
@@ -266,7 +266,7 @@ class Lasting(ABC, Generic[S, E]):
             delay = self._backoff.next()
             logger.info("%s Trying %s again in %.1f s.", printable(str(error)), self.url, delay)
             if not told:
-                self._take(self._farewell(error, delay))
+                self._take(self._events_of_end(error, delay))
                 told = True
             await asyncio.sleep(delay)
             try:
@@ -282,7 +282,7 @@ class Lasting(ABC, Generic[S, E]):
         self._error = error
         if error is None:
             self._queue.clear()
-            self._lost(DisconnectedError(ABNORMAL, "closed from here"))
+            self._connection_lost(DisconnectedError(ABNORMAL, "closed from here"))
         self._arrived.set()
         self._up.set()
 
@@ -290,7 +290,7 @@ class Lasting(ABC, Generic[S, E]):
 class _Attempt(Generic[S, E]):
     """One socket with its session; the `Receiver` of that socket."""
 
-    def __init__(self, owner: Lasting[S, E], session: S) -> None:
+    def __init__(self, owner: ReconnectingClient[S, E], session: S) -> None:
         self.session = session
         self.socket: Socket | None = None
         loop = asyncio.get_running_loop()
@@ -304,7 +304,7 @@ class _Attempt(Generic[S, E]):
     def ponged(self) -> None:
         self._after(self.session.ponged())
 
-    def lost(self, code: int, reason: str) -> None:
+    def connection_lost(self, code: int, reason: str) -> None:
         error = self.session.closed(code, reason)
         if not self.started.done():
             self.started.set_exception(error)

@@ -41,7 +41,7 @@ _BREAK = 5.0
 """Seconds without waiting after it brought nothing."""
 
 
-class Pacer:
+class WriteCoalescer:
     """Watches how busy this thread is, and says how long frames should wait.
 
     Attributes:
@@ -53,7 +53,7 @@ class Pacer:
         clock: Callable[[], float] = time.monotonic,
         work: Callable[[], float] = time.thread_time,
     ) -> None:
-        """Set up the pacer.
+        """Set up the coalescer.
 
         Args:
             clock: Tells the time, in seconds.
