@@ -9,7 +9,8 @@ from unittest.mock import AsyncMock, Mock
 
 import pytest
 
-from cloudlink.server.hooks import Hooks, InternalError
+from cloudlink.server.exceptions import InternalError
+from cloudlink.server.hooks import Hooks
 from cloudlink.server.protocols.clpv4 import Clpv4
 from tests.hosting import build
 from tests.server.visitor import Visitor, codes, turns

@@ -19,7 +19,8 @@ from cloudlink.delivery import text_frame
 
 from . import compat
 from .clients import Client, check_close_code
-from .hooks import EmptyMessage, Hooks, ServerExceptions, add_handler
+from .exceptions import EmptyMessage, ServerExceptions
+from .hooks import Hooks, add_handler
 from .schemas import SchemaEngine, check_schema
 
 if TYPE_CHECKING:

@@ -15,97 +15,17 @@ import inspect
 import logging
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
+
+from .exceptions import InternalError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from .clients import Client, Schema
+    from .engine import Engine
 
 logger = logging.getLogger("cloudlink.server")
-
-
-class EmptyMessage(Exception):  # noqa: N818  # the names are CloudLink 0.2.0's
-    """A client sent a message of no length."""
-
-
-class JSONError(Exception):
-    """A client sent a message that is not JSON."""
-
-
-class ValidationError(Exception):
-    """A client sent a packet that does not satisfy its schema."""
-
-
-class InvalidCommand(Exception):  # noqa: N818
-    """A client sent a command that does not exist."""
-
-
-class InternalError(Exception):
-    """A handler raised."""
-
-
-class Overloaded(Exception):  # noqa: N818
-    """The server cannot take more."""
-
-
-class ServerExceptions:
-    """What `on_exception` can be asked for, reachable as `server.exceptions`."""
-
-    EmptyMessage = EmptyMessage
-    JSONError = JSONError
-    ValidationError = ValidationError
-    InvalidCommand = InvalidCommand
-    InternalError = InternalError
-    Overloaded = Overloaded
-
-
-class Engine(Protocol):
-    """What a protocol does with its clients' messages; a session finds it here by its schema."""
-
-    @property
-    def schema(self) -> Schema:
-        """The protocol's identity."""
-        ...
-
-    @property
-    def slow_reader_code(self) -> int:
-        """Close code for a client that reads too slowly."""
-        ...
-
-    def identify(self, data: bytes, packet: object) -> bool:
-        """Tell whether a connection's first message belongs to this protocol.
-
-        Args:
-            data: The message.
-            packet: Its root keys `cmd` and `method` as far as they hold text, as a dict that may have more keys;
-                `Hooks.NOT_JSON` where the message is no JSON.
-        """
-        ...
-
-    def on_attach(self, client: Client) -> None:
-        """Take in a client whose first message was identified; `client.protocol` is set."""
-        ...
-
-    def receive(self, client: Client, data: bytes) -> None:
-        """Handle one message of a client, the first one included."""
-        ...
-
-    def receive_binary(self, client: Client, data: bytes) -> None:
-        """Handle one binary message."""
-        ...
-
-    def reject_packet(self, client: Client, data: bytes, why: str) -> None:
-        """Tell a client that its message was not processed."""
-        ...
-
-    def internal_error(self, client: Client, request: Any) -> None:
-        """Answer a request whose handler raised; `request` is the message it was called with."""
-        ...
-
-    def on_detach(self, client: Client) -> None:
-        """Tell others that a client is gone; `client.rooms` still tells where it was."""
-        ...
 
 
 class Command:

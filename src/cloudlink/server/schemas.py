@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from cloudlink import jsontext
 
-from .hooks import EmptyMessage, Hooks, InvalidCommand, JSONError, Overloaded, ValidationError
+from .exceptions import EmptyMessage, InvalidCommand, JSONError, Overloaded, ValidationError
+from .hooks import Hooks
 
 if TYPE_CHECKING:
     from .clients import Client, Schema

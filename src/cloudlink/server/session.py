@@ -20,14 +20,15 @@ from cloudlink import jsontext
 from cloudlink.delivery import text_frame
 
 from .clients import Client, ClientDoesNotExist
-from .hooks import EmptyMessage, Hooks
+from .exceptions import EmptyMessage
+from .hooks import Hooks
 from .limits import Meter
 
 if TYPE_CHECKING:
     from cloudlink.delivery import Connection, Delivery
 
     from .clients import ClientsManager
-    from .hooks import Engine
+    from .engine import Engine
     from .limits import Limits
     from .rooms import RoomsManager
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from cloudlink.server.hooks import ValidationError
+from cloudlink.server.exceptions import ValidationError
 from cloudlink.server.protocols.clpv4 import Clpv4, clpv4
 from tests.hosting import build
 from tests.server.visitor import Visitor, codes, named, turns

@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from cloudlink import jsontext
-from cloudlink.server.hooks import EmptyMessage, InvalidCommand, JSONError, ValidationError
+from cloudlink.server.exceptions import EmptyMessage, InvalidCommand, JSONError, ValidationError
 
 from .dialects import CL4
 from .packet import Packet

@@ -11,7 +11,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from cloudlink import addresses, jsontext
-from cloudlink.server.hooks import Command, Overloaded
+from cloudlink.server.exceptions import Overloaded
+from cloudlink.server.hooks import Command
 from cloudlink.server.schemas import validation_errors
 
 from .answers import Answers, listener_of

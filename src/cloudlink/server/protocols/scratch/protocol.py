@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from cloudlink import jsontext
 from cloudlink.buckets import Bucket
-from cloudlink.server.hooks import EmptyMessage, InvalidCommand, JSONError, Overloaded, ValidationError
+from cloudlink.server.exceptions import EmptyMessage, InvalidCommand, JSONError, Overloaded, ValidationError
 
 from . import rules
 from .packet import parse

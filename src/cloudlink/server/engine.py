@@ -1,0 +1,56 @@
+"""What the server asks of a protocol. It imports no protocol; an engine registers itself in the hooks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from .clients import Client, Schema
+
+
+class Engine(Protocol):
+    """What a protocol does with its clients' messages; a session finds it here by its schema."""
+
+    @property
+    def schema(self) -> Schema:
+        """The protocol's identity."""
+        ...
+
+    @property
+    def slow_reader_code(self) -> int:
+        """Close code for a client that reads too slowly."""
+        ...
+
+    def identify(self, data: bytes, packet: object) -> bool:
+        """Tell whether a connection's first message belongs to this protocol.
+
+        Args:
+            data: The message.
+            packet: Its root keys `cmd` and `method` as far as they hold text, as a dict that may have more keys;
+                `Hooks.NOT_JSON` where the message is no JSON.
+        """
+        ...
+
+    def on_attach(self, client: Client) -> None:
+        """Take in a client whose first message was identified; `client.protocol` is set."""
+        ...
+
+    def receive(self, client: Client, data: bytes) -> None:
+        """Handle one message of a client, the first one included."""
+        ...
+
+    def receive_binary(self, client: Client, data: bytes) -> None:
+        """Handle one binary message."""
+        ...
+
+    def reject_packet(self, client: Client, data: bytes, why: str) -> None:
+        """Tell a client that its message was not processed."""
+        ...
+
+    def internal_error(self, client: Client, request: Any) -> None:
+        """Answer a request whose handler raised; `request` is the message it was called with."""
+        ...
+
+    def on_detach(self, client: Client) -> None:
+        """Tell others that a client is gone; `client.rooms` still tells where it was."""
+        ...
