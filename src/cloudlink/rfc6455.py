@@ -8,14 +8,10 @@ from __future__ import annotations
 
 import codecs
 
+from cloudlink.closecodes import CloseCode
+
 _CONTINUATION = 0x0
 _TEXT = 0x1
-
-NORMAL = 1000
-PROTOCOL_ERROR = 1002
-INVALID_TEXT = 1007
-POLICY_VIOLATION = 1008
-TOO_BIG = 1009
 
 _NEVER_SENT = (1004, 1005, 1006, 1015)
 """Close codes that may not stand in a close frame (RFC 6455, section 7.4.1)."""
@@ -40,7 +36,7 @@ class Violation(Exception):  # noqa: N818  # it closes a connection, it is nobod
         self.reason = reason
 
 
-RESERVED_BITS = Violation(PROTOCOL_ERROR, "Reserved bits are set but no extension was agreed on")
+RESERVED_BITS = Violation(CloseCode.PROTOCOL_ERROR, "Reserved bits are set but no extension was agreed on")
 """What a frame with any of RSV1, RSV2 and RSV3 set is (RFC 6455, section 5.2)."""
 
 
@@ -56,9 +52,9 @@ def answer_to_close(code: int | None) -> int:
         code: The code in the frame to be answered; None if it has none.
     """
     if code is None:
-        return NORMAL
+        return CloseCode.NORMAL
     # Codes below 1000 are not used (RFC 6455, section 7.4.2).
-    return PROTOCOL_ERROR if code < NORMAL or code in _NEVER_SENT else code
+    return CloseCode.PROTOCOL_ERROR if code < CloseCode.NORMAL or code in _NEVER_SENT else code
 
 
 class Assembler:
@@ -80,7 +76,7 @@ class Assembler:
             try:
                 data.decode()
             except UnicodeDecodeError:
-                raise Violation(INVALID_TEXT, _NOT_UTF8) from None
+                raise Violation(CloseCode.INVALID_TEXT, _NOT_UTF8) from None
         return data
 
     def add(self, opcode: int, *, fin: bool, data: bytes) -> tuple[bool, bytes] | None:
@@ -99,7 +95,7 @@ class Assembler:
                 checked fragment by fragment, so that a bad one is not waited upon.
         """
         if (opcode == _CONTINUATION) != self.busy:
-            raise Violation(PROTOCOL_ERROR, "A message's fragments are out of order")
+            raise Violation(CloseCode.PROTOCOL_ERROR, "A message's fragments are out of order")
         if not self.busy:
             self._decoder = codecs.getincrementaldecoder("utf-8")() if opcode == _TEXT else None
             self.busy = True
@@ -111,7 +107,7 @@ class Assembler:
             try:
                 self._decoder.decode(data, fin)
             except UnicodeDecodeError:
-                raise Violation(INVALID_TEXT, _NOT_UTF8) from None
+                raise Violation(CloseCode.INVALID_TEXT, _NOT_UTF8) from None
         if not fin:
             return None
         message, self._message = bytes(self._message), None
@@ -120,4 +116,4 @@ class Assembler:
 
     def _check_size(self, size: int) -> None:
         if size > self._max_size:
-            raise Violation(TOO_BIG, f"A message may have at most {self._max_size} bytes")
+            raise Violation(CloseCode.TOO_BIG, f"A message may have at most {self._max_size} bytes")

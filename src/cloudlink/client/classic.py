@@ -28,6 +28,7 @@ from cloudlink.client.classic_rules import COMMANDS, ClientExceptions, complaint
 from cloudlink.client.errors import ConnectError, WaitTimeoutError
 from cloudlink.client.socket import Options, open_socket
 from cloudlink.client.trust import trusting
+from cloudlink.closecodes import CloseCode
 from cloudlink.text import printable
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ class Client:
             return
         self.ssl_enabled = True
 
-    def disconnect(self, code: int = 1000, reason: str = "") -> None:
+    def disconnect(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
         """Close the connection, after which `run` returns."""
         if self._socket is not None:
             self._spawn(self._socket.close(code, reason))

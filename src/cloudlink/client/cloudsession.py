@@ -14,6 +14,7 @@ from cloudlink import jsontext
 from cloudlink.client.errors import ClientError, DisconnectedError, NameRefusedError, ServerFullError
 from cloudlink.client.events import CloudChange
 from cloudlink.client.session import FINAL_CODES, not_cloudlink
+from cloudlink.closecodes import CloseCode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +24,6 @@ Value = int | float | str
 MAX_LENGTH = 100_000
 """Characters of the longest text that a variable takes."""
 
-_BAD_NAME, _FULL, _NO_PROJECT, _SECURITY = 4002, 4003, 4004, 4005
 _NUMBER = re.compile(r"-?[0-9]*\.?[0-9]*")
 
 
@@ -110,9 +110,9 @@ class CloudSession:
         """Return what the end of the connection means."""
         if self.failure is not None:
             return self.failure
-        if code == _BAD_NAME:
+        if code == CloseCode.CLOUD_USERNAME:
             return NameRefusedError(self._username, code, "it has 1 to 20 letters, digits, _ and -.")
-        if code == _FULL:
+        if code == CloseCode.CLOUD_OVERLOADED:
             return ServerFullError("The server takes no more projects.", "Try again later.")
         return DisconnectedError(code, reason)
 
@@ -149,5 +149,5 @@ def same(one: Value | None, other: Value | None) -> bool:
 def is_final(error: ClientError) -> bool:
     """Return whether connecting again would not help, or is not wanted (protocol, section 3.3)."""
     if isinstance(error, DisconnectedError):
-        return error.code in FINAL_CODES or error.code in (_NO_PROJECT, _SECURITY)
+        return error.code in FINAL_CODES or error.code in (CloseCode.CLOUD_PROJECT, CloseCode.CLOUD_SECURITY)
     return isinstance(error, NameRefusedError)

@@ -16,7 +16,8 @@ from collections import deque
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from cloudlink.client.errors import ClientError, DisconnectedError, WaitTimeoutError
-from cloudlink.client.socket import ABNORMAL, Options, open_socket
+from cloudlink.client.socket import Options, open_socket
+from cloudlink.closecodes import CloseCode
 from cloudlink.text import printable
 
 if TYPE_CHECKING:
@@ -197,7 +198,7 @@ class ReconnectingClient(ABC, Generic[S, E]):
                 raise RuntimeError("Not connected yet; use `async with`")
             await self._up.wait()
         if self._ended or self._attempt is None:
-            raise self._error or DisconnectedError(ABNORMAL, "closed from here")
+            raise self._error or DisconnectedError(CloseCode.ABNORMAL, "closed from here")
         return self._attempt.session
 
     async def _flush(self) -> None:
@@ -282,7 +283,7 @@ class ReconnectingClient(ABC, Generic[S, E]):
         self._error = error
         if error is None:
             self._queue.clear()
-            self._connection_lost(DisconnectedError(ABNORMAL, "closed from here"))
+            self._connection_lost(DisconnectedError(CloseCode.ABNORMAL, "closed from here"))
         self._arrived.set()
         self._up.set()
 

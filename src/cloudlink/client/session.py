@@ -34,6 +34,7 @@ from cloudlink.client.events import (
     UserList,
 )
 from cloudlink.client.userlists import UserLists
+from cloudlink.closecodes import CloseCode
 
 if TYPE_CHECKING:
     from cloudlink.client.events import Event, Listener
@@ -45,12 +46,20 @@ FULL = "Server is full!"
 GENERATION = "0.2."
 """What a server's version contains if it speaks CloudLink 4 as this client does (protocol, decision D5)."""
 
-FINAL_CODES = frozenset({1000, 1008})
+FINAL_CODES = frozenset({CloseCode.NORMAL, CloseCode.POLICY_VIOLATION})
 """Close codes by which a server sends a client away for good: it was asked to leave, or broke a rule."""
 
 _SAYS_WHO = {"language": "Python", "version": "0.2.0"}
 _LONGEST_QUOTE = 60
-_NOT_UNDERSTOOD = frozenset({1000, 1002, 1003, 1007, 4000})
+_NOT_UNDERSTOOD = frozenset(
+    {
+        CloseCode.NORMAL,
+        CloseCode.PROTOCOL_ERROR,
+        CloseCode.UNSUPPORTED_DATA,
+        CloseCode.INVALID_TEXT,
+        CloseCode.CLOUD_ERROR,
+    }
+)
 _ID_CONFLICT = 112
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, cast
 from picows import WSHandshakeError, WSInvalidURL, WSListener, WSMsgType, ws_connect
 
 from cloudlink.client import diagnostics
+from cloudlink.closecodes import CloseCode
 from cloudlink.rfc6455 import RESERVED_BITS, Assembler, Violation, answer_to_close, fitting_reason
 from cloudlink.version import __version__
 
@@ -27,10 +28,7 @@ if TYPE_CHECKING:
 
     from cloudlink.client.receiver import Receiver
 
-ABNORMAL = 1006
-"""The code that stands for a connection that broke without a close frame (RFC 6455, section 7.4.1)."""
 
-_NO_CODE = 1005
 _MAX_MESSAGE = 16 << 20
 """Bytes. Twice as much as the user list of a room of 50,000 needs."""
 _CLOSE_TIMEOUT = 5.0
@@ -70,7 +68,7 @@ class Socket(WSListener):
         super().__init__()
         self._receiver = receiver
         self._assembler = Assembler(_MAX_MESSAGE)
-        self._closed_with = (ABNORMAL, "")
+        self._closed_with: tuple[int, str] = (CloseCode.ABNORMAL, "")
         self._gone = asyncio.get_running_loop().create_future()
         self._writable = asyncio.Event()
         self._writable.set()
@@ -115,7 +113,7 @@ class Socket(WSListener):
             self._silent_rounds = 0
             self._transport.underlying_transport.resume_reading()
 
-    async def close(self, code: int = 1000, reason: str = "") -> None:
+    async def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
         """Close in order; a peer that does not answer within 5 seconds is dropped."""
         if self._transport is None:
             return
@@ -186,7 +184,10 @@ class Socket(WSListener):
 
     def _answer_close(self, transport: WSTransport, payload: bytes) -> None:
         code = struct.unpack("!H", payload[:2])[0] if len(payload) > 1 else None
-        self._closed_with = (_NO_CODE if code is None else code, payload[2:].decode(errors="replace"))
+        self._closed_with = (
+            CloseCode.NO_STATUS if code is None else code,
+            payload[2:].decode(errors="replace"),
+        )
         self._closing = True
         transport.send_close(cast("WSCloseCode", answer_to_close(code)))
         transport.disconnect()

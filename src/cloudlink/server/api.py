@@ -14,11 +14,12 @@ from abc import abstractmethod
 from collections.abc import Hashable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from cloudlink import jsontext
+from cloudlink import closecodes, jsontext
+from cloudlink.closecodes import CloseCode
 from cloudlink.delivery import text_frame
 
 from . import compat
-from .clients import Client, check_close_code
+from .clients import Client
 from .exceptions import EmptyMessage, ServerExceptions
 from .hooks import Hooks, add_handler
 from .schemas import SchemaEngine, check_schema
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 
     F = TypeVar("F", bound=Callable[..., Any])
 
-_NORMAL = 1000
 _NOTHING: Any = object()
 """Stands for the function that a decorator with needless parentheses was not given."""
 
@@ -237,7 +237,9 @@ class PluginAPI:
             if frame:
                 self.delivery.multicast(outboxes, frame)
 
-    def close_connection(self, obj: Client | Iterable[Client], code: int = _NORMAL, reason: str = "") -> None:
+    def close_connection(
+        self, obj: Client | Iterable[Client], code: int = CloseCode.NORMAL, reason: str = ""
+    ) -> None:
         """Close the connection of a client, or of each of any number of clients.
 
         Args:
@@ -249,7 +251,7 @@ class PluginAPI:
             TypeError: It is neither.
             ValueError: Nobody may send that code; nobody was disconnected.
         """
-        check_close_code(code)
+        closecodes.check(code)
         for client in (obj,) if isinstance(obj, Client) else _each(obj):
             client.session.close(code, reason)
 

@@ -17,8 +17,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 from cloudlink import addresses, sources
+from cloudlink.closecodes import CloseCode
 from cloudlink.delivery import Delivery, WriteCoalescer
 from cloudlink.errors import StartError
+from cloudlink.logthrottle import LogThrottle
 from cloudlink.transport import Endpoint, load_certificates, raise_open_files_limit, where_to_connect
 from cloudlink.transport.http import Status
 from cloudlink.version import __version__
@@ -43,8 +45,6 @@ if TYPE_CHECKING:
 
     from .clients import Client
 
-_NORMAL = 1000
-_GOING_AWAY = 1001
 _FULL = "Server is full!"
 _CLOSE_WAIT = 2.0
 """Seconds clients have to answer the close frame when the server stops."""
@@ -76,6 +76,7 @@ class Server(PluginAPI):
         self.logger = logging.getLogger("cloudlink.server")
         self.supervisor = Supervisor()
         self.hooks = Hooks(self.supervisor.start)
+        self.limit_log = LogThrottle()
         self.limits = Limits.of(self.settings)
         max_queued_bytes = self.settings.max_queued_bytes if self.settings.limits else None
         self.delivery = Delivery(self._schedule, max_queued_bytes, WriteCoalescer())
@@ -207,7 +208,7 @@ class Server(PluginAPI):
         self._endpoint = None
         endpoint.stop_accepting()
         for client in tuple(self.clients_manager):
-            client.session.close(_GOING_AWAY, "The server is shutting down")
+            client.session.close(CloseCode.GOING_AWAY, "The server is shutting down")
         cancelled = await self.supervisor.finish(self.settings.shutdown_timeout)
         if cancelled:
             self.logger.warning("Stopped %d handlers that were still running.", cancelled)
@@ -295,7 +296,7 @@ class Server(PluginAPI):
         except Exception:
             self.logger.exception("The connection handler raised; its client is disconnected.")
         finally:
-            session.close(_NORMAL)
+            session.close(CloseCode.NORMAL)
 
     def _is_overridden(self) -> bool:
         names = ("connection_handler", "connection_loop", "message_processor")

@@ -11,7 +11,7 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from cloudlink import jsontext
+from cloudlink import closecodes, jsontext
 from cloudlink.delivery import Outbox
 
 if TYPE_CHECKING:
@@ -61,19 +61,6 @@ class ClientsExceptions:
     ClientUsernameNotSet = ClientUsernameNotSet
     NoResultsFound = NoResultsFound
     ProtocolAlreadySet = ProtocolAlreadySet
-
-
-_CLOSE_CODES = (range(1000, 1004), range(1007, 1015), range(3000, 5000))
-"""What may stand in a close frame (RFC 6455, section 7.4, and what IANA has registered since)."""
-
-
-def check_close_code(code: int) -> None:
-    """Raise `ValueError` if a code may not stand in a close frame (RFC 6455, section 7.4)."""
-    if not any(code in codes for codes in _CLOSE_CODES):
-        raise ValueError(
-            f"{code!r} is no code to close a connection with: "
-            "1000 to 1003, 1007 to 1014 and 3000 to 4999 are; 4000 to 4999 are free for your own."
-        )
 
 
 class Client:
@@ -165,7 +152,7 @@ class Client:
         """
         self.session.send_text(jsontext.text(message) if isinstance(message, str) else message)
 
-    async def close(self, code: int = 1000, reason: str = "") -> None:
+    async def close(self, code: int = closecodes.CloseCode.NORMAL, reason: str = "") -> None:
         """Close the connection.
 
         Args:
@@ -175,7 +162,7 @@ class Client:
         Raises:
             ValueError: Nobody may send that code.
         """
-        check_close_code(code)
+        closecodes.check(code)
         self.session.close(code, reason)
 
     def __repr__(self) -> str:

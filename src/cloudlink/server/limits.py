@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 _ANSWER_INTERVAL = 1.0
 """Seconds between two answers to a client that sends too much."""
-_NOTE_INTERVAL = 60.0
-"""Seconds between two lines in the log about what one client is refused."""
 _CALM = 2.0
 """Seconds without a refusal after which a client counts as behaving again."""
 
@@ -59,7 +57,6 @@ class Meter:
         "_answered_at",
         "_bytes",
         "_clock",
-        "_noted_at",
         "_packets",
         "_patience",
         "_refused_at",
@@ -71,7 +68,7 @@ class Meter:
         self._bytes = Bucket(limits.byte_rate, limits.byte_burst, clock)
         self._patience = limits.flood_patience
         self._clock = clock
-        self._refusing_since = self._refused_at = self._answered_at = self._noted_at = -math.inf
+        self._refusing_since = self._refused_at = self._answered_at = -math.inf
 
     def admit(self, size: int) -> bool:
         """Tell whether a packet of `size` bytes may be processed."""
@@ -84,14 +81,6 @@ class Meter:
     def charge_bytes(self, size: int) -> bool:
         """Tell whether a packet that was admitted may count for so many bytes more than it has."""
         return self._bytes.take(size)
-
-    def should_log(self) -> bool:
-        """Tell whether the log should have a line about what this client is refused, and count it."""
-        now = self._clock()
-        if now - self._noted_at < _NOTE_INTERVAL:
-            return False
-        self._noted_at = now
-        return True
 
     def refuse_packet(self, *, answerable: bool = True) -> Verdict:
         """Take note of a refused packet and say what to do.

@@ -11,6 +11,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, cast
 
+from cloudlink.closecodes import CloseCode
+
 from .clients import Client
 from .session import Session, State
 
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
 _MAX_MESSAGES = 1024
 _MAX_BYTES = 8 << 20
 """Bytes, or characters of text, that may wait in one client's inbox beside one message."""
-_POLICY_VIOLATION = 1008
 
 
 class Inbox:
@@ -100,6 +101,6 @@ class PullSession(Session):
 
     def _queue(self, message: str | bytes) -> None:
         if self._inbox.is_full:
-            self.close(_POLICY_VIOLATION, "Too many messages are waiting to be processed")
+            self.close(CloseCode.POLICY_VIOLATION, "Too many messages are waiting to be processed")
         elif self.state is not State.CLOSED:
             self._inbox.put(message)

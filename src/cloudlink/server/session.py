@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from cloudlink import jsontext
+from cloudlink.closecodes import CloseCode
 from cloudlink.delivery import text_frame
 
 from .clients import Client, ClientDoesNotExist
@@ -26,6 +27,7 @@ from .limits import Meter
 
 if TYPE_CHECKING:
     from cloudlink.delivery import Connection, Delivery
+    from cloudlink.logthrottle import LogThrottle
 
     from .clients import ClientsManager
     from .engine import Engine
@@ -52,6 +54,7 @@ class Host(Protocol):
     clients_manager: ClientsManager
     rooms_manager: RoomsManager
     limits: Limits
+    limit_log: LogThrottle
 
 
 # A first message that belongs to no protocol is answered by a text and closed (protocol, section 1.4).
@@ -59,9 +62,6 @@ _EMPTY = "Empty message"
 _NOT_JSON = "Invalid JSON"
 _UNKNOWN = "Unable to identify protocol"
 _TOO_MUCH = "Too much is sent; this packet was dropped."
-_NORMAL_CLOSURE = 1000
-_POLICY_VIOLATION = 1008
-_TRY_AGAIN_LATER = 1013
 
 
 class Session:
@@ -88,7 +88,7 @@ class Session:
         self.send_text(text.encode())
         self.state = State.CLOSED
         self.client.open = False
-        self._host.delivery.close(self.client.outbox, _NORMAL_CLOSURE, text)
+        self._host.delivery.close(self.client.outbox, CloseCode.NORMAL, text)
         self._retire()
 
     def process(self, message: str | bytes) -> None:
@@ -130,7 +130,7 @@ class Session:
         if frame and self.state is not State.CLOSED:
             self._host.delivery.send(self.client.outbox, frame)
 
-    def close(self, code: int = _NORMAL_CLOSURE, reason: str = "") -> None:
+    def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
         """Write what is queued, close the connection, and let the client go at once."""
         if self.state is not State.CLOSED:
             self._host.delivery.close(self.client.outbox, code, reason)
@@ -140,7 +140,7 @@ class Session:
         """Close the connection because too much is waiting for the client."""
         logger.warning("%s reads too slowly and is disconnected.", self.client)
         reason = f"Reading too slowly: more than {self._host.delivery.max_queued_bytes} bytes were waiting"
-        self.close(self._engine.slow_reader_code if self._engine else _TRY_AGAIN_LATER, reason)
+        self.close(self._engine.slow_reader_code if self._engine else CloseCode.TRY_AGAIN_LATER, reason)
 
     def writable(self) -> None:
         """Go on writing to a client that had stopped reading."""
@@ -183,20 +183,20 @@ class Session:
             logger.warning("%s sends too much; its packets are refused.", self.client)
         if verdict.close:
             logger.warning("%s went on sending too much and is disconnected.", self.client)
-            self.close(_POLICY_VIOLATION, "Too much was sent for too long")
+            self.close(CloseCode.POLICY_VIOLATION, "Too much was sent for too long")
         elif verdict.answer and data is not None and engine is not None:
             engine.reject_packet(self.client, data, why)
 
     def log_limit(self, what: str) -> None:
         """Say in the log that a limit keeps the client from something, once a minute for each client."""
-        if self._meter.should_log():
+        if self._host.limit_log.should_log(self.client.snowflake):
             logger.info("%s was refused: %s", self.client, what)
 
     def close_if_silent(self, reason: str) -> None:
         """Close the connection unless its first message has come."""
         if self.state is State.CONNECTED:
             logger.info("%s is disconnected: %s.", self.client, reason)
-            self.close(_POLICY_VIOLATION, reason)
+            self.close(CloseCode.POLICY_VIOLATION, reason)
 
     def connection_lost(self) -> None:
         """The connection is gone, for whatever reason. Only the first call has an effect."""
@@ -258,7 +258,7 @@ class Session:
         text = (_NOT_JSON if packet is Hooks.NOT_JSON else _UNKNOWN) if data else _EMPTY
         self._host.hooks.run(self._host.hooks.error, self.client, text if data else EmptyMessage)
         self.send_text(text.encode())
-        self.close(_NORMAL_CLOSURE, text)
+        self.close(CloseCode.NORMAL, text)
 
 
 class _Opening(msgspec.Struct, gc=False):
@@ -324,7 +324,7 @@ class NullSession:
     def throttle(self, data: bytes | None, why: str = "") -> None:
         """Do nothing."""
 
-    def close(self, code: int = _NORMAL_CLOSURE, reason: str = "") -> None:
+    def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
         """Do nothing."""
 
 

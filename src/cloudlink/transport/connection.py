@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from picows import WSListener, WSMsgType
 
+from cloudlink.closecodes import CloseCode
 from cloudlink.rfc6455 import (
     RESERVED_BITS,
     Assembler,
@@ -38,7 +39,6 @@ _PING = WSMsgType.PING
 _PONG = WSMsgType.PONG
 _CLOSE = WSMsgType.CLOSE
 
-_INTERNAL_ERROR = 1011
 _MISTAKE = "The server made a mistake"
 _PONG_FRAME = 0x8A
 _CLOSE_TIMEOUT = 5.0
@@ -164,7 +164,7 @@ class WebSocketConnection(WSListener):
             self._receiver = self._opened(self)
         except Exception:
             logger.exception("A connection could not be taken in and is closed.")
-            self.close(_INTERNAL_ERROR, _MISTAKE)
+            self.close(CloseCode.INTERNAL_ERROR, _MISTAKE)
             return
         self._receive = self._receiver.receive
 
@@ -189,7 +189,7 @@ class WebSocketConnection(WSListener):
             self._fail(violation)
         except Exception:
             logger.exception("A message could not be dealt with; its connection is closed.")
-            self._end(_INTERNAL_ERROR, _MISTAKE)
+            self._end(CloseCode.INTERNAL_ERROR, _MISTAKE)
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:  # noqa: ARG002  # picows' signature
         """The socket is closed, by whomever."""

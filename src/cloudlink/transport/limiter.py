@@ -7,7 +7,6 @@ trusted: then the addresses asked about are those of clients, and only the proxi
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections import Counter
 from functools import lru_cache
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from cloudlink.addresses import for_log
 from cloudlink.buckets import Bucket
+from cloudlink.logthrottle import LogThrottle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("cloudlink.transport")
 
 _FORGET_INTERVAL = 60.0
-_LOG_INTERVAL = 60.0
 _PAGES = " pages"
 """Ends the name of the bucket for the pages of an address."""
 _IPV6_PREFIX = 64
@@ -48,7 +47,7 @@ class ConnectionLimiter:
         self._held: Counter[str] = Counter()
         self._waiting: Counter[str] = Counter()
         self._buckets: dict[str, Bucket] = {}
-        self._logged_at: dict[str, float] = {}
+        self._throttle = LogThrottle(clock=clock)
         self._forgot_at = clock()
 
     def connection_refusal(self, address: str) -> str | None:
@@ -103,12 +102,7 @@ class ConnectionLimiter:
 
     def should_log(self, address: str) -> bool:
         """Tell whether a line about an address's subscriber is worth the log: one a minute is."""
-        now, key = self._clock(), _subscriber(address)
-        if now - self._logged_at.get(key, -math.inf) < _LOG_INTERVAL:
-            return False
-        self._logged_at[key] = now
-        self._forget()
-        return True
+        return self._throttle.should_log(_subscriber(address))
 
     def _bucket(self, key: str) -> Bucket:
         if key not in self._buckets:
@@ -140,7 +134,6 @@ class ConnectionLimiter:
             return
         self._forgot_at = now
         self._buckets = {key: bucket for key, bucket in self._buckets.items() if not bucket.full}
-        self._logged_at = {key: at for key, at in self._logged_at.items() if now - at < _LOG_INTERVAL}
 
 
 @lru_cache(maxsize=1024)

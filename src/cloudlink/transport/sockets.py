@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import errno
 import logging
-import math
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+
+from cloudlink.logthrottle import LogThrottle
 
 if TYPE_CHECKING:
     import asyncio
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("cloudlink.transport")
 
 _USED_UP = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-_LOG_INTERVAL = 60.0
 _LAST_ATTEMPT = 2.0
 """Seconds after which asyncio has tried for the last time to accept connections of a closed port."""
 
@@ -48,8 +48,7 @@ class AcceptErrors:
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._logged_at = -math.inf
+        self._throttle = LogThrottle(clock=clock)
         self._others: Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object] | None = None
 
     def watch(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -79,10 +78,8 @@ class AcceptErrors:
             loop.default_exception_handler(context)
 
     def _report(self, error: OSError) -> None:
-        now = self._clock()
-        if now - self._logged_at < _LOG_INTERVAL:
+        if not self._throttle.should_log():
             return
-        self._logged_at = now
         limit = open_files_limit()
         if error.errno == errno.EMFILE and limit is not None:
             why = f"this process may have {limit} files and sockets open; `ulimit -n` raises that"

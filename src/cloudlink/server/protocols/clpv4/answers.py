@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import TYPE_CHECKING, Any
 
 from cloudlink import jsontext
+from cloudlink.logthrottle import LogThrottle
 from cloudlink.server.exceptions import EmptyMessage, InvalidCommand, JSONError, ValidationError
 
 from .dialects import CL4
@@ -31,7 +33,7 @@ class Answers:
 
     def __init__(self, hooks: Hooks) -> None:
         self._hooks = hooks
-        self._strangers: set[type] = set()  # other protocols that somebody wanted to send a status code to
+        self._throttle = LogThrottle(math.inf)
 
     def empty(self, client: Client) -> None:
         """A message without any content: E:106."""
@@ -90,8 +92,7 @@ class Answers:
         elif client.protocol is None:
             dialect = CL4  # nothing has been received; most will turn out to speak it
         else:
-            if client.protocol not in self._strangers:
-                self._strangers.add(client.protocol)
+            if self._throttle.should_log(client.protocol):
                 logger.warning("%s does not speak CloudLink 4; its like are sent no status codes.", client)
             return
         client.session.send_frame(dialect.status(code, listener, details, val))

@@ -11,10 +11,12 @@ import math
 import time
 from typing import TYPE_CHECKING
 
+from cloudlink.closecodes import CloseCode
+from cloudlink.logthrottle import LogThrottle
 from cloudlink.storage import MemoryStore, open_store
 
 from .cloudroom import CloudRoom
-from .rules import OVERLOADED, VIOLATION, Violation
+from .rules import Violation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,8 +26,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("cloudlink.server")
 
-_TELL_EVERY = 60.0
-"""Seconds between two lines in the log about the same bound."""
 _NOTE_EVERY = 3600.0
 """Seconds after which the store is told again that a project is in use."""
 
@@ -51,7 +51,7 @@ class Projects:
         self._settings = settings
         self._empty: dict[str, CloudRoom] = {}  # those nobody is in; the one unused for longest stands first
         self._bytes = 0  # about what all of them take
-        self._told: dict[str, float] = {}
+        self._throttle = LogThrottle()
         self._noted_at = 0.0
 
     def start(
@@ -82,7 +82,7 @@ class Projects:
         """
         room = self.rooms.get(project) or self._open(project)
         if room.members >= self._bound("cloud_max_clients_per_room"):
-            raise Violation(VIOLATION, "There are too many players in this project")
+            raise Violation(CloseCode.CLOUD_ERROR, "There are too many players in this project")
         if not room.members:
             self._empty.pop(project, None)
             if room.variables:
@@ -158,9 +158,9 @@ class Projects:
             if name not in room.variables and len(room.variables) >= self._bound(
                 "cloud_max_variables_per_room"
             ):
-                raise Violation(VIOLATION, "There are too many variables in this project")
+                raise Violation(CloseCode.CLOUD_ERROR, "There are too many variables in this project")
             if room.size + growth > self._bound("cloud_max_bytes_per_room"):
-                raise Violation(VIOLATION, "The variables of this project are too long together")
+                raise Violation(CloseCode.CLOUD_ERROR, "The variables of this project are too long together")
             self._make_space(growth, room)
         cost = room.cost
         room.put(name, value, growth)
@@ -192,7 +192,7 @@ class Projects:
         while len(self.rooms) >= self._bound("cloud_max_rooms"):
             if not self._empty:
                 self._tell(_NO_ROOMS)
-                raise Violation(OVERLOADED, "Too many projects are played on this server")
+                raise Violation(CloseCode.CLOUD_OVERLOADED, "Too many projects are played on this server")
             self._forget_early(next(iter(self._empty.values())))
         room = CloudRoom(project)
         self._make_space(room.cost, room)
@@ -211,7 +211,7 @@ class Projects:
         try:
             self._put(room, name, value)
         except Violation as violation:
-            if violation.code == OVERLOADED:
+            if violation.code == CloseCode.CLOUD_OVERLOADED:
                 raise
             self.tell_left_out(room.id, violation)
 
@@ -232,7 +232,7 @@ class Projects:
             oldest = next(iter(self._empty.values()), room)
             if oldest is room:
                 self._tell(_NO_MEMORY)
-                raise Violation(OVERLOADED, "There is no memory left for cloud variables")
+                raise Violation(CloseCode.CLOUD_OVERLOADED, "There is no memory left for cloud variables")
             self._forget_early(oldest)
 
     def _forget_early(self, room: CloudRoom) -> None:
@@ -261,7 +261,5 @@ class Projects:
         )
 
     def _tell(self, text: str, *details: object) -> None:
-        now = time.monotonic()
-        if now - self._told.get(text, -math.inf) >= _TELL_EVERY:
-            self._told[text] = now
+        if self._throttle.should_log(text):
             logger.warning(text, *details)

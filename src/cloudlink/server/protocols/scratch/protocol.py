@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from cloudlink import jsontext
 from cloudlink.buckets import Bucket
+from cloudlink.closecodes import CloseCode
 from cloudlink.server.exceptions import EmptyMessage, InvalidCommand, JSONError, Overloaded, ValidationError
 
 from . import rules
@@ -68,7 +69,7 @@ class Scratch:
     """
 
     schema = Schema
-    slow_reader_code = rules.OVERLOADED
+    slow_reader_code = CloseCode.CLOUD_OVERLOADED
 
     def __init__(self, server: PluginAPI) -> None:
         """Register the protocol and its methods with a server."""
@@ -129,7 +130,7 @@ class Scratch:
             self._receive_object(client, line)
         if is_empty:
             self._hooks.report(client, Schema, EmptyMessage, "Empty message", EmptyMessage)
-            client.session.close(rules.VIOLATION, "A message cannot be empty")
+            client.session.close(CloseCode.CLOUD_ERROR, "A message cannot be empty")
 
     def reject_packet(self, client: Client, data: bytes, why: str) -> None:  # noqa: ARG002  # the protocol of Engine
         """Tell plugins; the client has no ear for it."""
@@ -148,7 +149,7 @@ class Scratch:
         if command is None or not (command.known or command.disabled):
             text = f"{packet.method} is an invalid command."
             self._hooks.report(client, Schema, InvalidCommand, packet.method, text)
-            client.session.close(rules.VIOLATION, "There is no such method")
+            client.session.close(CloseCode.CLOUD_ERROR, "There is no such method")
         elif command.disabled:
             self._hooks.run(self._hooks.disabled_command.get(Schema, []), client, packet.method)
         else:
@@ -181,19 +182,19 @@ class Scratch:
 
     def _close_unreadable(self, client: Client, error: jsontext.JSONTextError) -> None:
         self._hooks.report(client, Schema, JSONError, error, error)
-        client.session.close(rules.VIOLATION, "A message must be a JSON object with a method")
+        client.session.close(CloseCode.CLOUD_ERROR, "A message must be a JSON object with a method")
 
     # The methods.
 
     def _handshake(self, client: Client, packet: Packet) -> None:
         if client in self._room_of:
-            raise Violation(rules.VIOLATION, "The handshake was done before")
+            raise Violation(CloseCode.CLOUD_ERROR, "The handshake was done before")
         project = rules.project_id(bytes(packet.project_id))
         if project is None:
-            raise Violation(rules.VIOLATION, "The project id must have 1 to 999 characters")
+            raise Violation(CloseCode.CLOUD_ERROR, "The project id must have 1 to 999 characters")
         user = _text(packet.user)
         if not self._users.allow(user):
-            raise Violation(rules.USERNAME, "This username cannot be used")
+            raise Violation(CloseCode.CLOUD_USERNAME, "This username cannot be used")
         room = self.projects.enter(project)
         self._room_of[client] = room
         self.server.rooms_manager.subscribe(client, project)
@@ -229,9 +230,9 @@ class Scratch:
             raise Ignored
         name, new_name = _text(packet.name), _text(packet.new_name)
         if name is None or name not in room.variables:
-            raise Violation(rules.VIOLATION, "There is no such variable")
+            raise Violation(CloseCode.CLOUD_ERROR, "There is no such variable")
         if new_name is None or not rules.is_new_name(new_name, self.server.limits.variable_name_max_length):
-            raise Violation(rules.VIOLATION, "A variable cannot have this name")
+            raise Violation(CloseCode.CLOUD_ERROR, "A variable cannot have this name")
         self.projects.rename(room, name, new_name)
 
     def _delete(self, client: Client, packet: Packet) -> None:
@@ -240,13 +241,13 @@ class Scratch:
             raise Ignored
         name = _text(packet.name)
         if name is None or name not in room.variables:
-            raise Violation(rules.VIOLATION, "There is no such variable")
+            raise Violation(CloseCode.CLOUD_ERROR, "There is no such variable")
         self.projects.delete(room, name)
 
     def _joined_room(self, client: Client) -> CloudRoom:
         room = self._room_of.get(client)
         if room is None:
-            raise Violation(rules.VIOLATION, "The handshake comes first")
+            raise Violation(CloseCode.CLOUD_ERROR, "The handshake comes first")
         return room
 
     # Telling others.
@@ -325,7 +326,7 @@ class Scratch:
         if client.request_headers.get("Cookie", "").startswith(_COOKIE):
             logger.warning("%s sent the login token of a Scratch account and was turned away.", client)
             client.session.send_text(_COOKIE_WARNING.encode())
-            client.session.close(rules.SECURITY, "A login token was sent")
+            client.session.close(CloseCode.CLOUD_SECURITY, "A login token was sent")
 
     def _open_store(self, call_soon: Callable[..., object]) -> None:
         self.projects.start(call_soon, self._changed_in_store)

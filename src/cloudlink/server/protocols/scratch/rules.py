@@ -16,12 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-VIOLATION = 4000
-USERNAME = 4002
-OVERLOADED = 4003
-SECURITY = 4005
-"""Close codes. After 4002 and 4003 packaged projects give up for good."""
-
 _PROJECT_LENGTH = range(1, 1000)
 _USER = re.compile(r"[A-Za-z0-9_-]{1,20}")
 _NUMERIC_TEXT = re.compile(r"-?[0-9]*(?:\.[0-9]*)?")
