@@ -43,7 +43,6 @@ from cloudlink.cli.flags import settings_from
 from cloudlink.server import Server
 from cloudlink.server.clients import ClientsExceptions
 from cloudlink.server.plugins import ENTRY_POINT_GROUP, load_all
-from cloudlink.server.protocols.clpv4 import Clpv4
 from cloudlink.server.rooms import RoomsExceptions
 from cloudlink.settings import OPTIONS, Settings
 from cloudlink.sources import load
@@ -54,7 +53,7 @@ from cloudlink.transport.limiter import ConnectionLimiter
 from tests.conversation import SCENARIOS, parse
 from tests.conversation_drivers import InMemory, MemoryConnection, OverSocket
 from tests.conversation_play import play
-from tests.hosting import HOST, build, listening
+from tests.hosting import HOST, build, listening, protocol_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -149,7 +148,7 @@ def start_plugin(block: Block, folder: Path, server: Server) -> list[object]:
     file.write_text(block.text, encoding="utf-8")
     server.settings.set("plugins", [str(file)])
     server.settings.set("plugins_folder", "")
-    return load_all(server, server.hooks.engines[Clpv4.schema], server.settings, server.logger)
+    return load_all(server, protocol_of(server), server.settings, server.logger)
 
 
 def run_script(block: Block, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
@@ -204,7 +203,7 @@ def test_log_line_of_first_plugin(page, tmp_path, monkeypatch, caplog):
     file.write_text(first.text, encoding="utf-8")
     server = build()
     with caplog.at_level(logging.INFO):
-        load_all(server, server.hooks.engines[Clpv4.schema], server.settings, server.logger)
+        load_all(server, protocol_of(server), server.settings, server.logger)
     assert [f"`{message}`" in prose(page) for message in caplog.messages] == [True]
 
 
@@ -266,7 +265,7 @@ def _public(obj: object) -> set[str]:
 def _objects() -> dict[str, object]:
     """One object of each class, by the heading that describes it in plugins.md."""
     server = build()
-    protocol = server.hooks.engines[Clpv4.schema]
+    protocol = protocol_of(server)
     return {
         "The server": server,
         "Exceptions": server.exceptions,

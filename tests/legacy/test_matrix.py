@@ -10,9 +10,8 @@ import json
 
 import pytest
 
-from cloudlink.server.protocols.clpv4.schema import Schema
 from cloudlink.server.protocols.clpv4.statuscodes import StatusCodes
-from tests.hosting import build
+from tests.hosting import build, protocol_of
 
 from .guests import KINDS, Guest
 
@@ -463,7 +462,7 @@ def test_every_status_code_is_known_here():
 @pytest.mark.parametrize("era", KINDS)
 def test_status_codes(era, room_of):
     room = room_of(era)
-    protocol = room.server.hooks.engines[Schema]
+    protocol = protocol_of(room.server)
     for name in TO_017:
         code = getattr(StatusCodes, name)
         protocol.send_statuscode(
