@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -31,8 +32,8 @@ class Peer(ABC):
     whatever it sends goes to everyone in it. `players_guess` is where the search for the most players starts.
     """
 
-    name: ClassVar[str]
-    title: ClassVar[str]
+    name: str
+    title: str
     speaks_cloudlink: ClassVar[bool]
     players_guess: ClassVar[int]
 
@@ -52,16 +53,33 @@ class Peer(ABC):
         """Return environment variables for the command."""
         return {}
 
+    def with_cloud(self, projects: int, interval: float) -> Peer:  # noqa: ARG002  # for those that can
+        """Return this server as one of Scratch cloud variables.
 
-def run_quietly(command: Sequence[str], cwd: Path | None = None) -> str:
-    """Run a set-up command and return what it printed.
+        Args:
+            projects: how many projects have a variable `ready` from the start; a client in one is sent it.
+            interval: seconds for which updates are collected before they are sent; 0 sends each at once.
+
+        Raises:
+            UnavailableError: it has no cloud variables.
+        """
+        raise UnavailableError(f"{self.title} has no cloud variables")
+
+
+def run_quietly(command: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
+    """Run a set-up command, with these variables added to its environment, and return what it printed.
 
     Raises:
         UnavailableError: it failed or took too long; the text ends with its last line.
     """
     try:
         done = subprocess.run(
-            command, cwd=cwd, capture_output=True, text=True, timeout=INSTALL_LIMIT, check=False
+            command,
+            env={**os.environ, **(environment or {})},
+            capture_output=True,
+            text=True,
+            timeout=INSTALL_LIMIT,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise UnavailableError(f"{command[0]}: {error}") from error

@@ -17,8 +17,8 @@ REQUIREMENTS = (f"cloudlink=={VERSION}", "websockets==10.4", "cerberus==1.3.4")
 class Upstream(Peer):
     """The last release of the original server."""
 
-    name: ClassVar = "upstream"
-    title: ClassVar = "upstream 0.2.0"
+    name = "upstream"
+    title = "upstream 0.2.0"
     speaks_cloudlink: ClassVar = True
     players_guess: ClassVar = 70
 

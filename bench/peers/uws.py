@@ -16,8 +16,8 @@ VERSION = "0.0.31"
 class UWebSockets(Peer):
     """A broadcaster on the fastest WebSocket server there is."""
 
-    name: ClassVar = "uws"
-    title: ClassVar = "uWebSockets"
+    name = "uws"
+    title = "uWebSockets"
     speaks_cloudlink: ClassVar = False
     players_guess: ClassVar = 2400
 

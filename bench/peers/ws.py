@@ -19,8 +19,8 @@ PLACE = ENVIRONMENTS / "node"
 class NodeWs(Peer):
     """A broadcaster of twenty lines."""
 
-    name: ClassVar = "ws"
-    title: ClassVar = "node ws"
+    name = "ws"
+    title = "node ws"
     speaks_cloudlink: ClassVar = False
     players_guess: ClassVar = 1200
 
