@@ -94,7 +94,7 @@ class Stage:
             ServerDiedError: the server did not start, or ended.
         """
         with self.server(peer) as server:
-            return play(self.generator, job, server, pin=self.pin)
+            return play(self.generator, peer.protocol.admit(job, server.port), server, pin=self.pin)
 
 
 COPIES = Metric("copies_per_second", "copies delivered per second", "", "higher", 0)

@@ -15,6 +15,8 @@ from bench.processes import ENVIRONMENTS
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from bench.protocols import Protocol
+
 PROGRAMS = Path(__file__).parent / "programs"
 
 INSTALL_LIMIT = 300
@@ -26,15 +28,11 @@ class UnavailableError(Exception):
 
 
 class Peer(ABC):
-    """One server under test.
-
-    `speaks_cloudlink` is False for a plain broadcaster: a client's room is then the path of its connection, and
-    whatever it sends goes to everyone in it. `players_guess` is where the search for the most players starts.
-    """
+    """One server under test. `players_guess` is where the search for the most players starts."""
 
     name: str
     title: str
-    speaks_cloudlink: ClassVar[bool]
+    protocol: ClassVar[Protocol]
     players_guess: ClassVar[int]
 
     @abstractmethod
@@ -104,3 +102,24 @@ def virtual_environment(name: str, requirements: Sequence[str], check: str) -> s
         stamp.write_text(wanted)
     run_quietly([python, "-I", "-c", check])
     return python
+
+
+def node_packages(name: str, packages: Sequence[str], check: str) -> Path:
+    """Install these npm packages (`name@version`) into `bench/.env/<name>` unless they are there.
+
+    Returns the `node_modules` folder; `check` is the statement of JavaScript that must work with it.
+    """
+    for program in ("node", "npm"):
+        if shutil.which(program) is None:
+            raise UnavailableError(f"{program} is not installed")
+    place = ENVIRONMENTS / name
+    stamp, wanted = place / "packages", "\n".join(packages)
+    if not stamp.exists() or stamp.read_text() != wanted:
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir(parents=True)
+        quiet = ("--loglevel=error", "--no-audit", "--no-fund", "--no-package-lock")
+        run_quietly(["npm", "install", *quiet, "--prefix", str(place), *packages])
+        stamp.write_text(wanted)
+    modules = place / "node_modules"
+    run_quietly(["node", "-e", check], {"NODE_PATH": str(modules)})
+    return modules

@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING, ClassVar
 
 from bench.peers.base import PROGRAMS, Peer, UnavailableError
+from bench.protocols import CloudLink4
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,7 +19,7 @@ class CloudLink(Peer):
 
     name = "cloudlink"
     title = "CloudLink"
-    speaks_cloudlink: ClassVar = True
+    protocol: ClassVar = CloudLink4()
     players_guess: ClassVar = 2400
     python = sys.executable
     programs = PROGRAMS

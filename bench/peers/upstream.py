@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from bench.peers.base import PROGRAMS, Peer, virtual_environment
 from bench.processes import ENVIRONMENTS
+from bench.protocols import CloudLink4
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +20,7 @@ class Upstream(Peer):
 
     name = "upstream"
     title = "upstream 0.2.0"
-    speaks_cloudlink: ClassVar = True
+    protocol: ClassVar = CloudLink4()
     players_guess: ClassVar = 70
 
     def prepare(self) -> str:

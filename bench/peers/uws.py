@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from bench.peers.base import PROGRAMS, Peer, virtual_environment
 from bench.processes import ENVIRONMENTS
+from bench.protocols import Broadcast
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +19,7 @@ class UWebSockets(Peer):
 
     name = "uws"
     title = "uWebSockets"
-    speaks_cloudlink: ClassVar = False
+    protocol: ClassVar = Broadcast()
     players_guess: ClassVar = 2400
 
     def prepare(self) -> str:
