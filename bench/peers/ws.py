@@ -1,4 +1,4 @@
-"""A plain broadcaster on node's `ws`, the library most people would write one with."""
+"""A plain broadcaster on node's `ws`, the library most people would write one with; and a cloud server on it."""
 
 from __future__ import annotations
 
@@ -34,3 +34,20 @@ class NodeWs(Peer):
     def environment(self, port: int) -> Mapping[str, str]:  # noqa: ARG002  # the port goes on the command line
         """Let node find the library."""
         return {"NODE_PATH": str(ENVIRONMENTS / self.name / "node_modules")}
+
+    def with_cloud(self, projects: int, interval: float) -> Peer:
+        """Keep the variables in memory, and send updates as the interval says."""
+        return _WithCloud(projects, interval)
+
+
+class _WithCloud(NodeWs):
+    """The plain cloud server on the same library."""
+
+    def __init__(self, projects: int, interval: float) -> None:
+        super().__init__()
+        self._projects, self._interval = projects, interval
+
+    def command(self, port: int) -> Sequence[str]:
+        """Serve cloud variables; the program takes the interval in milliseconds."""
+        numbers = (port, self._projects, self._interval * 1000)
+        return ["node", str(PROGRAMS / "ws_cloud_server.js"), *map(str, numbers)]
