@@ -71,6 +71,8 @@ class Measure:
     metrics: tuple[Metric, ...]
     servers: tuple[str, ...]
     run: Callable[[Stage, Peer], Run] = field(repr=False)
+    column: str = ""
+    """Its heading in the chart of its group; empty when it is the only one there."""
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ def _measure(name: str, window: int) -> Measure:
         metrics=(COPIES, ECHO_P50, ECHO_P99, CPU_PER_COPY),
         servers=("cloudlink", "upstream", "socketio", "colyseus", "ws", "uws"),
         run=run,
+        column=f"{window} in flight per sender",
     )
 
 

@@ -90,6 +90,7 @@ def _crowd_measure(count: int) -> Measure:
         metrics=(DELIVERED, P50, P99, CPU_PER_COPY, CORE_SHARE),
         servers=("cloudlink", "upstream", *others) if count <= UPSTREAM_CROWD else ("cloudlink", *others),
         run=run,
+        column=f"{count} players",
     )
 
 
@@ -134,5 +135,6 @@ def measures(plan: Plan) -> list[Measure]:
         if plan.search_all
         else ("cloudlink", "upstream"),
         run=search_most,
+        column=f"most with p99 < {P99_LIMIT:.0f} ms",
     )
     return [*map(_crowd_measure, plan.crowds), most]
