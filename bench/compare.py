@@ -28,7 +28,7 @@ from bench.measures.memory import IDLE, PER_CLIENT
 from bench.peers import UnavailableError
 from bench.plan import COMPARE, COMPARE_QUICK
 from bench.processes import ServerDiedError
-from bench.report import number
+from bench.report import DISTURBED, LEGEND, number
 from bench.revisions import revision, working_tree
 
 if TYPE_CHECKING:
@@ -57,19 +57,13 @@ class Figures:
     pairs: list[tuple[Run, Run]] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
-    def values(self, metric: Metric) -> list[tuple[float, float]]:
-        """Return this number of every pair in which both runs gave it."""
-        given = [(base.values.get(metric.key), new.values.get(metric.key)) for base, new in self.pairs]
-        return [(base, new) for base, new in given if base and new]
+    def complete(self, metric: Metric) -> list[tuple[Run, Run]]:
+        """Return the pairs in which both runs gave this number."""
+        return [pair for pair in self.pairs if all(run.values.get(metric.key) for run in pair)]
 
     def ratios(self, metric: Metric) -> list[float]:
         """Return new/base of these pairs."""
-        return [new / base for base, new in self.values(metric)]
-
-    @property
-    def disturbed(self) -> int:
-        """How many pairs other processes of the machine disturbed."""
-        return sum(base.disturbed or new.disturbed for base, new in self.pairs)
+        return [new.values[metric.key] / base.values[metric.key] for base, new in self.complete(metric)]
 
 
 def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
@@ -118,20 +112,25 @@ def take(stage: Stage, taken: Sequence[Figures], base: Peer, new: Peer) -> None:
         say("stopped; all servers are ended")
 
 
+def _pair_text(pair: tuple[Run, Run], ratio: float) -> str:
+    return f"{ratio:.3f}" + DISTURBED * any(run.disturbed for run in pair)
+
+
 def _metric_lines(figures: Figures, metric: Metric) -> list[str]:
     titles = {shown.key: shown.title for shown in figures.measure.metrics}
     label = f"{titles[metric.key]}, {metric.unit}" if metric.unit else titles[metric.key]
     ratios = figures.ratios(metric)
     if not ratios:
         return [f"  {label:<36} not measured"]
-    old, now = map(statistics.median, zip(*figures.values(metric), strict=True))
+    pairs = figures.complete(metric)
+    old, now = (statistics.median(pair[side].values[metric.key] for pair in pairs) for side in (0, 1))
     summary = (
         f"x {statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f}, n = {len(ratios)};"
         f" {metric.better} is better)"
     )
     return [
         f"  {label:<36}{number(old, metric.digits):>12}{number(now, metric.digits):>12}   {summary}",
-        "    pair by pair: " + " ".join(f"{ratio:.3f}" for ratio in ratios),
+        f"    pair by pair: {' '.join(map(_pair_text, pairs, ratios))}",
     ]
 
 
@@ -147,9 +146,9 @@ def report(base: Peer, new: Peer, taken: Sequence[Figures]) -> str:
         lines += ["", f"{figures.measure.title}: {figures.measure.how}"]
         for metric in figures.metrics:
             lines += _metric_lines(figures, metric)
-        if figures.disturbed:
-            lines.append(f"  {figures.disturbed} pair(s) disturbed by other processes of the machine")
         lines += [f"  failed: {failure}" for failure in dict.fromkeys(figures.failures)]
+    if any(run.disturbed for figures in taken for pair in figures.pairs for run in pair):
+        lines += ["", f"{DISTURBED} {LEGEND[DISTURBED]}"]
     return "\n".join(lines)
 
 
@@ -194,7 +193,11 @@ def _compare(arguments: argparse.Namespace, base: Peer, new: Peer) -> int:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run the comparison; returns the exit status: 1 when it is worse than allowed or a figure is missing, 2 when it could not be made."""
+    """Run the comparison.
+
+    Returns:
+        The exit status: 1 when a figure is worse than allowed or missing, 2 when a commit cannot be run.
+    """
     arguments = _arguments(words)
     allow_many_connections()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

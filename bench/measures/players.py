@@ -3,7 +3,8 @@
 Updates are spread evenly over time and over all players. Who plays with whom is drawn by lot, the same way in every
 run: within a room updates come at random distances, as they do from players whose clocks know nothing of each other.
 Latency is from the sender to every receiver, the sender included. It also searches the largest number of players that
-one server process carries; but not for Colyseus, which sends 20 times a second and so takes 50 ms by itself.
+one server process carries, but not for Colyseus: it sends 20 times a second, so an update waits for up to 50 ms, the
+limit of that search.
 """
 
 from __future__ import annotations

@@ -9,13 +9,15 @@ from bench.measures import MODULES, Run
 from bench.measures.base import COPIES, CPU_PER_COPY
 from bench.peers.cloudlink import CloudLink
 from bench.plan import COMPARE
+from bench.report import DISTURBED, LEGEND
 
 
-def figures(*pairs, group="fanout"):
+def figures(*pairs, group="fanout", others=0.0):
     """Return the figures of a group with these pairs of CPU per copy; None is a run that did not give it."""
 
     def run(cpu):
-        return Run({} if cpu is None else {CPU_PER_COPY.key: cpu}, generator_share=0.0)
+        values = {} if cpu is None else {CPU_PER_COPY.key: cpu}
+        return Run(values, generator_share=0.0, others_share=others)
 
     runs = [(run(base), run(new)) for base, new in pairs]
     return Figures(MODULES[group].measures(COMPARE)[0], HEADLINES[group], runs)
@@ -36,6 +38,13 @@ def test_the_report_gives_each_pair_the_median_and_the_range():
     assert "x 1.100 (1.000 to 1.300, n = 3; lower is better)" in text
     assert "pair by pair: 1.100 1.300 1.000" in text
     assert f"{COPIES.title:<36} not measured" in text
+    assert LEGEND[DISTURBED] not in text
+
+
+def test_disturbed_pairs_are_marked():
+    text = report(CloudLink(), CloudLink(), [figures((1.0, 1.1), others=0.5)])
+    assert f"pair by pair: 1.100{DISTURBED}" in text
+    assert LEGEND[DISTURBED] in text
 
 
 @pytest.mark.parametrize(
