@@ -8,7 +8,6 @@ the ratio within a round counts. It compares the headline figures; `python -m be
 from __future__ import annotations
 
 import argparse
-import math
 import signal
 import statistics
 import sys
@@ -101,15 +100,12 @@ def _take_pair(stage: Stage, figures: Figures, base: Peer, new: Peer) -> None:
 
 
 def take(stage: Stage, taken: Sequence[Figures], base: Peer, new: Peer) -> None:
-    """Add the plan's rounds to these figures; interrupted, keep what there is."""
+    """Add the plan's rounds to these figures."""
     rounds = stage.plan.rounds
-    try:
-        for count in range(1, rounds + 1):
-            for figures in taken:
-                say(f"round {count} of {rounds}: {figures.measure.title}")
-                _take_pair(stage, figures, base, new)
-    except KeyboardInterrupt:
-        say("stopped; all servers are ended")
+    for count in range(1, rounds + 1):
+        for figures in taken:
+            say(f"round {count} of {rounds}: {figures.measure.title}")
+            _take_pair(stage, figures, base, new)
 
 
 def _pair_text(pair: tuple[Run, Run], ratio: float) -> str:
@@ -152,9 +148,12 @@ def report(base: Peer, new: Peer, taken: Sequence[Figures]) -> str:
     return "\n".join(lines)
 
 
-def judge(figures: Figures, limit: float) -> str:
-    """Return why CPU per copy is not good enough: it rose by more than `limit` per cent, or no pair has it; or ""."""
-    if CPU_PER_COPY not in figures.metrics:
+def judge(figures: Figures, limit: float | None) -> str:
+    """Return why CPU per copy is not good enough: it rose by more than `limit` per cent, or no pair has it.
+
+    Returns an empty string when it is good enough, when there is no limit, and for figures without CPU per copy.
+    """
+    if CPU_PER_COPY not in figures.metrics or limit is None:
         return ""
     ratios = figures.ratios(CPU_PER_COPY)
     if not ratios:
@@ -174,21 +173,26 @@ def _stage(arguments: argparse.Namespace) -> Stage:
 
 
 def _compare(arguments: argparse.Namespace, base: Peer, new: Peer) -> int:
+    """Measure and report; returns the exit status."""
     stage = _stage(arguments)
     taken = [Figures(MODULES[group].measures(stage.plan)[0], HEADLINES[group]) for group in arguments.only]
     start = time.monotonic()
-    take(stage, taken, base, new)
-    limit = math.inf if arguments.fail_above is None else arguments.fail_above
-    if suspects := [figures for figures in taken if judge(figures, limit)]:
-        say("beyond the limit: measured again, because a busy machine can do that to a few pairs")
-        take(stage, suspects, base, new)
+    try:
+        take(stage, taken, base, new)
+        if suspects := [figures for figures in taken if judge(figures, arguments.fail_above)]:
+            say("beyond the limit: measured again, because a busy machine can do that to a few pairs")
+            take(stage, suspects, base, new)
+    except KeyboardInterrupt:
+        say("stopped; all servers are ended")
     say(f"measured for {time.monotonic() - start:.0f} s")
     print(report(base, new, taken))
     worse = [
-        f"worse: {figures.measure.title}: {why}" for figures in suspects if (why := judge(figures, limit))
+        f"{figures.measure.title}: {why}"
+        for figures in taken
+        if (why := judge(figures, arguments.fail_above))
     ]
     for sentence in worse:
-        print(sentence)
+        print(f"failed: {sentence}")
     return 0 if all(figures.pairs for figures in taken) and not worse else 1
 
 

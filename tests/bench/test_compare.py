@@ -64,3 +64,7 @@ def test_the_median_of_the_pairs_decides(pairs, worse):
 
 def test_figures_without_cpu_per_copy_never_fail():
     assert not judge(figures((1.0, 9.0), group="memory"), 15)
+
+
+def test_without_a_limit_nothing_fails():
+    assert not judge(figures((1.0, 9.0)), None)
