@@ -14,7 +14,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 NOT_INSTALLED := { echo "CloudLink could not be installed: the first start needs the internet, to fetch the packages \
 that CloudLink uses. Is this computer online? Then see what pip says above." >&2; exit 1; }
 
-.PHONY: serve examples test lint autobahn bench bench-quick clean
+.PHONY: serve examples test lint autobahn bench bench-quick bench-compare clean
 .DEFAULT_GOAL := serve
 
 $(BIN)/python:
@@ -56,6 +56,11 @@ bench: $(VENV)/.dev
 
 bench-quick: $(VENV)/.dev
 	$(BIN)/python -m bench --quick $(ARGS)
+
+# Two commits in turn: BASE=v1.0.0 is the old one, the working tree the new one; ROUNDS=10 and ONLY=fanout,players are optional.
+bench-compare: $(VENV)/.dev
+	@$(if $(BASE),,echo "Name the commit to compare with: make bench-compare BASE=v1.0.0" >&2; exit 2)
+	$(BIN)/python -m bench.compare $(BASE) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
 clean:
 	rm -rf $(VENV) bench/.env tests/.env
