@@ -35,18 +35,19 @@ def written(monkeypatch):
     """How often each dialect has written each kind of event."""
     counts: Counter[tuple[Dialect, type[Event]]] = Counter()
 
-    def count(dialect: Dialect) -> None:
-        write = dialect.write
+    def count(dialect: Dialect, kind: type[Event]) -> None:
+        write = dialect.writers[kind]
 
         def counted(event: Event, *args: object) -> bytes:
             frame = write(event, *args)
-            counts[dialect, type(event)] += bool(frame) or not isinstance(event, (Joined, Left))
+            counts[dialect, kind] += bool(frame) or kind not in (Joined, Left)
             return frame
 
-        monkeypatch.setattr(dialect, "write", counted)
+        monkeypatch.setitem(dialect.writers, kind, counted)
 
     for dialect in DIALECTS:
-        count(dialect)
+        for kind in tuple(dialect.writers):
+            count(dialect, kind)
     return counts
 
 

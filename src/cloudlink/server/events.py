@@ -11,7 +11,7 @@ from typing import ClassVar
 import msgspec
 
 
-class User(msgspec.Struct, frozen=True, gc=False):
+class User(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
     """Who a client is to others.
 
     Attributes:

@@ -59,7 +59,8 @@ class Presence:
 
     def named(self, username: str) -> tuple[User, ...]:
         """Return the users of that name, in the order they got it here."""
-        return tuple(self.users[each] for each in self._ids.get(username, ()))
+        ids = self._ids.get(username)
+        return tuple([self.users[each] for each in ids]) if ids is not None else ()
 
     def names(self) -> dict[str, tuple[User, ...]]:
         """Return the users by name; a copy."""

@@ -18,7 +18,7 @@ ROOMS = ("a", "b", "c")
 
 
 def in_rooms(server, *rooms):
-    return RoomsScope([(room, server.directory.presence(room, Schema)) for room in rooms], server.directory)
+    return RoomsScope({room: server.directory.presence(room, Schema) for room in rooms}, server.directory)
 
 
 def recipients(query, *, refuse_ambiguous=True, most=1000):

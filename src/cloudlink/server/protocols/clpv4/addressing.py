@@ -67,7 +67,7 @@ class Addressing:
     def require_username(self, client: Client) -> None:
         """Raise `Refusal` for a client without a name."""
         if not client.username_set:
-            raise Refusal(StatusCodes.id_required, USERNAME_REQUIRED)
+            raise _username_required()
 
     def charge_identity_change(self, client: Client, packet: Packet) -> None:
         """Raise `Dropped` if the client changes its name or rooms, or asks for user lists, too often."""
@@ -100,6 +100,9 @@ class Addressing:
             Refusal: The client is not in one of them, or they are too many for a packet of this size.
             Dropped: They are too many for now.
         """
+        joined = client.joined
+        if not packet.rooms and len(joined) == 1:  # as nearly always
+            return list(joined.values())
         return self._joined_rooms(client, packet, self.room_ids(client, packet))
 
     def _joined_rooms(self, client: Client, packet: Packet, room_ids: list[str]) -> list[Members]:
@@ -143,11 +146,12 @@ class Addressing:
         """
         recipients = self._parse_recipients(client, packet)
         room_ids = self.room_ids(client, packet)  # ill-typed rooms are reported before everything else
-        self.require_username(client)
+        if not client.username_set:
+            raise _username_required()
         if packet.rooms and not room_ids:
             return []
         rooms = self._joined_rooms(client, packet, room_ids)
-        scope = RoomsScope([(members.room, members.presence) for members in rooms], self._directory)
+        scope = RoomsScope({members.room: members.presence for members in rooms}, self._directory)
         found = self._find(recipients, scope)
         if not found:
             raise Refusal(StatusCodes.id_not_found, f"No matches found: {recipients}")
@@ -196,6 +200,10 @@ def _dropped(client: Client, packet: Packet, why: str) -> Dropped:
     client.session.log_limit(why)
     client.session.throttle(packet.data, why)
     return Dropped()
+
+
+def _username_required() -> Refusal:
+    return Refusal(StatusCodes.id_required, USERNAME_REQUIRED)
 
 
 def _too_many_names(error: TooMany) -> Refusal:

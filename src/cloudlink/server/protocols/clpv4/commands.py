@@ -106,12 +106,14 @@ class Commands:
 
     def gmsg(self, client: Client, packet: Packet) -> None:
         """Send a message to everybody in the client's rooms, itself included."""
-        packet.require("val")
+        if not packet.val:
+            packet.require("val")
         self._emit(client, packet, Message(packet.val, client.user))
 
     def gvar(self, client: Client, packet: Packet) -> None:
         """Send a variable's value to everybody in the client's rooms, itself included."""
-        packet.require("name", "val")
+        if not (packet.name and packet.val):
+            packet.require("name", "val")
         self._addressing.check_variable(packet.name)
         self._emit(client, packet, Variable(packet.name, packet.val, client.user))
 
@@ -125,7 +127,8 @@ class Commands:
 
     def pmsg(self, client: Client, packet: Packet) -> None:
         """Send a message to users in the client's rooms."""
-        packet.require("id", "val")
+        if not (packet.id and packet.val):
+            packet.require("id", "val")
         copies = self._addressing.recipients_in_rooms(client, packet)
         self._send_privately(client, packet, copies, PrivateMessage(packet.val, client.user))
 

@@ -130,29 +130,28 @@ class Clpv4Engine:
             self._answers.disabled(client, packet)
         elif native is None and not command.handlers:
             self._answers.invalid(client, packet)
-        else:
-            self._run(command, native, client, packet)
+        elif command.handlers or self._hooks.message:
+            self._run_all(command, native, client, packet)
+        elif native is not None:
+            self._run_native(native, client, packet)
 
-    def _run(
+    def _run_all(
         self,
         command: Command,
         native: Callable[[Client, Packet], None] | None,
         client: Client,
         packet: Packet,
     ) -> None:
-        hooks = self._hooks
-        message = None
-        if command.handlers or hooks.message:
-            try:
-                message = packet.message()  # before the command runs: what cannot be decoded has no effect
-            except jsontext.JSONTextError as error:
-                self._answers.json_error(client, error, packet.listener)
-                return
+        """Run a command's own handler, then those of plugins."""
+        try:
+            message = packet.message()  # before the command runs: what cannot be decoded has no effect
+        except jsontext.JSONTextError as error:
+            self._answers.json_error(client, error, packet.listener)
+            return
         if native is not None:
             self._run_native(native, client, packet)
-        if message is not None:
-            hooks.run_command(command, client, message, self)
-            hooks.run(hooks.message, client, message)
+        self._hooks.run_command(command, client, message, self)
+        self._hooks.run(self._hooks.message, client, message)
 
     def _run_native(self, native: Callable[[Client, Packet], None], client: Client, packet: Packet) -> None:
         try:

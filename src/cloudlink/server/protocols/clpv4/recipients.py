@@ -20,7 +20,7 @@ from .packet import SyntaxProblem, TooMany, decode_scalar, split_list
 from .schema import Schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator, Mapping
 
     from cloudlink.server.directory import Directory
     from cloudlink.server.events import User
@@ -64,9 +64,9 @@ class Scope(Protocol):
 class RoomsScope:
     """The CloudLink 4 users of some rooms, each room a place."""
 
-    def __init__(self, rooms: Iterable[tuple[str, Presence]], directory: Directory) -> None:
-        """Args: rooms: the rooms' names, and who is there."""
-        self._rooms = dict(rooms)
+    def __init__(self, rooms: Mapping[str, Presence], directory: Directory) -> None:
+        """Args: rooms: who is in each room, by its name."""
+        self._rooms = rooms
         self._directory = directory
 
     def by_id(self, text: str) -> Found:
@@ -76,16 +76,17 @@ class RoomsScope:
 
     def by_name(self, text: str) -> Found:
         """Return the users of that username, for each room where there are any."""
-        namesakes = self._directory.by_name(text, Schema)
         found: Found = {}
-        if len(namesakes) < len(self._rooms):
-            for user in namesakes:
-                for room in self._rooms_of(user):
-                    found[room] = (*found.get(room, ()), user)
-        else:
-            for room, presence in self._rooms.items():
-                if users := presence.named(text):
-                    found[room] = users
+        if len(self._rooms) > 1:
+            namesakes = self._directory.by_name(text, Schema)
+            if len(namesakes) < len(self._rooms):
+                for user in namesakes:
+                    for room in self._rooms_of(user):
+                        found[room] = (*found.get(room, ()), user)
+                return found
+        for room, presence in self._rooms.items():
+            if users := presence.named(text):
+                found[room] = users
         return found
 
     def _rooms_of(self, user: User) -> list[str]:

@@ -18,6 +18,7 @@ from cloudlink.closecodes import CloseCode
 from cloudlink.delivery import update_frame
 from cloudlink.server.clients import write
 from cloudlink.server.events import Variable
+from cloudlink.server.eventwriter import EventWriter
 from cloudlink.server.exceptions import EmptyMessage, InvalidCommand, JSONError, Overloaded, ValidationError
 
 from . import rules
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from cloudlink.server.api import PluginAPI
     from cloudlink.server.clients import Client
-    from cloudlink.server.events import Event, User
+    from cloudlink.server.events import User
     from cloudlink.server.hooks import Command
 
     from .cloudroom import CloudRoom
@@ -52,25 +53,18 @@ _COOKIE_WARNING = (
 )
 
 
-class CloudDialect:
-    """What cloud clients speak: all of them are sent the same bytes."""
+class CloudDialect(EventWriter):
+    """What cloud clients speak: a `set` for a variable's new value, and nothing else."""
 
-    names_recipient: frozenset[type[Event]] = frozenset()
+    def __init__(self) -> None:
+        super().__init__({Variable: _write_set})
 
     def __str__(self) -> str:
         return "Scratch cloud variables"
 
-    def write(
-        self,
-        event: Event,
-        room: str,
-        listener: bytes = b"",  # noqa: ARG002  # there are none here
-        recipient: User | None = None,  # noqa: ARG002  # nor is anything sent to one user
-    ) -> bytes:
-        """Return a variable's new value as a frame; there are no words for anything else."""
-        if not isinstance(event, Variable):
-            return b""
-        return update_frame(encode_set(event.name, event.val), ("cloud", room, event.name))
+
+def _write_set(event: Variable, room: str, _listener: bytes = b"", _recipient: User | None = None) -> bytes:
+    return update_frame(encode_set(event.name, event.val), ("cloud", room, event.name))
 
 
 _DIALECT = CloudDialect()

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import msgspec
 
@@ -25,7 +25,6 @@ from cloudlink.server.events import (
     ChannelVariable,
     Custom,
     Direct,
-    Event,
     Joined,
     Left,
     LinkedMessage,
@@ -37,6 +36,7 @@ from cloudlink.server.events import (
     User,
     Variable,
 )
+from cloudlink.server.eventwriter import EventWriter
 from cloudlink.server.protocols.clpv4.packet import SyntaxProblem, names, parse
 
 if TYPE_CHECKING:
@@ -50,9 +50,6 @@ DEFAULT_ROOM = "default"
 
 NOTHING = b""
 """The frame of an event that a dialect has no words for."""
-
-_SHORT_ROOM = 100
-"""Characters of a room's name up to which its JSON text is cached."""
 
 
 class Greeting(msgspec.Struct, frozen=True, gc=False):
@@ -141,7 +138,7 @@ class UserList(Protocol):
         ...
 
 
-class Dialect(ABC):
+class Dialect(EventWriter, ABC):
     """A dialect that says nothing; each era says what it has words for.
 
     Events are written by `write`, which calls the method for the event's class. Each such method takes the event,
@@ -164,7 +161,6 @@ class Dialect(ABC):
         repeats_list: Whether each `remove` is followed by the whole list, because the client's own
             list does not shrink (protocol, decision D4).
         routes_unknown: Whether a command that does not exist goes to the user named in `id`.
-        names_recipient: Events whose frames hold the recipient's name, and so differ from one recipient to another.
         list_form: Dialects with the same form share a user list's frame.
         loop: The status of a message to oneself, None where it is delivered.
         own_commands: Commands that only this era had.
@@ -185,28 +181,29 @@ class Dialect(ABC):
     whole_lists: bool = True
     repeats_list: bool = False
     routes_unknown: bool = False
-    names_recipient: frozenset[type[Event]] = frozenset()
     list_form: str = ""
     loop: StatusCode | None = None
     own_commands: ClassVar[frozenset[str]] = frozenset()
     translate: Callable[[bytes], bytes] | None = None
 
     def __init__(self) -> None:
-        self._writers: dict[type[Event], Callable[[Any, str, bytes, User | None], bytes]] = {
-            Message: self.message,
-            Variable: self.variable,
-            PrivateMessage: self.private_message,
-            PrivateVariable: self.private_variable,
-            Direct: self.direct,
-            Custom: self.custom,
-            ChannelMessage: self.channel_message,
-            ChannelVariable: self.channel_variable,
-            LinkedMessage: self.linked_message,
-            LinkedVariable: self.linked_variable,
-            Joined: self.joined,
-            Left: self.left,
-            Renamed: self.renamed,
-        }
+        super().__init__(
+            {
+                Message: self.message,
+                Variable: self.variable,
+                PrivateMessage: self.private_message,
+                PrivateVariable: self.private_variable,
+                Direct: self.direct,
+                Custom: self.custom,
+                ChannelMessage: self.channel_message,
+                ChannelVariable: self.channel_variable,
+                LinkedMessage: self.linked_message,
+                LinkedVariable: self.linked_variable,
+                Joined: self.joined,
+                Left: self.left,
+                Renamed: self.renamed,
+            }
+        )
 
     def __str__(self) -> str:
         return self.name
@@ -242,17 +239,6 @@ class Dialect(ABC):
     def greeting(self, facts: Greeting) -> list[bytes]:
         """Return what a client is told first."""
         return facts.lists
-
-    def write(self, event: Event, room: str, listener: bytes = b"", recipient: User | None = None) -> bytes:
-        """Return an event as a frame, empty where this era has no words for it.
-
-        Args:
-            event: The event.
-            room: The name of the room it happened in, empty for none.
-            listener: JSON text of the echo tag in the sender's own copy, empty in all others.
-            recipient: To whom it is sent, None for everybody in the room.
-        """
-        return self._writers[type(event)](event, room, listener, recipient)
 
     def user_list(self, room: str, users: UserList) -> bytes:
         """Return the whole user list of a room as a frame; asked once per change of the list."""
@@ -364,12 +350,8 @@ def as_flat(val: bytes) -> bytes:
     return jsontext.dumps(val.decode()) if val[0] in b"{[" else val
 
 
-def room_text(room: str) -> bytes:
-    """Return a room's name as JSON text."""
-    return _room_text(room) if len(room) <= _SHORT_ROOM else jsontext.dumps(room)
-
-
-_room_text = lru_cache(maxsize=1024)(jsontext.dumps)
+room_text = lru_cache(maxsize=512)(jsontext.dumps)
+"""Returns a room's name as JSON text."""
 
 
 def names_list(users: UserList, hidden: str = "") -> bytes:
