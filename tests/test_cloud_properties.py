@@ -16,9 +16,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from cloudlink.server.protocols import Scratch
-from tests import junk
-from tests.conversation_drivers import MemoryConnection
-from tests.hosting import build
+from tests.support import strategies
+from tests.support.memoryclients import MemoryConnection
+from tests.support.servers import build
 
 # ------------------------------------------------------------------------------------------ the same last value
 #
@@ -280,7 +280,7 @@ class Digits:
     digits: str
 
 
-values = junk.values(
+values = strategies.values(
     st.text(max_size=8)
     | st.sampled_from(["☁ score", "☁ other", "10", "104", "player", "1" * 5000])
     | st.sampled_from(["9" * 5000, "9" * 308, "-" + "9" * 400, "0." + "1" * 5000]).map(Digits)
@@ -319,8 +319,8 @@ anything = st.one_of(
     st.text(max_size=40).map(str.encode),
     texts,
     joined,
-    junk.damaged(texts),
-    junk.cut(texts),
+    strategies.damaged(texts),
+    strategies.cut(texts),
     nested,
     changes.map(_encoded),
 )

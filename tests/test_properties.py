@@ -15,9 +15,9 @@ import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
-from tests import junk
-from tests.conversation_drivers import MemoryConnection
-from tests.hosting import build
+from tests.support import strategies
+from tests.support.memoryclients import MemoryConnection
+from tests.support.servers import build
 
 # ----------------------------------------------------------------------------------------------- user lists
 #
@@ -304,7 +304,7 @@ COMMANDS = [
     "",
 ]
 
-values = junk.values(st.text(max_size=8) | st.sampled_from(["default", "alice"]), size=4)
+values = strategies.values(st.text(max_size=8) | st.sampled_from(["default", "alice"]), size=4)
 packets = st.dictionaries(st.sampled_from(KEYS), values, max_size=6)
 commands = st.builds(lambda packet, command: {**packet, "cmd": command}, packets, st.sampled_from(COMMANDS))
 encoded = (packets | commands | values).map(lambda value: json.dumps(value).encode())
@@ -313,8 +313,8 @@ anything = st.one_of(
     st.binary(max_size=40),
     st.text(max_size=40).map(str.encode),
     encoded,
-    junk.damaged(encoded),
-    junk.cut(encoded),
+    strategies.damaged(encoded),
+    strategies.cut(encoded),
     nested,
 )
 

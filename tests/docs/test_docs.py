@@ -51,10 +51,11 @@ from cloudlink.storage import open_store
 from cloudlink.transport.detector import ProtocolDetector
 from cloudlink.transport.endpoint import explain
 from cloudlink.transport.limiter import ConnectionLimiter
-from tests.conversation import SCENARIOS, parse
-from tests.conversation_drivers import InMemory, MemoryConnection, OverSocket
-from tests.conversation_play import play
-from tests.hosting import HOST, build, listening
+from tests.support.memoryclients import MemoryConnection
+from tests.support.scenario_drivers import InMemory, OverSocket
+from tests.support.scenario_play import play
+from tests.support.scenarios import SCENARIOS, parse
+from tests.support.servers import HOST, build, listening
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,7 @@ import pytest
 
 from cloudlink.server.protocols.clpv4 import Clpv4
 from cloudlink.server.session import Session
-from tests.transport.peers import (
+from tests.support.rawclients import (
     CHROME,
     CLOSE,
     FIREFOX,

@@ -8,11 +8,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tests.conversation import ScenarioSyntaxError
-from tests.eras import ERAS, opening
+from tests.support.eras import ERAS, opening
+from tests.support.scenarios import ScenarioSyntaxError
 
 if TYPE_CHECKING:
-    from tests.conversation import Action, Expected, Given, Scenario, Step
+    from tests.support.scenarios import Action, Expected, Given, Scenario, Step
 
 DELIVERED = frozenset({"gmsg", "gvar", "pmsg", "pvar", "direct"})
 WELL_FORMED = {

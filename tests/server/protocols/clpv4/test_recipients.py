@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from cloudlink.server.protocols.clpv4.packet import TooMany
 from cloudlink.server.protocols.clpv4.recipients import AmbiguousName, Recipients, RoomsScope, ServerScope
 from cloudlink.server.protocols.clpv4.schema import Schema
-from tests.hosting import build
-from tests.server.visitor import Visitor, named
+from tests.support.memoryclients import MemoryClient, named
+from tests.support.servers import build
 
 ROOMS = ("a", "b", "c")
 
@@ -89,7 +89,7 @@ def test_what_names_nobody_finds_nobody(server, query):
 
 
 def test_clients_of_another_protocol_are_nobody(server):
-    scratcher = Visitor(server, {"method": "handshake", "user": "cat", "project_id": "default"})
+    scratcher = MemoryClient(server, {"method": "handshake", "user": "cat", "project_id": "default"})
     named(server, "alice")
     for scope in (in_rooms(server, "default"), ServerScope(server.clients_manager)):
         for query in ("cat", scratcher.client.uuid, scratcher.client.snowflake):

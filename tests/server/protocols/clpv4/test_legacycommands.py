@@ -10,9 +10,9 @@ from cloudlink.server.protocols.clpv4.dialects import DIALECTS
 from cloudlink.server.protocols.clpv4.dialects.cl2_late import Cl2Late
 from cloudlink.server.protocols.clpv4.dialects.cl3_017 import Cl3Of017
 from cloudlink.server.protocols.clpv4.schema import Schema
-from tests.eras import opening
-from tests.hosting import build
-from tests.server.visitor import Visitor
+from tests.support.eras import opening
+from tests.support.memoryclients import MemoryClient
+from tests.support.servers import build
 
 KIB = 1 << 10
 MIB = 1 << 20
@@ -24,7 +24,7 @@ def server():
 
 
 def guest(server, era, name=""):
-    visitor = Visitor(server, *opening(era, name))
+    visitor = MemoryClient(server, *opening(era, name))
     visitor.heard()
     return visitor
 
@@ -277,5 +277,5 @@ def test_who_knows_no_rooms_is_where_a_plugin_puts_it(server, era):
 
 def test_a_name_of_separators_leaves_no_gap_in_a_list(server):
     guest(server, "CL4 0.2.0", ";;")
-    visitor = Visitor(server)
+    visitor = MemoryClient(server)
     assert visitor.ask("<%sh>")[-1] == {"type": "ul", "data": ""}

@@ -9,9 +9,8 @@ from cloudlink.server.app import Server
 from cloudlink.server.protocols.clpv4 import Clpv4
 from cloudlink.server.protocols.clpv4.userlists import _REPEAT_BURST, _REPEAT_RATE_OF_ALL, UserLists
 from cloudlink.settings import Settings
-from tests.conversation_drivers import MemoryConnection
-from tests.hosting import build
-from tests.server.visitor import Visitor, codes, named
+from tests.support.memoryclients import MemoryClient, MemoryConnection, codes, named
+from tests.support.servers import build
 
 
 def crowd(server, count, name="p" * 96):
@@ -147,7 +146,7 @@ def test_what_others_are_told_is_charged_to_who_causes_it():
 def test_who_leaves_a_large_room_of_scratch_projects_can_go_on():
     server = build()
     for number in range(100):
-        Visitor(
+        MemoryClient(
             server,
             {"cmd": "handshake", "val": {"language": "Scratch"}},
             {"cmd": "setid", "val": f"p{number}"},
@@ -193,7 +192,7 @@ def test_a_huge_rooms_list_reaches_a_newcomer_who_reads_slowly():
     server = build({"max_queued_bytes": 1024})
     for number in range(50):
         named(server, f"p{number}")
-    newcomer = Visitor(server)
+    newcomer = MemoryClient(server)
     newcomer.connection.congested = True
     newcomer.say({"cmd": "handshake"}, {"cmd": "setid", "val": "newcomer"})
     assert newcomer.closed is None
@@ -207,7 +206,7 @@ def test_of_several_long_lists_at_once_a_newcomer_who_turns_out_to_read_slowly_g
     server = build({"max_queued_bytes": 1024})
     for number in range(50):
         named(server, f"p{number}")
-    newcomer = Visitor(server)
+    newcomer = MemoryClient(server)
     write = newcomer.connection.write
 
     def write_a_little(frames):
@@ -233,8 +232,8 @@ def test_news_of_a_crowd_is_written_together_whatever_the_members_speak():
     server, due = build(), []
     speakers = [
         named(server, "today"),
-        Visitor(server, {"cmd": "handshake", "val": {"language": "Scratch"}}),
-        Visitor(server, "<%sn>\nold"),
+        MemoryClient(server, {"cmd": "handshake", "val": {"language": "Scratch"}}),
+        MemoryClient(server, "<%sn>\nold"),
     ]
     server.delivery.flush()
     writes = dict.fromkeys(speakers, 0)

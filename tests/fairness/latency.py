@@ -9,7 +9,7 @@ import time
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tests.transport.peers import connect
+from tests.support.rawclients import connect
 
 GREETING = ('{"cmd":"handshake","listener":"greeted"}',)
 ROUNDS = 300

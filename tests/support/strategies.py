@@ -1,4 +1,4 @@
-"""What wild clients send in property tests: texts that were once in order, and are so no more."""
+"""Hypothesis strategies for what faulty clients send: JSON values, and JSON texts that are damaged or cut."""
 
 from __future__ import annotations
 

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from tests.eras import opening
-from tests.hosting import build
-from tests.server.visitor import Visitor
+from tests.support.eras import opening
+from tests.support.memoryclients import MemoryClient
+from tests.support.servers import build
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def server():
 
 
 def arrive(server, era, name=""):
-    visitor = Visitor(server, *opening(era, name))
+    visitor = MemoryClient(server, *opening(era, name))
     visitor.heard()
     return visitor
 
@@ -88,7 +88,7 @@ def test_what_an_era_has_no_words_for_is_not_sent(server):
 
 
 def test_cloud_clients_get_what_was_written(server):
-    visitor = Visitor(server, '{"method":"handshake","project_id":"1","user":"a"}')
+    visitor = MemoryClient(server, '{"method":"handshake","project_id":"1","user":"a"}')
     server.send_packet([visitor.client], GMSG)
     server.send_packet(visitor.client, GMSG)
     assert visitor.heard() == [GMSG, GMSG]

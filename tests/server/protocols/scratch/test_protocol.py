@@ -7,7 +7,7 @@ import pytest
 from cloudlink.server.app import Server
 from cloudlink.server.protocols import Bridge, Clpv4, Scratch
 from cloudlink.settings import Settings
-from tests.conversation_drivers import MemoryConnection
+from tests.support.memoryclients import MemoryConnection
 
 
 class Player:

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from tests.hosting import build
-from tests.server.visitor import named
+from tests.support.memoryclients import named
+from tests.support.servers import build
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import pytest
 
 from cloudlink.server.exceptions import ValidationError
 from cloudlink.server.protocols.clpv4 import Clpv4, clpv4
-from tests.hosting import build
-from tests.server.visitor import Visitor, codes, named, turns
+from tests.support.memoryclients import MemoryClient, codes, named, turns
+from tests.support.servers import build
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def protocol(server):
 
 def greeting(server, **connection):
     """What a handshake is answered with, by command."""
-    answers = Visitor(server, **connection).ask({"cmd": "handshake"})
+    answers = MemoryClient(server, **connection).ask({"cmd": "handshake"})
     return {packet["cmd"]: packet.get("val") for packet in answers}
 
 
@@ -60,14 +60,14 @@ def test_the_header_of_the_real_address_can_be_set(server, protocol):
     protocol.real_ip_header = "X-Real-Ip"
     assert protocol.real_ip_header == "X-Real-Ip"
     assert greeting(server, **behind_proxy)["client_ip"] == "203.0.113.5"
-    assert protocol.get_client_ip(Visitor(server, **behind_proxy).client) == "203.0.113.5"
+    assert protocol.get_client_ip(MemoryClient(server, **behind_proxy).client) == "203.0.113.5"
     protocol.real_ip_header = None
     assert protocol.real_ip_header is None
     assert greeting(server, **behind_proxy)["client_ip"] == "127.0.0.1"
 
 
 def test_an_address_that_is_unknown_is_not_told(server, protocol):
-    visitor = Visitor(server)
+    visitor = MemoryClient(server)
     visitor.client.remote_address = None
     assert protocol.get_client_ip(visitor.client) is None
     assert "client_ip" not in {packet["cmd"] for packet in visitor.ask({"cmd": "handshake"})}
@@ -129,13 +129,13 @@ def test_a_status_code_can_be_sent_on_connecting(server, protocol):
         protocol.send_statuscode(client, protocol.statuscodes.refused, details="You are banned.")
         server.close_connection(client, 4000, "banned")
 
-    visitor = Visitor(server)
+    visitor = MemoryClient(server)
     assert codes(visitor.heard()) == [108]
     assert visitor.closed == (4000, "banned")
 
 
 def test_a_client_of_another_protocol_is_sent_no_status_code(server, protocol, caplog):
-    cat = Visitor(server, {"method": "handshake", "user": "cat", "project_id": "1"})
+    cat = MemoryClient(server, {"method": "handshake", "user": "cat", "project_id": "1"})
     assert cat.heard() == []
     protocol.send_statuscode(cat.client, protocol.statuscodes.refused)
     assert "does not speak CloudLink 4" in caplog.text
@@ -147,7 +147,7 @@ def test_a_client_of_another_protocol_is_sent_no_status_code(server, protocol, c
 
 def test_a_variable_is_sent_to_a_room_on_nobodys_behalf(server, protocol):
     alice, outsider = named(server, "alice"), named(server, "outsider")
-    scratcher = Visitor(server, {"cmd": "handshake", "val": {"language": "Scratch"}})
+    scratcher = MemoryClient(server, {"cmd": "handshake", "val": {"language": "Scratch"}})
     alice.heard()
     server.rooms_manager.unsubscribe(outsider.client, "default")
     protocol.send_variable("default", b'"score"', b"1.0")
@@ -213,7 +213,7 @@ def test_the_rules_of_the_built_in_commands_take_their_packets_and_no_others(
 
 
 def test_a_name_may_be_required(server, protocol):
-    nameless, alice = Visitor(server, {"cmd": "handshake"}), named(server, "alice")
+    nameless, alice = MemoryClient(server, {"cmd": "handshake"}), named(server, "alice")
     nameless.heard()
     alice.heard()
     assert protocol.require_username_set(alice.client, {"cmd": "x"})
@@ -247,7 +247,7 @@ def test_the_rooms_of_a_packet_are_those_it_names_or_all_of_the_client(server, p
 @pytest.mark.parametrize("message", [{"cmd": "ping"}, "hello", "", b"\xff", {"val": 1}])
 def test_a_disabled_handshake_greets_nobody_implicitly(message):
     server = build({"disabled_commands": ["handshake"]})
-    visitor = Visitor(server, {"cmd": "ping"})
+    visitor = MemoryClient(server, {"cmd": "ping"})
     assert not visitor.client.handshake
     assert {packet["cmd"] for packet in visitor.ask(message)} == {"statuscode"}
 
@@ -262,7 +262,7 @@ def test_a_listener_is_echoed_also_where_the_handler_was_a_plugins(server, proto
             await asyncio.sleep(0)
             protocol.send_statuscode(client, protocol.statuscodes.ok, message=message)
 
-        visitor = Visitor(server)
+        visitor = MemoryClient(server)
         visitor.session.receive(b'{"cmd":"wait","listener":"L"}')
         await turns()
         assert [answer["listener"] for answer in visitor.heard()] == ["L"]
@@ -276,7 +276,7 @@ LONG = b'"' + b"x" * (1 << 16) + b'"'
 @pytest.mark.parametrize("cmd", ["handshake", "gmsg"])
 def test_a_long_value_with_a_number_beyond_a_double_is_nobodys_error_but_the_clients(server, cmd, caplog):
     server.on_message(lambda client, message: None)
-    visitor = Visitor(server, {"cmd": "ping"})
+    visitor = MemoryClient(server, {"cmd": "ping"})
     answers = visitor.ask(b'{"cmd":"%b","val":[1e400,%b]}' % (cmd.encode(), LONG))
     assert codes(answers) == [114]
     assert "gmsg" not in {answer["cmd"] for answer in answers}
@@ -365,7 +365,7 @@ def test_a_packet_for_no_rooms_is_met_with_silence(server, cmd):
 
 
 def test_a_packet_for_no_rooms_still_needs_a_name_where_one_is_needed(server):
-    nameless = Visitor(server, {"cmd": "handshake"})
+    nameless = MemoryClient(server, {"cmd": "handshake"})
     nameless.heard()
     assert codes(nameless.ask({"cmd": "pmsg", "id": "alice", "val": 1, "rooms": []})) == [111]
 

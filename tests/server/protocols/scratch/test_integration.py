@@ -13,8 +13,8 @@ import pytest
 
 from cloudlink.cli import main as command_line
 from cloudlink.server.protocols import scratch
-from tests.conversation_drivers import OverSocket
-from tests.hosting import HOST, build, listening
+from tests.support.scenario_drivers import OverSocket
+from tests.support.servers import HOST, build, listening
 
 TIME_LIMIT = 10.0  # seconds
 

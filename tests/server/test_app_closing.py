@@ -8,8 +8,8 @@ import pytest
 
 from cloudlink.server.protocols.clpv4 import Clpv4
 from cloudlink.server.session import State
-from tests.hosting import build
-from tests.server.visitor import Visitor, named
+from tests.support.memoryclients import MemoryClient, named
+from tests.support.servers import build
 
 
 @pytest.fixture
@@ -49,8 +49,8 @@ def closing(server):
 @pytest.mark.parametrize("register", ["on_connect", "on_message", "on_error", "on_disconnect"])
 def test_a_handler_may_close_the_connection(server, register):
     getattr(server, register)(closing(server))
-    bystander = Visitor(server) if register != "on_connect" else None
-    visitor = Visitor(server)
+    bystander = MemoryClient(server) if register != "on_connect" else None
+    visitor = MemoryClient(server)
     if register == "on_disconnect":
         visitor.leave()
         assert visitor.closed is None
@@ -66,7 +66,7 @@ def test_a_commands_handler_that_closes_the_connection_sends_what_came_before(se
     server.bind_callback("ping", Clpv4.schema, closing(server))
     after = []
     server.on_message(lambda client, message: after.append(client.open))
-    visitor = Visitor(server, {"cmd": "ping", "listener": "last"})
+    visitor = MemoryClient(server, {"cmd": "ping", "listener": "last"})
     assert visitor.closed == (4001, "no")
     assert after == [False]
     visitor.say({"cmd": "ping"})
@@ -76,7 +76,7 @@ def test_a_commands_handler_that_closes_the_connection_sends_what_came_before(se
 def test_a_client_that_is_closed_when_it_is_identified_says_nothing_any_more(server, caplog):
     other = named(server, "other")
     server.on_protocol_identified(Clpv4.schema)(closing(server))
-    visitor = Visitor(server, {"cmd": "gmsg", "val": "from somebody who was turned away"})
+    visitor = MemoryClient(server, {"cmd": "gmsg", "val": "from somebody who was turned away"})
     assert visitor.closed == (4001, "no")
     assert other.heard() == []
     assert caplog.text == ""
@@ -84,7 +84,7 @@ def test_a_client_that_is_closed_when_it_is_identified_says_nothing_any_more(ser
 
 def test_a_client_that_is_closed_when_it_is_identified_brings_no_error_into_the_log(server, caplog):
     server.on_protocol_identified(Clpv4.schema)(closing(server))
-    Visitor(server, {"cmd": "setid", "val": "nobody"})
+    MemoryClient(server, {"cmd": "setid", "val": "nobody"})
     assert caplog.text == ""
 
 

@@ -2,10 +2,7 @@
 
 import asyncio
 import json
-import os
-import re
 import signal
-import subprocess
 import sys
 
 import pytest
@@ -14,44 +11,8 @@ from cloudlink.errors import StartError
 from cloudlink.server.app import Server
 from cloudlink.server.protocols.clpv4 import Clpv4
 from cloudlink.settings import Settings
-from tests.transport.peers import connect, running
-
-CLOUDLINK = [sys.executable, "-m", "cloudlink", "serve", "--plugins-folder", "", "--no-storage"]
-
-
-class Process:
-    """A server in a process of its own."""
-
-    def __init__(self, *arguments, script=None, **environment):
-        clean = {k: v for k, v in os.environ.items() if k not in ("HOST", "PORT")}
-        command = [sys.executable, "-c", script] if script else [*CLOUDLINK, "--port", "0", *arguments]
-        self.process = subprocess.Popen(
-            command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=clean | environment
-        )
-        self.lines = []
-        self.port = None
-        for line in self.process.stderr:
-            self.lines.append(line)
-            if match := re.search(r"connect to wss?://\S+:(\d+)/", line):
-                self.port = int(match[1])
-                break
-
-    def stop(self, signal_number=signal.SIGTERM):
-        if signal_number is not None and self.process.poll() is None:
-            self.process.send_signal(signal_number)
-        _, rest = self.process.communicate(timeout=20)
-        self.lines += rest.splitlines(keepends=True)
-        return self.process.returncode
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_error):
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-        self.process.stdout.close()
-        self.process.stderr.close()
+from tests.support.process import ServerProcess
+from tests.support.rawclients import connect, running
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
@@ -68,7 +29,7 @@ def test_signals_stop_in_order_with_exit_status_0(signal_number):
         await asyncio.sleep(0)
         return closed
 
-    with Process() as process:
+    with ServerProcess() as process:
         assert asyncio.run(play(process)) == (1001, "The server is shutting down")
         assert process.stop(None) == 0
         assert "Traceback" not in "".join(process.lines)
@@ -84,13 +45,13 @@ def test_both_event_loops_serve(event_loop):
         peer.leave()
         await asyncio.sleep(0)
 
-    with Process("--event-loop", event_loop) as process:
+    with ServerProcess("--event-loop", event_loop) as process:
         asyncio.run(play(process.port))
         assert process.stop() == 0
 
 
 def test_a_server_in_every_network_says_an_address_that_can_be_used():
-    with Process("--host", "0.0.0.0") as process:
+    with ServerProcess("--host", "0.0.0.0") as process:
         assert f"connect to ws://127.0.0.1:{process.port}/" in process.lines[-1]
         assert process.stop() == 0
 
@@ -105,13 +66,13 @@ def test_uvloop_that_is_missing_is_told_with_the_command_that_installs_it(monkey
 
 
 def test_sighup_without_tls_changes_nothing():
-    with Process() as process:
+    with ServerProcess() as process:
         process.process.send_signal(signal.SIGHUP)
         assert process.stop() == 0
 
 
 def test_port_in_use_is_one_sentence_and_exit_status_1():
-    with Process() as first, Process("--port", str(first.port)) as second:
+    with ServerProcess() as first, ServerProcess("--port", str(first.port)) as second:
         assert second.stop() == 1
         text = "".join(second.lines).strip()
         assert len(text.splitlines()) == 1
@@ -133,7 +94,7 @@ def test_port_in_use_is_one_sentence_and_exit_status_1():
     ],
 )
 def test_what_keeps_it_from_starting_is_one_sentence_and_exit_status_1(arguments, sentence):
-    with Process(*arguments) as process:
+    with ServerProcess(*arguments) as process:
         assert process.stop() == 1
         text = "".join(process.lines).strip()
         assert sentence in text
@@ -142,13 +103,15 @@ def test_what_keeps_it_from_starting_is_one_sentence_and_exit_status_1(arguments
 
 def test_a_script_that_cannot_start_says_why_without_a_traceback():
     script = "from cloudlink import server; s = server(); s.run(ip='203.0.113.9')"
-    with Process(script=script) as process:
+    with ServerProcess(script=script) as process:
         assert process.stop() == 1
         assert "".join(process.lines).startswith("CloudLink cannot start: The address 203.0.113.9")
 
 
 def test_a_wrong_setting_in_the_environment_ends_a_script_with_one_sentence():
-    with Process(script="from cloudlink import server; server()", CLOUDLINK_MAX_CLIENTS="many") as process:
+    with ServerProcess(
+        script="from cloudlink import server; server()", CLOUDLINK_MAX_CLIENTS="many"
+    ) as process:
         assert process.stop() == 1
         assert len(process.lines) == 1
         assert "CLOUDLINK_MAX_CLIENTS" in process.lines[0]
@@ -159,7 +122,7 @@ def test_the_environment_applies_to_scripts_and_arguments_win():
         "from cloudlink import server; s = server(); print(s.settings.motd, flush=True); "
         "s.logging.basicConfig(level=20); s.run(port=0)"
     )
-    with Process(script=script, PORT="1", CLOUDLINK_MOTD="hello") as process:
+    with ServerProcess(script=script, PORT="1", CLOUDLINK_MOTD="hello") as process:
         assert process.port > 1
         process.process.send_signal(signal.SIGTERM)
         assert process.process.stdout.read() == "hello\n"

@@ -1,4 +1,4 @@
-"""Servers for tests of clients: ours in this process, which can be stopped and started again, and wicked small ones."""
+"""Small servers for tests of clients, which answer as each test scripts them. `servers` has the real one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import json
 
 import websockets.asyncio.server
 
-from tests.hosting import HOST, build
+from tests.support.servers import HOST
 
 GREETING = (
     {"cmd": "server_version", "val": "0.2.0"},
@@ -16,52 +16,15 @@ GREETING = (
 )
 
 
-class Ours:
-    """This project's server on one port, which it keeps over restarts."""
-
-    def __init__(self, settings):
-        self._settings = settings
-        self.server = None
-        self.port = 0
-
-    @property
-    def url(self):
-        return f"ws://{HOST}:{self.port}/"
-
-    async def start(self):
-        self.server = build(self._settings)
-        await self.server.start(HOST, self.port)
-        self.port = self.server.port
-
-    async def stop(self):
-        await self.server.stop()
-
-    def drop_everybody(self):
-        """Break all connections without a word, as a network does."""
-        for connection in tuple(self.server._endpoint.connections):
-            connection.abort()
-
-
 @contextlib.asynccontextmanager
-async def ours(**settings):
-    """Our server, started."""
-    host = Ours(settings)
-    await host.start()
-    try:
-        yield host
-    finally:
-        await host.stop()
-
-
-@contextlib.asynccontextmanager
-async def scripted(handler):
+async def websocket_server(handler):
     """A WebSocket server that runs `handler(socket)` for each client; yields its address."""
     async with websockets.asyncio.server.serve(handler, HOST, 0) as server:
         yield f"ws://{HOST}:{server.sockets[0].getsockname()[1]}/"
 
 
 @contextlib.asynccontextmanager
-async def raw(handler):
+async def tcp_server(handler):
     """A TCP server that runs `handler(reader, writer)` for each client; yields host and port."""
     tasks = set()
 

@@ -1,6 +1,6 @@
 """Wire scenarios: conversations written as text files, and their parser.
 
-`conversation_play` acts them out and checks every frame.
+`scenario_play` acts them out and checks every frame.
 
 A scenario file reads from top to bottom as a conversation between clients (one capital letter each) and the server:
 
@@ -21,7 +21,7 @@ A scenario file reads from top to bottom as a conversation between clients (one 
 | `upstream` | `same`: CloudLink 0.2.0 behaves just so; `differs, <how>`: we decided otherwise; `cannot, <why>` |
 | `settings` | one setting of `cloudlink.settings.Settings`, as TOML (`max_clients = 1`); may stand several times |
 | `rooms` | `in any order`: where one step tells of several rooms, they may come in any order |
-| `plugin` | a plugin to load, `file.py:Class`, the file beside this module |
+| `plugin` | a plugin to load, `file.py:Class`, the file below `tests` |
 | `only` | `memory` or `socket`, for what the other way of playing cannot show |
 | `given` | where it starts: `A connected`, `A handshaken`, `A named alice`, and after the last two optionally \
 `in Scratch` or an older era, such as `in CL3 0.1.7`, and `linked to r1 r2`; `A playing 104`, a Scratch client of that project; commas between clients. What is \
@@ -62,10 +62,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.eras import ERAS
+from tests.support.eras import ERAS
 
-HERE = Path(__file__).parent
-SCENARIOS = HERE / "scenarios"
+SCENARIOS = Path(__file__).parents[1] / "scenarios"
 
 
 class ScenarioSyntaxError(Exception):

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from cloudlink.client import CloudChange, GlobalMessage, PrivateMessage, UserJoined, connect, connect_cloud
-from tests.client.fakes import ours
+from tests.support.servers import restartable_server
 
 client_package = sys.modules["cloudlink.client"]  # the attribute of that name is the class
 PAGE = Path(__file__).parents[2] / "docs" / "client.md"
@@ -53,7 +53,7 @@ def test_the_page_has_these_programs():
 def test_greeter(tmp_path):
     async def scenario():
         async with (
-            ours() as host,
+            restartable_server() as host,
             connect(host.url, username="watcher", rooms="lobby") as watcher,
             running("greeter", host, tmp_path),
         ):
@@ -68,7 +68,7 @@ def test_greeter(tmp_path):
 
 def test_counter(tmp_path):
     async def scenario():
-        async with ours() as host, connect_cloud(host.url, 104, "watcher") as cloud:
+        async with restartable_server() as host, connect_cloud(host.url, 104, "watcher") as cloud:
             async with running("counter", host, tmp_path) as process:
                 assert await anext(cloud) == CloudChange("☁ visits", 1)
                 await cloud.set("☁ other", 5)
@@ -82,7 +82,7 @@ def test_counter(tmp_path):
 def test_old_bot(tmp_path):
     async def scenario():
         async with (
-            ours() as host,
+            restartable_server() as host,
             connect(host.url, username="alice") as alice,
             running("old_bot", host, tmp_path) as process,
         ):

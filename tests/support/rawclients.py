@@ -1,4 +1,4 @@
-"""Raw peers for tests of the transport: bytes out, bytes in, nothing checked for them."""
+"""Clients that write bytes to a socket and read frames from it, with nothing checked for them."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ SAFARI = {
     "User-Agent": "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Safari/605.1.15",
 }
 
-_peers: list[Peer] = []
+_peers: list[RawClient] = []
 
 TEXT, BINARY, CLOSE, PING, PONG = 0x81, 0x82, 0x88, 0x89, 0x8A
 
@@ -85,7 +85,7 @@ def frame(data: bytes, first_byte: int = TEXT) -> bytes:
     return header + bytes(4) + data
 
 
-class Peer:
+class RawClient:
     """A client that writes whatever it is told to and reads frame by frame."""
 
     def __init__(self, reader, writer):
@@ -137,7 +137,7 @@ async def connect(port, headers=UPGRADE, path="/", ssl=None):
 
 async def open_socket(port, ssl=None):
     name = "localhost" if ssl else None
-    peer = Peer(*await asyncio.open_connection("127.0.0.1", port, ssl=ssl, server_hostname=name))
+    peer = RawClient(*await asyncio.open_connection("127.0.0.1", port, ssl=ssl, server_hostname=name))
     _peers.append(peer)
     return peer
 
