@@ -6,6 +6,7 @@ import logging
 import os
 import sqlite3
 import subprocess
+import threading
 from contextlib import closing, contextmanager, suppress
 
 import pytest
@@ -310,10 +311,10 @@ def test_a_lock_at_the_end_is_waited_for(opened, turns, other, file, monkeypatch
     store.start(turns.call_soon)
     with locked(file):
         store.save("1", "a", b"1")
-        store._closing.set()
-        store._wake.set()
+        closing = threading.Thread(target=store.close)
+        closing.start()
         turns.run_until(lambda: store._trouble.pause)
-    store._thread.join()
+    closing.join()
     assert other.load("1") == {"a": b"1"}
 
 

@@ -47,8 +47,8 @@ INSERT INTO changes VALUES (0);
 _USES = "CREATE TABLE uses (room BLOB PRIMARY KEY, used_at INTEGER NOT NULL) WITHOUT ROWID"
 """When each room was last used; one that is only looked at has no other trace."""
 
-_ROWS_AT_ONCE = 300
-"""Rows of one statement; three parameters each, and an old SQLite takes 999.
+_ROWS_AT_ONCE = 199
+"""Rows of one statement; five parameters each, and an old SQLite takes 999.
 
 Many rows in one statement, because Python gives up its lock for each statement and a busy server may
 take milliseconds to hand it back.
@@ -259,9 +259,9 @@ class Database:
 
     def _note_use(self, rooms: Iterable[str], now: int) -> None:
         self._connection.executemany(
-            "INSERT INTO uses SELECT ?1, ?2 WHERE EXISTS (SELECT 1 FROM variables WHERE room = ?1)"
-            " ON CONFLICT (room) DO UPDATE SET used_at = ?2 WHERE used_at < ?2 - ?3",
-            [(encode(room), now, _USE_LASTS) for room in rooms],
+            "INSERT INTO uses SELECT :room, :now WHERE EXISTS (SELECT 1 FROM variables WHERE room = :room)"
+            " ON CONFLICT (room) DO UPDATE SET used_at = :now WHERE used_at < :now - :lasts",
+            [{"room": encode(room), "now": now, "lasts": _USE_LASTS} for room in rooms],
         )
 
     def forget_unused(self, days: float) -> int:
@@ -273,9 +273,9 @@ class Database:
             number, now = self._next_change(), int(time.time())
             latest = now - round(days * 86400)
             found = self._connection.execute(
-                "SELECT room FROM variables WHERE value IS NOT NULL GROUP BY room HAVING max(changed_at) < ?1"
-                " EXCEPT SELECT room FROM uses WHERE used_at >= ?1",
-                (latest,),
+                "SELECT room FROM variables WHERE value IS NOT NULL GROUP BY room HAVING max(changed_at) < ?"
+                " EXCEPT SELECT room FROM uses WHERE used_at >= ?",
+                (latest, latest),
             ).fetchall()
             self._connection.executemany(
                 "UPDATE variables SET value = NULL, change = ?, changed_at = ? WHERE room = ? AND value IS NOT NULL",
@@ -285,12 +285,12 @@ class Database:
         return len(found)
 
     def _put(self, rows: list[Row], number: int, now: int) -> None:
-        places = ",".join(f"(?{at},?{at + 1},?{at + 2},?1,?2)" for at in range(3, 3 + 3 * len(rows), 3))
+        places = ",".join(["(?,?,?,?,?)"] * len(rows))
         self._connection.execute(
-            f"INSERT INTO variables (room, name, value, change, changed_at) VALUES {places}"  # noqa: S608  # numbers
+            f"INSERT INTO variables (room, name, value, change, changed_at) VALUES {places}"  # noqa: S608  # question marks
             " ON CONFLICT (room, name) DO UPDATE SET"
             " value = excluded.value, change = excluded.change, changed_at = excluded.changed_at",
-            [number, now, *(field for row in rows for field in row)],
+            [field for row in rows for field in (*row, number, now)],
         )
 
     def _sweep(self, now: float) -> None:

@@ -17,7 +17,8 @@ from cloudlink.server.protocols.clpv4.dialects.cl4_019 import CL4_019
 
 HALF = "\\ud83d"
 """Half a surrogate pair, as Scratch projects write it."""
-DEEP = "[" * 5000 + "]" * 5000
+DEEP = "[" * 100_000 + "]" * 100_000
+"""Nested deeper than the parser follows on any version of Python."""
 
 FIRST = {
     # CL2
