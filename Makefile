@@ -51,7 +51,7 @@ test-fast: $(VENV)/.dev
 # pyproject.toml lists the modules that have a floor.
 coverage: $(VENV)/.dev
 	@rm -f .coverage
-	timeout 300 $(BIN)/python -m pytest -m $(FAST) --cov --cov-report= $(ARGS)
+	timeout 600 $(BIN)/python -m pytest -m $(FAST) --cov --cov-report= $(ARGS)
 	$(BIN)/coverage report
 
 lint: $(VENV)/.dev
