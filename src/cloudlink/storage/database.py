@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from cloudlink.storage.errors import StorageError, damaged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from cloudlink.storage.writequeue import Batch, Change
@@ -90,6 +90,7 @@ class Database:
         patience: Seconds to wait for another program that is writing.
         create: Whether to make the file when it does not exist; its folder must.
         max_size: Bytes the file may have, None for any number. Beyond, only what is in it can be changed.
+        wall_clock: Returns the Unix time in seconds.
 
     Attributes:
         seen: The number of the last change that is no news; at first the last one in the file.
@@ -101,7 +102,13 @@ class Database:
     """
 
     def __init__(
-        self, path: Path, *, patience: float, create: bool = True, max_size: int | None = None
+        self,
+        path: Path,
+        *,
+        patience: float,
+        create: bool = True,
+        max_size: int | None = None,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         if path.is_dir():
             raise StorageError(f"{path} is a folder", "name a file in it")
@@ -116,6 +123,7 @@ class Database:
         )
         self._swept = 0.0
         self._max_size = max_size
+        self._wall_clock = wall_clock
         self.left_out = 0
         self.seen = 0
         self._data_version = -1
@@ -223,7 +231,7 @@ class Database:
         ]
         with self._transaction():
             news, _ = self._newer()
-            number, now = self._next_change(), int(time.time())
+            number, now = self._next_change(), int(self._wall_clock())
             fitting = self._fitting(rows)
             for start in range(0, len(fitting), _ROWS_AT_ONCE):
                 self._put(fitting[start : start + _ROWS_AT_ONCE], number, now)
@@ -270,7 +278,7 @@ class Database:
         `news` tells of them too.
         """
         with self._transaction():
-            number, now = self._next_change(), int(time.time())
+            number, now = self._next_change(), int(self._wall_clock())
             latest = now - round(days * 86400)
             found = self._connection.execute(
                 "SELECT room FROM variables WHERE value IS NOT NULL GROUP BY room HAVING max(changed_at) < ?"
