@@ -62,7 +62,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted(DOCS.glob("*.md"))]
 CLIENT = DOCS / "client.md"
 GETTING_STARTED = DOCS / "getting-started.md"
 FIRST_GAME = DOCS / "first-game.md"
@@ -429,6 +429,22 @@ def test_command_is_understood(variables, words, tmp_path, monkeypatch):
         monkeypatch.setattr(getattr(cli, name), "run", lambda arguments: 0)  # nobody is there to be reached
     assert cli.main(words) == 0
     assert words[:1] != ["serve"] or len(understood) == 1
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_targets_of_make_exist(page):
+    [line] = re.findall(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    named = re.findall(r"(?:^|`)make ([a-z-]+)", page.read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(named) <= set(line.split())
+
+
+def test_every_marker_of_tests_is_in_the_guide_for_contributors():
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        markers = tomllib.load(file)["tool"]["pytest"]["ini_options"]["markers"]
+    text = one_line(prose(ROOT / "CONTRIBUTING.md"))
+    assert [
+        name for name, _, _ in (marker.partition(":") for marker in markers) if f"`{name}`" not in text
+    ] == []
 
 
 @each([block for block in blocks("toml") if block.file == "cloudlink.toml"])
