@@ -70,7 +70,7 @@ def test_all_is_well(examine, certificates):
     async def scenario():
         async with restartable_server(**certificates.settings) as host:
             return await doctor(
-                f"wss://localhost:{host.port}", "--ca", str(str(certificates.ca)), "--hold", "0.05"
+                f"wss://localhost:{host.port}", "--ca", str(certificates.ca), "--hold", "0.05"
             )
 
     status, text = examine(scenario)
