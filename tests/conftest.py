@@ -1,10 +1,17 @@
-"""Marks tests by what they need beyond Python, so that `make test-fast` can leave them out."""
+"""Marks tests by what they need beyond Python, so that `make test-fast` can leave them out.
+
+Hypothesis measures no times here: how long an example takes says more about the machine than about the code.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 HERE = Path(__file__).parent
 KINDS = {

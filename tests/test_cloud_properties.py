@@ -12,7 +12,7 @@ import json
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cloudlink.server.protocols import Scratch
@@ -189,7 +189,7 @@ events = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300)
 @given(
     pace=st.sampled_from(sorted(PACES)),
     prompt=st.booleans(),
@@ -326,7 +326,7 @@ anything = st.one_of(
 )
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=400)
 @given(
     options=st.fixed_dictionaries(
         {

@@ -12,7 +12,7 @@ import json
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import HealthCheck, assume, example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from tests.support import strategies
@@ -245,7 +245,7 @@ def gathered(crowd) -> World:
     return world
 
 
-@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=500)
 @given(crowd=crowds, happened=happenings)
 @example(  # namesakes; a client that leaves default is put back there; one of the two leaves for good
     crowd=[(family, None) for family in FAMILIES],
@@ -263,7 +263,7 @@ def test_user_lists_are_true(crowd, happened):
             world.check()
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200)
 @given(crowd=crowds, happened=happenings, at_once=st.integers(2, 15))
 def test_lists_of_rooms_are_true_however_much_is_told_at_once(crowd, happened, at_once):
     world = gathered(crowd)
@@ -326,7 +326,7 @@ def _strict(text: str):
     return json.loads(text, parse_constant=refuse)
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=400)
 @given(
     start=st.sampled_from(["fresh", "handshaken", "named"]),
     messages=st.lists(anything, min_size=1, max_size=6),
@@ -379,7 +379,7 @@ def _is_text(message: bytes) -> bool:
     return True
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     value=values,
     listener=st.none() | st.text(max_size=5) | st.booleans() | st.integers(),

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cloudlink.server.protocols.clpv4.schema import Schema
@@ -216,7 +216,7 @@ events = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300)
 @given(
     undecided=st.sampled_from(["cl4", "cl3"]),
     crowd=st.lists(st.tuples(kinds, st.none() | st.sampled_from(NAMES)), min_size=2, max_size=7),
@@ -307,7 +307,7 @@ numbers = st.sampled_from(
 anything = packets | lines.map(str.encode) | st.text(max_size=20).map(str.encode) | nested | numbers
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=400)
 @given(
     undecided=st.sampled_from(["cl4", "cl3"]),
     wild=st.sampled_from([*KINDS, "fresh"]),
