@@ -50,17 +50,18 @@ from cloudlink.storage import open_store
 from cloudlink.transport.detector import ProtocolDetector
 from cloudlink.transport.endpoint import explain
 from cloudlink.transport.limiter import ConnectionLimiter
-from tests.conversation import SCENARIOS, parse
-from tests.conversation_drivers import InMemory, MemoryConnection, OverSocket
-from tests.conversation_play import play
-from tests.hosting import HOST, build, listening, protocol_of
+from tests.support.memoryclients import MemoryConnection
+from tests.support.scenario_drivers import InMemory, OverSocket
+from tests.support.scenario_play import play
+from tests.support.scenarios import SCENARIOS, parse
+from tests.support.servers import HOST, build, listening, protocol_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted(DOCS.glob("*.md"))]
 CLIENT = DOCS / "client.md"
 GETTING_STARTED = DOCS / "getting-started.md"
 FIRST_GAME = DOCS / "first-game.md"
@@ -363,11 +364,16 @@ def test_exceptions_of_managers_are_documented(heading, exceptions):
     assert set(re.findall(r"`(\w+)`", meaning)) == _public(exceptions)
 
 
+def is_code(name, value):
+    """Whether a member of the status codes is one; Python 3.13 has tuples of its own in every class."""
+    return isinstance(value, tuple) and not name.startswith("_")
+
+
 def test_status_codes_are_as_the_tables_say():
     codes = api("Status codes")[0]
     for page, heading in ((PLUGINS, "Status codes"), (PROTOCOL, "1 CloudLink 4")):
         texts = re.findall(r"`([IE]:\d+) \\\| ([\w ]+)`", section(page, heading))
-        known = [codes.generate(value)[0] for value in vars(codes).values() if isinstance(value, tuple)]
+        known = [codes.generate(value)[0] for name, value in vars(codes).items() if is_code(name, value)]
         assert [f"{start} | {text}" for start, text in texts if start][: len(known)] == known
 
 
@@ -422,6 +428,22 @@ def test_command_is_understood(variables, words, tmp_path, monkeypatch):
         monkeypatch.setattr(getattr(cli, name), "run", lambda arguments: 0)  # nobody is there to be reached
     assert cli.main(words) == 0
     assert words[:1] != ["serve"] or len(understood) == 1
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_targets_of_make_exist(page):
+    [line] = re.findall(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    named = re.findall(r"(?:^|`)make ([a-z-]+)", page.read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(named) <= set(line.split())
+
+
+def test_every_marker_of_tests_is_in_the_guide_for_contributors():
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        markers = tomllib.load(file)["tool"]["pytest"]["ini_options"]["markers"]
+    text = one_line(prose(ROOT / "CONTRIBUTING.md"))
+    assert [
+        name for name, _, _ in (marker.partition(":") for marker in markers) if f"`{name}`" not in text
+    ] == []
 
 
 @each([block for block in blocks("toml") if block.file == "cloudlink.toml"])

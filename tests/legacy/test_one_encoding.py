@@ -21,10 +21,8 @@ from cloudlink.server.events import (
 from cloudlink.server.protocols.clpv4 import greeting
 from cloudlink.server.protocols.clpv4.dialects import DIALECTS, Dialect
 from cloudlink.server.protocols.clpv4.packet import parse
-from tests.hosting import build
-from tests.server.visitor import Visitor
-
-from .guests import KINDS, Guest
+from tests.support.memoryclients import KINDS, EraClient, MemoryClient
+from tests.support.servers import build
 
 SETTLED = [kind for kind in KINDS if kind not in ("CL2 early", "CL4 safe mode")]
 CHANGES = [dialect for dialect in DIALECTS if not dialect.whole_lists]
@@ -55,8 +53,8 @@ def written(monkeypatch):
 def crowd(written):
     """Three clients of each kind, and one more; all in one room."""
     server = build()
-    guests = [Guest(server, kind, f"{kind} {number}") for kind in KINDS for number in range(3)]
-    guests.append(Guest(server, "CL4 0.2.0", "speaker"))
+    guests = [EraClient(server, kind, f"{kind} {number}") for kind in KINDS for number in range(3)]
+    guests.append(EraClient(server, "CL4 0.2.0", "speaker"))
     assert {guest.client.dialect for guest in guests} == {*DIALECTS}
     for guest in guests:
         guest.frames()
@@ -85,7 +83,7 @@ def test_what_some_are_told_is_written_once_for_each_dialect_but_where_it_names_
 
 
 def test_user_lists_are_written_once_for_each_dialect(crowd, written):
-    newcomer = Guest(crowd[0].server, "CL3 0.1.7", "newcomer")
+    newcomer = EraClient(crowd[0].server, "CL3 0.1.7", "newcomer")
     assert +written == {(dialect, Joined): 1 for dialect in CHANGES}
     written.clear()
     newcomer.leave()
@@ -95,7 +93,7 @@ def test_user_lists_are_written_once_for_each_dialect(crowd, written):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_dialect_that_nobody_speaks_writes_nothing(kind, written):
     server = build()
-    speaker = Guest(server, kind, "speaker")
+    speaker = EraClient(server, kind, "speaker")
     written.clear()
     speaker.tell("<%gs>\nme\nhi" if kind.startswith("CL2") else '{"cmd":"gmsg","val":"hi"}')
     assert written == {(speaker.client.dialect, Message): 1}
@@ -106,7 +104,7 @@ def test_a_dialect_that_nobody_speaks_writes_nothing(kind, written):
 
 @pytest.mark.parametrize("kind", SETTLED)
 def test_a_settled_client_is_not_looked_at(kind, monkeypatch):
-    guest = Guest(build(), kind, "alice")
+    guest = EraClient(build(), kind, "alice")
     monkeypatch.setattr(greeting, "detect", lambda *_args, **_kwargs: pytest.fail("it was looked at"))
     if kind.startswith("CL2"):
         guest.tell("<%gs>\nme\nhi", "<%sh>\n", "<%sn>\nother", "{nope", "")
@@ -120,7 +118,7 @@ def test_a_settled_client_is_not_looked_at(kind, monkeypatch):
 def test_a_dialect_is_seen_by_plugins_and_told_in_the_log(caplog):
     server = build()
     with caplog.at_level(logging.INFO, "cloudlink.server"):
-        guests = [Guest(server, kind, f"to {number}") for number, kind in enumerate(KINDS)]
+        guests = [EraClient(server, kind, f"to {number}") for number, kind in enumerate(KINDS)]
     for guest in guests:
         lines = [
             record.getMessage() for record in caplog.records if guest.client.snowflake in record.getMessage()
@@ -152,10 +150,10 @@ class Telegraph(Dialect):
 def test_another_dialect_is_one_class_and_one_line_in_the_table(monkeypatch):
     monkeypatch.setattr(greeting, "DIALECTS", (Telegraph(), *DIALECTS))
     server = build()
-    new = Visitor(server)
+    new = MemoryClient(server)
     assert new.ask({"cmd": "telegraph"}) == []
     assert str(new.client.dialect) == "telegraph"
-    others = [Guest(server, kind, f"to {number}") for number, kind in enumerate(KINDS)]
+    others = [EraClient(server, kind, f"to {number}") for number, kind in enumerate(KINDS)]
     for other in others:
         other.frames()
 

@@ -6,8 +6,8 @@ import pytest
 
 from cloudlink.server.protocols.clpv4 import Clpv4
 from cloudlink.server.protocols.scratch import Scratch
-from tests.hosting import build
-from tests.server.visitor import Visitor, named
+from tests.support.memoryclients import MemoryClient, named
+from tests.support.servers import build
 
 CL4 = Clpv4.schema
 
@@ -27,7 +27,7 @@ def test_a_user_is_found_by_each_of_its_ids(server):
 
 
 def test_users_of_another_protocol_are_not_found(server):
-    cat = Visitor(server, {"method": "handshake", "user": "cat", "project_id": "1"}).client
+    cat = MemoryClient(server, {"method": "handshake", "user": "cat", "project_id": "1"}).client
     assert server.directory.by_name("cat", CL4) == []
     assert server.directory.by_id(cat.uuid, CL4) is None
     assert server.directory.by_name("cat", Scratch.schema) == [cat.user]
@@ -47,7 +47,7 @@ def test_rooms_know_their_users_and_users_their_rooms(server):
 
 
 def test_a_new_name_is_known_at_once_and_everywhere(server):
-    visitor = Visitor(server, {"cmd": "handshake"})
+    visitor = MemoryClient(server, {"cmd": "handshake"})
     before = visitor.client.user
     assert before.username is None
     visitor.say({"cmd": "setid", "val": "alice"})

@@ -11,7 +11,7 @@ from cloudlink.server.hub import Hub
 from cloudlink.server.protocols.clpv4 import Clpv4
 from cloudlink.server.rooms import RoomsManager
 from cloudlink.settings import Settings
-from tests.server.visitor import Visitor, named
+from tests.support.memoryclients import MemoryClient, named
 
 CL4 = Clpv4.schema
 ELSEWHERE = User("n2", "7000", "0-0-0", "zoe")
@@ -92,7 +92,7 @@ def test_the_last_member_here_is_missed_elsewhere(server, broker):
 
 
 def test_the_broker_hears_of_first_and_last_members(server, broker):
-    alice, bob = Visitor(server, {"cmd": "handshake"}), Visitor(server, {"cmd": "handshake"})
+    alice, bob = MemoryClient(server, {"cmd": "handshake"}), MemoryClient(server, {"cmd": "handshake"})
     alice.leave()
     assert broker.rooms == [("opened", "default", CL4)]
     bob.leave()

@@ -9,9 +9,9 @@ import pytest
 
 from cloudlink.transport.detector import ProtocolDetector
 from cloudlink.transport.picowslog import PicowsLog
-from tests.server.visitor import turns
-from tests.transport.peers import UPGRADE, ask, connect, frame, open_socket, request, running
-from tests.transport.test_tls import Certificates
+from tests.support.certificates import Certificates
+from tests.support.memoryclients import turns
+from tests.support.rawclients import UPGRADE, ask, connect, frame, open_socket, request, running
 
 FEW = {
     "max_connections_per_address": 2,

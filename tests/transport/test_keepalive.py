@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from cloudlink.transport.keepalive import Keepalive
-from tests.transport.peers import PING, connect, frame, running
+from tests.support.rawclients import PING, connect, frame, running
 
 
 class Stuck:
