@@ -73,8 +73,11 @@
     "ping_cfg",
   ];
 
-  // Policy violation (RFC 6455, section 7.4.1): the server does not want this client back.
-  const POLICY_VIOLATION = 1008;
+  /**
+   * Return whether a close code is final: the server does not want this client back. 1008 is a policy violation (RFC
+   * 6455, section 7.4.1); servers use 4000 to 4099 for clients that they refuse, 4004 for those kicked or banned.
+   */
+  const isFinal = (code) => code === 1008 || (code >= 4000 && code <= 4099);
 
   // Menu values and the commands that they stand for.
   const DATA_TYPES = new Map([
@@ -473,7 +476,8 @@
         if (isText && !this.closing) this.owner.onText(event.data);
       });
       socket.onclose = ifCurrent((event) => {
-        this.end({ clean: event.wasClean, code: event.code });
+        const { wasClean: clean, code, reason } = event;
+        this.end({ clean, code, reason });
       });
     }
 
@@ -500,13 +504,13 @@
     }
 
     /** Drop the socket in whatever state it is, and report the end. */
-    end({ clean = false, code = 0, possible = true }) {
+    end({ clean = false, code = 0, reason = "", possible = true }) {
       const { socket, closing } = this;
       this.attempt = null;
       this.socket = null;
       this.closing = false;
       if (socket !== null) socket.close();
-      this.owner.onEnd({ clean, code, possible, asked: closing });
+      this.owner.onEnd({ clean, code, reason, possible, asked: closing });
     }
   }
 
@@ -625,6 +629,7 @@
       this.rateLimiter = new RateLimiter((item) => this.sendOrQueue(item));
       this.status = IDLE;
       this.hadConnection = false; // whether status 4 means "lost" rather than "failed"
+      this.finalStatus = ""; // why the server has closed for good, until the project connects again
       this.lastJoined = "{}"; // JSON of a user object
       this.lastLeft = "{}";
       this.logsPackets = false;
@@ -688,6 +693,7 @@
       }
       if (url !== this.url) this.abandon();
       this.url = url;
+      this.finalStatus = "";
       this.tries = 0;
       this.cancelRetry();
       await this.transport.open(url);
@@ -714,6 +720,7 @@
       this.logsPackets = false;
       this.status = IDLE;
       this.hadConnection = false;
+      this.finalStatus = "";
       this.lastJoined = "{}";
       this.lastLeft = "{}";
     }
@@ -775,17 +782,18 @@
       else this.restoreName();
     }
 
-    onEnd({ clean, code, possible, asked }) {
+    onEnd({ clean, code, reason, possible, asked }) {
       const wasConnected = this.status === CONNECTED;
       const wasRetry = this.tries > 0 && !wasConnected;
-      const refused = code === POLICY_VIOLATION || !possible;
+      const refused = isFinal(code) && !asked;
+      if (refused) this.finalStatus = `E:${code} | ${reason || "Refused"}`;
       if (asked) this.status = CLOSED;
       else this.status = wasConnected && clean ? CLOSED : FAILED;
       this.hadConnection = wasConnected || this.wasLost;
       if (wasConnected && Date.now() - this.connectedAt > STABLE_AFTER) {
         this.tries = 0;
       }
-      if (this.reconnects && !asked && !refused) {
+      if (this.reconnects && possible && !asked && !refused) {
         this.wasLost = this.wasLost || wasConnected;
         this.saveForRestore();
         this.scheduleRetry();
@@ -1787,7 +1795,7 @@
     }
 
     returnStatusCode() {
-      return this.value("statuscode");
+      return this.session.finalStatus || this.value("statuscode");
     }
 
     returnIsNewData({ TYPE }) {

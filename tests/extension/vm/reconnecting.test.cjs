@@ -3,7 +3,7 @@
 
 const assert = require('node:assert/strict');
 const {test} = require('node:test');
-const {World, settle} = require('./world.cjs');
+const {World} = require('./world.cjs');
 
 const HATS = ['onConnect', 'onClose', 'whenConnectionLost', 'whenConnectionBack'];
 
@@ -321,24 +321,84 @@ test('without the block nobody is asked', async () => {
 });
 
 // Servers that closed with one of these codes may be back soon: going away, an error, restarting, too busy.
-for (const code of [1000, 1001, 1006, 1009, 1011, 1012, 1013, 3000, 4100, 4999]) {
+for (const code of [1000, 1001, 1006, 1007, 1009, 1011, 1012, 1013, 3000, 3999, 4100, 4999]) {
   test(`after the close code ${code} the extension reconnects`, async () => {
     const {world} = await reconnecting();
     await world.connect();
     world.socket.end(code, 'back soon');
+    assert.equal(world.get('returnStatusCode'), '');
     await world.clock.advance(1000);
     assert.equal(world.sockets.length, 2);
   });
 }
 
-test('after 1008 it stays away until a block connects', async () => {
+for (const code of [1008, 4000, 4004, 4099]) {
+  test(`the close code ${code} is final: the status code says why, and the extension stays away`, async () => {
+    const {world, runs} = await reconnecting();
+    const said = [];
+    world.scripts.push({opcode: 'onClose', args: {}, set runs(_) {
+      said.push(world.get('returnStatusCode'));
+    }});
+    await world.join('alice', 'red');
+    world.socket.end(code, 'You were kicked: spam');
+    assert.deepEqual(said, [`E:${code} | You were kicked: spam`], 'known when the hat starts');
+    assert.deepEqual(runs(), [1, 1, 1, 0]);
+    await world.run('sendGData', {DATA: 'nowhere'});
+    await world.clock.advance(600_000);
+    assert.equal(world.sockets.length, 1);
+    assert.equal(world.get('returnStatusCode'), `E:${code} | You were kicked: spam`);
+    assert.equal(world.get('returnIsNewData', {TYPE: 'Status code'}), false);
+
+    await world.run('openSocket', {IP: 'ws://127.0.0.1:3000/'});
+    assert.equal(world.get('returnStatusCode'), '');
+    world.greet();
+    assert.deepEqual(world.socket.take(), [], 'the name is not restored');
+    world.socket.end();
+    await world.clock.advance(1000);
+    assert.equal(world.sockets.length, 3, 'and other ends are followed by a retry again');
+  });
+}
+
+test('a server that refuses before the greeting is final too, also during a retry', async () => {
   const {world, runs} = await reconnecting();
   await world.join('alice');
-  world.socket.end(1008);
+  world.socket.end();
+  await world.clock.advance(1000);
+  world.socket.accept();
+  world.socket.end(4004, 'You are banned: spam');
   await world.clock.advance(600_000);
-  assert.equal(world.sockets.length, 1);
-  assert.deepEqual(runs(), [1, 1, 1, 0]);
+  assert.equal(world.sockets.length, 2);
+  assert.equal(world.get('returnStatusCode'), 'E:4004 | You are banned: spam');
+  assert.deepEqual(runs(), [1, 2, 1, 0]);
+
+  const first = new World();
+  await first.run('openSocket', {IP: 'ws://127.0.0.1:3000/'});
+  first.socket.accept();
+  first.socket.end(4004, 'You are banned: spam');
+  assert.equal(first.get('getComFailedConnectionState'), true);
+  assert.equal(first.get('returnStatusCode'), 'E:4004 | You are banned: spam');
+});
+
+test('a final code without a reason is reported as refused', async () => {
+  const world = new World();
   await world.connect();
-  await settle();
-  assert.deepEqual(world.socket.take(), [], 'the name is not restored');
+  world.socket.receive({cmd: 'statuscode', code: 'E:103 | ID not found'});
+  world.socket.end(1008);
+  assert.equal(world.get('returnStatusCode'), 'E:1008 | Refused');
+});
+
+test('a connection that the project closes has no reason, whatever the server answers', async () => {
+  const world = new World();
+  await world.connect();
+  await world.run('closeSocket');
+  world.socket.end(4004, 'You were kicked');
+  assert.equal(world.get('returnStatusCode'), '');
+});
+
+test('another project does not see why the one before was refused', async () => {
+  const world = new World();
+  await world.connect();
+  world.socket.end(4004, 'You were kicked');
+  world.runtime.emit('RUNTIME_DISPOSED');
+  assert.equal(world.get('returnStatusCode'), '');
 });
