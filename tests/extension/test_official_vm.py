@@ -1,4 +1,4 @@
-"""In the VM of Scratch itself, in its own worker sandbox, as the mods have it that were forked from it.
+"""The extension in Scratch's own VM and its worker sandbox, from which several mods are forked.
 
 The published VM loads worker extensions but cannot call their blocks: it tries to copy objects to the worker that cannot
 be copied. The page repairs that one call (`repairCalls` in `official.html`); everything else is as published.
@@ -34,7 +34,7 @@ HATS = {
 
 
 class Player(User):
-    """A user in Scratch's VM, who remembers which blocks have been run."""
+    """A user in Scratch's VM. Records which blocks have been run."""
 
     def __init__(self, lab, page):
         super().__init__(lab, page)
@@ -53,14 +53,14 @@ class Player(User):
         await super().until(wanted, opcode, **arguments)
 
     async def hat(self, opcode, times=1):
-        """Wait until a hat has become true so many times."""
+        """Wait until a hat has become true this many times."""
         self.ran.add(opcode)
         await self.evaluate(f"untilHat({list(HATS).index(opcode)}, {times})")
 
 
 @pytest.fixture(scope="module")
 def official(lab):
-    """Make players in Scratch's VM; skips the test, or fails it in CI, where the VM cannot be had."""
+    """Make players in Scratch's VM. Skip the tests if the VM cannot be installed; fail them in CI."""
     web = Path(node_modules("scratch-vm", PINS, "Scratch's VM"), "@scratch", "scratch-vm", "dist", "web")
     for name in ("scratch-vm.js", "extension-worker.js"):
         lab.publish(f"/{name}", web / name)
@@ -102,7 +102,7 @@ def test_the_vm_registers_every_block(lab, official):
 
 
 def test_the_published_vm_cannot_call_a_block_of_any_worker_extension(lab, official):
-    """When this fails, Scratch has repaired its VM, and the page need not do it any more."""
+    """If this fails after an update of the VM, `repairCalls` is no longer needed."""
 
     async def main():
         player = await official(repaired=False)
@@ -114,7 +114,7 @@ def test_the_published_vm_cannot_call_a_block_of_any_worker_extension(lab, offic
 
 
 def test_the_published_vm_never_starts_the_script_of_a_worker_hat(lab, official):
-    """It puts a script to sleep while its hat is asked, and does not wake it when the answer has come."""
+    """The VM suspends a script while its hat is evaluated, and does not resume it after the hat has become true."""
 
     async def main():
         alice = await official()

@@ -15,7 +15,7 @@ OLDEST_NODE = (18, 15)  # the first whose test runner writes TAP when asked to
 
 @pytest.fixture(scope="module")
 def node():
-    """The path of Node.js; skips the tests, or fails them in CI, where there is none or it is too old."""
+    """The path of Node.js. Skip the tests if it is missing or too old; fail them in CI."""
     program = shutil.which("node")
     if not program:
         unavailable("The extension's logic is tested in Node.js, which is not installed")
