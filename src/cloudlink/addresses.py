@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,9 @@ logger = logging.getLogger("cloudlink.transport")
 
 _WITH_PORT = re.compile(r"\[([^]]*)\](?::\d+)?|([\d.]+):\d+")
 """An address as proxies write it that add the port: `[2001:db8::1]:443` or `203.0.113.7:443`."""
+
+_IPV6_PREFIX = 64
+"""Bits of an IPv6 address that make one subscriber; the rest is that subscriber's to choose."""
 
 UNKNOWN = "unknown"
 """Stands in logs for an address that is not known or not to be written down."""
@@ -99,6 +103,15 @@ def for_log(address: str, mode: str) -> str:
         return UNKNOWN
     kept = 24 if isinstance(parsed, IPv4Address) else 48
     return str(ip_network((parsed, kept), strict=False).network_address)
+
+
+@lru_cache(maxsize=1024)
+def subscriber(address: str) -> str:
+    """Return what stands for everybody who shares an address: itself, or the /64 network of an IPv6 address."""
+    parsed = _parse(address)
+    if isinstance(parsed, IPv6Address):
+        return f"{int(parsed) >> (128 - _IPV6_PREFIX):x}/{_IPV6_PREFIX}"
+    return address if parsed is None else str(parsed)
 
 
 def _all(headers: Mapping[str, str], name: str) -> list[str]:

@@ -36,6 +36,14 @@ class Connection(Protocol):
         """Start the closing handshake (RFC 6455, section 7) after everything written before."""
         ...
 
+    def hold(self) -> None:
+        """Read nothing from the peer until `release`: what it sent before is still waiting."""
+        ...
+
+    def release(self) -> None:
+        """Go on reading from the peer."""
+        ...
+
     def slow_down(self) -> None:
         """Read nothing from the peer for a moment: it sends too much."""
         ...

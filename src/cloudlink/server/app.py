@@ -29,6 +29,7 @@ from .api import PluginAPI
 from .broker import LocalBroker
 from .clients import ClientsManager
 from .directory import Directory
+from .fairshare import FairShare
 from .hooks import Hooks
 from .hub import Hub
 from .limits import Limits
@@ -82,6 +83,9 @@ class Server(PluginAPI):
         self.supervisor = Supervisor()
         self.hooks = Hooks(self.supervisor.start)
         self.limit_log = LogThrottle()
+        self.fair_share = FairShare(
+            self._call_soon, shown=lambda address: addresses.for_log(address, self.settings.log_addresses)
+        )
         self.limits = Limits.of(self.settings)
         max_queued_bytes = self.settings.max_queued_bytes if self.settings.limits else None
         self.delivery = Delivery(self._schedule, max_queued_bytes, WriteCoalescer())
@@ -345,6 +349,13 @@ class Server(PluginAPI):
             self._loop.call_later(delay, callback)
         else:
             self._loop.call_soon(callback)
+
+    def _call_soon(self, callback: Callable[[], None]) -> bool:
+        """Call a function in the event loop's next turn; return False where no loop runs."""
+        if self._loop is None:
+            return False
+        self._loop.call_soon(callback)
+        return True
 
     def _prepare_tls(self) -> None:
         if self._certificates_error is not None:

@@ -22,6 +22,7 @@ from cloudlink.delivery import Outbox, text_frame
 
 from .clients import Client, ClientDoesNotExist, write
 from .exceptions import EmptyMessage
+from .fairshare import TURN, FairShare
 from .hooks import Hooks
 from .limits import Meter
 
@@ -56,6 +57,7 @@ class Host(Protocol):
     clients_manager: ClientsManager
     rooms_manager: RoomsManager
     limits: Limits
+    fair_share: FairShare
     limit_log: LogThrottle
 
 
@@ -69,7 +71,7 @@ _TOO_MUCH = "Too much is sent; this packet was dropped."
 class Session:
     """Hands a connection's messages to its protocol and sees to its end."""
 
-    __slots__ = ("_engine", "_host", "_meter", "client", "state")
+    __slots__ = ("_account", "_engine", "_host", "_meter", "_share", "client", "state")
 
     client_class = Client
 
@@ -78,6 +80,8 @@ class Session:
         outbox = Outbox(connection, self.close_for_reading_slowly)
         self.client = self.client_class(self, outbox, snowflake)
         self._host = host
+        self._share = host.fair_share
+        self._account = self._share.open_account(connection.address)
         self._meter = Meter(host.limits)
         self._engine: Engine | None = None
 
@@ -102,7 +106,46 @@ class Session:
             self.receive_binary(message)
 
     def receive(self, data: bytes) -> None:
-        """Handle one whole text message of valid UTF-8."""
+        """Handle one whole text message of valid UTF-8, now or when it is its address's turn."""
+        share = self._share
+        if share.spent >= TURN or self._account.queue:
+            share.put(self._account, self, partial(self._handle_late, self._handle, data))
+            return
+        began = share.clock()
+        self._handle(data)
+        share.spent += share.clock() - began
+        if not share.is_turn_open:
+            share.open_turn()
+
+    def receive_binary(self, data: bytes) -> None:
+        """Handle one whole binary message, now or when it is its address's turn."""
+        share = self._share
+        if share.spent >= TURN or self._account.queue:
+            share.put(self._account, self, partial(self._handle_late, self._handle_binary, data))
+            return
+        began = share.clock()
+        self._handle_binary(data)
+        share.spent += share.clock() - began
+        if not share.is_turn_open:
+            share.open_turn()
+
+    def _handle_late(self, handle: Callable[[bytes], None], data: bytes) -> None:
+        try:
+            handle(data)
+        except Exception:
+            logger.exception("A message could not be dealt with; its connection is closed.")
+            self.close(CloseCode.INTERNAL_ERROR, "The server made a mistake")
+
+    def hold(self) -> None:
+        """Read nothing more from the connection until `release`."""
+        self.client.outbox.connection.hold()
+
+    def release(self) -> None:
+        """Go on reading from the connection."""
+        if self.state is not State.CLOSED:
+            self.client.outbox.connection.release()
+
+    def _handle(self, data: bytes) -> None:
         engine = self._engine
         if engine is not None:
             if self._meter.admit(len(data)):
@@ -112,8 +155,7 @@ class Session:
         elif self.state is State.CONNECTED:
             self._first(data)
 
-    def receive_binary(self, data: bytes) -> None:
-        """Handle one whole binary message."""
+    def _handle_binary(self, data: bytes) -> None:
         engine = self._engine
         if engine is not None:
             if self._meter.admit(len(data)):
@@ -137,7 +179,7 @@ class Session:
         """Write what is queued, close the connection, and let the client go at once."""
         if self.state is not State.CLOSED:
             self._host.delivery.close(self.client.outbox, code, reason)
-            self.connection_lost()
+            self._depart()
 
     def close_for_reading_slowly(self) -> None:
         """Close the connection because too much is waiting for the client."""
@@ -202,7 +244,16 @@ class Session:
             self.close(CloseCode.POLICY_VIOLATION, reason)
 
     def connection_lost(self) -> None:
-        """The connection is gone, for whatever reason. Only the first call has an effect."""
+        """Note that the connection is gone, for whatever reason. Only the first call has an effect.
+
+        What the client sent before and is still waiting takes effect first.
+        """
+        if self._share.is_held(self):
+            self._share.put(self._account, self, self._depart)
+        else:
+            self._depart()
+
+    def _depart(self) -> None:
         if self.state is State.CLOSED:
             return
         self.state = State.CLOSED
@@ -233,6 +284,7 @@ class Session:
     def _retire(self) -> None:
         """Let go of the client, so that it and its session can go without the garbage collector."""
         self.client.outbox.retire()
+        self._share.close_account(self._account)
         write(self.client, "session", NULL_SESSION)
 
     def rename(self, username: str) -> None:

@@ -89,6 +89,7 @@ class WebSocketConnection(WSListener):
         "_close_timer",
         "_closed",
         "_descriptor",
+        "_is_held",
         "_number",
         "_opened",
         "_pause_timer",
@@ -138,6 +139,7 @@ class WebSocketConnection(WSListener):
         self.pinged = False
         self.closing = False
         self.congested = False
+        self._is_held = False
         self.left_unsent = 0
         self.stalled_for = 0.0
         self._descriptor = self._number = _NONE
@@ -270,9 +272,23 @@ class WebSocketConnection(WSListener):
             cast("Parser", self._socket.get_protocol()).portion = SMALL_PORTION
             self._pause_timer = asyncio.get_running_loop().call_later(_PAUSE, self._resume_reading)
 
+    def hold(self) -> None:
+        """Read nothing until `release`."""
+        self._is_held = True
+        if not self._socket.is_closing():
+            self._socket.pause_reading()
+
+    def release(self) -> None:
+        """Go on reading, unless the peer has been slowed down."""
+        self._is_held = False
+        self._resume_unless_paused()
+
     def _resume_reading(self) -> None:
         self._pause_timer = None
-        if not self._socket.is_closing():
+        self._resume_unless_paused()
+
+    def _resume_unless_paused(self) -> None:
+        if not (self._is_held or self._pause_timer or self._socket.is_closing()):
             self._socket.resume_reading()
 
     def ping(self) -> None:
