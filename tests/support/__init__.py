@@ -1,4 +1,4 @@
-"""The clients, servers and stand-ins that the tests share; each module has one of them.
+"""Clients, servers and fakes that the tests share, one kind a module.
 
 | module | what it is for |
 |---|---|
@@ -12,5 +12,5 @@
 | `eras` | the first messages of a client of each era |
 | `clock`, `certificates`, `strategies` | a clock that tests move, TLS files, Hypothesis strategies |
 
-Helpers that only one folder of tests uses belong into that folder.
+A helper that only one folder of tests uses belongs in that folder.
 """

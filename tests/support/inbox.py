@@ -1,10 +1,10 @@
-"""What a client of the tests has received: the part that clients in memory and over sockets share."""
+"""Received frames of a test client: the part that clients in memory and over sockets share."""
 
 from __future__ import annotations
 
 
 class Inbox:
-    """What one client has received, and how its connection ended if the server ended it."""
+    """The frames that a client has received, and the close code and reason if the server closed."""
 
     def __init__(self) -> None:
         self.frames: list[str] = []

@@ -129,7 +129,7 @@ class MemoryClient:
 
 
 class EraClient(MemoryClient):
-    """A client of an era, shown to be of it, with a name if it has one."""
+    """A client of an era, already detected as such, with its username set if it has one."""
 
     def __init__(self, server: Any, era: str, name: str = "") -> None:
         super().__init__(server, *opening(era, name))
@@ -139,12 +139,12 @@ class EraClient(MemoryClient):
         assert str(self.client.dialect) == expected
 
     def frames(self) -> list[str]:
-        """Return what has come since the last time, as it stood on the wire."""
+        """Return the frames that arrived since the last call, as texts."""
         self.server.delivery.flush()
         return self.connection.take()
 
     def tell(self, *messages: str) -> list[str]:
-        """Say something, as it stands on the wire, and return what comes of it."""
+        """Send texts unchanged, and return the frames that arrive."""
         for message in messages:
             self.session.receive(message.encode())
         return self.frames()

@@ -12,7 +12,12 @@ CLOUDLINK = [sys.executable, "-m", "cloudlink", "serve", "--plugins-folder", "",
 
 
 class ServerProcess:
-    """A server in a process of its own."""
+    """A server in a process of its own.
+
+    Attributes:
+        lines: The log lines read so far.
+        port: Where it listens; None if it ended before.
+    """
 
     def __init__(self, *arguments, script=None, **environment):
         clean = {k: v for k, v in os.environ.items() if k not in ("HOST", "PORT")}
@@ -21,19 +26,23 @@ class ServerProcess:
             command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=clean | environment
         )
         self.lines = []
-        self.port = None
+        match = self.wait_for(r"connect to wss?://\S+:(\d+)/")
+        self.port = int(match[1]) if match else None
+
+    def wait_for(self, pattern):
+        """Read log lines until one matches, and return the match; None if the log ends before."""
         for line in self.process.stderr:
             self.lines.append(line)
-            if match := re.search(r"connect to wss?://\S+:(\d+)/", line):
-                self.port = int(match[1])
-                break
+            if match := re.search(pattern, line):
+                return match
+        return None
 
     def stop(self, signal_number=signal.SIGTERM):
+        """Send a signal, or None; read the rest of the log, and return the exit status."""
         if signal_number is not None and self.process.poll() is None:
             self.process.send_signal(signal_number)
-        _, rest = self.process.communicate(timeout=20)
-        self.lines += rest.splitlines(keepends=True)
-        return self.process.returncode
+        self.lines += self.process.stderr  # `communicate` would miss what the stream has read ahead
+        return self.process.wait()
 
     def __enter__(self):
         return self

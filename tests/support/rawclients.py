@@ -86,7 +86,7 @@ def frame(data: bytes, first_byte: int = TEXT) -> bytes:
 
 
 class RawClient:
-    """A client that writes whatever it is told to and reads frame by frame."""
+    """A client that writes any bytes, and reads frame by frame."""
 
     def __init__(self, reader, writer):
         self.reader = reader

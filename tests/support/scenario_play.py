@@ -55,7 +55,7 @@ def members(packet: str) -> dict[str, str]:
     while packet[at : at + 1] not in ("}", ""):
         key, at = _DECODER.raw_decode(packet, at)
         if not isinstance(key, str) or key in found or packet[at : at + 1] != ":":
-            raise ValueError(f"the key {key!r} is no text, or comes twice, or has no colon right after it")
+            raise ValueError(f"the key {key!r} is not a text, or comes twice, or has no colon right after it")
         _, end = _DECODER.raw_decode(packet, at + 1)
         found[key] = packet[at + 1 : end]
         at = end + 1 if packet[end : end + 1] == "," else end

@@ -19,7 +19,7 @@ A scenario file reads from top to bottom as a conversation between clients (one 
 |---|---|
 | `matrix` | the cases of the conformance matrix it covers |
 | `upstream` | `same`: CloudLink 0.2.0 behaves just so; `differs, <how>`: we decided otherwise; `cannot, <why>` |
-| `settings` | one setting of `cloudlink.settings.Settings`, as TOML (`max_clients = 1`); may stand several times |
+| `settings` | one setting of `cloudlink.settings.Settings`, as TOML (`max_clients = 1`); may be given several times |
 | `rooms` | `in any order`: where one step tells of several rooms, they may come in any order |
 | `plugin` | a plugin to load, `file.py:Class`, the file below `tests` |
 | `only` | `memory` or `socket`, for what the other way of playing cannot show |
@@ -34,7 +34,7 @@ must have received nothing, and whoever is not `closed` must still be connected.
 
 | action | |
 |---|---|
-| `A > text` | a text message, sent as it stands; `(empty)` is the message without any content |
+| `A > text` | a text message, sent unchanged; `(empty)` is the message without any content |
 | `A >> text` | the same in a binary frame; `A >> hex ff fe` sends bytes |
 | `A connects`, `A connects to /path with Header: value; Other: value` | |
 | `A disconnects`, `A drops` | a closing handshake; a reset TCP connection |

@@ -43,7 +43,7 @@ def protocol_of(server: Server) -> Clpv4:
 
 
 def load_plugin(place: str) -> Callable[[Any, Any], object]:
-    """The class that `file.py:Class` names; the file stands below `tests`."""
+    """The class that `file.py:Class` names; the file is below `tests`."""
     file, _, name = place.partition(":")
     spec = importlib.util.spec_from_file_location(file.removesuffix(".py").replace("/", "_"), TESTS / file)
     assert spec is not None

@@ -23,16 +23,16 @@ def accept_error(number=errno.EMFILE):
 
 
 def test_a_server_without_sockets_says_so_once_and_recovers():
-    async def play(port):
-        peers = [await open_socket(port) for _ in range(60)]
-        await asyncio.sleep(1.1)  # asyncio tries again after a second
+    async def play(process):
+        peers = [await open_socket(process.port) for _ in range(60)]
+        assert await asyncio.to_thread(process.wait_for, "New connections have to wait")
         for peer in peers:
             peer.leave()
-        answer = await asyncio.wait_for(ask(port, request({}, "/health")), 10)
+        answer = await asyncio.wait_for(ask(process.port, request({}, "/health")), 10)
         assert answer.startswith("HTTP/1.1 200")
 
     with ServerProcess(script=FEW_SOCKETS) as process:
-        asyncio.run(play(process.port))
+        asyncio.run(play(process))
         assert process.stop() == 0
         log = "".join(process.lines)
         assert "Traceback" not in log
