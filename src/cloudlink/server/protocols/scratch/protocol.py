@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from cloudlink import jsontext
 from cloudlink.buckets import Bucket
 from cloudlink.closecodes import CloseCode
+from cloudlink.http.pages import documents
 from cloudlink.server.exceptions import EmptyMessage, InvalidCommand, JSONError, Overloaded, ValidationError
 
 from . import rules
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("cloudlink.server")
 
+_PATIENCE = 3
+"""Bots read, and so answer pings, only when they write; see `Connection.patience`."""
 _LINE = re.compile(rb"[^ \t\r\n][^\n]*")
 
 _COOKIE = "scratchsessionsid="
@@ -91,7 +94,7 @@ class Scratch:
         self._hooks.stop.append(self.projects.close)
         self._hooks.tick.append(self.projects.tick)
         if self._settings.cloud_http:
-            self._hooks.documents["/cloud/"] = self._document
+            self._hooks.routes.add("/cloud/*", documents("/cloud/", self._document))
 
     # The protocol's side of a session.
 
@@ -108,6 +111,7 @@ class Scratch:
     def on_attach(self, client: Client) -> None:
         """Do nothing yet: the handshake puts the client into its project."""
         client.dialect = _DIALECT
+        client.outbox.connection.patience = _PATIENCE
 
     def on_detach(self, client: Client) -> None:
         """Take note that a client has left its project."""
