@@ -123,4 +123,4 @@ def test_headers_are_a_mapping_that_ignores_case():
     assert headers.tokens("Host") == []
     with pytest.raises(KeyError):
         headers.getall("Host")
-    assert repr(headers) == "Headers((('Accept', 'a'), ('X-Hop', '1, ,2'), ('x-hop', '3')))"
+    assert repr(headers) == "Headers([('Accept', 'a'), ('X-Hop', '1, ,2'), ('x-hop', '3')])"

@@ -16,16 +16,18 @@ class Headers(Mapping[str, str]):
     its headers, and a dict would double their size.
     """
 
-    __slots__ = ("_lines",)
+    __slots__ = ("_names", "_values")
 
     def __init__(self, lines: Iterable[tuple[str, str]] = ()) -> None:
         """Args: lines: name and value of each header line."""
-        self._lines = tuple(lines)
+        pairs = tuple(lines)
+        self._names = tuple(name for name, _ in pairs)
+        self._values = tuple(value for _, value in pairs)
 
     def __getitem__(self, name: str) -> str:
         """Return the value of the first line with this name."""
         wanted = name.lower()
-        for known, value in self._lines:
+        for known, value in zip(self._names, self._values, strict=True):
             if known.lower() == wanted:
                 return value
         raise KeyError(name)
@@ -33,15 +35,19 @@ class Headers(Mapping[str, str]):
     def __iter__(self) -> Iterator[str]:
         """Yield each name once, as its first line spells it."""
         seen: dict[str, str] = {}
-        for name, _ in self._lines:
+        for name in self._names:
             seen.setdefault(name.lower(), name)
         return iter(seen.values())
 
     def __len__(self) -> int:
-        return len({name.lower() for name, _ in self._lines})
+        return len({name.lower() for name in self._names})
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._lines!r})"
+        return f"{type(self).__name__}({self.lines()!r})"
+
+    def lines(self) -> list[tuple[str, str]]:
+        """Return name and value of each line."""
+        return list(zip(self._names, self._values, strict=True))
 
     @overload
     def getall(self, name: str) -> list[str]: ...
@@ -60,7 +66,7 @@ class Headers(Mapping[str, str]):
             KeyError: There are none and no default was given.
         """
         wanted = name.lower()
-        values = [value for known, value in self._lines if known.lower() == wanted]
+        values = [value for known, value in self.lines() if known.lower() == wanted]
         if values:
             return values
         if default is None:
@@ -75,4 +81,4 @@ class Headers(Mapping[str, str]):
     def replaced(self, name: str, value: str) -> Headers:
         """Return these headers with one line of this name instead of all there were."""
         wanted = name.lower()
-        return Headers([(name, value), *(line for line in self._lines if line[0].lower() != wanted)])
+        return Headers([(name, value), *(line for line in self.lines() if line[0].lower() != wanted)])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from http import HTTPStatus
 from urllib.parse import parse_qsl, unquote
 
@@ -126,7 +126,7 @@ def _field(line: bytes) -> tuple[str, str]:
     match = _FIELD.fullmatch(line)
     if match is None:
         raise BadRequest(f"This header line is malformed: {_quoted(line)}")
-    return _text(match["name"]), _text(match["value"])
+    return _name(match["name"]), _text(match["value"])
 
 
 def _with_origin_form(method: str, target: str, headers: Headers, is_http10: bool) -> Request:
@@ -139,6 +139,12 @@ def _with_origin_form(method: str, target: str, headers: Headers, is_http10: boo
     elif not target.startswith("/") and (method, target) != ("OPTIONS", "*") and method != "CONNECT":
         raise BadRequest("The path of a request must begin with a slash.")
     return Request(method, target.partition("#")[0], headers, is_http10)
+
+
+@lru_cache(maxsize=256)
+def _name(data: bytes) -> str:
+    """Return the name of a header; connections keep theirs, and share the usual ones."""
+    return data.decode("ascii")
 
 
 def _text(data: bytes) -> str:

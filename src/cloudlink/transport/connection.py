@@ -166,6 +166,7 @@ class WebSocketConnection(WSListener):
         self.response_headers = transport.response.headers
         try:
             self._receiver = self._opened(self)
+            del self._opened  # needed once, and thousands are kept
         except Exception:
             logger.exception("A connection could not be taken in and is closed.")
             self.close(CloseCode.INTERNAL_ERROR, _MISTAKE)
