@@ -74,6 +74,9 @@ class Endpoint:
         self._is_stopping = False
         self._emptied = asyncio.Event()
         self._settings = settings
+        # A frame somewhat too large is taken in and refused by the message limit, so that the peer
+        # can read the reason; one far too large is cut off by picows as soon as its header is read.
+        self._max_frame_size = settings.max_message_size + _EXCESS
         self._is_picows_silent = is_picows_silent
         self._open_session = open_session
         self._context = context
@@ -154,11 +157,8 @@ class Endpoint:
         await asyncio.sleep(0)
 
     def _detector(self, context: ssl.SSLContext | None) -> ProtocolDetector:
-        # A frame somewhat too large is taken in and refused by the message limit, so that the peer
-        # can read the reason; one far too large is cut off by picows as soon as its header is read.
-        max_frame_size = self._settings.max_message_size + _EXCESS
         return ProtocolDetector(
-            self._route, self._limiter, self._exchanges, max_frame_size, context, self._picows_log()
+            self._route, self._limiter, self._exchanges, self._max_frame_size, context, self._picows_log()
         )
 
     def _route(self, request: Request, peer: str, *, secure: bool) -> Answer:
