@@ -57,7 +57,7 @@ def test_a_good_request_is_not_refused(connection):
         ({"Sec_WebSocket_Key": "\udcff" * 24}, 400, "16 bytes in Base64"),
     ],
 )
-def test_a_bad_request_is_told_what_is_wrong(changed, status, words):
+def test_a_bad_request_is_explained(changed, status, words):
     refused = upgrade_refusal(asking(**changed))
     assert refused.status == status
     assert words in refused.body.decode()

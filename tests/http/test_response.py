@@ -58,6 +58,11 @@ def test_the_head():
     )
 
 
+def test_the_head_may_have_a_date():
+    date = "Sun, 06 Nov 1994 08:49:37 GMT"
+    assert f"\r\nDate: {date}\r\n".encode() in Response("x").head(date)
+
+
 def test_headers_of_the_handler_win_over_the_usual_ones():
     head = Response("", headers={"cache-control": "max-age=5", "CONTENT-TYPE": "text/css"}).head().decode()
     assert head.lower().count("cache-control") == head.lower().count("content-type:") == 1

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import re
 import tomllib
 from pathlib import Path
 
@@ -302,6 +303,7 @@ def test_first_lines_of_all_kinds_are_answered(line, status, host):
     assert head.startswith(f"HTTP/1.1 {status}\r\n")
     assert ("Allow: GET, HEAD, OPTIONS" in head) is status.startswith(("204", "405"))
     assert "\r\nConnection: close" in head
+    assert re.search(r"\r\nDate: [A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} [\d:]{8} GMT", head)
     if line.startswith("HEAD") or status.startswith("204"):
         assert body == ""
     else:
@@ -311,7 +313,7 @@ def test_first_lines_of_all_kinds_are_answered(line, status, host):
 
 
 @pytest.mark.parametrize("raw", [b"GET / HTTP/1.1\nHost: x\n\n", b"GET / HTTP/1.1\r\nHost x\r\n\r\n"])
-def test_malformed_requests_are_told_what_is_wrong(raw):
+def test_malformed_requests_are_explained(raw):
     answer = head_of(raw)
     assert answer.startswith("HTTP/1.1 400 Bad Request")
     assert "b'" not in answer
@@ -330,7 +332,7 @@ def test_empty_lines_before_a_request_are_skipped():
         b"x" * 50_000,
     ],
 )
-def test_headers_that_are_too_long_are_told_so_and_logged_once(raw, caplog):
+def test_headers_that_are_too_long_are_refused_and_logged_once(raw, caplog):
     async def scenario():
         async with running() as server:
             for _ in range(3):

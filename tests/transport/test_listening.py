@@ -102,12 +102,12 @@ def test_every_address_may_mean_one_family_only(monkeypatch, lacking, left):
             asyncio.run(scenario())
 
 
-def test_an_address_of_another_machine_is_told():
+def test_an_address_of_another_machine_is_explained():
     with pytest.raises(StartError, match=r"^The address 192\.0\.2\.1 does not belong to this machine"):
         opened("127.0.0.1", "192.0.2.1")
 
 
-def test_a_name_that_nobody_has_is_told():
+def test_a_name_that_nobody_has_is_explained():
     with pytest.raises(StartError, match=r"^There is no address called no-such-host\.invalid: "):
         opened("no-such-host.invalid")
 
@@ -290,7 +290,7 @@ class TestUnixSocket:
             (lambda: Path("folder").mkdir(), "folder", "there is another file of this name"),
         ],
     )
-    def test_a_path_that_cannot_be_had_is_told_in_one_sentence(self, path, prepare, name, words):
+    def test_a_path_that_cannot_be_had_is_explained_in_one_sentence(self, path, prepare, name, words):
         prepare()
         with pytest.raises(StartError, match=words):
             asyncio.run(self.serve(name))

@@ -89,8 +89,12 @@ class Response:
             Response(self.body, self.status, self.content_type, {**self.headers, **added}) if added else self
         )
 
-    def head(self) -> bytes:
-        """Return the status line and the headers, up to and including the empty line."""
+    def head(self, date: str = "") -> bytes:
+        """Return the status line and the headers, up to and including the empty line.
+
+        Args:
+            date: The time as HTTP writes it (RFC 9110, section 5.6.7); empty leaves it out.
+        """
         lines = {"Content-Type": self.content_type, "Content-Length": str(self.size)}
         if self.status in _WITHOUT_BODY:
             lines = {}
@@ -98,6 +102,8 @@ class Response:
         given |= {name.lower(): (name, value) for name, value in self.headers.items()}
         given.setdefault("cache-control", ("Cache-Control", "no-store"))
         given.setdefault("x-content-type-options", ("X-Content-Type-Options", "nosniff"))
+        if date:
+            given["date"] = ("Date", date)
         given["connection"] = ("Connection", "close")
         try:
             phrase = HTTPStatus(self.status).phrase

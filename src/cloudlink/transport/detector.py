@@ -1,10 +1,10 @@
 """The door every connection comes through: TLS, then the head of one HTTP request.
 
-What asks for a WebSocket goes on to picows, anything else is answered as HTTP. A TLS greeting on a port without TLS gets
-one clear line in the log instead of a time-out nobody can explain.
+A checked upgrade request goes on to picows; every other request is answered as HTTP. A TLS greeting on a port without TLS
+gets one clear line in the log instead of a time-out nobody can explain.
 
-Whoever stands at the door is counted from the moment the connection is accepted, through the TLS handshake, until the
-request for a WebSocket is answered or the connection is gone.
+A connection is counted here from the moment it is accepted, through the TLS handshake, until its upgrade is answered or it
+is gone.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ _UPGRADE = (
 
 
 class ProtocolDetector(asyncio.BufferedProtocol):
-    """Looks at a connection's first bytes and hands it to picows."""
+    """Reads the head of a connection's request and hands the connection over to picows or an `Exchange`."""
 
     def __init__(
         self,
@@ -181,7 +181,7 @@ class ProtocolDetector(asyncio.BufferedProtocol):
             self._take(transport, bytes(data[:end]), bytes(data[end:]))
 
     def _take(self, transport: asyncio.Transport, head: bytes, rest: bytes) -> None:
-        """Do what a request asks for. `rest` came behind its head."""
+        """Answer a request or open its WebSocket. `rest` came behind its head."""
         try:
             request = parse(head)
         except BadRequest as error:

@@ -60,7 +60,7 @@ class Exchange(asyncio.BufferedProtocol):
 
     def send(self, response: Response, *, head_only: bool = False) -> None:
         """Send a response that is ready and not a file."""
-        self._transport.write(response.head() + (b"" if head_only else response.body))
+        self._transport.write(response.head(_now()) + (b"" if head_only else response.body))
         self._finish()
 
     def send_result(self, answer: Callable[[], Awaitable[Response]], *, head_only: bool) -> None:
@@ -126,7 +126,7 @@ class Exchange(asyncio.BufferedProtocol):
         transport = self._transport
         transport.set_write_buffer_limits(high=_PIECE)
         try:
-            transport.write(response.head())
+            transport.write(response.head(_now()))
             left = 0 if head_only else file.size
             while left:
                 piece = await asyncio.to_thread(file.stream.read, min(left, _PIECE))
@@ -167,3 +167,9 @@ class Exchange(asyncio.BufferedProtocol):
 
     def _unsent(self) -> int:
         return self._transport.get_write_buffer_size()
+
+
+def _now() -> str:
+    from email.utils import formatdate  # noqa: PLC0415  # only pages need it
+
+    return formatdate(usegmt=True)
