@@ -1,6 +1,8 @@
 """Reading the head of a request."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cloudlink.http import Headers
 from cloudlink.http.request import BadRequest, head_end, parse
@@ -124,3 +126,25 @@ def test_headers_are_a_mapping_that_ignores_case():
     with pytest.raises(KeyError):
         headers.getall("Host")
     assert repr(headers) == "Headers([('Accept', 'a'), ('X-Hop', '1, ,2'), ('x-hop', '3')])"
+
+
+@given(
+    st.binary(max_size=300),
+    st.sampled_from([b"", LINE, b"GET http://a/b HTTP/1.1\r\nHost: x\r\n", b"OPTIONS * HTTP/1.0\r\n"]),
+)
+def test_any_bytes_are_a_request_or_explained(data, beginning):
+    head = beginning + data + b"\r\n\r\n"
+    head = head[: head_end(head)]
+    try:
+        request, refused = parse(head), None
+    except BadRequest as error:
+        request, refused = None, error
+    if request is None:
+        assert refused.status in (400, 431, 505)
+        assert refused.text.isascii()
+        assert refused.text.isprintable()
+    else:
+        assert request.target == "*" or request.target.startswith("/") or request.method == "CONNECT"
+        assert isinstance(request.path, str)
+        assert isinstance(request.query, dict)
+        assert "\n" not in "".join(map("".join, request.headers.lines()))
