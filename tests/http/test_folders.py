@@ -234,5 +234,8 @@ def test_a_file_that_cannot_be_read_is_not_found(site, monkeypatch, caplog):
     monkeypatch.setattr(
         Path, "open", lambda *_: (_ for _ in ()).throw(PermissionError(13, "Permission denied"))
     )
-    assert get(site, "/game/app.mjs")[0] == 404
+    folder = Folder("/game", site)
+    for _ in range(3):
+        assert folder.respond(Request("GET", "/game/app.mjs", Headers())).status == 404
+    assert len(caplog.records) == 1
     assert "cannot be served: Permission denied" in caplog.text

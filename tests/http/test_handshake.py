@@ -55,6 +55,8 @@ def test_a_good_request_is_not_refused(connection):
         ({"Sec_WebSocket_Key": "dGhlIHNhbXBsZSBub25jZQ"}, 400, "16 bytes in Base64"),
         ({"Sec_WebSocket_Key": "dGhlIHNhbXBsZSBub25jZSEh"}, 400, "16 bytes in Base64"),
         ({"Sec_WebSocket_Key": "\udcff" * 24}, 400, "16 bytes in Base64"),
+        ({"Content_Length": "5"}, 400, "cannot have a body"),
+        ({"Transfer_Encoding": "chunked"}, 400, "cannot have a body"),
     ],
 )
 def test_a_bad_request_is_explained(changed, status, words):

@@ -19,6 +19,7 @@ from cloudlink.transport import listening
 from cloudlink.transport.listening import explain, open_sockets
 from cloudlink.transport.portowner import port_owner
 from tests.transport.peers import UPGRADE, Peer, ask, frame, request, running
+from tests.transport.test_tls import Certificates
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
 UNIX = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="there are no Unix sockets")
@@ -245,6 +246,17 @@ class TestUnixSocket:
             return answers
 
         assert any("429" in answer.split("\r\n")[0] for answer in asyncio.run(scenario())) is limited
+
+    def test_tls_is_left_to_the_proxy(self, path):
+        certificates = Certificates(Path())
+
+        async def scenario():
+            server = await self.serve(path, **certificates.settings)
+            answer = await self.ask(path, request({"Host": "x"}))
+            await server.stop()
+            return answer
+
+        assert "<code>ws://x/</code>" in asyncio.run(scenario())
 
     def test_the_file_of_a_crashed_server_is_replaced(self, path):
         crashed = socket.socket(socket.AF_UNIX)

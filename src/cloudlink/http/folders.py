@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from cloudlink.logthrottle import LogThrottle
+
 from .response import FOR_ANY_PAGE, JSON, File, Response
 from .routes import Route, not_found
 
@@ -108,10 +110,13 @@ class Folder:
     def __init__(self, path: str, folder: str | Path) -> None:
         """Set up the folder; see `folder_routes`."""
         self._above = path.rstrip("/") + "/"
+        self._throttle = LogThrottle()
         try:
             self._root = Path(folder).resolve(strict=True)
         except (OSError, ValueError, RuntimeError):
-            raise ValueError(f"there is no folder {folder} to serve; seen from {Path.cwd()}") from None
+            raise ValueError(
+                f"there is no folder {folder}, seen from {Path.cwd()}; make it or name another"
+            ) from None
         if not self._root.is_dir():
             raise ValueError(f"{folder} is a file, not a folder; name the folder that it is in")
 
@@ -129,7 +134,8 @@ class Folder:
         try:
             stream = path.open("rb")
         except OSError as error:  # gone since, or not readable
-            logger.warning("%s cannot be served: %s.", path, error.strerror)
+            if self._throttle.should_log(path):
+                logger.warning("%s cannot be served: %s.", path, error.strerror)
             return not_found()
         status = os.fstat(stream.fileno())
         headers = {"Cache-Control": "no-cache", "ETag": f'"{status.st_mtime_ns:x}-{status.st_size:x}"'}
@@ -159,12 +165,8 @@ class Folder:
                 found = index if not rest or rest.endswith("/") else found
             elif not stat.S_ISREG(kind) or rest.endswith("/"):
                 return None
-        except (
-            OSError,
-            ValueError,
-            RuntimeError,
-        ):  # absent, a name the system cannot have, or a circle of links
-            return None
+        except (OSError, ValueError, RuntimeError):
+            return None  # absent, a name the system cannot have, or a circle of links
         # Both names count: the one that was asked for, and the one that a link leads to.
         if not found.is_relative_to(self._root) or any(map(_SECRET.fullmatch, rest.split("/"))):
             return None

@@ -44,6 +44,8 @@ def upgrade_refusal(request: Request) -> Response | None:
         found = ", ".join(keys) or "none"
         text = f"A WebSocket request must have one Sec-WebSocket-Key, 16 bytes in Base64, not {found}."
         return refusal(HTTPStatus.BAD_REQUEST, text)
+    if request.has_body:  # its bytes would be taken for frames
+        return refusal(HTTPStatus.BAD_REQUEST, "A WebSocket request cannot have a body.")
     return None
 
 

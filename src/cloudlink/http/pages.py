@@ -38,7 +38,7 @@ _PAGE = Template("""<!doctype html>
 @media (prefers-color-scheme: dark) {
   :root { --text: #dde4ec; --page: #12181f; --link: #7fbcff; --code: #222c37 }
 }
-body { font: 1.1rem/1.6 system-ui, sans-serif; max-width: 36rem; margin: 12vh auto; padding: 0 1rem;
+body { font: 1.1rem/1.6 system-ui, sans-serif; max-width: 36rem; margin: min(12vh, 20vw) auto; padding: 0 1rem;
        color: var(--text); background: var(--page); overflow-wrap: anywhere }
 h1 { line-height: 1.25 }
 a { color: var(--link) }
@@ -56,7 +56,7 @@ _CONNECT = Template("<p>To connect, use the address <code>$address</code> in the
 _OFFER = Template("""<p>The extension itself is <a href="$extension">$extension</a>: <a href="$editor">open TurboWarp with it</a>,
 or load it from that address as a custom extension in another editor.</p>""")
 _BY_HAND = Template("""<p>The extension itself is <a href="$extension" download="cloudlink.js">$extension</a>. Editors on
-<code>https://</code> pages, such as turbowarp.org, may neither load it from there nor connect to a <code>ws://</code>
+<code>https://</code> pages, such as turbowarp.org, can neither load it from there nor connect to a <code>ws://</code>
 address of another computer. Download it, load the file as a custom extension, and package your project as an HTML file
 to open from the disk; or let the host set up <code>wss://</code>.</p>""")
 _NAMELESS = """<p>Your browser did not say by which address it came here. To connect, use that address with
