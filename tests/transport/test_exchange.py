@@ -10,6 +10,7 @@ import pytest
 
 from cloudlink.http import Response
 from cloudlink.http.routes import WebSocketRoute
+from cloudlink.server import app
 from tests.server.visitor import turns
 from tests.transport.peers import UPGRADE, ask, connect, open_socket, request, running
 from tests.transport.test_tls import Certificates
@@ -147,8 +148,37 @@ def test_a_handler_that_takes_too_long_is_cancelled(monkeypatch, caplog):
     assert "not answered within 0.05 seconds" in caplog.text
 
 
+def test_a_server_that_stops_lets_answers_come_to_their_end(site):
+    async def scenario():
+        async with running() as server:
+            server.serve_folder("/game", str(site))
+            started, go = asyncio.Event(), asyncio.Event()
+
+            @server.on_request("/slow")
+            async def slow(request):
+                started.set()
+                await go.wait()
+                return "done"
+
+            file, peer = await open_slow(server.port, "/game/big.bin"), await open_socket(server.port)
+            peer.writer.write(request({}, "/slow"))
+            await asyncio.wait_for(started.wait(), 5)
+            stopping = asyncio.create_task(server.stop())
+            await turns()
+            go.set()
+            file.writer.transport.resume_reading()
+            assert (await peer.reader.read()).endswith(b"done")
+            await file.reader.readuntil(b"\r\n\r\n")
+            assert len(await file.reader.read()) == BIG
+            await stopping
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize("who", ["client", "server"])
-def test_a_handler_nobody_waits_for_is_cancelled(who):
+def test_a_handler_nobody_waits_for_is_cancelled(who, monkeypatch):
+    monkeypatch.setattr(app, "_CLOSE_WAIT", 0.05)
+
     async def scenario():
         async with running() as server:
             started, cancelled = asyncio.Event(), asyncio.Event()

@@ -145,9 +145,12 @@ class Endpoint:
     async def finish(self, timeout: float) -> None:
         """Wait until every connection is closed; what is left after `timeout` seconds is dropped."""
         self._emptied.clear()
-        if self.connections:
-            with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._emptied.wait(), timeout)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                if self.connections:
+                    await self._emptied.wait()
+                for exchange in tuple(self._exchanges):
+                    await exchange.ended.wait()
         for connection in tuple(self.connections):
             connection.abort()
         for exchange in tuple(self._exchanges):

@@ -36,7 +36,11 @@ _waste = bytearray(1 << 16)
 
 
 class Exchange(asyncio.BufferedProtocol):
-    """Sends the response to a request."""
+    """Sends the response to a request.
+
+    Attributes:
+        ended: Set when the connection is gone.
+    """
 
     def __init__(
         self, transport: asyncio.Transport, when_lost: Callable[[Exchange], None], *, lingers: bool
@@ -53,6 +57,7 @@ class Exchange(asyncio.BufferedProtocol):
         self._when_lost = when_lost
         self._lingers = lingers
         self._dropped = 0
+        self.ended = asyncio.Event()
         self._writable = asyncio.Event()
         self._writable.set()
         self._timer: asyncio.TimerHandle | None = None
@@ -103,6 +108,7 @@ class Exchange(asyncio.BufferedProtocol):
         if self._task is not None:
             self._task.cancel()
         self._writable.set()
+        self.ended.set()
         self._when_lost(self)
 
     # Sending.
