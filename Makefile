@@ -1,4 +1,4 @@
-# Two commands matter: `make serve` runs the server, `make test` passes the tests.
+# `make serve` runs the server, `make test-fast` passes the tests that need nothing but Python, `make test` all of them.
 # Each sets up what it needs in .venv; nothing else on the machine is touched.
 
 # The first Python that really runs and is new enough; PYTHON=... names another.
@@ -9,12 +9,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
+# The tests without a marker of their own; pyproject.toml describes the markers.
+FAST := "not browser and not real_client and not crash and not timing and not release"
+
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # What pip says is for those who know it; this is for everybody else.
 NOT_INSTALLED := { echo "CloudLink could not be installed: the first start needs the internet, to fetch the packages \
 that CloudLink uses. Is this computer online? Then see what pip says above." >&2; exit 1; }
 
-.PHONY: serve examples test lint autobahn bench bench-quick clean
+.PHONY: serve examples test test-fast coverage lint autobahn bench bench-quick bench-compare release clean
 .DEFAULT_GOAL := serve
 
 $(BIN)/python:
@@ -42,6 +45,15 @@ examples: | $(BIN)/python
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest $(ARGS)
 
+test-fast: $(VENV)/.dev
+	$(BIN)/python -m pytest -m $(FAST) $(ARGS)
+
+# pyproject.toml lists the modules that have a floor.
+coverage: $(VENV)/.dev
+	@rm -f .coverage
+	timeout 600 $(BIN)/python -m pytest -m $(FAST) --cov --cov-report= $(ARGS)
+	$(BIN)/coverage report
+
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -57,5 +69,14 @@ bench: $(VENV)/.dev
 bench-quick: $(VENV)/.dev
 	$(BIN)/python -m bench --quick $(ARGS)
 
+# Two commits in turn: BASE=v1.0.0 is the old one, the working tree the new one; ROUNDS=10 and ONLY=fanout,players are optional.
+bench-compare: $(VENV)/.dev
+	@$(if $(BASE),,echo "Name the commit to compare with: make bench-compare BASE=v1.0.0" >&2; exit 2)
+	$(BIN)/python -m bench.compare $(BASE) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ONLY),--only $(ONLY)) $(ARGS)
+
+# VERSION=1.2.3 names the release; DRY=1 does everything but commit and tag.
+release: $(VENV)/.dev
+	$(BIN)/python scripts/release.py $(if $(DRY),--dry) $(VERSION)
+
 clean:
-	rm -rf $(VENV) bench/.env tests/.env
+	rm -rf .venv .venv-* bench/.env tests/.env

@@ -6,25 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloudlink.buckets import Bucket
-
-
-class Clock:
-    """Time that passes when it is told to."""
-
-    def __init__(self):
-        self.now = 1000.0
-
-    def __call__(self):
-        return self.now
+from tests.support.clock import FakeClock
 
 
 def test_a_burst_passes_and_no_more():
-    bucket = Bucket(10, 300, Clock())
+    bucket = Bucket(10, 300, FakeClock())
     assert [bucket.take() for _ in range(301)] == [True] * 300 + [False]
 
 
 def test_tokens_come_back_at_the_rate():
-    clock = Clock()
+    clock = FakeClock()
     bucket = Bucket(10, 5, clock)
     for _ in range(6):
         bucket.take()
@@ -35,7 +26,7 @@ def test_tokens_come_back_at_the_rate():
 
 
 def test_something_larger_than_the_burst_passes_once_and_is_paid_back():
-    clock = Clock()
+    clock = FakeClock()
     bucket = Bucket(100, 50, clock)
     assert bucket.take(250)
     assert not bucket.take(1)
@@ -46,12 +37,12 @@ def test_something_larger_than_the_burst_passes_once_and_is_paid_back():
 
 
 def test_an_infinite_bucket_never_refuses():
-    bucket = Bucket(math.inf, math.inf, Clock())
+    bucket = Bucket(math.inf, math.inf, FakeClock())
     assert all(bucket.take(10**9) for _ in range(100))
 
 
 def test_full_tells_whether_a_bucket_can_be_forgotten():
-    clock = Clock()
+    clock = FakeClock()
     bucket = Bucket(10, 5, clock)
     assert bucket.full
     bucket.take()
@@ -66,7 +57,7 @@ def test_full_tells_whether_a_bucket_can_be_forgotten():
     waits=st.lists(st.floats(0, 2), min_size=1, max_size=60),
 )
 def test_never_more_than_two_bursts_and_the_rate_pass(rate, burst, waits):
-    clock = Clock()
+    clock = FakeClock()
     bucket = Bucket(rate, burst, clock)
     passed = 0
     for wait in waits:
@@ -77,7 +68,7 @@ def test_never_more_than_two_bursts_and_the_rate_pass(rate, burst, waits):
 
 
 def test_a_scratch_project_at_60_packets_a_second_is_never_touched():
-    clock = Clock()
+    clock = FakeClock()
     bucket = Bucket(250, 1000, clock)
     for _ in range(60 * 600):
         clock.now += 1 / 60

@@ -12,13 +12,13 @@ import json
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cloudlink.server.protocols import Scratch
-from tests import junk
-from tests.conversation_drivers import MemoryConnection
-from tests.hosting import build
+from tests.support import strategies
+from tests.support.memoryclients import MemoryConnection
+from tests.support.servers import build
 
 # ------------------------------------------------------------------------------------------ the same last value
 #
@@ -189,7 +189,7 @@ events = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300)
 @given(
     pace=st.sampled_from(sorted(PACES)),
     prompt=st.booleans(),
@@ -280,7 +280,7 @@ class Digits:
     digits: str
 
 
-values = junk.values(
+values = strategies.values(
     st.text(max_size=8)
     | st.sampled_from(["☁ score", "☁ other", "10", "104", "player", "1" * 5000])
     | st.sampled_from(["9" * 5000, "9" * 308, "-" + "9" * 400, "0." + "1" * 5000]).map(Digits)
@@ -319,14 +319,14 @@ anything = st.one_of(
     st.text(max_size=40).map(str.encode),
     texts,
     joined,
-    junk.damaged(texts),
-    junk.cut(texts),
+    strategies.damaged(texts),
+    strategies.cut(texts),
     nested,
     changes.map(_encoded),
 )
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=400)
 @given(
     options=st.fixed_dictionaries(
         {

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from cloudlink.logthrottle import LogThrottle
-from tests.test_buckets import Clock
+from tests.support.clock import FakeClock
 
 
 def test_an_event_is_logged_once_an_interval():
-    clock = Clock()
+    clock = FakeClock()
     throttle = LogThrottle(60.0, clock)
     assert [throttle.should_log() for _ in range(3)] == [True, False, False]
     clock.now += 59.9
@@ -17,7 +17,7 @@ def test_an_event_is_logged_once_an_interval():
 
 
 def test_keys_do_not_hide_each_other():
-    throttle = LogThrottle(60.0, Clock())
+    throttle = LogThrottle(60.0, FakeClock())
     assert [throttle.should_log(key) for key in ("a", "b", "a", None, "b")] == [
         True,
         True,
@@ -28,7 +28,7 @@ def test_keys_do_not_hide_each_other():
 
 
 def test_keys_are_forgotten_after_two_intervals_at_most():
-    clock = Clock()
+    clock = FakeClock()
     throttle = LogThrottle(60.0, clock)
     for number in range(1000):
         throttle.should_log(number)

@@ -12,12 +12,12 @@ import json
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import HealthCheck, assume, example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from tests import junk
-from tests.conversation_drivers import MemoryConnection
-from tests.hosting import build
+from tests.support import strategies
+from tests.support.memoryclients import MemoryConnection
+from tests.support.servers import build
 
 # ----------------------------------------------------------------------------------------------- user lists
 #
@@ -245,7 +245,7 @@ def gathered(crowd) -> World:
     return world
 
 
-@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=500)
 @given(crowd=crowds, happened=happenings)
 @example(  # namesakes; a client that leaves default is put back there; one of the two leaves for good
     crowd=[(family, None) for family in FAMILIES],
@@ -263,7 +263,7 @@ def test_user_lists_are_true(crowd, happened):
             world.check()
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200)
 @given(crowd=crowds, happened=happenings, at_once=st.integers(2, 15))
 def test_lists_of_rooms_are_true_however_much_is_told_at_once(crowd, happened, at_once):
     world = gathered(crowd)
@@ -304,7 +304,7 @@ COMMANDS = [
     "",
 ]
 
-values = junk.values(st.text(max_size=8) | st.sampled_from(["default", "alice"]), size=4)
+values = strategies.values(st.text(max_size=8) | st.sampled_from(["default", "alice"]), size=4)
 packets = st.dictionaries(st.sampled_from(KEYS), values, max_size=6)
 commands = st.builds(lambda packet, command: {**packet, "cmd": command}, packets, st.sampled_from(COMMANDS))
 encoded = (packets | commands | values).map(lambda value: json.dumps(value).encode())
@@ -313,8 +313,8 @@ anything = st.one_of(
     st.binary(max_size=40),
     st.text(max_size=40).map(str.encode),
     encoded,
-    junk.damaged(encoded),
-    junk.cut(encoded),
+    strategies.damaged(encoded),
+    strategies.cut(encoded),
     nested,
 )
 
@@ -326,7 +326,7 @@ def _strict(text: str):
     return json.loads(text, parse_constant=refuse)
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=400)
 @given(
     start=st.sampled_from(["fresh", "handshaken", "named"]),
     messages=st.lists(anything, min_size=1, max_size=6),
@@ -379,7 +379,7 @@ def _is_text(message: bytes) -> bool:
     return True
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     value=values,
     listener=st.none() | st.text(max_size=5) | st.booleans() | st.integers(),

@@ -10,8 +10,8 @@ import signal
 import sys
 from pathlib import Path
 
-from tests.conversation_drivers import OverSocket
-from tests.hosting import HOST, build, listening
+from tests.support.scenario_drivers import OverSocket
+from tests.support.servers import HOST, build, listening
 
 README = Path(__file__).parent.parent / "README.md"
 TIME_LIMIT = 20.0  # seconds

@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from tests.conversation import ScenarioSyntaxError, parse, scenarios
-from tests.conversation_drivers import InMemory, OverSocket
-from tests.conversation_play import ConversationError, play
-from tests.hosting import HOST, build, listening
+from tests.support.scenario_drivers import InMemory, OverSocket
+from tests.support.scenario_play import ConversationError, play
+from tests.support.scenarios import ScenarioSyntaxError, parse, scenarios
+from tests.support.servers import HOST, build, listening
 
 ALL = scenarios(".")
 IN_MEMORY = [scenario for scenario in ALL if scenario.only != "socket"]

@@ -6,13 +6,13 @@ import asyncio
 import socket
 import sys
 
-from tests.conversation import HERE, parse
-from tests.conversation_drivers import OverSocket
-from tests.conversation_play import play
-from tests.hosting import HOST
+from tests.support.scenario_drivers import OverSocket
+from tests.support.scenario_play import play
+from tests.support.scenarios import parse
+from tests.support.servers import HOST, TESTS
 
-PROGRAM = HERE / "plugins_upstream" / "whole_program.py"
-CONVERSATION = HERE / "plugins_upstream" / "whole_program.txt"
+PROGRAM = TESTS / "plugins_upstream" / "whole_program.py"
+CONVERSATION = TESTS / "plugins_upstream" / "whole_program.txt"
 TIME_LIMIT = 20.0  # seconds
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 RECURSION_TEXT = "the value is nested too deeply"
-"""Reason given for JSON that is nested beyond what the parser follows (about 1000 levels)."""
+"""Reason given for JSON that is nested beyond what the parser follows (1000 levels on Python 3.11, 10,000 on 3.13)."""
 
 _LENIENT_LIMIT = 1 << 16
 """Bytes of text for which the slow way is taken; it must not hold up others for long."""

@@ -83,6 +83,9 @@ class Settings:
         minimum=1,
     )
     unique_usernames: bool = option(False, "Refuse a username that somebody else has at the moment.")
+    allow_rename: bool = option(
+        False, "Whether a client that has a name may set another one; otherwise it is answered with E:107."
+    )
     motd: str = option("", "The message of the day, sent in the handshake; empty sends none.")
     reported_version: str = option(
         "0.2.0",
@@ -182,6 +185,10 @@ class Settings:
         minimum=0,
     )
     cloud_rename_delete: bool = option(False, "Whether clients may rename and delete cloud variables.")
+    cloud_usernames: Literal["scratch", "any"] = option(
+        "scratch",
+        "The usernames allowed in the cloud: those of Scratch (letters, digits, `_` and `-`, at most 20), or any text.",
+    )
     cloud_blocklist: str = option(
         "", "A file of usernames that are refused, one regular expression a line.", unit="path"
     )
@@ -190,9 +197,12 @@ class Settings:
     )
     cloud_updates_per_second: float = option(
         60.0,
-        "How many cloud updates of one client are passed on; of faster ones the latest value is; 0 for any number.",
+        "How many cloud updates of one client are passed on in the long run; of faster ones the latest value is; 0 for any number.",
         unit="updates per second",
         minimum=0,
+    )
+    cloud_update_burst: int = option(
+        300, "How many cloud updates of one client are passed on at once.", unit="updates", minimum=1
     )
     cloud_batch_interval: float = option(
         0.0,

@@ -9,7 +9,7 @@ import pytest
 from cloudlink import cli
 from cloudlink.cli.lines import line_of
 from cloudlink.client import connect, events
-from tests.client.fakes import ours
+from tests.support.servers import restartable_server
 
 ALICE = events.User("1", "a", "alice")
 
@@ -38,7 +38,7 @@ def run(scenario):
 
 def test_what_is_piped_in_is_sent_and_answered_before_it_ends():
     async def scenario():
-        async with ours(motd="Be \x1b[31mkind.") as host:
+        async with restartable_server(motd="Be \x1b[31mkind.") as host:
             typed = [
                 "hello",
                 "",
@@ -85,7 +85,7 @@ def test_what_is_piped_in_is_sent_and_answered_before_it_ends():
 
 def test_input_in_another_encoding_is_told_after_what_came_before():
     async def scenario():
-        async with ours() as host:
+        async with restartable_server() as host:
             process = await start(host)
             output, errors = await process.communicate("Grüße\n".encode() + "Grüße\nlost\n".encode("latin-1"))
             assert output.decode().splitlines()[-1] == "[default] Grüße"
@@ -101,7 +101,7 @@ def test_input_in_another_encoding_is_told_after_what_came_before():
 @pytest.mark.skipif(os.name != "posix", reason="Windows always gives a program an input")
 def test_without_any_input_it_ends_as_with_an_empty_one():
     async def scenario():
-        async with ours() as host:
+        async with restartable_server() as host:
             line = f"exec {sys.executable} -m cloudlink client {host.url} <&-"
             pipe = asyncio.subprocess.PIPE
             process = await asyncio.create_subprocess_shell(line, stdout=pipe, stderr=pipe)
@@ -114,7 +114,7 @@ def test_without_any_input_it_ends_as_with_an_empty_one():
 
 def test_others_are_seen_as_they_come_speak_and_go():
     async def scenario():
-        async with ours() as host:
+        async with restartable_server() as host:
             process = await start(host, "--name", "watcher", "--room", "lobby")
 
             async def line():
@@ -145,7 +145,7 @@ def test_others_are_seen_as_they_come_speak_and_go():
 
 def test_when_nobody_reads_its_lines_it_ends_quietly():
     async def scenario():
-        async with ours() as host:
+        async with restartable_server() as host:
             reading, writing = os.pipe()
             words = (sys.executable, "-m", "cloudlink", "client", host.url)
             pipe = asyncio.subprocess.PIPE
@@ -160,7 +160,7 @@ def test_when_nobody_reads_its_lines_it_ends_quietly():
 
 def test_the_end_of_the_connection_is_told():
     async def scenario():
-        async with ours() as host:
+        async with restartable_server() as host:
             process = await start(host)
             await process.stdout.readline()
             host.server.close_connection(next(iter(host.server.clients_manager.clients)), 1000, "Bye\x1b")

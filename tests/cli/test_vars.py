@@ -16,9 +16,10 @@ import pytest
 
 from cloudlink.cli import main, varsjson
 from cloudlink.cli import vars as variables
-from cloudlink.storage import open_store, sqlite
 from cloudlink.storage.database import Database
-from tests.storage.stores import Turns
+from cloudlink.storage.sqlite import SqliteStore
+from tests.storage.stores import QUICK, Turns
+from tests.support.clock import FakeClock
 
 PAGE = Path(__file__).parents[2] / "docs" / "storage.md"
 FILE = Path("cloudlink.db")
@@ -63,8 +64,8 @@ def refused(run):
     return refused
 
 
-def fill(projects, file=FILE):
-    with closing(Database(file, patience=5)) as database:
+def fill(projects, file=FILE, wall_clock=time.time):
+    with closing(Database(file, patience=5, wall_clock=wall_clock)) as database:
         database.write(projects)
 
 
@@ -76,10 +77,10 @@ def content(file=FILE):
 # ---------------------------------------------------------------------------------------------- the actions
 
 
-def test_list(said, monkeypatch):
-    monkeypatch.setattr(time, "time", lambda: 1_800_000_000)
+def test_list(said):
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(1_800_000_000))
-    fill({"12": {"☁ a": b"1", "☁ b": b'"' + b"1" * 100 + b'"'}, "3456": {"☁ a": b"1"}})
+    projects = {"12": {"☁ a": b"1", "☁ b": b'"' + b"1" * 100 + b'"'}, "3456": {"☁ a": b"1"}}
+    fill(projects, wall_clock=FakeClock(1_800_000_000))
 
     assert said("list").splitlines() == [
         f"12    2 variables   last changed {when}",
@@ -248,10 +249,9 @@ def test_a_running_server_is_told(said, file_of_a_server):
 
 
 @pytest.fixture
-def file_of_a_server(empty_folder, monkeypatch):
-    monkeypatch.setattr(sqlite, "_LOOK_EVERY", 0.05)
+def file_of_a_server(empty_folder):
     turns = Turns()
-    store = open_store(str(FILE))
+    store = SqliteStore(str(FILE), timing=QUICK)
     store.start(turns.call_soon)
     yield store, turns
     store.close()

@@ -10,7 +10,8 @@ import trustme
 
 from cloudlink import client
 from cloudlink.client.classic_rules import complaints
-from tests.client.fakes import greet, ok, ours, scripted
+from tests.support.fakeservers import greet, ok, websocket_server
+from tests.support.servers import restartable_server
 
 LIMIT = 20.0  # seconds
 
@@ -19,7 +20,7 @@ def play(c, handler=None, **settings):
     """Run a client until it ends, against a scripted server or against ours; return what `seen` got."""
 
     async def scenario():
-        server = scripted(handler) if handler else ours(**settings)
+        server = websocket_server(handler) if handler else restartable_server(**settings)
         async with asyncio.timeout(LIMIT), server as host:
             await asyncio.to_thread(c.run, host if handler else host.url)
 
@@ -302,7 +303,7 @@ def test_certificates_are_really_used(tmp_path, caplog):
     def connects(c):
         async def scenario():
             settings = {"tls_certificate": str(tmp_path / "cert.pem"), "tls_key": str(tmp_path / "key.pem")}
-            async with asyncio.timeout(LIMIT), ours(**settings) as host:
+            async with asyncio.timeout(LIMIT), restartable_server(**settings) as host:
                 c.on_connect(c.disconnect)
                 await asyncio.to_thread(c.run, f"wss://localhost:{host.port}")
 

@@ -16,7 +16,8 @@ from cloudlink.client import (
     connect_cloud,
 )
 from cloudlink.client.backoff import Backoff
-from tests.client.fakes import ours, scripted
+from tests.support.fakeservers import websocket_server
+from tests.support.servers import restartable_server
 
 SCORE = "☁ score"
 
@@ -37,7 +38,7 @@ def cloud_of(host, username="bot", **options):
 
 def test_values_are_shared_and_outlive_their_players():
     async def scenario():
-        async with ours() as host:
+        async with restartable_server() as host:
             async with cloud_of(host, "alice") as alice, cloud_of(host, "bob") as bob:
                 assert alice.variables == {}
                 assert alice.get(SCORE) is None
@@ -58,7 +59,7 @@ def test_values_are_shared_and_outlive_their_players():
 
 def test_after_a_restart_values_are_those_of_the_server(tmp_path):
     async def scenario():
-        async with ours(storage=str(tmp_path / "store.db")) as host, cloud_of(host) as cloud:
+        async with restartable_server(storage=str(tmp_path / "store.db")) as host, cloud_of(host) as cloud:
             await cloud.set(SCORE, 1)
             await asyncio.wait_for(wait_for(host, SCORE), 10)
             await host.stop()
@@ -84,7 +85,7 @@ async def wait_for(host, name):
 
 def test_a_value_worked_out_before_a_break_does_not_overwrite_a_newer_one():
     async def scenario():
-        async with ours() as host, cloud_of(host) as cloud:
+        async with restartable_server() as host, cloud_of(host) as cloud:
             await cloud.set(SCORE, 1)
             await cloud.set("☁ mine", 1)
             await asyncio.wait_for(wait_for(host, "☁ mine"), 10)
@@ -110,7 +111,7 @@ def test_a_value_worked_out_before_a_break_does_not_overwrite_a_newer_one():
 
 def test_a_refused_name_and_a_refused_value():
     async def scenario():
-        async with ours() as host:
+        async with restartable_server() as host:
             with pytest.raises(NameRefusedError):
                 await cloud_of(host, "no spaces please").__aenter__()
             async with cloud_of(host) as cloud:
@@ -125,10 +126,10 @@ def test_a_refused_name_and_a_refused_value():
 
 def test_a_server_that_is_full_or_has_no_cloud():
     async def scenario():
-        async with ours(max_clients=1) as host, cloud_of(host):
+        async with restartable_server(max_clients=1) as host, cloud_of(host):
             with pytest.raises(ServerFullError):
                 await cloud_of(host, "second").__aenter__()
-        async with ours(cloud=False) as host:
+        async with restartable_server(cloud=False) as host:
             with pytest.raises(WrongServerError):
                 await cloud_of(host).__aenter__()
 
@@ -144,7 +145,7 @@ def test_a_silent_server_times_out():
     over = asyncio.Event()
 
     async def scenario():
-        async with scripted(handler) as url:
+        async with websocket_server(handler) as url:
             with pytest.raises(WaitTimeoutError):
                 await cloud_of(url, timeout=0.1).__aenter__()
             over.set()
@@ -154,7 +155,7 @@ def test_a_silent_server_times_out():
 
 def test_a_closed_one_can_set_nothing():
     async def scenario():
-        async with ours() as host, cloud_of(host) as cloud:
+        async with restartable_server() as host, cloud_of(host) as cloud:
             await cloud.close()
             with pytest.raises(DisconnectedError):
                 await cloud.set(SCORE, 1)
@@ -173,7 +174,7 @@ def test_a_server_that_batches_its_values():
         await socket.wait_closed()
 
     async def scenario():
-        async with scripted(handler) as url, cloud_of(url) as cloud:
+        async with websocket_server(handler) as url, cloud_of(url) as cloud:
             while len(cloud.variables) < 2:
                 await anext(cloud)
             assert cloud.variables == {"☁ a": 1, "☁ b": 1}

@@ -29,7 +29,8 @@ from cloudlink.client import (
     connect,
 )
 from cloudlink.client.backoff import Backoff
-from tests.client.fakes import greet, ok, ours, raw, scripted
+from tests.support.fakeservers import greet, ok, tcp_server, websocket_server
+from tests.support.servers import restartable_server
 
 LIMIT = 20.0  # seconds for one conversation
 
@@ -59,7 +60,7 @@ def impatient(connection):
 def test_everything_that_can_be_sent_arrives():
     async def scenario():
         async with (
-            ours() as host,
+            restartable_server() as host,
             connect(host.url, username="alice", rooms="r") as alice,
             connect(host.url, username="bob", rooms=["r"]) as bob,
         ):
@@ -93,7 +94,7 @@ def test_everything_that_can_be_sent_arrives():
 
 def test_requests_are_answered_each_by_its_own():
     async def scenario():
-        async with ours() as host, connect(host.url, username="alice") as c:
+        async with restartable_server() as host, connect(host.url, username="alice") as c:
             answers = await asyncio.gather(
                 c.request("ping"), c.request("gmsg", val="echo"), c.request("gvar", name="n", val=1)
             )
@@ -109,7 +110,11 @@ def test_requests_are_answered_each_by_its_own():
 
 def test_question_and_answer_by_direct():
     async def scenario():
-        async with ours() as host, connect(host.url, username="alice") as alice, connect(host.url) as bob:
+        async with (
+            restartable_server() as host,
+            connect(host.url, username="alice") as alice,
+            connect(host.url) as bob,
+        ):
 
             async def answer():
                 question = await until(bob, DirectMessage)
@@ -151,7 +156,7 @@ def test_a_direct_of_a_stranger_is_no_answer_even_with_the_right_listener(reques
         await socket.wait_closed()
 
     async def scenario():
-        async with scripted(handler) as url, connect(url) as c:
+        async with websocket_server(handler) as url, connect(url) as c:
             with pytest.raises((RequestError, NameRefusedError)):
                 await request_of(c)
             assert (await until(c, DirectMessage)).value == "done!"
@@ -161,7 +166,7 @@ def test_a_direct_of_a_stranger_is_no_answer_even_with_the_right_listener(reques
 
 def test_names_and_rooms_can_be_taken_later():
     async def scenario():
-        async with ours() as host, connect(host.url) as c:
+        async with restartable_server() as host, connect(host.url) as c:
             assert c.user.username is None
             with pytest.raises(RequestError, match="E:111"):
                 await c.link("r1")
@@ -181,7 +186,10 @@ def test_names_and_rooms_can_be_taken_later():
 
 def test_after_a_break_name_and_rooms_are_restored():
     async def scenario():
-        async with ours() as host, impatient(connect(host.url, username="alice", rooms=["r1"])) as c:
+        async with (
+            restartable_server() as host,
+            impatient(connect(host.url, username="alice", rooms=["r1"])) as c,
+        ):
             await c.link("r2")
             first = c.user
             host.drop_everybody()
@@ -200,7 +208,7 @@ def test_after_a_break_name_and_rooms_are_restored():
 
 def test_a_server_that_is_down_for_a_while_is_tried_until_it_is_back():
     async def scenario():
-        async with ours() as host, impatient(connect(host.url, username="alice")) as c:
+        async with restartable_server() as host, impatient(connect(host.url, username="alice")) as c:
             await host.stop()
             await until(c, Disconnected)
             assert not c.is_connected
@@ -216,7 +224,7 @@ def test_a_server_that_is_down_for_a_while_is_tried_until_it_is_back():
 
 def test_in_the_moment_of_a_break_nothing_is_sent_into_the_void():
     async def scenario():
-        async with ours() as host, impatient(connect(host.url)) as c:
+        async with restartable_server() as host, impatient(connect(host.url)) as c:
             gone = c._attempt.socket._gone
             host.drop_everybody()
             await gone  # awake before the task that will connect again
@@ -228,7 +236,7 @@ def test_in_the_moment_of_a_break_nothing_is_sent_into_the_void():
 
 def test_without_reconnection_a_break_is_the_end():
     async def scenario():
-        async with ours() as host, connect(host.url, reconnect=False) as c:
+        async with restartable_server() as host, connect(host.url, reconnect=False) as c:
             host.drop_everybody()
             with pytest.raises(DisconnectedError) as caught:
                 await until(c, Disconnected)
@@ -243,7 +251,7 @@ def test_without_reconnection_a_break_is_the_end():
 
 def test_a_client_that_is_sent_away_does_not_come_back():
     async def scenario():
-        async with ours() as host, connect(host.url, username="alice") as c:
+        async with restartable_server() as host, connect(host.url, username="alice") as c:
             host.server.close_connection(next(iter(host.server.clients_manager.clients)), 1000, "Be nice")
             with pytest.raises(DisconnectedError, match=r"1000 \(Be nice\)"):
                 await until(c, Disconnected)
@@ -258,7 +266,7 @@ def test_a_request_whose_connection_breaks_is_told():
         socket.transport.abort()
 
     async def scenario():
-        async with scripted(handler) as url, connect(url) as c:
+        async with websocket_server(handler) as url, connect(url) as c:
             with pytest.raises(DisconnectedError):
                 await c.request("ping")
 
@@ -271,7 +279,7 @@ def test_a_request_without_an_answer_times_out():
         await socket.wait_closed()
 
     async def scenario():
-        async with scripted(handler) as url, connect(url) as c:
+        async with websocket_server(handler) as url, connect(url) as c:
             with pytest.raises(WaitTimeoutError, match="ping"):
                 await c.request("ping", timeout=0.01)
             assert c._answers == {}
@@ -281,7 +289,7 @@ def test_a_request_without_an_answer_times_out():
 
 def test_closing_ends_the_iteration_and_all_that_waits():
     async def scenario():
-        async with ours() as host, connect(host.url) as c:
+        async with restartable_server() as host, connect(host.url) as c:
             await until(c, Connected)
             reading = asyncio.create_task(until(c, UserLeft))
             await asyncio.sleep(0)
@@ -297,7 +305,7 @@ def test_closing_ends_the_iteration_and_all_that_waits():
 
 def test_a_connection_is_entered_once():
     async def scenario():
-        async with ours() as host:
+        async with restartable_server() as host:
             c = connect(host.url)
             with pytest.raises(RuntimeError, match="async with"):
                 await c.send("too early")
@@ -318,7 +326,7 @@ def test_a_connection_is_entered_once():
 )
 def test_refusals_on_connecting(settings, desired, error):
     async def scenario():
-        async with ours(**settings) as host:
+        async with restartable_server(**settings) as host:
             with pytest.raises(error):
                 async with connect(host.url, **desired):
                     raise AssertionError("it should not connect")
@@ -329,7 +337,7 @@ def test_refusals_on_connecting(settings, desired, error):
 def test_a_name_that_a_ghost_still_holds_is_waited_for():
     async def scenario():
         async with (
-            ours(unique_usernames=True) as host,
+            restartable_server(unique_usernames=True) as host,
             connect(host.url) as ghost,
             impatient(connect(host.url, username="alice")) as c,
         ):
@@ -346,7 +354,7 @@ def test_a_name_that_a_ghost_still_holds_is_waited_for():
 
 def test_a_full_server():
     async def scenario():
-        async with ours(max_clients=1) as host, connect(host.url):
+        async with restartable_server(max_clients=1) as host, connect(host.url):
             with pytest.raises(ServerFullError):
                 async with connect(host.url):
                     raise AssertionError("it should not connect")
@@ -359,7 +367,7 @@ def test_a_server_that_never_greets():
         await socket.wait_closed()
 
     async def scenario():
-        async with scripted(handler) as url:
+        async with websocket_server(handler) as url:
             with pytest.raises(WaitTimeoutError, match="the greeting did not come in time"):
                 async with connect(url, timeout=0.05):
                     raise AssertionError("it should not connect")
@@ -373,7 +381,7 @@ def test_an_echo_server_is_no_cloudlink_server():
             await socket.send(message)
 
     async def scenario():
-        async with scripted(handler) as url:
+        async with websocket_server(handler) as url:
             with pytest.raises((WrongServerError, WaitTimeoutError)):
                 async with connect(url, timeout=0.2):
                     raise AssertionError("it should not connect")
@@ -387,7 +395,7 @@ def test_a_web_server_and_nothing_at_all():
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
 
     async def scenario():
-        async with raw(page) as place:
+        async with tcp_server(page) as place:
             with pytest.raises(WrongServerError, match="web page"):
                 await connect(f"ws://{place}").__aenter__()
         with pytest.raises(ConnectError, match="Nothing listens"):
@@ -407,7 +415,7 @@ def test_garbage_frames_are_told_and_survived():
         await socket.wait_closed()
 
     async def scenario():
-        async with scripted(handler) as url, connect(url) as c:
+        async with websocket_server(handler) as url, connect(url) as c:
             await until(c, Connected)
             seen = [await anext(c) for _ in range(5)]
             assert seen == [
@@ -433,7 +441,7 @@ def test_who_looks_at_nothing_is_sent_no_more_than_the_queue_holds():
             passed.append(number)
 
     async def scenario():
-        async with scripted(handler) as url, connect(url, max_queue=10, reconnect=False) as c:
+        async with websocket_server(handler) as url, connect(url, max_queue=10, reconnect=False) as c:
             before = -1
             while len(passed) != before:  # until the server is stuck
                 before = len(passed)
@@ -456,7 +464,7 @@ def test_an_answer_comes_through_a_full_queue():
             await socket.send(json.dumps(ok(json.loads(text))))
 
     async def scenario():
-        async with scripted(handler) as url, connect(url, max_queue=1) as c:
+        async with websocket_server(handler) as url, connect(url, max_queue=1) as c:
             await until(c, Connected)
             assert isinstance(await c.request("ping"), StatusCode)
             assert [(await anext(c)).value for _ in range(100)] == list(range(100))
@@ -474,7 +482,7 @@ def test_a_dead_peer_is_noticed_and_a_paused_one_is_kept():
         socket.transport.abort()
 
     async def scenario():
-        async with scripted(handler) as url:
+        async with websocket_server(handler) as url:
             c = connect(url, reconnect=False)
             c._options = c._options.__class__(timeout=5, keepalive=0.05)
             async with c:
@@ -506,7 +514,7 @@ def test_a_message_too_big_ends_the_connection_with_1009():
         await socket.wait_closed()
 
     async def scenario():
-        async with scripted(handler) as url, connect(url, reconnect=False) as c:
+        async with websocket_server(handler) as url, connect(url, reconnect=False) as c:
             with pytest.raises(DisconnectedError) as caught:
                 await until(c, Disconnected)
             assert caught.value.code == 1009
@@ -533,7 +541,7 @@ def test_through_a_proxy():
         await asyncio.gather(pass_on(reader, there_writer), pass_on(there_reader, writer))
 
     async def scenario():
-        async with ours() as host, raw(proxy) as place:
+        async with restartable_server() as host, tcp_server(proxy) as place:
             async with connect(host.url, proxy=f"http://{place}") as c:
                 assert (await c.request("ping")).ok
             assert asked == [[b"CONNECT", f"127.0.0.1:{host.port}".encode()]]
@@ -548,7 +556,7 @@ def test_a_proxy_that_refuses(answer):
         writer.write(answer)
 
     async def scenario():
-        async with raw(proxy) as place:
+        async with tcp_server(proxy) as place:
             with pytest.raises(
                 ConnectError, match=f"The proxy http://{place} does not lead to 127.0.0.1:3000"
             ):
@@ -575,7 +583,7 @@ def test_rooms_need_a_username_and_queues_a_size():
 
 def test_values_that_json_has_not_are_refused_and_nothing_breaks():
     async def scenario():
-        async with ours() as host, connect(host.url) as c:
+        async with restartable_server() as host, connect(host.url) as c:
             with pytest.raises(TypeError):
                 await c.send(object())
             assert (await c.request("ping")).ok
@@ -585,7 +593,7 @@ def test_values_that_json_has_not_are_refused_and_nothing_breaks():
 
 def test_nothing_is_logged_by_the_transport(caplog):
     async def scenario():
-        async with ours() as host, connect(host.url) as c:
+        async with restartable_server() as host, connect(host.url) as c:
             await c.request("ping")
 
     with caplog.at_level(logging.DEBUG, "picows"):
@@ -599,7 +607,7 @@ def test_what_a_server_says_begins_no_line_of_the_log(caplog):
         await socket.close(1001, "bye\nfake")
 
     async def scenario():
-        async with scripted(hanging_up) as url, connect(url) as c:
+        async with websocket_server(hanging_up) as url, connect(url) as c:
             return await until(c, Disconnected)
 
     with caplog.at_level(logging.INFO, "cloudlink.client"):

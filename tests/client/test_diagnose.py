@@ -8,12 +8,13 @@ import json
 import ssl
 
 import pytest
-import trustme
 import websockets.utils
 
 from cloudlink import cli
 from cloudlink.client import ConnectError, connect, diagnose, diagnostics
-from tests.client.fakes import greet, ok, ours, raw, scripted
+from tests.support.certificates import Certificates
+from tests.support.fakeservers import greet, ok, tcp_server, websocket_server
+from tests.support.servers import restartable_server
 
 
 def doctor(*words):
@@ -57,23 +58,7 @@ def answering(answer, *, close=True):
         if not close:
             await asyncio.Event().wait()
 
-    return raw(handler)
-
-
-class Certificates:
-    """Certificates of one authority, for a server of ours or of asyncio."""
-
-    def __init__(self, folder):
-        self.authority = trustme.CA()
-        self.folder = folder
-        self.ca = str(folder / "authority.pem")
-        self.authority.cert_pem.write_to_path(self.ca)
-
-    def settings(self, *names, **more):
-        issued = self.authority.issue_cert(*names, **more)
-        issued.private_key_pem.write_to_path(self.folder / "key.pem")
-        (self.folder / "cert.pem").write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
-        return {"tls_certificate": str(self.folder / "cert.pem"), "tls_key": str(self.folder / "key.pem")}
+    return tcp_server(handler)
 
 
 @pytest.fixture
@@ -83,8 +68,10 @@ def certificates(tmp_path):
 
 def test_all_is_well(examine, certificates):
     async def scenario():
-        async with ours(**certificates.settings("localhost")) as host:
-            return await doctor(f"wss://localhost:{host.port}", "--ca", certificates.ca, "--hold", "0.05")
+        async with restartable_server(**certificates.settings) as host:
+            return await doctor(
+                f"wss://localhost:{host.port}", "--ca", str(certificates.ca), "--hold", "0.05"
+            )
 
     status, text = examine(scenario)
     assert status == 0
@@ -103,7 +90,7 @@ def test_all_is_well(examine, certificates):
 
 def test_plain_addresses_are_fine_at_home_and_noted_elsewhere(examine):
     async def scenario():
-        async with ours() as host:
+        async with restartable_server() as host:
             return await doctor(host.url, "--origin", "")
 
     status, text = examine(scenario)
@@ -116,7 +103,7 @@ def test_plain_addresses_elsewhere_are_noted(examine, monkeypatch):
     monkeypatch.setattr(diagnose, "_is_this_computer", lambda host: False)
 
     async def scenario():
-        async with ours() as host:
+        async with restartable_server() as host:
             return await doctor(host.url)
 
     status, text = examine(scenario)
@@ -189,7 +176,7 @@ def test_a_proxy_out_of_reach():
 
 def test_a_silent_port(examine):
     async def scenario():
-        async with raw(lambda *_: asyncio.Event().wait()) as place:
+        async with tcp_server(lambda *_: asyncio.Event().wait()) as place:
             return await doctor(f"ws://{place}", "--timeout", "0.2")
 
     ill(examine(scenario), "accepts the connection and then says nothing")
@@ -197,7 +184,7 @@ def test_a_silent_port(examine):
 
 def test_a_silent_port_asked_for_tls(examine):
     async def scenario():
-        async with raw(lambda *_: asyncio.Event().wait()) as place:
+        async with tcp_server(lambda *_: asyncio.Event().wait()) as place:
             return await doctor(f"wss://{place}", "--timeout", "0.2")
 
     ill(examine(scenario), "accepts the connection and then says nothing")
@@ -208,7 +195,7 @@ def test_a_silent_port_asked_for_tls(examine):
 
 def test_tls_spoken_to_a_plain_port(examine):
     async def scenario():
-        async with ours() as host:
+        async with restartable_server() as host:
             return await doctor(f"wss://localhost:{host.port}/")
 
     ill(examine(scenario), "speaks without TLS", "Connect with ws://localhost")
@@ -220,7 +207,7 @@ def test_tls_spoken_to_something_else(examine):
         writer.write(b"SSH-2.0-OpenSSH_9.2\r\n")
 
     async def scenario():
-        async with raw(handler) as place:
+        async with tcp_server(handler) as place:
             return await doctor(f"wss://{place}/")
 
     ill(examine(scenario), "does not speak TLS")
@@ -228,7 +215,7 @@ def test_tls_spoken_to_something_else(examine):
 
 def test_plain_spoken_to_a_tls_port(examine, certificates):
     async def scenario():
-        async with ours(**certificates.settings("localhost")) as host:
+        async with restartable_server(**certificates.settings) as host:
             return await doctor(f"ws://localhost:{host.port}/")
 
     ill(examine(scenario), "speaks TLS, but the address begins with ws://", "Connect with wss://localhost")
@@ -236,7 +223,7 @@ def test_plain_spoken_to_a_tls_port(examine, certificates):
 
 def test_an_unknown_issuer(examine, certificates):
     async def scenario():
-        async with ours(**certificates.settings("localhost")) as host:
+        async with restartable_server(**certificates.settings) as host:
             return await doctor(f"wss://localhost:{host.port}")
 
     # The chain that trustme writes ends with the authority itself, or leaves it out.
@@ -245,8 +232,9 @@ def test_an_unknown_issuer(examine, certificates):
 
 def test_another_name(examine, certificates):
     async def scenario():
-        async with ours(**certificates.settings("games.example")) as host:
-            return await doctor(f"wss://localhost:{host.port}", "--ca", certificates.ca)
+        certificates.issue("games.example")
+        async with restartable_server(**certificates.settings) as host:
+            return await doctor(f"wss://localhost:{host.port}", "--ca", str(certificates.ca))
 
     ill(examine(scenario), "is for another name than localhost")
 
@@ -256,8 +244,9 @@ def test_expired_and_not_yet_valid(examine, certificates):
     day = dt.timedelta(days=1)
 
     async def visit(**times):
-        async with ours(**certificates.settings("localhost", **times)) as host:
-            return await doctor(f"wss://localhost:{host.port}", "--ca", certificates.ca)
+        certificates.issue("localhost", **times)
+        async with restartable_server(**certificates.settings) as host:
+            return await doctor(f"wss://localhost:{host.port}", "--ca", str(certificates.ca))
 
     ill(examine(lambda: visit(not_before=now - 9 * day, not_after=now - day)), "has expired", "Renew it")
     ill(examine(lambda: visit(not_before=now + day, not_after=now + 9 * day)), "is not valid yet")
@@ -265,10 +254,10 @@ def test_expired_and_not_yet_valid(examine, certificates):
 
 def test_self_signed(examine, certificates):
     """A certificate that is its own authority, as `openssl req -x509` makes one."""
-    (certificates.folder / "key.pem").write_bytes(certificates.authority.private_key_pem.bytes())
-    (certificates.folder / "cert.pem").write_bytes(certificates.authority.cert_pem.bytes())
+    certificates.key.write_bytes(certificates.authority.private_key_pem.bytes())
+    certificates.certificate.write_bytes(certificates.authority.cert_pem.bytes())
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificates.folder / "cert.pem", certificates.folder / "key.pem")
+    context.load_cert_chain(certificates.certificate, certificates.key)
 
     async def scenario():
         def forget(_, writer):
@@ -355,7 +344,7 @@ def test_no_web_server(examine, answer):
 
 def test_a_refused_origin(examine):
     async def scenario():
-        async with ours(allowed_origins=["https://games.example"]) as host:
+        async with restartable_server(allowed_origins=["https://games.example"]) as host:
             assert await doctor(host.url, "--origin", "https://games.example") == 0
             return await doctor(host.url, "--origin", "https://other.example")
 
@@ -381,7 +370,7 @@ def test_an_origin_refused_by_something_else(examine):
         await reader.read()
 
     async def scenario():
-        async with raw(handler) as place:
+        async with tcp_server(handler) as place:
             return await doctor(f"ws://{place}")
 
     ill(examine(scenario), "refuses pages of https://turbowarp.org (HTTP 403). Let the host add that origin")
@@ -400,7 +389,7 @@ def test_a_refused_address(examine):
 
 def test_a_full_server(examine):
     async def scenario():
-        async with ours(max_clients=1) as host, scripted_client(host):
+        async with restartable_server(max_clients=1) as host, scripted_client(host):
             return await doctor(host.url)
 
     ill(examine(scenario), "The server is full. Try again later; the host can raise max_clients.")
@@ -408,7 +397,7 @@ def test_a_full_server(examine):
 
 def test_a_program_passes_an_origin_as_a_refusal_says():
     async def scenario():
-        async with ours(allowed_origins=["https://games.example"]) as host:
+        async with restartable_server(allowed_origins=["https://games.example"]) as host:
             with pytest.raises(ConnectError, match=r'headers=\{"Origin": \.\.\.\}'):
                 await connect(host.url).__aenter__()
             async with connect(host.url, headers={"Origin": "https://games.example"}):
@@ -431,7 +420,7 @@ def test_an_older_cloudlink(examine):
         await socket.wait_closed()
 
     async def scenario():
-        async with scripted(handler) as url:
+        async with websocket_server(handler) as url:
             return await doctor(url)
 
     ill(examine(scenario), "The server is CloudLink 0.1.9.2", "Update the server.")
@@ -443,7 +432,7 @@ def test_another_websocket_server(examine):
         await socket.wait_closed()
 
     async def scenario():
-        async with scripted(handler) as url:
+        async with websocket_server(handler) as url:
             return await doctor(url)
 
     ill(examine(scenario), "'Welcome to my chat!' instead of greeting")
@@ -454,7 +443,7 @@ def test_a_websocket_that_says_nothing(examine):
         await socket.wait_closed()
 
     async def scenario():
-        async with scripted(handler) as url:
+        async with websocket_server(handler) as url:
             return await doctor(url, "--timeout", "0.2")
 
     ill(examine(scenario), "does not answer a CloudLink handshake")
@@ -466,7 +455,7 @@ def test_a_websocket_that_hangs_up(examine):
         await socket.close(1003, "Text only")
 
     async def scenario():
-        async with scripted(handler) as url:
+        async with websocket_server(handler) as url:
             return await doctor(url)
 
     ill(examine(scenario), "closed the connection with 1003 (Text only) instead of greeting")
@@ -479,7 +468,7 @@ def test_an_idle_cut_off(examine):
         socket.transport.abort()
 
     async def scenario():
-        async with scripted(handler) as url:
+        async with websocket_server(handler) as url:
             return await doctor(url, "--hold", "20")
 
     status, text = examine(scenario)
@@ -494,7 +483,7 @@ def test_what_strangers_say_cannot_steer_the_terminal(examine):
         await socket.wait_closed()
 
     async def scenario():
-        async with scripted(handler) as url:
+        async with websocket_server(handler) as url:
             return await doctor(url)
 
     status, text = examine(scenario)

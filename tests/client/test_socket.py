@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from cloudlink.client.socket import Options, open_socket
-from tests.client.fakes import scripted
+from tests.support.fakeservers import websocket_server
 
 
 class Owner:
@@ -43,7 +43,7 @@ def sent_back(frames):
         codes.append(socket.protocol.close_rcvd and socket.protocol.close_rcvd.code)
 
     async def scenario():
-        async with scripted(handler) as url:
+        async with websocket_server(handler) as url:
             owner = Owner()
             await open_socket(url, owner, Options())
             end = await owner.end
@@ -60,7 +60,7 @@ def test_a_long_reason_is_cut_between_two_characters(length):
         ends.append((socket.close_code, socket.close_reason))
 
     async def scenario():
-        async with scripted(handler) as url:
+        async with websocket_server(handler) as url:
             owner = Owner()
             socket = await open_socket(url, owner, Options())
             await socket.close(4000, reason)
@@ -79,7 +79,7 @@ def test_a_close_that_cannot_be_sent_leaves_the_socket_as_it_was():
         ends.append(socket.close_code)
 
     async def scenario():
-        async with scripted(handler) as url:
+        async with websocket_server(handler) as url:
             socket = await open_socket(url, Owner(), Options())
             with pytest.raises(OverflowError):
                 await socket.close(1 << 40)
@@ -127,7 +127,7 @@ def test_pings_are_answered():
         await socket.close()
 
     async def scenario():
-        async with scripted(handler) as url:
+        async with websocket_server(handler) as url:
             owner = Owner()
             await open_socket(url, owner, Options())
             assert await owner.end == (1000, "")

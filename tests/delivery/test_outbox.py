@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloudlink.delivery import Audience, Delivery, Outbox, joined_text_frame, text_frame
+from tests.support.clock import FakeClock
 
 
 class Recorder:
@@ -237,17 +238,8 @@ def test_nothing_is_queued_for_who_is_gone():
     assert (a.connection.frames, b.connection.frames, list(b)) == ([b"1"], [], [])
 
 
-class Clock:
-    """Stands still."""
-
-    now = 100.0
-
-    def __call__(self):
-        return self.now
-
-
 def make_news():
-    turns, clock = Turns(), Clock()
+    turns, clock = Turns(), FakeClock()
     delivery = Delivery(turns, clock=clock)
     outboxes = [Outbox(Recorder(), lambda: None) for _ in range(2)]
     return delivery, turns, clock, outboxes, audience(delivery, outboxes)
@@ -344,7 +336,7 @@ GROUP = st.integers(0, 2)
     st.integers(1, 3),
 )
 def test_everybody_gets_everything_once_and_in_order_whenever_it_is_written(steps, capacity):
-    coalescer, clock, turns = Busy(0.0), Clock(), Turns()
+    coalescer, clock, turns = Busy(0.0), FakeClock(), Turns()
     delivery = Delivery(turns, coalescer=coalescer, clock=clock)
     play = Play(delivery, turns, coalescer, clock)
     with patch("cloudlink.delivery.delivery._BATCH", capacity):

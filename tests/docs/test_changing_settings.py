@@ -11,7 +11,7 @@ import pytest
 from cloudlink.server.app import Server
 from cloudlink.server.protocols import Clpv4, Scratch
 from cloudlink.settings import OPTIONS, Settings
-from tests.hosting import listening
+from tests.support.servers import listening
 
 PAGE = Path(__file__).parents[2] / "docs" / "plugins.md"
 ALSO_LATER = {"max_clients"}

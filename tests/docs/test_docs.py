@@ -43,7 +43,6 @@ from cloudlink.cli.flags import settings_from
 from cloudlink.server import Server
 from cloudlink.server.clients import ClientsExceptions
 from cloudlink.server.plugins import ENTRY_POINT_GROUP, load_all
-from cloudlink.server.protocols.clpv4 import Clpv4
 from cloudlink.server.rooms import RoomsExceptions
 from cloudlink.settings import OPTIONS, Settings
 from cloudlink.sources import load
@@ -51,17 +50,18 @@ from cloudlink.storage import open_store
 from cloudlink.transport.detector import ProtocolDetector
 from cloudlink.transport.limiter import ConnectionLimiter
 from cloudlink.transport.listening import explain
-from tests.conversation import SCENARIOS, parse
-from tests.conversation_drivers import InMemory, MemoryConnection, OverSocket
-from tests.conversation_play import play
-from tests.hosting import HOST, build, listening
+from tests.support.memoryclients import MemoryConnection
+from tests.support.scenario_drivers import InMemory, OverSocket
+from tests.support.scenario_play import play
+from tests.support.scenarios import SCENARIOS, parse
+from tests.support.servers import HOST, build, listening, protocol_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted(DOCS.glob("*.md"))]
 CLIENT = DOCS / "client.md"
 GETTING_STARTED = DOCS / "getting-started.md"
 FIRST_GAME = DOCS / "first-game.md"
@@ -149,7 +149,7 @@ def start_plugin(block: Block, folder: Path, server: Server) -> list[object]:
     file.write_text(block.text, encoding="utf-8")
     server.settings.set("plugins", [str(file)])
     server.settings.set("plugins_folder", "")
-    return load_all(server, server.hooks.engines[Clpv4.schema], server.settings, server.logger)
+    return load_all(server, protocol_of(server), server.settings, server.logger)
 
 
 def run_script(block: Block, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
@@ -204,7 +204,7 @@ def test_log_line_of_first_plugin(page, tmp_path, monkeypatch, caplog):
     file.write_text(first.text, encoding="utf-8")
     server = build()
     with caplog.at_level(logging.INFO):
-        load_all(server, server.hooks.engines[Clpv4.schema], server.settings, server.logger)
+        load_all(server, protocol_of(server), server.settings, server.logger)
     assert [f"`{message}`" in prose(page) for message in caplog.messages] == [True]
 
 
@@ -266,7 +266,7 @@ def _public(obj: object) -> set[str]:
 def _objects() -> dict[str, object]:
     """One object of each class, by the heading that describes it in plugins.md."""
     server = build()
-    protocol = server.hooks.engines[Clpv4.schema]
+    protocol = protocol_of(server)
     return {
         "The server": server,
         "Exceptions": server.exceptions,
@@ -364,11 +364,16 @@ def test_exceptions_of_managers_are_documented(heading, exceptions):
     assert set(re.findall(r"`(\w+)`", meaning)) == _public(exceptions)
 
 
+def is_code(name, value):
+    """Whether a member of the status codes is one; Python 3.13 has tuples of its own in every class."""
+    return isinstance(value, tuple) and not name.startswith("_")
+
+
 def test_status_codes_are_as_the_tables_say():
     codes = api("Status codes")[0]
     for page, heading in ((PLUGINS, "Status codes"), (PROTOCOL, "1 CloudLink 4")):
         texts = re.findall(r"`([IE]:\d+) \\\| ([\w ]+)`", section(page, heading))
-        known = [codes.generate(value)[0] for value in vars(codes).values() if isinstance(value, tuple)]
+        known = [codes.generate(value)[0] for name, value in vars(codes).items() if is_code(name, value)]
         assert [f"{start} | {text}" for start, text in texts if start][: len(known)] == known
 
 
@@ -423,6 +428,22 @@ def test_command_is_understood(variables, words, tmp_path, monkeypatch):
         monkeypatch.setattr(getattr(cli, name), "run", lambda arguments: 0)  # nobody is there to be reached
     assert cli.main(words) == 0
     assert words[:1] != ["serve"] or len(understood) == 1
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_targets_of_make_exist(page):
+    [line] = re.findall(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    named = re.findall(r"(?:^|`)make ([a-z-]+)", page.read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(named) <= set(line.split())
+
+
+def test_every_marker_of_tests_is_in_the_guide_for_contributors():
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        markers = tomllib.load(file)["tool"]["pytest"]["ini_options"]["markers"]
+    text = one_line(prose(ROOT / "CONTRIBUTING.md"))
+    assert [
+        name for name, _, _ in (marker.partition(":") for marker in markers) if f"`{name}`" not in text
+    ] == []
 
 
 @each([block for block in blocks("toml") if block.file == "cloudlink.toml"])

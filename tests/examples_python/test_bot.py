@@ -9,7 +9,7 @@ import pytest
 
 import bot
 from cloudlink.client import GlobalMessage, PrivateMessage, User, connect
-from tests.client.fakes import ours
+from tests.support.servers import restartable_server
 
 BOT = Path(__file__).parents[2] / "examples" / "bot.py"
 
@@ -62,7 +62,7 @@ def test_it_greets_answers_whispers_and_comes_back():
     async def scenario():
         async with (
             asyncio.timeout(30),
-            ours() as host,
+            restartable_server() as host,
             running(host.url, "--name", "robo", "--room", "lobby") as process,
         ):
             assert await process.stdout.readline() == b"robo is in lobby.\n"

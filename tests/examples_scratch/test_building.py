@@ -119,6 +119,7 @@ def test_drawings_are_named_by_their_content(example):
         assert costume["md5ext"] == f"{costume['assetId']}.{costume['dataFormat']}"
 
 
+@pytest.mark.browser
 def test_scratch_itself_finds_the_project_valid(example, tmp_path):
     """Scratch's own parser checks each project with Scratch's own schema."""
     modules = node_modules("scratch-parser", VALIDATOR, "Scratch's parser")
@@ -355,6 +356,7 @@ def label_of(block):
     return {"reporter": f"({text})", "Boolean": f"<{text}>"}.get(block["blockType"], text)
 
 
+@pytest.mark.browser
 def test_blocks_of_the_extension_are_listed_as_it_has_them(lab):
     async def look():
         [user] = await lab.users(1)
@@ -365,6 +367,7 @@ def test_blocks_of_the_extension_are_listed_as_it_has_them(lab):
     assert listed == {opcode: labels[opcode] for opcode in listed}
 
 
+@pytest.mark.browser
 def test_turbowarp_knows_every_block_of_the_list(lab):
     async def look():
         [user] = await lab.users(1)

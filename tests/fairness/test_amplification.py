@@ -3,8 +3,8 @@
 import asyncio
 import json
 
-from tests.fairness.playing import assert_undisturbed, beside, join, memory, p99_of_echoes
-from tests.transport.peers import frame, running
+from tests.fairness.latency import assert_undisturbed, beside, join, memory, p99_of_echoes
+from tests.support.rawclients import frame, running
 
 ROOMS = [f"r{number}" for number in range(99)]
 

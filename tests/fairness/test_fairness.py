@@ -6,8 +6,8 @@ import socket
 
 import pytest
 
-from tests.fairness.playing import assert_undisturbed, beside, join, memory, p99_of_echoes, seconds
-from tests.transport.peers import CLOSE, UPGRADE, frame, open_socket, request, running
+from tests.fairness.latency import assert_undisturbed, beside, join, memory, p99_of_echoes, seconds
+from tests.support.rawclients import CLOSE, UPGRADE, frame, open_socket, request, running
 
 
 def test_a_client_that_stops_reading_is_cut_and_others_play_on():

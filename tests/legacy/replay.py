@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.hosting import build
-from tests.server.visitor import Visitor
+from tests.support.memoryclients import MemoryClient
+from tests.support.servers import build
 
 RECORDINGS = Path(__file__).parent / "recordings"
 
@@ -69,7 +69,7 @@ class Replay:
     def __init__(self, name: str) -> None:
         self.name = name
         self.server = build(SETTINGS[name])
-        self.visitors: dict[str, Visitor] = {}
+        self.visitors: dict[str, MemoryClient] = {}
         self.greetings: dict[str, list[Any]] = {}
         self.have_spoken: set[str] = set()
         text = (RECORDINGS / f"{name}.jsonl").read_text(encoding="utf-8")
@@ -89,7 +89,7 @@ class Replay:
         for line in lines:
             conn, data = line["conn"], line["data"]
             if conn not in self.visitors:
-                self.visitors[conn] = Visitor(self.server)
+                self.visitors[conn] = MemoryClient(self.server)
             if line["dir"] == "send" and "note" not in line:
                 said.append((conn, data))
             elif line["dir"] == "recv":

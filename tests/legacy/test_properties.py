@@ -13,16 +13,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cloudlink.server.protocols.clpv4.schema import Schema
-from tests import junk
-from tests.eras import opening
-from tests.hosting import build
-from tests.server.visitor import Visitor
+from tests.support import strategies
+from tests.support.eras import opening
+from tests.support.memoryclients import KINDS, MemoryClient
+from tests.support.servers import build
 
-from .guests import KINDS
 from .shapes import check
 
 # ----------------------------------------------------------------------------------------------- user lists
@@ -46,7 +45,7 @@ class Player:
     """One client: what it has been told, and where it really is."""
 
     kind: str
-    visitor: Visitor
+    visitor: MemoryClient
     number: int
     name: str = ""
     shook_hands_as: str = ""
@@ -106,7 +105,7 @@ class World:
     # What can happen. A number stands for one of the players present.
 
     def connect(self, kind: str) -> None:
-        visitor = Visitor(self.server)
+        visitor = MemoryClient(self.server)
         self.count += 1
         player = Player(kind, visitor, self.count)
         player.shook_hands_as = kind if kind in HANDSHAKES else ""
@@ -217,7 +216,7 @@ events = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300)
 @given(
     undecided=st.sampled_from(["cl4", "cl3"]),
     crowd=st.lists(st.tuples(kinds, st.none() | st.sampled_from(NAMES)), min_size=2, max_size=7),
@@ -287,7 +286,7 @@ KEYS = ["val", "name", "id", "rooms", "listener", "origin", "code", "mode"]
 texts = st.text(max_size=6) | st.sampled_from(
     ["0", "1", "2", "wild", "CL2 late", "CL3 0.1.7", '["r1"]', "%a%", ";", "null"]
 )
-values = junk.values(texts | st.just("\ud83d"))
+values = strategies.values(texts | st.just("\ud83d"))
 about = st.fixed_dictionaries({"cmd": st.sampled_from(["type", "ip", "vers"])}, optional={"val": values})
 packets = st.builds(
     lambda keys, cmd: {**keys, "cmd": cmd},
@@ -308,7 +307,7 @@ numbers = st.sampled_from(
 anything = packets | lines.map(str.encode) | st.text(max_size=20).map(str.encode) | nested | numbers
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=400)
 @given(
     undecided=st.sampled_from(["cl4", "cl3"]),
     wild=st.sampled_from([*KINDS, "fresh"]),
@@ -326,7 +325,7 @@ anything = packets | lines.map(str.encode) | st.text(max_size=20).map(str.encode
 def test_anything_leaves_the_server_up(undecided, wild, messages):
     server = build({"undecided_clients": undecided})
     others = _crowd(server)
-    attacker = Visitor(server)
+    attacker = MemoryClient(server)
     if wild != "fresh":
         attacker.say(*opening(wild, "wild"))
     for visitor in others.values():
@@ -348,16 +347,16 @@ def test_anything_leaves_the_server_up(undecided, wild, messages):
         assert any(kind in json.dumps(packet) for packet in told), "others are served"
     for visitor in (*others.values(), attacker):
         visitor.leave()
-    channels = server.hooks.engines[Schema]._legacy_commands._channels
+    channels = server.hooks.engines[Schema]._legacy._channels
     assert (len(server.clients_manager), server.rooms_manager.rooms, channels._channels) == (0, {}, {})
 
 
-def _crowd(server: Any) -> dict[str, Visitor]:
-    others = {kind: Visitor(server, *opening(kind, kind)) for kind in KINDS}
+def _crowd(server: Any) -> dict[str, MemoryClient]:
+    others = {kind: MemoryClient(server, *opening(kind, kind)) for kind in KINDS}
     others["CL2 late"].say("<%rl>\nme\nwild")
     return others
 
 
-def _check_all(visitor: Visitor, frames: list[str]) -> None:
+def _check_all(visitor: MemoryClient, frames: list[str]) -> None:
     for frame in frames:
         check(str(visitor.client.dialect), frame)

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import websockets
 
-from tests.eras import opening
-from tests.hosting import HOST, build, listening
 from tests.real_clients.environment import python_with
+from tests.support.eras import opening
+from tests.support.servers import HOST, build, listening
 
 PLAYER = Path(__file__).with_name("old_player.py")
 TIME_LIMIT = 30.0  # seconds

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.hosting import HOST, build, listening
 from tests.real_clients.environment import upstream_python
+from tests.support.servers import HOST, build, listening
 
 PLAYER = Path(__file__).with_name("python_client.py")
 TIME_LIMIT = 20.0  # seconds

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.conversation import HERE, scenarios
-from tests.conversation_drivers import OverSocket
-from tests.conversation_play import ConversationError, play
-from tests.hosting import HOST
 from tests.real_clients.environment import upstream_python
+from tests.support.scenario_drivers import OverSocket
+from tests.support.scenario_play import ConversationError, play
+from tests.support.scenarios import scenarios
+from tests.support.servers import HOST, TESTS
 
 SERVER = Path(__file__).with_name("upstream_server.py")
 SAME = [scenario for scenario in scenarios(".") if scenario.upstream == "same"]
@@ -56,7 +56,7 @@ def _start(python, scenario):
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port = probe.getsockname()[1]
-    plugins = [str(HERE / plugin) for plugin in scenario.plugins]
+    plugins = [str(TESTS / plugin) for plugin in scenario.plugins]
     command = [python, SERVER, str(port), json.dumps(scenario.settings), *plugins]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert process.stdout is not None

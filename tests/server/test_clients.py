@@ -14,10 +14,11 @@ from cloudlink.server.clients import (
     ClientUsernameAlreadySet,
     NoResultsFound,
     ProtocolAlreadySet,
+    write,
 )
 from cloudlink.server.protocols.clpv4 import Clpv4
-from tests.hosting import build
-from tests.server.visitor import Visitor, named
+from tests.support.memoryclients import MemoryClient, named
+from tests.support.servers import build, protocol_of
 
 
 class Other:
@@ -50,7 +51,7 @@ def gone(server):
 
 
 def test_whoever_connects_is_there_until_it_leaves(server, manager):
-    visitor = Visitor(server)
+    visitor = MemoryClient(server)
     client = visitor.client
     assert manager.exists(client)
     assert len(manager) == 1
@@ -86,7 +87,7 @@ def test_nobody_leaves_twice(manager, gone):
 
 def test_ids_are_given_as_snapshots(server, manager, alice):
     snowflakes, uuids = manager.get_snowflakes(), manager.get_uuids()
-    Visitor(server)
+    MemoryClient(server)
     assert snowflakes == {alice.snowflake}
     assert uuids == {alice.uuid}
     assert len(manager.get_snowflakes()) == len(manager.get_uuids()) == 2
@@ -103,13 +104,13 @@ def test_a_name_is_given_once(manager, alice):
 
 
 def test_a_client_has_no_name_before(server):
-    client = Visitor(server).client
+    client = MemoryClient(server).client
     assert (client.username, client.username_set) == ("", False)
     assert server.clients_manager.usernames == {}
 
 
 def test_a_client_that_is_gone_gets_no_name(server, manager):
-    visitor = Visitor(server)
+    visitor = MemoryClient(server)
     visitor.leave()
     with pytest.raises(ClientDoesNotExist):
         manager.set_username(visitor.client, "late")
@@ -126,8 +127,8 @@ def test_namesakes_stand_together_until_the_last_one_leaves(server, manager):
 
 
 def test_a_name_that_a_plugin_gives_is_in_the_rooms_and_the_user_object(server, manager):
-    visitor = Visitor(server, {"cmd": "handshake"})
-    protocol = server.hooks.engines[Clpv4.schema]
+    visitor = MemoryClient(server, {"cmd": "handshake"})
+    protocol = protocol_of(server)
     assert "username" not in protocol.generate_user_object(visitor.client)
     manager.set_username(visitor.client, "bot")
     user = {"id": visitor.client.snowflake, "uuid": visitor.client.uuid, "username": "bot"}
@@ -139,7 +140,7 @@ def test_a_name_that_a_plugin_gives_is_in_the_rooms_and_the_user_object(server, 
 
 
 def test_the_protocol_is_decided_by_the_first_message(server, manager):
-    visitor = Visitor(server)
+    visitor = MemoryClient(server)
     client = visitor.client
     assert client.protocol is None
     assert not client.protocol_set
@@ -158,7 +159,7 @@ def test_the_protocol_is_final(manager, alice):
 
 
 def test_a_client_that_is_gone_gets_no_protocol(server, manager):
-    visitor = Visitor(server)
+    visitor = MemoryClient(server)
     visitor.leave()
     with pytest.raises(ClientDoesNotExist):
         manager.set_protocol(visitor.client, Other)
@@ -166,7 +167,7 @@ def test_a_client_that_is_gone_gets_no_protocol(server, manager):
 
 
 def test_a_protocol_that_nobody_speaks_any_more_is_forgotten(server, manager):
-    first, second = Visitor(server, {"cmd": "ping"}), Visitor(server, {"cmd": "ping"})
+    first, second = MemoryClient(server, {"cmd": "ping"}), MemoryClient(server, {"cmd": "ping"})
     first.leave()
     assert manager.protocols == {Clpv4.schema: {second.client}}
     second.leave()
@@ -253,7 +254,7 @@ def test_the_exceptions_are_reachable_through_the_manager(manager, alice):
 
 def test_a_client_knows_where_it_comes_from(server):
     before = time.monotonic()
-    client = Visitor(server, path="/game?room=5", headers={"X-Mine": "yes"}, port=4711).client
+    client = MemoryClient(server, path="/game?room=5", headers={"X-Mine": "yes"}, port=4711).client
     assert client.remote_address == ("127.0.0.1", 4711)
     assert client.address == "127.0.0.1"
     assert client.path == "/game?room=5"
@@ -272,15 +273,15 @@ def test_a_plugin_may_keep_something_on_a_client(alice):
 
 def test_a_client_is_told_apart_in_the_log(server, alice):
     assert repr(alice) == f"Client {alice.snowflake} 'alice'"
-    nameless = Visitor(server).client
+    nameless = MemoryClient(server).client
     assert repr(nameless) == f"Client {nameless.snowflake}"
-    alice.log_name = "player"
+    write(alice, "log_name", "player")
     assert repr(alice) == f"Client {alice.snowflake} 'player'"
 
 
 def test_a_name_is_told_to_those_who_want_all_as_the_log_may_hold_it(server, caplog):
-    guest = Visitor(server).client
-    guest.log_name = "player"
+    guest = MemoryClient(server).client
+    write(guest, "log_name", "player")
     with caplog.at_level("DEBUG", "cloudlink.server"):
         server.clients_manager.set_username(guest, "player1234")
     assert caplog.messages == [f"Client {guest.snowflake} 'player' has this name now."]

@@ -8,7 +8,7 @@ import logging
 
 import pytest
 
-from tests.hosting import build
+from tests.support.servers import build
 
 
 @pytest.fixture(scope="module")

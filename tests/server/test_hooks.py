@@ -12,8 +12,8 @@ import pytest
 from cloudlink.server.exceptions import InternalError
 from cloudlink.server.hooks import Hooks
 from cloudlink.server.protocols.clpv4 import Clpv4
-from tests.hosting import build
-from tests.server.visitor import Visitor, codes, turns
+from tests.support.memoryclients import MemoryClient, codes, turns
+from tests.support.servers import build, protocol_of
 
 CL4 = Clpv4.schema
 
@@ -43,7 +43,7 @@ def during(scenario):
 def test_plain_handlers_run_on_the_spot_and_in_order_of_registration(server, seen):
     for name in "abc":
         server.bind_callback("ping", CL4, lambda client, message, name=name: seen.append(name))
-    Visitor(server, {"cmd": "ping"})
+    MemoryClient(server, {"cmd": "ping"})
     assert seen == ["a", "b", "c"]
 
 
@@ -61,7 +61,7 @@ def test_plain_handlers_come_first_then_coroutines_each_in_order(server, seen):
         server.bind_callback("ping", CL4, handler)
 
     async def scenario():
-        Visitor(server, {"cmd": "ping"})
+        MemoryClient(server, {"cmd": "ping"})
         assert seen == ["plain 1", "plain 2"]
         await turns()
         assert seen == ["plain 1", "plain 2", "async 1", "async 2"]
@@ -71,14 +71,14 @@ def test_plain_handlers_come_first_then_coroutines_each_in_order(server, seen):
 
 def test_the_built_in_command_comes_before_its_handlers(server, seen):
     server.bind_callback("setid", CL4, lambda client, message: seen.append(client.username))
-    Visitor(server, {"cmd": "setid", "val": "alice"})
+    MemoryClient(server, {"cmd": "setid", "val": "alice"})
     assert seen == ["alice"]
 
 
 def test_on_message_comes_after_the_commands_handlers(server, seen):
     server.on_message(lambda client, message: seen.append("message"))
     server.bind_callback("ping", CL4, lambda client, message: seen.append("command"))
-    Visitor(server, {"cmd": "ping"})
+    MemoryClient(server, {"cmd": "ping"})
     assert seen == ["command", "message"]
 
 
@@ -90,7 +90,7 @@ def test_a_handler_added_twice_runs_once(server, seen):
     server.on_command("ping", CL4)(handler)
     assert server.on_connect(server.on_connect(handler)) is handler
     server.bind_event(server.on_connect, handler)
-    visitor = Visitor(server, {"cmd": "ping"})
+    visitor = MemoryClient(server, {"cmd": "ping"})
     assert seen == [visitor.client] * 2  # once for connecting, once for the command
 
 
@@ -101,7 +101,7 @@ def test_one_function_may_handle_several_commands_and_events(server, seen):
     def handler(client, message=None):
         seen.append(message and message["cmd"])
 
-    visitor = Visitor(server, {"cmd": "two"}, {"cmd": "one"})
+    visitor = MemoryClient(server, {"cmd": "two"}, {"cmd": "one"})
     visitor.leave()
     assert seen == ["two", "one", None]
 
@@ -120,7 +120,7 @@ def test_a_slow_handler_delays_nobody(server, seen):
         async def quick(client, message):
             seen.append(f"{message['val']} quick")
 
-        worker, other = Visitor(server), Visitor(server)
+        worker, other = MemoryClient(server), MemoryClient(server)
         worker.say({"cmd": "work", "val": 1}, {"cmd": "work", "val": 2})
         await turns()
         assert seen == ["1 begins", "1 quick", "2 begins", "2 quick"]
@@ -136,7 +136,7 @@ def test_a_slow_handler_delays_nobody(server, seen):
 def test_handlers_of_one_packet_get_the_same_message(server, seen):
     server.bind_callback("note", CL4, lambda client, message: seen.append(message))
     server.on_message(lambda client, message: seen.append(message))
-    Visitor(server, {"cmd": "note", "val": [1, {"a": None}], "listener": 5, "more": "kept"})
+    MemoryClient(server, {"cmd": "note", "val": [1, {"a": None}], "listener": 5, "more": "kept"})
     assert seen[0] == {"cmd": "note", "val": [1, {"a": None}], "listener": 5, "more": "kept"}
     assert seen[1] is seen[0]
 
@@ -150,7 +150,7 @@ def test_a_handler_registered_by_a_handler_is_for_the_next_time(server, seen):
         seen.append("second")
 
     server.bind_callback("ping", CL4, first)
-    visitor = Visitor(server, {"cmd": "ping"})
+    visitor = MemoryClient(server, {"cmd": "ping"})
     assert seen == ["first"]
     visitor.say({"cmd": "ping"})
     assert seen == ["first", "first", "second"]
@@ -167,7 +167,7 @@ def test_a_handler_may_be_any_callable(server, seen):
     async def scenario():
         server.bind_callback("ping", CL4, Handler())
         server.bind_callback("ping", CL4, Handler().method)
-        Visitor(server, {"cmd": "ping"})
+        MemoryClient(server, {"cmd": "ping"})
         await turns()
         assert seen == ["object", "method"]
 
@@ -196,7 +196,7 @@ def test_a_handler_that_raises_is_logged_answered_and_harms_nobody(server, seen,
         server.on_exception(InternalError, CL4)(
             lambda client, details: seen.append(("on_exception", details))
         )
-        visitor, other = Visitor(server, {"cmd": "ping"}), Visitor(server, {"cmd": "ping"})
+        visitor, other = MemoryClient(server, {"cmd": "ping"}), MemoryClient(server, {"cmd": "ping"})
         visitor.session.receive(b'{"cmd":"gmsg","val":1,"listener":"L"}')
         await turns()
 
@@ -223,7 +223,7 @@ def test_a_handler_that_raises_is_logged_answered_and_harms_nobody(server, seen,
 )
 def test_the_answer_to_a_failed_request_has_its_listener(server, listener, echo):
     server.bind_callback("explode", CL4, plain_failure)
-    visitor = Visitor(server)
+    visitor = MemoryClient(server)
     assert visitor.ask({"cmd": "explode", **listener}) == [
         {"cmd": "statuscode", "code": "E:105 | Internal server error", "code_id": 105, **echo}
     ]
@@ -232,7 +232,7 @@ def test_the_answer_to_a_failed_request_has_its_listener(server, listener, echo)
 def test_the_answer_to_a_failed_request_that_comes_too_late_comes_to_nothing(server, caplog):
     async def scenario():
         server.bind_callback("explode", CL4, late_failure)
-        visitor = Visitor(server)
+        visitor = MemoryClient(server)
         visitor.session.receive(b'{"cmd":"explode"}')
         visitor.leave()
         await turns()
@@ -259,7 +259,7 @@ def test_an_event_handler_that_raises_is_logged_and_not_answered(
     async def scenario():
         getattr(server, event)(late if is_async else plain)
         getattr(server, event)(lambda client, *_details: seen.append(event))
-        visitor = Visitor(server)
+        visitor = MemoryClient(server)
         answers = []
         if event != "on_connect":
             answers = visitor.ask({"cmd": "ping"})[: len(expected)]
@@ -280,7 +280,7 @@ def test_a_built_in_command_that_raises_is_answered_and_logged(server, seen, cap
 
     server.hooks.bind_native(CL4, "ping", broken)
     server.on_error(lambda client, errors: seen.append(errors))
-    visitor = Visitor(server)
+    visitor = MemoryClient(server)
     answers = visitor.ask({"cmd": "ping", "listener": "L"})
     assert codes(answers) == [105]
     assert answers[0]["listener"] == "L"
@@ -296,7 +296,7 @@ def test_bind_event_takes_the_four_events_of_old(server, seen):
     server.bind_event(server.on_message, lambda client, message: seen.append("message"))
     server.bind_event(server.on_error, lambda client, errors: seen.append("error"))
     server.bind_event(server.on_disconnect, lambda client: seen.append("disconnect"))
-    Visitor(server, {"cmd": "ping"}, "hello").leave()
+    MemoryClient(server, {"cmd": "ping"}, "hello").leave()
     assert seen == ["connect", "message", "error", "disconnect"]
 
 
@@ -349,7 +349,7 @@ def test_a_command_belongs_to_a_protocol(server, schema, what):
     assert str(caught.value).startswith(f"the {what} is no protocol schema, for it has no command_key: ")
 
 
-@pytest.mark.parametrize("of", [lambda server: server.hooks.engines[CL4], lambda server: Clpv4])
+@pytest.mark.parametrize("of", [protocol_of, lambda server: Clpv4])
 def test_the_protocol_itself_is_not_its_schema(server, of):
     with pytest.raises(TypeError) as caught:
         server.on_command("ping", of(server))(print)
@@ -501,7 +501,7 @@ def test_what_is_not_there_cannot_be_unbound(server):
 def test_an_unbound_command_is_invalid_until_it_is_bound_again(server, seen):
     server.bind_callback("ping", CL4, lambda client, message: seen.append("old"))
     server.unbind_command("ping", CL4)
-    visitor = Visitor(server)
+    visitor = MemoryClient(server)
     assert codes(visitor.ask({"cmd": "ping"})) == [109]
     server.bind_callback("ping", CL4, lambda client, message: seen.append("new"))
     assert visitor.ask({"cmd": "ping"}) == []
@@ -512,7 +512,7 @@ def test_a_command_is_switched_off_and_on_once_each(server, seen):
     server.bind_callback("ping", CL4, lambda client, message: seen.append("handler"))
     server.on_message(lambda client, message: seen.append("message"))
     server.on_disabled_command(CL4)(lambda client, cmd: seen.append(("disabled", cmd)))
-    visitor = Visitor(server)
+    visitor = MemoryClient(server)
 
     server.disable_command("ping", CL4)
     assert codes(visitor.ask({"cmd": "ping"})) == [110]

@@ -11,8 +11,8 @@ import pytest
 
 from cloudlink import jsontext
 from cloudlink.server.protocols.scratch import Scratch
-from tests.hosting import build
-from tests.server.visitor import Visitor, named
+from tests.support.memoryclients import MemoryClient, named
+from tests.support.servers import build
 
 PARTS = 20_000
 LONGEST = 1000
@@ -66,7 +66,7 @@ def decoded(monkeypatch):
 
 @pytest.mark.parametrize("message", FIRST, ids=lambda message: message[:40])
 def test_a_first_message_of_many_parts_is_not_decoded(decoded, message):
-    visitor = Visitor(build())
+    visitor = MemoryClient(build())
     assert visitor.ask(message) or visitor.closed
     assert max(decoded, default=0) <= LONGEST
 
@@ -74,7 +74,7 @@ def test_a_first_message_of_many_parts_is_not_decoded(decoded, message):
 @pytest.mark.parametrize("message", LATER, ids=lambda message: message[:40])
 @pytest.mark.parametrize("listener", ["username_cfg", "setusername"])
 def test_a_later_packet_of_many_parts_is_not_decoded(decoded, message, listener):
-    visitor = Visitor(build(), {"cmd": "setid", "val": "alice", "listener": listener})
+    visitor = MemoryClient(build(), {"cmd": "setid", "val": "alice", "listener": listener})
     assert visitor.ask(message)
     assert max(decoded, default=0) <= LONGEST
 
@@ -93,7 +93,7 @@ HALVES = '{"x":"\\ud83d",' + FEWER_KEYS + "}"
     ids=["a packet", "a user object", "the text of one"],
 )
 def test_halves_of_surrogate_pairs_do_not_have_the_rest_decoded(decoded, message, code):
-    visitor = Visitor(build(), {"cmd": "setid", "val": "alice"})
+    visitor = MemoryClient(build(), {"cmd": "setid", "val": "alice"})
     (answer,) = visitor.ask(message)
     assert answer.get("code_id") == code
     assert max(decoded, default=0) <= LONGEST
@@ -112,7 +112,7 @@ def test_halves_of_surrogate_pairs_do_not_have_the_rest_decoded(decoded, message
 def test_a_message_of_cloudlink_2_does_not_become_several_times_as_long(text, is_heard):
     server = build()
     neighbour = named(server, "bob")
-    Visitor(server, "<%sn>\nalice").say("<%gs>\nalice\n" + text)
+    MemoryClient(server, "<%sn>\nalice").say("<%gs>\nalice\n" + text)
     heard = [packet["val"] for packet in neighbour.heard() if packet["cmd"] == "gmsg"]
     assert heard == [text] * is_heard
 
@@ -120,7 +120,7 @@ def test_a_message_of_cloudlink_2_does_not_become_several_times_as_long(text, is
 def test_of_many_lines_to_the_cloud_those_behind_a_bad_one_are_not_looked_at(monkeypatch):
     seen = []
     monkeypatch.setattr(Scratch, "_receive_object", counting_calls(Scratch._receive_object, seen))
-    visitor = Visitor(build(), '{"method":"handshake","project_id":1,"user":"bob"}')
+    visitor = MemoryClient(build(), '{"method":"handshake","project_id":1,"user":"bob"}')
     visitor.say('{"method":"set","name":"x","value":1}\n' + " \n" * 10_000 + "a\n" * 10_000)
     assert visitor.closed == (4000, "A message must be a JSON object with a method")
     assert len(seen) == 3

@@ -9,21 +9,12 @@ import pytest
 
 from cloudlink.server.limits import Limits, Meter, Verdict
 from cloudlink.settings import OPTIONS, Settings
-
-
-class Clock:
-    """Time that passes when it is told to."""
-
-    def __init__(self):
-        self.now = 1000.0
-
-    def __call__(self):
-        return self.now
+from tests.support.clock import FakeClock
 
 
 @pytest.fixture
 def clock():
-    return Clock()
+    return FakeClock()
 
 
 def meter(clock, **limits):

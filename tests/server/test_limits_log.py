@@ -6,8 +6,8 @@ import logging
 
 import pytest
 
-from tests.hosting import build
-from tests.server.visitor import Visitor, named
+from tests.support.memoryclients import MemoryClient, named
+from tests.support.servers import build
 
 LIMITS = {
     "identity_burst": 3,
@@ -22,6 +22,7 @@ LIMITS = {
     "cloud_max_bytes_per_room": 1024,
     "cloud_max_clients_per_room": 1,
     "cloud_updates_per_second": 1.0,
+    "cloud_update_burst": 1,
     "cloud_value_max_length": 2000,
     "cloud_bridge": True,
 }
@@ -29,7 +30,7 @@ LONG = "x" * 11
 
 
 def player(server, project=1):
-    return Visitor(server, {"method": "handshake", "project_id": project, "user": "eve"})
+    return MemoryClient(server, {"method": "handshake", "project_id": project, "user": "eve"})
 
 
 def value(name, number=1):
@@ -63,7 +64,7 @@ def test_what_a_client_is_refused_is_logged_once(server, caplog, packet, line):
 
 
 def test_long_names_too_many_rooms_and_too_many_changes_are_logged(server, caplog):
-    Visitor(server, {"cmd": "setid", "val": LONG})
+    MemoryClient(server, {"cmd": "setid", "val": LONG})
     named(server, "bob").say({"cmd": "link", "val": ["a", "b"]}, {"cmd": "link", "val": ["c"]})
     named(server, "eve").say(*[{"cmd": "link", "val": "a"}] * 5)
     for line in (
@@ -118,6 +119,6 @@ def test_what_the_bridge_leaves_out_is_logged_once(server, caplog):
 
 
 def test_who_says_nothing_is_disconnected_with_a_line(server, caplog):
-    silent = Visitor(server)
+    silent = MemoryClient(server)
     silent.session.close_if_silent("Nothing was sent within 30 seconds")
     assert f"{silent.client} is disconnected: Nothing was sent within 30 seconds." in caplog.text

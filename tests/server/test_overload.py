@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from cloudlink.server.session import State
-from tests.hosting import build
-from tests.server.visitor import Visitor, codes, named
+from tests.support.memoryclients import MemoryClient, codes, named
+from tests.support.servers import build
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ STRICT = {"byte_burst": 1024, "byte_rate": 0.001, "implicit_greeting": False}
 
 
 def test_packets_and_other_frames_share_one_measure(caplog):
-    visitor = Visitor(build(STRICT), {"cmd": "ping"})
+    visitor = MemoryClient(build(STRICT), {"cmd": "ping"})
     assert visitor.session.admit(5000)
     assert not visitor.session.admit(1)
     assert visitor.heard() == []
@@ -32,13 +32,13 @@ def test_packets_and_other_frames_share_one_measure(caplog):
 
 @pytest.mark.parametrize("message", ['{"cmd":"ping"}', b'{"cmd":"ping"}', b"\xff", ""])
 def test_a_packet_that_is_too_much_is_refused_whatever_it_is(message):
-    visitor = Visitor(build(STRICT), {"cmd": "ping"}, {"cmd": "ping", "val": "x" * 5000})
+    visitor = MemoryClient(build(STRICT), {"cmd": "ping"}, {"cmd": "ping", "val": "x" * 5000})
     assert codes(visitor.ask(message)) == [108]
 
 
 @pytest.mark.parametrize("message", ['{"cmd":"ping"}', b'{"cmd":"ping"}'])
 def test_who_goes_on_sending_too_much_is_disconnected(message):
-    visitor = Visitor(build(STRICT | {"flood_patience": 0.0}), {"cmd": "ping"})
+    visitor = MemoryClient(build(STRICT | {"flood_patience": 0.0}), {"cmd": "ping"})
     visitor.say({"cmd": "ping", "val": "x" * 5000})
     assert visitor.closed is None
     visitor.say(message)
@@ -47,7 +47,7 @@ def test_who_goes_on_sending_too_much_is_disconnected(message):
 
 
 def test_somebody_unknown_who_floods_with_pings_is_disconnected_too():
-    visitor = Visitor(build(STRICT | {"flood_patience": 0.0}))
+    visitor = MemoryClient(build(STRICT | {"flood_patience": 0.0}))
     assert visitor.session.admit(5000)
     assert not visitor.session.admit(125)
     assert visitor.closed == (1008, "Too much was sent for too long")

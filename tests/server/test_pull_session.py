@@ -11,8 +11,8 @@ from cloudlink.server.protocols.clpv4 import Clpv4
 from cloudlink.server.pull_session import PullSession
 from cloudlink.server.session import Session
 from cloudlink.settings import Settings
-from tests.hosting import listening
-from tests.server.visitor import Visitor, codes, turns
+from tests.support.memoryclients import MemoryClient, codes, turns
+from tests.support.servers import listening
 
 
 class Shouting(Server):
@@ -76,7 +76,7 @@ def test_a_server_that_overrides_nothing_has_plain_sessions():
     server = pulling()
 
     async def scenario():
-        assert type(Visitor(server).session) is Session
+        assert type(MemoryClient(server).session) is Session
 
     run(server, scenario)
 
@@ -92,7 +92,7 @@ def test_message_processor_may_be_overridden(where):
         server.message_processor = shout
 
     async def scenario():
-        visitor = Visitor(server)
+        visitor = MemoryClient(server)
         assert isinstance(visitor.session, PullSession)
         visitor.say({"cmd": "gmsg", "val": "quiet"})
         assert visitor.heard() == []
@@ -106,7 +106,7 @@ def test_binary_messages_are_processed_as_bytes():
     server = pulling(Shouting)
 
     async def scenario():
-        visitor = Visitor(server, b'{"cmd":"gmsg","val":"quiet"}')
+        visitor = MemoryClient(server, b'{"cmd":"gmsg","val":"quiet"}')
         await turns()
         assert visitor.heard() == [{"cmd": "gmsg", "val": "quiet", "rooms": "default"}]
 
@@ -120,7 +120,7 @@ def test_connection_loop_may_be_overridden(kind, end):
     server = pulling(kind)
 
     async def scenario():
-        visitor = Visitor(server, "one", b"two", "three")
+        visitor = MemoryClient(server, "one", b"two", "three")
         await turns()
         assert server.read == ["one", b"two", "three"]
         assert server.ended == []
@@ -145,7 +145,7 @@ def test_connection_loop_may_be_overridden_on_an_instance():
     server.connection_loop = loop
 
     async def scenario():
-        visitor = Visitor(server, "one")
+        visitor = MemoryClient(server, "one")
         await turns()
         assert visitor.closed is None
         visitor.say("two")
@@ -173,7 +173,7 @@ def test_a_client_is_disconnected_when_its_connection_handler_returns(where):
         server.connection_handler = brief
 
     async def scenario():
-        visitor = Visitor(server)
+        visitor = MemoryClient(server)
         assert visitor.closed is None
         await turns()
         assert seen == [visitor.client]
@@ -195,7 +195,7 @@ def test_connection_handler_may_wrap_the_original():
     server = pulling(Wrapping)
 
     async def scenario():
-        visitor = Visitor(server, {"cmd": "ping"})
+        visitor = MemoryClient(server, {"cmd": "ping"})
         await turns()
         assert codes(visitor.heard()) == [100]
         assert seen == ["begins"]
@@ -218,7 +218,7 @@ def test_an_override_that_raises_costs_only_its_own_client(place, caplog):
     setattr(server, place, fail)
 
     async def scenario():
-        bad, good = Visitor(server, path="/bad"), Visitor(server)
+        bad, good = MemoryClient(server, path="/bad"), MemoryClient(server)
         bad.say({"cmd": "ping"})
         good.say({"cmd": "ping"})
         await turns()
@@ -236,7 +236,7 @@ def test_too_many_unread_messages_end_a_connection():
     server = pulling(Hanging)
 
     async def scenario():
-        visitor = Visitor(server, *["{}"] * 1024)
+        visitor = MemoryClient(server, *["{}"] * 1024)
         assert visitor.closed is None
         visitor.say("{}")
         assert visitor.closed == (1008, "Too many messages are waiting to be processed")
@@ -251,7 +251,7 @@ def test_too_much_unread_ends_a_connection_however_few_messages_it_is(message):
     server = pulling(Hanging)
 
     async def scenario():
-        visitor = Visitor(server, *[message] * 9)
+        visitor = MemoryClient(server, *[message] * 9)
         assert visitor.closed is None
         visitor.say(message)
         assert visitor.closed == (1008, "Too many messages are waiting to be processed")
@@ -263,7 +263,7 @@ def test_what_was_read_does_not_count_as_unread():
     server = pulling(Reading)
 
     async def scenario():
-        visitor = Visitor(server)
+        visitor = MemoryClient(server)
         for _ in range(20):
             visitor.say("x" * 1_000_000)
             await turns(3)
@@ -279,7 +279,7 @@ def test_messages_that_are_still_unread_when_the_client_goes_come_to_nothing():
     server.on_message(lambda client, message: seen.append(message))
 
     async def scenario():
-        visitor = Visitor(server, {"cmd": "ping"})
+        visitor = MemoryClient(server, {"cmd": "ping"})
         await turns()
         visitor.session.receive(b'{"cmd":"ping"}')
         visitor.leave()
@@ -293,7 +293,7 @@ def test_recv_tells_that_the_client_is_gone():
     server = pulling(Hanging)
 
     async def scenario():
-        visitor = Visitor(server)
+        visitor = MemoryClient(server)
         visitor.leave()
         with pytest.raises(ConnectionError, match="gone"):
             await visitor.client.recv()
@@ -305,7 +305,7 @@ def test_recv_tells_that_the_client_is_gone_as_often_as_it_is_asked():
     server = pulling(Hanging)
 
     async def scenario():
-        visitor = Visitor(server)
+        visitor = MemoryClient(server)
         visitor.leave()
         with pytest.raises(ConnectionError):
             await visitor.client.recv()
@@ -322,8 +322,8 @@ def test_a_connection_that_is_turned_away_is_not_pulled():
     server.max_clients = 1
 
     async def scenario():
-        Visitor(server)
-        second = Visitor(server)
+        MemoryClient(server)
+        second = MemoryClient(server)
         assert second.heard() == ["Server is full!"]
         second.say("hello")
         await turns()

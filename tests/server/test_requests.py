@@ -7,8 +7,8 @@ import pytest
 
 from cloudlink.errors import StartError
 from cloudlink.http import Response
-from tests.server.visitor import turns
-from tests.transport.peers import ask, request, running
+from tests.support.memoryclients import turns
+from tests.support.rawclients import ask, request, running
 
 SANDBOX = "Content-Security-Policy: sandbox allow-scripts allow-forms allow-popups allow-pointer-lock allow-downloads"
 

@@ -10,8 +10,8 @@ from cloudlink.server.clients import NoResultsFound
 from cloudlink.server.protocols.clpv4 import Clpv4
 from cloudlink.server.protocols.clpv4.dialects import CL4, CL4_SCRATCH
 from cloudlink.server.rooms import RoomAlreadyExists, RoomDoesNotExist, RoomNotEmpty
-from tests.hosting import build
-from tests.server.visitor import Visitor, named
+from tests.support.memoryclients import MemoryClient, named
+from tests.support.servers import build
 
 CL4_SCHEMA = Clpv4.schema
 
@@ -189,7 +189,7 @@ def test_a_client_that_a_plugin_put_into_a_room_on_connecting_speaks_there_once_
         rooms.subscribe(client, "lobby")
         rooms.subscribe(client, "default")
 
-    visitor = Visitor(server)
+    visitor = MemoryClient(server)
     assert visitor.client.rooms == {"lobby", "default"}
     assert part(rooms, "lobby", None)["all"] == {visitor.client}
 
@@ -207,7 +207,7 @@ def test_a_client_that_a_plugin_put_into_a_room_on_connecting_speaks_there_once_
 
 def test_a_client_that_leaves_before_it_is_known_leaves_its_rooms(server, rooms):
     server.on_connect(lambda client: rooms.subscribe(client, "lobby"))
-    visitor = Visitor(server)
+    visitor = MemoryClient(server)
     assert rooms.exists("lobby")
     visitor.leave()
     assert rooms.rooms == {}
@@ -219,7 +219,7 @@ def test_a_name_given_on_connecting_is_in_the_list_once_the_protocol_is_known(se
         rooms.subscribe(client, "lobby")
         server.clients_manager.set_username(client, "guest")
 
-    visitor = Visitor(server)
+    visitor = MemoryClient(server)
     assert part(rooms, "lobby", None)["usernames"] == {"guest": {visitor.client}}
     visitor.say({"cmd": "handshake"})
     assert [user["username"] for user in rooms.generate_userlist("lobby", CL4_SCHEMA)] == ["guest"]
@@ -232,7 +232,7 @@ def test_what_a_plugin_keeps_in_a_room_outlasts_that_the_protocol_becomes_known(
         rooms.subscribe(client, "lobby")
         rooms.get("lobby")["global_vars"]["host"] = client.snowflake
 
-    visitor = Visitor(server, {"cmd": "handshake"})
+    visitor = MemoryClient(server, {"cmd": "handshake"})
     assert rooms.get("lobby")["global_vars"] == {"host": visitor.client.snowflake}
 
 
@@ -256,7 +256,7 @@ def test_a_record_shows_the_members_in_every_way(rooms, alice, bob):
 
 
 def test_a_record_has_a_part_for_each_protocol(server, rooms, alice):
-    stranger = Visitor(server, {"do": "wave"}).client
+    stranger = MemoryClient(server, {"do": "wave"}).client
     rooms.subscribe(alice, "den")
     rooms.subscribe(stranger, "den")
     clients = rooms.get("den")["clients"]
@@ -327,8 +327,8 @@ def test_members_are_looked_for_by_text(rooms, alice, query):
 
 
 def test_the_user_list_is_in_order_of_joining_and_has_the_named_only(server, rooms, alice, bob):
-    Visitor(server, {"cmd": "handshake"})
-    Visitor(server, {"do": "wave"})
+    MemoryClient(server, {"cmd": "handshake"})
+    MemoryClient(server, {"do": "wave"})
     rooms.unsubscribe(alice, "default")
     rooms.subscribe(alice, "default")
     assert rooms.generate_userlist("default", CL4_SCHEMA) == [
@@ -345,7 +345,7 @@ def test_the_ids_of_a_part(rooms, alice, bob):
 
 
 def test_everybody_in_one_or_several_rooms(server, rooms, alice, bob):
-    stranger = Visitor(server, {"do": "wave"}).client
+    stranger = MemoryClient(server, {"do": "wave"}).client
     for client, room_id in ((alice, "a"), (alice, "b"), (bob, "b"), (stranger, "b")):
         rooms.subscribe(client, room_id)
 

@@ -6,8 +6,8 @@ import pytest
 
 from cloudlink.server.protocols.clpv4 import Clpv4
 from cloudlink.server.schemas import validation_errors
-from tests.hosting import build
-from tests.server.visitor import Visitor, codes
+from tests.support.memoryclients import MemoryClient, codes
+from tests.support.servers import build
 
 
 class Calculator:
@@ -67,7 +67,7 @@ def witness(server):
 
 @pytest.fixture
 def visitor(server, witness):
-    visitor = Visitor(server, {"do": "add", "numbers": []})
+    visitor = MemoryClient(server, {"do": "add", "numbers": []})
     witness.take()
     return visitor
 
@@ -89,13 +89,13 @@ ADD = {"do": "add", "numbers": [1, 2.5]}
 def test_the_first_handler_of_any_kind_makes_a_protocol_known(register):
     server = build()
     register(server, Calculator)(lambda *arguments: None)
-    assert Visitor(server, ADD).client.protocol is Calculator
+    assert MemoryClient(server, ADD).client.protocol is Calculator
     with pytest.raises(TypeError, match="schema is the protocol itself"):
         register(server, Clpv4)(lambda *arguments: None)
 
 
 def test_the_first_message_that_satisfies_the_rules_decides(server, witness):
-    visitor = Visitor(server)
+    visitor = MemoryClient(server)
     assert visitor.ask(ADD) == [{"result": 3.5}]
     assert visitor.client.protocol is Calculator
     assert visitor.client.rooms == set()
@@ -107,24 +107,24 @@ def test_the_first_message_that_satisfies_the_rules_decides(server, witness):
 
 @pytest.mark.parametrize("message", [{"do": "add"}, {"numbers": [1]}, {"do": 5, "numbers": [1]}, "[1]", "5"])
 def test_a_first_message_that_does_not_belongs_to_nobody(server, witness, message):
-    visitor = Visitor(server)
+    visitor = MemoryClient(server)
     assert visitor.ask(message) == ["Unable to identify protocol"]
     assert visitor.closed == (1000, "Unable to identify protocol")
     assert witness.take() == [("error", "Unable to identify protocol")]
 
 
 def test_cloudlink_4_comes_first(server):
-    visitor = Visitor(server, {"cmd": "ping"} | ADD)
+    visitor = MemoryClient(server, {"cmd": "ping"} | ADD)
     assert visitor.client.protocol is Clpv4.schema
 
 
 def test_a_protocol_without_rules_takes_any_object(server):
     seen = []
     server.bind_callback("look", Loose, lambda client, message: seen.append(message))
-    visitor = Visitor(server, {"what": "look", "where": "here"})
+    visitor = MemoryClient(server, {"what": "look", "where": "here"})
     assert visitor.client.protocol is Loose
     assert seen == [{"what": "look", "where": "here"}]
-    assert Visitor(server, "[]").closed == (1000, "Unable to identify protocol")
+    assert MemoryClient(server, "[]").closed == (1000, "Unable to identify protocol")
 
 
 def test_a_binary_message_is_taken_as_text(visitor, witness):
@@ -178,7 +178,7 @@ def test_a_command_that_does_not_exist_is_reported(visitor, witness, name):
 def test_a_command_that_is_no_text_does_not_exist(server, command):
     witness = Witness(server, Loose)
     server.bind_callback("look", Loose, lambda client, message: None)
-    Visitor(server, {"what": command})
+    MemoryClient(server, {"what": command})
     assert ("InvalidCommand", command) in witness.take()
 
 
@@ -223,7 +223,7 @@ def test_a_slow_reader_is_closed_with_1013(visitor):
 
 
 def test_both_protocols_live_side_by_side(server, visitor):
-    cl4 = Visitor(server)
+    cl4 = MemoryClient(server)
     cl4.say({"cmd": "handshake"})
     assert codes(cl4.ask(ADD)) == [101]
     assert cl4.ask({"cmd": "gmsg", "val": 1}) == [{"cmd": "gmsg", "val": 1, "rooms": "default"}]
@@ -233,7 +233,7 @@ def test_both_protocols_live_side_by_side(server, visitor):
 
 def test_a_plugins_client_can_be_put_into_rooms_and_is_not_told_of_cloudlink_4(server, visitor):
     server.rooms_manager.subscribe(visitor.client, "default")
-    cl4 = Visitor(server, {"cmd": "setid", "val": "alice"}, {"cmd": "gmsg", "val": 1})
+    cl4 = MemoryClient(server, {"cmd": "setid", "val": "alice"}, {"cmd": "gmsg", "val": 1})
     cl4.leave()
     assert visitor.heard() == []
     visitor.leave()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 
 from cloudlink.server.app import Server
+from cloudlink.server.clients import write
 from cloudlink.server.protocols.clpv4 import Clpv4
+from cloudlink.server.protocols.clpv4.engine import Clpv4Engine
 from cloudlink.server.session import State
-from tests.hosting import build
-from tests.server.visitor import Visitor, named
+from tests.support.memoryclients import MemoryClient, named
+from tests.support.servers import build
 
 CONNECTED, IDENTIFIED, CLOSED = State
 
@@ -95,7 +97,7 @@ CELLS = [(state, event) for state in TABLE for event in EVENTS]
 
 @pytest.mark.parametrize(("state", "event"), CELLS, ids=[f"{state.value}: {event}" for state, event in CELLS])
 def test_what_an_event_does_in_a_state(server, state, event):
-    visitor = Visitor(server)
+    visitor = MemoryClient(server)
     if state is not CONNECTED:
         visitor.say({"cmd": "ping"})
     if state is CLOSED:
@@ -125,7 +127,7 @@ LONG_LIST = "[1e400" + ",1e400" * 20_000 + "]"
 def test_any_value_may_stand_in_a_first_packet(server, value):
     other = named(server, "other")
     other.heard()
-    visitor = Visitor(server, '{"val":' + value + ',"cmd":"gmsg"}')
+    visitor = MemoryClient(server, '{"val":' + value + ',"cmd":"gmsg"}')
     assert visitor.closed is None
     server.delivery.flush()
     (text,) = other.connection.take()
@@ -136,7 +138,7 @@ def test_any_value_may_stand_in_a_first_packet(server, value):
     "text", ['["\\ud83d"]', LONG_LIST, "1e400", "true", ' "cmd" ', '{"cmd":1}', '{"method":null}', "{}"]
 )
 def test_json_of_no_protocol_is_told_from_what_is_no_json(server, text):
-    assert Visitor(server, text).closed == (1000, "Unable to identify protocol")
+    assert MemoryClient(server, text).closed == (1000, "Unable to identify protocol")
 
 
 @pytest.mark.parametrize(
@@ -153,7 +155,7 @@ def test_json_of_no_protocol_is_told_from_what_is_no_json(server, text):
     ],
 )
 def test_what_is_no_json_opens_nothing(server, data):
-    visitor = Visitor(server)
+    visitor = MemoryClient(server)
     visitor.session.receive_binary(data)
     assert visitor.closed == (1000, "Invalid JSON")
 
@@ -170,15 +172,15 @@ def test_a_client_that_a_plugin_has_removed_is_gone_as_a_whole_when_it_leaves(se
     assert alice.session.state is CLOSED
     assert not alice.client.open
     assert [(heard["mode"], heard["val"]["username"]) for heard in bob.heard()] == [("remove", "alice")]
-    members = server.rooms_manager.members("default", bob.client.protocol)
-    assert [client.username for client in members.named()] == ["bob"]
+    presence = server.directory.presence("default", bob.client.protocol)
+    assert [user.username for user in presence.listed()] == ["bob"]
 
 
 def test_a_farewell_that_fails_is_logged_and_the_end_comes_all_the_same(server, monkeypatch, caplog):
     gone = []
     server.on_disconnect(lambda client: gone.append(client.username))
     alice = named(server, "alice")
-    monkeypatch.setattr(Clpv4, "on_detach", lambda *_arguments: 1 / 0)
+    monkeypatch.setattr(Clpv4Engine, "on_detach", lambda *_arguments: 1 / 0)
     alice.leave()
     assert gone == ["alice"]
     assert len(server.clients_manager) == 0
@@ -197,7 +199,7 @@ def test_after_its_close_nothing_reaches_a_connection(server, event):
 
 @pytest.mark.parametrize("is_identified", [False, True])
 def test_the_session_of_a_client_that_is_gone_does_nothing(server, is_identified):
-    visitor = Visitor(server, *[{"cmd": "ping"}] * is_identified)
+    visitor = MemoryClient(server, *[{"cmd": "ping"}] * is_identified)
     visitor.leave()
     session = visitor.client.session
     session.process("hello")
@@ -216,7 +218,7 @@ def test_a_connection_that_is_turned_away_never_was_there():
     seen = []
     server.on_connect(seen.append)
     server.on_disconnect(seen.append)
-    first, second = named(server, "alice"), Visitor(server)
+    first, second = named(server, "alice"), MemoryClient(server)
     assert second.session.state is CLOSED
     assert second.heard() == ["Server is full!"]
     assert second.closed == (1000, "Server is full!")
@@ -248,7 +250,7 @@ def test_events_come_in_order_and_once(server):
     server.on_disconnect(note("disconnect", known=True))
     server.on_protocol_disconnect(Clpv4.schema)(note("protocol disconnect", known=True))
 
-    visitor = Visitor(server, {"cmd": "ping"})
+    visitor = MemoryClient(server, {"cmd": "ping"})
     visitor.session.close()
     visitor.leave()
     visitor.leave()
@@ -267,7 +269,7 @@ def test_a_client_of_no_protocol_disconnects_without_one(server):
     seen = []
     server.on_disconnect(lambda client: seen.append("disconnect"))
     server.on_protocol_disconnect(Clpv4.schema)(lambda client: seen.append("protocol disconnect"))
-    Visitor(server).leave()
+    MemoryClient(server).leave()
     assert seen == ["disconnect"]
 
 
@@ -282,7 +284,7 @@ def test_a_client_of_no_protocol_disconnects_without_one(server):
 def test_a_first_message_of_no_protocol_is_told_to_plugins(server, message, errors):
     seen = []
     server.on_error(lambda client, error: seen.append(error))
-    Visitor(server, message)
+    MemoryClient(server, message)
     assert seen == errors
 
 
@@ -290,8 +292,8 @@ def test_a_first_message_of_no_protocol_is_told_to_plugins(server, message, erro
 
 
 def test_who_leaves_is_told_with_the_time_it_was_there(server, caplog):
-    alice, nobody = named(server, "alice"), Visitor(server)
-    alice.client.birth_time -= 3 * 3600 + 4 * 60 + 5
+    alice, nobody = named(server, "alice"), MemoryClient(server)
+    write(alice.client, "birth_time", alice.client.birth_time - (3 * 3600 + 4 * 60 + 5))
     with caplog.at_level("INFO", "cloudlink.server"):
         alice.leave()
         alice.leave()
@@ -304,9 +306,9 @@ def test_who_leaves_is_told_with_the_time_it_was_there(server, caplog):
 
 def test_a_client_that_was_refused_does_not_leave(caplog):
     server = build({"max_clients": 1})
-    Visitor(server)
+    MemoryClient(server)
     with caplog.at_level("INFO", "cloudlink.server"):
-        Visitor(server).leave()
+        MemoryClient(server).leave()
     assert not [line for line in caplog.messages if " left after " in line]
 
 

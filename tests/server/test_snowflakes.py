@@ -6,28 +6,19 @@ import itertools
 
 import pytest
 
-from cloudlink.server import snowflakes
 from cloudlink.server.snowflakes import SnowflakeGenerator
+from tests.support.clock import FakeClock
 
 NOON = 1_750_000_000_000
 """A moment, in milliseconds since the Unix epoch."""
-
-
-class Clock:
-    """The time, as told."""
-
-    def __init__(self):
-        self.milliseconds = NOON
-
-    def time_ns(self):
-        return self.milliseconds * 1_000_000 + 999_999
+MILLISECOND = 1_000_000
+"""In nanoseconds."""
 
 
 @pytest.fixture
-def clock(monkeypatch):
-    clock = Clock()
-    monkeypatch.setattr(snowflakes, "time", clock)
-    return clock
+def clock():
+    """The time in nanoseconds, at first noon and nearly a millisecond."""
+    return FakeClock(NOON * MILLISECOND + MILLISECOND - 1)
 
 
 def take(generator, count):
@@ -40,22 +31,22 @@ def parts(snowflake):
 
 
 def test_the_bits_are_time_worker_and_sequence(clock):
-    generator = SnowflakeGenerator()
+    generator = SnowflakeGenerator(clock)
     assert parts(next(generator)) == (NOON, 42, 0)
     assert parts(next(generator)) == (NOON, 42, 1)
-    clock.milliseconds += 5
+    clock.now += 5 * MILLISECOND
     assert parts(next(generator)) == (NOON + 5, 42, 0)
 
 
 def test_a_snowflake_fits_into_64_bits_for_a_long_time(clock):
-    generator = SnowflakeGenerator()
+    generator = SnowflakeGenerator(clock)
     assert len(str(next(generator))) == 19
-    clock.milliseconds = 4_000_000_000_000  # the year 2096
+    clock.now = 4_000_000_000_000 * MILLISECOND  # the year 2096
     assert next(generator) < 1 << 64
 
 
 def test_more_than_4096_in_a_millisecond_borrow_from_the_next(clock):
-    generator = SnowflakeGenerator()
+    generator = SnowflakeGenerator(clock)
     ids = take(generator, 10_000)
     assert [parts(one) for one in (ids[4095], ids[4096], ids[8192])] == [
         (NOON, 42, 4095),
@@ -63,20 +54,20 @@ def test_more_than_4096_in_a_millisecond_borrow_from_the_next(clock):
         (NOON + 2, 42, 0),
     ]
     assert ids == sorted(set(ids))
-    clock.milliseconds += 1
+    clock.now += MILLISECOND
     assert next(generator) > ids[-1]
 
 
 def test_they_grow_when_the_clock_goes_back(clock):
-    generator = SnowflakeGenerator()
+    generator = SnowflakeGenerator(clock)
     before = take(generator, 3)
-    clock.milliseconds -= 60_000
+    clock.now -= 60_000 * MILLISECOND
     behind = take(generator, 5000)
-    clock.milliseconds += 60_000
+    clock.now += 60_000 * MILLISECOND
     after = take(generator, 3)
     ids = before + behind + after
     assert ids == sorted(set(ids))
-    clock.milliseconds += 10
+    clock.now += 10 * MILLISECOND
     assert parts(next(generator)) == (NOON + 10, 42, 0)
 
 
@@ -87,5 +78,5 @@ def test_they_are_unique_and_grow_by_the_real_clock():
 
 
 def test_a_generator_never_ends():
-    generator = SnowflakeGenerator()
+    generator = SnowflakeGenerator(clock)
     assert iter(generator) is generator

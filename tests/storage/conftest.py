@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cloudlink.storage import errors, open_store, sqlite
-from tests.storage.stores import Other, Turns
+from cloudlink.storage.sqlite import SqliteStore
+from tests.storage.stores import QUICK, Other, Turns
 
 
 @pytest.fixture
@@ -24,24 +24,12 @@ def other(file):
 
 
 @pytest.fixture
-def quick(monkeypatch):
-    """Have what takes a second in a server done in a moment."""
-    monkeypatch.setattr(sqlite, "_GATHER_FOR", 0.01)
-    monkeypatch.setattr(sqlite, "_LOOK_EVERY", 0.02)
-    monkeypatch.setattr(sqlite, "_PATIENCE", 0.02)
-    monkeypatch.setattr(sqlite, "_PATIENCE_OF_SERVER", 0)
-    monkeypatch.setattr(sqlite, "_PATIENCE_AT_END", 0.1)
-    monkeypatch.setattr(errors, "_FIRST_PAUSE", 0.02)
-    monkeypatch.setattr(errors, "_LONGEST_PAUSE", 0.05)
-
-
-@pytest.fixture
-def opened(quick, file):
+def opened(file):
     """Opens stores at the file and closes them."""
     stores = []
 
-    def open_one(place=file):
-        stores.append(open_store(str(place)))
+    def open_one(place=file, timing=QUICK, **options):
+        stores.append(SqliteStore(str(place), timing=timing, **options))
         return stores[-1]
 
     yield open_one

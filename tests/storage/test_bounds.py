@@ -5,13 +5,16 @@ from __future__ import annotations
 import time
 from contextlib import closing
 
-from cloudlink.storage import database, open_store
 from cloudlink.storage.database import Database
-from tests.storage.stores import edit
+from tests.storage.stores import Other, edit
+from tests.support.clock import FakeClock
+
+DAY = 86_400
+"""In seconds."""
 
 
-def test_a_file_that_has_reached_its_size_takes_only_what_it_has_a_place_for(quick, file, caplog):
-    store = open_store(str(file), max_size=200_000)
+def test_a_file_that_has_reached_its_size_takes_only_what_it_has_a_place_for(opened, file, caplog):
+    store = opened(max_size=200_000)
     for number in range(8):
         store.save("1", f"{number}", b"1" * 10_000)
     store._round()
@@ -27,7 +30,7 @@ def test_a_file_that_has_reached_its_size_takes_only_what_it_has_a_place_for(qui
     store.close()
 
     assert file.stat().st_size <= 200_000
-    store = open_store(str(file))
+    store = opened()
     found, big = store.load("1"), store.load("big")
     store.close()
     assert found == {
@@ -42,8 +45,8 @@ def test_a_file_that_has_reached_its_size_takes_only_what_it_has_a_place_for(qui
     assert line.endswith("Variables in the file are saved as ever, unless they become longer.")
 
 
-def test_a_file_that_was_made_smaller_takes_new_variables_again(quick, file):
-    store = open_store(str(file), max_size=200_000)
+def test_a_file_that_was_made_smaller_takes_new_variables_again(opened, file):
+    store = opened(max_size=200_000)
     store.save("1", "a", b"1" * 150_000)
     store._round()
     store.save("2", "a", b"1" * 100_000)
@@ -52,8 +55,8 @@ def test_a_file_that_was_made_smaller_takes_new_variables_again(quick, file):
     store._round()
     store.save("2", "a", b"2" * 100_000)
     store.close()
-    with closing(Database(file, patience=0)) as opened:
-        assert opened.load("2") == {"a": b"2" * 100_000}
+    with closing(Database(file, patience=0)) as database:
+        assert database.load("2") == {"a": b"2" * 100_000}
 
 
 def test_the_command_line_is_not_bound(other, file):
@@ -61,16 +64,15 @@ def test_the_command_line_is_not_bound(other, file):
     assert other.load("1") == {"a": b"1" * 300_000}
 
 
-def test_rooms_that_nobody_uses_are_deleted_in_time(quick, turns, file, other, monkeypatch, caplog):
+def test_rooms_that_nobody_uses_are_deleted_in_time(opened, turns, file, caplog):
     caplog.set_level("INFO", "cloudlink.storage")
-    start, day = time.time(), 86_400
-    today = [start]
-    monkeypatch.setattr(database.time, "time", lambda: today[0])
+    today = FakeClock()
+    other = Other(file, today)
     for room in ("old", "opened", "changed"):
         other.write(room, a=b"1", b=b"2")
 
-    today[0] = start + 20 * day
-    store = open_store(str(file), keep_days=30)
+    today.now += 20 * DAY
+    store = opened(keep_days=30, wall_clock=today)
     store.touch("opened")
     store.touch("nowhere")
     store.save("changed", "b", b"3")
@@ -78,9 +80,9 @@ def test_rooms_that_nobody_uses_are_deleted_in_time(quick, turns, file, other, m
     assert all(map(other.load, ("changed", "old", "opened")))
     store.close()
 
-    today[0] = start + 31 * day
+    today.now += 11 * DAY
     news = []
-    store = open_store(str(file), keep_days=30)
+    store = opened(keep_days=30, wall_clock=today)
     store.watch(lambda *change: news.append(change))
     store.start(turns.call_soon)
     turns.run_until(lambda: len(news) == 2)
@@ -95,21 +97,19 @@ def test_rooms_that_nobody_uses_are_deleted_in_time(quick, turns, file, other, m
     assert edit(file, "SELECT room FROM uses")[0] == [(b"opened",)]
 
 
-def test_for_ever_is_the_default(quick, opened, other, monkeypatch):
+def test_for_ever_is_the_default(opened, other):
     other.write("1", a=b"1")
-    later = time.time() + 100 * 365 * 86_400
-    monkeypatch.setattr(database.time, "time", lambda: later)
-    store = opened()
+    later = FakeClock(time.time() + 100 * 365 * DAY)
+    store = opened(wall_clock=later)
     store._round()
     assert other.load("1") == {"a": b"1"}
 
 
-def test_a_use_is_noted_only_once_an_hour(quick, opened, file, other, monkeypatch):
+def test_a_use_is_noted_only_once_an_hour(file, other):
     other.write("1", a=b"1")
     start = int(time.time())
     for later, noted in ((0, 0), (3600, 0), (3601, 3601)):
-        monkeypatch.setattr(database.time, "time", lambda later=later: start + later)
-        with closing(Database(file, patience=0)) as one:
+        with closing(Database(file, patience=0, wall_clock=FakeClock(start + later))) as one:
             one.write({}, ["1"])
         assert edit(file, "SELECT used_at FROM uses")[0] == [(start + noted,)]
 

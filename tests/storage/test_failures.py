@@ -6,14 +6,17 @@ import logging
 import os
 import sqlite3
 import subprocess
+import threading
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 
 import pytest
 
-from cloudlink.storage import errors, open_store, sqlite
 from cloudlink.storage.database import Database
 from cloudlink.storage.errors import StorageError, Trouble
-from tests.storage.stores import edit
+from cloudlink.storage.timing import Timing
+from tests.storage.stores import QUICK, edit
+from tests.support.clock import FakeClock
 
 AGAIN = "Cloud variables are saved to {file} again."
 
@@ -65,7 +68,7 @@ def test_a_full_disk(store, disk, turns, other, file, caplog):
     turns.run_until(lambda: told(caplog))
     store.save("1", "d", b"4")
     store.save("1", "a", b"5")
-    turns.run_until(lambda: store._trouble.pause == errors._LONGEST_PAUSE)
+    turns.run_until(lambda: store._trouble.pause == QUICK.longest_pause)
 
     assert store.load("1") == {"a": b"5", "b": big, "c": big, "d": b"4"}
     assert other.load("1") == {}
@@ -113,7 +116,7 @@ def test_a_disk_that_really_is_full(opened, turns, tmp_path, caplog):
 def test_a_locked_file(store, turns, other, file, caplog):
     with locked(file):
         store.save("1", "a", b"1")
-        turns.run_until(lambda: store._trouble.pause == errors._LONGEST_PAUSE)
+        turns.run_until(lambda: store._trouble.pause == QUICK.longest_pause)
         assert store.load("1") == {"a": b"1"}
     turns.run_until(lambda: len(told(caplog)) > 1)
 
@@ -204,9 +207,9 @@ def failing_once(monkeypatch, owner, name):
 @pytest.mark.parametrize("is_writing", [True, False], ids=["writing", "looking"])
 @pytest.mark.parametrize("step", ["forget_unused", "load"])
 def test_news_that_were_read_before_something_failed_are_told(
-    quick, turns, other, file, monkeypatch, step, is_writing
+    opened, turns, other, monkeypatch, step, is_writing
 ):
-    store = open_store(str(file), keep_days=1)
+    store = opened(keep_days=1)
     store._call_soon = turns.call_soon
     news = []
     store.watch(lambda *change: news.append(change))
@@ -304,16 +307,15 @@ def test_what_cannot_be_written_at_the_end_is_counted(store, file, caplog):
     assert told(caplog)[1:] == [f"2 cloud variables could not be saved to {file} and are lost."]
 
 
-def test_a_lock_at_the_end_is_waited_for(opened, turns, other, file, monkeypatch):
-    monkeypatch.setattr(sqlite, "_PATIENCE_AT_END", 5)
-    store = opened()
+def test_a_lock_at_the_end_is_waited_for(opened, turns, other, file):
+    store = opened(timing=replace(QUICK, patience_at_end=5))
     store.start(turns.call_soon)
     with locked(file):
         store.save("1", "a", b"1")
-        store._closing.set()
-        store._wake.set()
+        closing = threading.Thread(target=store.close)
+        closing.start()
         turns.run_until(lambda: store._trouble.pause)
-    store._thread.join()
+    closing.join()
     assert other.load("1") == {"a": b"1"}
 
 
@@ -336,7 +338,7 @@ def test_a_mistake_of_ours_does_not_end_the_thread(store, turns, other, caplog, 
 
 
 def test_pauses_grow_and_each_cause_is_told_once(file, caplog):
-    trouble_ = Trouble(file)
+    trouble_ = Trouble(file, Timing())
     pauses = []
     for number in range(7):
         trouble_.begin(StorageError(f"cause {number % 2}", "remedy"))
@@ -351,14 +353,14 @@ def test_pauses_grow_and_each_cause_is_told_once(file, caplog):
     ]
 
 
-def test_a_trouble_that_comes_and_goes_is_not_told_each_time(file, caplog, monkeypatch):
-    trouble_ = Trouble(file)
+def test_a_trouble_that_comes_and_goes_is_not_told_each_time(file, caplog):
+    clock = FakeClock()
+    trouble_ = Trouble(file, Timing(), clock)
     for _ in range(3):
         trouble_.begin(StorageError("cause", "remedy"))
         trouble_.end()
     assert told(caplog) == [trouble("cause", "remedy"), AGAIN.format(file=file)]
 
-    now = errors.time.monotonic()
-    monkeypatch.setattr(errors.time, "monotonic", lambda: now + 100)
+    clock.now += 100
     trouble_.begin(StorageError("cause", "remedy"))
     assert len(told(caplog)) == 3

@@ -105,7 +105,7 @@ class Memory(Server):
 
 
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(steps=st.lists(OWN, max_size=25))
 def test_a_store_is_like_a_dict(kind, steps):
     with tempfile.TemporaryDirectory() as folder:
@@ -118,7 +118,7 @@ def test_a_store_is_like_a_dict(kind, steps):
         server.store.close()
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(steps=st.lists(OF_OTHERS, max_size=25))
 def test_server_and_file_agree_in_the_end(steps):
     with tempfile.TemporaryDirectory() as folder:

@@ -8,9 +8,10 @@ import socket
 
 import pytest
 
-from cloudlink.server.protocols.clpv4 import Clpv4
+from cloudlink.server.protocols.clpv4.engine import Clpv4Engine
 from cloudlink.server.session import Session
-from tests.transport.peers import (
+from tests.support.memoryclients import turns
+from tests.support.rawclients import (
     CHROME,
     CLOSE,
     FIREFOX,
@@ -213,7 +214,7 @@ def test_a_message_that_cannot_be_dealt_with_is_logged_and_the_last(monkeypatch,
             for each in (peer, other):
                 each.send(PING_PACKET)
                 await each.receive()
-            monkeypatch.setattr(Clpv4, "receive", raise_once)
+            monkeypatch.setattr(Clpv4Engine, "receive", raise_once)
             if is_close_broken:
                 monkeypatch.setattr(Session, "close", raise_once)
             peer.send("{}", "{}")
@@ -258,17 +259,25 @@ def test_nothing_is_written_after_the_close_frame_of_a_bad_header():
     asyncio.run(scenario())
 
 
-def test_a_socket_has_one_owner_who_closes_it():
+def test_a_socket_is_closed_once_and_not_when_another_has_its_number():
     async def scenario():
         async with running() as server:
-            await connect(server.port)
+            gone = asyncio.Event()
+            server.on_disconnect(lambda _client: gone.set())
+            peer = await connect(server.port)
+            peer.send("{}")
+            await peer.receive()
             (connection,) = server._endpoint.connections
             number = connection._socket.get_extra_info("socket").fileno()
-            owners = [
-                each
-                for each in gc.get_objects()
-                if isinstance(each, socket.socket) and each.fileno() == number
-            ]
-            assert len(owners) == 1
+            peer.leave()
+            await asyncio.wait_for(gone.wait(), 5)
+            await turns()
+            with contextlib.ExitStack() as stack:
+                # The system gives the lowest number that is free.
+                others = [stack.enter_context(socket.socket()) for _ in range(20)]
+                (successor,) = (other for other in others if other.fileno() == number)
+                del connection
+                gc.collect()  # whoever else thinks to own the socket closes it now
+                assert successor.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE) == socket.SOCK_STREAM
 
     asyncio.run(scenario())

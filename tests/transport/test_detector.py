@@ -7,9 +7,9 @@ import socket
 
 import pytest
 
-from tests.server.visitor import turns
-from tests.transport.peers import UPGRADE, ask, connect, frame, open_socket, request, running
-from tests.transport.test_tls import Certificates
+from tests.support.certificates import Certificates
+from tests.support.memoryclients import turns
+from tests.support.rawclients import UPGRADE, ask, connect, frame, open_socket, request, running
 
 FEW = {
     "max_connections_per_address": 2,

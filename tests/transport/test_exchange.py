@@ -11,9 +11,9 @@ import pytest
 from cloudlink.http import Response
 from cloudlink.http.routes import WebSocketRoute
 from cloudlink.server import app
-from tests.server.visitor import turns
-from tests.transport.peers import UPGRADE, ask, connect, open_socket, request, running
-from tests.transport.test_tls import Certificates
+from tests.support.certificates import Certificates
+from tests.support.memoryclients import turns
+from tests.support.rawclients import UPGRADE, ask, connect, open_socket, request, running
 
 BIG = 20_000_000
 """More than the buffers of sockets hold."""

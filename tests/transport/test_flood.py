@@ -8,7 +8,7 @@ from picows.picows import WSProtocol
 
 from cloudlink.server.session import Session
 from cloudlink.transport.parser import PORTION, SMALL_PORTION, Parser
-from tests.transport.peers import BINARY, PING, TEXT, connect, frame, running
+from tests.support.rawclients import BINARY, PING, TEXT, connect, frame, running
 
 PING_PACKET = '{"cmd":"ping","listener":"l"}'
 TINY = [frame(b"", PING), frame(b"", TEXT), frame(b"", 0x80 | 0x02)]

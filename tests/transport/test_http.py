@@ -12,8 +12,8 @@ import pytest
 
 import cloudlink
 from cloudlink.http import Routes, extension
-from tests.server.visitor import turns
-from tests.transport.peers import UPGRADE, ask, connect, frame, open_socket, request, running
+from tests.support.memoryclients import turns
+from tests.support.rawclients import UPGRADE, ask, connect, frame, open_socket, request, running
 
 ROOT = Path(__file__).parents[2]
 EXTENSION = ROOT / "extension" / "cloudlink.js"

@@ -6,8 +6,8 @@ import socket
 import pytest
 
 from cloudlink.transport.keepalive import Keepalive
-from tests.hosting import build, listening
-from tests.transport.peers import PING, connect, frame, running
+from tests.support.rawclients import PING, connect, frame, running
+from tests.support.servers import build, listening
 
 
 class Stuck:

@@ -7,14 +7,14 @@ import pytest
 from cloudlink.addresses import RealAddress
 from cloudlink.settings import Settings
 from cloudlink.transport.limiter import ConnectionLimiter
-from tests.test_buckets import Clock
+from tests.support.clock import FakeClock
 
 CHILD = "203.0.113.7"
 
 
 def limiter(**settings):
     options = Settings(**settings)
-    clock = Clock()
+    clock = FakeClock()
     made = ConnectionLimiter(options, RealAddress(options.real_ip_header, options.trusted_proxies), clock)
     return made, clock
 

@@ -18,8 +18,8 @@ from cloudlink.settings import Settings
 from cloudlink.transport import listening
 from cloudlink.transport.listening import explain, open_sockets
 from cloudlink.transport.portowner import port_owner
-from tests.transport.peers import UPGRADE, Peer, ask, frame, request, running
-from tests.transport.test_tls import Certificates
+from tests.support.certificates import Certificates
+from tests.support.rawclients import UPGRADE, RawClient, ask, frame, request, running
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
 UNIX = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="there are no Unix sockets")
@@ -194,7 +194,7 @@ class TestUnixSocket:
             assert mode(path) == 0o666
             assert (await self.ask(path, request({}, "/health"))).startswith("HTTP/1.1 200 OK")
             reader, writer = await asyncio.open_unix_connection(path)
-            peer = Peer(reader, writer)
+            peer = RawClient(reader, writer)
             writer.write(request(UPGRADE))
             assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
             writer.write(frame(b'{"cmd":"handshake","val":{"language":"x","version":"y"}}'))

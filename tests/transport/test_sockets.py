@@ -5,9 +5,9 @@ import errno
 import logging
 
 from cloudlink.transport.sockets import AcceptErrors
-from tests.server.test_life import Process
-from tests.test_buckets import Clock
-from tests.transport.peers import ask, open_socket, request
+from tests.support.clock import FakeClock
+from tests.support.process import ServerProcess
+from tests.support.rawclients import ask, open_socket, request
 
 FEW_SOCKETS = """
 import logging, resource
@@ -31,7 +31,7 @@ def test_a_server_without_sockets_says_so_once_and_recovers():
         answer = await asyncio.wait_for(ask(port, request({}, "/health")), 10)
         assert answer.startswith("HTTP/1.1 200")
 
-    with Process(script=FEW_SOCKETS) as process:
+    with ServerProcess(script=FEW_SOCKETS) as process:
         asyncio.run(play(process.port))
         assert process.stop() == 0
         log = "".join(process.lines)
@@ -41,7 +41,7 @@ def test_a_server_without_sockets_says_so_once_and_recovers():
 
 
 def test_it_is_said_again_after_a_minute(caplog):
-    clock = Clock()
+    clock = FakeClock()
     errors = AcceptErrors(clock)
     for _ in range(1000):
         errors.handle(None, accept_error())

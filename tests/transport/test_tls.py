@@ -6,33 +6,11 @@ import logging
 import ssl
 
 import pytest
-import trustme
 
 from cloudlink.errors import StartError
 from cloudlink.transport import load_certificates
-from tests.transport.peers import ask, connect, request, running
-
-
-class Certificates:
-    """A certificate authority and the files a server reads."""
-
-    def __init__(self, folder):
-        self._authority = trustme.CA()
-        self.certificate = folder / "certificate.pem"
-        self.key = folder / "key.pem"
-        self.client = ssl.create_default_context()
-        self._authority.configure_trust(self.client)
-        self.serial = self.renew()
-
-    def renew(self):
-        issued = self._authority.issue_cert("localhost")
-        issued.private_key_pem.write_to_path(self.key)
-        self.certificate.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
-        return self.certificate.read_bytes()
-
-    @property
-    def settings(self):
-        return {"tls_certificate": str(self.certificate), "tls_key": str(self.key)}
+from tests.support.certificates import Certificates
+from tests.support.rawclients import ask, connect, request, running
 
 
 @pytest.fixture
@@ -63,7 +41,7 @@ def test_a_renewed_certificate_is_used_for_new_connections_and_drops_nobody(cert
         async with running(**certificates.settings, implicit_greeting=False) as server:
             early = await connect(server.port, ssl=certificates.client)
             before = await certificate_of(early)
-            certificates.renew()
+            certificates.issue("localhost")
             server.reload_certificates()
             late = await connect(server.port, ssl=certificates.client)
             assert await certificate_of(late) != before

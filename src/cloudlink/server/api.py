@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from cloudlink.settings import Settings
 
     from .clients import ClientsManager, Schema
+    from .directory import Directory
+    from .hub import Hub
     from .limits import Limits
     from .rooms import RoomsManager
 
@@ -63,6 +65,8 @@ class PluginAPI:
     limits: Limits
     clients_manager: ClientsManager
     rooms_manager: RoomsManager
+    directory: Directory
+    hub: Hub
 
     def __getattr__(self, name: str) -> Any:
         """Import the libraries that few plugins ask for when one does."""

@@ -26,8 +26,11 @@ from cloudlink.transport import Endpoint, load_certificates, raise_open_files_li
 from cloudlink.version import __version__
 
 from .api import PluginAPI
+from .broker import LocalBroker
 from .clients import ClientsManager
+from .directory import Directory
 from .hooks import Hooks
+from .hub import Hub
 from .limits import Limits
 from .plugins import refuse_while_loading
 from .pull_session import PullClient, PullSession
@@ -57,6 +60,8 @@ class Server(PluginAPI):
         settings: All options; attributes set in code win over the environment.
         clients_manager: Who is connected.
         rooms_manager: Who is in which room.
+        directory: The users that can be found, by id, by name and by room.
+        hub: The way of events to clients and subscribers.
         hooks: The registry of handlers.
         delivery: The way out to clients.
         suppress_websocket_logs: Whether the reports of the WebSocket library (logger `picows`) are kept out
@@ -82,8 +87,11 @@ class Server(PluginAPI):
         max_queued_bytes = self.settings.max_queued_bytes if self.settings.limits else None
         self.delivery = Delivery(self._schedule, max_queued_bytes, WriteCoalescer())
         self.clients_manager = ClientsManager()
-        self.rooms_manager = RoomsManager(self.delivery)
-        self.clients_manager.when_named(self.rooms_manager.note_name, self.rooms_manager.forget_name)
+        broker = LocalBroker()
+        self.directory = Directory(self.clients_manager)
+        self.rooms_manager = RoomsManager(self.delivery, self.directory, broker)
+        self.clients_manager.on_user_change(self.rooms_manager.update_user)
+        self.hub = Hub(self.clients_manager, self.rooms_manager, self.delivery, broker)
         self.gen = SnowflakeGenerator()
         self.suppress_websocket_logs = True
         self.ssl_enabled = False
@@ -262,7 +270,6 @@ class Server(PluginAPI):
         """
         session = self._session_class(self, connection, next(self.gen))
         client = session.client
-        client.address = connection.address
         shown = addresses.for_log(client.address, self.settings.log_addresses)
         limit = self.settings.max_clients
         if 0 <= limit <= len(self.clients_manager):

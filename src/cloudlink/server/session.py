@@ -9,23 +9,25 @@ from __future__ import annotations
 
 import logging
 import time
-from contextlib import suppress
 from datetime import timedelta
 from enum import Enum
-from typing import TYPE_CHECKING, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 import msgspec
 
 from cloudlink import jsontext
 from cloudlink.closecodes import CloseCode
-from cloudlink.delivery import text_frame
+from cloudlink.delivery import Outbox, text_frame
 
-from .clients import Client, ClientDoesNotExist
+from .clients import Client, ClientDoesNotExist, write
 from .exceptions import EmptyMessage
 from .hooks import Hooks
 from .limits import Meter
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from cloudlink.delivery import Connection, Delivery
     from cloudlink.logthrottle import LogThrottle
 
@@ -73,7 +75,8 @@ class Session:
 
     def __init__(self, host: Host, connection: Connection, snowflake: int) -> None:
         self.state = State.CONNECTED
-        self.client = self.client_class(self, connection, snowflake)
+        outbox = Outbox(connection, self.close_for_reading_slowly)
+        self.client = self.client_class(self, outbox, snowflake)
         self._host = host
         self._meter = Meter(host.limits)
         self._engine: Engine | None = None
@@ -87,7 +90,7 @@ class Session:
         """Turn the connection away instead of beginning: a text frame, then a close with that reason."""
         self.send_text(text.encode())
         self.state = State.CLOSED
-        self.client.open = False
+        write(self.client, "open", False)
         self._host.delivery.close(self.client.outbox, CloseCode.NORMAL, text)
         self._retire()
 
@@ -203,37 +206,51 @@ class Session:
         if self.state is State.CLOSED:
             return
         self.state = State.CLOSED
-        client, hooks, engine = self.client, self._host.hooks, self._engine
+        client, engine = self.client, self._engine
         self._engine = None
-        client.open = False
+        write(client, "open", False)
         if logger.isEnabledFor(logging.INFO):
             stay = timedelta(seconds=int(time.monotonic() - client.birth_time))
             logger.info("%s left after %s.", client, stay)
-        with suppress(ClientDoesNotExist):  # a plugin may have removed it
-            self._host.clients_manager.remove(client)
-        self._host.rooms_manager.forget(client)
-        if engine is not None:
-            self._detach(engine)
-        hooks.run(hooks.disconnect, client)
-        if engine is not None:
-            hooks.run(hooks.protocol_disconnect.get(engine.schema, []), client)
+        for step in self._departure(engine):
+            try:
+                step()
+            except Exception:  # whatever fails, the steps after it must run
+                logger.exception("A step of the departure of %s failed.", client)
         self._retire()
+
+    def _departure(self, engine: Engine | None) -> Iterator[Callable[[], object]]:
+        """Yield what is to be done when the connection is gone, in order."""
+        client, host, hooks = self.client, self._host, self._host.hooks
+        yield partial(host.clients_manager.discard, client)
+        yield partial(host.rooms_manager.forget, client)
+        if engine is not None:
+            yield partial(engine.on_detach, client)
+        yield partial(hooks.run, hooks.disconnect, client)
+        if engine is not None:
+            yield partial(hooks.run, hooks.protocol_disconnect.get(engine.schema, []), client)
 
     def _retire(self) -> None:
         """Let go of the client, so that it and its session can go without the garbage collector."""
         self.client.outbox.retire()
-        self.client.session = NULL_SESSION
+        write(self.client, "session", NULL_SESSION)
 
-    def _detach(self, engine: Engine) -> None:
-        try:
-            engine.on_detach(self.client)
-        except Exception:  # its end must come to its end
-            logger.exception("The others could not be told that %s is gone.", self.client)
+    def rename(self, username: str) -> None:
+        """Give the client another name and tell its rooms, see `Client.set_username`."""
+        client, engine = self.client, self._engine
+        if client.username_set and username == client.username:
+            return
+        if engine is not None:
+            engine.check_username(client, username)
+        former = client.user
+        self._host.clients_manager.rename(client, username)
+        if engine is not None:
+            engine.on_rename(client, former)
 
     def _first(self, data: bytes) -> None:
         packet = _opening(data)
         for engine in self._host.hooks.engines.values():
-            if engine.identify(data, packet):
+            if engine.identify(self.client, data, packet):
                 self._identify(engine)
                 # A handler may have turned the client away meanwhile.
                 if self.state is State.IDENTIFIED:
@@ -297,7 +314,7 @@ def _opening_slowly(data: bytes) -> object:
 
 
 class NullSession:
-    """What a client that is gone has for a session: everything asked of it comes to nothing."""
+    """Null session of a disconnected client; every call is a no-op."""
 
     state = State.CLOSED
 
@@ -320,6 +337,10 @@ class NullSession:
     def charge_bytes(self, size: int) -> bool:  # noqa: ARG002  # the session's signature
         """Take nothing."""
         return False
+
+    def rename(self, username: str) -> NoReturn:
+        """Raise `ClientDoesNotExist`."""
+        raise ClientDoesNotExist(username)
 
     def throttle(self, data: bytes | None, why: str = "") -> None:
         """Do nothing."""

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _WORKER = 42
 _TIMESTAMP_SHIFT = 22
@@ -16,9 +20,13 @@ class SnowflakeGenerator:
     A snowflake is the milliseconds since the Unix epoch, a worker number of 10 bits and a sequence of
     12. When one millisecond's sequence is used up, or the clock goes back, the next millisecond is
     borrowed.
+
+    Args:
+        clock: Returns the nanoseconds since the Unix epoch.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], int] = time.time_ns) -> None:
+        self._clock = clock
         self._milliseconds = 0
         self._sequence = 0
 
@@ -26,7 +34,7 @@ class SnowflakeGenerator:
         return self
 
     def __next__(self) -> int:
-        now = time.time_ns() // 1_000_000
+        now = self._clock() // 1_000_000
         if now > self._milliseconds:
             self._milliseconds, self._sequence = now, 0
         else:

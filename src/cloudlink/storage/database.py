@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from cloudlink.storage.errors import StorageError, damaged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from cloudlink.storage.writequeue import Batch, Change
@@ -47,8 +47,8 @@ INSERT INTO changes VALUES (0);
 _USES = "CREATE TABLE uses (room BLOB PRIMARY KEY, used_at INTEGER NOT NULL) WITHOUT ROWID"
 """When each room was last used; one that is only looked at has no other trace."""
 
-_ROWS_AT_ONCE = 300
-"""Rows of one statement; three parameters each, and an old SQLite takes 999.
+_ROWS_AT_ONCE = 199
+"""Rows of one statement; five parameters each, and an old SQLite takes 999.
 
 Many rows in one statement, because Python gives up its lock for each statement and a busy server may
 take milliseconds to hand it back.
@@ -90,6 +90,7 @@ class Database:
         patience: Seconds to wait for another program that is writing.
         create: Whether to make the file when it does not exist; its folder must.
         max_size: Bytes the file may have, None for any number. Beyond, only what is in it can be changed.
+        wall_clock: Returns the Unix time in seconds.
 
     Attributes:
         seen: The number of the last change that is no news; at first the last one in the file.
@@ -101,7 +102,13 @@ class Database:
     """
 
     def __init__(
-        self, path: Path, *, patience: float, create: bool = True, max_size: int | None = None
+        self,
+        path: Path,
+        *,
+        patience: float,
+        create: bool = True,
+        max_size: int | None = None,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         if path.is_dir():
             raise StorageError(f"{path} is a folder", "name a file in it")
@@ -116,6 +123,7 @@ class Database:
         )
         self._swept = 0.0
         self._max_size = max_size
+        self._wall_clock = wall_clock
         self.left_out = 0
         self.seen = 0
         self._data_version = -1
@@ -223,7 +231,7 @@ class Database:
         ]
         with self._transaction():
             news, _ = self._newer()
-            number, now = self._next_change(), int(time.time())
+            number, now = self._next_change(), int(self._wall_clock())
             fitting = self._fitting(rows)
             for start in range(0, len(fitting), _ROWS_AT_ONCE):
                 self._put(fitting[start : start + _ROWS_AT_ONCE], number, now)
@@ -259,9 +267,9 @@ class Database:
 
     def _note_use(self, rooms: Iterable[str], now: int) -> None:
         self._connection.executemany(
-            "INSERT INTO uses SELECT ?1, ?2 WHERE EXISTS (SELECT 1 FROM variables WHERE room = ?1)"
-            " ON CONFLICT (room) DO UPDATE SET used_at = ?2 WHERE used_at < ?2 - ?3",
-            [(encode(room), now, _USE_LASTS) for room in rooms],
+            "INSERT INTO uses SELECT :room, :now WHERE EXISTS (SELECT 1 FROM variables WHERE room = :room)"
+            " ON CONFLICT (room) DO UPDATE SET used_at = :now WHERE used_at < :now - :lasts",
+            [{"room": encode(room), "now": now, "lasts": _USE_LASTS} for room in rooms],
         )
 
     def forget_unused(self, days: float) -> int:
@@ -270,12 +278,12 @@ class Database:
         `news` tells of them too.
         """
         with self._transaction():
-            number, now = self._next_change(), int(time.time())
+            number, now = self._next_change(), int(self._wall_clock())
             latest = now - round(days * 86400)
             found = self._connection.execute(
-                "SELECT room FROM variables WHERE value IS NOT NULL GROUP BY room HAVING max(changed_at) < ?1"
-                " EXCEPT SELECT room FROM uses WHERE used_at >= ?1",
-                (latest,),
+                "SELECT room FROM variables WHERE value IS NOT NULL GROUP BY room HAVING max(changed_at) < ?"
+                " EXCEPT SELECT room FROM uses WHERE used_at >= ?",
+                (latest, latest),
             ).fetchall()
             self._connection.executemany(
                 "UPDATE variables SET value = NULL, change = ?, changed_at = ? WHERE room = ? AND value IS NOT NULL",
@@ -285,12 +293,12 @@ class Database:
         return len(found)
 
     def _put(self, rows: list[Row], number: int, now: int) -> None:
-        places = ",".join(f"(?{at},?{at + 1},?{at + 2},?1,?2)" for at in range(3, 3 + 3 * len(rows), 3))
+        places = ",".join(["(?,?,?,?,?)"] * len(rows))
         self._connection.execute(
-            f"INSERT INTO variables (room, name, value, change, changed_at) VALUES {places}"  # noqa: S608  # numbers
+            f"INSERT INTO variables (room, name, value, change, changed_at) VALUES {places}"  # noqa: S608  # question marks
             " ON CONFLICT (room, name) DO UPDATE SET"
             " value = excluded.value, change = excluded.change, changed_at = excluded.changed_at",
-            [number, now, *(field for row in rows for field in row)],
+            [field for row in rows for field in (*row, number, now)],
         )
 
     def _sweep(self, now: float) -> None:

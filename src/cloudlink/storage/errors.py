@@ -6,17 +6,19 @@ It decides nothing about what happens to the variables then; that is the store's
 from __future__ import annotations
 
 import logging
+import math
 import sqlite3
 import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from cloudlink.storage.timing import Timing
 
 logger = logging.getLogger("cloudlink.storage")
 
-_FIRST_PAUSE = 1.0
-_LONGEST_PAUSE = 30.0
 _REMEMBERED = 60.0
 """Seconds for which a trouble that ended is not told again when it comes back."""
 
@@ -91,18 +93,27 @@ class Trouble:
         pause: Seconds to wait before the next attempt; 0 while all is well.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, timing: Timing, clock: Callable[[], float] = time.monotonic) -> None:
+        """Begin without trouble.
+
+        Args:
+            path: The file.
+            timing: Has the pauses.
+            clock: Returns the time in seconds.
+        """
         self.pause = 0.0
+        self._timing = timing
+        self._clock = clock
         self._path = path
         self._told: set[str] = set()
         self._worth_telling = False
-        self._ended = -_REMEMBERED
+        self._ended = -math.inf
 
     def begin(self, error: Exception) -> None:
         """Note that an attempt failed."""
-        if not self.pause and time.monotonic() - self._ended >= _REMEMBERED:
+        if not self.pause and self._clock() - self._ended >= _REMEMBERED:
             self._told.clear()
-        self.pause = min(self.pause * 2, _LONGEST_PAUSE) or _FIRST_PAUSE
+        self.pause = min(self.pause * 2, self._timing.longest_pause) or self._timing.first_pause
         told = as_storage_error(error, self._path)
         if told.cause in self._told:
             return
@@ -120,7 +131,7 @@ class Trouble:
         if not self.pause:
             return
         self.pause = 0.0
-        self._ended = time.monotonic()
+        self._ended = self._clock()
         if self._worth_telling:
             self._worth_telling = False
             logger.info("Cloud variables are saved to %s again.", self._path)

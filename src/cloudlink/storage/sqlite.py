@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from cloudlink.errors import StartError
 from cloudlink.storage.database import Database
 from cloudlink.storage.errors import Trouble, is_hopeless, sentence
+from cloudlink.storage.timing import Timing
 from cloudlink.storage.writequeue import WriteQueue
 
 if TYPE_CHECKING:
@@ -28,16 +29,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("cloudlink.storage")
 
-_GATHER_FOR = 0.25
-"""Seconds from the first waiting value to the commit; what comes in between is written with it."""
-_LOOK_EVERY = 1.0
-"""Seconds between looks for changes that others made."""
-_PATIENCE = 1.0
-"""Seconds for which the thread waits for another program that writes."""
-_PATIENCE_OF_SERVER = 0.05
-"""The same for reading on the server's thread; reading hardly ever waits."""
-_PATIENCE_AT_END = 3.0
-"""Seconds for which the last values are tried to be written when the store is closed."""
 _PAUSE_AT_END = 0.1
 _LONGEST_END = 10.0
 """Seconds after which the end is not waited for, because the disk does not answer."""
@@ -48,6 +39,8 @@ _TELL_FULL_EVERY = 3600.0
 """Seconds between two lines in the log that the file has reached its size."""
 _TIDY_EVERY = 3600.0
 """Seconds between two looks for rooms that nobody uses."""
+
+_USUAL_TIMING = Timing()
 
 _Place = tuple[int, int] | None
 """What identifies a file, or None when there is none."""
@@ -60,18 +53,30 @@ class SqliteStore:
         file: The file; it is made when it does not exist, its folder is not.
         max_size: Bytes the file may have; None for any number.
         keep_days: Days after which a room that is not used is deleted; 0 for never.
+        timing: How long it waits for what.
+        wall_clock: Returns the Unix time in seconds.
 
     Raises:
         StartError: The file is damaged or belongs to something else, or its folder does not exist.
     """
 
-    def __init__(self, file: str, *, max_size: int | None = None, keep_days: float = 0) -> None:
+    def __init__(
+        self,
+        file: str,
+        *,
+        max_size: int | None = None,
+        keep_days: float = 0,
+        timing: Timing = _USUAL_TIMING,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
         self._path = Path(file)
+        self._timing = timing
+        self._wall_clock = wall_clock
         self._max_size = max_size
         self._keep_days = keep_days
         self._told_full = self._tidied = -math.inf
         self._queue = WriteQueue()
-        self._trouble = Trouble(self._path)
+        self._trouble = Trouble(self._path, timing)
         self._watchers: list[Watcher] = []
         self._call_soon: Callable[..., object] | None = None
         self._wake = threading.Event()
@@ -183,8 +188,8 @@ class SqliteStore:
         while not self._closing.is_set():
             if self._trouble.pause:
                 self._closing.wait(self._trouble.pause)
-            elif self._wake.wait(_LOOK_EVERY):
-                self._closing.wait(_GATHER_FOR)
+            elif self._wake.wait(self._timing.look_every):
+                self._closing.wait(self._timing.gather_for)
             self._round()
         self._finish()
 
@@ -299,7 +304,7 @@ class SqliteStore:
 
     def _finish(self) -> None:
         """Write the last values."""
-        deadline = time.monotonic() + _PATIENCE_AT_END
+        deadline = time.monotonic() + self._timing.patience_at_end
         self._round()
         while len(self._queue) and time.monotonic() < deadline:
             time.sleep(_PAUSE_AT_END)
@@ -310,8 +315,13 @@ class SqliteStore:
 
     # ------------------------------------------------------------------------------------- the connections
 
+    def _open(self, max_size: int | None = None) -> Database:
+        return Database(
+            self._path, patience=self._timing.patience, max_size=max_size, wall_clock=self._wall_clock
+        )
+
     def _open_writer(self) -> Database:
-        database = Database(self._path, patience=_PATIENCE, max_size=self._max_size)
+        database = self._open(max_size=self._max_size)
         database.recall_news(self._seen)
         self._remember_place()
         return database
@@ -322,8 +332,8 @@ class SqliteStore:
             self._writer = None
 
     def _open_reader(self) -> Database:
-        database = Database(self._path, patience=_PATIENCE)
-        database.be_patient(_PATIENCE_OF_SERVER)
+        database = self._open()
+        database.be_patient(self._timing.patience_of_server)
         return database
 
     def _close_reader(self) -> None:

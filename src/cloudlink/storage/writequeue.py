@@ -22,7 +22,6 @@ Change = tuple[str, str, bytes | None]
 
 _MOST_BYTES = 64 << 20
 _MOST_USED = 16_384
-"""Rooms whose use is remembered while it cannot be noted; of any more it is not, as anybody can use rooms."""
 _OVERHEAD = 200
 """About what Python needs for one waiting variable beside its characters."""
 
@@ -33,10 +32,13 @@ class WriteQueue:
     Args:
         most_bytes: About how much may wait while the file cannot be written, or is written slowly. Beyond it,
             the rooms that have waited longest are given up.
+        most_used: For how many rooms it is remembered that they were used while that cannot be noted; anybody can
+            use rooms.
     """
 
-    def __init__(self, most_bytes: int = _MOST_BYTES) -> None:
+    def __init__(self, most_bytes: int = _MOST_BYTES, most_used: int = _MOST_USED) -> None:
         self._most_bytes = most_bytes
+        self._most_used = most_used
         self._lock = threading.Lock()
         self._values: defaultdict[str, dict[str, bytes | None]] = defaultdict(dict)
         self._size = 0  # of the values; what was taken is as large at most
@@ -105,7 +107,7 @@ class WriteQueue:
                 _size(name, value) for values in self._values.values() for name, value in values.items()
             )
             self._give_up()
-            self._used.update(islice(self._taken_used, max(0, _MOST_USED - len(self._used))))
+            self._used.update(islice(self._taken_used, max(0, self._most_used - len(self._used))))
             self._taken_used = set()
 
     def take_given_up(self) -> int:

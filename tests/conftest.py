@@ -1,0 +1,33 @@
+"""Marks tests by what they need beyond Python, so that `make test-fast` can leave them out.
+
+Hypothesis measures no times here: how long an example takes says more about the machine than about the code.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
+
+HERE = Path(__file__).parent
+KINDS = {
+    "browser": ("extension", "examples_scratch/test_playing.py"),
+    "real_client": ("real_clients",),
+    "crash": ("storage/test_crash.py",),
+    "timing": ("fairness",),
+    "release": ("test_release.py",),
+}
+"""The files and folders of each kind of test; pyproject.toml describes the markers."""
+
+
+def pytest_collection_modifyitems(items):
+    """Give each test the marker of its file or folder."""
+    places = [(HERE / name, getattr(pytest.mark, kind)) for kind, names in KINDS.items() for name in names]
+    for item in items:
+        for place, mark in places:
+            if item.path.is_relative_to(place):
+                item.add_marker(mark)

@@ -1,0 +1,254 @@
+"""Scratch cloud variables in memory: the rules of section 3 of the protocol."""
+
+import json
+
+import pytest
+
+from cloudlink.server.app import Server
+from cloudlink.server.protocols import Bridge, Clpv4, Scratch
+from cloudlink.settings import Settings
+from tests.support.memoryclients import MemoryConnection
+
+
+class Player:
+    """A client of a project."""
+
+    def __init__(self, server, user="player", project="1", cookie=None):
+        self.server = server
+        self.connection = MemoryConnection(headers={"Cookie": cookie} if cookie else {})
+        self.session = server.open_session(self.connection)
+        if user:
+            self.say(method="handshake", project_id=project, user=user)
+
+    def say(self, **packet):
+        self.send(json.dumps(packet))
+
+    def send(self, text):
+        self.session.receive(text.encode())
+        self.server.delivery.flush()
+
+    def set(self, name, value):
+        self.say(method="set", name=name, value=value)
+
+    def heard(self):
+        return self.connection.take()
+
+    @property
+    def code(self):
+        return self.connection.closed and self.connection.closed[0]
+
+
+@pytest.fixture
+def build():
+    def make(**settings):
+        server = Server(Settings(storage="", **settings))
+        clpv4, server.scratch = Clpv4(server), Scratch(server)
+        if server.settings.cloud_bridge:
+            Bridge(clpv4, server.scratch)
+        return server
+
+    return make
+
+
+def values(frames):
+    return [(p["name"], p["value"]) for frame in frames for p in map(json.loads, frame.split("\n"))]
+
+
+def test_everybody_but_the_sender_hears_a_change(build):
+    server = build()
+    one, two, elsewhere = Player(server), Player(server), Player(server, project="2")
+    one.set("☁ score", "10")
+    one.say(method="create", name="☁ n", value=5)
+    assert two.heard() == [
+        '{"method":"set","name":"☁ score","value":"10"}',
+        '{"method":"set","name":"☁ n","value":5}',
+    ]
+    assert one.heard() == elsewhere.heard() == []
+
+
+def test_a_late_player_gets_all_values_in_one_frame(build):
+    server = build()
+    one = Player(server, project=123)
+    one.set("☁ a", 1)
+    one.set("☁ b", "2")
+    one.session.connection_lost()
+    (frame,) = Player(server, project="123").heard()
+    assert not frame.endswith("\n")
+    assert values([frame]) == [("☁ a", 1), ("☁ b", "2")]
+
+
+def test_several_objects_in_one_frame_are_taken_in_order(build):
+    server = build()
+    two = Player(server)
+    one = Player(server, user=None)
+    one.send(
+        '{"method":"handshake","project_id":"1","user":"one"}\n'
+        '{"method":"set","name":"a","value":1}\n{"method":"set","name":"a","value":2}\n'
+    )
+    assert values(two.heard()) == [("a", 1), ("a", 2)]
+
+
+@pytest.mark.parametrize("value", ["", "5.", ".5", "-.", "-1.5", "007", 5, 1.5, -0.0, "1" * 100_000])
+def test_values_that_are_kept(build, value):
+    server = build()
+    one, two = Player(server), Player(server)
+    one.set("a", value)
+    assert values(two.heard()) == [("a", value)]
+
+
+@pytest.mark.parametrize("value", ["abc", "-", ".", "1e5", " 1", "+1", True, None, {}, [], "1" * 100_001])
+def test_values_that_are_ignored(build, value):
+    server = build()
+    one, two = Player(server), Player(server)
+    one.set("a", value)
+    one.say(method="set", name="a")
+    one.send('{"method":"set","name":"a","value":1e400}')
+    one.say(method="set", value=1)
+    assert two.heard() == []
+    assert one.code is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "\n", "{nope", "[]", "5", "null", "{}", '{"method":"nope"}', '{"method":5}',
+     '{"method":"handshake","project_id":"1","user":"again"}'],
+)  # fmt: skip
+def test_mistakes_close_with_4000(build, text):
+    player = Player(build())
+    player.send(text)
+    assert player.code == 4000
+
+
+@pytest.mark.parametrize("user", ["", "x" * 21, "a b", None, 5, "ScratchCat", "S-c_ratch-Cat"])
+def test_usernames_that_cannot_be_used_close_with_4002(build, user):
+    player = Player(build(), user=None)
+    player.say(method="handshake", project_id="1", user=user)
+    assert player.code == 4002
+
+
+@pytest.mark.parametrize("project", ["", "x" * 1000, [], {}])
+def test_bad_project_ids_close_with_4000(build, project):
+    assert Player(build(), project=project).code == 4000
+
+
+def test_a_change_before_the_handshake_closes(build):
+    player = Player(build(), user=None)
+    player.set("a", 1)
+    assert player.code == 4000
+
+
+def test_limits_close_with_their_codes(build):
+    server = build(cloud_max_variables_per_room=2, cloud_max_clients_per_room=2, cloud_max_rooms=1)
+    one, two, three = Player(server), Player(server), Player(server)
+    assert (one.code, two.code, three.code) == (None, None, 4000)
+    assert Player(server, project="2").code == 4003
+    one.set("a", 1)
+    one.set("b", 1)
+    one.set("a", 2)
+    assert one.code is None
+    one.set("c", 1)
+    assert one.code == 4000
+
+
+def test_who_reads_too_slowly_is_told_that_it_is_too_much(build):
+    server = build(max_queued_bytes=1024)
+    one, two = Player(server), Player(server)
+    two.connection.congested = True
+    for number in range(100):
+        one.set("☁ same", number)
+    assert two.code is None, "only the latest value waits"
+    for number in range(100):
+        one.set(f"☁ {number}", number)
+    assert two.code == 4003
+    assert one.code is None
+
+
+def test_a_mistake_of_ours_harms_one_change_only(build, caplog):
+    server = build()
+    one, two = Player(server), Player(server)
+    save, server.scratch.projects.store.save = server.scratch.projects.store.save, None
+    one.set("☁ a", 1)
+    server.scratch.projects.store.save = save
+    one.set("☁ a", 2)
+    assert values(two.heard()) == [("☁ a", 2)]
+    assert (one.code, two.code) == (None, None)
+    assert "TypeError" in caplog.text
+
+
+def test_a_login_token_is_refused_before_anything_else(build):
+    player = Player(build(), user=None, cookie="scratchsessionsid=abc")
+    player.server.delivery.flush()
+    assert player.code == 4005
+    (warning,) = player.heard()
+    assert "Change your Scratch password" in warning
+
+
+def test_rename_and_delete_are_ignored_unless_allowed(build):
+    server = build()
+    one = Player(server)
+    one.set("☁ a", 1)
+    one.say(method="rename", name="☁ a", new_name="☁ b")
+    one.say(method="delete", name="☁ a")
+    assert server.scratch.variables("1") == {"☁ a": b"1"}
+    allowed = build(cloud_rename_delete=True)
+    one = Player(allowed)
+    one.set("☁ a", 1)
+    one.say(method="rename", name="☁ a", new_name="☁ b")
+    assert allowed.scratch.variables("1") == {"☁ b": b"1"}
+    one.say(method="delete", name="☁ b")
+    assert allowed.scratch.variables("1") == {}
+    one.say(method="delete", name="☁ ghost")
+    assert one.code == 4000
+
+
+def test_too_fast_updates_become_the_latest(build):
+    server = build(cloud_updates_per_second=2.0)
+    later = []
+    server.later = lambda delay, callback: later.append(callback)
+    one, two = Player(server), Player(server)
+    for number in range(320):
+        one.set("a", number)
+    passed = values(two.heard())
+    assert passed == [("a", number) for number in range(len(passed))]
+    assert 300 <= len(passed) < 310
+    (send,) = later
+    send()
+    server.delivery.flush()
+    assert values(two.heard()) == [("a", 319)]
+    assert one.heard() == []
+
+
+def test_the_bridge_carries_variables_both_ways_and_nothing_back(build):
+    server = build(cloud_bridge=True)
+    scratch = Player(server, project="game")
+    blocks = Player(server, user=None)
+    blocks.say(cmd="setid", val="blocks")
+    blocks.say(cmd="link", val="game")
+    blocks.heard()
+    scratch.set("☁ score", "10")
+    assert '{"cmd":"gvar","name":"☁ score","val":10,"rooms":"game"}' in blocks.heard()
+    blocks.say(cmd="gvar", name="☁ score", val={"a": 1})
+    assert values(scratch.heard()) == [("☁ score", '{"a": 1}')]
+    assert len(blocks.heard()) == 1
+    blocks.say(cmd="gmsg", val="hello")
+    assert scratch.heard() == []
+
+
+def test_without_the_bridge_rooms_of_one_name_do_not_meet(build):
+    server = build()
+    scratch, blocks = Player(server, project="default"), Player(server, user=None)
+    blocks.say(cmd="gvar", name="☁ score", val=1)
+    blocks.heard()
+    scratch.set("☁ score", "10")
+    assert blocks.heard() == scratch.heard() == []
+
+
+def test_changes_made_in_the_store_are_told(build):
+    server = build()
+    one = Player(server)
+    one.set("a", 1)
+    server.scratch._changed_in_store("1", "a", b"99")
+    server.delivery.flush()
+    assert values(one.heard()) == [("a", 99)]
+    server.scratch._changed_in_store("1", "a", None)
+    assert server.scratch.variables("1") == {}

@@ -1,0 +1,256 @@
+"""Starting and stopping the server, as a process and inside one."""
+
+import asyncio
+import json
+import signal
+import sys
+
+import pytest
+
+from cloudlink.errors import StartError
+from cloudlink.server.app import Server
+from cloudlink.server.protocols.clpv4 import Clpv4
+from cloudlink.settings import Settings
+from tests.support.process import ServerProcess
+from tests.support.rawclients import connect, running
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_stop_in_order_with_exit_status_0(signal_number):
+    async def play(process):
+        peer = await connect(process.port)
+        peer.send('{"cmd":"ping"}')
+        await peer.receive()
+        process.process.send_signal(signal_number)
+        closed = await peer.receive_close()
+        peer.writer.write(b"\x88\x82\0\0\0\0\x03\xe9")
+        await peer.at_end()
+        peer.leave()
+        await asyncio.sleep(0)
+        return closed
+
+    with ServerProcess() as process:
+        assert asyncio.run(play(process)) == (1001, "The server is shutting down")
+        assert process.stop(None) == 0
+        assert "Traceback" not in "".join(process.lines)
+
+
+@pytest.mark.parametrize("event_loop", ["asyncio", "uvloop"])
+def test_both_event_loops_serve(event_loop):
+    async def play(port):
+        peer = await connect(port)
+        peer.send('{"cmd":"gmsg","val":"hello"}')
+        while b"hello" not in (await peer.receive())[1]:
+            pass
+        peer.leave()
+        await asyncio.sleep(0)
+
+    with ServerProcess("--event-loop", event_loop) as process:
+        asyncio.run(play(process.port))
+        assert process.stop() == 0
+
+
+def test_a_server_in_every_network_says_an_address_that_can_be_used():
+    with ServerProcess("--host", "0.0.0.0") as process:
+        assert f"connect to ws://127.0.0.1:{process.port}/" in process.lines[-1]
+        assert process.stop() == 0
+
+
+def test_uvloop_that_is_missing_is_told_with_the_command_that_installs_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "uvloop", None)
+    server = Server()
+    server.settings.set("event_loop", "uvloop")
+    with pytest.raises(StartError) as caught:
+        server.serve(port=0)
+    assert str(caught.value).endswith(f"install it with: {sys.executable} -m pip install uvloop")
+
+
+def test_sighup_without_tls_changes_nothing():
+    with ServerProcess() as process:
+        process.process.send_signal(signal.SIGHUP)
+        assert process.stop() == 0
+
+
+def test_port_in_use_is_one_sentence_and_exit_status_1():
+    with ServerProcess() as first, ServerProcess("--port", str(first.port)) as second:
+        assert second.stop() == 1
+        text = "".join(second.lines).strip()
+        assert len(text.splitlines()) == 1
+        assert f"Port {first.port} is already in use" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--host", "203.0.113.9"), "does not belong to this machine"),
+        (("--host", "no.such.host.invalid"), "There is no address called no.such.host.invalid"),
+        (("--host", "no.such.host.invalid"), "; set host (flag --host, environment variable HOST) to "),
+        (
+            ("--tls-certificate", "no.pem", "--tls-key", "no.pem"),
+            "no.pem: No such file or directory; check the path in the setting tls_certificate, and that this user",
+        ),
+        (("--plugin", "no_such_module:Plugin"), "no_such_module"),
+        (("--max-clients", "0"), "max_clients"),
+    ],
+)
+def test_what_keeps_it_from_starting_is_one_sentence_and_exit_status_1(arguments, sentence):
+    with ServerProcess(*arguments) as process:
+        assert process.stop() == 1
+        text = "".join(process.lines).strip()
+        assert sentence in text
+        assert len(text.splitlines()) == 1
+
+
+def test_a_script_that_cannot_start_says_why_without_a_traceback():
+    script = "from cloudlink import server; s = server(); s.run(ip='203.0.113.9')"
+    with ServerProcess(script=script) as process:
+        assert process.stop() == 1
+        assert "".join(process.lines).startswith("CloudLink cannot start: The address 203.0.113.9")
+
+
+def test_a_wrong_setting_in_the_environment_ends_a_script_with_one_sentence():
+    with ServerProcess(
+        script="from cloudlink import server; server()", CLOUDLINK_MAX_CLIENTS="many"
+    ) as process:
+        assert process.stop() == 1
+        assert len(process.lines) == 1
+        assert "CLOUDLINK_MAX_CLIENTS" in process.lines[0]
+
+
+def test_the_environment_applies_to_scripts_and_arguments_win():
+    script = (
+        "from cloudlink import server; s = server(); print(s.settings.motd, flush=True); "
+        "s.logging.basicConfig(level=20); s.run(port=0)"
+    )
+    with ServerProcess(script=script, PORT="1", CLOUDLINK_MOTD="hello") as process:
+        assert process.port > 1
+        process.process.send_signal(signal.SIGTERM)
+        assert process.process.stdout.read() == "hello\n"
+        assert process.process.wait(20) == 0
+
+
+@pytest.mark.parametrize(
+    ("value", "error"), [("5", TypeError), (True, TypeError), (0, ValueError), (-2, ValueError)]
+)
+def test_a_bad_max_clients_is_refused_when_the_server_starts(value, error):
+    server = Server()
+    server.max_clients = value
+    with pytest.raises(error):
+        server.run(port=0)
+
+
+def test_a_handler_that_is_quick_finishes_and_a_slow_one_is_stopped():
+    done = []
+
+    async def scenario():
+        async with running(shutdown_timeout=0.2) as server:
+            server.on_disconnect(finish_soon)
+            server.on_disconnect(never_finish)
+            await connect(server.port)
+
+    async def finish_soon(_client):
+        await asyncio.sleep(0)
+        done.append("quick")
+
+    async def never_finish(_client):
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            done.append("stopped")
+            raise
+
+    asyncio.run(scenario())
+    assert done == ["quick", "stopped"]
+
+
+def test_stopping_accepts_nobody_any_more_and_may_be_asked_twice():
+    async def scenario():
+        async with running() as server:
+            port = server.port
+            await server.stop()
+            await server.stop()
+            with pytest.raises(OSError):
+                await connect(port)
+
+    asyncio.run(scenario())
+
+
+def test_a_server_starts_again_after_it_has_stopped():
+    async def scenario():
+        async with running(implicit_greeting=False) as server:
+            await server.stop()
+            await server.start("127.0.0.1", 0)
+            peer = await connect(server.port)
+            peer.send('{"cmd":"ping"}')
+            assert json.loads((await peer.receive())[1])["code_id"] == 100
+
+    asyncio.run(scenario())
+
+
+def test_enable_ssl_with_bad_files_is_logged_and_keeps_the_server_from_starting(caplog):
+    server = Server()
+    server.enable_ssl("no.pem", "no.key")
+    assert not server.ssl_enabled
+    assert "no.pem" in caplog.text
+    with pytest.raises(StartError, match=r"no\.pem"):
+        server.serve(port=0)
+
+
+def test_a_version_that_would_mislead_clients_is_refused():
+    server = Server()
+    with pytest.raises(StartError, match=r"0\.2\."):
+        server.version = "1.0"
+    server.version = "MyServer 1.4 (CL 0.2.0)"
+    assert server.version == "MyServer 1.4 (CL 0.2.0)"
+
+
+def test_what_still_waited_when_a_server_stopped_holds_nothing_up_when_it_starts_again():
+    server = Server(Settings(implicit_greeting=False))
+    Clpv4(server)
+
+    async def scenario():
+        server.delivery._coalescer.wait = 0.0
+        await server.start("127.0.0.1", 0)
+        peer = await connect(server.port)
+        peer.send('{"cmd":"ping"}')
+        assert b"I:100" in (await asyncio.wait_for(peer.receive(), 5))[1]
+        server.delivery._coalescer.wait = 30.0
+        server.send_packet(next(iter(server.clients_manager)), {"cmd": "late"})
+        stopping = asyncio.ensure_future(server.stop())
+        assert b"late" in (await asyncio.wait_for(peer.receive(), 5))[1]
+        peer.leave()
+        await stopping
+        await asyncio.sleep(0)
+
+    asyncio.run(scenario())
+    asyncio.run(scenario())
+
+
+def test_a_part_that_cannot_start_closes_the_port_again():
+    async def scenario():
+        async with running() as server:
+            port = server.port
+            await server.stop()
+
+            def fail(_call_soon):
+                raise StartError("no room")
+
+            server.hooks.start.append(fail)
+            with pytest.raises(StartError, match="no room"):
+                await server.start("127.0.0.1", port)
+            with pytest.raises(OSError):
+                await connect(port)
+            server.hooks.start.remove(fail)
+            await server.start("127.0.0.1", port)
+            await connect(port)
+
+    asyncio.run(scenario())
+
+
+def test_a_regular_task_that_fails_keeps_no_other_from_its_work(caplog):
+    server = Server()
+    done = []
+    server.hooks.tick.extend([lambda: 1 / 0, lambda: done.append(True)])
+    server._tick()
+    assert done == [True]
+    assert "ZeroDivisionError" in caplog.text

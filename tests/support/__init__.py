@@ -1,0 +1,16 @@
+"""The clients, servers and stand-ins that the tests share; each module has one of them.
+
+| module | what it is for |
+|---|---|
+| `memoryclients` | clients without a socket, of any era: the quickest way to test rules |
+| `rawclients` | clients that write bytes to a socket: framing, HTTP, what no library would send |
+| `socketclient` | a correct WebSocket client that keeps the order of all frames |
+| `servers` | the real server: in memory, at a free port, or restarted at the same port |
+| `fakeservers` | servers that a test scripts: misbehaviour that clients must survive |
+| `process` | the real server in its own process: signals, exit statuses, output |
+| `scenarios`, `scenario_play`, `scenario_drivers` | the text files in `tests/scenarios`: parser, comparison, connection |
+| `eras` | the first messages of a client of each era |
+| `clock`, `certificates`, `strategies` | a clock that tests move, TLS files, Hypothesis strategies |
+
+Helpers that only one folder of tests uses belong into that folder.
+"""
