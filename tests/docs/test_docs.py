@@ -48,8 +48,8 @@ from cloudlink.settings import OPTIONS, Settings
 from cloudlink.sources import load
 from cloudlink.storage import open_store
 from cloudlink.transport.detector import ProtocolDetector
-from cloudlink.transport.endpoint import explain
 from cloudlink.transport.limiter import ConnectionLimiter
+from cloudlink.transport.listening import explain
 from tests.support.memoryclients import MemoryConnection
 from tests.support.scenario_drivers import InMemory, OverSocket
 from tests.support.scenario_play import play
@@ -469,7 +469,7 @@ def test_messages_are_as_quoted(caplog):
 
     async def greet_with_tls():
         settings = Settings()
-        door = ProtocolDetector(None, ConnectionLimiter(settings, RealAddress("", ())), 0, None, None)
+        door = ProtocolDetector(None, ConnectionLimiter(settings, RealAddress("", ())), set(), 0, None, None)
         door.connection_made(Transport())
         door.get_buffer(-1)[:3] = b"\x16\x03\x01"
         door.buffer_updated(3)

@@ -28,6 +28,9 @@ class Connection(Protocol):
     congested: bool
     """Whether the peer does not take what was written; nothing should be written until it does."""
 
+    patience: int
+    """How many times as long as others the peer may be silent before it counts as gone."""
+
     def write(self, frames: list[bytes]) -> None:
         """Write ready frames in order. The list is the caller's and is emptied afterwards."""
         ...

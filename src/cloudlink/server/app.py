@@ -20,9 +20,9 @@ from cloudlink import addresses, sources
 from cloudlink.closecodes import CloseCode
 from cloudlink.delivery import Delivery, WriteCoalescer
 from cloudlink.errors import StartError
+from cloudlink.http.pages import Status, add_pages
 from cloudlink.logthrottle import LogThrottle
 from cloudlink.transport import Endpoint, load_certificates, raise_open_files_limit, where_to_connect
-from cloudlink.transport.http import Status
 from cloudlink.version import __version__
 
 from .api import PluginAPI
@@ -82,6 +82,7 @@ class Server(PluginAPI):
         self.logger = logging.getLogger("cloudlink.server")
         self.supervisor = Supervisor()
         self.hooks = Hooks(self.supervisor.start)
+        add_pages(self.hooks.routes, self._status)
         self.limit_log = LogThrottle()
         self.fair_share = FairShare(
             self._call_soon, shown=lambda address: addresses.for_log(address, self.settings.log_addresses)
@@ -193,10 +194,9 @@ class Server(PluginAPI):
         endpoint = Endpoint(
             settings,
             self.open_session,
-            self._status,
+            self.hooks.routes,
             context=self.ssl_context,
             on_round=self._tick,
-            documents=self.hooks.documents,
             is_picows_silent=self.suppress_websocket_logs,
         )
         await endpoint.start(settings.host, settings.port)

@@ -28,7 +28,9 @@ from .parser import SMALL_PORTION
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from picows import WSCloseCode, WSFrame, WSTransport, WSUpgradeRequest
+    from picows import WSCloseCode, WSFrame, WSTransport
+
+    from cloudlink.http import Request
 
     from .parser import Parser
 
@@ -82,7 +84,11 @@ class Receiver(Protocol):
 
 
 class WebSocketConnection(WSListener):
-    """A connection as picows drives it and as the inside of the server sees it."""
+    """A connection as picows drives it and as the inside of the server sees it.
+
+    Attributes:
+        patience: How many times as long as others the peer may be silent; its protocol knows.
+    """
 
     __slots__ = (
         "_assembler",
@@ -101,9 +107,9 @@ class WebSocketConnection(WSListener):
         "closing",
         "congested",
         "headers",
-        "heard",
         "left_unsent",
         "path",
+        "patience",
         "pinged",
         "remote_address",
         "response_headers",
@@ -113,8 +119,7 @@ class WebSocketConnection(WSListener):
 
     def __init__(
         self,
-        request: WSUpgradeRequest,
-        address: str,
+        request: Request,
         max_message_size: int,
         opened: Callable[[WebSocketConnection], Receiver],
         closed: Callable[[WebSocketConnection], None],
@@ -123,18 +128,17 @@ class WebSocketConnection(WSListener):
 
         Args:
             request: The request.
-            address: The address that limits and logs go by.
             max_message_size: Largest message taken, in bytes.
             opened: Called when messages can be sent; returns what gets the messages.
             closed: Called once when the connection is gone.
         """
         super().__init__()
-        self.address = address
+        self.address = request.address
         self.headers: Mapping[str, str] = request.headers
-        self.path: str = request.path.decode("latin-1")
+        self.path = request.target
         self.remote_address: tuple[str, int] | None = None
         self.response_headers: Mapping[str, str] = {}
-        self.heard = True
+        self.patience = 1
         self.silent_for = 0.0
         self.pinged = False
         self.closing = False
@@ -164,6 +168,7 @@ class WebSocketConnection(WSListener):
         self.response_headers = transport.response.headers
         try:
             self._receiver = self._opened(self)
+            del self._opened  # needed once, and thousands are kept
         except Exception:
             logger.exception("A connection could not be taken in and is closed.")
             self.close(CloseCode.INTERNAL_ERROR, _MISTAKE)
@@ -172,7 +177,6 @@ class WebSocketConnection(WSListener):
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:  # noqa: ARG002  # picows' signature
         """Take one frame; the common case, a whole text message, comes first."""
-        self.heard = True
         kind = frame.msg_type
         if self.closing:
             if kind == _CLOSE:
@@ -229,6 +233,12 @@ class WebSocketConnection(WSListener):
         if not self.closing:
             self._descriptor = self._number
             self._receiver.writable()
+
+    def take_heard(self) -> bool:
+        """Return whether the peer has sent anything, be it a part of a frame, since this was last called."""
+        parser = cast("Parser", self._socket.get_protocol())
+        heard, parser.heard = parser.heard, False
+        return heard
 
     @property
     def unsent(self) -> int:

@@ -116,7 +116,7 @@ class ConnectionLimiter:
         try:
             return ip_address(address).is_loopback
         except ValueError:
-            return True  # a peer without an address is on this machine
+            return True  # a Unix socket's peer is on this machine, or the peer is gone
 
     def _refuse(self, address: str, why: str) -> str:
         if self.should_log(address):

@@ -16,6 +16,7 @@ from cloudlink import jsontext
 from cloudlink.buckets import Bucket
 from cloudlink.closecodes import CloseCode
 from cloudlink.delivery import update_frame
+from cloudlink.http.pages import documents
 from cloudlink.server.clients import write
 from cloudlink.server.events import Variable
 from cloudlink.server.eventwriter import EventWriter
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("cloudlink.server")
 
+_PATIENCE = 3
+"""Bots read, and so answer pings, only when they write; see `Connection.patience`."""
 _LINE = re.compile(rb"[^ \t\r\n][^\n]*")
 
 _COOKIE = "scratchsessionsid="
@@ -121,7 +124,7 @@ class Scratch:
         self._hooks.stop.append(self.projects.close)
         self._hooks.tick.append(self.projects.tick)
         if self._settings.cloud_http:
-            self._hooks.documents["/cloud/"] = self._document
+            self._hooks.routes.add("/cloud/*", documents("/cloud/", self._document))
 
     # The protocol's side of a session.
 
@@ -137,6 +140,7 @@ class Scratch:
 
     def on_attach(self, client: Client) -> None:
         """Do nothing more yet: the handshake puts the client into its project."""
+        client.outbox.connection.patience = _PATIENCE
         write(client, "dialect", _DIALECT)
         write(client, "state", CloudState())
 
