@@ -25,11 +25,17 @@ def did_you_mean(name: str, known: Iterable[str], *, prefix: str = "") -> str:
 
     A prefix that all names share is left out of the comparison, or they would all resemble each other.
     """
+    found = closest(name, known, prefix=prefix)
+    return f"; did you mean {found}?" if found else ""
+
+
+def closest(name: str, known: Iterable[str], *, prefix: str = "") -> str:
+    """Return the known name that resembles `name` most, or an empty text; `prefix` as in `did_you_mean`."""
     import difflib  # noqa: PLC0415  # only mistakes need it, and servers live long
 
     spelled = {candidate.removeprefix(prefix).casefold(): candidate for candidate in known}
     close = difflib.get_close_matches(name.removeprefix(prefix).casefold(), spelled, n=1)
-    return f"; did you mean {spelled[close[0]]}?" if close else ""
+    return spelled[close[0]] if close else ""
 
 
 def quoted(value: object) -> str:
