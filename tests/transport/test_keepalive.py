@@ -42,6 +42,7 @@ def looking():
                 return count
         return None
 
+    rounds.keepalive = keepalive
     return rounds
 
 
@@ -111,3 +112,9 @@ def test_a_round_that_fails_is_followed_by_another():
         assert complaints == ["no reason"]
 
     asyncio.run(scenario())
+
+
+def test_other_times_count_from_the_next_round_on(looking):
+    assert looking(Stuck(1000), [0] * 5) is None
+    looking.keepalive.set_times(20, 20, 2.5)  # now a round is a quarter of a second
+    assert looking(Stuck(1000), [0] * 20) == 8
