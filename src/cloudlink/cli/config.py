@@ -20,6 +20,7 @@ from cloudlink.text import printable
 if TYPE_CHECKING:
     import argparse
 
+    from cloudlink.cli.parser import Parser
     from cloudlink.options import Option
     from cloudlink.settings import Settings
 
@@ -33,7 +34,7 @@ _WIDEST_VALUE = 32
 """Values up to this width are padded, so that the origins stand in one column."""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: Parser) -> None:
     """Add the flags of the settings and the forms of output."""
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print the settings as one JSON object")

@@ -14,10 +14,12 @@ from cloudlink.cli.flags import add_settings_flags, settings_from
 if TYPE_CHECKING:
     import argparse
 
+    from cloudlink.cli.parser import Parser
+
 HELP = "Start the server and run it until it is stopped."
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: Parser) -> None:
     """Add the flags of the settings."""
     add_settings_flags(parser)
 
