@@ -63,9 +63,15 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
         StartError: A setting is unknown, of the wrong type or not allowed, or a file cannot be read.
     """
     given = {name: value for name, value in vars(arguments).items() if name in OPTIONS}
+    return load(toml=settings_file(arguments), environ=os.environ, flags=given)
+
+
+def settings_file(arguments: argparse.Namespace) -> Path | None:
+    """Return the settings file of a parsed command line, None for none."""
+    if arguments.config is not None:
+        return Path(arguments.config)
     default = Path(DEFAULT_FILE)
-    toml = Path(arguments.config) if arguments.config is not None else default if default.exists() else None
-    return load(toml=toml, environ=os.environ, flags=given)
+    return default if default.exists() else None
 
 
 def _action(option: Option) -> dict[str, Any]:
