@@ -271,11 +271,18 @@ class Server(PluginAPI):
         if 0 <= limit <= len(self.clients_manager):
             session.reject_connection(_FULL)
             connected = "1 client is" if limit == 1 else f"{limit} clients are"
-            self.logger.info("%s was turned away: %s connected.", shown, connected)
+            self.logger.info(
+                "%s was turned away: %s connected.",
+                shown,
+                connected,
+                extra={"event": "turned_away", "about": client},
+            )
             return session
         session.begin()
         self._unidentified.append(session)
-        self.logger.info("%s connected as %s.", shown, client.snowflake)
+        self.logger.info(
+            "%s connected as %s.", shown, client.snowflake, extra={"event": "connected", "about": client}
+        )
         if isinstance(session, PullSession):
             self.supervisor.start(self._pull(session))
         return session

@@ -165,9 +165,19 @@ class Client:
         closecodes.check(code)
         self.session.close(code, reason)
 
+    def log_fields(self) -> dict[str, str]:
+        """Return what structured log lines say about the client: `client`, `name` once it has one, and `address`."""
+        fields = {"client": self.snowflake, "address": self.address}
+        if self.username_set:
+            fields["name"] = self._name_for_log
+        return fields
+
+    @property
+    def _name_for_log(self) -> str:
+        return self.username if self.log_name is None else self.log_name
+
     def __repr__(self) -> str:
-        name = self.username if self.log_name is None else self.log_name
-        return f"Client {self.snowflake}" + (f" {name!r}" if self.username_set else "")
+        return f"Client {self.snowflake}" + (f" {self._name_for_log!r}" if self.username_set else "")
 
 
 class ClientsManager:
@@ -235,7 +245,7 @@ class ClientsManager:
         obj.username_set = True
         obj.encoded_user = None
         self.usernames.setdefault(username, set()).add(obj)
-        logger.debug("%s has this name now.", obj)
+        logger.info("%s has this name now.", obj, extra={"event": "named"})
         self._named(obj)
 
     def clear_username(self, obj: Client) -> None:

@@ -138,7 +138,9 @@ class Session:
 
     def close_for_reading_slowly(self) -> None:
         """Close the connection because too much is waiting for the client."""
-        logger.warning("%s reads too slowly and is disconnected.", self.client)
+        logger.warning(
+            "%s reads too slowly and is disconnected.", self.client, extra={"event": "slow_reader"}
+        )
         reason = f"Reading too slowly: more than {self._host.delivery.max_queued_bytes} bytes were waiting"
         self.close(self._engine.slow_reader_code if self._engine else CloseCode.TRY_AGAIN_LATER, reason)
 
@@ -189,9 +191,13 @@ class Session:
         engine = self._engine
         verdict = self._meter.refuse_packet(answerable=data is not None and engine is not None)
         if verdict.first:
-            logger.warning("%s sends too much; its packets are refused.", self.client)
+            logger.warning(
+                "%s sends too much; its packets are refused.", self.client, extra={"event": "flood"}
+            )
         if verdict.close:
-            logger.warning("%s went on sending too much and is disconnected.", self.client)
+            logger.warning(
+                "%s went on sending too much and is disconnected.", self.client, extra={"event": "flood_end"}
+            )
             self.close(CloseCode.POLICY_VIOLATION, "Too much was sent for too long")
         elif verdict.answer and data is not None and engine is not None:
             engine.reject_packet(self.client, data, why)
@@ -199,12 +205,12 @@ class Session:
     def log_limit(self, what: str) -> None:
         """Say in the log that a limit keeps the client from something, once a minute for each client."""
         if self._host.limit_log.should_log(self.client.snowflake):
-            logger.info("%s was refused: %s", self.client, what)
+            logger.info("%s was refused: %s", self.client, what, extra={"event": "refused"})
 
     def close_if_silent(self, reason: str) -> None:
         """Close the connection unless its first message has come."""
         if self.state is State.CONNECTED:
-            logger.info("%s is disconnected: %s.", self.client, reason)
+            logger.info("%s is disconnected: %s.", self.client, reason, extra={"event": "silent"})
             self.close(CloseCode.POLICY_VIOLATION, reason)
 
     def connection_lost(self) -> None:
@@ -217,7 +223,7 @@ class Session:
         client.open = False
         if logger.isEnabledFor(logging.INFO):
             stay = timedelta(seconds=int(time.monotonic() - client.birth_time))
-            logger.info("%s left after %s.", client, stay)
+            logger.info("%s left after %s.", client, stay, extra={"event": "left"})
         with suppress(ClientDoesNotExist):  # a plugin may have removed it
             self._host.clients_manager.remove(client)
         self._host.rooms_manager.forget(client)

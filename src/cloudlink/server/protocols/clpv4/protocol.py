@@ -232,7 +232,7 @@ class Clpv4:
             self._legacy_commands.forget(client)
             client.handshake = False
         if dialect not in MODERN:
-            logger.info("%s speaks %s.", client, dialect)
+            logger.info("%s speaks %s.", client, dialect, extra={"event": "identified"})
         if not client.handshake and dialect.greets_as != CL4.greets_as:
             self.greet(client)
 
