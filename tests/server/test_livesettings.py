@@ -206,7 +206,7 @@ def test_what_was_ignored_is_logged_once(caplog):
 
 
 def test_a_disabled_command_that_does_not_exist_is_logged(caplog):
-    server = build({"disabled_commands": ["gmgs", "zzz", "pmsg"]})
+    server = build({"disabled_commands": ["gmgs", "zzz", "pmsg", "rename"]})
 
     assert warnings_at_the_start(server, caplog) == [
         (
@@ -215,6 +215,10 @@ def test_a_disabled_command_that_does_not_exist_is_logged(caplog):
         ),
         (
             'The setting disabled_commands (code) names the command "zzz", which does not exist; '
+            "a plugin may add it later."
+        ),
+        (
+            'The setting disabled_commands (code) names the command "rename", which does not exist; '
             "a plugin may add it later."
         ),
     ]

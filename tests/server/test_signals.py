@@ -169,10 +169,11 @@ def test_sighup_reads_the_certificate_again_where_there_is_no_terminal():
         assert server.end()[0] == 0
 
 
-def in_a_terminal(tmp_path):
+def in_a_terminal(tmp_path, *, hangup=signal.SIG_DFL):
     """Start a server in a terminal of its own; return its process id and the terminal's other end."""
     pid, terminal = pty.fork()
     if pid == 0:
+        signal.signal(signal.SIGHUP, hangup)
         os.chdir(tmp_path)
         os.execv(COMMAND[0], COMMAND)
     return pid, terminal
@@ -207,12 +208,32 @@ def test_sighup_stops_a_server_that_has_a_terminal(tmp_path):
     os.close(terminal)
 
 
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
+def test_nohup_keeps_a_server_running_that_has_a_terminal(tmp_path):
+    pid, terminal = in_a_terminal(tmp_path, hangup=signal.SIG_IGN)
+    read_until(terminal, b"CloudLink is running")
+
+    os.kill(pid, signal.SIGHUP)
+    read_until(terminal, b"There are no TLS certificates to read again")
+    os.kill(pid, signal.SIGTERM)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    os.close(terminal)
+
+
 def test_a_terminal_is_looked_for_at_both_ends(monkeypatch):
     class Stream:
         def __init__(self, answer):
             self.isatty = lambda: answer
+            self.closed = answer is None
 
-    for stdin, stderr, expected in ((None, None, False), (Stream(False), Stream(True), True)):
+    cases = (
+        (None, Stream(None), False),
+        (Stream(False), Stream(False), False),
+        (Stream(False), Stream(True), True),
+        (Stream(True), None, True),
+    )
+    for stdin, stderr, expected in cases:
         monkeypatch.setattr(sys, "stdin", stdin)
         monkeypatch.setattr(sys, "stderr", stderr)
-        assert signals._has_terminal() is expected
+        assert signals._hangup_means_stop() is expected

@@ -88,12 +88,14 @@ def log_doubts(settings: Settings, hooks: Hooks, logger: logging.Logger) -> None
     for sentence in settings.warnings:
         logger.warning("%s", printable(sentence))
     settings.warnings.clear()
-    known = {name for commands in hooks.commands.values() for name in commands if commands[name].known}
-    for name in settings.disabled_commands:
-        if name not in known:
-            logger.warning(
-                "The setting disabled_commands (%s) names the command %s, which does not exist%s",
-                settings.origins["disabled_commands"],
-                quoted(name),
-                did_you_mean(name, known) or "; a plugin may add it later.",
-            )
+    for commands in hooks.commands.values():
+        # Disabling a command registers it, in its own protocol only, and without a handler until somebody brings one.
+        known = [name for name, command in commands.items() if command.known]
+        for name in settings.disabled_commands:
+            if name in commands and name not in known:
+                logger.warning(
+                    "The setting disabled_commands (%s) names the command %s, which does not exist%s",
+                    settings.origins["disabled_commands"],
+                    quoted(name),
+                    did_you_mean(name, known) or "; a plugin may add it later.",
+                )

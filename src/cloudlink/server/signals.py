@@ -30,8 +30,8 @@ _UNANSWERED = (
 def handled(stop: Callable[[], None], reload: Callable[[], None]) -> Iterator[None]:
     """Handle signals while the running event loop runs, and as before afterwards.
 
-    SIGINT and SIGTERM stop the server. SIGHUP reads the certificate again where no terminal can be closed, and stops
-    the server where it means that its terminal was closed. Where the platform lacks one of them, or this is not the
+    SIGINT and SIGTERM stop the server. SIGHUP reads the certificate again where no terminal can be closed or `nohup` was
+    used, and stops the server where it means that its terminal was closed. Where the platform lacks one of them, or this is not the
     main thread, it keeps its meaning.
 
     Args:
@@ -46,7 +46,7 @@ def handled(stop: Callable[[], None], reload: Callable[[], None]) -> Iterator[No
     handlers: dict[str, Callable[..., Any]] = {
         "SIGINT": stopper.handle,
         "SIGTERM": stopper.handle,
-        "SIGHUP": stopper.handle if _has_terminal() else hang_up,
+        "SIGHUP": stopper.handle if _hangup_means_stop() else hang_up,
     }
     former: dict[int, Any] = {}
     for name, handler in handlers.items():
@@ -93,5 +93,8 @@ class _Stopper:
             faulthandler.cancel_dump_traceback_later()
 
 
-def _has_terminal() -> bool:
-    return any(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))
+def _hangup_means_stop() -> bool:
+    if not hasattr(signal, "SIGHUP") or signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        return False
+    streams = (stream for stream in (sys.stdin, sys.stderr) if stream is not None and not stream.closed)
+    return any(stream.isatty() for stream in streams)
