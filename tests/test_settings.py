@@ -468,13 +468,20 @@ def test_a_number_in_the_variable_of_the_port_is_the_setting():
     assert "CLOUDLINK_PORT," not in settings.warnings[0]
 
 
-def test_an_unknown_variable_is_ignored_with_a_sentence():
-    settings = from_environment({"CLOUDLINK_QQQQ": "1", "CLOUDLINK_MOTD": "Hi"})
+@pytest.mark.parametrize("name", ["CLOUDLINK_QQQQ", "CLOUDLINK_VERSION", "CLOUDLINK_IMAGE", "CLOUDLINK_HOME"])
+def test_an_unknown_variable_is_ignored_with_a_sentence(name):
+    settings = from_environment({name: "1", "CLOUDLINK_MOTD": "Hi"})
 
     assert settings.motd == "Hi"
-    assert settings.warnings == [
-        "There is no setting for the environment variable CLOUDLINK_QQQQ; it is ignored."
-    ]
+    assert settings.warnings == [f"There is no setting for the environment variable {name}; it is ignored."]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("CLOUDLINK_MAX_CLIENT", "CLOUDLINK_MAX_CLIENTS"), ("CLOUDLINK_MODT", "CLOUDLINK_MOTD")],
+)
+def test_a_misspelled_variable_stops_the_start(name, meant):
+    assert sentence(environ={name: "1"}).endswith(f"variable {name}; did you mean {meant}?")
 
 
 def test_a_wrong_variable_that_a_flag_overrides_is_ignored_with_a_sentence():

@@ -348,7 +348,7 @@ class Settings:
         "How client addresses appear in the log: `anonymous` zeroes the last 8 bits (IPv6: 80), `none` omits them.",
     )
     plugin: dict[str, dict[str, Any]] = table(
-        "Settings of plugins: what stands in the section `[plugin.NAME]` is handed out by `server.plugin_settings(NAME)`."
+        "The settings of one plugin, which gets them from `server.plugin_settings(NAME)`."
     )
     origins: dict[str, str] = dataclasses.field(default_factory=dict, repr=False, compare=False)
     warnings: list[str] = dataclasses.field(default_factory=list, repr=False, compare=False)

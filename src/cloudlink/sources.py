@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cloudlink.errors import StartError
 from cloudlink.options import PREFIX
 from cloudlink.settings import OPTIONS, TABLES, Settings, suggestion
-from cloudlink.text import closest, did_you_mean, one_line
+from cloudlink.text import closest, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -24,6 +24,10 @@ _KUBERNETES_NAME = re.compile(
 _KUBERNETES_ADDRESS = re.compile(r"(?:tcp|udp|sctp)://.*", re.DOTALL)
 """The variables that Kubernetes and Docker's links set in every container beside a service called `cloudlink` or
 `cloudlink-...` (Kubernetes documentation, "Service", section "Environment variables")."""
+
+_MISSPELLED = 0.7
+"""How much a variable must resemble that of a setting to be a mistake that stops the start. `CLOUDLINK_VERSION`, which
+images of containers set, resembles `CLOUDLINK_REPORTED_VERSION` less."""
 
 _TOML_PLACE = re.compile(r"\s*\(at (?:line (\d+), column \d+|end of document)\)$")
 
@@ -147,7 +151,7 @@ def _look_for_unknown(settings: Settings, names: Collection[str]) -> None:
     for name in sorted(names):
         if name.startswith(PREFIX) and name not in known:
             sentence = f"There is no setting for the environment variable {name}"
-            meant = did_you_mean(name, known, prefix=PREFIX)
+            meant = closest(name, known, prefix=PREFIX, cutoff=_MISSPELLED)
             if meant:
-                raise StartError(f"{sentence}{meant}")
+                raise StartError(f"{sentence}; did you mean {meant}?")
             settings.warnings.append(f"{sentence}; it is ignored.")

@@ -54,7 +54,7 @@ class Table:
 
     def _section(self, name: str, section: object) -> Any:
         if not isinstance(section, dict):
-            raise ValueError(  # noqa: TRY004  # whoever writes settings makes no difference
+            raise ValueError(  # noqa: TRY004  # as `Option.checked` raises for any wrong value
                 f"has {name} = {quoted(section)}, but it takes sections only: "
                 f"write such values below a line [{self.name}.NAME]"
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import tomllib
 from pathlib import Path
@@ -9,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from cloudlink.cli import config, main
+from cloudlink.options import option
 from cloudlink.settings import OPTIONS, TABLES, Settings
+from cloudlink.tables import Table
 
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 
@@ -146,11 +149,31 @@ def test_every_setting_has_flags_that_work(capsys, option):
 def test_the_table_has_a_row_for_each_setting(capsys):
     table = output(capsys, "--markdown").splitlines()
 
-    assert len(table) == len(OPTIONS) + 2
+    assert len(table) == len(OPTIONS) + len(TABLES) + 2
     assert {line.count(" | ") for line in table} == {5}
     assert table[3].startswith(
         "| `port` | `CLOUDLINK_PORT`, `PORT` | `--port` | whole number from 0 to 65535 | `3000` | "
     )
+
+
+def test_the_table_has_rows_for_sections_and_their_known_keys(monkeypatch):
+    @dataclasses.dataclass
+    class Gate:
+        width: int = option(3, "How wide it is.", unit="metres", minimum=1)
+
+    monkeypatch.setitem(config.TABLES, "gates", Table("gates", "The gates of a park.", Gate))
+
+    assert config.markdown_table().splitlines()[-3:] == [
+        (
+            "| `[plugin.NAME]` | none | none | section of the file, any keys | none | "
+            f"{config.TABLES['plugin'].help} |"
+        ),
+        "| `[gates.NAME]` | none | none | section of the file | none | The gates of a park. |",
+        (
+            "| `[gates.NAME]` `width` | none | none | whole number of metres of at least 1 | `3` | "
+            "How wide it is. |"
+        ),
+    ]
 
 
 def test_the_page_is_up_to_date():

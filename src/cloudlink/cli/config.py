@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from cloudlink.cli.flags import add_settings_flags, settings_from
 from cloudlink.errors import StartError
+from cloudlink.options import options_of
 from cloudlink.settings import OPTIONS, TABLES
 from cloudlink.text import printable
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from cloudlink.cli.parser import Parser
     from cloudlink.options import Option
     from cloudlink.settings import Settings
+    from cloudlink.tables import Table
 
 HELP = "Print the settings in effect and where each came from."
 
@@ -76,6 +78,8 @@ def markdown_table() -> str:
     """Return the table of all settings for the reference page, one row each."""
     head = ("Setting", "Environment variable", "Flag", "Type", "Default", "Meaning")
     rows = [head, ("---",) * len(head), *map(_row, OPTIONS.values())]
+    for table in TABLES.values():
+        rows += _rows_of_table(table)
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
@@ -83,9 +87,22 @@ def _row(option: Option) -> tuple[str, ...]:
     flag = option.flags[0]
     flags = f"`{flag}`, `--no-{flag[2:]}`" if option.kind is bool else f"`{flag}`"
     variables = ", ".join(f"`{name}`" for name in option.variables)
+    return (f"`{option.name}`", variables, flags, *_described(option))
+
+
+def _described(option: Option) -> tuple[str, str, str]:
+    """Return the type, the default and the meaning of an option as cells of the table."""
     words = (option.type_words + option.limits.range_words).replace("|", "\\|")
-    meaning = option.help.replace("|", "\\|")
-    return (f"`{option.name}`", variables, flags, words, f"`{_value(option.default)}`", meaning)
+    return words, f"`{_value(option.default)}`", option.help.replace("|", "\\|")
+
+
+def _rows_of_table(table: Table) -> list[tuple[str, ...]]:
+    """Return a row for the sections of a table, and one for each of its known keys."""
+    section = f"[{table.name}.NAME]"
+    kind = "section of the file, any keys" if table.entry is None else "section of the file"
+    rows: list[tuple[str, ...]] = [(f"`{section}`", "none", "none", kind, "none", table.help)]
+    options = {} if table.entry is None else options_of(table.entry)
+    return rows + [(f"`{section}` `{name}`", "none", "none", *_described(options[name])) for name in options]
 
 
 def _renew_table(page: Path) -> None:
