@@ -85,6 +85,17 @@ def test_the_rate_of_user_lists_counts_for_a_client_that_has_used_some(server):
     assert TOO_MUCH in codes([answer for some in answers for answer in some])
 
 
+@pytest.mark.parametrize(
+    "name", ["identity_rate", "identity_burst", "user_list_rate", "user_list_burst", "limits"]
+)
+def test_buckets_of_clients_that_have_used_none_are_left_alone(server, name):
+    visitor = Visitor(server, {"cmd": "ping"})
+    server.settings.set(name, server.settings.limits if name == "limits" else 5000)
+
+    assert (visitor.client.identity_bucket, visitor.client.user_list_bucket) == (None, None)
+    assert codes(visitor.ask({"cmd": "setid", "val": "alice"})) == [OK]
+
+
 def test_limits_can_be_switched_off_and_on():
     server = build({"implicit_greeting": False, "packet_burst": 2, "packet_rate": 0.001})
     visitor = Visitor(server, *[PING] * 4)

@@ -151,12 +151,7 @@ class Session:
 
     def apply_limits(self) -> None:
         """Go by the limits as the settings say now; what the client has used of them stays used."""
-        limits, client = self._host.limits, self.client
         self._meter.update()
-        if client.identity_bucket is not None:
-            client.identity_bucket.change(limits.identity_rate, limits.identity_burst)
-        if client.user_list_bucket is not None:
-            client.user_list_bucket.change(limits.user_list_rate, limits.user_list_burst)
 
     def admit(self, size: int) -> bool:
         """Tell whether a frame that completes no message may be dealt with: a ping, or a part of a message.

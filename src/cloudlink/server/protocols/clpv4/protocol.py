@@ -19,6 +19,7 @@ from .answers import Answers, listener_of
 from .commands import USERNAME_REQUIRED, Commands
 from .dialects import CL4, DEFAULT_ROOM, DIALECTS, MODERN, UNDECIDED, Greeting, detect, user_object
 from .legacycommands import LegacyCommands
+from .livelimits import follow_settings
 from .packet import Packet, SyntaxProblem, as_name, parse
 from .schema import Schema
 from .statuscodes import Dropped, Refusal, StatusCodes
@@ -66,6 +67,7 @@ class Clpv4:
         self._enable_motd = bool(server.settings.motd)
         self.variable_listeners: list[Callable[[str, bytes, bytes], None]] = []
         self.userlists = UserLists(server.rooms_manager, server.delivery, server.later, server.limits)
+        follow_settings(server)
         self._hooks.tick.append(self.userlists.forget_encoded)
         self._dialects = DIALECTS if server.settings.legacy else MODERN
         builtin = Commands(self)
