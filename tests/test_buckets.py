@@ -73,3 +73,37 @@ def test_a_scratch_project_at_60_packets_a_second_is_never_touched():
     for _ in range(60 * 600):
         clock.now += 1 / 60
         assert bucket.take()
+
+
+def test_a_change_keeps_what_was_used():
+    clock = FakeClock()
+    bucket = Bucket(10, 100, clock)
+    assert bucket.take(90)
+    bucket.change(1, 1000)
+    assert [bucket.take() for _ in range(11)] == [True] * 10 + [False]
+    clock.now += 2
+    assert [bucket.take() for _ in range(3)] == [True, True, False]
+
+
+def test_a_change_leaves_no_more_than_the_new_burst_allows():
+    bucket = Bucket(10, 100, FakeClock())
+    bucket.change(10, 5)
+    assert [bucket.take() for _ in range(6)] == [True] * 5 + [False]
+
+
+def test_tokens_that_came_at_the_old_rate_stay():
+    clock = FakeClock()
+    bucket = Bucket(10, 100, clock)
+    assert bucket.take(100)
+    clock.now += 2
+    bucket.change(0.001, 100)
+    assert [bucket.take() for _ in range(21)] == [True] * 20 + [False]
+
+
+def test_bounds_can_be_taken_away_and_given_back():
+    bucket = Bucket(1, 5, FakeClock())
+    assert bucket.take(5)
+    bucket.change(math.inf, math.inf)
+    assert all(bucket.take(1000) for _ in range(10))
+    bucket.change(1, 5)
+    assert [bucket.take() for _ in range(6)] == [True] * 5 + [False]

@@ -72,7 +72,7 @@ class World:
 
     def __init__(self, pace: dict, *, prompt: bool) -> None:
         self.server = build(pace)
-        self.server.settings.cloud_room_lifetime = -1.0
+        object.__setattr__(self.server.settings, "cloud_room_lifetime", -1.0)  # at once
         self.server.settings.storage = "kept"  # as with a file, forgotten projects stay in the store
         self.prompt = prompt
         self.scratch = self.server.hooks.engines[Scratch.schema]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloudlink.errors import StartError
-from cloudlink.settings import OPTIONS, Settings
+from cloudlink.settings import OPTIONS, TABLES, Settings
 from cloudlink.sources import from_environment, load
 
 PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
@@ -36,7 +37,8 @@ def test_defaults():
 
     assert (settings.host, settings.port) == ("127.0.0.1", 3000)
     assert settings.max_message_size == 1024 * 1024
-    assert set(settings.origins) == set(OPTIONS)
+    assert set(settings.origins) == {*OPTIONS, *TABLES}
+    assert settings.warnings == []
     assert set(settings.origins.values()) == {"default"}
 
 
@@ -115,6 +117,7 @@ def test_lists_numbers_and_texts_of_the_environment():
         {
             "CLOUDLINK_PLUGINS": "greet.py, chat:Chat,",
             "CLOUDLINK_TRUSTED_PROXIES": "10.0.0.0/8,::1",
+            "CLOUDLINK_WRITE_DELAY": " 2.5",
             "CLOUDLINK_DISABLED_COMMANDS": "",
             "CLOUDLINK_KEEPALIVE_INTERVAL": "2.5",
             "CLOUDLINK_MOTD": " Hello, world! ",
@@ -126,6 +129,7 @@ def test_lists_numbers_and_texts_of_the_environment():
     assert settings.disabled_commands == []
     assert settings.keepalive_interval == 2.5
     assert settings.motd == " Hello, world! "
+    assert settings.write_delay == 2.5
 
 
 @pytest.mark.parametrize(
@@ -208,6 +212,42 @@ def test_lists_numbers_and_texts_of_the_environment():
                 "commas between them; the port is a setting of its own."
             ),
         ),
+        (
+            'write_delay = "5"',
+            (
+                'write_delay in {file} is "5", but it must be "auto" or a number of milliseconds from 0 to 100, '
+                "written without quotes."
+            ),
+        ),
+        (
+            "write_delay = 100.5",
+            'write_delay in {file} is 100.5, but it must be "auto" or a number of milliseconds from 0 to 100.',
+        ),
+        (
+            "write_delay = true",
+            'write_delay in {file} is true, but it must be "auto" or a number of milliseconds from 0 to 100.',
+        ),
+        (
+            'trusted_proxies = ["::ffff:10.0.0.1"]',
+            (
+                'trusted_proxies in {file} has the entry "::ffff:10.0.0.1", but each entry must be an IP address such '
+                'as "192.0.2.7", a whole network such as "10.0.0.0/8", or "unix" for Unix sockets.'
+            ),
+        ),
+        (
+            "[plugin]\ngreeting = 1",
+            (
+                "plugin in {file} has greeting = 1, but it takes sections only: "
+                "write such values below a line [plugin.NAME]."
+            ),
+        ),
+        (
+            "[[plugin.greet]]\na = 1",
+            (
+                'plugin in {file} has greet = [{{"a": 1}}], but it takes sections only: '
+                "write such values below a line [plugin.NAME]."
+            ),
+        ),
     ],
 )
 def test_wrong_values_in_the_file(tmp_path, text, expected):
@@ -239,10 +279,10 @@ def test_a_long_value_is_cut(tmp_path):
             "There is no setting for the environment variable CLOUDLINK_PROT; did you mean CLOUDLINK_PORT?",
         ),
         (
-            {"CLOUDLINK_QQQQ": "1"},
+            {"CLOUDLINK_WRITE_DELAY": "soon"},
             (
-                "There is no setting for the environment variable CLOUDLINK_QQQQ; "
-                "`cloudlink config` lists all settings."
+                'CLOUDLINK_WRITE_DELAY is "soon", but it must be "auto" or a number of milliseconds '
+                "from 0 to 100."
             ),
         ),
     ],
@@ -281,6 +321,11 @@ def test_wrong_flags(flags, expected):
                 "{file} has a section [server], but settings stand without sections: "
                 "remove that line and leave the settings below it as they are."
             ),
+        ),
+        ("plugin = 1", "There is no setting plugin, which stands in {file}; did you mean plugins?"),
+        (
+            "[plugins.greet]\nword = 1",
+            "{file} has a section [plugins], which does not exist; did you mean [plugin.NAME]?",
         ),
         (
             "port = 1\nmotd = hello\n",
@@ -328,6 +373,15 @@ def test_tls_needs_both_files(tmp_path):
     Settings(tls_certificate="c.pem", tls_key="k.pem").check()
 
 
+def test_trusted_proxies_need_a_header():
+    flags = {"trusted_proxies": ["10.0.0.0/8"]}
+    assert sentence(flags=flags) == (
+        "The setting trusted_proxies is given (flag --trusted-proxy), but real_ip_header is not: "
+        'name the header in which these proxies write the client\'s address, such as "X-Forwarded-For".'
+    )
+    load(toml=None, environ={}, flags=flags | {"real_ip_header": "X-Forwarded-For"})
+
+
 def test_allowed_origins_of_real_pages():
     origins = ["https://turbowarp.org", "http://localhost:8000", "null", "tw-editor://."]
 
@@ -343,7 +397,8 @@ def test_any_text_is_a_value_or_one_sentence_that_names_the_setting(name, text):
     except StartError as error:
         said = str(error)
     else:
-        assert type(getattr(settings, name)) is OPTIONS[name].kind
+        value = getattr(settings, name)
+        assert type(value) is OPTIONS[name].kind or value in OPTIONS[name].choices
 
     assert said.startswith(f"The setting {name} in the environment variable {variable} ")
     assert "\n" not in said
@@ -374,3 +429,154 @@ def test_words_to_choose_from_are_taken_in_any_case(tmp_path, word):
 @pytest.mark.parametrize("option", OPTIONS.values(), ids=OPTIONS.keys())
 def test_a_unit_can_be_counted(option):
     assert not option.unit.startswith("per "), "it reads: number of packets per second"
+
+
+# ------------------------------------------------------------------------------------------------------ warnings
+
+KUBERNETES = {
+    "CLOUDLINK_PORT": "tcp://10.0.0.5:3000",
+    "CLOUDLINK_PORT_3000_TCP": "tcp://10.0.0.5:3000",
+    "CLOUDLINK_PORT_3000_TCP_ADDR": "10.0.0.5",
+    "CLOUDLINK_PORT_3000_TCP_PORT": "3000",
+    "CLOUDLINK_PORT_3000_TCP_PROTO": "tcp",
+    "CLOUDLINK_SERVICE_HOST": "10.0.0.5",
+    "CLOUDLINK_SERVICE_PORT": "3000",
+    "CLOUDLINK_SERVICE_PORT_GAME": "3000",
+}
+"""What Kubernetes sets for a service called `cloudlink`."""
+
+
+@pytest.mark.parametrize(
+    "service", ["CLOUDLINK", "CLOUDLINK_CLOUD", "CLOUDLINK_LOG", "CLOUDLINK_MAX_CLIENTS"]
+)
+def test_variables_of_kubernetes_are_ignored_in_one_line(service):
+    variables = {name.replace("CLOUDLINK", service): value for name, value in KUBERNETES.items()}
+
+    settings = from_environment(variables)
+
+    assert {settings.origins[name] for name in OPTIONS} == {"default"}
+    assert settings.warnings == [
+        (
+            f"{', '.join(sorted(variables))}: ignored, because Kubernetes and Docker set these variables for a service "
+            "called cloudlink; to set the port, use PORT, a flag or a settings file."
+        )
+    ]
+
+
+def test_a_port_counts_beside_the_variables_of_kubernetes():
+    assert from_environment(KUBERNETES | {"PORT": "4000"}).port == 4000
+    assert load(toml=None, environ=KUBERNETES, flags={"port": "4000"}).port == 4000
+
+
+def test_a_number_in_the_variable_of_the_port_is_the_setting():
+    settings = from_environment(KUBERNETES | {"CLOUDLINK_PORT": "4000"})
+
+    assert settings.port == 4000
+    assert "CLOUDLINK_PORT," not in settings.warnings[0]
+
+
+@pytest.mark.parametrize("name", ["CLOUDLINK_QQQQ", "CLOUDLINK_VERSION", "CLOUDLINK_IMAGE", "CLOUDLINK_HOME"])
+def test_an_unknown_variable_is_ignored_with_a_sentence(name):
+    settings = from_environment({name: "1", "CLOUDLINK_MOTD": "Hi"})
+
+    assert settings.motd == "Hi"
+    assert settings.warnings == [f"There is no setting for the environment variable {name}; it is ignored."]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("CLOUDLINK_MAX_CLIENT", "CLOUDLINK_MAX_CLIENTS"), ("CLOUDLINK_MODT", "CLOUDLINK_MOTD")],
+)
+def test_a_misspelled_variable_stops_the_start(name, meant):
+    assert sentence(environ={name: "1"}).endswith(f"variable {name}; did you mean {meant}?")
+
+
+def test_a_wrong_variable_that_a_flag_overrides_is_ignored_with_a_sentence():
+    settings = load(toml=None, environ={"CLOUDLINK_PORT": "abc"}, flags={"port": "4000"})
+
+    assert settings.port == 4000
+    assert settings.warnings == [
+        (
+            'The setting port in the environment variable CLOUDLINK_PORT is "abc", '
+            "but it must be a whole number from 0 to 65535. The flag --port is used instead."
+        )
+    ]
+
+
+# --------------------------------------------------------------------------------------------- changing settings
+
+
+def test_an_attribute_is_checked_like_set():
+    settings = Settings()
+    settings.packet_rate = 5
+
+    assert (settings.packet_rate, type(settings.packet_rate)) == (5.0, float)
+    assert settings.origins["packet_rate"] == "code"
+    with pytest.raises(StartError, match="packet_rate given in code is 0"):
+        settings.packet_rate = 0
+    assert settings.packet_rate == 5.0
+
+
+def test_observers_hear_of_every_change():
+    settings = Settings(port=1)
+    heard = []
+    settings.on_change(lambda name: heard.append((name, getattr(settings, name))))
+
+    settings.set("packet_rate", 7)
+    settings.motd = "Hi"
+    with pytest.raises(StartError):
+        settings.set("port", -1)
+
+    assert heard == [("packet_rate", 7.0), ("motd", "Hi")]
+
+
+def test_an_observer_belongs_to_one_object():
+    first, second = Settings(), Settings()
+    heard = []
+    first.on_change(heard.append)
+    second.motd = "Hi"
+
+    assert heard == []
+
+
+# -------------------------------------------------------------------------------------------------------- tables
+
+
+def test_sections_of_plugins_hold_anything(tmp_path):
+    file = write(
+        tmp_path,
+        """
+        port = 1
+        [plugin.greet]
+        word = "hello"
+        times = [1, 2.5]
+        since = 2026-01-31
+        [plugin.greet.deep]
+        port = true
+        [plugin."odd name"]
+        """,
+    )
+
+    settings = load(toml=file, environ={"CLOUDLINK_PLUGINS_FOLDER": ""}, flags={})
+
+    assert settings.plugin == {
+        "greet": {
+            "word": "hello",
+            "times": [1, 2.5],
+            "since": dt.date(2026, 1, 31),
+            "deep": {"port": True},
+        },
+        "odd name": {},
+    }
+    assert settings.origins["plugin"] == str(file)
+
+
+def test_tables_given_in_code_are_checked_and_copied():
+    given_table = {"greet": {"words": ["hello"]}}
+    settings = Settings(plugin=given_table)
+    given_table["greet"]["words"].append("later")
+
+    assert settings.plugin == {"greet": {"words": ["hello"]}}
+    assert settings.origins["plugin"] == "code"
+    with pytest.raises(StartError, match="setting plugin given in code has greet = 1"):
+        settings.plugin = {"greet": 1}

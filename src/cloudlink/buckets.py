@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,20 @@ class Bucket:
                 return False
         self._tokens -= tokens
         return True
+
+    def change(self, rate: float, burst: float) -> None:
+        """Take another rate and burst from now on; the tokens stay, as far as the burst allows.
+
+        A bucket that was without bounds (an infinite rate) becomes full.
+        """
+        now = self._clock()
+        if math.isinf(self._rate) or math.isinf(rate):
+            self._tokens = burst
+        else:
+            self._tokens = min(burst, self._burst, self._tokens + (now - self._filled_at) * self._rate)
+        self._rate = rate
+        self._burst = burst
+        self._filled_at = now
 
     @property
     def full(self) -> bool:

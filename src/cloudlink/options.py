@@ -9,7 +9,8 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from cloudlink.text import quoted
 
@@ -69,16 +70,20 @@ class Limits:
         )
 
 
-def option(default: T, help: str, *, unit: str = "", **limits: Any) -> T:  # noqa: A002  # the word of argparse
+def option(default: T, help: str, *, unit: str = "", topic: str = "", **limits: Any) -> T:  # noqa: A002  # the word of argparse
     """Describe one option of a settings dataclass; the dataclass field is what this returns.
+
+    The annotation of the field gives the type: `bool`, `int`, `float`, `str`, `list[str]`, `Literal[...]` for one of
+    several words, or `float | Literal[...]` for a number or a word.
 
     Args:
         default: The value when nobody sets the option; a list is copied.
         help: One sentence for the reference page and `--help`.
         unit: The unit of a number, such as `seconds`.
+        topic: The heading in `--help` of this option and those after it; empty for that of the option before.
         **limits: The attributes of `Limits`.
     """
-    metadata = {"help": help, "unit": unit, "limits": Limits(**limits)}
+    metadata = {"help": help, "unit": unit, "topic": topic, "limits": Limits(**limits)}
     field: Any = (
         dataclasses.field(default_factory=default.copy, metadata=metadata)
         if isinstance(default, list)
@@ -98,8 +103,15 @@ class Option:
     default: Any
     help: str
     unit: str
+    topic: str
     choices: tuple[str, ...]
+    """The words of which the value is one; of a number, the words that may stand instead of it."""
     limits: Limits
+
+    @property
+    def is_number(self) -> bool:
+        """Whether the value is a number, or a number or a word."""
+        return self.kind in (int, float)
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -118,12 +130,12 @@ class Option:
     @property
     def type_words(self) -> str:
         """The type and unit in words, such as `number of seconds`."""
+        if self.is_number:
+            words = "".join(f"{word} or " for word in self.choices)
+            number = "whole number" if self.kind is int else "number"
+            return f"{words}{number}{f' of {self.unit}' if self.unit else ''}"
         if self.choices:
             return "one of " + ", ".join(self.choices)
-        if self.kind in (int, float):
-            return ("whole number" if self.kind is int else "number") + (
-                f" of {self.unit}" if self.unit else ""
-            )
         return {bool: "true or false", list: "list of texts"}.get(self.kind, self.unit or "text")
 
     @property
@@ -131,8 +143,10 @@ class Option:
         """What is allowed (of a list: as an entry), to follow "it must be"."""
         if self.limits.wanted:
             return self.limits.wanted
-        if self.kind in (int, float):
-            return f"a {self.type_words}{self.limits.range_words}"
+        if self.is_number:
+            words = "".join(f"{quoted(word)} or " for word in self.choices)
+            number = self.type_words.rpartition(" or ")[2] if self.choices else self.type_words
+            return f"{words}a {number}{self.limits.range_words}"
         return self.type_words if self.choices or self.kind is bool else "text"
 
     def from_text(self, text: str) -> object:
@@ -160,7 +174,7 @@ class Option:
         if self.kind is float and type(value) is int:
             value = float(value)
         if isinstance(value, str) and value.lower() in self.choices:
-            value = value.lower()  # people write DEBUG, as Python does
+            return value.lower()  # people write DEBUG, as Python does
         if (
             self.limits.joins_lists
             and isinstance(value, list)
@@ -190,30 +204,44 @@ class Option:
         return f"is {quoted(value)}, but it must be {wanted}"
 
     def _allows(self, value: Any) -> bool:
-        if self.choices and value not in self.choices:
-            return False
-        if self.kind in (int, float) and not self.limits.hold(value):
-            return False
+        if self.is_number:
+            if not self.limits.hold(value):
+                return False
+        elif self.choices:
+            return False  # the words themselves have been accepted by now
         return self.limits.check is None or bool(self.limits.check(value))
 
 
 def options_of(settings: type) -> dict[str, Option]:
     """Return the options of a settings dataclass by name, in the order in which they stand there."""
     hints = get_type_hints(settings)
-    found = {}
+    found: dict[str, Option] = {}
+    topic = ""
     for field in dataclasses.fields(settings):
         if "limits" not in field.metadata:
             continue
-        hint = hints[field.name]
+        kind, choices = _kind_and_choices(hints[field.name])
         factory = field.default_factory
-        choices = get_args(hint) if get_origin(hint) is Literal else ()
+        topic = field.metadata["topic"] or topic
         found[field.name] = Option(
             name=field.name,
-            kind=str if choices else get_origin(hint) or hint,
+            kind=kind,
             default=factory() if callable(factory) else field.default,
             help=field.metadata["help"],
             unit=field.metadata["unit"],
+            topic=topic,
             choices=choices,
             limits=field.metadata["limits"],
         )
     return found
+
+
+def _kind_and_choices(hint: Any) -> tuple[type, tuple[str, ...]]:
+    """Return the type of a value and the words it may be, from the annotation of its field."""
+    origin = get_origin(hint)
+    if origin is Literal:
+        return str, get_args(hint)
+    if origin in (Union, UnionType):
+        number, words = get_args(hint)
+        return number, get_args(words)
+    return origin or hint, ()

@@ -1,9 +1,9 @@
 """Every option of CloudLink once: name, type, default, unit and meaning.
 
 Flags, environment variables, `cloudlink config` and the reference page all derive from the fields of
-`Settings`: a new option is one field here and nothing else. What an option is and how a value is read
-and checked stands in `cloudlink.options`, where values come from in `cloudlink.sources`. Nothing here acts on a
-setting.
+`Settings`: a new option is one field here and nothing else. `cloudlink.options` says what an option is and how a value
+is read and checked, `cloudlink.tables` the same of the sections of the settings file, and `cloudlink.sources` where
+values come from. Nothing here acts on a setting.
 """
 
 # ruff: noqa: RUF009  # `option` returns a fresh dataclass field at each call
@@ -13,13 +13,15 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import re
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable  # noqa: TC003  # the annotations of the fields are read
+from typing import TYPE_CHECKING, Any, Literal
 
 from cloudlink.addresses import UNIX
 from cloudlink.errors import StartError
 from cloudlink.hosts import are_hosts
 from cloudlink.options import Option, option, options_of
 from cloudlink.origins import is_origin_entry
+from cloudlink.tables import Table, table, tables_of
 from cloudlink.text import did_you_mean
 
 if TYPE_CHECKING:
@@ -28,23 +30,31 @@ if TYPE_CHECKING:
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]*")
 
 
+_MAPPED_IPV4 = ipaddress.IPv6Network("::ffff:0:0/96")
+"""IPv4 addresses in IPv6 form. A connection's address is compared in its IPv4 form, so they would never match."""
+
+
 def _is_network(text: str) -> bool:
     if text == UNIX:
         return True
     try:
-        ipaddress.ip_network(text)
+        network = ipaddress.ip_network(text)
     except ValueError:
         return False
-    return True
+    return not (isinstance(network, ipaddress.IPv6Network) and network.subnet_of(_MAPPED_IPV4))
 
 
 @dataclasses.dataclass(slots=True)
 class Settings:
     """The settings of one server.
 
-    Reading is attribute access; `set` changes a value and checks it. `origins` says for each option
-    where its value came from: `default`, the name of the settings file, `environment CLOUDLINK_PORT`,
-    `flag --port` or `code`.
+    Reading is attribute access. `set` and assigning an attribute check a value, change it, and call the functions that
+    were given to `on_change`; changing a list in place does neither.
+
+    Attributes:
+        origins: Where the value of each option came from: `default`, the name of the settings file,
+            `environment CLOUDLINK_PORT`, `flag --port` or `code`.
+        warnings: Sentences about what was ignored while the settings were gathered; the server logs them when it starts.
 
     Raises:
         StartError: A value given to the constructor is of the wrong type or not allowed.
@@ -57,6 +67,7 @@ class Settings:
         wanted='an address such as "127.0.0.1", "0.0.0.0" or "*", or several with commas between them; the port is a setting of its own',
         shared_variable="HOST",
         joins_lists=True,
+        topic="Address and TLS",
     )
     port: int = option(
         3000, "The port to listen on; 0 takes any free one.", minimum=0, maximum=65535, shared_variable="PORT"
@@ -68,7 +79,11 @@ class Settings:
     )
     tls_key: str = option("", "The file of the private key of `tls_certificate` (PEM).", unit="path")
     max_message_size: int = option(
-        1_048_576, "The largest message that a client may send.", unit="bytes", minimum=1024
+        1_048_576,
+        "The largest message that a client may send.",
+        unit="bytes",
+        minimum=1024,
+        topic="Clients and names",
     )
     max_clients: int = option(
         -1,
@@ -92,6 +107,7 @@ class Settings:
         "The server version told to clients, which choose their way of speaking by it; must contain `0.2.`.",
         check=lambda text: "0.2." in text,
         wanted='text that contains "0.2.", because Scratch extensions choose their way of speaking by it',
+        topic="What clients are told",
     )
     implicit_greeting: bool = option(
         True, "Greet a client whose first packet is not a handshake before answering that packet."
@@ -107,6 +123,7 @@ class Settings:
         "The header in which a proxy names the client's address, such as `X-Forwarded-For`; empty for none.",
         check=_HEADER_NAME.fullmatch,
         wanted='the name of a header, such as "X-Forwarded-For"',
+        topic="Proxies and web pages",
     )
     trusted_proxies: list[str] = option(
         [],
@@ -130,6 +147,7 @@ class Settings:
         "How often a quiet client is pinged; one of Scratch cloud variables a third as often.",
         unit="seconds",
         above=0,
+        topic="Connections",
     )
     keepalive_timeout: float = option(
         20.0,
@@ -150,7 +168,17 @@ class Settings:
         "asyncio",
         "What runs the server; `uvloop` (`pip install uvloop`) is about as fast, lets clients in more slowly and needs 2 MB more.",
     )
-    cloud: bool = option(True, "Whether Scratch cloud variables are served beside CloudLink.")
+    write_delay: float | Literal["auto"] = option(
+        "auto",
+        "How long frames may wait for more so that they share a write: longer as the server gets busier with `auto`, "
+        "or always that long; 0 for not at all.",
+        unit="milliseconds",
+        minimum=0,
+        maximum=100,
+    )
+    cloud: bool = option(
+        True, "Whether Scratch cloud variables are served beside CloudLink.", topic="Cloud variables"
+    )
     cloud_text_values: bool = option(
         False, "Whether a cloud variable may hold any text; in Scratch it holds numbers."
     )
@@ -220,6 +248,7 @@ class Settings:
         "cloudlink.db",
         "The file in which cloud variables are kept; empty keeps them in memory only.",
         unit="path",
+        topic="Storage",
     )
     storage_max_size: int = option(
         1_073_741_824,
@@ -234,7 +263,9 @@ class Settings:
         minimum=0,
     )
     limits: bool = option(
-        True, "Whether the limits below apply; off for measuring, or behind something that limits better."
+        True,
+        "Whether the limits below apply; off for measuring, or behind something that limits better.",
+        topic="Limits",
     )
     max_queued_bytes: int = option(
         1_048_576,
@@ -307,20 +338,25 @@ class Settings:
         minimum=1,
     )
     shutdown_timeout: float = option(
-        5.0, "How long handlers may go on when the server stops.", unit="seconds", minimum=0
+        5.0,
+        "How long handlers may go on when the server stops.",
+        unit="seconds",
+        minimum=0,
+        topic="Behaviour",
     )
     warn_ambiguous_names: bool = option(
         True,
         "Refuse a private message to a username that several clients have; otherwise all of them get it.",
     )
     disabled_commands: list[str] = option(
-        [], "CL4 commands that are switched off.", check=bool, wanted="a command"
+        [], "CL4 commands that are switched off, those of plugins too.", check=bool, wanted="a command"
     )
     plugins: list[str] = option(
         [],
         "Plugins to load, each `path/to/file.py`, `path/to/file.py:Name` or `package.module:Name`.",
         check=bool,
         wanted="path/to/file.py, path/to/file.py:Name or package.module:Name",
+        topic="Plugins",
     )
     plugins_folder: str = option(
         "plugins",
@@ -330,16 +366,26 @@ class Settings:
     plugin_errors: Literal["stop", "skip"] = option(
         "stop", "Whether a plugin that fails to load stops the start or is skipped with an error in the log."
     )
-    log_level: Literal["debug", "info", "warning", "error"] = option("info", "The least severe lines to log.")
+    log_level: Literal["debug", "info", "warning", "error"] = option(
+        "info", "The least severe lines to log.", topic="Log"
+    )
     log_format: Literal["text", "json"] = option("text", "Lines to read, or one JSON object a line.")
     log_addresses: Literal["full", "anonymous", "none"] = option(
         "full",
         "How client addresses appear in the log: `anonymous` zeroes the last 8 bits (IPv6: 80), `none` omits them.",
     )
+    plugin: dict[str, dict[str, Any]] = table(
+        "The settings of one plugin, which gets them from `server.plugin_settings(NAME)`."
+    )
     origins: dict[str, str] = dataclasses.field(default_factory=dict, repr=False, compare=False)
+    warnings: list[str] = dataclasses.field(default_factory=list, repr=False, compare=False)
+    _observers: list[Callable[[str], None]] = dataclasses.field(
+        default_factory=list, init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
-        for known in OPTIONS.values():
+        everything: tuple[Option | Table, ...] = (*OPTIONS.values(), *TABLES.values())
+        for known in everything:
             value = getattr(self, known.name)
             if known.name in self.origins:
                 continue
@@ -348,19 +394,36 @@ class Settings:
             else:
                 self.set(known.name, value)
 
+    def __setattr__(self, name: str, value: object) -> None:
+        # The constructor assigns `_observers` last; what it assigns before that is checked in `__post_init__`.
+        if (name in OPTIONS or name in TABLES) and hasattr(self, "_observers"):
+            self.set(name, value)
+        else:
+            object.__setattr__(self, name, value)
+
     def set(self, name: str, value: object, origin: str = "code") -> None:
-        """Set an option, from code unless `origin` says otherwise.
+        """Set an option or a table, from code unless `origin` says otherwise.
 
         Raises:
             StartError: There is no such option, or the value is of the wrong type or not allowed.
         """
-        if name not in OPTIONS:
-            raise StartError(f"There is no setting {name}{suggestion(name, OPTIONS)}")
         try:
-            setattr(self, name, OPTIONS[name].checked(value))
+            if name in OPTIONS:
+                ready = OPTIONS[name].checked(value)
+            elif name in TABLES and isinstance(value, dict):
+                ready = TABLES[name].checked(value)
+            else:
+                raise StartError(f"There is no setting {name}{suggestion(name, OPTIONS)}")
         except ValueError as error:
             raise StartError(f"The setting {name} {_place(origin)} {error}.") from None
+        object.__setattr__(self, name, ready)
         self.origins[name] = origin
+        for callback in self._observers:
+            callback(name)
+
+    def on_change(self, callback: Callable[[str], None]) -> None:
+        """Have `callback(name)` called whenever a setting got a value, the same one included."""
+        self._observers.append(callback)
 
     def check(self) -> None:
         """Check what no option can check alone, so after the last `set` and before the start.
@@ -368,6 +431,11 @@ class Settings:
         Raises:
             StartError: Two settings contradict each other.
         """
+        if self.trusted_proxies and not self.real_ip_header:
+            raise StartError(
+                f"The setting trusted_proxies is given ({self.origins['trusted_proxies']}), but real_ip_header is not: "
+                f'name the header in which these proxies write the client\'s address, such as "X-Forwarded-For".'
+            )
         pair = ("tls_certificate", "tls_key")
         for present, absent in (pair, pair[::-1]):
             if getattr(self, present) and not getattr(self, absent):
@@ -379,6 +447,9 @@ class Settings:
 
 OPTIONS: dict[str, Option] = options_of(Settings)
 """All options by name, in the order of the reference page."""
+
+TABLES: dict[str, Table] = tables_of(Settings)
+"""The tables, each a kind of section of the settings file, by name."""
 
 
 def suggestion(name: str, known: Mapping[str, Option], prefix: str = "") -> str:

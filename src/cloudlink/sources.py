@@ -1,6 +1,7 @@
 """Where the values of settings come from: a file, the environment and flags, the later over the earlier.
 
-Everything that is wrong ends the start with one sentence that names the place and how to mend it.
+A value that is wrong ends the start with one sentence that says where it is and what to write instead. A variable of
+the environment that cannot be meant for this server is left alone, and a sentence in `Settings.warnings` says so.
 """
 
 from __future__ import annotations
@@ -10,12 +11,23 @@ from typing import TYPE_CHECKING, Any
 
 from cloudlink.errors import StartError
 from cloudlink.options import PREFIX
-from cloudlink.settings import OPTIONS, Settings, suggestion
-from cloudlink.text import one_line
+from cloudlink.settings import OPTIONS, TABLES, Settings, suggestion
+from cloudlink.text import closest, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
+
+_KUBERNETES_NAME = re.compile(
+    PREFIX + r"(?:\w+_)?(?:SERVICE_(?:HOST|PORT(?:_\w+)?)|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)"
+)
+_KUBERNETES_ADDRESS = re.compile(r"(?:tcp|udp|sctp)://.*", re.DOTALL)
+"""The variables that Kubernetes and Docker's links set in every container beside a service called `cloudlink` or
+`cloudlink-...` (Kubernetes documentation, "Service", section "Environment variables")."""
+
+_MISSPELLED = 0.7
+"""How much a variable must resemble that of a setting to be a mistake that stops the start. `CLOUDLINK_VERSION`, which
+images of containers set, resembles `CLOUDLINK_REPORTED_VERSION` less."""
 
 _TOML_PLACE = re.compile(r"\s*\(at (?:line (\d+), column \d+|end of document)\)$")
 
@@ -34,7 +46,7 @@ def load(*, toml: Path | None, environ: Mapping[str, str], flags: Mapping[str, o
     settings = Settings()
     if toml is not None:
         _apply_file(settings, toml)
-    _apply_environment(settings, environ)
+    _apply_environment(settings, environ, flags)
     for name, value in flags.items():
         known = OPTIONS[name]
         flag = "--no-" + known.flags[0][2:] if value is False else known.flags[0]
@@ -48,26 +60,34 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
     """Gather the settings of a server started from Python: defaults, then the environment.
 
     Raises:
-        StartError: A variable is unknown, of the wrong type or not allowed.
+        StartError: A variable is misspelled, of the wrong type or not allowed.
     """
     settings = Settings()
-    _apply_environment(settings, environ)
+    _apply_environment(settings, environ, ())
     return settings
 
 
 def _apply_file(settings: Settings, path: Path) -> None:
     for name, value in _read_toml(path).items():
-        if name in OPTIONS:
+        if name in (TABLES if isinstance(value, dict) else OPTIONS):
             settings.set(name, value, str(path))
         elif isinstance(value, dict):
-            raise StartError(
-                f"{path} has a section [{one_line(name)}], but settings stand without sections: "
-                f"remove that line and leave the settings below it as they are."
-            )
+            raise StartError(_unknown_section(path, name))
         else:
             raise StartError(
                 f"There is no setting {one_line(name)}, which stands in {path}{suggestion(name, OPTIONS)}"
             )
+
+
+def _unknown_section(path: Path, name: str) -> str:
+    section = f"{path} has a section [{one_line(name)}]"
+    meant = closest(name, TABLES)
+    if meant:
+        return f"{section}, which does not exist; did you mean [{meant}.NAME]?"
+    return (
+        f"{section}, but settings stand without sections: "
+        f"remove that line and leave the settings below it as they are."
+    )
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -91,16 +111,47 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise StartError(f"{path} has a mistake in line {line}: {reason}{hint}.") from None
 
 
-def _apply_environment(settings: Settings, environ: Mapping[str, str]) -> None:
-    names = {known.variables[0]: known for known in OPTIONS.values()}
-    for name in sorted(environ):
-        if name.startswith(PREFIX) and name not in names:
-            raise StartError(
-                f"There is no setting for the environment variable {name}{suggestion(name, names, PREFIX)}"
-            )
+def _apply_environment(settings: Settings, environ: Mapping[str, str], overridden: Collection[str]) -> None:
+    """Set what variables ask for.
+
+    Args:
+        settings: The settings to change.
+        environ: The environment variables.
+        overridden: Names of the options that flags set: their variables do not count, so may be wrong.
+    """
+    foreign = {name for name, value in environ.items() if _is_of_kubernetes(name, value)}
+    if foreign:
+        settings.warnings.append(
+            f"{', '.join(sorted(foreign))}: ignored, because Kubernetes and Docker set these variables for a service "
+            f"called cloudlink; to set the port, use PORT, a flag or a settings file."
+        )
+    _look_for_unknown(settings, environ.keys() - foreign)
     for known in OPTIONS.values():
         for name in known.variables:
             # Hosting panels hand over an empty PORT when they mean none.
-            if name in environ and (environ[name] or name.startswith(PREFIX)):
-                settings.set(known.name, known.from_text(environ[name]), f"environment {name}")
+            if name in environ and name not in foreign and (environ[name] or name.startswith(PREFIX)):
+                try:
+                    settings.set(known.name, known.from_text(environ[name]), f"environment {name}")
+                except StartError as error:
+                    if known.name not in overridden:
+                        raise
+                    settings.warnings.append(f"{error} The flag {known.flags[0]} is used instead.")
                 break
+
+
+def _is_of_kubernetes(name: str, value: str) -> bool:
+    if _KUBERNETES_ADDRESS.fullmatch(value) and name.endswith("PORT"):
+        # `CLOUDLINK_PORT` may be the setting, and another `..._PORT` a misspelled one.
+        return name.startswith(PREFIX)
+    return _KUBERNETES_NAME.fullmatch(name) is not None
+
+
+def _look_for_unknown(settings: Settings, names: Collection[str]) -> None:
+    known = {option.variables[0]: option for option in OPTIONS.values()}
+    for name in sorted(names):
+        if name.startswith(PREFIX) and name not in known:
+            sentence = f"There is no setting for the environment variable {name}"
+            meant = closest(name, known, prefix=PREFIX, cutoff=_MISSPELLED)
+            if meant:
+                raise StartError(f"{sentence}; did you mean {meant}?")
+            settings.warnings.append(f"{sentence}; it is ignored.")

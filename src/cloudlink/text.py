@@ -25,11 +25,24 @@ def did_you_mean(name: str, known: Iterable[str], *, prefix: str = "") -> str:
 
     A prefix that all names share is left out of the comparison, or they would all resemble each other.
     """
+    found = closest(name, known, prefix=prefix)
+    return f"; did you mean {found}?" if found else ""
+
+
+def closest(name: str, known: Iterable[str], *, prefix: str = "", cutoff: float = 0.6) -> str:
+    """Return the known name that resembles `name` most, or an empty text.
+
+    Args:
+        name: The name that is not known.
+        known: The names that are.
+        prefix: As in `did_you_mean`.
+        cutoff: How much they must resemble each other, from 0 to 1 (see `difflib.get_close_matches`).
+    """
     import difflib  # noqa: PLC0415  # only mistakes need it, and servers live long
 
     spelled = {candidate.removeprefix(prefix).casefold(): candidate for candidate in known}
-    close = difflib.get_close_matches(name.removeprefix(prefix).casefold(), spelled, n=1)
-    return f"; did you mean {spelled[close[0]]}?" if close else ""
+    close = difflib.get_close_matches(name.removeprefix(prefix).casefold(), spelled, n=1, cutoff=cutoff)
+    return spelled[close[0]] if close else ""
 
 
 def quoted(value: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import tomllib
 from pathlib import Path
@@ -9,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from cloudlink.cli import config, main
-from cloudlink.settings import OPTIONS, Settings
+from cloudlink.options import option
+from cloudlink.settings import OPTIONS, TABLES, Settings
+from cloudlink.tables import Table
 
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 
@@ -52,13 +55,59 @@ def test_the_output_is_itself_a_settings_file(capsys):
 def test_json(capsys):
     shown = json.loads(output(capsys, "--json", "--keepalive-interval", "5"))
 
-    assert list(shown) == list(OPTIONS)
+    assert list(shown) == [*OPTIONS, *TABLES]
     assert shown["keepalive_interval"] == {
         "value": 5.0,
         "unit": "seconds",
         "origin": "flag --keepalive-interval",
     }
     assert shown["host"] == {"value": "127.0.0.1", "unit": "", "origin": "default"}
+
+
+SECTIONS = """
+port = 1
+
+[plugin.greet]
+word = "say \\"hé\\" \\u007f"
+times = [1, 2.5, inf]
+since = 2026-01-31T18:00:00Z
+deep = {"odd key" = {a = true}, list = [{b = nan}]}
+
+[plugin."two words"]
+"""
+
+
+def test_sections_of_plugins_are_shown_as_they_stand_in_the_file(capsys):
+    Path("cloudlink.toml").write_text(SECTIONS, encoding="utf-8")
+
+    text = output(capsys)
+
+    assert repr(tomllib.loads(text)["plugin"]) == repr(tomllib.loads(SECTIONS)["plugin"])
+    assert '[plugin."two words"]  # cloudlink.toml' in text.splitlines()
+
+
+def test_sections_of_plugins_in_json(capsys):
+    Path("cloudlink.toml").write_text("[plugin.greet]\nsince = 2026-01-31\n")
+
+    shown = json.loads(output(capsys, "--json"))
+
+    assert shown["plugin"] == {
+        "value": {"greet": {"since": "2026-01-31"}},
+        "unit": "",
+        "origin": "cloudlink.toml",
+    }
+
+
+def test_what_is_ignored_is_said_beside_the_settings(capsys, monkeypatch):
+    monkeypatch.setenv("CLOUDLINK_QQQQ", "1")
+
+    assert main(["config", "--json"]) == 0
+
+    out, err = capsys.readouterr()
+    assert json.loads(out)
+    assert err == (
+        "cloudlink: There is no setting for the environment variable CLOUDLINK_QQQQ; it is ignored.\n"
+    )
 
 
 def test_another_file(capsys):
@@ -87,6 +136,8 @@ def test_every_setting_has_flags_that_work(capsys, option):
         words = ["--tls-certificate", "x", "--tls-key", "x"]
     elif option.kind is bool:
         words = [option.flags[0]]
+    elif option.name == "trusted_proxies":
+        words = [option.flags[-1], text, "--real-ip-header", "X-Forwarded-For"]
     else:
         words = [option.flags[-1], text]
 
@@ -98,11 +149,31 @@ def test_every_setting_has_flags_that_work(capsys, option):
 def test_the_table_has_a_row_for_each_setting(capsys):
     table = output(capsys, "--markdown").splitlines()
 
-    assert len(table) == len(OPTIONS) + 2
+    assert len(table) == len(OPTIONS) + len(TABLES) + 2
     assert {line.count(" | ") for line in table} == {5}
     assert table[3].startswith(
         "| `port` | `CLOUDLINK_PORT`, `PORT` | `--port` | whole number from 0 to 65535 | `3000` | "
     )
+
+
+def test_the_table_has_rows_for_sections_and_their_known_keys(monkeypatch):
+    @dataclasses.dataclass
+    class Gate:
+        width: int = option(3, "How wide it is.", unit="metres", minimum=1)
+
+    monkeypatch.setitem(config.TABLES, "gates", Table("gates", "The gates of a park.", Gate))
+
+    assert config.markdown_table().splitlines()[-3:] == [
+        (
+            "| `[plugin.NAME]` | none | none | section of the file, any keys | none | "
+            f"{config.TABLES['plugin'].help} |"
+        ),
+        "| `[gates.NAME]` | none | none | section of the file | none | The gates of a park. |",
+        (
+            "| `[gates.NAME]` `width` | none | none | whole number of metres of at least 1 | `3` | "
+            "How wide it is. |"
+        ),
+    ]
 
 
 def test_the_page_is_up_to_date():

@@ -10,6 +10,8 @@ import pytest
 
 from cloudlink.cli import logs
 from cloudlink.settings import Settings
+from tests.support.memoryclients import MemoryClient, named
+from tests.support.servers import build
 
 
 @pytest.fixture(autouse=True)
@@ -89,6 +91,83 @@ def test_json_is_one_object_a_line(capsys):
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", first["time"])
     assert second["message"] == "Handler failed"
     assert second["exception"].endswith("ZeroDivisionError: division by zero")
+
+
+@pytest.fixture
+def records(capsys):
+    """The log of a server as JSON objects, with what is said about addresses."""
+
+    def about(visit, **settings):
+        logs.set_up(Settings(log_format="json", **settings))
+        visit(build())
+        return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+
+    return about
+
+
+def come_and_go(server):
+    alice = named(server, "alice")
+    alice.leave()
+
+
+def test_json_says_which_client_a_line_is_about(records):
+    found = records(come_and_go)
+
+    client = found[0]["client"]
+    assert [{key: line.get(key) for key in ("event", "client", "name", "address")} for line in found] == [
+        {"event": "connected", "client": client, "name": None, "address": "127.0.0.1"},
+        {"event": "named", "client": client, "name": "alice", "address": "127.0.0.1"},
+        {"event": "left", "client": client, "name": "alice", "address": "127.0.0.1"},
+    ]
+    assert client in found[0]["message"]
+
+
+@pytest.mark.parametrize(("mode", "address"), [("anonymous", "127.0.0.0"), ("none", None)])
+def test_json_shows_addresses_as_the_setting_says(records, mode, address):
+    found = records(come_and_go, log_addresses=mode)
+
+    assert {line.get("address") for line in found} == {address}
+
+
+def test_json_does_not_name_guests(records):
+    def visit(server):
+        MemoryClient(server, {"method": "handshake", "project_id": 1, "user": "player1234"})
+
+    assert [line["name"] for line in records(visit) if "name" in line] == ["player"]
+
+
+def test_json_of_every_end_and_refusal(records):
+    def visit(server):
+        server.settings.packet_burst, server.settings.packet_rate = 1, 0.001
+        server.settings.flood_patience = 0
+        named(server, "flooder").say(*[{"cmd": "ping"}] * 5)
+        MemoryClient(server).session.close_if_silent("Nothing was said")
+        server.settings.max_clients = 1
+        MemoryClient(server)
+        MemoryClient(server)
+
+    events = [line.get("event") for line in records(visit)]
+
+    assert [event for event in events if event not in ("connected", "named")] == [
+        "flood",
+        "flood_end",
+        "left",
+        "silent",
+        "left",
+        "turned_away",
+    ]
+
+
+def test_text_stays_readable(capsys):
+    logs.set_up(Settings())
+    come_and_go(build())
+
+    lines = capsys.readouterr().err.splitlines()
+    assert [re.sub(r".* INFO |\d{10,}", "", line) for line in lines] == [
+        "cloudlink.server: 127.0.0.1 connected as .",
+        "cloudlink.server: Client  'alice' has this name now.",
+        "cloudlink.server: Client  'alice' left after 0:00:00.",
+    ]
 
 
 @pytest.mark.parametrize(("level", "shown"), [("debug", 4), ("info", 3), ("warning", 2), ("error", 1)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import os
 import subprocess
 import sys
@@ -9,6 +10,8 @@ import sys
 import pytest
 
 from cloudlink import cli
+from cloudlink.cli.flags import COMMON
+from cloudlink.settings import OPTIONS
 from cloudlink.version import __version__
 
 
@@ -33,9 +36,18 @@ def failure(capsys, *words):
         ("zzz", "There is no command zzz; `cloudlink --help` lists all commands."),
         ("--prot 3", "There is no flag --prot; did you mean --port?"),
         ("config --max-client=3", "There is no flag --max-client; did you mean --max-clients?"),
-        ("config --zzz=1", "There is no flag --zzz; `cloudlink config --help` lists all flags."),
-        ("config port", "CloudLink cannot tell what port is for; `cloudlink config --help` lists all flags."),
-        ("--port", "Argument --port: expected one argument; `cloudlink serve --help` lists all flags."),
+        ("config --zzz=1", "There is no flag --zzz; `cloudlink config --help-all` lists all flags."),
+        (
+            "config port",
+            "CloudLink cannot tell what port is for; `cloudlink config --help-all` lists all flags.",
+        ),
+        ("--port", "Argument --port: expected one argument; `cloudlink serve --help-all` lists all flags."),
+        ("vars list --flie=x", "There is no flag --flie; did you mean --file?"),
+        ("vars list --zzz", "There is no flag --zzz; `cloudlink vars --help` lists all flags."),
+        (
+            "completion",
+            "The following arguments are required: SHELL; `cloudlink completion --help` lists all flags.",
+        ),
         ("config --config no.toml", "The settings file no.toml does not exist."),
     ],
 )
@@ -51,19 +63,49 @@ def test_version(capsys):
 def test_overview_names_every_command(capsys):
     assert cli.main(["--help"]) == 0
     out = capsys.readouterr().out
-    assert "cloudlink serve   Start the server" in out
-    assert "cloudlink config  Print the settings" in out
+    assert "cloudlink serve       Start the server" in out
+    assert "cloudlink config      Print the settings" in out
 
 
-def test_help_of_a_command(capsys):
+def help_of(capsys, *words):
+    """Return what a command line prints that asks for help, white space made single spaces."""
     with pytest.raises(SystemExit) as caught:
-        cli.main(["serve", "--help"])
-
-    out = " ".join(capsys.readouterr().out.split())
+        cli.main(list(words))
     assert caught.value.code == 0
+    return " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("command", ["serve", "config"])
+def test_help_lists_the_flags_that_most_need(capsys, command):
+    out = help_of(capsys, command, "--help")
+
+    assert out.startswith(f"usage: cloudlink {command} [FLAG ...]")
+    assert "Address and TLS: --host TEXT" in out
+    assert "--plugin TEXT, --plugins TEXT" in out
+    assert out.count(" --") < 25
+    for name in set(OPTIONS) - set(COMMON):
+        assert f"{OPTIONS[name].flags[0]} " not in out
+    assert out.endswith(f"`cloudlink {command} --help-all` lists all flags.")
+
+
+def test_help_all_lists_every_flag_below_its_topic(capsys):
+    out = help_of(capsys, "serve", "--help-all")
+
     assert "--implicit-greeting, --no-implicit-greeting" in out
     assert "The port to listen on; 0 takes any free one (default: 3000)" in out
+    assert "--write-delay {auto,MILLISECONDS}" in out
     assert "--plugins TEXT" in out
+    topics = list(dict.fromkeys(option.topic for option in OPTIONS.values()))
+    places = [out.index(f"{topic}: --") for topic in topics]
+    assert places == sorted(places)
+    for option in OPTIONS.values():
+        assert all(flag in out for flag in option.flags)
+
+
+def test_flags_of_a_topic_are_few():
+    sizes = collections.Counter(option.topic for option in OPTIONS.values())
+    assert max(sizes.values()) <= 20
+    assert "" not in sizes
 
 
 @pytest.mark.parametrize("words", [[], ["--port", "1"], ["serve", "--port", "1"]])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from importlib import import_module
+from types import SimpleNamespace
 
 import pytest
 
@@ -17,6 +18,8 @@ class Recorder:
     def __init__(self):
         self.events = []
         self.error = None
+        self.hooks = SimpleNamespace(start=[])
+        self.ssl_context = None
 
     def server(self, settings):
         self.settings = settings
@@ -37,6 +40,8 @@ class Recorder:
         self.events.append(("bridge", protocol, cloud))
 
     def serve(self):
+        for start in self.hooks.start:
+            start(None)
         self.events.append("serve")
         if self.error:
             raise self.error
@@ -65,6 +70,19 @@ def test_the_order_of_things(recorder, tmp_path):
 
     assert recorder.events == ["logs", "server", "protocol", "scratch", ("plugin", "the protocol"), "serve"]
     assert recorder.settings.port == 0
+
+
+def test_the_log_says_what_is_used(recorder, tmp_path, caplog):
+    (tmp_path / "cloudlink.toml").write_text("port = 0\n")
+    (tmp_path / "greet.py").write_text("def greet(server, protocol): pass\n")
+    caplog.set_level(logging.INFO)
+
+    assert main(["--plugin", "greet.py"]) == 0
+
+    assert caplog.messages[-1] == (
+        f"Settings file: {tmp_path}/cloudlink.toml; cloud variables: {tmp_path}/cloudlink.db; "
+        f"plugins: 1, no folder {tmp_path}/plugins"
+    )
 
 
 def test_cloud_variables_can_be_left_out_and_bridged(recorder):

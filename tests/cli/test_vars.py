@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
+import os
+import pty
 import re
 import shlex
 import sqlite3
+import subprocess
 import sys
 import time
 from contextlib import closing
@@ -214,6 +218,41 @@ def test_export_and_import_lose_nothing(said):
     )
     assert content(Path("new.db")) == AWKWARD
     assert [path.name for path in sorted(Path.cwd().iterdir())] == ["cloudlink.db", "new.db", "out.json"]
+
+
+def in_a_terminal(*words):
+    """Run `cloudlink vars` in a terminal of its own and return the characters that this terminal got."""
+    main_end, terminal = pty.openpty()
+    command = [sys.executable, "-m", "cloudlink", "vars", *words]
+    process = subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal)
+    os.close(terminal)
+    got = b""
+    with contextlib.suppress(OSError):  # what Linux says when the other end is closed
+        while piece := os.read(main_end, 4096):
+            got += piece
+    assert process.wait() == 0
+    os.close(main_end)
+    return got.decode()
+
+
+@pytest.mark.parametrize(
+    "words", [["export"], ["export", "--output", "/dev/stdout"], ["list"], ["list", "12"]]
+)
+def test_a_terminal_gets_no_control_characters(words):
+    fill(AWKWARD)
+    text = in_a_terminal(*words)
+
+    assert not [c for c in text.replace("\r\n", "") if not c.isprintable()]
+    if words[0] == "export" and "--output" not in words:
+        assert json.loads(text) == json.loads(varsjson.text_of(AWKWARD))
+
+
+def test_an_error_sentence_has_no_control_characters(refused):
+    fill({"abc\x9b\u202e": {"☁ a\x9b": b"1"}})
+
+    assert refused("list", "abc") == (
+        "There is no project abc in cloudlink.db; did you mean abc\\x9b\\u202e?"
+    )
 
 
 def test_export_of_one_project(said):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cloudlink.delivery import WriteCoalescer
+from cloudlink.delivery import ConstantWait, WriteCoalescer
 
 WRITE = 5e-6  # seconds that a write takes
 
@@ -97,3 +97,11 @@ def test_a_short_burst_does_not_start_waiting_and_a_rest_ends_it():
     world.coalescer.begin()
     world.coalescer.end(1, 1)
     assert world.coalescer.wait == 0
+
+
+def test_a_constant_wait_stays_whatever_is_written():
+    wait = ConstantWait(0.02)
+    for _ in range(1000):
+        wait.begin()
+        wait.end(1000, 1)
+    assert wait.wait == 0.02

@@ -1,4 +1,4 @@
-"""The page about plugins says of each setting when it is read: the server and its protocols read it then, and not before."""
+"""The page about plugins says of each setting when it acts: the server and its protocols read it then, and not before."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from cloudlink.settings import OPTIONS, Settings
 from tests.support.servers import listening
 
 PAGE = Path(__file__).parents[2] / "docs" / "plugins.md"
-ALSO_LATER = {"max_clients"}
-"""Checked at the start, and read for each client."""
+WHILE_IT_RUNS = {"keepalive_interval", "keepalive_timeout", "stalled_timeout"}
+"""They act at once, but there is nothing to act on before the start."""
+ALSO_LATER = {"max_clients", "disabled_commands"}
+"""Checked at the start; the first is read for each client too."""
 AT_THE_END = {"shutdown_timeout"}
 BY_RUN = {"event_loop"}
 """Read by `run` and `serve`, which make the event loop."""
@@ -58,14 +60,30 @@ async def start_and_stop(server):
 def test_settings_are_read_when_the_page_says(settings):
     page = told()
     server = Server(settings)
-    assert settings.take_noted() == page["When the server is made"]
+    assert settings.take_noted() == page["At once"] - WHILE_IT_RUNS
     Clpv4(server)
     Scratch(server)
     assert settings.take_noted() == page["When its protocols are made"]
     asyncio.run(start_and_stop(server))
     at_start = settings.take_noted() - AT_THE_END
-    assert at_start | BY_RUN == page["When the server starts"] | ALSO_LATER
+    assert at_start | BY_RUN == page["When the server starts"] | ALSO_LATER | WHILE_IT_RUNS
     assert not page["Only by `cloudlink serve`"] & at_start
+
+
+def test_settings_that_act_at_once_are_read_when_they_change(settings):
+    names = told()["At once"]
+    server = Server(settings)
+    read_again = {}
+
+    async def change():
+        async with listening(server):
+            for name in names:
+                settings.take_noted()
+                settings.set(name, OPTIONS[name].default)
+                read_again[name] = name in settings.take_noted()
+
+    asyncio.run(change())
+    assert read_again == dict.fromkeys(names, True)
 
 
 def test_no_setting_but_the_motd_is_named_twice():

@@ -144,7 +144,10 @@ def is_script(block: Block) -> bool:
 
 
 def start_plugin(block: Block, folder: Path, server: Server) -> list[object]:
-    """Start a plugin as `cloudlink serve` does."""
+    """Start a plugin as `cloudlink serve` does, with the settings of plugins that its page shows."""
+    for table in blocks("toml"):
+        if table.page == block.page and "[plugin." in table.text:
+            server.settings.set("plugin", tomllib.loads(table.text)["plugin"])
     file = folder / Path(block.file).name
     file.write_text(block.text, encoding="utf-8")
     server.settings.set("plugins", [str(file)])

@@ -209,12 +209,12 @@ def test_what_still_waited_when_a_server_stopped_holds_nothing_up_when_it_starts
     Clpv4(server)
 
     async def scenario():
-        server.delivery._coalescer.wait = 0.0
+        server.delivery.coalescer.wait = 0.0
         await server.start("127.0.0.1", 0)
         peer = await connect(server.port)
         peer.send('{"cmd":"ping"}')
         assert b"I:100" in (await asyncio.wait_for(peer.receive(), 5))[1]
-        server.delivery._coalescer.wait = 30.0
+        server.delivery.coalescer.wait = 30.0
         server.send_packet(next(iter(server.clients_manager)), {"cmd": "late"})
         stopping = asyncio.ensure_future(server.stop())
         assert b"late" in (await asyncio.wait_for(peer.receive(), 5))[1]

@@ -326,7 +326,10 @@ def test_names_and_rooms_are_told_to_those_who_want_all(server, caplog):
     ]
 
 
-def test_names_and_rooms_are_not_told_otherwise(server, caplog):
+def test_names_are_told_once_and_rooms_not_otherwise(server, caplog):
     with caplog.at_level("INFO", "cloudlink.server"):
-        named(server, "alice").say({"cmd": "link", "val": ["secret"]})
-    assert not [line for line in caplog.messages if "alice" in line or "secret" in line]
+        alice = named(server, "alice")
+        alice.say({"cmd": "link", "val": ["secret"]})
+    who = f"Client {alice.client.snowflake} 'alice'"
+    assert [line for line in caplog.messages if "alice" in line] == [f"{who} has this name now."]
+    assert not [line for line in caplog.messages if "secret" in line]

@@ -48,6 +48,7 @@ def looking():
                 return count
         return None
 
+    rounds.keepalive = keepalive
     return rounds
 
 
@@ -200,3 +201,9 @@ def test_cloud_clients_are_given_more_time():
         return sorted(patience)
 
     assert asyncio.run(scenario()) == [(False, 3), (True, 1)]
+
+
+def test_other_times_count_from_the_next_round_on(looking):
+    assert looking(Stuck(1000), [0] * 5) is None
+    looking.keepalive.set_times(20, 20, 2.5)  # now a round is a quarter of a second
+    assert looking(Stuck(1000), [0] * 20) == 8

@@ -6,18 +6,19 @@ does stands there; nothing here knows settings or the server.
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
-from typing import TYPE_CHECKING, NoReturn, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from cloudlink.cli import client, config, doctor, serve
+from cloudlink.cli import client, completion, config, doctor, serve
 from cloudlink.cli import vars as variables
+from cloudlink.cli.parser import Parser
 from cloudlink.errors import StartError
-from cloudlink.text import did_you_mean, one_line
+from cloudlink.text import did_you_mean, printable
 from cloudlink.version import __version__
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
 
@@ -26,7 +27,7 @@ class _Command(Protocol):
 
     HELP: str
 
-    def add_arguments(self, parser: argparse.ArgumentParser, /) -> None: ...
+    def add_arguments(self, parser: Parser, /) -> None: ...
 
     def run(self, arguments: argparse.Namespace, /) -> int: ...
 
@@ -37,18 +38,10 @@ _COMMANDS: dict[str, _Command] = {
     "vars": variables,
     "client": client,
     "doctor": doctor,
+    "completion": completion,
 }
 _INTERRUPTED = 130
 """The exit status of a program that Ctrl-C ended, as shells count it."""
-
-
-class _Parser(argparse.ArgumentParser):
-    """A parser that reports a mistake as a `StartError` instead of printing its usage and exiting."""
-
-    def error(self, message: str) -> NoReturn:
-        raise StartError(
-            f"{message[:1].upper()}{one_line(message[1:])}; `{self.prog} --help` lists all flags."
-        )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -64,7 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except StartError as error:
-        print(f"cloudlink: {error}", file=sys.stderr)
+        # It may repeat what strangers named their variables.
+        print(f"cloudlink: {printable(str(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return _INTERRUPTED
@@ -90,28 +84,37 @@ def _run(words: list[str]) -> int:
     if name not in _COMMANDS:
         hint = did_you_mean(name, _COMMANDS) or "; `cloudlink --help` lists all commands."
         raise StartError(f"There is no command {name}{hint}")
-    command = _COMMANDS[name]
-    parser = _Parser(prog=f"cloudlink {name}", description=command.HELP, allow_abbrev=False)
-    command.add_arguments(parser)
+    parser = _parser(name)
     arguments, unknown = parser.parse_known_args(words)
     if unknown:
         raise StartError(_unknown_word(parser, unknown[0]))
-    return command.run(arguments)
+    return _COMMANDS[name].run(arguments)
 
 
-def _unknown_word(parser: argparse.ArgumentParser, word: str) -> str:
+def _parser(name: str) -> Parser:
+    command = _COMMANDS[name]
+    parser = Parser(prog=f"cloudlink {name}", description=command.HELP)
+    command.add_arguments(parser)
+    return parser
+
+
+def all_parsers() -> dict[str, Parser]:
+    """Return the parser of every command, by its name."""
+    return {name: _parser(name) for name in _COMMANDS}
+
+
+def _unknown_word(parser: Parser, word: str) -> str:
     if not word.startswith("-"):
-        return f"CloudLink cannot tell what {word} is for; `{parser.prog} --help` lists all flags."
+        return f"CloudLink cannot tell what {word} is for; `{parser.full_help}` lists all flags."
     flag = word.partition("=")[0]
-    names = parser.format_usage().replace("[", " ").replace("]", " ").split()
-    known = did_you_mean(flag, [name for name in names if name.startswith("-")], prefix="--")
-    return f"There is no flag {flag}{known or f'; `{parser.prog} --help` lists all flags.'}"
+    known = did_you_mean(flag, parser.flag_names, prefix="--")
+    return f"There is no flag {flag}{known or f'; `{parser.full_help}` lists all flags.'}"
 
 
 def _overview() -> str:
-    commands = "\n".join(f"  cloudlink {name:<8}{command.HELP}" for name, command in _COMMANDS.items())
+    commands = "\n".join(f"  cloudlink {name:<12}{command.HELP}" for name, command in _COMMANDS.items())
     return (
         f"CloudLink, the realtime server of the Scratch world\n\n{commands}\n\n"
         f"`cloudlink` alone means `cloudlink serve`; `cloudlink COMMAND --help` lists the flags of a command,\n"
-        f"`cloudlink --version` prints the version."
+        f"`cloudlink serve --help-all` those of all settings, `cloudlink --version` prints the version."
     )

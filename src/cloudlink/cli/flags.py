@@ -15,22 +15,38 @@ from cloudlink.settings import OPTIONS, Settings
 from cloudlink.sources import load
 
 if TYPE_CHECKING:
+    from cloudlink.cli.parser import Parser
     from cloudlink.options import Option
 
 DEFAULT_FILE = "cloudlink.toml"
 """The settings file that is read from the working directory when there is one."""
 
+COMMON = (
+    "host",
+    "port",
+    "tls_certificate",
+    "tls_key",
+    "max_clients",
+    "unique_usernames",
+    "storage",
+    "plugins",
+    "log_level",
+)
+"""The settings whose flags `--help` lists; `--help-all` lists those of all."""
 
-def add_settings_flags(parser: argparse.ArgumentParser) -> None:
-    """Add `--config` and one flag for each setting."""
+
+def add_settings_flags(parser: Parser) -> None:
+    """Add `--config` and one flag for each setting, grouped by topic."""
+    parser.abridge([name for name in OPTIONS if name not in COMMON])
     parser.add_argument(
         "--config", metavar="FILE", help=f"the settings file to read instead of {DEFAULT_FILE}"
     )
+    topics = {option.topic: parser.add_argument_group(option.topic) for option in OPTIONS.values()}
     for option in OPTIONS.values():
-        parser.add_argument(
+        topics[option.topic].add_argument(
             *option.flags, dest=option.name, default=argparse.SUPPRESS, help=_help(option), **_action(option)
         )
-    parser.add_argument(
+    topics[OPTIONS["storage"].topic].add_argument(
         "--no-storage",
         dest="storage",
         action="store_const",
@@ -47,16 +63,26 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
         StartError: A setting is unknown, of the wrong type or not allowed, or a file cannot be read.
     """
     given = {name: value for name, value in vars(arguments).items() if name in OPTIONS}
+    return load(toml=settings_file(arguments), environ=os.environ, flags=given)
+
+
+def settings_file(arguments: argparse.Namespace) -> Path | None:
+    """Return the settings file of a parsed command line, None for none."""
+    if arguments.config is not None:
+        return Path(arguments.config)
     default = Path(DEFAULT_FILE)
-    toml = Path(arguments.config) if arguments.config is not None else default if default.exists() else None
-    return load(toml=toml, environ=os.environ, flags=given)
+    return default if default.exists() else None
 
 
 def _action(option: Option) -> dict[str, Any]:
     if option.kind is bool:
         return {"action": argparse.BooleanOptionalAction}
     if option.choices:
-        return {"metavar": "{" + ",".join(option.choices) + "}"}
+        return {
+            "metavar": "{"
+            + ",".join((*option.choices, *([option.unit.upper()] if option.is_number else [])))
+            + "}"
+        }
     if option.kind is list:
         return {"action": "append", "metavar": "TEXT"}
     return {"metavar": option.unit.upper() or ("TEXT" if option.kind is str else "N")}

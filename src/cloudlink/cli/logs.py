@@ -10,6 +10,7 @@ import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from cloudlink import addresses
 from cloudlink.text import CONTROLS
 
 if TYPE_CHECKING:
@@ -47,9 +48,18 @@ def _indented(text: str) -> str:
 class JsonFormatter(logging.Formatter):
     """Formats a record as one line of JSON.
 
-    Its keys are `time` (ISO 8601, UTC, milliseconds), `level` (lower case), `logger`, `message`, and
-    `exception` (a traceback) when there is one.
+    Its keys are `time` (ISO 8601, UTC, milliseconds), `level` (lower case), `logger` and `message`; where they apply
+    `event` (a word that stays the same when the message is worded anew), `client` (a snowflake), `name`, `address`, and
+    `exception` (a traceback).
+
+    A record is about a client that is among the arguments of its message, or its attribute `about`: anything with
+    `log_fields()`. Its event is the attribute `event`. Both are set with `extra=` of the logging functions.
     """
+
+    def __init__(self, log_addresses: str) -> None:
+        """Args: log_addresses: the setting of that name."""
+        super().__init__()
+        self._log_addresses = log_addresses
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the JSON text of a record."""
@@ -59,13 +69,32 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
+        event = getattr(record, "event", None)
+        if isinstance(event, str):
+            line["event"] = event
+        line |= self._client(record)
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line)
+
+    def _client(self, record: logging.LogRecord) -> dict[str, str]:
+        """Return `client`, `name` and `address` of the client that a record is about, empty without one."""
+        arguments = record.args if isinstance(record.args, tuple) else ()
+        for subject in (getattr(record, "about", None), *arguments):
+            log_fields = getattr(subject, "log_fields", None)
+            if callable(log_fields):
+                fields: dict[str, str] = log_fields()
+                address = fields.pop("address", "")
+                if address and self._log_addresses != "none":
+                    fields["address"] = addresses.for_log(address, self._log_addresses)
+                return fields
+        return {}
 
 
 def set_up(settings: Settings) -> None:
     """Send every log line of this process to standard error, as `log_level` and `log_format` say."""
     handler = logging.StreamHandler()
-    handler.setFormatter(JsonFormatter() if settings.log_format == "json" else TextFormatter())
+    handler.setFormatter(
+        JsonFormatter(settings.log_addresses) if settings.log_format == "json" else TextFormatter()
+    )
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)

@@ -9,15 +9,19 @@ import logging
 from typing import TYPE_CHECKING
 
 from cloudlink.cli import logs
-from cloudlink.cli.flags import add_settings_flags, settings_from
+from cloudlink.cli.banner import banner
+from cloudlink.cli.flags import add_settings_flags, settings_file, settings_from
+from cloudlink.text import printable
 
 if TYPE_CHECKING:
     import argparse
 
+    from cloudlink.cli.parser import Parser
+
 HELP = "Start the server and run it until it is stopped."
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: Parser) -> None:
     """Add the flags of the settings."""
     add_settings_flags(parser)
 
@@ -42,7 +46,13 @@ def run(arguments: argparse.Namespace) -> int:
         if settings.cloud_bridge:
             Bridge(protocol, scratch)
     # What a plugin returns lives as long as the server, even when none of its handlers refers to it.
-    plugins = load_all(server, protocol, settings, logging.getLogger("cloudlink.server"))
+    logger = logging.getLogger("cloudlink.server")
+    plugins = load_all(server, protocol, settings, logger)
+
+    def log_banner(_call_soon: object) -> None:
+        line = banner(settings, settings_file(arguments), len(plugins), server.ssl_context)
+        logger.info("%s", printable(line))
+
+    server.hooks.start.append(log_banner)
     server.serve()
-    del plugins
     return 0

@@ -53,9 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_places(parser, default=None)
     actions = parser.add_subparsers(dest="action", metavar="ACTION")
     for name, meaning in _ACTIONS.items():
-        action = actions.add_parser(
-            name, help=meaning, description=f"{meaning.capitalize()}.", allow_abbrev=False
-        )
+        action = actions.add_parser(name, help=meaning, description=f"{meaning[0].upper()}{meaning[1:]}.")
         _add_places(action, default=argparse.SUPPRESS)
         if name != "import":
             optional = "?" if name in ("list", "export") else None

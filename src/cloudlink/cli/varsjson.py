@@ -75,9 +75,13 @@ def _variables(project: str, text: bytes, name: str) -> dict[str, bytes]:
 
 
 def print_text(text: str) -> None:
-    """Print JSON text; a terminal or pipe that lacks a character gets its escape, which is JSON too."""
+    """Print JSON text.
+
+    A terminal gets escapes for what could steer it, and a terminal or pipe that lacks a character gets the escape of
+    that. Escapes are JSON too.
+    """
     try:
-        sys.stdout.write(text)
+        sys.stdout.write(terminal_text(text) if sys.stdout.isatty() else text)
     except UnicodeEncodeError:
         sys.stdout.write(ascii_text(text))
 
@@ -90,16 +94,17 @@ def write_text(text: str, output: Path, *, storage: Path) -> None:
     """
     if output.resolve() == storage.resolve():
         raise StartError(f"{output} is the storage file itself; name another file with --output.")
-    special = output.exists() and not output.is_file()
-    draft = output if special else output.with_name(f"{output.name}.{os.getpid()}")
+    draft = output.with_name(f"{output.name}.{os.getpid()}")
     try:
+        if output.exists() and not output.is_file():  # /dev/stdout, a named pipe
+            with output.open("w", encoding="utf-8") as file:
+                file.write(terminal_text(text) if file.isatty() else text)
+            return
         draft.write_text(text, encoding="utf-8", newline="\n")
-        if not special:
-            draft.replace(output)
+        draft.replace(output)
     except OSError as error:
-        if not special:
-            with contextlib.suppress(OSError):
-                draft.unlink()
+        with contextlib.suppress(OSError):
+            draft.unlink()
         raise StartError(f"{output} cannot be written: {error.strerror}.") from None
 
 
@@ -116,4 +121,16 @@ def quoted(name: str) -> str:
 
 def ascii_text(text: str) -> str:
     """Return JSON text with an escape for each character that is not plain ASCII."""
-    return _NOT_ASCII.sub(lambda match: json.dumps(match[0])[1:-1].replace("\x7f", "\\u007f"), text)
+    return _NOT_ASCII.sub(lambda match: _escape(match[0]), text)
+
+
+def terminal_text(text: str) -> str:
+    """Return JSON text with an escape for each character, but line ends, that is not printable."""
+    return "\n".join(
+        line if line.isprintable() else "".join(c if c.isprintable() else _escape(c) for c in line)
+        for line in text.split("\n")
+    )
+
+
+def _escape(character: str) -> str:
+    return json.dumps(character)[1:-1].replace("\x7f", "\\u007f")

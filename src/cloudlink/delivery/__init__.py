@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from .coalescer import WriteCoalescer
+from .coalescer import Coalescer, ConstantWait, WriteCoalescer
 from .delivery import Audience, Delivery
 from .frames import as_update, joined_text_frame, text_frame, update_frame
 from .outbox import Connection, Outbox
 
 __all__ = [
     "Audience",
+    "Coalescer",
     "Connection",
+    "ConstantWait",
     "Delivery",
     "Outbox",
     "WriteCoalescer",

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import time
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +39,36 @@ _WORTHWHILE = 1.2
 """Frames per write that waiting has to bring."""
 _BREAK = 5.0
 """Seconds without waiting after it brought nothing."""
+
+
+class Coalescer(Protocol):
+    """What `Delivery` asks how long frames wait, and tells when it writes.
+
+    Attributes:
+        wait: Seconds from a client's first frame until it is written; 0 for the end of the turn.
+    """
+
+    wait: float
+
+    def begin(self) -> None:
+        """Writing begins."""
+
+    def end(self, frames: int, writes: int) -> None:
+        """Writing has ended; see `WriteCoalescer.end`."""
+
+
+class ConstantWait:
+    """Lets frames wait equally long at all times."""
+
+    def __init__(self, wait: float) -> None:
+        """Args: wait: seconds from a client's first frame until it is written."""
+        self.wait = wait
+
+    def begin(self) -> None:
+        """Do nothing."""
+
+    def end(self, frames: int, writes: int) -> None:
+        """Do nothing."""
 
 
 class WriteCoalescer:

@@ -25,7 +25,7 @@ from .writing import Writer
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
-    from .coalescer import WriteCoalescer
+    from .coalescer import Coalescer
     from .outbox import Outbox
 
 _BATCH = 32
@@ -92,13 +92,17 @@ class Batch:
 
 
 class Delivery:
-    """Takes frames for clients and writes them at the end of the event loop's turn, or a little later."""
+    """Takes frames for clients and writes them at the end of the event loop's turn, or a little later.
+
+    Attributes:
+        coalescer: Says how long frames wait, None for never; may be replaced at any time.
+    """
 
     def __init__(
         self,
         schedule: Callable[[float, Callable[[], None]], object],
         max_queued_bytes: int | None = None,
-        coalescer: WriteCoalescer | None = None,
+        coalescer: Coalescer | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Set up the way out.
@@ -111,7 +115,7 @@ class Delivery:
             clock: Tells the time, in seconds.
         """
         self._clock = clock
-        self._coalescer = coalescer
+        self.coalescer = coalescer
         self._schedule = schedule
         self._writer = Writer(max_queued_bytes)
         self._frames = 0  # queued since the coalescer was told, counted per recipient
@@ -129,6 +133,10 @@ class Delivery:
     def max_queued_bytes(self) -> int | None:
         """Most bytes that may wait for a client that does not read, None for any number."""
         return self._writer.max_queued_bytes
+
+    @max_queued_bytes.setter
+    def max_queued_bytes(self, value: int | None) -> None:
+        self._writer.max_queued_bytes = value
 
     def send(self, outbox: Outbox, frame: bytes) -> None:
         """Queue one frame for one client; the empty one is none."""
@@ -253,7 +261,7 @@ class Delivery:
 
     def _begin(self) -> Batch:
         """Begin a batch, and see to it that it is written."""
-        wait = self._coalescer.wait if self._coalescer else 0.0
+        wait = self.coalescer.wait if self.coalescer else 0.0
         if not self._batches:
             self._largest = 0
         batch = self._open = Batch(_BATCH if wait else math.inf, self._bytes)
@@ -280,8 +288,8 @@ class Delivery:
     def _write_batch(self, batch: Batch) -> None:
         if batch not in self._batches:  # everything has been written meanwhile
             return
-        if self._coalescer is not None:
-            self._coalescer.begin()
+        if self.coalescer is not None:
+            self.coalescer.begin()
         if self._is_due:
             self.flush_room()
         del self._batches[batch]
@@ -289,8 +297,8 @@ class Delivery:
             self._open = None
         outboxes = list(filter(None, batch.outboxes))
         self._writer.write(outboxes, self._bytes - batch.bytes_before, self._largest)
-        if self._coalescer is not None:
-            self._coalescer.end(self._frames, len(outboxes))
+        if self.coalescer is not None:
+            self.coalescer.end(self._frames, len(outboxes))
             self._frames = 0
 
     def resume(self, outbox: Outbox) -> None:

@@ -12,6 +12,7 @@ import importlib
 import logging
 from abc import abstractmethod
 from collections.abc import Hashable, Iterable
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from cloudlink import closecodes, jsontext
@@ -26,7 +27,7 @@ from .hooks import Hooks, add_handler, check_handler
 from .schemas import SchemaEngine, check_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from types import ModuleType
 
     from cloudlink.delivery import Delivery, Outbox
@@ -76,6 +77,14 @@ class PluginAPI:
         module_name, attribute = self._LAZY[name]
         module: ModuleType = importlib.import_module(module_name)
         return getattr(module, attribute) if attribute else module
+
+    def plugin_settings(self, name: str) -> Mapping[str, Any]:
+        """Return a read-only copy of the section `[plugin.NAME]` of the settings file; empty where there is none.
+
+        Args:
+            name: The plugin's own name for its section; no other plugin should use it.
+        """
+        return MappingProxyType(copy.deepcopy(self.settings.plugin.get(name, {})))
 
     # Commands.
 

@@ -9,7 +9,6 @@ import asyncio
 import gc
 import logging
 import os
-import signal
 import sys
 import time
 from collections import deque
@@ -18,13 +17,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 from cloudlink import addresses, sources
 from cloudlink.closecodes import CloseCode
-from cloudlink.delivery import Delivery, WriteCoalescer
+from cloudlink.delivery import Delivery
 from cloudlink.errors import StartError
 from cloudlink.http.pages import Status, add_pages
 from cloudlink.logthrottle import LogThrottle
 from cloudlink.transport import Endpoint, load_certificates, raise_open_files_limit, where_to_connect
 from cloudlink.version import __version__
 
+from . import signals
 from .api import PluginAPI
 from .broker import LocalBroker
 from .clients import ClientsManager
@@ -33,6 +33,7 @@ from .fairshare import FairShare
 from .hooks import Hooks
 from .hub import Hub
 from .limits import Limits
+from .livesettings import LiveSettings, coalescer, log_doubts, max_queued_bytes
 from .plugins import refuse_while_loading
 from .pull_session import PullClient, PullSession
 from .rooms import RoomsManager
@@ -88,8 +89,9 @@ class Server(PluginAPI):
             self._call_soon, shown=lambda address: addresses.for_log(address, self.settings.log_addresses)
         )
         self.limits = Limits.of(self.settings)
-        max_queued_bytes = self.settings.max_queued_bytes if self.settings.limits else None
-        self.delivery = Delivery(self._schedule, max_queued_bytes, WriteCoalescer())
+        self.delivery = Delivery(
+            self._schedule, max_queued_bytes(self.settings), coalescer(self.settings.write_delay)
+        )
         self.clients_manager = ClientsManager()
         broker = LocalBroker()
         self.directory = Directory(self.clients_manager)
@@ -103,22 +105,28 @@ class Server(PluginAPI):
         self._certificates_error: StartError | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._endpoint: Endpoint | None = None
-        self._stopping: asyncio.Event | None = None
         self._started_at = 0.0
         self._unidentified: deque[Session] = deque()
         self._session_class: type[Session] = Session
+        self._refused_max_clients: Any = None
+        LiveSettings(self.settings, self.limits, self.delivery, self.clients_manager, self._apply_keepalive)
 
     # Settings that CloudLink 0.2.0 has as attributes.
 
     @property
     def max_clients(self) -> int:
         """Most clients at a time, -1 for no limit; checked when the server starts."""
-        return self.settings.max_clients
+        return self.settings.max_clients if self._refused_max_clients is None else self._refused_max_clients
 
     @max_clients.setter
     def max_clients(self, value: int) -> None:
-        self.settings.max_clients = value
-        self.settings.origins["max_clients"] = "code"
+        try:
+            self.settings.set("max_clients", value)
+        except StartError:
+            # CloudLink 0.2.0 says what is wrong with it when the server starts.
+            self._refused_max_clients = value
+        else:
+            self._refused_max_clients = None
 
     @property
     def version(self) -> str:
@@ -183,6 +191,7 @@ class Server(PluginAPI):
         self._check_max_clients()
         settings = self.settings
         settings.check()
+        log_doubts(settings, self.hooks, self.logger)
         if ip is not None:
             settings.set("host", ip)
         if port is not None:
@@ -232,25 +241,15 @@ class Server(PluginAPI):
         self.logger.info("CloudLink has stopped.")
 
     async def _serve(self, ip: str | None, port: int | None) -> None:
-        self._stopping = asyncio.Event()
+        stopping = asyncio.Event()
         raise_open_files_limit()
         _calm_garbage_collector()
-        self._handle_signals()
-        await self.start(ip, port)
-        try:
-            await self._stopping.wait()
-        finally:
-            await self.stop()
-
-    def _handle_signals(self) -> None:
-        loop, stopping = asyncio.get_running_loop(), self._stopping
-        if stopping is None:
-            return
-        handlers = {"SIGINT": stopping.set, "SIGTERM": stopping.set, "SIGHUP": self.reload_certificates}
-        for name, handler in handlers.items():
-            # Windows has no such handlers, and a thread may not set them: there Ctrl-C is left.
-            with suppress(AttributeError, NotImplementedError, RuntimeError, ValueError):
-                loop.add_signal_handler(getattr(signal, name), handler)
+        with signals.handled(stopping.set, self.reload_certificates):
+            await self.start(ip, port)
+            try:
+                await stopping.wait()
+            finally:
+                await self.stop()
 
     def reload_certificates(self) -> None:
         """Read the TLS files again; nobody is disconnected, and bad files leave the old ones in use."""
@@ -263,6 +262,10 @@ class Server(PluginAPI):
             self.logger.error("The old TLS certificate stays in use. %s", error)
         else:
             self.logger.info("The TLS certificate was read again.")
+
+    def _apply_keepalive(self) -> None:
+        if self._endpoint is not None:
+            self._endpoint.apply_keepalive()
 
     # Connections.
 
@@ -279,11 +282,18 @@ class Server(PluginAPI):
         if 0 <= limit <= len(self.clients_manager):
             session.reject_connection(_FULL)
             connected = "1 client is" if limit == 1 else f"{limit} clients are"
-            self.logger.info("%s was turned away: %s connected.", shown, connected)
+            self.logger.info(
+                "%s was turned away: %s connected.",
+                shown,
+                connected,
+                extra={"event": "turned_away", "about": client},
+            )
             return session
         session.begin()
         self._unidentified.append(session)
-        self.logger.info("%s connected as %s.", shown, client.snowflake)
+        self.logger.info(
+            "%s connected as %s.", shown, client.snowflake, extra={"event": "connected", "about": client}
+        )
         if isinstance(session, PullSession):
             self.supervisor.start(self._pull(session))
         return session

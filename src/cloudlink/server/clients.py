@@ -108,6 +108,10 @@ class ClientSession(Protocol):
         """Log that a limit keeps the client from something."""
         ...
 
+    def apply_limits(self) -> None:
+        """Follow limits that have changed."""
+        ...
+
 
 class RoomNames(frozenset[str]):
     """The names of the rooms a client is in: a snapshot, whose changes would change nothing."""
@@ -293,9 +297,19 @@ class Client:
         closecodes.check(code)
         self.session.close(code, reason)
 
+    def log_fields(self) -> dict[str, str]:
+        """Return what structured log lines say about the client: `client`, `name` once it has one, and `address`."""
+        fields = {"client": self.snowflake, "address": self.address}
+        if self.username_set:
+            fields["name"] = self._name_for_log
+        return fields
+
+    @property
+    def _name_for_log(self) -> str:
+        return self.username if self.log_name is None else self.log_name
+
     def __repr__(self) -> str:
-        name = self.username if self.log_name is None else self.log_name
-        return f"Client {self.snowflake}" + (f" {name!r}" if self.username_set else "")
+        return f"Client {self.snowflake}" + (f" {self._name_for_log!r}" if self.username_set else "")
 
 
 write = object.__setattr__
@@ -370,7 +384,7 @@ class ClientsManager:
             raise ClientUsernameAlreadySet(obj.username)
         self._write_name(obj, username)
         self.usernames.setdefault(username, set()).add(obj)
-        logger.debug("%s has this name now.", obj)
+        logger.info("%s has this name now.", obj, extra={"event": "named"})
 
     def clear_username(self, obj: Client) -> None:
         """Take a client's name, so that it can get another; CloudLink 0.1.5 allows that.
@@ -390,7 +404,7 @@ class ClientsManager:
             _drop(self.usernames, obj.username, obj)
         self._write_name(obj, username)
         self.usernames.setdefault(username, set()).add(obj)
-        logger.debug("%s has this name now.", obj)
+        logger.info("%s has this name now.", obj, extra={"event": "named"})
 
     def _write_name(self, client: Client, username: str | None) -> None:
         user = User(client.user.node, client.snowflake, client.uuid, username)

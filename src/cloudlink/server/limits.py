@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from cloudlink.buckets import Bucket
@@ -23,9 +23,13 @@ _CALM = 2.0
 """Seconds without a refusal after which a client counts as behaving again."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Limits:
-    """The limits in effect; each is infinite where limits are switched off."""
+    """The limits in effect; each is infinite where limits are switched off.
+
+    There is one object for each server. `update` changes it in place, so that who holds it reads plain attributes on
+    the hot path and still goes by the settings of now.
+    """
 
     packet_rate: float = math.inf
     packet_burst: float = math.inf
@@ -45,9 +49,18 @@ class Limits:
     @classmethod
     def of(cls, settings: Settings) -> Limits:
         """Return the limits that settings ask for."""
-        if not settings.limits:
-            return cls()
-        return cls(**{name: getattr(settings, name) for name in cls.__slots__})
+        limits = cls()
+        limits.update(settings)
+        return limits
+
+    def update(self, settings: Settings) -> None:
+        """Take over what settings ask for now."""
+        for name in LIMITS:
+            setattr(self, name, getattr(settings, name) if settings.limits else math.inf)
+
+
+LIMITS = frozenset(field.name for field in fields(Limits))
+"""The settings of which `Limits` holds the values."""
 
 
 class Meter:
@@ -57,8 +70,8 @@ class Meter:
         "_answered_at",
         "_bytes",
         "_clock",
+        "_limits",
         "_packets",
-        "_patience",
         "_refused_at",
         "_refusing_since",
     )
@@ -66,9 +79,15 @@ class Meter:
     def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
         self._packets = Bucket(limits.packet_rate, limits.packet_burst, clock)
         self._bytes = Bucket(limits.byte_rate, limits.byte_burst, clock)
-        self._patience = limits.flood_patience
+        self._limits = limits
         self._clock = clock
         self._refusing_since = self._refused_at = self._answered_at = -math.inf
+
+    def update(self) -> None:
+        """Go by the limits as they are now; what has been used of them stays used."""
+        limits = self._limits
+        self._packets.change(limits.packet_rate, limits.packet_burst)
+        self._bytes.change(limits.byte_rate, limits.byte_burst)
 
     def admit(self, size: int) -> bool:
         """Tell whether a packet of `size` bytes may be processed."""
@@ -96,7 +115,11 @@ class Meter:
         is_answer_due = answerable and now - self._answered_at >= _ANSWER_INTERVAL
         if is_answer_due:
             self._answered_at = now
-        return Verdict(first=is_new, answer=is_answer_due, close=now - self._refusing_since >= self._patience)
+        return Verdict(
+            first=is_new,
+            answer=is_answer_due,
+            close=now - self._refusing_since >= self._limits.flood_patience,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,7 +183,9 @@ class Session:
 
     def close_for_reading_slowly(self) -> None:
         """Close the connection because too much is waiting for the client."""
-        logger.warning("%s reads too slowly and is disconnected.", self.client)
+        logger.warning(
+            "%s reads too slowly and is disconnected.", self.client, extra={"event": "slow_reader"}
+        )
         reason = f"Reading too slowly: more than {self._host.delivery.max_queued_bytes} bytes were waiting"
         self.close(self._engine.slow_reader_code if self._engine else CloseCode.TRY_AGAIN_LATER, reason)
 
@@ -191,6 +193,10 @@ class Session:
         """Go on writing to a client that had stopped reading."""
         if self.state is not State.CLOSED:
             self._host.delivery.resume(self.client.outbox)
+
+    def apply_limits(self) -> None:
+        """Go by the limits as the settings say now; what the client has used of them stays used."""
+        self._meter.update()
 
     def admit(self, size: int) -> bool:
         """Tell whether a frame that completes no message may be dealt with: a ping, or a part of a message.
@@ -225,9 +231,13 @@ class Session:
         engine = self._engine
         verdict = self._meter.refuse_packet(answerable=data is not None and engine is not None)
         if verdict.first:
-            logger.warning("%s sends too much; its packets are refused.", self.client)
+            logger.warning(
+                "%s sends too much; its packets are refused.", self.client, extra={"event": "flood"}
+            )
         if verdict.close:
-            logger.warning("%s went on sending too much and is disconnected.", self.client)
+            logger.warning(
+                "%s went on sending too much and is disconnected.", self.client, extra={"event": "flood_end"}
+            )
             self.close(CloseCode.POLICY_VIOLATION, "Too much was sent for too long")
         elif verdict.answer and data is not None and engine is not None:
             engine.reject_packet(self.client, data, why)
@@ -235,12 +245,12 @@ class Session:
     def log_limit(self, what: str) -> None:
         """Say in the log that a limit keeps the client from something, once a minute for each client."""
         if self._host.limit_log.should_log(self.client.snowflake):
-            logger.info("%s was refused: %s", self.client, what)
+            logger.info("%s was refused: %s", self.client, what, extra={"event": "refused"})
 
     def close_if_silent(self, reason: str) -> None:
         """Close the connection unless its first message has come."""
         if self.state is State.CONNECTED:
-            logger.info("%s is disconnected: %s.", self.client, reason)
+            logger.info("%s is disconnected: %s.", self.client, reason, extra={"event": "silent"})
             self.close(CloseCode.POLICY_VIOLATION, reason)
 
     def connection_lost(self) -> None:
@@ -262,7 +272,7 @@ class Session:
         write(client, "open", False)
         if logger.isEnabledFor(logging.INFO):
             stay = timedelta(seconds=int(time.monotonic() - client.birth_time))
-            logger.info("%s left after %s.", client, stay)
+            logger.info("%s left after %s.", client, stay, extra={"event": "left"})
         for step in self._departure(engine):
             try:
                 step()
@@ -377,6 +387,9 @@ class NullSession:
         """Do nothing."""
 
     def process(self, message: str | bytes) -> None:
+        """Do nothing."""
+
+    def apply_limits(self) -> None:
         """Do nothing."""
 
     def log_limit(self, what: str) -> None:

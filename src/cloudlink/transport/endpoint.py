@@ -135,6 +135,13 @@ class Endpoint:
         if self._context is not None:
             load_certificates(settings.tls_certificate, settings.tls_key, self._context)
 
+    def apply_keepalive(self) -> None:
+        """Go by the times that the settings have now."""
+        settings = self._settings
+        self._keepalive.set_times(
+            settings.keepalive_interval, settings.keepalive_timeout, settings.stalled_timeout
+        )
+
     def stop_accepting(self) -> None:
         """Close the port; open connections stay, and who has not asked for anything yet is turned away."""
         self._is_stopping = True

@@ -50,12 +50,16 @@ class Keepalive:
         """
         self._connections = connections
         self._on_round = on_round
+        self._timer: asyncio.TimerHandle | None = None
+        self.set_times(interval, timeout, stalled_timeout)
+
+    def set_times(self, interval: float, timeout: float, stalled_timeout: float) -> None:
+        """Set the times of the constructor anew; they count from the next round on."""
         self._step = min(interval, timeout, stalled_timeout, _ROUNDS * _LONGEST_STEP) / _ROUNDS
         self._interval = interval
         self._timeout = timeout
         # Silence is counted in rounds and may have begun right after the round before; likewise for the other times.
         self._stalled_after = stalled_timeout - self._step
-        self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         """Start the timer on the running loop."""

@@ -84,7 +84,7 @@ def test_the_account_of_bytes_is_right_whatever_happens(opened):
     each.leave(room)
     each.leave(other)
     assert each._bytes == room.cost + other.cost
-    each._settings.cloud_room_lifetime = -1.0
+    object.__setattr__(each._settings, "cloud_room_lifetime", -1.0)  # at once
     each.tick()
     assert (each._bytes, each.rooms, each._empty) == (0, {}, {})
 

@@ -54,7 +54,7 @@ class Greeter:
             self._channels.leave(client)
             write(client, "handshake", False)
         if dialect not in MODERN:
-            logger.info("%s speaks %s.", client, dialect)
+            logger.info("%s speaks %s.", client, dialect, extra={"event": "identified"})
         if not client.handshake and dialect.greets_as != CL4.greets_as:
             self.greet(client)
 

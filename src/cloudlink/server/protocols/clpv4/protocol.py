@@ -15,6 +15,7 @@ from .dialects import user_object
 from .engine import Clpv4Engine
 from .greeting import Greeter
 from .legacycommands import LegacyCommands
+from .livelimits import follow_settings
 from .packet import SyntaxProblem, as_name
 from .schema import Schema
 from .statuscodes import Refusal, StatusCodes
@@ -63,6 +64,7 @@ class Clpv4:
         for name in server.settings.disabled_commands:
             hooks.command(Schema, name).disabled = True
         hooks.tick.append(lists.forget_encoded)
+        follow_settings(server)
         hooks.engines[Schema] = Clpv4Engine(server, self._answers, lists, self._greeter, usernames, legacy)
 
     # Settings that CloudLink 0.2.0 has as attributes.

@@ -216,7 +216,7 @@ class Scratch:
                 client.session.log_limit(ignored.args[0])
             return
         except Violation as violation:
-            logger.info("%s is disconnected: %s.", client, violation.reason)
+            logger.info("%s is disconnected: %s.", client, violation.reason, extra={"event": "refused"})
             hooks.report(client, Schema, ValidationError, {"": [violation.reason]}, violation.reason)
             client.session.close(violation.code, violation.reason)
             return
@@ -372,7 +372,8 @@ class Scratch:
 
     def _refuse_login_token(self, client: Client) -> None:
         if client.request_headers.get("Cookie", "").startswith(_COOKIE):
-            logger.warning("%s sent the login token of a Scratch account and was turned away.", client)
+            text = "%s sent the login token of a Scratch account and was turned away."
+            logger.warning(text, client, extra={"event": "refused"})
             client.session.send_text(_COOKIE_WARNING.encode())
             client.session.close(CloseCode.CLOUD_SECURITY, "A login token was sent")
 

@@ -1,0 +1,101 @@
+"""Settings that act while the server runs, and what the log says about settings when it starts.
+
+Most settings are read whenever they are needed. The parts named here keep values of their own, because they are asked
+for each packet or each write; a change is handed to them. Nothing here is asked for a packet.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from cloudlink.delivery import ConstantWait, WriteCoalescer
+from cloudlink.text import did_you_mean, printable, quoted
+
+from .limits import LIMITS
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Callable
+
+    from cloudlink.delivery import Coalescer, Delivery
+    from cloudlink.settings import Settings
+
+    from .clients import ClientsManager
+    from .hooks import Hooks
+    from .limits import Limits
+
+_KEEPALIVE = ("keepalive_interval", "keepalive_timeout", "stalled_timeout")
+
+
+class LiveSettings:
+    """Hands changed settings to the parts of one server."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        limits: Limits,
+        delivery: Delivery,
+        clients: ClientsManager,
+        apply_keepalive: Callable[[], None],
+    ) -> None:
+        """Watch settings from now on.
+
+        Args:
+            settings: The server's settings.
+            limits: What each packet is measured by; changed in place.
+            delivery: Keeps how long frames wait, and how much may wait for a client.
+            clients: The connected clients, each of which keeps what it has used of its limits.
+            apply_keepalive: Called after a time of the keepalive has changed.
+        """
+        self._settings = settings
+        self._limits = limits
+        self._delivery = delivery
+        self._clients = clients
+        self._apply_keepalive = apply_keepalive
+        settings.on_change(self._apply)
+
+    def _apply(self, name: str) -> None:
+        settings, is_switch = self._settings, name == "limits"
+        if name == "write_delay":
+            self._delivery.coalescer = coalescer(settings.write_delay)
+        if is_switch or name == "max_queued_bytes":
+            self._delivery.max_queued_bytes = max_queued_bytes(settings)
+        if is_switch or name in LIMITS:
+            self._limits.update(settings)
+            for client in self._clients:
+                client.session.apply_limits()
+        if name in _KEEPALIVE:
+            self._apply_keepalive()
+
+
+def coalescer(write_delay: float | Literal["auto"]) -> Coalescer | None:
+    """Return what says how long frames wait, None for never. Args: write_delay: milliseconds, or `auto`."""
+    if write_delay == "auto":
+        return WriteCoalescer()
+    return ConstantWait(write_delay / 1000) if write_delay else None
+
+
+def max_queued_bytes(settings: Settings) -> int | None:
+    """Return the most bytes that may wait for a client, None for any number."""
+    return settings.max_queued_bytes if settings.limits else None
+
+
+def log_doubts(settings: Settings, hooks: Hooks, logger: logging.Logger) -> None:
+    """Log what was ignored and what has no effect, once.
+
+    Call it when logging is set up and plugins have brought their commands.
+    """
+    for sentence in settings.warnings:
+        logger.warning("%s", printable(sentence))
+    settings.warnings.clear()
+    for commands in hooks.commands.values():
+        # Disabling a command registers it, in its own protocol only, and without a handler until somebody brings one.
+        known = [name for name, command in commands.items() if command.known]
+        for name in settings.disabled_commands:
+            if name in commands and name not in known:
+                logger.warning(
+                    "The setting disabled_commands (%s) names the command %s, which does not exist%s",
+                    settings.origins["disabled_commands"],
+                    quoted(name),
+                    did_you_mean(name, known) or "; a plugin may add it later.",
+                )

@@ -1,0 +1,33 @@
+"""Limits that CloudLink 4 measures itself follow their settings, also for connected clients.
+
+What every protocol's clients send is measured by the session, and handled in `cloudlink.server.livesettings`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cloudlink.server.limits import LIMITS
+
+from .schema import Schema
+
+if TYPE_CHECKING:
+    from cloudlink.server.api import PluginAPI
+
+_MEASURED = {"limits", *(name for name in LIMITS if name.startswith(("identity_", "user_list_")))}
+
+
+def follow_settings(server: PluginAPI) -> None:
+    """Have the buckets of connected clients changed whenever one of these limits changes; what was used stays used."""
+    limits, clients = server.limits, server.clients_manager
+
+    def apply(name: str) -> None:
+        if name not in _MEASURED:
+            return
+        for client in clients.protocols.get(Schema, ()):
+            if client.state.identity_bucket is not None:
+                client.state.identity_bucket.change(limits.identity_rate, limits.identity_burst)
+            if client.state.user_list_bucket is not None:
+                client.state.user_list_bucket.change(limits.user_list_rate, limits.user_list_burst)
+
+    server.settings.on_change(apply)

@@ -1,0 +1,100 @@
+"""Signals: stop, read the TLS certificate again, and end a server that no longer reacts.
+
+Handlers are Python's own, not the event loop's: they run also while a plugin keeps the loop from turning. What a signal
+asks for is still done by the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import faulthandler
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_PATIENCE = 1.0
+"""Seconds that the loop has to react to a second signal."""
+_STDERR = 2
+_UNANSWERED = (
+    f"CloudLink has not reacted to the signal before. Unless it does within {_PATIENCE:g} second, "
+    f"it ends here; this is where it hangs:\n"
+)
+
+
+@contextlib.contextmanager
+def handled(stop: Callable[[], None], reload: Callable[[], None]) -> Iterator[None]:
+    """Handle signals while the running event loop runs, and as before afterwards.
+
+    SIGINT and SIGTERM stop the server. SIGHUP reads the certificate again where no terminal can be closed or `nohup` was
+    used, and stops the server where it means that its terminal was closed. Where the platform lacks one of them, or this is not the
+    main thread, it keeps its meaning.
+
+    Args:
+        stop: Called in the loop; again for each further signal.
+        reload: Called in the loop.
+    """
+    stopper = _Stopper(asyncio.get_running_loop(), stop)
+
+    def hang_up(*_: object) -> None:
+        stopper.loop.call_soon_threadsafe(reload)
+
+    handlers: dict[str, Callable[..., Any]] = {
+        "SIGINT": stopper.handle,
+        "SIGTERM": stopper.handle,
+        "SIGHUP": stopper.handle if _hangup_means_stop() else hang_up,
+    }
+    former: dict[int, Any] = {}
+    for name, handler in handlers.items():
+        # AttributeError: Windows has no SIGHUP. ValueError: only the main thread may set handlers.
+        with contextlib.suppress(AttributeError, ValueError):
+            number = getattr(signal, name)
+            former[number] = signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        stopper.call_off()
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+class _Stopper:
+    """Stops a server, and ends the process when its loop does not react to a second signal."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> None:
+        self.loop = loop
+        self._stop = stop
+        self._is_asked = self._is_waiting = self._is_watched = False
+
+    def handle(self, *_: object) -> None:
+        """Handle a signal; as this interrupts the main thread anywhere, it uses neither logging nor `print`."""
+        self.loop.call_soon_threadsafe(self._react)
+        if self._is_waiting:
+            os.write(_STDERR, _UNANSWERED.encode())
+        if self._is_asked:
+            # The watchdog is a thread in C: it works whatever the main thread does.
+            self._is_watched = True
+            faulthandler.dump_traceback_later(_PATIENCE, exit=True, file=_STDERR)
+        self._is_asked = self._is_waiting = True
+
+    def _react(self) -> None:
+        self._is_waiting = False
+        self.call_off()
+        self._stop()
+
+    def call_off(self) -> None:
+        """Do not end the process."""
+        if self._is_watched:
+            self._is_watched = False
+            faulthandler.cancel_dump_traceback_later()
+
+
+def _hangup_means_stop() -> bool:
+    if not hasattr(signal, "SIGHUP") or signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        return False
+    streams = (stream for stream in (sys.stdin, sys.stderr) if stream is not None and not stream.closed)
+    return any(stream.isatty() for stream in streams)
