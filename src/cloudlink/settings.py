@@ -278,8 +278,26 @@ class Settings:
         unit="copies",
         minimum=1,
     )
+    max_handlers_per_client: int = option(
+        100,
+        "How many `async` handlers of plugins may be unfinished for one client; further requests are refused.",
+        unit="handlers",
+        minimum=1,
+    )
+    max_handlers: int = option(
+        10_000,
+        "How many `async` handlers of plugins may be unfinished for all clients together.",
+        unit="handlers",
+        minimum=1,
+    )
     shutdown_timeout: float = option(
         5.0, "How long handlers may go on when the server stops.", unit="seconds", minimum=0
+    )
+    blocking_warning: float = option(
+        1.0,
+        "After how long a handler of a plugin that blocks the whole server is named in the log; 0 for never.",
+        unit="seconds",
+        minimum=0,
     )
     warn_ambiguous_names: bool = option(
         True,

@@ -26,7 +26,9 @@ from cloudlink.transport.http import Status
 from cloudlink.version import __version__
 
 from .api import PluginAPI
+from .background import Background
 from .clients import ClientsManager
+from .failures import must_propagate
 from .hooks import Hooks
 from .limits import Limits
 from .plugins import refuse_while_loading
@@ -35,6 +37,8 @@ from .rooms import RoomsManager
 from .session import Session, State
 from .snowflakes import SnowflakeGenerator
 from .supervisor import Supervisor
+from .watchdog import Watchdog
+from .workload import Workload
 
 if TYPE_CHECKING:
     import ssl
@@ -75,9 +79,12 @@ class Server(PluginAPI):
         self.settings = settings or _settings_of_environment()
         self.logger = logging.getLogger("cloudlink.server")
         self.supervisor = Supervisor()
-        self.hooks = Hooks(self.supervisor.start)
-        self.limit_log = LogThrottle()
+        self.background = Background(self.supervisor)
+        self.watchdog = Watchdog()
         self.limits = Limits.of(self.settings)
+        workload = Workload(self.limits.max_handlers_per_client, self.limits.max_handlers)
+        self.hooks = Hooks(self.supervisor.start, workload)
+        self.limit_log = LogThrottle()
         max_queued_bytes = self.settings.max_queued_bytes if self.settings.limits else None
         self.delivery = Delivery(self._schedule, max_queued_bytes, WriteCoalescer())
         self.clients_manager = ClientsManager()
@@ -150,6 +157,7 @@ class Server(PluginAPI):
         Raises:
             TypeError: `max_clients` is no integer.
             ValueError: `max_clients` is 0 or below -1.
+            RuntimeError: An event loop runs in this thread; there, `start` is the way.
             SystemExit: The server cannot start; the message says why.
         """
         try:
@@ -158,8 +166,13 @@ class Server(PluginAPI):
             raise _exit(error) from None
 
     def serve(self, ip: str | None = None, port: int | None = None) -> None:
-        """Run the server like `run`, but raise `StartError` when it cannot start."""
+        """Run the server like `run`, but raise `StartError` when it cannot start.
+
+        Raises:
+            RuntimeError: An event loop runs in this thread; there, `start` is the way.
+        """
         refuse_while_loading()
+        _refuse_inside_loop()
         self._check_max_clients()
         run = _loop_runner(self.settings.event_loop)
         with suppress(KeyboardInterrupt):
@@ -189,7 +202,7 @@ class Server(PluginAPI):
         )
         await endpoint.start(settings.host, settings.port)
         try:
-            for start in self.hooks.start:
+            for start in self.hooks.protocol_start:
                 start(self._loop.call_soon_threadsafe)
         except BaseException:
             endpoint.stop_accepting()
@@ -199,21 +212,31 @@ class Server(PluginAPI):
         self._endpoint = endpoint
         where = where_to_connect(settings.host, endpoint.port, secure=self.ssl_context is not None)
         self.logger.info("CloudLink is running: connect to %s", where)
+        if not self.hooks.engines and not self._is_overridden():
+            self.logger.warning(
+                "This server has no protocol, so every client is turned away: write clpv4(server) before it starts, "
+                "after from cloudlink.server.protocols import clpv4."
+            )
+        self.background.start()
 
     async def stop(self) -> None:
-        """Stop in order: accept nobody, close every client with 1001, let handlers finish."""
+        """Stop in order: accept nobody, close every client with 1001, let handlers and stop handlers finish."""
         endpoint = self._endpoint
         if endpoint is None:
             return
         self._endpoint = None
         endpoint.stop_accepting()
+        await self.background.stop_tickers()
         for client in tuple(self.clients_manager):
             client.session.close(CloseCode.GOING_AWAY, "The server is shutting down")
+        self.background.call_stop_handlers()
         cancelled = await self.supervisor.finish(self.settings.shutdown_timeout)
         if cancelled:
-            self.logger.warning("Stopped %d handlers that were still running.", cancelled)
+            names = ", ".join(dict.fromkeys(cancelled))
+            self.logger.warning("Stopped %d handlers that were still running: %s.", len(cancelled), names)
+        await self.background.finish()
         await endpoint.finish(_CLOSE_WAIT)
-        for stop in self.hooks.stop:
+        for stop in self.hooks.protocol_stop:
             stop()
         self.delivery.flush()  # nothing may wait for a loop that is gone
         self._loop = None
@@ -225,9 +248,11 @@ class Server(PluginAPI):
         _calm_garbage_collector()
         self._handle_signals()
         await self.start(ip, port)
+        self.watchdog.start(self.settings.blocking_warning)
         try:
             await self._stopping.wait()
         finally:
+            self.watchdog.stop()
             await self.stop()
 
     def _handle_signals(self) -> None:
@@ -293,7 +318,9 @@ class Server(PluginAPI):
     async def _pull(self, session: PullSession) -> None:
         try:
             await self.connection_handler(session.client)
-        except Exception:
+        except BaseException as error:
+            if must_propagate(error):
+                raise
             self.logger.exception("The connection handler raised; its client is disconnected.")
         finally:
             session.close(CloseCode.NORMAL)
@@ -305,8 +332,9 @@ class Server(PluginAPI):
         )
 
     def _tick(self) -> None:
+        self.watchdog.beat()
         self._expire()
-        for tick in self.hooks.tick:
+        for tick in self.hooks.protocol_tick:
             try:
                 tick()
             except Exception:  # what one protocol has to do must not keep the others from theirs
@@ -361,6 +389,17 @@ class Server(PluginAPI):
             version=__version__,
             protocol_version=self.version,
         )
+
+
+def _refuse_inside_loop() -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise RuntimeError(
+        "server.run() was called where an event loop runs already; write await server.start(ip, port) there, "
+        "and await server.stop() at the end"
+    )
 
 
 def _settings_of_environment() -> Settings:

@@ -184,7 +184,7 @@ def test_a_list_is_not_kept_for_long():
         linking(server, f"p{number}", "a", "b")
     kept = members_of(server, ["a", "b"])
     assert all(members.userlists for members in kept)
-    for tick in server.hooks.tick:
+    for tick in server.hooks.protocol_tick:
         tick()
     assert not any(members.userlists for members in kept)
 

@@ -66,7 +66,7 @@ class Clpv4:
         self._enable_motd = bool(server.settings.motd)
         self.variable_listeners: list[Callable[[str, bytes, bytes], None]] = []
         self.userlists = UserLists(server.rooms_manager, server.delivery, server.later, server.limits)
-        self._hooks.tick.append(self.userlists.forget_encoded)
+        self._hooks.protocol_tick.append(self.userlists.forget_encoded)
         self._dialects = DIALECTS if server.settings.legacy else MODERN
         builtin = Commands(self)
         self._legacy_commands = LegacyCommands(self, builtin)
