@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from cloudlink.errors import StartError
 from cloudlink.text import did_you_mean, one_line
 
+from .programs import Program, forgotten_self, how_to_run, program_in
+
 if TYPE_CHECKING:
     import logging
     from collections.abc import Callable, Iterator
@@ -208,10 +210,27 @@ def _import_file(label: str, path: Path) -> ModuleType:
     try:
         with _explained(label, name, "load"):
             spec.loader.exec_module(module)
-    except BaseException:
+    except BaseException as error:
         del sys.modules[name]
+        if isinstance(error, PluginError):
+            _explain_program(label, full, error)
         raise
     return module
+
+
+def _explain_program(label: str, file: Path, error: PluginError) -> None:
+    """Raise a better `PluginError` if a file that failed to load is a whole program."""
+    program = program_in(file)
+    if program is Program.OLD_SCRIPT:
+        raise PluginError(
+            f"Plugin {label} is a server script of CloudLink 0.1, which does not run here: rewrite it as a plugin, or run "
+            f'it with the package it was written for: {sys.executable} -m pip install "cloudlink<0.2" in an environment '
+            f"of its own, then python {file.name} there."
+        ) from error.__cause__
+    if program is Program.SCRIPT and isinstance(error.__cause__, OwnServerError):
+        raise PluginError(
+            f"{str(error).removesuffix('.')}; or run this script by itself: {how_to_run(file)}."
+        ) from (error.__cause__)
 
 
 def _import_module(label: str, name: str) -> ModuleType:
@@ -264,10 +283,20 @@ def _plugins_in(label: str, module: ModuleType) -> list[Plugin]:
         if own and name[0] != "_" and _looks_like_plugin(value):
             found[id(value)] = value
     if not found:
-        raise PluginError(
-            f"Plugin {label} holds no plugin: it needs {_SHAPE}, with the first parameter named server."
-        )
+        raise PluginError(_why_no_plugin(label, Path(module.__file__ or "")))
     return list(found.values())
+
+
+def _why_no_plugin(label: str, file: Path) -> str:
+    if program_in(file) is Program.SCRIPT:
+        return (
+            f"Plugin {label} is not a plugin but a whole server script: run it with {how_to_run(file)}, "
+            f"or move its handlers into {_SHAPE}."
+        )
+    mistake = forgotten_self(file)
+    if mistake:
+        return f"Plugin {label} holds no plugin: {mistake}."
+    return f"Plugin {label} holds no plugin: it needs {_SHAPE}, with the first parameter named server."
 
 
 def _looks_like_plugin(value: Plugin) -> bool:
@@ -381,7 +410,7 @@ def _place(label: str, module: str, error: BaseException) -> str:
 def _reason(error: BaseException) -> str:
     if isinstance(error, ModuleNotFoundError) and error.name:
         package = error.name.partition(".")[0]
-        hint = f'; if it is a package, install it with "pip install {package}"'
+        hint = f"; if it is a package, install it with: {sys.executable} -m pip install {package}"
         return f"the module {error.name} is missing{hint if error.name == package else ''}"
     if isinstance(error, SystemExit):
         return "it called exit()"
