@@ -71,7 +71,9 @@ class PluginAPI:
     def __getattr__(self, name: str) -> Any:
         """Import the libraries that few plugins ask for when one does."""
         if name not in self._LAZY:
-            text = f"{type(self).__name__!r} object has no attribute {name!r}"
+            successor = compat.SUCCESSORS.get(name)
+            then = f" any more: {successor}" if successor else ""
+            text = f"{type(self).__name__!r} object has no attribute {name!r}{then}"
             raise AttributeError(text, name=name, obj=self)
         module_name, attribute = self._LAZY[name]
         module: ModuleType = importlib.import_module(module_name)

@@ -25,6 +25,7 @@ from cloudlink.transport import Endpoint, load_certificates, raise_open_files_li
 from cloudlink.transport.http import Status
 from cloudlink.version import __version__
 
+from . import compat
 from .api import PluginAPI
 from .background import Background
 from .clients import ClientsManager
@@ -90,6 +91,8 @@ class Server(PluginAPI):
         self.clients_manager = ClientsManager()
         self.rooms_manager = RoomsManager(self.delivery)
         self.clients_manager.when_named(self.rooms_manager.note_name, self.rooms_manager.forget_name)
+        compat.equip_manager(self.clients_manager, self)
+        compat.equip_manager(self.rooms_manager, self)
         self.gen = SnowflakeGenerator()
         self.suppress_websocket_logs = True
         self.ssl_enabled = False
