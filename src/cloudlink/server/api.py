@@ -23,7 +23,7 @@ from cloudlink.delivery import text_frame
 from . import compat
 from .clients import Client
 from .exceptions import EmptyMessage, ServerExceptions
-from .handlers import EventHandlers, add_handler, check_handler
+from .handlers import EventHandlers, add_handler, check_handler, log_closing
 from .schemas import SchemaEngine, check_schema
 
 if TYPE_CHECKING:
@@ -341,6 +341,7 @@ class PluginAPI:
         """
         closecodes.check(code)
         for client in (obj,) if isinstance(obj, Client) else _each(obj):
+            log_closing(client, code, reason)
             client.session.close(code, reason)
 
     # Inside.

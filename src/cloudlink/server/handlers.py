@@ -1,11 +1,12 @@
 """Handlers of plugins: what may be one, how the log names it, and which one is running.
 
-Pure: nothing here calls a handler or knows the server.
+Nothing here calls a handler or knows the server.
 """
 
 from __future__ import annotations
 
 import inspect
+import logging
 from contextlib import suppress
 from contextvars import ContextVar
 from pathlib import Path
@@ -14,6 +15,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import CodeType
+
+    from .clients import Client
+
+logger = logging.getLogger("cloudlink.server")
 
 _PACKAGE = Path(__file__).parents[1]
 
@@ -84,6 +89,14 @@ def calling_plugin() -> str:
         return ""
     file = Path(code.co_filename)
     return "" if file.is_relative_to(_PACKAGE) else file.name
+
+
+def log_closing(client: Client, code: int, reason: str) -> None:
+    """Log which plugin is about to close a client's connection; nothing if none is, or the client is gone."""
+    if client.open and logger.isEnabledFor(logging.INFO):
+        plugin = calling_plugin()
+        if plugin:
+            logger.info("%s was disconnected by the plugin %s: %d %s", client, plugin, code, reason)
 
 
 # What may be a handler.
