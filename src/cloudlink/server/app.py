@@ -68,6 +68,9 @@ class Server(PluginAPI):
             of the log; looked at when the server starts.
     """
 
+    _endpoint_class: Callable[..., Any] = Endpoint
+    """What accepts connections; `cloudlink.testing` has one without a port."""
+
     def __init__(self, settings: Settings | None = None) -> None:
         """Set up a server.
 
@@ -194,7 +197,7 @@ class Server(PluginAPI):
         self._session_class = PullSession if self._is_overridden() else Session
         self._loop = asyncio.get_running_loop()
         self._started_at = time.monotonic()
-        endpoint = Endpoint(
+        endpoint = self._endpoint_class(
             settings,
             self.open_session,
             self._status,

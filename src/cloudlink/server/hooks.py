@@ -83,6 +83,11 @@ class Hooks:
         self.protocol_disconnect: dict[Schema, list[Callable[..., Any]]] = {}
         self.exception: dict[tuple[type[Exception], Schema], list[Callable[..., Any]]] = {}
 
+    @property
+    def unfinished(self) -> int:
+        """How many `async` handlers have started and not finished."""
+        return self._workload.total
+
     # Registering.
 
     def command(self, schema: Schema, cmd: str) -> Command:

@@ -112,7 +112,7 @@ def load_all(
             identity = _identity(plugin)
             if identity not in started:
                 with _reported(label, logger, skip=skip):
-                    started[identity] = _start(label, plugin, server, protocol)
+                    started[identity] = start_plugin(label, plugin, server, protocol)
                     logger.info("Plugin %s is running", _full_name(label, plugin))
     return list(started.values())
 
@@ -339,7 +339,18 @@ def _full_name(label: str, plugin: Plugin) -> str:
     return label if not name or label.endswith(f":{name}") else f"{label} ({name})"
 
 
-def _start(label: str, plugin: Plugin, server: object, protocol: object) -> object:
+def start_plugin(label: str, plugin: Plugin, server: object, protocol: object) -> object:
+    """Call a plugin with as much of `(server, protocol)` as it takes, and return what it returns.
+
+    Args:
+        label: How sentences call it.
+        plugin: The plugin.
+        server: What it gets as `server`.
+        protocol: What it gets as `protocol`.
+
+    Raises:
+        PluginError: It raises, is `async`, or takes something else.
+    """
     count = _argument_count(plugin)
     if not count:
         raise PluginError(

@@ -33,6 +33,10 @@ class Supervisor:
         task.add_done_callback(self._tasks.pop)
         return task
 
+    def unfinished(self) -> list[str]:
+        """Return the name and place of the handler of each task that has not finished."""
+        return self._names(self._tasks)
+
     async def finish(self, timeout: float) -> list[str]:
         """Let the tasks finish and cancel those that do not within `timeout` seconds.
 
