@@ -17,8 +17,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "plugins.md"
 ALSO_LATER = {"max_clients"}
 """Checked at the start, and read for each client."""
 AT_THE_END = {"shutdown_timeout"}
-BY_RUN = {"event_loop"}
-"""Read by `run` and `serve`, which make the event loop."""
+BY_RUN = {"event_loop", "blocking_warning"}
+"""Read by `run` and `serve`, which make the event loop and have it watched."""
 
 
 class Watched(Settings):
