@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import selectors
 
 import pytest
@@ -258,6 +259,23 @@ def test_every_takes_seconds_above_zero(server, seconds):
         server.every(seconds)
 
 
+def test_without_time_to_stop_no_handler_is_forgotten(server, seen):
+    server.settings.set("shutdown_timeout", 0.0)
+
+    @server.on_stop
+    async def save():
+        seen.append("begun")
+        await asyncio.sleep(1)
+        seen.append("saved")
+
+    async def scenario():
+        async with listening(server):
+            pass
+
+    play(scenario)
+    assert seen == ["begun"]
+
+
 # Tasks in the background.
 
 
@@ -296,6 +314,15 @@ def test_a_task_that_raises_is_logged(server, caplog):
 
     play(scenario)
     assert messages(caplog) == [f"Handler work {place(work)} raised SystemExit."]
+
+
+def test_a_task_of_a_server_that_never_starts_is_dropped_quietly(server):
+    async def work(): ...
+
+    coroutine = work()
+    server.create_task(coroutine)
+    server.background._waiting.clear()
+    assert inspect.getcoroutinestate(coroutine) == inspect.CORO_CLOSED
 
 
 @pytest.mark.parametrize("is_late", [False, True])

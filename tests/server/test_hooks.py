@@ -6,6 +6,8 @@ import asyncio
 import inspect
 import itertools
 import re
+import signal
+import threading
 from functools import partial, wraps
 from unittest.mock import AsyncMock, Mock
 
@@ -615,6 +617,32 @@ def test_ctrl_c_goes_on_where_no_event_loop_has_taken_it(server):
     server.on_connect(interrupted)
     with pytest.raises(KeyboardInterrupt):
         Visitor(server)
+
+
+def test_ctrl_c_that_the_event_loop_raises_goes_on(server):
+    async def handler(client):
+        handle = signal.getsignal(signal.SIGINT)
+        handle(signal.SIGINT, None)  # the first one cancels the main task
+        handle(signal.SIGINT, None)
+
+    async def scenario():
+        server.on_connect(handler)
+        Visitor(server)
+        await turns()
+
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(scenario())
+
+
+def test_ctrl_c_reaches_only_the_main_thread(server, caplog):
+    def handler(client):
+        raise KeyboardInterrupt
+
+    server.on_connect(handler)
+    thread = threading.Thread(target=Visitor, args=(server,))
+    thread.start()
+    thread.join()
+    assert [record.exc_info[0] for record in caplog.records] == [KeyboardInterrupt]
 
 
 def test_a_handler_that_is_ended_from_outside_is_not_logged(caplog):

@@ -10,7 +10,7 @@ from functools import partial
 import pytest
 
 from cloudlink.server.handlers import shown_path
-from cloudlink.server.watchdog import Watchdog, blocking_place
+from cloudlink.server.watchdog import Watchdog, plugin_frames
 from tests.hosting import build
 
 FILE = "tests/server/test_watchdog.py"
@@ -28,9 +28,15 @@ def inside_loop(function):
     return found[0]
 
 
+def place_in(frame):
+    """Return the file and line that a stack would be named by; empty if by none."""
+    frames = plugin_frames(frame)
+    return f"{shown_path(frames[0].f_code.co_filename)} line {frames[0].f_lineno}" if frames else ""
+
+
 def compiled(file, name="plugin"):
     """Return a function of a module elsewhere, which returns the place that its own frame is named by."""
-    namespace = {"place": lambda: blocking_place(sys._getframe(1)), "__name__": name}
+    namespace = {"place": lambda: place_in(sys._getframe(1)), "__name__": name}
     exec(
         compile("def function(inner=None): return inner() if inner else place()", file, "exec"),
         namespace,
@@ -45,7 +51,7 @@ def test_the_line_that_runs_is_named():
     line = sys._getframe().f_lineno + 3
 
     def handler():
-        return blocking_place(sys._getframe())
+        return place_in(sys._getframe())
 
     assert inside_loop(handler) == f"{FILE} line {line}"
 
@@ -68,8 +74,8 @@ def test_what_has_called_the_loop_is_not_named():
 
 
 def test_outside_of_a_loop_nothing_is_named():
-    assert blocking_place(sys._getframe()) == ""
-    assert blocking_place(None) == ""
+    assert plugin_frames(sys._getframe()) == []
+    assert plugin_frames(None) == []
 
 
 def test_a_line_at_which_a_debugger_waits_is_not_named():
@@ -89,36 +95,47 @@ class Watched:
         self.watchdog._threshold = self.watchdog._report_at = 1.0
         self._caplog = caplog
 
-    def look_after(self, seconds, *, beat=False):
-        """Look after some seconds, and return the seconds it says; None if it says nothing."""
+    def look_after(self, seconds, frame, *, beat=False):
+        """Look after some seconds, and return the seconds it says."""
         self.now += seconds
         if beat:
             self.watchdog.beat()
         self._caplog.clear()
-        inside_loop(lambda: self.watchdog.look(sys._getframe()))
+        self.watchdog.look(frame)
         return [record.args[1] for record in self._caplog.records]
 
 
+def blocked():
+    """Return the frame of a plugin's code that an event loop has called."""
+    return inside_loop(lambda: sys._getframe())  # noqa: PLW0108  # its own frame is wanted
+
+
 def test_a_block_is_named_once_and_again_after_twice_the_time(caplog):
-    watched = Watched(caplog)
-    said = [watched.look_after(0.5) for _ in range(22)]
+    watched, frame = Watched(caplog), blocked()
+    said = [watched.look_after(0.5, frame) for _ in range(22)]
     assert [seconds for lines in said for seconds in lines] == [1.0, 2.0, 4.0, 8.0]
+    assert watched.look_after(0.5, frame, beat=True) == []
+    assert watched.watchdog._suspect is None
 
 
 def test_a_loop_that_beats_is_left_alone_and_the_next_block_is_news(caplog):
+    watched, frame = Watched(caplog), blocked()
+    for _ in range(2):
+        assert watched.look_after(0.1, frame, beat=True) == []
+        assert watched.look_after(1.9, frame) == []
+        assert watched.look_after(0.5, frame, beat=True) == []
+        assert watched.look_after(1.9, frame) == []
+        assert watched.look_after(0.6, frame) == [1.5]
+
+
+def test_a_busy_loop_blames_no_handler_that_runs_by_chance(caplog):
     watched = Watched(caplog)
-    assert watched.look_after(1.9) == []
-    assert watched.look_after(0.5, beat=True) == []
-    assert watched.look_after(2.5) == [1.5]
-    assert watched.look_after(0.2, beat=True) == []
-    assert watched.look_after(2.5) == [1.5]
+    assert [watched.look_after(0.5, blocked()) for _ in range(10)] == [[]] * 10
 
 
 def test_a_loop_that_stands_still_without_a_plugin_is_not_reported(caplog):
     watched = Watched(caplog)
-    watched.now += 10
-    watched.watchdog.look(None)
-    assert caplog.records == []
+    assert [watched.look_after(5, None) for _ in range(3)] == [[]] * 3
 
 
 # For real.

@@ -29,7 +29,8 @@ from . import compat
 from .api import PluginAPI
 from .background import Background
 from .clients import ClientsManager
-from .failures import must_propagate
+from .failures import log_failure, must_propagate
+from .handlers import running
 from .hooks import Hooks
 from .limits import Limits
 from .plugins import refuse_while_loading
@@ -194,7 +195,7 @@ class Server(PluginAPI):
         if port is not None:
             settings.set("port", port)
         self._prepare_tls()
-        self._session_class = PullSession if self._is_overridden() else Session
+        self._session_class = PullSession if self._overrides() else Session
         self._loop = asyncio.get_running_loop()
         self._started_at = time.monotonic()
         endpoint = self._endpoint_class(
@@ -218,7 +219,7 @@ class Server(PluginAPI):
         self._endpoint = endpoint
         where = where_to_connect(settings.host, endpoint.port, secure=self.ssl_context is not None)
         self.logger.info("CloudLink is running: connect to %s", where)
-        if not self.hooks.engines and not self._is_overridden():
+        if not self.hooks.engines and not self._overrides():
             self.logger.warning(
                 "This server has no protocol, so every client is turned away: write clpv4(server) before it starts, "
                 "after from cloudlink.server.protocols import clpv4."
@@ -322,20 +323,24 @@ class Server(PluginAPI):
         client.session.process(message)
 
     async def _pull(self, session: PullSession) -> None:
+        running.set(next(iter(self._overrides()), None))
         try:
             await self.connection_handler(session.client)
         except BaseException as error:
             if must_propagate(error):
                 raise
-            self.logger.exception("The connection handler raised; its client is disconnected.")
+            log_failure(running.get(), "", error, f"{session.client!r}, which is disconnected")
         finally:
             session.close(CloseCode.NORMAL)
 
-    def _is_overridden(self) -> bool:
+    def _overrides(self) -> list[Callable[..., Any]]:
+        """Return which of the coroutines that read a connection are a plugin's or a subclass's own."""
         names = ("connection_handler", "connection_loop", "message_processor")
-        return any(
-            name in vars(self) or getattr(type(self), name) is not getattr(Server, name) for name in names
-        )
+        return [
+            getattr(self, name)
+            for name in names
+            if name in vars(self) or getattr(type(self), name) is not getattr(Server, name)
+        ]
 
     def _tick(self) -> None:
         self.watchdog.beat()

@@ -44,6 +44,12 @@ class BackgroundTask:
             self._coroutine.close()
             self._coroutine = None
 
+    def __del__(self) -> None:
+        if (
+            self._coroutine is not None
+        ):  # the server never started; Python would complain that nobody awaited it
+            self._coroutine.close()
+
     def start(self, supervisor: Supervisor) -> None:
         """Run the coroutine as a task unless it was cancelled."""
         coroutine, self._coroutine = self._coroutine, None

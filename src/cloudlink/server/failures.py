@@ -10,6 +10,7 @@ import asyncio
 import logging
 import signal
 import threading
+import traceback
 
 from .handlers import describe
 
@@ -21,14 +22,25 @@ def must_propagate(error: BaseException) -> bool:
     if isinstance(error, (Exception, SystemExit)):
         return False
     if isinstance(error, KeyboardInterrupt):
-        # Event loops put a handler of their own in the place of Python's; then Ctrl-C raises nothing in here.
-        is_main = threading.current_thread() is threading.main_thread()
-        return is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        return _is_ctrl_c(error)
     task = _current_task()
     if isinstance(error, asyncio.CancelledError):
         return task is not None and task.cancelling() > 0
     # A coroutine that is closed, not run, gets GeneratorExit.
     return isinstance(error, GeneratorExit) and task is None
+
+
+def _is_ctrl_c(error: KeyboardInterrupt) -> bool:
+    """Return whether Ctrl-C has raised an error, and not the plugin itself.
+
+    An event loop takes Ctrl-C without raising anything: the first time, `asyncio.run` cancels its main task.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return False
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        return True
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return bool(frames) and frames[-1].f_globals.get("__name__") == "asyncio.runners"
 
 
 def log_failure(handler: object, of: str, error: BaseException, whom: str = "") -> None:

@@ -163,12 +163,13 @@ class Hooks:
         if not command.handlers:
             return
         refusal, is_refused = self._workload.refusal(client), False
+        packet = jsontext.dumps(message) if refusal else b""  # before a handler changes it
         for handler in tuple(command.handlers):
             if not self._call(handler, (client, message), engine, "", may_start=not refusal):
                 is_refused = True
                 self._log_overload(handler, _command_name(engine, message), client)
         if is_refused:
-            engine.reject_packet(client, jsontext.dumps(message), refusal)
+            engine.reject_packet(client, packet, refusal)
 
     def report(
         self, client: Client, schema: Schema, exception: type[Exception], details: Any, error: Any

@@ -44,7 +44,7 @@ class Supervisor:
             What had to be cancelled: the name and place of the handler of each such task.
         """
         tasks = self._tasks.keys() - {asyncio.current_task()}
-        if tasks and timeout > 0:
+        if tasks:  # even without time each takes its first step, so that none is dropped unawaited
             _, tasks = await asyncio.wait(tasks, timeout=timeout)
         if not tasks:
             return []

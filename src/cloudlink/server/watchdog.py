@@ -45,6 +45,8 @@ class Watchdog:
         self._threshold = 0.0
         self._report_at = 0.0
         self._loop_thread = 0
+        self._suspect: FrameType | None = None
+        """The frame of a plugin's code that was seen at the last look since which the loop has not beaten."""
         self._stopped = threading.Event()
 
     def start(self, threshold: float) -> None:
@@ -62,8 +64,9 @@ class Watchdog:
         threading.Thread(target=self._watch, name="cloudlink-watchdog", daemon=True).start()
 
     def stop(self) -> None:
-        """Stop to watch."""
+        """Stop watching."""
         self._stopped.set()
+        self._suspect = None
 
     def beat(self) -> None:
         """Note that the event loop runs."""
@@ -76,13 +79,15 @@ class Watchdog:
             frame: The innermost frame of the loop's thread.
         """
         blocked_for = self._clock() - self._beat_at - _BEAT
-        if blocked_for < self._threshold:
+        if blocked_for <= 0:
             self._report_at = self._threshold
+            self._suspect = None
             return
-        if blocked_for < self._report_at:
-            return
-        place = blocking_place(frame)
-        if place:
+        stack = plugin_frames(frame)
+        # A busy loop calls many handlers for a moment each; one that blocks it is still there at the next look.
+        suspect, self._suspect = self._suspect, stack[-1] if stack else None
+        if suspect is not None and suspect is self._suspect and blocked_for >= self._report_at:
+            place = f"{shown_path(stack[0].f_code.co_filename)} line {stack[0].f_lineno}"
             self._report_at = 2 * blocked_for
             logger.warning(
                 "%s has blocked everybody for more than %.1f s; code that takes long belongs in await asyncio.to_thread(…).",
@@ -94,21 +99,19 @@ class Watchdog:
             self.look(sys._current_frames().get(self._loop_thread))  # noqa: SLF001  # the only way to another thread's stack
 
 
-def blocking_place(frame: FrameType | None) -> str:
-    """Return `file line 12` of the plugin's code that a stack is in; empty where it is in none, or is debugged.
+def plugin_frames(frame: FrameType | None) -> list[FrameType]:
+    """Return the frames of a stack that are a plugin's, innermost first; none where a debugger has stopped it.
 
     Args:
         frame: The innermost frame of the stack.
     """
     stack = list(_above_loop(frame))
     if any(_module(one).partition(".")[0] in _DEBUGGERS for one in stack):
-        return ""
+        return []
     foreign = [one for one in stack if not one.f_code.co_filename.startswith("<") and not _is_ours(one)]
     # The plugin's own line says more than that of a library which it calls.
     own = [one for one in foreign if not one.f_code.co_filename.startswith(_PACKAGES)]
-    for found in own or foreign:
-        return f"{shown_path(found.f_code.co_filename)} line {found.f_lineno}"
-    return ""
+    return own or foreign
 
 
 def _above_loop(frame: FrameType | None) -> Iterator[FrameType]:
