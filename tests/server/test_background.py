@@ -231,7 +231,7 @@ def test_slow_ticks_are_skipped_and_logged_once(server, seen, caplog):
         assert seen == pytest.approx([began + due for due in (0.5, 2.0, 3.5)], abs=0.01)
 
     play(scenario)
-    assert messages(caplog) == [f"Handler slow {place(slow)} of every(0.5) took 1.2 s: 2 ticks were skipped."]
+    assert messages(caplog) == [f"Handler slow {place(slow)} of every(0.5) missed 2 ticks: it took 1.2 s."]
 
 
 @pytest.mark.parametrize(

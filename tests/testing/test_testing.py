@@ -157,6 +157,29 @@ def test_close_codes_are_visible():
     play(scenario)
 
 
+def test_a_client_that_is_kicked_for_its_name_is_closed():
+    def strict(server, protocol):
+        @server.on_command(cmd="setid", schema=protocol.schema)
+        def check(client, message):
+            if client.username == "eve":
+                server.close_connection(client, 4002, "Not you")
+
+        @server.on_command(cmd="leave", schema=protocol.schema)
+        async def leave(client, message):
+            await asyncio.sleep(0.01)
+            server.close_connection(client)
+
+    async def scenario():
+        async with testing.server(strict, cloud=False) as s:
+            eve = await s.connect("eve", rooms="lobby")
+            assert eve.closed == (4002, "Not you")
+            bob = await s.connect("bob")
+            await bob.send({"cmd": "leave"})
+            assert await bob.wait_closed() == (1000, "")
+
+    play(scenario)
+
+
 def test_the_end_of_the_server_closes_its_clients():
     async def scenario():
         async with testing.server() as s:
@@ -286,6 +309,17 @@ def test_a_handler_that_raises_fails_the_test_unless_it_is_expected():
     ) as caught:
         asyncio.run(scenario(is_expected=False))
     assert isinstance(caught.value.__cause__, KeyError)
+
+
+def test_the_tests_own_failure_is_not_hidden_by_that_of_a_handler():
+    async def scenario():
+        async with testing.server(failing) as s:
+            alice = await s.connect()
+            await alice.request({"cmd": "fail"})
+            raise RuntimeError("the test's own")
+
+    with pytest.raises(RuntimeError, match="the test's own"):
+        play(scenario)
 
 
 def test_plugins_start_and_stop():

@@ -173,9 +173,14 @@ class Ticker:
             now = loop.time()
             due, skipped = next_tick(due, self._interval, now)
             if skipped and self._log.should_log():
+                took = now - began
+                why = (
+                    f"it took {took:.3g} s"
+                    if took >= self._interval
+                    else "something else kept the server busy"
+                )
                 logger.warning(
-                    "Handler %s of %s took %.3g s: %d ticks were skipped.",
-                    *(describe(self.handler), self._event, now - began, skipped),
+                    "Handler %s of %s missed %d ticks: %s.", describe(self.handler), self._event, skipped, why
                 )
 
     async def _tick(self) -> None:
