@@ -295,7 +295,7 @@ class Settings:
     )
     blocking_warning: float = option(
         1.0,
-        "After how long a handler of a plugin that blocks the whole server is named in the log; 0 for never.",
+        "How long a handler of a plugin may block the whole server before the log names its line; 0 for no warning.",
         unit="seconds",
         minimum=0,
     )

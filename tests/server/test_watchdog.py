@@ -78,8 +78,9 @@ def test_outside_of_a_loop_nothing_is_named():
     assert plugin_frames(None) == []
 
 
-def test_a_line_at_which_a_debugger_waits_is_not_named():
-    plugin, debugger = compiled("/games/chess.py"), compiled("/lib/bdb.py", name="bdb")
+@pytest.mark.parametrize(("file", "module"), [("/lib/x.py", "bdb"), ("/ide/pydevd.py", "__main__")])
+def test_a_line_at_which_a_debugger_waits_is_not_named(file, module):
+    plugin, debugger = compiled("/games/chess.py"), compiled(file, name=module)
     assert inside_loop(partial(plugin, debugger)) == ""
 
 

@@ -29,7 +29,7 @@ _BEAT = 1.0
 _LOOK_INTERVAL = 0.5
 """Seconds between two looks."""
 _LOOP_MODULES = ("asyncio.events", "asyncio.base_events", "asyncio.runners", "uvloop")
-_DEBUGGERS = {"bdb", "pdb", "pydevd", "debugpy"}
+_DEBUGGERS = {"bdb", "pdb", "pydevd", "_pydevd_bundle", "debugpy"}
 _CLOUDLINK = str(Path(__file__).parents[1]) + os.sep
 _STDLIB = tuple(sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib"))
 _PACKAGES = tuple(sysconfig.get_path(name) + os.sep for name in ("purelib", "platlib"))
@@ -106,7 +106,7 @@ def plugin_frames(frame: FrameType | None) -> list[FrameType]:
         frame: The innermost frame of the stack.
     """
     stack = list(_above_loop(frame))
-    if any(_module(one).partition(".")[0] in _DEBUGGERS for one in stack):
+    if any(_is_debugger(one) for one in stack):
         return []
     foreign = [one for one in stack if not one.f_code.co_filename.startswith("<") and not _is_ours(one)]
     # The plugin's own line says more than that of a library which it calls.
@@ -128,6 +128,11 @@ def _above_loop(frame: FrameType | None) -> Iterator[FrameType]:
 
 def _module(frame: FrameType) -> str:
     return str(frame.f_globals.get("__name__", ""))
+
+
+def _is_debugger(frame: FrameType) -> bool:
+    # PyCharm runs its debugger as a script, whose module is __main__.
+    return bool({_module(frame).partition(".")[0], Path(frame.f_code.co_filename).stem} & _DEBUGGERS)
 
 
 def _is_ours(frame: FrameType) -> bool:
