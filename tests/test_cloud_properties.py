@@ -110,7 +110,7 @@ class World:
 
     def forget(self) -> None:
         """Let the time pass after which a project without players is in the store alone."""
-        for tick in self.server.hooks.tick:
+        for tick in self.server.hooks.protocol_tick:
             tick()
         assert {player.project for player in self.players} == self.scratch.projects.rooms.keys()
 

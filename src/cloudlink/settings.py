@@ -344,6 +344,12 @@ class Settings:
         minimum=0,
         topic="Behaviour",
     )
+    blocking_warning: float = option(
+        1.0,
+        "How long a handler of a plugin may block the whole server before the log names its line; 0 for no warning.",
+        unit="seconds",
+        minimum=0,
+    )
     warn_ambiguous_names: bool = option(
         True,
         "Refuse a private message to a username that several clients have; otherwise all of them get it.",
@@ -362,6 +368,18 @@ class Settings:
         "plugins",
         "The folder from which every `*.py` file is loaded as a plugin; empty for none.",
         unit="path",
+    )
+    max_handlers_per_client: int = option(
+        100,
+        "How many `async` handlers of plugins may be unfinished for one client; further requests are refused.",
+        unit="handlers",
+        minimum=1,
+    )
+    max_handlers: int = option(
+        10_000,
+        "How many `async` handlers of plugins may be unfinished for all clients together.",
+        unit="handlers",
+        minimum=1,
     )
     plugin_errors: Literal["stop", "skip"] = option(
         "stop", "Whether a plugin that fails to load stops the start or is skipped with an error in the log."

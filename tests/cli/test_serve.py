@@ -18,7 +18,7 @@ class Recorder:
     def __init__(self):
         self.events = []
         self.error = None
-        self.hooks = SimpleNamespace(start=[])
+        self.hooks = SimpleNamespace(protocol_start=[])
         self.ssl_context = None
 
     def server(self, settings):
@@ -40,7 +40,7 @@ class Recorder:
         self.events.append(("bridge", protocol, cloud))
 
     def serve(self):
-        for start in self.hooks.start:
+        for start in self.hooks.protocol_start:
             start(None)
         self.events.append("serve")
         if self.error:

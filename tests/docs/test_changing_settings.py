@@ -19,8 +19,8 @@ WHILE_IT_RUNS = {"keepalive_interval", "keepalive_timeout", "stalled_timeout"}
 ALSO_LATER = {"max_clients", "disabled_commands"}
 """Checked at the start; the first is read for each client too."""
 AT_THE_END = {"shutdown_timeout"}
-BY_RUN = {"event_loop"}
-"""Read by `run` and `serve`, which make the event loop."""
+BY_RUN = {"event_loop", "blocking_warning"}
+"""Read by `run` and `serve`, which make the event loop and have it watched."""
 
 
 class Watched(Settings):

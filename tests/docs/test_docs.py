@@ -8,6 +8,7 @@ Fenced blocks and what is done with them:
 | `wire` | a whole scenario in the format of `conversation.py`, played in memory; with `only: socket`, or with a script \
 as its plugin, through TCP. A `plugin:` line names a block of the same page |
 | `python`, first line `# plugins/name.py` | a whole plugin; the server's own loader must take it |
+| `python`, first line `# test_name.py` | tests of the plugins of that page; each function `test_…` is called |
 | `python`, first line `# name.py` | a script; it is run, with `Server.run` replaced. Those of `client.md` are \
 clients, run by `tests/client/test_page.py` |
 | `python`, anything else | must be Python |
@@ -47,6 +48,8 @@ from cloudlink.server.rooms import RoomsExceptions
 from cloudlink.settings import OPTIONS, Settings
 from cloudlink.sources import load
 from cloudlink.storage import open_store
+from cloudlink.testing import MemoryClient, MemoryServer
+from cloudlink.testing import connection as testing_connection
 from cloudlink.transport.detector import ProtocolDetector
 from cloudlink.transport.limiter import ConnectionLimiter
 from cloudlink.transport.listening import explain
@@ -139,8 +142,12 @@ def is_plugin(block: Block) -> bool:
     return block.file.startswith("plugins/")
 
 
+def is_test(block: Block) -> bool:
+    return block.file.startswith("test_")
+
+
 def is_script(block: Block) -> bool:
-    return block.file.endswith(".py") and not is_plugin(block) and block.page != CLIENT
+    return block.file.endswith(".py") and not (is_plugin(block) or is_test(block)) and block.page != CLIENT
 
 
 def start_plugin(block: Block, folder: Path, server: Server) -> list[object]:
@@ -179,6 +186,19 @@ def test_plugin_loads(block, tmp_path):
 @each([block for block in PYTHON if is_script(block)])
 def test_script_runs(block, tmp_path, monkeypatch):
     assert isinstance(run_script(block, tmp_path, monkeypatch), Server)
+
+
+@each([block for block in PYTHON if is_test(block)])
+def test_tests_pass(block, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("plugins").mkdir()
+    for plugin in PYTHON:
+        if plugin.page == block.page and is_plugin(plugin):
+            Path(plugin.file).write_text(plugin.text, encoding="utf-8")
+    Path(block.file).write_text(block.text, encoding="utf-8")
+    functions = [value for name, value in runpy.run_path(block.file).items() if name.startswith("test_")]
+    assert len(functions) == 1
+    functions[0]()
 
 
 def test_first_script_has_a_log(tmp_path, monkeypatch):
@@ -270,6 +290,7 @@ def _objects() -> dict[str, object]:
     """One object of each class, by the heading that describes it in plugins.md."""
     server = build()
     protocol = protocol_of(server)
+    memory, connection = MemoryServer({}), testing_connection.MemoryConnection("/", {}, "")
     return {
         "The server": server,
         "Exceptions": server.exceptions,
@@ -279,6 +300,8 @@ def _objects() -> dict[str, object]:
         "CloudLink 4": protocol,
         "Status codes": protocol.statuscodes,
         "Checking packets": protocol.schema,
+        "The server in memory": memory,
+        "A client in memory": MemoryClient(memory.server.open_session(connection), connection, []),
     }
 
 
@@ -302,6 +325,8 @@ HEADINGS = pytest.mark.parametrize(
         "CloudLink 4",
         "Status codes",
         "Checking packets",
+        "The server in memory",
+        "A client in memory",
     ],
 )
 

@@ -1,4 +1,4 @@
-"""The plugins in examples/plugins, each loaded by `cloudlink serve` as docs/examples.md says."""
+"""The plugins in examples/plugins: each in memory, and once by `cloudlink serve` as docs/examples.md says."""
 
 import asyncio
 import contextlib
@@ -9,27 +9,84 @@ from pathlib import Path
 
 import pytest
 
-from cloudlink.client import (
-    NameRefusedError,
-    OtherPacket,
-    PrivateMessage,
-    RequestError,
-    connect,
-)
+from cloudlink import testing
+from cloudlink.client import connect
 
 ROOT = Path(__file__).parents[2]
+PLUGINS = ROOT / "examples" / "plugins"
 PAGE = ROOT / "docs" / "examples.md"
 
 
+def plugin(name):
+    return testing.server(str(PLUGINS / name))
+
+
+def test_word_filter():
+    async def scenario():
+        async with plugin("word_filter.py") as s:
+            alice = await s.connect("alice")
+            for sent, arrives in (
+                ("oh DARN it", "oh **** it"),
+                (["heck", {"deep": "gosh!"}, 5], ["****", {"deep": "****!"}, 5]),
+                ("checkered darning", "checkered darning"),
+                (2**70, 2**70),
+            ):
+                assert (await alice.request({"cmd": "gmsg", "val": sent}))["val"] == arrives
+            await alice.send({"cmd": "pmsg", "id": "alice", "val": "darn"})
+            assert (await alice.receive("pmsg"))["val"] == "****"
+            nobody = await s.connect()
+            refused = await nobody.request({"cmd": "setid", "val": "Darn you"})
+            assert (refused["code_id"], refused["details"]) == (108, "Choose a friendlier name.")
+            assert (await alice.request({"cmd": "gmsg"}))["code_id"] == 101
+            await alice.send("no JSON")
+            assert (await alice.receive("statuscode"))["code_id"] == 100  # of the private message
+            assert (await alice.receive("statuscode"))["code_id"] == 114
+
+    asyncio.run(scenario())
+
+
+def test_lobby_codes():
+    async def scenario():
+        async with plugin("lobby_codes.py") as s:
+            alice, bob, nobody = await s.connect("alice"), await s.connect("bob"), await s.connect()
+            code = (await alice.request({"cmd": "lobby_open"}))["val"]
+            assert re.fullmatch("[B-Z]{4}", code)
+            found = await bob.request({"cmd": "lobby_find", "val": code.lower()})
+            assert found["val"] == {"room": code, "players": []}
+            await alice.request({"cmd": "link", "val": code})
+            found = await bob.request({"cmd": "lobby_find", "val": code})
+            assert found["val"] == {"room": code, "players": ["alice"]}
+            assert (await bob.request({"cmd": "lobby_find", "val": "AAAA"}))["code_id"] == 103
+            assert (await bob.request({"cmd": "lobby_find"}))["code_id"] == 103
+            assert (await nobody.request({"cmd": "lobby_open"}))["code_id"] == 111
+
+    asyncio.run(scenario())
+
+
+def test_welcome_message():
+    async def scenario():
+        async with plugin("welcome_message.py") as s:
+            alice, bob = await s.connect(), await s.connect()
+            await alice.send({"cmd": "setid", "val": "alice"})
+            assert (await alice.receive("direct"))["val"] == "Welcome, alice! You are the first here."
+            assert (await bob.request({"cmd": "setid", "val": ""}))["code_id"] == 108
+            await bob.send({"cmd": "setid", "val": "bob"})
+            assert (await bob.receive("direct"))["val"] == "Welcome, bob! Also here: alice."
+            assert (await bob.request({"cmd": "setid", "val": "again"}))["code_id"] == 107
+            await s.idle()
+            assert [packet for packet in bob.unread if packet["cmd"] == "direct"] == []
+
+    asyncio.run(scenario())
+
+
 @contextlib.asynccontextmanager
-async def serving(plugin, folder):
-    """`cloudlink serve` with a plugin on a free port; yields its address."""
+async def serving(*plugins, folder):
+    """`cloudlink serve` with plugins on a free port; yields its address."""
     surroundings = {name: value for name, value in os.environ.items() if not name.startswith("CLOUDLINK_")}
-    words = ("serve", "--plugin", str(ROOT / "examples" / "plugins" / plugin), "--no-storage")
-    pipe = asyncio.subprocess.PIPE
+    words = ["serve", "--no-storage", *(f"--plugin={PLUGINS / name}" for name in plugins)]
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "cloudlink", *words),
-        stderr=pipe,
+        stderr=asyncio.subprocess.PIPE,
         env=surroundings | {"HOST": "127.0.0.1", "PORT": "0"},
         cwd=folder,
     )
@@ -43,89 +100,21 @@ async def serving(plugin, folder):
         await process.communicate()
 
 
-async def until(c, kind):
-    async for event in c:
-        if isinstance(event, kind):
-            return event
-    raise AssertionError("the events ended")
+def test_all_of_them_as_served(tmp_path):
+    names = [path.name for path in sorted(PLUGINS.glob("*.py"))]
 
-
-def run(scenario):
-    async def limited():
-        async with asyncio.timeout(30):
-            await scenario()
-
-    asyncio.run(limited())
-
-
-def test_word_filter(tmp_path):
-    async def scenario():
-        async with serving("word_filter.py", tmp_path) as url, connect(url, username="alice") as alice:
-            for sent, arrives in (
-                ("oh DARN it", "oh **** it"),
-                (["heck", {"deep": "gosh!"}, 5], ["****", {"deep": "****!"}, 5]),
-                ("checkered darning", "checkered darning"),
-                (2**70, 2**70),
-            ):
-                echo = await alice.request("gmsg", val=sent)
-                assert echo.value == arrives
-            await alice.pmsg("alice", "darn")
-            assert (await until(alice, PrivateMessage)).value == "****"
-            with pytest.raises(NameRefusedError, match="friendlier"):
-                await connect(url, username="Darn you").__aenter__()
-            with pytest.raises(RequestError, match="E:101"):
-                await alice.request("gmsg")
-
-    run(scenario)
-
-
-def test_lobby_codes(tmp_path):
     async def scenario():
         async with (
-            serving("lobby_codes.py", tmp_path) as url,
+            asyncio.timeout(30),
+            serving(*names, folder=tmp_path) as url,
             connect(url, username="alice") as alice,
-            connect(url, username="bob") as bob,
-            connect(url) as nobody,
         ):
-            code = (await alice.request("lobby_open")).value
-            assert re.fullmatch("[B-Z]{4}", code)
-            assert (await bob.request("lobby_find", val=code.lower())).value == {"room": code, "players": []}
-            await alice.link(code)
-            found = (await bob.request("lobby_find", val=code)).value
-            assert found == {"room": code, "players": ["alice"]}
-            await bob.link(found["room"])
-            assert {user.username for user in bob.users[code]} == {"alice", "bob"}
-            with pytest.raises(RequestError, match="E:103"):
-                await bob.request("lobby_find", val="AAAA")
-            with pytest.raises(RequestError, match="E:103"):
-                await bob.request("lobby_find")
-            with pytest.raises(RequestError, match="E:111"):
-                await nobody.request("lobby_open")
+            assert (await alice.request("gmsg", val="darn")).value == "****"
+            assert re.fullmatch("[B-Z]{4}", (await alice.request("lobby_open")).value)
 
-    run(scenario)
+    asyncio.run(scenario())
 
 
-def test_welcome_message(tmp_path):
-    async def scenario():
-        async with serving("welcome_message.py", tmp_path) as url, connect(url) as alice:
-            await alice.set_username("alice")
-            # It comes from the server, so it has no origin.
-            assert (await until(alice, OtherPacket)).packet[
-                "val"
-            ] == "Welcome, alice! You are the first here."
-            async with connect(url) as bob:
-                with pytest.raises(NameRefusedError):
-                    await bob.set_username("")
-                await bob.set_username("bob")
-                assert (await until(bob, OtherPacket)).packet["val"] == "Welcome, bob! Also here: alice."
-                with pytest.raises(NameRefusedError):
-                    await bob.set_username("again")
-                assert (await bob.request("ping")).ok
-                assert bob.waiting == 0
-
-    run(scenario)
-
-
-@pytest.mark.parametrize("name", ["bot.py", "word_filter.py", "lobby_codes.py", "welcome_message.py"])
+@pytest.mark.parametrize("name", ["bot.py", *(path.name for path in sorted(PLUGINS.glob("*.py")))])
 def test_the_page_lists_them(name):
     assert name in PAGE.read_text(encoding="utf-8")

@@ -235,12 +235,12 @@ def test_a_part_that_cannot_start_closes_the_port_again():
             def fail(_call_soon):
                 raise StartError("no room")
 
-            server.hooks.start.append(fail)
+            server.hooks.protocol_start.append(fail)
             with pytest.raises(StartError, match="no room"):
                 await server.start("127.0.0.1", port)
             with pytest.raises(OSError):
                 await connect(port)
-            server.hooks.start.remove(fail)
+            server.hooks.protocol_start.remove(fail)
             await server.start("127.0.0.1", port)
             await connect(port)
 
@@ -250,7 +250,40 @@ def test_a_part_that_cannot_start_closes_the_port_again():
 def test_a_regular_task_that_fails_keeps_no_other_from_its_work(caplog):
     server = Server()
     done = []
-    server.hooks.tick.extend([lambda: 1 / 0, lambda: done.append(True)])
+    server.hooks.protocol_tick.extend([lambda: 1 / 0, lambda: done.append(True)])
     server._tick()
     assert done == [True]
     assert "ZeroDivisionError" in caplog.text
+
+
+# Mistakes in how the server is run.
+
+
+def test_running_inside_a_running_loop_says_what_to_write_there():
+    async def scenario():
+        Server().run()
+
+    with pytest.raises(
+        RuntimeError, match=r"^server\.run\(\) was called where an event loop runs already; write await"
+    ):
+        asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("is_overridden", [False, True])
+def test_a_server_without_protocols_says_so(is_overridden, caplog):
+    async def echo(client, message):
+        await client.send(message)
+
+    async def scenario():
+        server = Server()
+        if is_overridden:
+            server.message_processor = echo
+        await server.start("127.0.0.1", 0)
+        await server.stop()
+
+    asyncio.run(scenario())
+    said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert [
+        text.startswith("This server has no protocol, so every client is turned away: write ")
+        for text in said
+    ] == ([] if is_overridden else [True])

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import itertools
+import re
+import signal
+import threading
 from functools import partial, wraps
 from unittest.mock import AsyncMock, Mock
 
@@ -213,7 +217,11 @@ def test_a_handler_that_raises_is_logged_answered_and_harms_nobody(server, seen,
     assert seen.count("on_message") == 4  # three pings and the message
     (record,) = caplog.records
     assert record.name == "cloudlink.server"
-    assert record.getMessage() == f"Handler {failure.__qualname__} raised KeyError."
+    place = f"tests/server/test_hooks.py, line {failure.__code__.co_firstlineno}"
+    assert re.fullmatch(
+        rf"Handler {failure.__name__} \({place}\) of the command gmsg raised KeyError for Client \d+\.",
+        record.getMessage(),
+    )
     assert record.exc_info[0] is KeyError
 
 
@@ -571,3 +579,338 @@ def test_mistakes_reach_the_handlers_of_that_kind_and_protocol_and_those_of_all(
     hooks.error.append(lambda client, error: seen.append(("error", error)))
     hooks.report("client", CL4, LookupError, "details", "error")
     assert seen == [("exception", "details"), ("error", "error")]
+
+
+# Whatever a handler raises, the server goes on.
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize(
+    "error",
+    [SystemExit(2), KeyboardInterrupt(), GeneratorExit(), asyncio.CancelledError(), BaseException("x")],
+)
+def test_even_what_would_end_the_program_ends_in_the_log(server, caplog, is_async, error):
+    def plain(client, message):
+        raise error
+
+    async def late(client, message):
+        await asyncio.sleep(0)
+        raise error
+
+    async def scenario():
+        server.bind_callback("explode", CL4, late if is_async else plain)
+        visitor = MemoryClient(server, {"cmd": "explode"})
+        await turns()
+        assert codes(visitor.heard() if is_async else [*visitor.ask({"cmd": "ping"})])[-1:] == [
+            105 if is_async else 100
+        ]
+        assert codes(visitor.ask({"cmd": "ping"})) == [100]
+
+    during(scenario)
+    assert [record.exc_info[1] for record in caplog.records] == [error]
+
+
+def test_ctrl_c_goes_on_where_no_event_loop_has_taken_it(server):
+    def interrupted(client):
+        raise KeyboardInterrupt
+
+    server.on_connect(interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        MemoryClient(server)
+
+
+def test_ctrl_c_that_the_event_loop_raises_goes_on(server):
+    async def handler(client):
+        handle = signal.getsignal(signal.SIGINT)
+        handle(signal.SIGINT, None)  # the first one cancels the main task
+        handle(signal.SIGINT, None)
+
+    async def scenario():
+        server.on_connect(handler)
+        MemoryClient(server)
+        await turns()
+
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(scenario())
+
+
+def test_ctrl_c_reaches_only_the_main_thread(server, caplog):
+    def handler(client):
+        raise KeyboardInterrupt
+
+    server.on_connect(handler)
+    thread = threading.Thread(target=MemoryClient, args=(server,))
+    thread.start()
+    thread.join()
+    assert [record.exc_info[0] for record in caplog.records] == [KeyboardInterrupt]
+
+
+def test_a_handler_that_is_ended_from_outside_is_not_logged(caplog):
+    started = []
+    hooks = Hooks(started.append)
+
+    class Pause:
+        def __await__(self):
+            yield
+
+    async def handler(client):
+        await Pause()
+
+    async def scenario():
+        hooks.run([handler], "client")
+        task = asyncio.ensure_future(started.pop())
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    during(scenario)
+    hooks.run([handler], "client")
+    started[0].send(None)
+    started[0].close()
+    assert caplog.records == []
+
+
+# Handlers that close other clients.
+
+
+def test_a_chain_of_disconnections_does_not_recurse(server, seen):
+    visitors = [MemoryClient(server, {"cmd": "ping"}) for _ in range(3000)]
+    following = {visitor.client: after.client for visitor, after in itertools.pairwise(visitors)}
+
+    @server.on_disconnect
+    def close_next(client):
+        if client in following:
+            server.close_connection(following[client])
+        seen.append(client)
+
+    server.on_protocol_disconnect(CL4)(lambda client: seen.append(("protocol", client)))
+    visitors[0].leave()
+    clients = [visitor.client for visitor in visitors]
+    assert [one for one in seen if not isinstance(one, tuple)] == clients
+    assert {one[1] for one in seen if isinstance(one, tuple)} == set(clients)
+    for client in clients[:100]:
+        assert seen.index(client) < seen.index(("protocol", client))
+    assert len(server.clients_manager) == 0
+
+
+# Too many unfinished handlers.
+
+
+@pytest.fixture
+def gate():
+    """Return what slow handlers wait for; it is made in the scenario's event loop."""
+    return asyncio.Event()
+
+
+def slow_server(gate, **settings):
+    server = build({"implicit_greeting": False, **settings})
+    server.begun = 0
+
+    @server.on_command("slow", CL4)
+    async def slow(client, message):
+        server.begun += 1
+        await gate.wait()
+        protocol_of(server).send_statuscode(client, ("I", 100, "OK"), message=message)
+
+    return server
+
+
+def test_a_flood_of_a_slow_command_stays_bounded(gate, caplog):
+    server = slow_server(gate, max_handlers_per_client=3)
+
+    async def scenario():
+        flooder, other = MemoryClient(server), MemoryClient(server)
+        answers = flooder.ask(*[{"cmd": "slow", "listener": number} for number in range(10)])
+        assert [answer["listener"] for answer in answers] == list(range(3, 10))
+        assert answers[0] == {
+            "cmd": "statuscode",
+            "code": "E:108 | Refused",
+            "code_id": 108,
+            "details": "Too many of your requests are unfinished; this packet was dropped.",
+            "listener": 3,
+        }
+        assert codes(flooder.ask({"cmd": "ping"})) == [100]
+        assert other.ask({"cmd": "slow"}) == []
+        await turns()
+        assert server.begun == 4
+        gate.set()
+        await turns()
+        assert codes(flooder.heard()) == [100] * 3
+        assert flooder.ask({"cmd": "slow"}) == []
+        await turns()
+        assert codes(flooder.heard()) == [100]
+
+    during(scenario)
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert re.fullmatch(
+        r"Handler slow \(tests/server/test_hooks\.py, line \d+\) of the command slow was not started "
+        r"for Client \d+: 3 handlers are unfinished\.",
+        line,
+    )
+
+
+def test_all_clients_together_are_bounded_too(gate):
+    server = slow_server(gate, max_handlers=3)
+
+    async def scenario():
+        answers = [MemoryClient(server).ask({"cmd": "slow"}) for _ in range(4)]
+        assert [codes(answer) for answer in answers] == [[], [], [], [108]]
+        assert (
+            answers[3][0]["details"]
+            == "Too many requests are unfinished on this server; this packet was dropped."
+        )
+        await turns()
+        gate.set()
+        await turns()
+
+    during(scenario)
+
+
+def test_a_server_without_limits_has_no_bound(gate):
+    server = slow_server(gate, max_handlers=3, max_handlers_per_client=3, limits=False)
+
+    async def scenario():
+        assert MemoryClient(server).ask(*[{"cmd": "slow"}] * 10) == []
+        await turns()
+        gate.set()
+        await turns()
+        assert server.begun == 10
+
+    during(scenario)
+
+
+def test_events_of_packets_are_left_out_and_those_of_connections_are_not(gate, seen):
+    server = slow_server(gate, max_handlers_per_client=2)
+
+    def note(event):
+        async def handler(client, *_details):
+            seen.append(event)
+
+        return handler
+
+    for event in ("on_connect", "on_message", "on_error", "on_disconnect"):
+        getattr(server, event)(note(event))
+    server.on_protocol_identified(CL4)(note("identified"))
+    server.on_disabled_command(CL4)(note("disabled"))
+    server.on_message(lambda client, message: seen.append("plain"))
+    server.disable_command("link", CL4)
+
+    async def scenario():
+        visitor = MemoryClient(server)
+        await turns()
+        visitor.say({"cmd": "ping"})
+        await turns()
+        assert seen == ["on_connect", "plain", "identified", "on_message"]
+        seen.clear()
+        visitor.say({"cmd": "slow"})
+        await turns()
+        assert seen == ["plain", "on_message"]
+        seen.clear()
+        visitor.say({"cmd": "slow"}, {"cmd": "slow"}, {"cmd": "link", "val": 1}, "{")
+        visitor.leave()
+        await turns()
+        assert seen == ["plain", "plain", "on_disconnect"]
+        gate.set()
+        await turns()
+
+    during(scenario)
+
+
+# Mistakes in how decorators are written.
+
+
+def function(client): ...
+
+
+@pytest.mark.parametrize(
+    ("mistake", "sentence"),
+    [
+        (
+            lambda server: server.on_command(function),
+            'write @server.on_command(cmd="…", schema=protocol.schema), with both in parentheses',
+        ),
+        (
+            lambda server: server.on_command("ping"),
+            'write @server.on_command(cmd="…", schema=protocol.schema), with both in parentheses',
+        ),
+        (
+            lambda server: server.on_exception(function),
+            "write @server.on_exception(exception_type, schema), with both in parentheses",
+        ),
+        (
+            lambda server: server.on_disabled_command(function),
+            "write @server.on_disabled_command(schema=protocol.schema), with the schema in parentheses",
+        ),
+        (
+            lambda server: server.on_protocol_identified(function),
+            "write @server.on_protocol_identified(schema=protocol.schema), with the schema in parentheses",
+        ),
+        (
+            lambda server: server.on_protocol_disconnect(function),
+            "write @server.on_protocol_disconnect(schema=protocol.schema), with the schema in parentheses",
+        ),
+        (
+            lambda server: server.every(function),
+            "write @server.every(seconds), with the seconds between two calls in parentheses",
+        ),
+        (lambda server: server.on_start(), "write @server.on_start without parentheses"),
+        (lambda server: server.on_stop(), "write @server.on_stop without parentheses"),
+        (lambda server: server.on_start(5), "a handler must be a function, not int"),
+        (lambda server: server.every(1)(5), "a handler must be a function, not int"),
+    ],
+)
+def test_a_decorator_that_is_written_wrongly_says_how_to_write_it(server, mistake, sentence):
+    with pytest.raises(TypeError) as caught:
+        mistake(server)
+    assert str(caught.value) == sentence
+
+
+@pytest.mark.parametrize("register", ["on_start", "on_stop", "every"])
+def test_handlers_of_the_servers_life_take_nothing(server, register):
+    decorator = server.every(1) if register == "every" else getattr(server, register)
+    with pytest.raises(TypeError) as caught:
+        decorator(function)
+    line = function.__code__.co_firstlineno
+    assert str(caught.value) == (
+        f"the handler function of {register} (tests/server/test_hooks.py, line {line}) must take (), not (client)"
+    )
+
+
+class Forgetful:
+    async def hello(client): ...  # noqa: N805  # the mistake that is named
+
+
+def test_a_forgotten_self_is_told(server):
+    line = Forgetful.hello.__code__.co_firstlineno
+    with pytest.raises(TypeError) as caught:
+        server.on_connect(Forgetful().hello)
+    assert str(caught.value) == (
+        f"the handler hello of on_connect (tests/server/test_hooks.py, line {line}) "
+        "must take (self, client), not (client)"
+    )
+
+
+def test_bind_event_with_the_classs_own_event_says_so(server):
+    with pytest.raises(ValueError) as caught:
+        server.bind_event(type(server).on_connect, function)
+    assert str(caught.value).endswith(
+        "server.on_error of the server object, not PluginAPI.on_connect of its class."
+    )
+
+
+def test_two_plugins_that_answer_one_new_command_are_both_named(server, caplog):
+    namespace = {}
+    exec(compile("\n\ndef dance(client, message): ...", "other.py", "exec"), namespace)
+
+    def dance(client, message): ...
+
+    for handler in (dance, lambda client, message: None, namespace["dance"], namespace["dance"]):
+        server.bind_callback("dance", CL4, handler)
+        server.bind_callback("ping", CL4, handler)
+    (record,) = caplog.records
+    line = dance.__code__.co_firstlineno
+    assert record.getMessage() == (
+        f"Two plugins answer the command dance: dance (tests/server/test_hooks.py, line {line}) and dance "
+        "(other.py, line 3). Clients get both answers; rename one of the commands."
+    )

@@ -10,6 +10,7 @@ import pytest
 from cloudlink.delivery import ConstantWait, WriteCoalescer
 from cloudlink.server.app import Server
 from cloudlink.server.limits import LIMITS
+from cloudlink.server.protocols.clpv4 import Clpv4
 from cloudlink.settings import Settings
 from cloudlink.sources import from_environment
 from tests.support.memoryclients import MemoryClient, codes, named
@@ -209,6 +210,7 @@ def test_what_was_ignored_is_logged_once(caplog):
     settings = from_environment({"CLOUDLINK_QQQQ\x1b": "1"})
     settings.set("storage", "")
     server = Server(settings)
+    Clpv4(server)
 
     assert warnings_at_the_start(server, caplog) == [
         "There is no setting for the environment variable CLOUDLINK_QQQQ\\x1b; it is ignored."

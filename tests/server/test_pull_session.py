@@ -206,13 +206,14 @@ def test_connection_handler_may_wrap_the_original():
     run(server, scenario)
 
 
+@pytest.mark.parametrize("error", [RuntimeError("broken override"), SystemExit(2)])
 @pytest.mark.parametrize("place", ["connection_handler", "connection_loop", "message_processor"])
-def test_an_override_that_raises_costs_only_its_own_client(place, caplog):
+def test_an_override_that_raises_costs_only_its_own_client(place, error, caplog):
     server = pulling()
 
     async def fail(client, *_message):
         if client.path == "/bad":
-            raise RuntimeError("broken override")
+            raise error
         await getattr(Server, place)(server, client, *_message)
 
     setattr(server, place, fail)
@@ -229,7 +230,12 @@ def test_an_override_that_raises_costs_only_its_own_client(place, caplog):
 
     run(server, scenario)
     (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
-    assert record.exc_info[0] is RuntimeError
+    assert record.exc_info[1] is error
+    line = fail.__code__.co_firstlineno
+    assert record.getMessage().startswith(
+        f"Handler fail (tests/server/test_pull_session.py, line {line}) raised "
+    )
+    assert record.getMessage().endswith(", which is disconnected.")
 
 
 def test_too_many_unread_messages_end_a_connection():

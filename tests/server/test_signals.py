@@ -136,7 +136,7 @@ def test_a_second_signal_leaves_a_server_that_is_stopping_its_time(plugin, event
         status, rest = server.end()
 
     assert status == 0
-    assert "Stopped 1 handlers that were still running." in rest
+    assert "Stopped 1 handlers that were still running: wait (" in rest
     assert "not reacted" not in rest
 
 

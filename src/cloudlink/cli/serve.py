@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from cloudlink.cli import logs
+from cloudlink.cli import logs, reload
 from cloudlink.cli.banner import banner
 from cloudlink.cli.flags import add_settings_flags, settings_file, settings_from
 from cloudlink.text import printable
@@ -22,7 +22,12 @@ HELP = "Start the server and run it until it is stopped."
 
 
 def add_arguments(parser: Parser) -> None:
-    """Add the flags of the settings."""
+    """Add `--reload` and the flags of the settings."""
+    parser.add_argument(
+        "--reload",
+        action="store_true",
+        help="start the server again whenever a file of a plugin changes, for writing plugins",
+    )
     add_settings_flags(parser)
 
 
@@ -34,6 +39,8 @@ def run(arguments: argparse.Namespace) -> int:
     """
     settings = settings_from(arguments)
     logs.set_up(settings)
+    if arguments.reload:
+        return reload.run(arguments, settings)
 
     from cloudlink.server.app import Server  # noqa: PLC0415  # see the module docstring
     from cloudlink.server.plugins import load_all  # noqa: PLC0415
@@ -53,6 +60,6 @@ def run(arguments: argparse.Namespace) -> int:
         line = banner(settings, settings_file(arguments), len(plugins), server.ssl_context)
         logger.info("%s", printable(line))
 
-    server.hooks.start.append(log_banner)
+    server.hooks.protocol_start.append(log_banner)
     server.serve()
     return 0

@@ -10,8 +10,10 @@ import asyncio
 import copy
 import importlib
 import logging
-from abc import abstractmethod
+import math
+from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable
+from inspect import isfunction, ismethod
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -23,7 +25,7 @@ from cloudlink.http.folders import PUBLIC, folder_routes
 from . import compat
 from .clients import Client
 from .exceptions import EmptyMessage, ServerExceptions
-from .hooks import Hooks, add_handler, check_handler
+from .handlers import EventHandlers, add_handler, check_handler
 from .schemas import SchemaEngine, check_schema
 
 if TYPE_CHECKING:
@@ -33,8 +35,10 @@ if TYPE_CHECKING:
     from cloudlink.delivery import Delivery, Outbox
     from cloudlink.settings import Settings
 
+    from .background import Background, BackgroundTask
     from .clients import ClientsManager, Schema
     from .directory import Directory
+    from .hooks import Hooks
     from .hub import Hub
     from .limits import Limits
     from .rooms import RoomsManager
@@ -45,7 +49,7 @@ _NOTHING: Any = object()
 """Stands for the function that a decorator with needless parentheses was not given."""
 
 
-class PluginAPI:
+class PluginAPI(ABC):
     """The registering, sending and closing that plugins do."""
 
     exceptions = ServerExceptions
@@ -61,6 +65,7 @@ class PluginAPI:
     }
 
     settings: Settings
+    background: Background
     hooks: Hooks
     delivery: Delivery
     limits: Limits
@@ -72,7 +77,9 @@ class PluginAPI:
     def __getattr__(self, name: str) -> Any:
         """Import the libraries that few plugins ask for when one does."""
         if name not in self._LAZY:
-            text = f"{type(self).__name__!r} object has no attribute {name!r}"
+            successor = compat.SUCCESSORS.get(name)
+            then = f" any more: {successor}" if successor else ""
+            text = f"{type(self).__name__!r} object has no attribute {name!r}{then}"
             raise AttributeError(text, name=name, obj=self)
         module_name, attribute = self._LAZY[name]
         module: ModuleType = importlib.import_module(module_name)
@@ -88,7 +95,7 @@ class PluginAPI:
 
     # Commands.
 
-    def on_command(self, cmd: str, schema: Schema) -> Callable[[F], F]:
+    def on_command(self, cmd: str, schema: Schema = _NOTHING) -> Callable[[F], F]:
         """Decorate a handler `async def f(client, message)` of a command.
 
         A built-in command keeps its own behaviour and the handler runs beside it; a new command becomes
@@ -97,7 +104,14 @@ class PluginAPI:
         Args:
             cmd: The command's name.
             schema: The protocol it belongs to, such as `clpv4.schema`.
+
+        Raises:
+            TypeError: It is used as a decorator without parentheses, or one of the two is missing.
         """
+        if not isinstance(cmd, str) or schema is _NOTHING:
+            raise TypeError(
+                'write @server.on_command(cmd="…", schema=protocol.schema), with both in parentheses'
+            )
 
         def decorator(function: F) -> F:
             self.bind_callback(cmd, schema, function)
@@ -167,7 +181,7 @@ class PluginAPI:
         """
         return self._add(self.hooks.error, func, "on_error", ("client", "errors"))
 
-    def on_exception(self, exception_type: type[Exception], schema: Schema) -> Callable[[F], F]:
+    def on_exception(self, exception_type: type[Exception], schema: Schema = _NOTHING) -> Callable[[F], F]:
         """Decorate `async def f(client, details)`: an identified client made a mistake of that type.
 
         Args:
@@ -176,28 +190,39 @@ class PluginAPI:
                 command's name, and a text.
             schema: The client's protocol.
         """
+        if schema is _NOTHING:
+            raise TypeError("write @server.on_exception(exception_type, schema), with both in parentheses")
         self._adopt(schema)
-        handlers = self.hooks.exception.setdefault((exception_type, schema), [])
+        handlers = self.hooks.exception.setdefault(
+            (exception_type, schema), EventHandlers("on_exception", is_droppable=True)
+        )
         # CloudLink 0.2.0 never calls those of EmptyMessage, and its own takes the client alone.
         takes = None if exception_type is EmptyMessage else ("client", "details")
         return lambda function: self._add(handlers, function, "on_exception", takes)
 
     def on_disabled_command(self, schema: Schema) -> Callable[[F], F]:
         """Decorate `async def f(client, cmd)`: a client sent a command that is switched off."""
+        _check_parentheses(schema, "on_disabled_command")
         self._adopt(schema)
-        handlers = self.hooks.disabled_command.setdefault(schema, [])
+        handlers = self.hooks.disabled_command.setdefault(
+            schema, EventHandlers("on_disabled_command", is_droppable=True)
+        )
         return lambda function: self._add(handlers, function, "on_disabled_command", ("client", "cmd"))
 
     def on_protocol_identified(self, schema: Schema) -> Callable[[F], F]:
         """Decorate `async def f(client)`: the first message showed the client speaks that protocol."""
+        _check_parentheses(schema, "on_protocol_identified")
         self._adopt(schema)
-        handlers = self.hooks.protocol_identified.setdefault(schema, [])
+        handlers = self.hooks.protocol_identified.setdefault(schema, EventHandlers("on_protocol_identified"))
         return lambda function: self._add(handlers, function, "on_protocol_identified", ("client",))
 
     def on_protocol_disconnect(self, schema: Schema) -> Callable[[F], F]:
         """Decorate `async def f(client)`: a client of that protocol is gone; runs after `on_disconnect`."""
+        _check_parentheses(schema, "on_protocol_disconnect")
         self._adopt(schema)
-        handlers = self.hooks.protocol_disconnect.setdefault(schema, [])
+        handlers = self.hooks.protocol_disconnect.setdefault(
+            schema, EventHandlers("on_protocol_disconnect", is_deferred=True)
+        )
         return lambda function: self._add(handlers, function, "on_protocol_disconnect", ("client",))
 
     def on_request(self, path: str) -> Callable[[F], F]:
@@ -232,6 +257,67 @@ class PluginAPI:
         for route in folder_routes(path, folder, f"serve_folder({path!r}, {folder!r})"):
             self.hooks.routes.add_route(route)
 
+    # The server's own life.
+
+    def on_start(self, func: F = _NOTHING) -> F:
+        """Decorate `async def f()`: the server accepts clients now. An `async` one may run until the server stops."""
+        self._add(self.background.on_start, func, "on_start", ())
+        self.background.start_late(func)
+        return func
+
+    def on_stop(self, func: F = _NOTHING) -> F:
+        """Decorate `async def f()`: the server stops, its clients are gone.
+
+        The server waits for it, at most as long as the setting `shutdown_timeout` says.
+        """
+        return self._add(self.background.on_stop, func, "on_stop", ())
+
+    def every(self, seconds: float) -> Callable[[F], F]:
+        """Decorate `async def f()`, which is called every few seconds while the server runs.
+
+        Calls keep to a grid that begins with the start: they do not drift, and do not overlap. One that takes
+        longer than `seconds`, or raises, is logged; ticks that have passed meanwhile are skipped.
+
+        Args:
+            seconds: Seconds between two calls, such as 0.05 for 20 a second; the first comes after as many.
+
+        Raises:
+            TypeError: It is used as a decorator without parentheses.
+            ValueError: `seconds` is not above 0.
+        """
+        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+            raise TypeError("write @server.every(seconds), with the seconds between two calls in parentheses")
+        if not 0 < seconds < math.inf:
+            raise ValueError(f"every takes a number of seconds above 0, not {seconds!r}")
+
+        def decorator(function: F) -> F:
+            check_handler(function, "every", ())
+            self.background.add_ticker(seconds, function)
+            return function
+
+        return decorator
+
+    def create_task(self, coro: Any) -> BackgroundTask:
+        """Run a coroutine in the background until it ends or the server stops.
+
+        What it raises is logged. Before the server runs, it is kept and starts with the server.
+
+        Args:
+            coro: The coroutine, such as `watch()` of `async def watch()`.
+
+        Returns:
+            A handle with `cancel()` and `done`.
+
+        Raises:
+            TypeError: It is not a coroutine.
+        """
+        if not asyncio.iscoroutine(coro):
+            call = ", such as f() of async def f(), with the parentheses" if callable(coro) else ""
+            raise TypeError(f"create_task takes a coroutine{call}, not {type(coro).__name__}")
+        return self.background.create_task(coro)
+
+    # Events as CloudLink 0.1.9 bound them.
+
     def bind_event(self, event: Callable[..., Any], func: Callable[..., Any]) -> None:
         """Add a handler the way CloudLink 0.1.9 did: `bind_event(server.on_connect, f)`.
 
@@ -245,7 +331,9 @@ class PluginAPI:
         events = (self.on_connect, self.on_message, self.on_disconnect, self.on_error)
         if event not in events:
             names = ", ".join(f"server.{known.__name__}" for known in events)
-            raise ValueError(f"bind_event takes one of {names}.")
+            of_class = isfunction(event) and getattr(type(self), event.__name__, None) is event
+            got = f" of the server object, not {event.__qualname__} of its class" if of_class else ""
+            raise ValueError(f"bind_event takes one of {names}{got}.")
         event(func)
 
     # Sending.
@@ -299,7 +387,7 @@ class PluginAPI:
         """
         closecodes.check(code)
         for client in (obj,) if isinstance(obj, Client) else _each(obj):
-            client.session.close(code, reason)
+            client.session.disconnect(code, reason)
 
     # Inside.
 
@@ -320,6 +408,12 @@ class PluginAPI:
         if not isinstance(schema, Hashable) or schema not in self.hooks.engines:
             check_schema(schema)
             self.hooks.engines[schema] = SchemaEngine(self.hooks, schema)
+
+
+def _check_parentheses(schema: object, event: str) -> None:
+    """Raise `TypeError` if a decorator that takes a schema got the function itself."""
+    if isfunction(schema) or ismethod(schema):
+        raise TypeError(f"write @server.{event}(schema=protocol.schema), with the schema in parentheses")
 
 
 def _translator(client: Client) -> Callable[[bytes], bytes] | None:

@@ -24,12 +24,15 @@ from cloudlink.logthrottle import LogThrottle
 from cloudlink.transport import Endpoint, load_certificates, raise_open_files_limit, where_to_connect
 from cloudlink.version import __version__
 
-from . import signals
+from . import compat, signals
 from .api import PluginAPI
+from .background import Background
 from .broker import LocalBroker
 from .clients import ClientsManager
 from .directory import Directory
+from .failures import log_failure, must_propagate
 from .fairshare import FairShare
+from .handlers import running
 from .hooks import Hooks
 from .hub import Hub
 from .limits import Limits
@@ -40,6 +43,8 @@ from .rooms import RoomsManager
 from .session import Session, State
 from .snowflakes import SnowflakeGenerator
 from .supervisor import Supervisor
+from .watchdog import Watchdog
+from .workload import Workload
 
 if TYPE_CHECKING:
     import ssl
@@ -70,6 +75,9 @@ class Server(PluginAPI):
             of the log; looked at when the server starts.
     """
 
+    _endpoint_class: Callable[..., Any] = Endpoint
+    """What accepts connections; `cloudlink.testing` has one without a port."""
+
     def __init__(self, settings: Settings | None = None) -> None:
         """Set up a server.
 
@@ -82,13 +90,15 @@ class Server(PluginAPI):
         self.settings = settings or _settings_of_environment()
         self.logger = logging.getLogger("cloudlink.server")
         self.supervisor = Supervisor()
-        self.hooks = Hooks(self.supervisor.start)
+        self.background = Background(self.supervisor)
+        self.watchdog = Watchdog()
+        self.limits = Limits.of(self.settings)
+        self.hooks = Hooks(self.supervisor.start, Workload(self.limits))
         add_pages(self.hooks.routes, self._status)
         self.limit_log = LogThrottle()
         self.fair_share = FairShare(
             self._call_soon, shown=lambda address: addresses.for_log(address, self.settings.log_addresses)
         )
-        self.limits = Limits.of(self.settings)
         self.delivery = Delivery(
             self._schedule, max_queued_bytes(self.settings), coalescer(self.settings.write_delay)
         )
@@ -98,6 +108,8 @@ class Server(PluginAPI):
         self.rooms_manager = RoomsManager(self.delivery, self.directory, broker)
         self.clients_manager.on_user_change(self.rooms_manager.update_user)
         self.hub = Hub(self.clients_manager, self.rooms_manager, self.delivery, broker)
+        compat.equip_manager(self.clients_manager, self)
+        compat.equip_manager(self.rooms_manager, self)
         self.gen = SnowflakeGenerator()
         self.suppress_websocket_logs = True
         self.ssl_enabled = False
@@ -171,6 +183,7 @@ class Server(PluginAPI):
         Raises:
             TypeError: `max_clients` is no integer.
             ValueError: `max_clients` is 0 or below -1.
+            RuntimeError: An event loop runs in this thread; there, `start` is the way.
             SystemExit: The server cannot start; the message says why.
         """
         try:
@@ -179,8 +192,13 @@ class Server(PluginAPI):
             raise _exit(error) from None
 
     def serve(self, ip: str | None = None, port: int | None = None) -> None:
-        """Run the server like `run`, but raise `StartError` when it cannot start."""
+        """Run the server like `run`, but raise `StartError` when it cannot start.
+
+        Raises:
+            RuntimeError: An event loop runs in this thread; there, `start` is the way.
+        """
         refuse_while_loading()
+        _refuse_inside_loop()
         self._check_max_clients()
         run = _loop_runner(self.settings.event_loop)
         with suppress(KeyboardInterrupt):
@@ -197,10 +215,10 @@ class Server(PluginAPI):
         if port is not None:
             settings.set("port", port)
         self._prepare_tls()
-        self._session_class = PullSession if self._is_overridden() else Session
+        self._session_class = PullSession if self._overrides() else Session
         self._loop = asyncio.get_running_loop()
         self._started_at = time.monotonic()
-        endpoint = Endpoint(
+        endpoint = self._endpoint_class(
             settings,
             self.open_session,
             self.hooks.routes,
@@ -210,7 +228,7 @@ class Server(PluginAPI):
         )
         await endpoint.start(settings.host, settings.port)
         try:
-            for start in self.hooks.start:
+            for start in self.hooks.protocol_start:
                 start(self._loop.call_soon_threadsafe)
         except BaseException:
             endpoint.stop_accepting()
@@ -220,21 +238,31 @@ class Server(PluginAPI):
         self._endpoint = endpoint
         where = where_to_connect(settings.host, endpoint.port, secure=self.ssl_context is not None)
         self.logger.info("CloudLink is running: connect to %s", where)
+        if not self.hooks.engines and not self._overrides():
+            self.logger.warning(
+                "This server has no protocol, so every client is turned away: write clpv4(server) before it starts, "
+                "after from cloudlink.server.protocols import clpv4."
+            )
+        self.background.start()
 
     async def stop(self) -> None:
-        """Stop in order: accept nobody, close every client with 1001, let handlers finish."""
+        """Stop in order: accept nobody, close every client with 1001, let handlers and stop handlers finish."""
         endpoint = self._endpoint
         if endpoint is None:
             return
         self._endpoint = None
         endpoint.stop_accepting()
+        await self.background.stop_tickers()
         for client in tuple(self.clients_manager):
             client.session.close(CloseCode.GOING_AWAY, "The server is shutting down")
+        self.background.call_stop_handlers()
         cancelled = await self.supervisor.finish(self.settings.shutdown_timeout)
         if cancelled:
-            self.logger.warning("Stopped %d handlers that were still running.", cancelled)
+            names = ", ".join(dict.fromkeys(cancelled))
+            self.logger.warning("Stopped %d handlers that were still running: %s.", len(cancelled), names)
+        await self.background.finish()
         await endpoint.finish(_CLOSE_WAIT)
-        for stop in self.hooks.stop:
+        for stop in self.hooks.protocol_stop:
             stop()
         self.delivery.flush()  # nothing may wait for a loop that is gone
         self._loop = None
@@ -246,9 +274,11 @@ class Server(PluginAPI):
         _calm_garbage_collector()
         with signals.handled(stopping.set, self.reload_certificates):
             await self.start(ip, port)
+            self.watchdog.start(self.settings.blocking_warning)
             try:
                 await stopping.wait()
             finally:
+                self.watchdog.stop()
                 await self.stop()
 
     def reload_certificates(self) -> None:
@@ -312,22 +342,29 @@ class Server(PluginAPI):
         client.session.process(message)
 
     async def _pull(self, session: PullSession) -> None:
+        running.set(next(iter(self._overrides()), None))
         try:
             await self.connection_handler(session.client)
-        except Exception:
-            self.logger.exception("The connection handler raised; its client is disconnected.")
+        except BaseException as error:
+            if must_propagate(error):
+                raise
+            log_failure(running.get(), "", error, f"{session.client!r}, which is disconnected")
         finally:
             session.close(CloseCode.NORMAL)
 
-    def _is_overridden(self) -> bool:
+    def _overrides(self) -> list[Callable[..., Any]]:
+        """Return which of the coroutines that read a connection are a plugin's or a subclass's own."""
         names = ("connection_handler", "connection_loop", "message_processor")
-        return any(
-            name in vars(self) or getattr(type(self), name) is not getattr(Server, name) for name in names
-        )
+        return [
+            getattr(self, name)
+            for name in names
+            if name in vars(self) or getattr(type(self), name) is not getattr(Server, name)
+        ]
 
     def _tick(self) -> None:
+        self.watchdog.beat()
         self._expire()
-        for tick in self.hooks.tick:
+        for tick in self.hooks.protocol_tick:
             try:
                 tick()
             except Exception:  # what one protocol has to do must not keep the others from theirs
@@ -389,6 +426,17 @@ class Server(PluginAPI):
             version=__version__,
             protocol_version=self.version,
         )
+
+
+def _refuse_inside_loop() -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise RuntimeError(
+        "server.run() was called where an event loop runs already; write await server.start(ip, port) there, "
+        "and await server.stop() at the end"
+    )
 
 
 def _settings_of_environment() -> Settings:

@@ -92,6 +92,10 @@ class ClientSession(Protocol):
         """Write what is queued and close the connection."""
         ...
 
+    def disconnect(self, code: int = ..., reason: str = "") -> None:
+        """Close the connection on behalf of a plugin, which the log names."""
+        ...
+
     def admit_next_packet(self, packet: bytes) -> bool:
         """Return whether one more packet of an admitted message may be processed."""
         ...
@@ -295,7 +299,12 @@ class Client:
             ValueError: Nobody may send that code.
         """
         closecodes.check(code)
-        self.session.close(code, reason)
+        self.session.disconnect(code, reason)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the client has disconnected, or is being disconnected."""
+        return not self.open
 
     def log_fields(self) -> dict[str, str]:
         """Return what structured log lines say about the client: `client`, `name` once it has one, and `address`."""
@@ -315,7 +324,7 @@ class Client:
 write = object.__setattr__
 """Writes an attribute of a client, for the server itself."""
 
-_ATTRIBUTES = frozenset((*Client.__annotations__, "rooms", "protocol_set"))
+_ATTRIBUTES = frozenset((*Client.__annotations__, "rooms", "protocol_set", "closed"))
 
 
 class ClientsManager:

@@ -1,7 +1,8 @@
 """What plugins of CloudLink 0.2.0 reach through the server and find nowhere else now.
 
 That server handed its own libraries to plugins: `server.ujson`, `server.validator`, `server.ws`,
-`server.async_iterable`. Here they are, without those libraries being dependencies.
+`server.async_iterable`. Here they are, without those libraries being dependencies. For what exists no more, there is a
+sentence that names its successor.
 """
 
 from __future__ import annotations
@@ -12,6 +13,42 @@ from cloudlink import jsontext
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
+
+
+_HANDLERS = "the handlers of an event cannot be looked at or changed; register them with"
+_SERVER_CALLS = (
+    "the server calls handlers by itself; to have a message processed, await server.message_processor"
+)
+
+SUCCESSORS = {
+    "on_connect_events": f"{_HANDLERS} @server.on_connect",
+    "on_message_events": f"{_HANDLERS} @server.on_message",
+    "on_disconnect_events": f"{_HANDLERS} @server.on_disconnect",
+    "on_error_events": f"{_HANDLERS} @server.on_error",
+    "exception_handlers": f"{_HANDLERS} @server.on_exception(exception_type, schema)",
+    "disabled_commands_handlers": f"{_HANDLERS} @server.on_disabled_command(schema)",
+    "protocol_identified_events": f"{_HANDLERS} @server.on_protocol_identified(schema)",
+    "protocol_disconnect_events": f"{_HANDLERS} @server.on_protocol_disconnect(schema)",
+    "execute_on_connect_events": _SERVER_CALLS,
+    "execute_on_message_events": _SERVER_CALLS,
+    "execute_on_command_events": _SERVER_CALLS,
+    "execute_on_disconnect_events": _SERVER_CALLS,
+    "execute_on_error_events": _SERVER_CALLS,
+    "execute_exception_handlers": _SERVER_CALLS,
+    "execute_disabled_command_events": _SERVER_CALLS,
+    "execute_protocol_identified_events": _SERVER_CALLS,
+    "execute_protocol_disconnect_events": _SERVER_CALLS,
+    "execute_unicast": "call server.send_packet_unicast(client, message), without await",
+    "execute_multicast": "call server.send_packet_multicast(clients, message), without await",
+    "execute_close_single": "call server.close_connection(client, code, reason), without await",
+    "execute_close_multi": "call server.close_connection(clients, code, reason), without await",
+}
+"""Attributes of CloudLink 0.2.0's server that are gone: what to write instead."""
+
+
+def equip_manager(manager: object, server: Any) -> None:
+    """Give a manager what those of CloudLink 0.2.0 carry: `parent`, `logging` and `logger`."""
+    vars(manager).update(parent=server, logging=server.logging, logger=server.logger)
 
 
 class UJSON:

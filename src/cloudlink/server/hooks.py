@@ -13,13 +13,17 @@ from __future__ import annotations
 
 import inspect
 import logging
-from contextlib import suppress
-from pathlib import Path
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from cloudlink import jsontext
 from cloudlink.http import Routes
+from cloudlink.logthrottle import LogThrottle
 
 from .exceptions import InternalError
+from .failures import log_failure, must_propagate
+from .handlers import EventHandlers, check_handler, code_of, describe, running
+from .workload import Workload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -49,30 +53,40 @@ class Command:
 class Hooks:
     """The registry of all handlers, and the way to call them.
 
-    Protocols also register here for the server's own life: `start` is called with the loop's
-    `call_soon_threadsafe`, `tick` at least once a second, `stop` when all clients are gone. `routes` says
-    what HTTP requests are answered with.
+    Protocols also register here for the server's own life: `protocol_start` is called with the loop's
+    `call_soon_threadsafe`, `protocol_tick` at least once a second, `protocol_stop` when all clients are gone. (What
+    plugins do at these times is in `background`.) `routes` says what HTTP requests are answered with.
     """
 
     NOT_JSON = object()
 
-    def __init__(self, start: Callable[[Coroutine[Any, Any, None]], object]) -> None:
-        """Args: start: runs a coroutine as a task and keeps it alive."""
+    def __init__(
+        self, start: Callable[[Coroutine[Any, Any, None]], object], workload: Workload | None = None
+    ) -> None:
+        """Args: start: runs a coroutine as a task and keeps it alive. workload: how many may run, None for any."""
         self._begin = start
+        self._workload = workload or Workload()
+        self._overload_log = LogThrottle()
+        self._deferred: deque[tuple[EventHandlers, tuple[Any, ...]]] | None = None
         self.engines: dict[Schema, Engine] = {}
         self.commands: dict[Schema, dict[str, Command]] = {}
-        self.start: list[Callable[[Callable[..., object]], None]] = []
-        self.stop: list[Callable[[], None]] = []
-        self.tick: list[Callable[[], None]] = []
+        self.protocol_start: list[Callable[[Callable[..., object]], None]] = []
+        self.protocol_stop: list[Callable[[], None]] = []
+        self.protocol_tick: list[Callable[[], None]] = []
         self.routes = Routes()
-        self.connect: list[Callable[..., Any]] = []
-        self.message: list[Callable[..., Any]] = []
-        self.disconnect: list[Callable[..., Any]] = []
-        self.error: list[Callable[..., Any]] = []
+        self.connect = EventHandlers("on_connect")
+        self.message = EventHandlers("on_message", is_droppable=True)
+        self.disconnect = EventHandlers("on_disconnect", is_deferred=True)
+        self.error = EventHandlers("on_error", is_droppable=True)
         self.disabled_command: dict[Schema, list[Callable[..., Any]]] = {}
         self.protocol_identified: dict[Schema, list[Callable[..., Any]]] = {}
         self.protocol_disconnect: dict[Schema, list[Callable[..., Any]]] = {}
         self.exception: dict[tuple[type[Exception], Schema], list[Callable[..., Any]]] = {}
+
+    @property
+    def unfinished(self) -> int:
+        """How many `async` handlers have started and not finished."""
+        return self._workload.total
 
     # Registering.
 
@@ -91,7 +105,11 @@ class Hooks:
             TypeError: The handler cannot be called so.
         """
         check_handler(handler, f"the command {cmd}", ("client", "message"))
-        _add(self.command(schema, cmd).handlers, handler)
+        command = self.command(schema, cmd)
+        if handler not in command.handlers:  # CloudLink 0.2.0 keeps them in sets
+            if command.native is None:
+                _warn_of_rivals(cmd, command.handlers, handler)
+            command.handlers.append(handler)
 
     def unbind(self, schema: Schema, cmd: str) -> None:
         """Drop all handlers of a command, native ones too. Raises `ValueError` if there are none."""
@@ -112,13 +130,46 @@ class Hooks:
 
     def run(self, handlers: list[Callable[..., Any]], *arguments: Any) -> None:
         """Call the handlers of an event; whatever one of them raises is logged and ends there."""
+        if not handlers:
+            return
+        if not (isinstance(handlers, EventHandlers) and handlers.is_deferred):
+            self._run(handlers, arguments)
+        elif self._deferred is not None:
+            self._deferred.append((handlers, arguments))
+        else:
+            self._run_deferred(handlers, arguments)
+
+    def _run_deferred(self, handlers: EventHandlers, arguments: tuple[Any, ...]) -> None:
+        """Call handlers, and then those of each event that came meanwhile, one after another."""
+        self._deferred = deque([(handlers, arguments)])
+        try:
+            while self._deferred:
+                self._run(*self._deferred.popleft())
+        finally:
+            self._deferred = None
+
+    def _run(self, handlers: list[Callable[..., Any]], arguments: tuple[Any, ...]) -> None:
+        event = getattr(handlers, "event", "an event")
+        may_drop = getattr(handlers, "is_droppable", False) and self._workload.refusal(arguments[0])
         for handler in tuple(handlers):
-            self._call(handler, arguments, None)
+            if not self._call(handler, arguments, None, event, may_start=not may_drop):
+                self._log_overload(handler, event, arguments[0])
 
     def run_command(self, command: Command, client: Client, message: Any, engine: Engine) -> None:
-        """Call a command's plugin handlers; one that raises has the request answered as failed."""
+        """Call a command's plugin handlers; one that raises has the request answered as failed.
+
+        Where too many handlers are unfinished, `async` ones are not started and the request is answered as refused.
+        """
+        if not command.handlers:
+            return
+        refusal, is_refused = self._workload.refusal(client), False
+        packet = jsontext.dumps(message) if refusal else b""  # before a handler changes it
         for handler in tuple(command.handlers):
-            self._call(handler, (client, message), engine)
+            if not self._call(handler, (client, message), engine, "", may_start=not refusal):
+                is_refused = True
+                self._log_overload(handler, _command_name(engine, message), client)
+        if is_refused:
+            engine.reject_packet(client, packet, refusal)
 
     def report(
         self, client: Client, schema: Schema, exception: type[Exception], details: Any, error: Any
@@ -126,7 +177,7 @@ class Hooks:
         """Tell `on_exception` and `on_error` handlers of a client's mistake.
 
         Args:
-            client: Who made it.
+            client: The client that made it.
             schema: The client's protocol.
             exception: What `on_exception` handlers registered for.
             details: What they are given.
@@ -138,14 +189,34 @@ class Hooks:
         if self.error:
             self.run(self.error, client, error)
 
-    def _call(self, handler: Callable[..., Any], arguments: tuple[Any, ...], engine: Engine | None) -> None:
+    def _call(
+        self,
+        handler: Callable[..., Any],
+        arguments: tuple[Any, ...],
+        engine: Engine | None,
+        event: str,
+        *,
+        may_start: bool,
+    ) -> bool:
+        """Call a handler; return False if it is `async` and was not started because `may_start` is False."""
+        token = running.set(handler)
         try:
-            result = handler(*arguments)
-        except Exception as error:  # noqa: BLE001  # a plugin may raise anything
-            self.failed(handler, arguments[0], arguments[-1], engine, error)
-            return
-        if inspect.iscoroutine(result):
-            self._begin(self._guard(handler, result, arguments, engine))
+            try:
+                result = handler(*arguments)
+            except BaseException as error:  # a plugin may raise anything
+                if must_propagate(error):
+                    raise
+                self.failed(handler, arguments[0], arguments[-1], engine, error, event)
+                return True
+            if inspect.iscoroutine(result):
+                if not may_start:
+                    result.close()
+                    return False
+                self._workload.begin(arguments[0])
+                self._begin(self._guard(handler, result, arguments, engine, event))
+        finally:
+            running.reset(token)
+        return True
 
     async def _guard(
         self,
@@ -153,85 +224,56 @@ class Hooks:
         coroutine: Coroutine[Any, Any, Any],
         arguments: tuple[Any, ...],
         engine: Engine | None,
+        event: str,
     ) -> None:
         try:
             await coroutine
-        except Exception as error:  # noqa: BLE001  # a plugin may raise anything
-            self.failed(handler, arguments[0], arguments[-1], engine, error)
+        except BaseException as error:  # a plugin may raise anything
+            if must_propagate(error):
+                raise
+            self.failed(handler, arguments[0], arguments[-1], engine, error, event)
+        finally:
+            self._workload.end(arguments[0])
 
     def failed(
-        self, handler: Any, client: Client, request: Any, engine: Engine | None, error: Exception
+        self,
+        handler: Any,
+        client: Client,
+        request: Any,
+        engine: Engine | None,
+        error: BaseException,
+        event: str = "",
     ) -> None:
         """Log what a handler raised, and have its protocol answer the request if it was one."""
-        name = getattr(handler, "__qualname__", repr(handler))
-        logger.error("Handler %s raised %s.", name, type(error).__name__, exc_info=error)
+        log_failure(handler, event if engine is None else _command_name(engine, request), error, repr(client))
         if engine is None:
             return
         engine.internal_error(client, request)
         self.report(client, engine.schema, InternalError, repr(error), repr(error))
 
-
-def _add(handlers: list[Callable[..., Any]], handler: Callable[..., Any]) -> None:
-    # CloudLink 0.2.0 keeps handlers in sets: adding one twice calls it once.
-    if handler not in handlers:
-        handlers.append(handler)
-
-
-def add_handler(
-    handlers: list[Callable[..., Any]], handler: Callable[..., Any], event: str, takes: tuple[str, ...] | None
-) -> Callable[..., Any]:
-    """Add a handler once and return it, so that decorators leave the function in place.
-
-    Args:
-        handlers: Those of the event.
-        handler: What the plugin gave.
-        event: How the sentence about a wrong one calls the event.
-        takes: The names of what a handler of the event is called with; None to let it take what it likes.
-
-    Raises:
-        TypeError: The handler cannot be called, or not with that many arguments.
-    """
-    check_handler(handler, event, takes)
-    _add(handlers, handler)
-    return handler
+    def _log_overload(self, handler: object, event: str, client: Client) -> None:
+        if self._overload_log.should_log(code_of(handler)):
+            logger.warning(
+                "Handler %s of %s was not started for %s: %d handlers are unfinished.",
+                *(describe(handler), event, client, self._workload.total),
+            )
 
 
-def check_handler(handler: Any, event: str, takes: tuple[str, ...] | None) -> None:
-    """Refuse what certainly cannot be called as a handler; whatever may be callable is let through.
-
-    Args:
-        handler: What the plugin gave.
-        event: How the sentence calls what it is to handle, such as `on_connect`.
-        takes: The names of its arguments; None not to look at them.
-
-    Raises:
-        TypeError: The handler is no function, or its signature has no place for these arguments.
-    """
-    if not callable(handler):
-        raise TypeError(f"a handler must be a function, not {type(handler).__name__}")
-    if takes is None or hasattr(handler, "__signature__"):  # what it says of itself need not be what it takes
-        return
-    try:
-        # A wrapper takes what it takes itself, whatever the function inside takes.
-        signature = inspect.signature(handler, follow_wrapped=False)
-    except (TypeError, ValueError):  # a callable written in C need not tell
-        return
-    try:
-        signature.bind(*takes)
-    except TypeError:
-        name = getattr(handler, "__name__", type(handler).__name__)
-        raise TypeError(
-            f"the handler {name} of {event}{_place(handler)} must take ({', '.join(takes)}), not {signature}"
-        ) from None
+def _command_name(engine: Engine, request: Any) -> str:
+    """Return how sentences call the command of a request, given as a dict or as its protocol parsed it."""
+    key = getattr(engine.schema, "command_key", "")
+    name = request.get(key) if isinstance(request, dict) else getattr(request, key, None)
+    return f"the command {name}"
 
 
-def _place(handler: Any) -> str:
-    """Return where a handler's code stands, in parentheses; empty where that cannot be told."""
-    for holder in (handler, getattr(handler, "func", None), type(handler).__call__):
-        code = getattr(holder, "__code__", None)
-        if inspect.iscode(code):
-            file = Path(code.co_filename)
-            with suppress(OSError, ValueError):  # it lies elsewhere, or the folder is gone
-                file = file.relative_to(Path.cwd())
-            return f" ({file}, line {code.co_firstlineno})"
-    return ""
+def _warn_of_rivals(cmd: str, others: list[Callable[..., Any]], handler: Callable[..., Any]) -> None:
+    """Log that handlers of two files answer one command, which is seldom meant."""
+    code = code_of(handler)
+    for other in others:
+        rival = code_of(other)
+        if code and rival and code.co_filename != rival.co_filename:
+            logger.warning(
+                "Two plugins answer the command %s: %s and %s. Clients get both answers; rename one of the commands.",
+                *(cmd, describe(other), describe(handler)),
+            )
+            return

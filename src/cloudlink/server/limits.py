@@ -45,6 +45,8 @@ class Limits:
     variable_name_max_length: float = math.inf
     max_names_per_packet: float = math.inf
     max_copies_per_packet: float = math.inf
+    max_handlers_per_client: float = math.inf
+    max_handlers: float = math.inf
 
     @classmethod
     def of(cls, settings: Settings) -> Limits:

@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from cloudlink.errors import StartError
 from cloudlink.text import did_you_mean, one_line
 
+from .programs import Program, forgotten_self, how_to_run, program_in
+
 if TYPE_CHECKING:
     import logging
     from collections.abc import Callable, Iterator
@@ -110,7 +112,7 @@ def load_all(
             identity = _identity(plugin)
             if identity not in started:
                 with _reported(label, logger, skip=skip):
-                    started[identity] = _start(label, plugin, server, protocol)
+                    started[identity] = start_plugin(label, plugin, server, protocol)
                     logger.info("Plugin %s is running", _full_name(label, plugin))
     return list(started.values())
 
@@ -208,10 +210,27 @@ def _import_file(label: str, path: Path) -> ModuleType:
     try:
         with _explained(label, name, "load"):
             spec.loader.exec_module(module)
-    except BaseException:
+    except BaseException as error:
         del sys.modules[name]
+        if isinstance(error, PluginError):
+            _explain_program(label, full, error)
         raise
     return module
+
+
+def _explain_program(label: str, file: Path, error: PluginError) -> None:
+    """Raise a better `PluginError` if a file that failed to load is a whole program."""
+    program = program_in(file)
+    if program is Program.OLD_SCRIPT:
+        raise PluginError(
+            f"Plugin {label} is a server script of CloudLink 0.1, which does not run here: rewrite it as a plugin, or run "
+            f'it with the package it was written for: {sys.executable} -m pip install "cloudlink<0.2" in an environment '
+            f"of its own, then python {file.name} there."
+        ) from error.__cause__
+    if program is Program.SCRIPT and isinstance(error.__cause__, OwnServerError):
+        raise PluginError(
+            f"{str(error).removesuffix('.')}; or run this script by itself: {how_to_run(file)}."
+        ) from (error.__cause__)
 
 
 def _import_module(label: str, name: str) -> ModuleType:
@@ -264,10 +283,20 @@ def _plugins_in(label: str, module: ModuleType) -> list[Plugin]:
         if own and name[0] != "_" and _looks_like_plugin(value):
             found[id(value)] = value
     if not found:
-        raise PluginError(
-            f"Plugin {label} holds no plugin: it needs {_SHAPE}, with the first parameter named server."
-        )
+        raise PluginError(_why_no_plugin(label, Path(module.__file__ or "")))
     return list(found.values())
+
+
+def _why_no_plugin(label: str, file: Path) -> str:
+    if program_in(file) is Program.SCRIPT:
+        return (
+            f"Plugin {label} is not a plugin but a whole server script: run it with {how_to_run(file)}, "
+            f"or move its handlers into {_SHAPE}."
+        )
+    mistake = forgotten_self(file)
+    if mistake:
+        return f"Plugin {label} holds no plugin: {mistake}."
+    return f"Plugin {label} holds no plugin: it needs {_SHAPE}, with the first parameter named server."
 
 
 def _looks_like_plugin(value: Plugin) -> bool:
@@ -310,7 +339,18 @@ def _full_name(label: str, plugin: Plugin) -> str:
     return label if not name or label.endswith(f":{name}") else f"{label} ({name})"
 
 
-def _start(label: str, plugin: Plugin, server: object, protocol: object) -> object:
+def start_plugin(label: str, plugin: Plugin, server: object, protocol: object) -> object:
+    """Call a plugin with as much of `(server, protocol)` as it takes, and return what it returns.
+
+    Args:
+        label: How sentences call it.
+        plugin: The plugin.
+        server: What it gets as `server`.
+        protocol: What it gets as `protocol`.
+
+    Raises:
+        PluginError: It raises, is `async`, or takes something else.
+    """
     count = _argument_count(plugin)
     if not count:
         raise PluginError(
@@ -381,7 +421,7 @@ def _place(label: str, module: str, error: BaseException) -> str:
 def _reason(error: BaseException) -> str:
     if isinstance(error, ModuleNotFoundError) and error.name:
         package = error.name.partition(".")[0]
-        hint = f'; if it is a package, install it with "pip install {package}"'
+        hint = f"; if it is a package, install it with: {sys.executable} -m pip install {package}"
         return f"the module {error.name} is missing{hint if error.name == package else ''}"
     if isinstance(error, SystemExit):
         return "it called exit()"

@@ -23,6 +23,7 @@ from cloudlink.delivery import Outbox, text_frame
 from .clients import Client, ClientDoesNotExist, write
 from .exceptions import EmptyMessage
 from .fairshare import TURN, FairShare
+from .handlers import log_closing
 from .hooks import Hooks
 from .limits import Meter
 
@@ -180,6 +181,11 @@ class Session:
         if self.state is not State.CLOSED:
             self._host.delivery.close(self.client.outbox, code, reason)
             self._depart()
+
+    def disconnect(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
+        """Close the connection on behalf of a plugin, which the log names."""
+        log_closing(self.client, code, reason)
+        self.close(code, reason)
 
     def close_for_reading_slowly(self) -> None:
         """Close the connection because too much is waiting for the client."""
@@ -411,6 +417,9 @@ class NullSession:
         """Do nothing."""
 
     def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
+        """Do nothing."""
+
+    def disconnect(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
         """Do nothing."""
 
 

@@ -1,40 +1,69 @@
-"""Keeps the tasks of plugin handlers alive, and ends them when the server stops."""
+"""Keeps the tasks of plugins' code alive, and ends them when the server stops."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Any
 
+from .handlers import describe, running
+
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Iterable
+
+logger = logging.getLogger("cloudlink.server")
+
+_CANCEL_TIMEOUT = 1.0
+"""Seconds a cancelled task has for its own cleaning up before the server stops without it."""
 
 
 class Supervisor:
-    """Owns the tasks started for handlers.
+    """Owns tasks: those of handlers, or those that run in the background.
 
     The event loop itself holds tasks only weakly. What a handler raises is dealt with inside its task.
     """
 
     def __init__(self) -> None:
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], Any] = {}
 
-    def start(self, coroutine: Coroutine[Any, Any, None]) -> None:
+    def start(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run a coroutine as a task of the running loop."""
         task = asyncio.get_running_loop().create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = running.get()
+        task.add_done_callback(self._tasks.pop)
+        return task
 
-    async def finish(self, timeout: float) -> int:
+    def unfinished(self) -> list[str]:
+        """Return the name and place of the handler of each task that has not finished."""
+        return self._names(self._tasks)
+
+    async def finish(self, timeout: float) -> list[str]:
         """Let the tasks finish and cancel those that do not within `timeout` seconds.
 
         Returns:
-            How many had to be cancelled.
+            What had to be cancelled: the name and place of the handler of each such task.
         """
-        tasks = self._tasks - {asyncio.current_task()}
+        tasks = self._tasks.keys() - {asyncio.current_task()}
+        if tasks:  # even without time each takes its first step, so that none is dropped unawaited
+            _, tasks = await asyncio.wait(tasks, timeout=timeout)
         if not tasks:
-            return 0
-        _, unfinished = await asyncio.wait(tasks, timeout=timeout)
-        for task in unfinished:
+            return []
+        names = self._names(tasks)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*unfinished, return_exceptions=True)
-        return len(unfinished)
+        _, stubborn = await asyncio.wait(tasks, timeout=_CANCEL_TIMEOUT)
+        if stubborn:
+            logger.warning(
+                "The server stops without %s, which went on when cancelled.", _list(self._names(stubborn))
+            )
+        return names
+
+    def _names(self, tasks: Iterable[asyncio.Task[None]]) -> list[str]:
+        handlers = (self._tasks.get(task) for task in tasks)
+        return sorted(
+            "a connection handler" if handler is None else describe(handler) for handler in handlers
+        )
+
+
+def _list(names: list[str]) -> str:
+    return ", ".join(dict.fromkeys(names))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 GREET = """
@@ -21,7 +23,7 @@ class Greet:
             "import no_such_thing\n",
             (
                 "failed to load at line 1: the module no_such_thing is missing; "
-                'if it is a package, install it with "pip install no_such_thing".'
+                f"if it is a package, install it with: {sys.executable} -m pip install no_such_thing."
             ),
         ),
         ("import json.nothing\n", "failed to load at line 1: the module json.nothing is missing."),
@@ -77,19 +79,87 @@ def test_a_misspelled_attribute_is_told_what_it_resembles(write, sentence, line,
     assert sentence("greet.py") == f"Plugin greet.py failed to start at line 2: {expected}"
 
 
-RUNS = "from cloudlink.server import Server\nrun = Server(None).run\n"
+RUNS = "from cloudlink.server import Server\nmake = Server\ndef plugin(server):\n    make().run()\n"
+
+
+def test_a_plugin_that_runs_a_server_is_told_not_to(write, sentence):
+    write("greet.py", RUNS)
+
+    assert sentence("greet.py") == (
+        "Plugin greet.py failed to start at line 4: it runs a server of its own; remove that line, "
+        "for the server is run when all plugins are loaded."
+    )
+
+
+SCRIPT = """
+from cloudlink import server
+from cloudlink.server.protocols import clpv4
+
+def main():
+    instance = server()
+    clpv4(instance)
+    instance.run(port=0)
+
+"""
+
+
+def test_a_server_script_that_runs_is_told_how_to_run_it(write, sentence):
+    path = write("server.py", SCRIPT + "main()\n")
+
+    assert sentence("server.py") == (
+        "Plugin server.py failed to load at line 7: it runs a server of its own; remove that line, for the server is "
+        f"run when all plugins are loaded; or run this script by itself: {sys.executable} {path}."
+    )
 
 
 @pytest.mark.parametrize(
-    ("text", "doing"),
-    [("run()\n", "load at line 3"), ("def plugin(server):\n    run()\n", "start at line 4")],
+    "text",
+    [
+        SCRIPT + 'if __name__ == "__main__":\n    main()\n',
+        'import cloudlink\nif __name__ == "__main__":\n    cloudlink.server().run()\n',
+        'from cloudlink.server import Server\nif __name__ == "__main__":\n    Server().run()\n',
+    ],
 )
-def test_a_plugin_that_runs_a_server_is_told_not_to(write, sentence, text, doing):
-    write("greet.py", RUNS + text)
+def test_a_server_script_that_does_nothing_here_is_told_how_to_run_it(write, sentence, text):
+    path = write("server.py", text)
+
+    assert sentence("server.py") == (
+        f"Plugin server.py is not a plugin but a whole server script: run it with {sys.executable} {path}, "
+        "or move its handlers into a class or function that takes (server, protocol) or (server)."
+    )
+
+
+@pytest.mark.parametrize("name", ["Cloudlink", "CloudLink"])
+def test_a_script_of_cloudlink_0_1_is_told_what_it_is(write, sentence, name):
+    write("old.py", f"from cloudlink import {name}\ncl = {name}()\nserver = cl.server()\nserver.run()\n")
+
+    assert sentence("old.py") == (
+        "Plugin old.py is a server script of CloudLink 0.1, which does not run here: rewrite it as a plugin, or run it "
+        f'with the package it was written for: {sys.executable} -m pip install "cloudlink<0.2" in an environment of its '
+        "own, then python old.py there."
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from cloudlink import errors\ndef make(text): ...\n",
+        "def server(): ...\nserver().run()\n",
+        "class Cloudlink: ...\nCloudlink()\nfoo()\n",
+    ],
+)
+def test_other_files_are_not_taken_for_server_scripts(write, sentence, text):
+    write("odd.py", text)
+
+    assert "script" not in sentence("odd.py")
+
+
+def test_a_class_without_self_is_told(write, sentence):
+    write("greet.py", "class Greet:\n    def __init__(server, protocol):\n        pass\n")
 
     assert sentence("greet.py") == (
-        f"Plugin greet.py failed to {doing}: it runs a server of its own; remove that line, "
-        "for the server is run when all plugins are loaded."
+        "Plugin greet.py holds no plugin: Greet.__init__ at line 2 must take (self, server, protocol), "
+        "not (server, protocol)."
     )
 
 

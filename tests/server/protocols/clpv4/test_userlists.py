@@ -179,7 +179,7 @@ def test_a_list_is_not_kept_for_long():
         linking(server, f"p{number}", "a", "b")
     lists = server.hooks.engines[Clpv4.schema]._lists
     assert lists._caches.keys() >= {"a", "b"}
-    for tick in server.hooks.tick:
+    for tick in server.hooks.protocol_tick:
         tick()
     assert lists._caches == {}
 

@@ -111,7 +111,7 @@ def test_a_project_that_was_left_for_long_is_in_the_file_alone(tmp_path, file):
         await cloud.joins("A")
         await cloud.set("A", "☁ a", 1)
         await cloud.disconnect("A")
-        for tick in cloud.server.hooks.tick:
+        for tick in cloud.server.hooks.protocol_tick:
             tick()
         await cloud.joins("B")
         assert cloud.told("B") == ([a_set("☁ a", 1)] if file else [])

@@ -63,7 +63,7 @@ class Clpv4:
             hooks.bind_native(Schema, name, handler)
         for name in server.settings.disabled_commands:
             hooks.command(Schema, name).disabled = True
-        hooks.tick.append(lists.forget_encoded)
+        hooks.protocol_tick.append(lists.forget_encoded)
         follow_settings(server)
         hooks.engines[Schema] = Clpv4Engine(server, self._answers, lists, self._greeter, usernames, legacy)
 

@@ -120,9 +120,9 @@ class Scratch:
             self._hooks.bind_native(Schema, method, handler)
         self._hooks.engines[Schema] = self
         self._hooks.connect.append(self._refuse_login_token)
-        self._hooks.start.append(self._open_store)
-        self._hooks.stop.append(self.projects.close)
-        self._hooks.tick.append(self.projects.tick)
+        self._hooks.protocol_start.append(self._open_store)
+        self._hooks.protocol_stop.append(self.projects.close)
+        self._hooks.protocol_tick.append(self.projects.tick)
         if self._settings.cloud_http:
             self._hooks.routes.add("/cloud/*", documents("/cloud/", self._document))
 

@@ -1,0 +1,209 @@
+"""Code of plugins that runs for no client: when the server starts and stops, every few seconds, and in the background.
+
+Everything may be registered before the server runs, while plugins are loaded, or later. Whatever this code raises is
+logged with its place and ends there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import math
+from typing import TYPE_CHECKING, Any
+
+from cloudlink.logthrottle import LogThrottle
+
+from .failures import log_failure, must_propagate
+from .handlers import EventHandlers, describe, running
+from .supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+logger = logging.getLogger("cloudlink.server")
+
+
+class BackgroundTask:
+    """The handle of a coroutine given to `server.create_task`."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        self._coroutine: Coroutine[Any, Any, Any] | None = coroutine
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether it has ended, by itself, by an error or by being cancelled."""
+        return self._coroutine is None and (self._task is None or self._task.done())
+
+    def cancel(self) -> None:
+        """End it: the coroutine gets `asyncio.CancelledError`; one that has not started never does."""
+        if self._task is not None:
+            self._task.cancel()
+        elif self._coroutine is not None:
+            self._coroutine.close()
+            self._coroutine = None
+
+    def __del__(self) -> None:
+        if (
+            self._coroutine is not None
+        ):  # the server never started; Python would complain that nobody awaited it
+            self._coroutine.close()
+
+    def start(self, supervisor: Supervisor) -> None:
+        """Run the coroutine as a task unless it was cancelled."""
+        coroutine, self._coroutine = self._coroutine, None
+        if coroutine is not None:
+            token = running.set(coroutine)
+            self._task = supervisor.start(_logged(coroutine, coroutine, ""))
+            running.reset(token)
+
+
+class Background:
+    """The start and stop handlers, the tickers and the background tasks of all plugins.
+
+    Attributes:
+        on_start: The handlers to call when the server has started.
+        on_stop: The handlers to call when the server stops.
+    """
+
+    def __init__(self, handler_tasks: Supervisor) -> None:
+        """Args: handler_tasks: runs what the server waits for when it stops: `async` stop handlers."""
+        self.on_start = EventHandlers("on_start")
+        self.on_stop = EventHandlers("on_stop")
+        self._tickers: list[Ticker] = []
+        self._waiting: list[BackgroundTask] = []
+        self._handler_tasks = handler_tasks
+        self._tasks = Supervisor()
+        self._ticks = Supervisor()
+        self._is_running = False
+
+    # Registering.
+
+    def start_late(self, handler: Callable[[], Any]) -> None:
+        """Call a start handler that was registered while the server runs; before, do nothing."""
+        if self._is_running:
+            asyncio.get_running_loop().call_soon(self._call_start, handler)
+
+    def add_ticker(self, interval: float, handler: Callable[[], Any]) -> None:
+        """Call a handler every `interval` seconds while the server runs."""
+        ticker = Ticker(interval, handler)
+        self._tickers.append(ticker)
+        if self._is_running:
+            self._start_ticker(ticker)
+
+    def create_task(self, coroutine: Coroutine[Any, Any, Any]) -> BackgroundTask:
+        """Run a coroutine until it ends or the server stops; it starts with the server."""
+        task = BackgroundTask(coroutine)
+        if self._is_running:
+            task.start(self._tasks)
+        else:
+            self._waiting.append(task)
+        return task
+
+    # The server's life.
+
+    def start(self) -> None:
+        """Start everything; the server accepts clients now."""
+        self._is_running = True
+        for handler in tuple(self.on_start):
+            self._call_start(handler)
+        for ticker in self._tickers:
+            self._start_ticker(ticker)
+        waiting, self._waiting = self._waiting, []
+        for task in waiting:
+            task.start(self._tasks)
+
+    async def stop_tickers(self) -> None:
+        """Cancel all tickers; tasks go on."""
+        await self._ticks.finish(0)
+
+    def call_stop_handlers(self) -> None:
+        """Call the stop handlers: plain ones on the spot, `async` ones as handlers that the server waits for."""
+        for handler in tuple(self.on_stop):
+            self._call(handler, "on_stop", self._handler_tasks)
+
+    async def finish(self) -> None:
+        """Cancel the tasks that still run."""
+        self._is_running = False
+        await self._tasks.finish(0)
+
+    def _call_start(self, handler: Callable[[], Any]) -> None:
+        self._call(handler, "on_start", self._tasks)
+
+    def _call(self, handler: Callable[[], Any], event: str, tasks: Supervisor) -> None:
+        token = running.set(handler)
+        try:
+            result = handler()
+            if inspect.iscoroutine(result):
+                tasks.start(_logged(result, handler, event))
+        except BaseException as error:  # a plugin may raise anything
+            if must_propagate(error):
+                raise
+            log_failure(handler, event, error)
+        finally:
+            running.reset(token)
+
+    def _start_ticker(self, ticker: Ticker) -> None:
+        token = running.set(ticker.handler)
+        self._ticks.start(ticker.run())
+        running.reset(token)
+
+
+class Ticker:
+    """Calls a handler every `interval` seconds, on a grid that begins when it starts.
+
+    A call waits for the end of the one before. Ticks that pass meanwhile are skipped, so calls never bunch.
+    """
+
+    def __init__(self, interval: float, handler: Callable[[], Any]) -> None:
+        self.handler = handler
+        self._interval = interval
+        self._event = f"every({interval:g})"
+        self._log = LogThrottle()
+
+    async def run(self) -> None:
+        """Tick until cancelled."""
+        loop = asyncio.get_running_loop()
+        due = loop.time() + self._interval
+        while True:
+            await asyncio.sleep(due - loop.time())
+            began = loop.time()
+            await self._tick()
+            now = loop.time()
+            due, skipped = next_tick(due, self._interval, now)
+            if skipped and self._log.should_log():
+                took = now - began
+                why = (
+                    f"it took {took:.3g} s"
+                    if took >= self._interval
+                    else "something else kept the server busy"
+                )
+                logger.warning(
+                    "Handler %s of %s missed %d ticks: %s.", describe(self.handler), self._event, skipped, why
+                )
+
+    async def _tick(self) -> None:
+        try:
+            result = self.handler()
+            if inspect.iscoroutine(result):
+                await result
+        except BaseException as error:  # a plugin may raise anything
+            if must_propagate(error):
+                raise
+            log_failure(self.handler, self._event, error)
+
+
+def next_tick(due: float, interval: float, now: float) -> tuple[float, int]:
+    """Return when the tick after that of `due` comes, and how many were skipped because their time has passed."""
+    ticks = max(1, math.floor((now - due) / interval) + 1)
+    return due + ticks * interval, ticks - 1
+
+
+async def _logged(coroutine: Coroutine[Any, Any, Any], handler: object, event: str) -> None:
+    try:
+        await coroutine
+    except BaseException as error:  # a plugin may raise anything
+        if must_propagate(error):
+            raise
+        log_failure(handler, event, error)

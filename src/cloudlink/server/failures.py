@@ -1,0 +1,66 @@
+"""Errors of plugins' code: which of them end where they are logged, and which have to go on.
+
+Whatever a plugin raises is logged and ends there, `SystemExit` of argparse included. Only what comes from outside of the
+plugin goes on: Ctrl-C, and the cancellation or the end of the task that runs its code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import threading
+import traceback
+
+from .handlers import describe
+
+logger = logging.getLogger("cloudlink.server")
+
+
+def must_propagate(error: BaseException) -> bool:
+    """Return whether an error that left a plugin's code comes from outside of it."""
+    if isinstance(error, (Exception, SystemExit)):
+        return False
+    if isinstance(error, KeyboardInterrupt):
+        return _is_ctrl_c(error)
+    task = _current_task()
+    if isinstance(error, asyncio.CancelledError):
+        return task is not None and task.cancelling() > 0
+    # A coroutine that is closed, not run, gets GeneratorExit.
+    return isinstance(error, GeneratorExit) and task is None
+
+
+def _is_ctrl_c(error: KeyboardInterrupt) -> bool:
+    """Return whether Ctrl-C has raised an error, and not the plugin itself.
+
+    An event loop takes Ctrl-C without raising anything: the first time, `asyncio.run` cancels its main task.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return False
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        return True
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return bool(frames) and frames[-1].f_globals.get("__name__") == "asyncio.runners"
+
+
+def log_failure(handler: object, of: str, error: BaseException, whom: str = "") -> None:
+    """Log with its traceback what a handler or background coroutine raised.
+
+    Args:
+        handler: What raised it.
+        of: What it handles, such as `on_start` or `the command kick`; empty for nothing.
+        error: What it raised.
+        whom: The client for which it ran; empty for none.
+    """
+    event = f" of {of}" if of else ""
+    client = f" for {whom}" if whom else ""
+    logger.error(
+        "Handler %s%s raised %s%s.", describe(handler), event, type(error).__name__, client, exc_info=error
+    )
+
+
+def _current_task() -> asyncio.Task[object] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # no event loop runs
+        return None

@@ -1,0 +1,79 @@
+"""Every public attribute of CloudLink 0.2.0's server and managers is here, or says what takes its place."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from cloudlink.server.compat import SUCCESSORS
+from tests.support.servers import build
+
+SERVER = """
+version logging logger asyncio ws ujson gen validator async_iterable copy clients_manager rooms_manager exceptions
+disabled_commands on_connect_events on_message_events on_disconnect_events on_error_events exception_handlers
+disabled_commands_handlers protocol_identified_events protocol_disconnect_events command_handlers suppress_websocket_logs
+max_clients ssl_enabled ssl_context enable_ssl run unbind_command on_command on_exception on_disabled_command
+on_protocol_identified on_protocol_disconnect on_message on_connect on_disconnect on_error send_packet
+send_packet_unicast send_packet_multicast close_connection disable_command enable_command message_processor
+connection_handler connection_loop execute_on_disconnect_events execute_on_connect_events execute_on_message_events
+execute_on_command_events execute_on_error_events execute_exception_handlers execute_disabled_command_events
+execute_protocol_identified_events execute_protocol_disconnect_events execute_unicast execute_multicast
+execute_close_single execute_close_multi bind_callback bind_event
+"""
+MANAGERS = {
+    "clients_manager": """
+    parent clients snowflakes protocols usernames uuids exceptions logging logger get_snowflakes get_uuids exists add
+    remove set_username set_protocol find_obj
+    """,
+    "rooms_manager": """
+    parent rooms exceptions logging logger get create delete exists subscribe unsubscribe find_room find_obj
+    generate_userlist get_snowflakes get_uuids get_all_in_rooms get_specific_in_room
+    """,
+}
+EXCEPTIONS = {
+    "exceptions": "EmptyMessage InvalidCommand JSONError ValidationError InternalError Overloaded",
+    "clients_manager": """
+    ClientDoesNotExist ClientAlreadyExists ClientUsernameAlreadySet ClientUsernameNotSet NoResultsFound ProtocolAlreadySet
+    """,
+    "rooms_manager": "RoomDoesNotExist RoomAlreadyExists RoomNotEmpty NoResultsFound RoomUnsupportedProtocol",
+}
+
+
+@pytest.fixture(scope="module")
+def server():
+    return build()
+
+
+@pytest.mark.parametrize("name", SERVER.split())
+def test_attributes_of_the_server(server, name):
+    if name not in SUCCESSORS:
+        assert hasattr(server, name)
+        return
+    with pytest.raises(AttributeError) as caught:
+        getattr(server, name)
+    assert str(caught.value) == f"'Server' object has no attribute '{name}' any more: {SUCCESSORS[name]}"
+
+
+def test_nothing_else_has_a_successor():
+    assert SUCCESSORS.keys() <= set(SERVER.split())
+
+
+@pytest.mark.parametrize(
+    ("manager", "name"), [(manager, name) for manager in MANAGERS for name in MANAGERS[manager].split()]
+)
+def test_attributes_of_the_managers(server, manager, name):
+    assert hasattr(getattr(server, manager), name)
+
+
+@pytest.mark.parametrize("of", EXCEPTIONS)
+def test_exceptions(server, of):
+    holder = getattr(server, of)
+    holder = holder if of == "exceptions" else holder.exceptions
+    assert all(issubclass(getattr(holder, name), Exception) for name in EXCEPTIONS[of].split())
+
+
+@pytest.mark.parametrize("manager", MANAGERS)
+def test_a_manager_knows_its_server_and_its_log(server, manager):
+    found = getattr(server, manager)
+    assert (found.parent, found.logging, found.logger) == (server, logging, server.logger)
