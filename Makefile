@@ -17,7 +17,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 NOT_INSTALLED := { echo "CloudLink could not be installed: the first start needs the internet, to fetch the packages \
 that CloudLink uses. Is this computer online? Then see what pip says above." >&2; exit 1; }
 
-.PHONY: serve examples test test-fast coverage lint autobahn bench bench-quick release clean
+.PHONY: serve examples test test-fast coverage lint autobahn bench bench-quick bench-compare release clean
 .DEFAULT_GOAL := serve
 
 $(BIN)/python:
@@ -68,6 +68,11 @@ bench: $(VENV)/.dev
 
 bench-quick: $(VENV)/.dev
 	$(BIN)/python -m bench --quick $(ARGS)
+
+# Two commits in turn: BASE=v1.0.0 is the old one, the working tree the new one; ROUNDS=10 and ONLY=fanout,players are optional.
+bench-compare: $(VENV)/.dev
+	@$(if $(BASE),,echo "Name the commit to compare with: make bench-compare BASE=v1.0.0" >&2; exit 2)
+	$(BIN)/python -m bench.compare $(BASE) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
 # VERSION=1.2.3 names the release; DRY=1 does everything but commit and tag.
 release: $(VENV)/.dev

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from bench import machine
 from bench.charts import write_charts
+from bench.commandline import names, say
 from bench.load.run import allow_many_connections, build
 from bench.measures import MODULES, Stage, all_measures
 from bench.peers import PEERS, UnavailableError
@@ -21,20 +22,7 @@ from bench.report import Report, as_json, table
 from bench.rounds import take
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-
-def _names(known: Sequence[str]) -> Callable[[str], list[str]]:
-    """Return a parser of comma-separated names that refuses unknown ones."""
-
-    def parse(text: str) -> list[str]:
-        names = text.split(",")
-        unknown = [name for name in names if name not in known]
-        if unknown:
-            raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)} (known: {', '.join(known)})")
-        return [name for name in known if name in names]
-
-    return parse
+    from collections.abc import Sequence
 
 
 def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
@@ -47,10 +35,10 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
         "--quick", action="store_true", help="small sizes, one round: about a minute of measuring"
     )
     parser.add_argument(
-        "--only", type=_names(measures), default=measures, help=f"measures: {','.join(measures)}"
+        "--only", type=names(measures), default=measures, help=f"measures: {','.join(measures)}"
     )
     parser.add_argument(
-        "--servers", type=_names(servers), default=servers, help=f"servers: {','.join(servers)}"
+        "--servers", type=names(servers), default=servers, help=f"servers: {','.join(servers)}"
     )
     parser.add_argument(
         "--rounds", type=int, help=f"rounds of every measure (default {FULL.rounds}, quick {QUICK.rounds})"
@@ -63,21 +51,17 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(words)
 
 
-def _say(text: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
-
-
-def _prepare(names: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
+def _prepare(servers: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
     """Set up the servers; returns the versions of those that can run, and why the others cannot."""
     versions: dict[str, str] = {}
     skipped: dict[str, str] = {}
-    for name in names:
-        _say(f"setting up {PEERS[name].title}")
+    for name in servers:
+        say(f"setting up {PEERS[name].title}")
         try:
             versions[name] = PEERS[name].prepare()
         except UnavailableError as error:
             skipped[name] = str(error)
-            _say(f"{PEERS[name].title} is skipped: {error}")
+            say(f"{PEERS[name].title} is skipped: {error}")
     return versions, skipped
 
 
@@ -87,7 +71,7 @@ def _measure(arguments: argparse.Namespace, command: str) -> Report:
     facts = machine.describe()
     generator = build()
     if generator.warning:
-        _say(generator.warning)
+        say(generator.warning)
     versions, skipped = _prepare(arguments.servers)
     stage = Stage(plan, generator, arguments.pin)
     peers = [PEERS[name] for name in versions]
@@ -95,8 +79,8 @@ def _measure(arguments: argparse.Namespace, command: str) -> Report:
     measures = [
         measure for measure in all_measures(plan, arguments.only) if set(measure.servers) & set(versions)
     ]
-    taken = [take(stage, measure, peers, rounds, _say) for measure in measures]
-    _say(f"measured for {time.monotonic() - start:.0f} s")
+    taken = [take(stage, measure, peers, rounds, say) for measure in measures]
+    say(f"measured for {time.monotonic() - start:.0f} s")
     named = [PEERS[name] for name in arguments.servers]
     return Report(facts, command, generator.title, rounds, versions, skipped, taken, named)
 
@@ -111,7 +95,7 @@ def main(words: Sequence[str] | None = None) -> int:
             arguments, shlex.join(["python", "-m", "bench", *(sys.argv[1:] if words is None else words)])
         )
     except KeyboardInterrupt:
-        _say("stopped; all servers are ended")
+        say("stopped; all servers are ended")
         return 130
     print(table(report))
     if arguments.json:
@@ -121,7 +105,7 @@ def main(words: Sequence[str] | None = None) -> int:
         )
     if arguments.charts:
         for file in write_charts(report, arguments.charts):
-            _say(f"wrote {file}")
+            say(f"wrote {file}")
     return 0 if report.versions else 1
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -51,3 +51,18 @@ QUICK = Plan(
     idle_upstream=100,
     settle=0.3,
 )
+
+COMPARE = Plan(
+    rounds=10,
+    repeats=0,
+    warmup=0.5,
+    measure=2.5,
+    drain=0.3,
+    crowds=(1000,),
+    joining_times=3,
+    idle=1000,
+    settle=0.5,
+)
+"""Two commits pair by pair: many short runs, because only what both meet in the same minute is comparable."""
+
+COMPARE_QUICK = replace(COMPARE, rounds=3, warmup=0.3, measure=1.2, drain=0.2)

@@ -9,9 +9,9 @@
 
   const ID = "cloudlink";
   const VERSION = "1.0.0";
-  const DIALECT = 3; // what servers are told; the published extensions say 2
+  const HANDSHAKE_VERSION = 3; // sent in the handshake; the published extensions send 2
 
-  // Scratch mods whose sandbox lacks a part of TurboWarp's interface get a plain stand-in for it.
+  // Sandboxes of other Scratch mods lack parts of TurboWarp's API. These are minimal substitutes.
   if (!("translate" in Scratch)) Scratch.translate = (message) => message;
   if (!("Cast" in Scratch)) {
     Scratch.Cast = {
@@ -21,7 +21,7 @@
   }
   if (!("canFetch" in Scratch)) Scratch.canFetch = () => Promise.resolve(true);
   if (!("fetch" in Scratch)) {
-    // eslint-disable-next-line no-restricted-globals -- this is what takes the place of Scratch.fetch
+    // eslint-disable-next-line no-restricted-globals -- the substitute for Scratch.fetch
     Scratch.fetch = (...request) => fetch(...request);
   }
 
@@ -36,35 +36,35 @@
   const SERVERS = { 0: { id: "Localhost", url: "ws://127.0.0.1:3000/" } };
   const DEFAULT_ROOM = "default";
 
-  // Link status, as the block "link status" reports it.
+  // The values of the block "link status".
   const IDLE = 0;
   const CONNECTING = 1;
   const CONNECTED = 2;
   const CLOSED = 3;
   const FAILED = 4;
 
-  // Times, in milliseconds.
-  const GREETING_LIMIT = 15000; // from the open socket to the server's version
-  const ANSWER_LIMIT = 10000; // for a username, link or unlink
-  const CLOSING_LIMIT = 2000; // for the server to agree to a close
-  const FIRST_RETRY = 1000;
-  const LAST_RETRY = 30000;
-  const STEADY = 10000; // a connection that stood so long starts with short delays again
-  const NAME_RETRY = 3000; // while the server still holds the name for the lost connection
-  const NAME_RETRIES = 20; // that is longer than a server takes to notice that a connection is dead
-  const LOOK_AROUND = 5000;
-  const SILENCE = 15000; // after which the server is asked for a sign of life
-  const SIGN_LIMIT = 10000; // for that sign
-  const PING_EVERY = 2000; // while "round-trip time" is looked at
-  const PULSE = 100; // how long a sandboxed hat stays true
+  // Times in milliseconds.
+  const GREETING_TIMEOUT = 15000; // from the open socket to the server's version
+  const ANSWER_TIMEOUT = 10000; // for a username, link or unlink
+  const CLOSE_TIMEOUT = 2000; // for the server's half of the closing handshake
+  const MIN_RETRY_DELAY = 1000;
+  const MAX_RETRY_DELAY = 30000;
+  const STABLE_AFTER = 10000; // a connection that lasted this long resets the back-off
+  const NAME_RETRY_DELAY = 3000; // while the server still holds the name for the lost connection
+  const MAX_NAME_RETRIES = 20; // a minute: longer than a server needs to notice a dead connection
+  const LIVENESS_CHECK_INTERVAL = 5000;
+  const PING_AFTER_SILENCE = 15000;
+  const PING_TIMEOUT = 10000;
+  const PING_INTERVAL = 2000; // while "round-trip time" is read
+  const HAT_PULSE = 100; // how long a hat stays true in a sandbox
 
-  // What others can fill this page's memory with. Beyond it the oldest goes.
-  const KEPT_ENTRIES = 10000;
-  const KEPT_CHARACTERS = 2 ** 23;
-  const HELD_PACKETS = 200; // fewer than any server takes for a flood
-  const REQUESTS = 100;
+  // Limits on the memory that other clients can make this page use. The oldest entries are dropped first.
+  const MAX_ENTRIES = 10000;
+  const MAX_CHARACTERS = 2 ** 23;
+  const MAX_PENDING_PACKETS = 200; // below the burst that any server accepts
+  const MAX_REQUESTS = 100;
 
-  // The listeners of the packets that this extension sends by itself.
+  // The listeners of packets that the extension sends on its own account.
   const OWN_LISTENERS = [
     "handshake_cfg",
     "username_cfg",
@@ -73,34 +73,38 @@
     "ping_cfg",
   ];
 
-  // The close code of a server that does not want this client back (RFC 6455, section 7.4.1).
-  const POLICY_VIOLATION = 1008;
+  /**
+   * Return whether a close code is final: the server does not want this client back. 1008 is a policy violation (RFC
+   * 6455, section 7.4.1); servers use 4000 to 4099 for clients that they refuse, 4004 for those kicked or banned.
+   */
+  const isFinal = (code) => code === 1008 || (code >= 4000 && code <= 4099);
 
-  const DATA = new Map([
+  // Menu values and the commands that they stand for.
+  const DATA_TYPES = new Map([
     ["Global data", "gmsg"],
     ["Private data", "pmsg"],
     ["Direct data", "direct"],
     ["Status code", "statuscode"],
   ]);
-  const VARIABLES = new Map([
+  const VARIABLE_TYPES = new Map([
     ["Global variables", "gvar"],
     ["Private variables", "pvar"],
   ]);
-  const EVERYTHING = "All data";
-  const ANY = new Map([...DATA, ...VARIABLES]);
-  const KINDS = [...ANY.values()];
-  // Projects of CloudLink 3 carry shorter names.
-  DATA.set("Global", "gmsg").set("Private", "pmsg").set("Direct", "direct");
-  DATA.set("Status Code", "statuscode");
-  VARIABLES.set("Global", "gvar").set("Private", "pvar");
+  const ALL_DATA = "All data";
+  const PACKET_TYPES = new Map([...DATA_TYPES, ...VARIABLE_TYPES]);
+  const COMMANDS = [...PACKET_TYPES.values()];
+  // Projects made for CloudLink 3 contain shorter menu values.
+  DATA_TYPES.set("Global", "gmsg").set("Private", "pmsg");
+  DATA_TYPES.set("Direct", "direct").set("Status Code", "statuscode");
+  VARIABLE_TYPES.set("Global", "gvar").set("Private", "pvar");
 
   /* ------------------------------------------------------------------------- values */
 
   const isObject = (value) =>
     typeof value === "object" && value !== null && !Array.isArray(value);
 
-  /** Parse JSON; undefined if the text is none. */
-  const parsed = (text) => {
+  /** Parse JSON; return undefined if the text is not JSON. */
+  const tryParse = (text) => {
     try {
       return JSON.parse(text);
     } catch (_error) {
@@ -108,8 +112,8 @@
     }
   };
 
-  /** A received value as Scratch can hold it. */
-  const shown = (value) => {
+  /** Convert a received value to text: strings stay as they are, everything else becomes JSON. */
+  const toText = (value) => {
     if (typeof value === "string") return value;
     if (value === undefined) return "";
     if (typeof value !== "object") return String(value);
@@ -120,12 +124,13 @@
     }
   };
 
-  const written = (value) => Scratch.Cast.toString(value);
+  /** Convert the input of a block to text, as Scratch does. */
+  const inputText = (value) => Scratch.Cast.toString(value);
 
-  /** A typed value as it is sent: as JSON where nothing of what was typed gets lost by that, else as text. */
-  const typed = (value) => {
-    const text = written(value);
-    const json = parsed(text);
+  /** Convert the input of a block to the value to send: parsed JSON if that loses nothing, otherwise text. */
+  const inputValue = (value) => {
+    const text = inputText(value);
+    const json = tryParse(text);
     if (json === undefined || json === null) return text;
     if (typeof json === "number" && Math.abs(json) > Number.MAX_SAFE_INTEGER) {
       return text;
@@ -133,37 +138,37 @@
     return json;
   };
 
-  /** What names a user in a user object, or the text that stands in its place. */
-  const nameOf = (user) => {
-    if (!isObject(user)) return shown(user);
-    return shown(user.uuid ?? user.id ?? user.username);
+  /** The key that identifies a user: taken from a user object, or the text itself. */
+  const userKey = (user) => {
+    if (!isObject(user)) return toText(user);
+    return toText(user.uuid ?? user.id ?? user.username);
   };
 
-  /** A typed recipient: a name, a user object, or a list of either. */
-  const recipients = (value) => {
-    const text = written(value);
-    const json = parsed(text);
-    if (Array.isArray(json)) return json.map(nameOf);
-    return isObject(json) ? nameOf(json) : text;
+  /** Parse recipients: a name, a user object, or a JSON list of either. */
+  const inputRecipients = (value) => {
+    const text = inputText(value);
+    const json = tryParse(text);
+    if (Array.isArray(json)) return json.map(userKey);
+    return isObject(json) ? userKey(json) : text;
   };
 
-  /** Typed rooms: a list of names, or one name. */
-  const roomNames = (value) => {
-    const text = written(value);
-    const json = parsed(text);
-    return Array.isArray(json) ? json.map(shown) : [text];
+  /** Parse rooms: a JSON list of names, or one name. */
+  const inputRooms = (value) => {
+    const text = inputText(value);
+    const json = tryParse(text);
+    return Array.isArray(json) ? json.map(toText) : [text];
   };
 
-  /** A typed address, in the forms that people copy. */
-  const address = (value) => {
-    const text = written(value).trim();
+  /** Normalize a server's address: accept `http:` URLs and addresses without a scheme. */
+  const inputAddress = (value) => {
+    const text = inputText(value).trim();
     if (/^https?:\/\//i.test(text)) return text.replace(/^http/i, "ws");
     if (/^\w+:\/\//.test(text) || text === "") return text;
     const local = /^(localhost|127\.|\[::1\])/i.test(text);
     return `${local ? "ws" : "wss"}://${text}`;
   };
 
-  const percentDecoded = (text) => {
+  const decodePercents = (text) => {
     try {
       return decodeURIComponent(text);
     } catch (_error) {
@@ -171,20 +176,20 @@
     }
   };
 
-  /** The body of an answer; nothing if there is none to be had. */
-  const textAt = async (url, request) => {
+  /** Fetch the body of an HTTP response; return an empty text if the request fails. */
+  const fetchText = async (url, request) => {
     try {
-      const answer = await Scratch.fetch(url, request);
-      return await answer.text();
+      const response = await Scratch.fetch(url, request);
+      return await response.text();
     } catch (_error) {
       return "";
     }
   };
 
-  /* ---------------------------------------------------------------- what others sent */
+  /* ------------------------------------------------------------------ received data */
 
-  /** A map that forgets its oldest entries when it holds too many of them, or too long ones. */
-  class Kept {
+  /** A map with limits on its entries and on their total length. It evicts the oldest entries first. */
+  class BoundedMap {
     constructor() {
       this.clear();
     }
@@ -202,14 +207,14 @@
       return this.entries.get(key);
     }
 
-    /** Keep an entry, which has a `text`, as the newest. */
+    /** Store an entry as the newest one. Its `text` counts towards the limit on characters. */
     set(key, entry) {
       this.delete(key);
       this.entries.set(key, entry);
       this.characters += entry.text.length;
-      while (this.size > KEPT_ENTRIES || this.characters > KEPT_CHARACTERS) {
+      while (this.size > MAX_ENTRIES || this.characters > MAX_CHARACTERS) {
         if (this.size === 1) return;
-        this.delete(this.first());
+        this.delete(this.oldestKey());
       }
     }
 
@@ -220,116 +225,115 @@
       this.characters -= entry.text.length;
     }
 
-    /** The oldest key; undefined if there is none. */
-    first() {
+    /** Return the oldest key, or undefined if the map is empty. */
+    oldestKey() {
       return this.entries.keys().next().value;
     }
   }
 
-  /** Values, "got new" flags and queues: all that a connection brought. */
+  /** What was received for the project: latest values, "got new" flags and queues. */
   class Inbox {
     constructor() {
-      this.number = 0;
+      this.sequence = 0;
       this.clear();
     }
 
     clear() {
       this.values = new Map();
-      this.fresh = new Set();
-      this.variables = { gvar: new Kept(), pvar: new Kept() };
-      this.listeners = new Kept();
+      this.newCommands = new Set();
+      this.variables = { gvar: new BoundedMap(), pvar: new BoundedMap() };
+      this.listeners = new BoundedMap();
       this.queues = {};
-      for (const kind of KINDS) this.queues[kind] = new Kept();
+      for (const cmd of COMMANDS) this.queues[cmd] = new BoundedMap();
     }
 
-    /** Put a packet into its queue; `text` is its JSON. */
-    queue(kind, text) {
-      this.queues[kind].set(this.number++, { text });
+    /** Append a packet to the queue of its command; `text` is its JSON. */
+    enqueue(cmd, text) {
+      this.queues[cmd].set(this.sequence++, { text });
     }
 
-    value(kind, text) {
-      this.values.set(kind, text);
-      this.fresh.add(kind);
+    setValue(cmd, text) {
+      this.values.set(cmd, text);
+      this.newCommands.add(cmd);
     }
 
-    variable(kind, name, text) {
-      const before = this.variables[kind].get(name);
+    setVariable(cmd, name, text) {
+      const before = this.variables[cmd].get(name);
       const previous = before === undefined ? "" : before.text;
-      this.variables[kind].set(name, { text, previous, fresh: true });
+      this.variables[cmd].set(name, { text, previous, isNew: true });
     }
 
-    /** The kinds that a menu value of a queue block means. */
-    kinds(type) {
-      if (type === EVERYTHING) return KINDS;
-      return ANY.has(type) ? [ANY.get(type)] : [];
+    /** Return the commands that a menu value of a queue block selects. */
+    commands(type) {
+      if (type === ALL_DATA) return COMMANDS;
+      return PACKET_TYPES.has(type) ? [PACKET_TYPES.get(type)] : [];
     }
 
-    size(type) {
-      return this.kinds(type).reduce(
-        (sum, kind) => sum + this.queues[kind].size,
+    queueSize(type) {
+      return this.commands(type).reduce(
+        (sum, cmd) => sum + this.queues[cmd].size,
         0
       );
     }
 
-    /** Take the oldest packet out; its JSON, or nothing. */
-    next(type) {
-      const waiting = this.kinds(type).filter(
-        (kind) => this.queues[kind].size > 0
-      );
-      if (waiting.length === 0) return "";
-      const queues = waiting.map((kind) => this.queues[kind]);
-      const oldest = Math.min(...queues.map((queue) => queue.first()));
-      const queue = queues.find((each) => each.first() === oldest);
+    /** Remove the oldest packet; return its JSON, or an empty text. */
+    dequeue(type) {
+      const queues = this.commands(type)
+        .map((cmd) => this.queues[cmd])
+        .filter((queue) => queue.size > 0);
+      if (queues.length === 0) return "";
+      const oldest = Math.min(...queues.map((queue) => queue.oldestKey()));
+      const queue = queues.find((each) => each.oldestKey() === oldest);
       const { text } = queue.get(oldest);
       queue.delete(oldest);
       return text;
     }
 
-    /** The JSON of all packets of these kinds, in the order they came. */
-    list(type) {
-      const all = this.kinds(type).flatMap((kind) => [
-        ...this.queues[kind].entries,
+    /** Return the queued packets as a JSON list, in the order of arrival. */
+    queueJSON(type) {
+      const all = this.commands(type).flatMap((cmd) => [
+        ...this.queues[cmd].entries,
       ]);
       all.sort(([one], [other]) => one - other);
       return `[${all.map(([, entry]) => entry.text).join(",")}]`;
     }
 
     clearQueues(type) {
-      for (const kind of this.kinds(type)) this.queues[kind].clear();
+      for (const cmd of this.commands(type)) this.queues[cmd].clear();
     }
   }
 
-  /** Who is here: the list that projects read, and one list for each room. */
-  class People {
+  /** The user lists: one for each room, and the list that the block "users" reports. */
+  class UserLists {
     constructor() {
       this.clear();
     }
 
     clear() {
-      this.listed = new Map();
+      this.latest = new Map();
       this.rooms = new Map();
     }
 
     set(users, room) {
       const list = new Map(
-        users.filter(Boolean).map((user) => [nameOf(user), user])
+        users.filter(Boolean).map((user) => [userKey(user), user])
       );
       this.rooms.set(room, list);
-      this.listed = new Map(list);
+      this.latest = new Map(list);
     }
 
-    /** Add a user; false if the list had them. */
+    /** Add a user; return false if they were listed already. */
     add(user, room) {
-      const known = this.listed.has(nameOf(user));
-      this.listed.set(nameOf(user), user);
-      this.room(room).set(nameOf(user), user);
-      return !known;
+      const isKnown = this.latest.has(userKey(user));
+      this.latest.set(userKey(user), user);
+      this.room(room).set(userKey(user), user);
+      return !isKnown;
     }
 
-    /** Take a user out; false if the list did not have them. */
+    /** Remove a user; return false if they were not listed. */
     remove(user, room) {
-      this.room(room).delete(nameOf(user));
-      return this.listed.delete(nameOf(user));
+      this.room(room).delete(userKey(user));
+      return this.latest.delete(userKey(user));
     }
 
     room(name) {
@@ -341,84 +345,85 @@
       return this.rooms.has(room) ? this.rooms.get(room).size : 0;
     }
 
-    /** Whether somebody of that name, id, uuid, or user object as JSON text, is listed. */
+    /** Return whether a user is listed; `text` is a name, an id, a uuid, or the JSON of a user object. */
     has(text) {
-      const json = parsed(text);
-      const users = [...this.listed.values()];
+      const json = tryParse(text);
+      const users = [...this.latest.values()];
       if (isObject(json)) {
-        const told = ["uuid", "id", "username"].filter((key) => key in json);
-        const telling = told[0] === "uuid" ? ["uuid"] : told;
-        const isMeant = (user) =>
-          telling.every((key) => shown(user[key]) === shown(json[key]));
-        return telling.length > 0 && users.some(isMeant);
+        const given = ["uuid", "id", "username"].filter((key) => key in json);
+        const compared = given[0] === "uuid" ? ["uuid"] : given;
+        const isSame = (user) =>
+          compared.every((key) => toText(user[key]) === toText(json[key]));
+        return compared.length > 0 && users.some(isSame);
       }
       return users.some(
         (user) =>
           user === text ||
           [user.username, user.id, user.uuid].some(
-            (name) => name !== undefined && shown(name) === text
+            (name) => name !== undefined && toText(name) === text
           )
       );
     }
 
     toJSON() {
-      return [...this.listed.values()];
+      return [...this.latest.values()];
     }
   }
 
   /* -------------------------------------------------------------------------- hats */
 
   /**
-   * Starts the scripts below hats.
+   * Starts the scripts below hat blocks.
    *
-   * Without a sandbox, the runtime is told to start them the moment something happens; each hat is then asked
-   * whether it is meant. In a sandbox nobody can be told: there the runtime asks every hat in every frame, and
-   * what happened stays true for a moment.
+   * Without a sandbox, the runtime starts hats as soon as something happens; it then calls the hat's block function
+   * to learn whether its arguments match. In a sandbox an extension cannot start hats: the runtime calls every hat in
+   * every frame, so an event stays current for HAT_PULSE milliseconds.
    */
   class Hats {
     constructor() {
-      this.now = null;
+      this.current = null;
       this.recent = [];
     }
 
-    start(opcode, news = null) {
-      const event = { opcode, news, until: Date.now() + PULSE };
+    /** Start the scripts of a hat; `details` says what happened. */
+    start(opcode, details = null) {
+      const event = { opcode, details, until: Date.now() + HAT_PULSE };
       if (!runtime) {
         this.recent = this.recent.filter((old) => old.until > Date.now());
         this.recent.push(event);
         return;
       }
-      this.now = event;
+      this.current = event;
       try {
         runtime.startHats(`${ID}_${opcode}`);
       } catch (error) {
         console.error("A script of the project failed:", error);
       } finally {
-        this.now = null;
+        this.current = null;
       }
     }
 
-    /** Tell a hat whether its script is meant. */
-    asks(opcode, isMeant = () => true) {
+    /** Return whether a hat matches what has just happened. */
+    matches(opcode, accepts = () => true) {
       if (runtime) {
         return (
-          this.now !== null &&
-          this.now.opcode === opcode &&
-          isMeant(this.now.news)
+          this.current !== null &&
+          this.current.opcode === opcode &&
+          accepts(this.current.details)
         );
       }
       const now = Date.now();
       return this.recent.some(
         (event) =>
-          event.opcode === opcode && event.until > now && isMeant(event.news)
+          event.opcode === opcode && event.until > now && accepts(event.details)
       );
     }
   }
 
-  /* --------------------------------------------------------------------- the socket */
+  /* ---------------------------------------------------------------------- transport */
 
-  /** One WebSocket at a time; what older ones still tell is not listened to. */
-  class Wire {
+  /** One WebSocket at a time. Events of earlier WebSockets are ignored. */
+  class Transport {
     constructor(owner) {
       this.owner = owner;
       this.attempt = null;
@@ -426,17 +431,17 @@
       this.closing = false;
     }
 
-    /** Whether there is a socket, or one is about to come. */
+    /** Whether there is a socket, or one is about to be opened. */
     get busy() {
       return this.attempt !== null;
     }
 
-    /** Ask whether the project may connect, and connect. */
+    /** Open a WebSocket if the editor allows it. */
     async open(url) {
       const attempt = (this.attempt = {});
       let allowed = false;
       try {
-        // Browsers take any other text for an address relative to the page.
+        // Browsers resolve any other text as a URL relative to the page.
         allowed = /^wss?:/i.test(url) && (await Scratch.canFetch(url));
       } catch (_error) {
         allowed = false;
@@ -444,10 +449,10 @@
       if (this.attempt !== attempt) return;
       let socket = null;
       try {
-        // eslint-disable-next-line extension/check-can-fetch -- asked above
+        // eslint-disable-next-line extension/check-can-fetch -- checked above
         if (allowed) socket = new WebSocket(url);
       } catch (_error) {
-        socket = null; // no address, or one that this page may not use
+        socket = null; // not a valid address, or forbidden for this page
       }
       if (socket === null) {
         this.end({ possible: false });
@@ -456,32 +461,33 @@
       this.socket = socket;
       this.closing = false;
       this.listen(socket);
-      this.owner.opening();
+      this.owner.onOpening();
     }
 
     listen(socket) {
-      const current = (what) => (event) => {
-        if (this.socket === socket) what(event);
+      const ifCurrent = (handler) => (event) => {
+        if (this.socket === socket) handler(event);
       };
-      socket.onopen = current(() => {
-        if (!this.closing) this.owner.opened();
+      socket.onopen = ifCurrent(() => {
+        if (!this.closing) this.owner.onOpen();
       });
-      socket.onmessage = current((event) => {
+      socket.onmessage = ifCurrent((event) => {
         const isText = typeof event.data === "string";
-        if (isText && !this.closing) this.owner.received(event.data);
+        if (isText && !this.closing) this.owner.onText(event.data);
       });
-      socket.onclose = current((event) => {
-        this.end({ clean: event.wasClean, code: event.code });
+      socket.onclose = ifCurrent((event) => {
+        const { wasClean: clean, code, reason } = event;
+        this.end({ clean, code, reason });
       });
     }
 
-    write(text) {
+    send(text) {
       if (this.socket !== null && this.socket.readyState === 1) {
         this.socket.send(text);
       }
     }
 
-    /** Close in order; the end comes when the server has agreed, or soon. */
+    /** Start the closing handshake. The transport ends when the server has answered, or after CLOSE_TIMEOUT. */
     close() {
       if (this.closing) return;
       if (this.socket === null) {
@@ -494,255 +500,268 @@
       socket.close(1000);
       setTimeout(() => {
         if (this.socket === socket) this.end({ clean: true });
-      }, CLOSING_LIMIT);
+      }, CLOSE_TIMEOUT);
     }
 
-    /** Be done with the socket, whatever it still does. */
-    end({ clean = false, code = 0, possible = true }) {
+    /** Drop the socket in whatever state it is, and report the end. */
+    end({ clean = false, code = 0, reason = "", possible = true }) {
       const { socket, closing } = this;
       this.attempt = null;
       this.socket = null;
       this.closing = false;
       if (socket !== null) socket.close();
-      this.owner.ended({ clean, code, possible, asked: closing });
+      this.owner.onEnd({ clean, code, reason, possible, asked: closing });
     }
   }
 
   /**
-   * Packets that wait for a connection. Those with the same text in `latest` replace one another: of a variable only
-   * the latest value waits.
+   * Packets that wait for a connection. An item replaces an earlier one with the same `replaceKey`, so that only the
+   * latest value of a variable waits.
    */
-  class Held {
+  class PendingQueue {
     constructor() {
       this.items = [];
     }
 
     add(item) {
-      const { latest } = item;
-      if (latest !== null) {
-        this.items = this.items.filter((old) => old.latest !== latest);
+      const { replaceKey } = item;
+      if (replaceKey !== null) {
+        this.items = this.items.filter((old) => old.replaceKey !== replaceKey);
       }
       this.items.push(item);
-      if (this.items.length <= HELD_PACKETS) return;
-      // A name or a room is worth more than a message.
+      if (this.items.length <= MAX_PENDING_PACKETS) return;
+      // Drop messages rather than requests for a name or a room.
       const index = this.items.findIndex((old) => old.request === null);
       this.items.splice(Math.max(index, 0), 1);
     }
 
-    /** Whether a request of this kind waits. */
+    /** Return whether a request of this kind waits. */
     has(kind) {
       return this.items.some(({ request }) => request?.kind === kind);
     }
 
-    takeAll() {
+    /** Remove and return all items. */
+    drain() {
       const items = this.items;
       this.items = [];
       return items;
     }
   }
 
-  /** Lets each variable out at most so many times a second; the latest value wins. */
-  class Pace {
+  /** Limits how often each variable is sent. Of the values in between, only the latest one is sent. */
+  class RateLimiter {
     constructor(send) {
       this.send = send;
-      this.gap = 0; // milliseconds
+      this.interval = 0; // milliseconds between two values of a variable; 0 is without limit
       this.slots = new Map();
     }
 
-    set(times) {
-      this.gap = times > 0 ? 1000 / times : 0;
-      if (this.gap === 0) this.letAllOut();
+    /** Set the limit, in values per second. */
+    setRate(rate) {
+      this.interval = rate > 0 ? 1000 / rate : 0;
+      if (this.interval === 0) this.flushAll();
     }
 
-    take(item) {
+    /** Send an item now, or when its variable may be sent again. */
+    submit(item) {
       const now = Date.now();
-      const slot = this.slots.get(item.latest);
-      const soon = slot !== undefined && now - slot.at < this.gap;
-      if (soon && !("listener" in item.packet)) {
+      const slot = this.slots.get(item.replaceKey);
+      const isEarly = slot !== undefined && now - slot.sentAt < this.interval;
+      if (isEarly && !("listener" in item.packet)) {
         slot.item = item;
         if (slot.timer === 0) {
-          const wait = slot.at + this.gap - now;
-          slot.timer = setTimeout(() => this.letOut(item.latest), wait);
+          const wait = slot.sentAt + this.interval - now;
+          slot.timer = setTimeout(() => this.flush(item.replaceKey), wait);
         }
         return;
       }
       if (slot !== undefined) clearTimeout(slot.timer);
-      this.slots.delete(item.latest);
-      if (this.gap > 0) {
-        this.forgetIdle(now);
-        this.slots.set(item.latest, { at: now, item: null, timer: 0 });
+      this.slots.delete(item.replaceKey);
+      if (this.interval > 0) {
+        this.evictIdle(now);
+        this.startSlot(item.replaceKey, now);
       }
       this.send(item);
     }
 
-    letOut(latest) {
-      const slot = this.slots.get(latest);
-      const { item } = slot;
-      clearTimeout(slot.timer);
-      this.slots.set(latest, { at: Date.now(), item: null, timer: 0 });
+    startSlot(key, now) {
+      this.slots.set(key, { sentAt: now, item: null, timer: 0 });
+    }
+
+    flush(key) {
+      const { item, timer } = this.slots.get(key);
+      clearTimeout(timer);
+      this.startSlot(key, Date.now());
       if (item !== null) this.send(item);
     }
 
-    /** Forget what waits. */
-    drop() {
+    flushAll() {
+      for (const key of [...this.slots.keys()]) this.flush(key);
+      this.slots.clear();
+    }
+
+    /** Discard the values that have not been sent. */
+    clear() {
       for (const slot of this.slots.values()) clearTimeout(slot.timer);
       this.slots.clear();
     }
 
-    letAllOut() {
-      for (const latest of [...this.slots.keys()]) this.letOut(latest);
-      this.slots.clear();
-    }
-
-    forgetIdle(now) {
-      if (this.slots.size < KEPT_ENTRIES) return;
-      for (const [latest, slot] of this.slots) {
-        if (slot.timer === 0 && now - slot.at >= this.gap) {
-          this.slots.delete(latest);
+    evictIdle(now) {
+      if (this.slots.size < MAX_ENTRIES) return;
+      for (const [key, slot] of this.slots) {
+        if (slot.timer === 0 && now - slot.sentAt >= this.interval) {
+          this.slots.delete(key);
         }
       }
     }
   }
 
-  /* ------------------------------------------------------------------- the session */
+  /* ------------------------------------------------------------------------ session */
 
-  /** What goes on between a project and a server, over as many sockets as it takes. */
+  /** The project's session with a server, over one transport after another. */
   class Session {
     constructor(hats) {
       this.hats = hats;
-      this.wire = new Wire(this);
+      this.transport = new Transport(this);
       this.inbox = new Inbox();
-      this.people = new People();
-      this.held = new Held();
-      this.pace = new Pace((item) => this.post(item));
+      this.users = new UserLists();
+      this.pending = new PendingQueue();
+      this.rateLimiter = new RateLimiter((item) => this.sendOrQueue(item));
       this.status = IDLE;
-      this.hadConnection = false; // before it came to status 4
-      this.joined = "{}"; // JSON of the user that came or left last
-      this.left = "{}";
-      this.logs = false;
+      this.hadConnection = false; // whether status 4 means "lost" rather than "failed"
+      this.finalStatus = ""; // why the server has closed for good, until the project connects again
+      this.lastJoined = "{}"; // JSON of a user object
+      this.lastLeft = "{}";
+      this.logsPackets = false;
 
       this.url = "";
       this.reconnects = false;
       this.tries = 0;
-      this.retry = 0; // the timer of the next try
-      this.restore = null; // what the lost connection had
-      this.wasLost = false; // and is not back yet
-      this.lookAround = 0;
-      this.greeting = 0; // the timer of the server's greeting
-      this.forget();
+      this.retryTimer = 0;
+      this.restore = null; // name and rooms of the lost connection, until they are restored
+      this.wasLost = false; // a connection was lost, and is not restored yet
+      this.livenessTimer = 0;
+      this.greetingTimer = 0;
+      this.resetConnection();
     }
 
-    /** Forget what belongs to one socket. What has been received outlives it if another one takes its place. */
-    forget() {
-      clearTimeout(this.greeting);
+    /** Reset what belongs to one connection. Received data survives if the session reconnects. */
+    resetConnection() {
+      clearTimeout(this.greetingTimer);
       for (const request of this.requests || []) clearTimeout(request.timer);
-      this.people.clear();
-      this.requests = [];
+      this.users.clear();
+      this.requests = []; // packets whose answers the session waits for
       this.version = "";
       this.motd = "";
       this.ip = "";
       this.name = null;
-      this.naming = null; // the name that was asked for and not answered yet
+      this.requestedName = null; // not answered yet
       this.user = null;
       this.linked = false;
-      this.linking = null; // the rooms that were asked for last
+      this.requestedRooms = null; // of the last link
       this.rooms = new Set();
-      this.armed = null; // the listener of the next packet
-      this.selected = null; // the rooms of the next message or variable
-      this.heardAt = 0;
+      this.nextListener = null; // the listener of the next packet
+      this.nextRooms = null; // the rooms of the next message or variable
+      this.lastReceivedAt = 0;
       this.connectedAt = 0;
-      this.pingAt = 0; // when the ping was sent that is not answered yet
-      this.pingedAt = 0; // when the last one was
-      this.roundTrip = "";
+      this.unansweredPingAt = 0; // 0 if every ping has been answered
+      this.lastPingAt = 0;
+      this.lastRoundTrip = ""; // milliseconds
     }
 
     /* ..................................................................... connecting */
 
-    /** Whether there is a connection, or the session is about to get one. */
+    /** Whether there is a connection, or the session is about to make one. */
     get active() {
-      return (this.wire.busy && !this.wire.closing) || this.retry !== 0;
+      const isOpen = this.transport.busy && !this.transport.closing;
+      return isOpen || this.retryTimer !== 0;
     }
 
     get connected() {
-      return this.status === CONNECTED && !this.wire.closing;
+      return this.status === CONNECTED && !this.transport.closing;
     }
 
-    /** Whether packets may go out: connected, and everything as before the connection was lost. */
+    /** Whether packets may be sent: connected, and name and rooms are restored. */
     get ready() {
       return this.connected && this.restore === null;
     }
 
     async connect(url) {
-      if (this.wire.busy) {
-        if (!this.wire.closing) return;
-        this.wire.end({ clean: true });
+      if (this.transport.busy) {
+        if (!this.transport.closing) return;
+        this.transport.end({ clean: true });
       }
-      if (url !== this.url) this.giveUp();
+      if (url !== this.url) this.abandon();
       this.url = url;
+      this.finalStatus = "";
       this.tries = 0;
-      this.stopRetry();
-      await this.wire.open(url);
+      this.cancelRetry();
+      await this.transport.open(url);
     }
 
     disconnect() {
-      if (this.wire.busy) this.wire.close();
-      else if (this.retry !== 0) {
+      if (this.transport.busy) this.transport.close();
+      else if (this.retryTimer !== 0) {
         this.status = CLOSED;
-        this.giveUp();
+        this.abandon();
       }
     }
 
-    /** Start afresh, for another project. */
+    /** Return to the initial state, for another project. */
     reset() {
       this.reconnects = false;
-      this.watch();
-      if (this.wire.busy) {
-        this.wire.closing = true;
-        this.wire.end({ clean: true });
+      this.updateLivenessTimer();
+      if (this.transport.busy) {
+        this.transport.closing = true;
+        this.transport.end({ clean: true });
       }
-      this.giveUp();
-      this.pace.set(0);
-      this.logs = false;
+      this.abandon();
+      this.rateLimiter.setRate(0);
+      this.logsPackets = false;
       this.status = IDLE;
       this.hadConnection = false;
-      this.joined = "{}";
-      this.left = "{}";
+      this.finalStatus = "";
+      this.lastJoined = "{}";
+      this.lastLeft = "{}";
     }
 
     setReconnects(wanted) {
       this.reconnects = wanted;
-      if (!wanted && this.retry !== 0) this.giveUp();
-      this.watch();
+      if (!wanted && this.retryTimer !== 0) this.abandon();
+      this.updateLivenessTimer();
     }
 
-    /** Stop trying, and forget what would have been restored, and what has been received. */
-    giveUp() {
-      this.stopRetry();
+    /** Stop reconnecting; discard what would have been restored and sent, and what has been received. */
+    abandon() {
+      this.cancelRetry();
       this.inbox.clear();
       this.tries = 0;
       this.restore = null;
       this.wasLost = false;
-      this.held.takeAll();
-      this.pace.drop();
+      this.pending.drain();
+      this.rateLimiter.clear();
     }
 
-    stopRetry() {
-      clearTimeout(this.retry);
-      this.retry = 0;
+    cancelRetry() {
+      clearTimeout(this.retryTimer);
+      this.retryTimer = 0;
     }
 
-    opening() {
+    onOpening() {
       this.status = CONNECTING;
     }
 
-    opened() {
-      this.greeting = setTimeout(() => this.wire.end({}), GREETING_LIMIT);
+    onOpen() {
+      this.greetingTimer = setTimeout(
+        () => this.transport.end({}),
+        GREETING_TIMEOUT
+      );
       this.transmit({
         packet: {
           cmd: "handshake",
           val: {
             language: "Scratch",
-            version: { editorType: editor(), versionNumber: DIALECT },
+            version: { editorType: editor(), versionNumber: HANDSHAKE_VERSION },
           },
           listener: "handshake_cfg",
         },
@@ -750,91 +769,111 @@
       });
     }
 
-    /** The server has told its version: now there is a connection. */
-    greeted(version) {
+    /** Handle the server's version, with which the connection counts as made. */
+    handleVersion(version) {
       if (this.status !== CONNECTING) return;
-      clearTimeout(this.greeting);
-      this.version = shown(version);
+      clearTimeout(this.greetingTimer);
+      this.version = toText(version);
       this.status = CONNECTED;
       this.hadConnection = true;
       this.connectedAt = Date.now();
       this.hats.start("onConnect");
-      if (this.restore === null) this.release();
+      if (this.restore === null) this.sendPending();
       else this.restoreName();
     }
 
-    ended({ clean, code, possible, asked }) {
+    onEnd({ clean, code, reason, possible, asked }) {
       const wasConnected = this.status === CONNECTED;
       const wasRetry = this.tries > 0 && !wasConnected;
-      const refused = code === POLICY_VIOLATION || !possible;
+      const refused = isFinal(code) && !asked;
+      if (refused) this.finalStatus = `E:${code} | ${reason || "Refused"}`;
       if (asked) this.status = CLOSED;
       else this.status = wasConnected && clean ? CLOSED : FAILED;
       this.hadConnection = wasConnected || this.wasLost;
-      if (wasConnected && Date.now() - this.connectedAt > STEADY) {
+      if (wasConnected && Date.now() - this.connectedAt > STABLE_AFTER) {
         this.tries = 0;
       }
-      if (this.reconnects && !asked && !refused) {
+      if (this.reconnects && possible && !asked && !refused) {
         this.wasLost = this.wasLost || wasConnected;
-        this.remember();
+        this.saveForRestore();
         this.scheduleRetry();
-      } else this.giveUp();
-      this.forget();
-      if (!wasRetry || asked || this.retry === 0) this.hats.start("onClose");
+      } else this.abandon();
+      this.resetConnection();
+      // Of failed retries, only one that was the last is reported.
+      if (!wasRetry || asked || this.retryTimer === 0) {
+        this.hats.start("onClose");
+      }
       if (wasConnected && !asked) this.hats.start("whenConnectionLost");
     }
 
     scheduleRetry() {
-      const delay = Math.min(FIRST_RETRY * 2 ** this.tries, LAST_RETRY);
+      const delay = Math.min(
+        MIN_RETRY_DELAY * 2 ** this.tries,
+        MAX_RETRY_DELAY
+      );
       this.tries++;
-      // Random, so that the players of a server that restarts do not all come in the same moment.
-      this.retry = setTimeout(
+      // Random, so that the players of a restarted server do not all reconnect at the same moment.
+      this.retryTimer = setTimeout(
         () => {
-          this.retry = 0;
-          this.wire.open(this.url);
+          this.retryTimer = 0;
+          this.transport.open(this.url);
         },
         delay * (0.5 + Math.random() / 2)
       );
     }
 
-    /** Look now and then whether the server still lives, for as long as a lost connection would be replaced. */
-    watch() {
-      clearInterval(this.lookAround);
+    /** While the session reconnects automatically, check regularly that the server still answers. */
+    updateLivenessTimer() {
+      clearInterval(this.livenessTimer);
       if (!this.reconnects) return;
-      this.lookAround = setInterval(() => {
-        // Older servers do not know the command that is used.
-        if (!this.connected || !this.version.includes("0.2.")) return;
-        const now = Date.now();
-        if (this.pingedAt > this.heardAt) {
-          if (now - this.pingedAt > SIGN_LIMIT) this.wire.end({});
-        } else if (now - this.heardAt > SILENCE) this.ping();
-      }, LOOK_AROUND);
+      this.livenessTimer = setInterval(
+        () => this.checkLiveness(),
+        LIVENESS_CHECK_INTERVAL
+      );
+    }
+
+    checkLiveness() {
+      // Servers older than 0.2 do not know the command `ping`.
+      if (!this.connected || !this.version.includes("0.2.")) return;
+      const now = Date.now();
+      if (this.lastPingAt > this.lastReceivedAt) {
+        if (now - this.lastPingAt > PING_TIMEOUT) this.transport.end({});
+      } else if (now - this.lastReceivedAt > PING_AFTER_SILENCE) this.ping();
     }
 
     ping() {
       const now = Date.now();
-      if (this.pingAt !== 0 && now - this.pingAt < SIGN_LIMIT) return;
-      this.pingAt = this.pingedAt = now;
+      const isWaiting = this.unansweredPingAt !== 0;
+      if (isWaiting && now - this.unansweredPingAt < PING_TIMEOUT) return;
+      this.unansweredPingAt = this.lastPingAt = now;
       this.transmit({
         packet: { cmd: "ping", listener: "ping_cfg" },
-        request: { kind: "ping", at: performance.now() },
+        request: { kind: "ping", sentAt: performance.now() },
       });
     }
 
-    /** Milliseconds to the server and back; more while an answer is overdue, nothing before the first one. */
+    /**
+     * The round-trip time in milliseconds: of the last ping, or the time that the current one has taken if that is
+     * longer; empty before the first answer. Reading it starts the next measurement.
+     */
     get roundTripTime() {
       if (!this.connected) return "";
       const now = Date.now();
-      if (now - this.pingedAt >= PING_EVERY) this.ping();
-      if (this.pingAt === 0 || this.roundTrip === "") return this.roundTrip;
-      return Math.max(this.roundTrip, now - this.pingAt);
+      if (now - this.lastPingAt >= PING_INTERVAL) this.ping();
+      if (this.unansweredPingAt === 0 || this.lastRoundTrip === "") {
+        return this.lastRoundTrip;
+      }
+      return Math.max(this.lastRoundTrip, now - this.unansweredPingAt);
     }
 
-    /* ..................................................... what a lost connection had */
+    /* ...................................................................... restoring */
 
-    remember() {
-      if (this.restore !== null) return; // it was lost again before all was back
-      const name = this.name === null ? this.naming : this.name;
-      const rooms = [...new Set([...this.rooms, ...(this.linking ?? [])])];
+    saveForRestore() {
+      if (this.restore !== null) return; // lost again before everything was restored
+      const name = this.name === null ? this.requestedName : this.name;
+      const rooms = [
+        ...new Set([...this.rooms, ...(this.requestedRooms ?? [])]),
+      ];
       if (name !== null) this.restore = { name, rooms, tries: 0 };
     }
 
@@ -845,90 +884,95 @@
     restoreRooms() {
       const { rooms } = this.restore;
       if (rooms.length > 0) this.transmit(this.linkRequest(rooms));
-      else this.restored();
+      else this.finishRestore();
     }
 
-    /** The name is refused: perhaps the server still holds it for the lost connection. */
-    restoreNameAgain(code) {
+    /** Ask again for a refused name if the server may still hold it for the lost connection (E:112). */
+    retryName(code) {
       const { restore } = this;
       restore.tries++;
-      if (/:112\b/.test(code) && restore.tries < NAME_RETRIES) {
+      if (/:112\b/.test(code) && restore.tries < MAX_NAME_RETRIES) {
         setTimeout(() => {
           if (this.restore === restore && this.connected) this.restoreName();
-        }, NAME_RETRY);
-      } else this.restored();
+        }, NAME_RETRY_DELAY);
+      } else this.finishRestore();
     }
 
-    restored() {
+    finishRestore() {
       this.restore = null;
-      this.release();
+      this.sendPending();
     }
 
-    /** Let out what waited for the connection. */
-    release() {
+    /** Send what waited for the connection. */
+    sendPending() {
       const wasLost = this.wasLost;
       this.wasLost = false;
-      for (const item of this.held.takeAll()) this.post(item);
+      for (const item of this.pending.drain()) this.sendOrQueue(item);
       if (wasLost) this.hats.start("whenConnectionBack");
     }
 
-    /* ......................................................................... sending */
+    /* ........................................................................ sending */
 
-    /** Send a packet that a block made: with the listener that was attached, and the rooms that were selected. */
+    /** Send the packet of a block, with the attached listener and, if it is `routed`, the selected rooms. */
     send(packet, { request = null, routed = false } = {}) {
       if (!this.active) return;
-      if (routed && this.selected !== null) {
-        packet.rooms = this.selected;
-        this.selected = null;
+      if (routed && this.nextRooms !== null) {
+        packet.rooms = this.nextRooms;
+        this.nextRooms = null;
       }
-      if (this.armed !== null) {
-        packet.listener = this.armed;
-        this.armed = null;
+      if (this.nextListener !== null) {
+        packet.listener = this.nextListener;
+        this.nextListener = null;
       }
       const { cmd, name, id, rooms, val } = packet;
       const isVariable = routed && "name" in packet;
-      let latest = null;
-      if (isVariable) latest = JSON.stringify([cmd, name, id, rooms]);
-      else if (request?.kind === "link") latest = JSON.stringify([cmd, val]);
-      const item = { packet, request, latest };
-      if (isVariable) this.pace.take(item);
-      else this.post(item);
+      let replaceKey = null;
+      if (isVariable) replaceKey = JSON.stringify([cmd, name, id, rooms]);
+      else if (request?.kind === "link")
+        replaceKey = JSON.stringify([cmd, val]);
+      const item = { packet, request, replaceKey };
+      if (isVariable) this.rateLimiter.submit(item);
+      else this.sendOrQueue(item);
     }
 
-    post(item) {
+    sendOrQueue(item) {
       if (this.ready) this.transmit(item);
-      else if (this.active) this.held.add(item);
+      else if (this.active) this.pending.add(item);
     }
 
     transmit({ packet, request }) {
-      if (request) {
-        request.listener = shown(packet.listener);
-        request.timer = setTimeout(() => this.expire(request), ANSWER_LIMIT);
-        this.requests.push(request);
-        if (this.requests.length > REQUESTS) this.requests.shift();
-        if (request.kind === "username") this.naming = request.name;
-        if (request.kind === "link") this.linking = request.rooms;
-        if (request.kind === "unlink") this.leaveRooms();
-      }
+      if (request) this.trackRequest(packet, request);
       let text;
       try {
         text = JSON.stringify(packet);
       } catch (_error) {
         return; // nested too deeply for this browser
       }
-      if (this.logs) console.log("CloudLink sends", text);
-      this.wire.write(text);
+      if (this.logsPackets) console.log("CloudLink sends", text);
+      this.transport.send(text);
     }
 
-    /** What is left now is not to be entered again by itself. */
-    leaveRooms() {
-      this.linking = null;
+    /** Remember a request, so that its answer is recognized. */
+    trackRequest(packet, request) {
+      request.listener = toText(packet.listener);
+      request.timer = setTimeout(() => this.expire(request), ANSWER_TIMEOUT);
+      this.requests.push(request);
+      if (this.requests.length > MAX_REQUESTS) this.requests.shift();
+      if (request.kind === "username") this.requestedName = request.name;
+      if (request.kind === "link") this.requestedRooms = request.rooms;
+      if (request.kind === "unlink") this.forgetRooms();
+    }
+
+    /** Forget the rooms, so that reconnecting does not enter them again. */
+    forgetRooms() {
+      this.requestedRooms = null;
       this.rooms.clear();
     }
 
+    /** Whether there is a username, or one has been requested. */
     get hasName() {
-      const isComing = this.restore !== null || this.held.has("username");
-      return this.name !== null || this.naming !== null || isComing;
+      const isComing = this.restore !== null || this.pending.has("username");
+      return this.name !== null || this.requestedName !== null || isComing;
     }
 
     nameRequest(name) {
@@ -948,21 +992,11 @@
     }
 
     link(rooms) {
-      const same = JSON.stringify(rooms) === JSON.stringify(this.linking);
-      if (!this.hasName || same) return;
+      const isSame =
+        JSON.stringify(rooms) === JSON.stringify(this.requestedRooms);
+      if (!this.hasName || isSame) return;
       const { packet, request } = this.linkRequest(rooms);
       this.send(packet, { request });
-    }
-
-    /** Select rooms for the next message or variable; only who is in rooms, or about to be, can. */
-    select(rooms) {
-      const isComing = this.restore !== null || this.held.has("link");
-      if (!this.linked && this.linking === null && !isComing) return;
-      if (this.selected === null) this.selected = rooms;
-    }
-
-    attach(listener) {
-      if (this.armed === null) this.armed = listener;
     }
 
     unlink() {
@@ -971,59 +1005,70 @@
       this.send(packet, { request: { kind: "unlink" } });
     }
 
-    /* ....................................................................... receiving */
+    /** Select the rooms of the next message or variable. Ignored unless the client is in rooms or has asked to be. */
+    selectRooms(rooms) {
+      const isComing = this.restore !== null || this.pending.has("link");
+      if (!this.linked && this.requestedRooms === null && !isComing) return;
+      if (this.nextRooms === null) this.nextRooms = rooms;
+    }
 
-    received(text) {
-      this.heardAt = Date.now();
-      if (this.logs) console.log("CloudLink receives", text);
-      const packet = parsed(text);
+    attachListener(listener) {
+      if (this.nextListener === null) this.nextListener = listener;
+    }
+
+    /* ...................................................................... receiving */
+
+    onText(text) {
+      this.lastReceivedAt = Date.now();
+      if (this.logsPackets) console.log("CloudLink receives", text);
+      const packet = tryParse(text);
       if (!isObject(packet)) return;
       try {
-        this.take(packet, JSON.stringify(packet));
+        this.handle(packet, JSON.stringify(packet));
       } catch (error) {
         if (!(error instanceof RangeError)) throw error; // nested too deeply for this browser
       }
     }
 
-    take(packet, text) {
+    handle(packet, text) {
       const { cmd, val } = packet;
       if (cmd === "direct" && val === null) packet.val = "";
-      if (cmd === "server_version") this.greeted(val);
+      if (cmd === "server_version") this.handleVersion(val);
       else if (cmd === "client_obj") this.user = isObject(val) ? val : null;
-      else if (cmd === "client_ip") this.ip = shown(val);
-      else if (cmd === "motd") this.motd = shown(val);
-      else if (cmd === "ulist") this.takeUsers(packet);
+      else if (cmd === "client_ip") this.ip = toText(val);
+      else if (cmd === "motd") this.motd = toText(val);
+      else if (cmd === "ulist") this.handleUserList(packet);
       else if (cmd === "direct" && this.isGreeting(packet)) {
-        if (val.cmd === "vers") this.greeted(val.val);
-        else this.motd = shown(val.val);
-      } else if (cmd === "statuscode") this.takeStatus(packet, text);
-      else this.takeNews(packet, text);
+        if (val.cmd === "vers") this.handleVersion(val.val);
+        else this.motd = toText(val.val);
+      } else if (cmd === "statuscode") this.handleStatus(packet, text);
+      else this.deliver(packet, text);
     }
 
-    /** Whether an old server says hello; nobody else can before its version is known. */
+    /** Return whether this is the greeting of an old server. Other clients cannot send one before the version. */
     isGreeting({ origin, val }) {
-      const early = this.version === "" && origin === undefined;
-      return early && isObject(val) && ["vers", "motd"].includes(val.cmd);
+      const isEarly = this.version === "" && origin === undefined;
+      return isEarly && isObject(val) && ["vers", "motd"].includes(val.cmd);
     }
 
-    takeUsers({ mode = "set", val, rooms = DEFAULT_ROOM }) {
-      const room = shown(rooms);
+    handleUserList({ mode = "set", val, rooms = DEFAULT_ROOM }) {
+      const room = toText(rooms);
       if (mode === "set") {
         const names = typeof val === "string" ? val.split(";") : val;
-        this.people.set(Array.isArray(names) ? names : [], room);
+        this.users.set(Array.isArray(names) ? names : [], room);
       } else if (!isObject(val)) return;
-      else if (mode === "add" && this.people.add(val, room)) {
-        this.joined = shown(val);
+      else if (mode === "add" && this.users.add(val, room)) {
+        this.lastJoined = toText(val);
         this.hats.start("whenuserconnects");
-      } else if (mode === "remove" && this.people.remove(val, room)) {
-        this.left = shown(val);
+      } else if (mode === "remove" && this.users.remove(val, room)) {
+        this.lastLeft = toText(val);
         this.hats.start("whenuserdisconnects");
       }
     }
 
-    takeStatus(packet, text) {
-      const code = shown(packet.code ?? packet.val);
-      const listener = shown(packet.listener);
+    handleStatus(packet, text) {
+      const code = toText(packet.code ?? packet.val);
+      const listener = toText(packet.listener);
       const index =
         packet.listener === undefined
           ? -1
@@ -1032,75 +1077,76 @@
         const [request] = this.requests.splice(index, 1);
         const isOwn = OWN_LISTENERS.includes(request.listener);
         const isOk = code.includes("I:100");
-        this.answered(request, isOk, packet.val, code);
+        this.handleAnswer(request, isOk, packet.val, code);
         if (isOwn && (isOk || request.kind === "ping")) return;
       }
-      this.takeNews(packet, text, code);
+      this.deliver(packet, text, code);
     }
 
-    /** A packet for the project: keep it, then start what waits for it. */
-    takeNews(packet, text, code) {
+    /** Store a packet for the project, then start the matching hats. */
+    deliver(packet, text, code) {
       const { cmd, listener } = packet;
       const isVariable = cmd === "gvar" || cmd === "pvar";
-      const name = shown(packet.name);
-      if (isVariable) this.inbox.variable(cmd, name, shown(packet.val));
-      else if (KINDS.includes(cmd)) {
-        this.inbox.value(cmd, code ?? shown(packet.val));
+      const name = toText(packet.name);
+      if (isVariable) this.inbox.setVariable(cmd, name, toText(packet.val));
+      else if (COMMANDS.includes(cmd)) {
+        this.inbox.setValue(cmd, code ?? toText(packet.val));
       }
-      if (KINDS.includes(cmd)) this.inbox.queue(cmd, text);
-      const id = listener === undefined ? null : shown(listener);
-      if (id !== null) this.inbox.listeners.set(id, { text, fresh: true });
+      if (COMMANDS.includes(cmd)) this.inbox.enqueue(cmd, text);
+      const id = listener === undefined ? null : toText(listener);
+      if (id !== null) this.inbox.listeners.set(id, { text, isNew: true });
       if (this.status !== CONNECTED) return;
-      if (KINDS.includes(cmd)) this.hats.start("onNewPacket", { kind: cmd });
-      if (isVariable) this.hats.start("onNewVar", { kind: cmd, name });
+      if (COMMANDS.includes(cmd)) this.hats.start("onNewPacket", { cmd });
+      if (isVariable) this.hats.start("onNewVar", { cmd, name });
       if (id !== null) this.hats.start("onListener", { id });
     }
 
-    /* ......................................................................... answers */
+    /* ........................................................................ answers */
 
-    answered(request, isOk, val, code) {
+    handleAnswer(request, isOk, val, code) {
       clearTimeout(request.timer);
-      if (request.kind === "username") this.answeredName(isOk, val, code);
-      else if (request.kind === "link") this.answeredLink(request, isOk);
+      if (request.kind === "username") this.handleNameAnswer(isOk, val, code);
+      else if (request.kind === "link") this.handleLinkAnswer(request, isOk);
       else if (request.kind === "unlink" && isOk) {
         this.linked = false;
         this.rooms.clear();
-        for (const room of [...this.people.rooms.keys()]) {
-          if (room !== DEFAULT_ROOM) this.people.rooms.delete(room);
+        for (const room of [...this.users.rooms.keys()]) {
+          if (room !== DEFAULT_ROOM) this.users.rooms.delete(room);
         }
       } else if (request.kind === "ping") {
-        this.pingAt = 0;
-        this.roundTrip = Math.round(performance.now() - request.at);
+        this.unansweredPingAt = 0;
+        this.lastRoundTrip = Math.round(performance.now() - request.sentAt);
       }
     }
 
-    answeredName(isOk, val, code) {
-      const asked = this.naming;
-      this.naming = null;
+    handleNameAnswer(isOk, val, code) {
+      const requested = this.requestedName;
+      this.requestedName = null;
       if (isOk) {
-        this.user = isObject(val) ? val : { username: asked };
-        this.name = shown(this.user.username ?? asked);
+        this.user = isObject(val) ? val : { username: requested };
+        this.name = toText(this.user.username ?? requested);
         if (this.restore !== null) this.restoreRooms();
-      } else if (this.restore !== null) this.restoreNameAgain(code);
+      } else if (this.restore !== null) this.retryName(code);
     }
 
-    answeredLink({ rooms }, isOk) {
+    handleLinkAnswer({ rooms }, isOk) {
       if (isOk) {
         this.linked = true;
         for (const room of rooms) this.rooms.add(room);
         if (!rooms.includes(DEFAULT_ROOM)) {
-          this.people.rooms.delete(DEFAULT_ROOM);
+          this.users.rooms.delete(DEFAULT_ROOM);
         }
-      } else this.linking = null;
-      if (this.restore !== null) this.restored();
+      } else this.requestedRooms = null;
+      if (this.restore !== null) this.finishRestore();
     }
 
-    /** No answer has come: let the project try again. */
+    /** Treat a request without an answer as refused, so that the project can try again. */
     expire(request) {
-      if (request.kind === "username" && this.naming === request.name) {
-        this.answeredName(false, null, "");
-      } else if (request.kind === "link" && this.linking === request.rooms) {
-        this.answeredLink(request, false);
+      const { kind, name, rooms } = request;
+      if (kind === "username" && this.requestedName === name) {
+        this.handleNameAnswer(false, null, "");
+      } else if (kind === "link" && this.requestedRooms === rooms) {
+        this.handleLinkAnswer(request, false);
       }
     }
   }
@@ -1109,16 +1155,14 @@
 
   const { ArgumentType, BlockType } = Scratch;
 
-  const drawing = (background) =>
+  const icon = (background) =>
     `data:image/svg+xml,${encodeURIComponent(
       `<svg xmlns="http://www.w3.org/2000/svg" width="40" height="40" viewBox="0 0 40 40">${background}<g fill="none" stroke="#fff" stroke-width="2.6" stroke-linecap="round"><path d="M13 21.5a5.6 5.6 0 0 1 .6-11.1 7.4 7.4 0 0 1 13.9 1.4 4.9 4.9 0 0 1-.2 9.7z" stroke-linejoin="round"/><path d="M20 21.5v5M20 26.5l-7.5 4.6M20 26.5l7.5 4.6"/></g><g fill="#fff"><circle cx="11.5" cy="31.7" r="3.1"/><circle cx="28.5" cy="31.7" r="3.1"/></g></svg>`
     )}`;
   const COLOUR = "#2f6fa7";
   const DARKER = ["#285f90", "#214f78"];
-  const BLOCK_ICON = drawing("");
-  const MENU_ICON = drawing(
-    `<circle cx="20" cy="20" r="20" fill="${COLOUR}"/>`
-  );
+  const BLOCK_ICON = icon("");
+  const MENU_ICON = icon(`<circle cx="20" cy="20" r="20" fill="${COLOUR}"/>`);
 
   const string = (defaultValue) => ({
     type: ArgumentType.STRING,
@@ -1133,10 +1177,11 @@
     menu,
     defaultValue,
   });
-  const dataOf = () => choice("datamenu", "Global data");
-  const variablesOf = () => choice("varmenu", "Global variables");
-  const queueOf = () => choice("allmenu", "All data");
-  const EXAMPLE = '{"fruit": {"apples": 2, "bananas": 3}, "total_fruit": 5}';
+  const dataMenu = () => choice("datamenu", "Global data");
+  const variableMenu = () => choice("varmenu", "Global variables");
+  const queueMenu = () => choice("allmenu", "All data");
+  const EXAMPLE_JSON =
+    '{"fruit": {"apples": 2, "bananas": 3}, "total_fruit": 5}';
 
   const block = (blockType, opcode, label, args = {}, more = {}) => ({
     opcode,
@@ -1148,7 +1193,7 @@
   const command = (...parts) => block(BlockType.COMMAND, ...parts);
   const reporter = (...parts) => block(BlockType.REPORTER, ...parts);
   const boolean = (...parts) => block(BlockType.BOOLEAN, ...parts);
-  // A hat that has nothing to compare: the runtime starts all its scripts without asking. In a sandbox it has to ask.
+  // Without a sandbox, hats without arguments are events: the runtime starts them without calling a block function.
   const hat = (opcode, label, args = {}) =>
     block(
       runtime && Object.keys(args).length === 0
@@ -1164,17 +1209,17 @@
     constructor() {
       this.hats = new Hats();
       this.session = new Session(this.hats);
-      this.showsMore = !runtime;
+      this.showsAdvanced = !runtime;
       if (runtime) {
-        // Another project has nothing to do with the connection of the one before it.
+        // A newly loaded project must not inherit the connection of the previous one.
         runtime.on("RUNTIME_DISPOSED", () => this.session.reset());
       }
     }
 
     getInfo() {
-      const rare = this.rareBlocks();
-      for (const each of rare) {
-        if (each !== "---") each.hideFromPalette = !this.showsMore;
+      const advanced = this.advancedBlocks();
+      for (const each of advanced) {
+        if (each !== "---") each.hideFromPalette = !this.showsAdvanced;
       }
       return {
         id: ID,
@@ -1188,8 +1233,8 @@
           ...this.commonBlocks(),
           "---",
           ...this.buttons(),
-          ...rare,
-          ...this.oldBlocks(),
+          ...advanced,
+          ...this.retiredBlocks(),
         ],
         menus: this.menus(),
       };
@@ -1257,17 +1302,17 @@
           { RATE: number(20) }
         ),
         hat("onNewVar", Scratch.translate("when [TYPE] [VAR] arrives"), {
-          TYPE: variablesOf(),
+          TYPE: variableMenu(),
           VAR: string("Apple"),
         }),
         reporter("returnVarData", Scratch.translate("[TYPE] [VAR]"), {
-          TYPE: variablesOf(),
+          TYPE: variableMenu(),
           VAR: string("Apple"),
         }),
         reporter(
           "returnPreviousVarData",
           Scratch.translate("previous value of [TYPE] [VAR]"),
-          { TYPE: variablesOf(), VAR: string("Apple") }
+          { TYPE: variableMenu(), VAR: string("Apple") }
         ),
         "---",
         command("linkToRooms", Scratch.translate("enter room(s) [ROOMS]"), {
@@ -1286,7 +1331,7 @@
       ];
     }
 
-    rareBlocks() {
+    advancedBlocks() {
       return [
         reporter("roundTripTime", Scratch.translate("round-trip time (ms)")),
         reporter("returnLinkData", Scratch.translate("link status")),
@@ -1318,20 +1363,20 @@
         reporter("recentlyleft", Scratch.translate("user who left last")),
         "---",
         boolean("returnIsNewData", Scratch.translate("got new [TYPE]?"), {
-          TYPE: dataOf(),
+          TYPE: dataMenu(),
         }),
         command("resetNewData", Scratch.translate("reset got new [TYPE]"), {
-          TYPE: dataOf(),
+          TYPE: dataMenu(),
         }),
         boolean(
           "returnIsNewVarData",
           Scratch.translate("got new value of [TYPE] [VAR]?"),
-          { TYPE: variablesOf(), VAR: string("Apple") }
+          { TYPE: variableMenu(), VAR: string("Apple") }
         ),
         command(
           "resetNewVarData",
           Scratch.translate("reset got new value of [TYPE] [VAR]"),
-          { TYPE: variablesOf(), VAR: string("Apple") }
+          { TYPE: variableMenu(), VAR: string("Apple") }
         ),
         "---",
         reporter("returnDirectData", Scratch.translate("direct data")),
@@ -1371,40 +1416,40 @@
         ),
         "---",
         boolean("newPacketsExist", Scratch.translate("[TYPE] waiting?"), {
-          TYPE: queueOf(),
+          TYPE: queueMenu(),
         }),
         reporter(
           "getNextPacket",
           Scratch.translate("take oldest packet of [TYPE]"),
-          { TYPE: queueOf() },
+          { TYPE: queueMenu() },
           { disableMonitor: true }
         ),
         reporter(
           "getAndClearPacketQueue",
           Scratch.translate("take all packets of [TYPE]"),
-          { TYPE: queueOf() },
+          { TYPE: queueMenu() },
           { disableMonitor: true }
         ),
         reporter("readQueueSize", Scratch.translate("packets of [TYPE]"), {
-          TYPE: queueOf(),
+          TYPE: queueMenu(),
         }),
         reporter(
           "readQueueData",
           Scratch.translate("look at packets of [TYPE]"),
-          { TYPE: queueOf() }
+          { TYPE: queueMenu() }
         ),
         command(
           "clearAllPackets",
           Scratch.translate("delete packets of [TYPE]"),
           {
-            TYPE: queueOf(),
+            TYPE: queueMenu(),
           }
         ),
         "---",
         reporter(
           "parseJSON",
           Scratch.translate("[PATH] of JSON [JSON_STRING]"),
-          { PATH: string("fruit/apples"), JSON_STRING: string(EXAMPLE) }
+          { PATH: string("fruit/apples"), JSON_STRING: string(EXAMPLE_JSON) }
         ),
         reporter(
           "getFromJSONArray",
@@ -1415,7 +1460,7 @@
           toBeJSONified: string('{"test": true}'),
         }),
         boolean("isValidJSON", Scratch.translate("is [JSON_STRING] JSON?"), {
-          JSON_STRING: string(EXAMPLE),
+          JSON_STRING: string(EXAMPLE_JSON),
         }),
         reporter("fetchURL", Scratch.translate("text at [url]"), {
           url: string("https://extensions.turbowarp.org/hello.txt"),
@@ -1440,8 +1485,8 @@
       ];
     }
 
-    /** What is never offered any more and still stands in saved projects. */
-    oldBlocks() {
+    /** Blocks that are never shown and exist only for saved projects. */
+    retiredBlocks() {
       return [
         command(
           "changeIPFetcher",
@@ -1459,13 +1504,13 @@
           blockType: BlockType.BUTTON,
           func: "showMoreBlocks",
           text: Scratch.translate("Show more blocks"),
-          hideFromPalette: this.showsMore,
+          hideFromPalette: this.showsAdvanced,
         },
         {
           blockType: BlockType.BUTTON,
           func: "showFewerBlocks",
           text: Scratch.translate("Show fewer blocks"),
-          hideFromPalette: !this.showsMore,
+          hideFromPalette: !this.showsAdvanced,
         },
       ];
     }
@@ -1489,7 +1534,7 @@
       ];
       const everything = {
         text: Scratch.translate("all data"),
-        value: EVERYTHING,
+        value: ALL_DATA,
       };
       return {
         datamenu: { items: data },
@@ -1507,67 +1552,67 @@
     }
 
     showMoreBlocks() {
-      this.showsMore = true;
+      this.showsAdvanced = true;
       Scratch.vm.extensionManager.refreshBlocks(ID);
     }
 
     showFewerBlocks() {
-      this.showsMore = false;
+      this.showsAdvanced = false;
       Scratch.vm.extensionManager.refreshBlocks(ID);
     }
 
     /* ........................................................................... hats */
 
     onConnect() {
-      return this.hats.asks("onConnect");
+      return this.hats.matches("onConnect");
     }
 
     onClose() {
-      return this.hats.asks("onClose");
+      return this.hats.matches("onClose");
     }
 
     whenConnectionLost() {
-      return this.hats.asks("whenConnectionLost");
+      return this.hats.matches("whenConnectionLost");
     }
 
     whenConnectionBack() {
-      return this.hats.asks("whenConnectionBack");
+      return this.hats.matches("whenConnectionBack");
     }
 
     whenuserconnects() {
-      return this.hats.asks("whenuserconnects");
+      return this.hats.matches("whenuserconnects");
     }
 
     whenuserdisconnects() {
-      return this.hats.asks("whenuserdisconnects");
+      return this.hats.matches("whenuserdisconnects");
     }
 
     onNewPacket({ TYPE }) {
-      const kind = ANY.get(TYPE);
-      return this.hats.asks("onNewPacket", (news) => news.kind === kind);
+      const cmd = PACKET_TYPES.get(TYPE);
+      return this.hats.matches("onNewPacket", (event) => event.cmd === cmd);
     }
 
     onNewVar({ TYPE, VAR }) {
-      const [kind, name] = [VARIABLES.get(TYPE), written(VAR)];
-      return this.hats.asks(
+      const [cmd, name] = [VARIABLE_TYPES.get(TYPE), inputText(VAR)];
+      return this.hats.matches(
         "onNewVar",
-        (news) => news.kind === kind && news.name === name
+        (event) => event.cmd === cmd && event.name === name
       );
     }
 
     onListener({ ID: listener }) {
-      const id = written(listener);
-      return this.hats.asks("onListener", (news) => news.id === id);
+      const id = inputText(listener);
+      return this.hats.matches("onListener", (event) => event.id === id);
     }
 
     /* ..................................................................... connecting */
 
     openSocket({ IP }) {
-      return this.session.connect(address(IP));
+      return this.session.connect(inputAddress(IP));
     }
 
     openSocketPublicServers({ ID: number }) {
-      const server = new Map(Object.entries(SERVERS)).get(written(number));
+      const server = new Map(Object.entries(SERVERS)).get(inputText(number));
       return this.session.connect(server ? server.url : "");
     }
 
@@ -1622,7 +1667,7 @@
     /* ......................................................................... people */
 
     setMyName({ NAME }) {
-      this.session.setName(written(NAME));
+      this.session.setName(inputText(NAME));
     }
 
     getUsernameState() {
@@ -1634,82 +1679,93 @@
     }
 
     returnUsernameData() {
-      return this.session.name === null ? "{}" : shown(this.session.user);
+      return this.session.name === null ? "{}" : toText(this.session.user);
     }
 
     returnUserObject() {
-      return shown(this.session.user ?? {});
+      return toText(this.session.user ?? {});
     }
 
     returnUserListData() {
-      return JSON.stringify(this.session.people);
+      return JSON.stringify(this.session.users);
     }
 
     checkForID({ ID: user }) {
-      return this.session.people.has(written(user));
+      return this.session.users.has(inputText(user));
     }
 
     recentlyjoined() {
-      return this.session.joined;
+      return this.session.lastJoined;
     }
 
     recentlyleft() {
-      return this.session.left;
+      return this.session.lastLeft;
     }
 
     countUsers({ ROOM }) {
-      return this.session.people.count(written(ROOM));
+      return this.session.users.count(inputText(ROOM));
     }
 
     /* ........................................................................ sending */
 
     sendGData({ DATA: data }) {
-      this.session.send({ cmd: "gmsg", val: typed(data) }, { routed: true });
+      this.session.send(
+        { cmd: "gmsg", val: inputValue(data) },
+        { routed: true }
+      );
     }
 
     sendPData({ DATA: data, ID: user }) {
       if (!this.session.hasName) return;
-      const packet = { cmd: "pmsg", val: typed(data), id: recipients(user) };
+      const packet = {
+        cmd: "pmsg",
+        val: inputValue(data),
+        id: inputRecipients(user),
+      };
       this.session.send(packet, { routed: true });
     }
 
     sendGDataAsVar({ DATA: data, VAR }) {
-      const packet = { cmd: "gvar", name: written(VAR), val: typed(data) };
+      const packet = {
+        cmd: "gvar",
+        name: inputText(VAR),
+        val: inputValue(data),
+      };
       this.session.send(packet, { routed: true });
     }
 
     sendPDataAsVar({ DATA: data, ID: user, VAR }) {
       if (!this.session.hasName) return;
-      const name = written(VAR);
-      const id = recipients(user);
-      const packet = { cmd: "pvar", name, val: typed(data), id };
+      const name = inputText(VAR);
+      const id = inputRecipients(user);
+      const packet = { cmd: "pvar", name, val: inputValue(data), id };
       this.session.send(packet, { routed: true });
     }
 
     setPace({ RATE }) {
-      this.session.pace.set(Scratch.Cast.toNumber(RATE));
+      this.session.rateLimiter.setRate(Scratch.Cast.toNumber(RATE));
     }
 
     runCMDnoID({ CMD, DATA: data }) {
-      this.session.send({ cmd: written(CMD), val: typed(data) });
+      this.session.send({ cmd: inputText(CMD), val: inputValue(data) });
     }
 
     runCMD({ CMD, ID: user, DATA: data }) {
       if (!this.session.hasName) return;
-      const id = recipients(user);
-      this.session.send({ cmd: written(CMD), id, val: typed(data) });
+      const id = inputRecipients(user);
+      this.session.send({ cmd: inputText(CMD), id, val: inputValue(data) });
     }
 
     createListener({ ID: listener }) {
-      this.session.attach(written(listener));
+      this.session.attachListener(inputText(listener));
     }
 
     linkToRooms({ ROOMS }) {
-      this.session.link(roomNames(ROOMS));
+      this.session.link(inputRooms(ROOMS));
     }
 
     selectRoomsInNextPacket({ ROOMS }) {
-      this.session.select(roomNames(ROOMS));
+      this.session.selectRooms(inputRooms(ROOMS));
     }
 
     unlinkFromRooms() {
@@ -1722,8 +1778,8 @@
 
     /* ...................................................................... receiving */
 
-    value(kind) {
-      return this.session.inbox.values.get(kind) ?? "";
+    value(cmd) {
+      return this.session.inbox.values.get(cmd) ?? "";
     }
 
     returnGlobalData() {
@@ -1739,22 +1795,22 @@
     }
 
     returnStatusCode() {
-      return this.value("statuscode");
+      return this.session.finalStatus || this.value("statuscode");
     }
 
     returnIsNewData({ TYPE }) {
       const { connected, inbox } = this.session;
-      return connected && inbox.fresh.has(DATA.get(TYPE));
+      return connected && inbox.newCommands.has(DATA_TYPES.get(TYPE));
     }
 
     resetNewData({ TYPE }) {
-      this.session.inbox.fresh.delete(DATA.get(TYPE));
+      this.session.inbox.newCommands.delete(DATA_TYPES.get(TYPE));
     }
 
-    /** What is known of a variable; nothing if the menu value is unknown or no value came. */
+    /** Return a variable; undefined if the menu value is unknown or no value has been received. */
     variable({ TYPE, VAR }) {
-      const variables = this.session.inbox.variables[VARIABLES.get(TYPE)];
-      return variables?.get(written(VAR));
+      const variables = this.session.inbox.variables[VARIABLE_TYPES.get(TYPE)];
+      return variables?.get(inputText(VAR));
     }
 
     returnVarData(args) {
@@ -1767,16 +1823,16 @@
 
     returnIsNewVarData(args) {
       const { connected } = this.session;
-      return connected && (this.variable(args)?.fresh ?? false);
+      return connected && (this.variable(args)?.isNew ?? false);
     }
 
     resetNewVarData(args) {
       const variable = this.variable(args);
-      if (variable) variable.fresh = false;
+      if (variable) variable.isNew = false;
     }
 
     listener({ ID: listener }) {
-      return this.session.inbox.listeners.get(written(listener));
+      return this.session.inbox.listeners.get(inputText(listener));
     }
 
     returnListenerData(args) {
@@ -1785,38 +1841,38 @@
 
     returnIsNewListener(args) {
       const { connected } = this.session;
-      return connected && (this.listener(args)?.fresh ?? false);
+      return connected && (this.listener(args)?.isNew ?? false);
     }
 
     resetNewListener(args) {
       const listener = this.listener(args);
-      if (listener) listener.fresh = false;
+      if (listener) listener.isNew = false;
     }
 
     newPacketsExist({ TYPE }) {
-      return this.session.inbox.size(TYPE) > 0;
+      return this.session.inbox.queueSize(TYPE) > 0;
     }
 
     getNextPacket({ TYPE }) {
-      return this.session.inbox.next(TYPE);
+      return this.session.inbox.dequeue(TYPE);
     }
 
     getAndClearPacketQueue({ TYPE }) {
       const { inbox } = this.session;
-      const packets = inbox.list(TYPE);
+      const packets = inbox.queueJSON(TYPE);
       inbox.clearQueues(TYPE);
       return packets;
     }
 
     readQueueSize({ TYPE }) {
-      return this.session.inbox.size(TYPE);
+      return this.session.inbox.queueSize(TYPE);
     }
 
     readQueueData({ TYPE }) {
       const { inbox } = this.session;
-      if (TYPE !== EVERYTHING) return inbox.list(TYPE);
-      const lists = [...ANY].map(
-        ([type, kind]) => `"${kind}":${inbox.list(type)}`
+      if (TYPE !== ALL_DATA) return inbox.queueJSON(TYPE);
+      const lists = [...PACKET_TYPES].map(
+        ([type, cmd]) => `"${cmd}":${inbox.queueJSON(type)}`
       );
       return `{${lists.join(",")}}`;
     }
@@ -1828,54 +1884,54 @@
     /* ..................................................................... JSON, HTTP */
 
     parseJSON({ PATH, JSON_STRING }) {
-      const parts = written(PATH).split("/");
+      const parts = inputText(PATH).split("/");
       if (parts[0] === "") parts.shift();
       if (parts[parts.length - 1] === "") parts.pop();
-      let value = parsed(written(JSON_STRING));
+      let value = tryParse(inputText(JSON_STRING));
       for (const part of parts) {
         if (typeof value !== "object" || value === null) return "";
-        const key = percentDecoded(part);
+        const key = decodePercents(part);
         value = Object.prototype.hasOwnProperty.call(value, key)
           ? value[key]
           : undefined;
       }
-      return shown(value);
+      return toText(value);
     }
 
     getFromJSONArray({ NUM, ARRAY }) {
-      const array = parsed(written(ARRAY));
+      const array = tryParse(inputText(ARRAY));
       return Array.isArray(array)
-        ? shown(array[Scratch.Cast.toNumber(NUM)])
+        ? toText(array[Scratch.Cast.toNumber(NUM)])
         : "";
     }
 
     makeJSON({ toBeJSONified }) {
-      const json = written(toBeJSONified);
-      return parsed(json) === undefined ? "Not JSON!" : json;
+      const json = inputText(toBeJSONified);
+      return tryParse(json) === undefined ? "Not JSON!" : json;
     }
 
     isValidJSON({ JSON_STRING }) {
-      return parsed(written(JSON_STRING)) !== undefined;
+      return tryParse(inputText(JSON_STRING)) !== undefined;
     }
 
     async fetchURL({ url }) {
-      return await textAt(written(url), {});
+      return await fetchText(inputText(url), {});
     }
 
     async requestURL({ method, url, data, headers }) {
-      const verb = written(method).trim().toUpperCase();
-      const fields = parsed(written(headers));
+      const verb = inputText(method).trim().toUpperCase();
+      const fields = tryParse(inputText(headers));
       const request = { method: verb, headers: isObject(fields) ? fields : {} };
-      if (verb !== "GET" && verb !== "HEAD") request.body = written(data);
-      return await textAt(written(url), request);
+      if (verb !== "GET" && verb !== "HEAD") request.body = inputText(data);
+      return await fetchText(inputText(url), request);
     }
 
     changeLogToConsole({ BOOL }) {
-      this.session.logs = BOOL === "Enable";
+      this.session.logsPackets = BOOL === "Enable";
     }
 
     changeIPFetcher() {
-      // CloudLink 3 asked a web site for the address; a server tells it by itself.
+      // CloudLink 3 asked a web site for the IP address; since CloudLink 4 the server sends it.
     }
   }
 

@@ -15,9 +15,9 @@ from collections import Counter
 from kosoku import FailureError, run_fuzzingclient
 
 from cloudlink.delivery import Delivery, Outbox, text_frame
+from cloudlink.http import Routes
 from cloudlink.settings import Settings
 from cloudlink.transport import Endpoint
-from cloudlink.transport.http import Status
 
 _CASES = ("1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*")
 _LIMITS_CASES = ("9.*",)
@@ -61,7 +61,7 @@ async def run(cases, concurrency):
     endpoint = Endpoint(
         Settings(max_message_size=_LARGEST_CASE),
         lambda connection: EchoSession(connection, delivery),
-        lambda: Status(clients=0, uptime=0.0, version="", protocol_version=""),
+        Routes(),
     )
     await endpoint.start("127.0.0.1", 0)
     try:

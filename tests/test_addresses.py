@@ -2,9 +2,10 @@
 
 import pytest
 
+from cloudlink import forwarded
 from cloudlink.addresses import RealAddress, for_log, shown_address
 
-PEER = ("10.0.0.1", 5000)
+PEER = "10.0.0.1"
 TRUSTED = ["10.0.0.0/8", "2001:db8::1"]
 
 
@@ -15,20 +16,22 @@ TRUSTED = ["10.0.0.0/8", "2001:db8::1"]
         (PEER, "198.51.100.1, 203.0.113.7", "203.0.113.7"),  # the first one is the client's own claim
         (PEER, "203.0.113.7, 10.0.0.2", "203.0.113.7"),  # two proxies
         (PEER, "10.0.0.3, 10.0.0.2", "10.0.0.3"),
-        (PEER, "garbage", "10.0.0.1"),
-        (PEER, "203.0.113.7, garbage, 10.0.0.2", "10.0.0.2"),
-        (PEER, "", "10.0.0.1"),
+        (PEER, "garbage", "unknown"),  # not the proxy itself, which no limit applies to
+        (PEER, "203.0.113.7, garbage, 10.0.0.2", "unknown"),
+        (PEER, "", "10.0.0.1"),  # a health check of the proxy's own
+        (PEER, "203.0.113.7, ,", "203.0.113.7"),  # a list may have empty elements
         (PEER, "[2001:db8::7]", "2001:db8::7"),
         (PEER, "[2001:db8::7]:5678", "2001:db8::7"),
         (PEER, "2001:db8::7", "2001:db8::7"),
         (PEER, "203.0.113.7:5678", "203.0.113.7"),
         (PEER, "203.0.113.7:5678, 10.0.0.2:80", "203.0.113.7"),
         (PEER, "[::ffff:203.0.113.7]:1", "203.0.113.7"),
-        (PEER, "203.0.113.7:", "10.0.0.1"),
-        (PEER, "[]:80", "10.0.0.1"),
-        (("2001:db8::1", 5), "203.0.113.7", "203.0.113.7"),
-        (("198.51.100.9", 5), "203.0.113.7", "198.51.100.9"),  # no proxy of ours: not believed
-        (None, "203.0.113.7", "unknown"),
+        (PEER, "203.0.113.7:", "unknown"),
+        (PEER, "[]:80", "unknown"),
+        ("2001:db8::1", "203.0.113.7", "203.0.113.7"),
+        ("198.51.100.9", "203.0.113.7", "198.51.100.9"),  # no proxy of ours: not believed
+        ("unknown", "203.0.113.7", "unknown"),
+        ("unix", "203.0.113.7", "unix"),
     ],
 )
 def test_limits_go_by_the_last_hop_that_is_no_trusted_proxy(peer, header, real):
@@ -53,19 +56,66 @@ def test_without_a_trusted_proxy_or_header_the_peer_counts():
     ],
 )
 def test_a_client_is_shown_the_first_address_of_the_header(header, value, shown):
-    assert shown_address(PEER, {"X-Forwarded-For": value}, header) == shown
+    assert shown_address((PEER, 5000), {"X-Forwarded-For": value}, header) == shown
 
 
 def test_a_trusted_proxys_header_without_addresses_is_worth_one_warning(caplog):
     address = RealAddress("X-Forwarded-For", TRUSTED)
     address.of(PEER, {})
-    address.of(("198.51.100.9", 5), {"X-Forwarded-For": "garbage"})
+    address.of("198.51.100.9", {"X-Forwarded-For": "garbage"})
     assert not caplog.records  # a health check of the proxy's own, and a stranger's claim
     for _ in range(3):
         address.of(PEER, {"X-Forwarded-For": "_hidden"})
     (record,) = caplog.records
     assert "X-Forwarded-For" in record.message
     assert "real_ip_header" in record.message
+
+
+@pytest.mark.parametrize(
+    ("value", "real"),
+    [
+        ("for=203.0.113.7", "203.0.113.7"),
+        ('For="[2001:db8::7]:4711";proto=https', "2001:db8::7"),
+        ("for=198.51.100.1, for=203.0.113.7;by=10.0.0.1", "203.0.113.7"),
+        ("for=203.0.113.7, for=10.0.0.2", "203.0.113.7"),
+        ("for=_hidden", "unknown"),
+        ("for=unknown", "unknown"),
+        ("proto=https", "unknown"),  # a hop that does not say where the request came from
+        ('for="203.0.113.7, for=10.0.0.2', "unknown"),
+    ],
+)
+def test_the_standard_header_is_read_too(value, real):
+    assert RealAddress("Forwarded", TRUSTED).of(PEER, {"Forwarded": value}) == real
+    assert shown_address(None, {"Forwarded": "for=203.0.113.9:1, for=10.0.0.2"}, "forwarded") == "203.0.113.9"
+
+
+def test_unix_sockets_are_proxies_if_the_host_says_so():
+    headers = {"X-Forwarded-For": "203.0.113.7"}
+    trusting = RealAddress("X-Forwarded-For", ["unix"])
+    assert trusting.of("unix", headers) == "203.0.113.7"
+    assert trusting.of("unix", {"X-Forwarded-For": "junk"}) == "unknown"
+    assert trusting.of("unix", {}) == "unix"
+    assert trusting.is_trusted("unix")
+    assert trusting.of("10.0.0.1", headers) == "10.0.0.1"
+    assert not RealAddress("X-Forwarded-For", TRUSTED).is_trusted("unix")
+
+
+@pytest.mark.parametrize("header", forwarded.CLIENT_HEADERS)
+@pytest.mark.parametrize("peer", ["127.0.0.1", "::1", "10.0.0.1", "192.168.1.1", "::ffff:172.16.0.1", "unix"])
+def test_a_proxy_that_is_not_in_the_settings_is_worth_one_warning(caplog, header, peer):
+    address = RealAddress("", [])
+    for _ in range(3):
+        assert address.of(peer, {header: "203.0.113.7"}) == peer
+    (record,) = caplog.records
+    for part in (f'real_ip_header = "{header}"', f'trusted_proxies = ["{peer}"]'):
+        assert part in record.message
+
+
+def test_strangers_headers_are_worth_no_warning(caplog):
+    RealAddress("", []).of("203.0.113.7", {"X-Forwarded-For": "10.0.0.1"})
+    RealAddress("", []).of("127.0.0.1", {"Host": "127.0.0.1"})
+    RealAddress("", ["192.0.2.1"]).of("127.0.0.1", {"X-Forwarded-For": "10.0.0.1"})
+    assert not caplog.records
 
 
 def test_an_unknown_address_is_not_shown():

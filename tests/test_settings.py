@@ -182,14 +182,15 @@ def test_lists_numbers_and_texts_of_the_environment():
             'trusted_proxies = ["10.0.0.1/8"]',
             (
                 'trusted_proxies in {file} has the entry "10.0.0.1/8", but each entry must be an IP address such as '
-                '"192.0.2.7" or a whole network such as "10.0.0.0/8".'
+                '"192.0.2.7", a whole network such as "10.0.0.0/8", or "unix" for Unix sockets.'
             ),
         ),
         (
             'allowed_origins = ["turbowarp.org"]',
             (
                 'allowed_origins in {file} has the entry "turbowarp.org", but each entry must be an origin as browsers '
-                'send it, such as "https://turbowarp.org" (small letters, no path).'
+                'send it, such as "https://turbowarp.org" or "https://*.itch.zone" (small letters, no path; for every '
+                "page leave the list empty)."
             ),
         ),
         (
@@ -200,7 +201,13 @@ def test_lists_numbers_and_texts_of_the_environment():
             'log_level = "loud"',
             'log_level in {file} is "loud", but it must be one of debug, info, warning, error.',
         ),
-        ('host = ""', 'host in {file} is "", but it must be an address such as "127.0.0.1" or "0.0.0.0".'),
+        (
+            'host = ""',
+            (
+                'host in {file} is "", but it must be an address such as "127.0.0.1", "0.0.0.0" or "*", or several with '
+                "commas between them; the port is a setting of its own."
+            ),
+        ),
     ],
 )
 def test_wrong_values_in_the_file(tmp_path, text, expected):

@@ -93,7 +93,8 @@ static void next_step(struct client *client)
     }
     client->state = PREPARING;
     struct step *step = (struct step *)client->steps.items + client->step;
-    put_bytes(client, step->frame.bytes, step->frame.size);
+    if (step->frame.size)
+        put_bytes(client, step->frame.bytes, step->frame.size);
 }
 
 void open_client(struct client *client)
@@ -168,20 +169,23 @@ static size_t count_markers(struct client *client, const char *at, const char *s
     return 0;
 }
 
-/* Looks for the answer that ends the present step; returns how many bytes to keep. */
-static size_t look_for_answer(struct client *client, const char *at, const char *stop)
+/* Looks for the answers that end the present step and those after it; returns how many bytes to keep. */
+static size_t look_for_answers(struct client *client, const char *at, const char *stop)
 {
-    int upgrading = client->state == UPGRADING;
-    const char *wanted = upgrading ? "\r\n\r\n"
-                                   : ((struct step *)client->steps.items)[client->step].expected;
-    size_t size = strlen(wanted), have = (size_t)(stop - at);
-    if (memmem(at, have, wanted, size)) {
+    while (client->state != READY) {
+        int upgrading = client->state == UPGRADING;
+        const char *wanted = upgrading ? "\r\n\r\n"
+                                       : ((struct step *)client->steps.items)[client->step].expected;
+        size_t size = strlen(wanted), have = (size_t)(stop - at);
+        const char *found = memmem(at, have, wanted, size);
+        if (!found)
+            return have < size ? have : size - 1;
+        at = found + size;
         if (!upgrading)
             client->step++;
         next_step(client);
-        return 0;
     }
-    return have < size ? have : size - 1;
+    return 0;
 }
 
 void on_readable(struct client *client)
@@ -198,6 +202,6 @@ void on_readable(struct client *client)
     memcpy(at, client->carry, client->carried);
     stop = chunk + CARRY + got;
     client->carried = client->state == READY ? count_markers(client, at, stop, now)
-                                             : look_for_answer(client, at, stop);
+                                             : look_for_answers(client, at, stop);
     memcpy(client->carry, stop - client->carried, client->carried);
 }

@@ -16,7 +16,7 @@ enum {
 enum state { WAITING, CONNECTING, UPGRADING, PREPARING, READY, GONE };
 
 struct frame { char *bytes; size_t size; char *mark; };
-struct step { char *expected; struct frame frame; };
+struct step { char *expected; struct frame frame; }; /* a frame without bytes: only wait */
 struct list { void *items; int count; };
 
 struct client {

@@ -25,10 +25,11 @@ def microseconds() -> int:
 
 
 def make_frame(text: str) -> bytearray:
-    """Return a text frame masked with a zero key."""
-    body = text.encode()
+    """Return a text frame, or of `hex:` and digits a binary frame, masked with a zero key."""
+    binary = text.startswith("hex:")
+    body = bytes.fromhex(text[4:]) if binary else text.encode()
     size = bytes([0x80 | len(body)]) if len(body) < 126 else b"\xfe" + len(body).to_bytes(2, "big")
-    return bytearray(b"\x81" + size + bytes(4) + body)
+    return bytearray((b"\x82" if binary else b"\x81") + size + bytes(4) + body)
 
 
 class Client:
@@ -36,7 +37,7 @@ class Client:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self.steps: list[tuple[bytes, bytearray]] = []
+        self.steps: list[tuple[bytes, bytearray]] = []  # an empty frame: only wait
         self.frames: list[tuple[bytearray, int]] = []
         self.socket = socket.socket()
         self.stage = -2  # -2: connecting, -1: upgrading, then the step, and as many as there are steps: ready
@@ -77,7 +78,7 @@ class Play:
             if name == "client":
                 self.clients.append(Client(value))
             elif name == "step":
-                self.clients[-1].steps.append((value.encode(), make_frame(rest[0])))
+                self.clients[-1].steps.append((value.encode(), make_frame(rest[0]) if rest else bytearray()))
             elif name == "frame":
                 frame = make_frame(value)
                 self.clients[-1].frames.append((frame, frame.index(b"^^") + 2))
@@ -143,19 +144,21 @@ class Play:
             self.send_next(sender, microseconds())
 
     def prepare(self, client: Client, data: bytes) -> None:
-        """Take the next step of a client that is not ready when the answer to the present one is in."""
-        wanted = b"\r\n\r\n" if client.stage < 0 else client.steps[client.stage][0]
+        """Take the next steps of a client that is not ready, as far as the answers are in."""
         client.carry += data
-        if wanted not in client.carry:
-            client.carry = client.carry[1 - len(wanted) :]
-            return
+        while not client.ready:
+            wanted = b"\r\n\r\n" if client.stage < 0 else client.steps[client.stage][0]
+            before, found, after = client.carry.partition(wanted)
+            if not found:
+                client.carry = before[1 - len(wanted) :]
+                return
+            client.carry = after
+            client.stage += 1
+            if not client.ready:
+                self.say(client, client.steps[client.stage][1])
         client.carry = b""
-        client.stage += 1
-        if client.ready:
-            self.opening -= 1
-            self.ready += 1
-        else:
-            self.say(client, client.steps[client.stage][1])
+        self.opening -= 1
+        self.ready += 1
 
     def on_event(self, client: Client, event: int) -> None:
         """Handle one event of one socket."""

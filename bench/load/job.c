@@ -16,14 +16,30 @@ static void *grow(struct list *list, size_t size)
     return memset((char *)list->items + size * (size_t)list->count++, 0, size);
 }
 
-/* A whole masked text frame with a zero mask key, and where its marker is. */
-static struct frame make_frame(const char *text)
+/* Turns hexadecimal digits into bytes, in place; returns how many. */
+static size_t from_hex(char *digits)
 {
-    size_t size = strlen(text), head = size < 126 ? 2 : 4;
+    size_t size = strlen(digits) / 2;
+    for (size_t i = 0; i < size; i++) {
+        char pair[] = {digits[2 * i], digits[2 * i + 1], 0};
+        digits[i] = (char)strtoul(pair, NULL, 16);
+    }
+    return size;
+}
+
+/* A whole masked frame with a zero mask key, and where its marker is; of "hex:..." a binary one. */
+static struct frame make_frame(char *text)
+{
+    int binary = !strncmp(text, "hex:", 4);
+    size_t size, head;
+    if (binary)
+        text += 4;
+    size = binary ? from_hex(text) : strlen(text);
+    head = size < 126 ? 2 : 4;
     struct frame frame = {.bytes = calloc(1, head + 4 + size), .size = head + 4 + size};
     if (!frame.bytes)
         fail("memory");
-    frame.bytes[0] = (char)0x81;
+    frame.bytes[0] = (char)(binary ? 0x82 : 0x81);
     frame.bytes[1] = (char)(0x80 | (size < 126 ? size : 126));
     if (size >= 126) {
         frame.bytes[2] = (char)(size >> 8);
@@ -68,10 +84,11 @@ void read_job(const char *file_name)
         if (!strcmp(name, "client")) {
             client = grow(&list, sizeof *client);
             client->path = strdup(value);
-        } else if (!strcmp(name, "step") && client && rest) {
+        } else if (!strcmp(name, "step") && client) {
             struct step *step = grow(&client->steps, sizeof *step);
             step->expected = strdup(value);
-            step->frame = make_frame(rest);
+            if (rest)
+                step->frame = make_frame(rest);
         } else if (!strcmp(name, "frame") && client) {
             *(struct frame *)grow(&client->frames, sizeof(struct frame)) = make_frame(value);
         } else {

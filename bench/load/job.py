@@ -15,7 +15,10 @@ A job is a text file of lines `name TAB value`. Options come first, then each cl
     drain 1             seconds after it, in which late copies still count as delivered
     client /path        a connection; the path is the room of a plain broadcaster
     step EXPECTED TEXT  say TEXT; the step is done when EXPECTED is seen (TAB between the two)
+    step EXPECTED       say nothing and wait until EXPECTED is seen
     frame TEXT          what this client sends, in turn, in the measured interval; holds MARK once
+
+A TEXT `hex:0a0d` is a binary frame of these bytes.
 """
 
 from __future__ import annotations
@@ -30,18 +33,28 @@ TEXT = MARK + "a line of chat in a g"
 """The value of every measured message: 41 characters."""
 
 
+def _text(message: str | bytes) -> str:
+    return message if isinstance(message, str) else f"hex:{message.hex()}"
+
+
 @dataclass(frozen=True)
 class Client:
-    """One connection: its path, the steps (expected answer, text) that make it ready, and what it then sends."""
+    """One connection: its path, the steps (expected answer, message) that make it ready, and what it then sends.
+
+    A message is text, binary, or None to wait for an answer to nothing.
+    """
 
     path: str
-    steps: tuple[tuple[str, str], ...] = ()
-    frames: tuple[str, ...] = ()
+    steps: tuple[tuple[str, str | bytes | None], ...] = ()
+    frames: tuple[str | bytes, ...] = ()
 
     def lines(self) -> list[str]:
         """Return the lines of the job file for this client."""
-        steps = [f"step\t{expected}\t{text}" for expected, text in self.steps]
-        return [f"client\t{self.path}", *steps, *(f"frame\t{text}" for text in self.frames)]
+        steps = [
+            f"step\t{expected}" if message is None else f"step\t{expected}\t{_text(message)}"
+            for expected, message in self.steps
+        ]
+        return [f"client\t{self.path}", *steps, *(f"frame\t{_text(message)}" for message in self.frames)]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.measures import cloud, fanout, joining, latency, memory, players, private
+from bench.measures import cloud, fanout, joining, latency, memory, players, pmsg
 from bench.measures.base import Measure, Metric, Run, Stage
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ MODULES = {
     "fanout": fanout,
     "players": players,
     "cloud": cloud,
-    "private": private,
+    "pmsg": pmsg,
     "joining": joining,
     "memory": memory,
     "latency": latency,

@@ -71,6 +71,8 @@ class Measure:
     metrics: tuple[Metric, ...]
     servers: tuple[str, ...]
     run: Callable[[Stage, Peer], Run] = field(repr=False)
+    column: str = ""
+    """Its heading in the chart of its group; empty when it is the only one there."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ class Stage:
             ServerDiedError: the server did not start, or ended.
         """
         with self.server(peer) as server:
-            return play(self.generator, job, server, pin=self.pin)
+            return play(self.generator, peer.protocol.admit(job, server.port), server, pin=self.pin)
 
 
 COPIES = Metric("copies_per_second", "copies delivered per second", "", "higher", 0)

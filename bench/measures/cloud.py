@@ -1,46 +1,29 @@
 """Players on Scratch cloud variables: projects of 10, each player 10 updates a second, at a fixed rate.
 
-As the players of rooms, but nobody gets its own update back, and every value is also stored on disk. Once as
-CloudLink does it, which passes updates on at once, and once as TurboWarp's cloud server does it, which collects
-them and sends 60 times a second.
+As the players of rooms, but nobody gets its own update back. Once as CloudLink does it, which passes updates on at
+once, and once as TurboWarp's cloud server does it, which collects them and sends 60 times a second. CloudLink checks
+every value and stores it on disk; the plain cloud server it is compared with keeps values in memory.
 """
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from bench.load.job import TEXT, Client, Job
 from bench.measures.base import CORE_SHARE, CPU_PER_COPY, DELIVERED, P50, P99, Measure, Run, Stage, numbers
 from bench.measures.players import ROOM_SIZE, UPDATES_PER_SECOND, draw_rooms, generator_was_late
-from bench.peers.base import PROGRAMS
-from bench.peers.cloudlink import CloudLink
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from bench.peers import Peer
     from bench.plan import Plan
 
 
-BATCH_INTERVAL = f"{1 / 60:.4f}"
+PROJECTS = 1000
+"""Projects that have a variable from the start, more than any crowd fills."""
+
+COLLECTED = 1 / 60
 """Seconds for which TurboWarp's cloud server collects updates."""
-
-
-class CloudServer(CloudLink):
-    """CloudLink with projects that have a variable each."""
-
-    projects: ClassVar = 1000
-
-    def __init__(self, *flags: str) -> None:
-        """Args: flags: what `cloudlink serve` is given besides."""
-        super().__init__()
-        self._flags = flags
-
-    def command(self, port: int) -> Sequence[str]:
-        """Serve from a file made for it."""
-        python = super().command(port)[0]
-        return [python, str(PROGRAMS / "cloud_server.py"), str(port), str(self.projects), *self._flags]
 
 
 def packet(**keys: object) -> str:
@@ -55,9 +38,7 @@ def player(number: int, project: str) -> Client:
 
 
 def _crowd(count: int, *, collected: bool) -> Measure:
-    flags = ("--cloud-batch-interval", BATCH_INTERVAL) if collected else ()
-
-    def run(stage: Stage, _peer: Peer) -> Run:
+    def run(stage: Stage, peer: Peer) -> Run:
         plan = stage.plan
         clients = tuple(player(number, project) for number, project in enumerate(draw_rooms(count)))
         job = Job(
@@ -69,7 +50,7 @@ def _crowd(count: int, *, collected: bool) -> Measure:
             measure=plan.measure,
             drain=plan.drain,
         )
-        result = stage.play(CloudServer(*flags), job)
+        result = stage.play(peer.with_cloud(PROJECTS, COLLECTED if collected else 0.0), job)
         due = result["sent"] * (ROOM_SIZE - 1)
         values = {**numbers(result), DELIVERED.key: result["delivered"] / due * 100 if due else 0.0}
         return Run(values, result.generator_share, result.others_share, limited=generator_was_late(result))
@@ -78,10 +59,11 @@ def _crowd(count: int, *, collected: bool) -> Measure:
         name=f"cloud-{count}-collected" if collected else f"cloud-{count}",
         group="cloud",
         title=f"{count} players on cloud variables{', sent 60 times a second' if collected else ''}",
-        how=f"projects of {ROOM_SIZE}, each player {UPDATES_PER_SECOND:.0f} `set` a second, values stored",
+        how=f"projects of {ROOM_SIZE}, each player {UPDATES_PER_SECOND:.0f} `set` a second; CloudLink stores the values",
         metrics=(DELIVERED, P50, P99, CPU_PER_COPY, CORE_SHARE),
-        servers=("cloudlink",),
+        servers=("cloudlink", "ws"),
         run=run,
+        column=f"{count}, 60 times a second" if collected else f"{count} players",
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.clients import in_rooms, message
+from bench.clients import in_rooms
 from bench.load.job import Job
 from bench.measures.base import COPIES, CPU_PER_COPY, ECHO_P50, ECHO_P99, Measure, Run, Stage, simple_run
 
@@ -22,7 +22,7 @@ CLIENTS, SENDERS = 100, 10
 
 def _measure(name: str, window: int) -> Measure:
     def run(stage: Stage, peer: Peer) -> Run:
-        clients = in_rooms(peer, CLIENTS, lambda _: "arena", message)
+        clients = in_rooms(peer, CLIENTS, lambda _: "arena", "message")
         plan = stage.plan
         job = Job(
             clients, "closed", SENDERS, window, warmup=plan.warmup, measure=plan.measure, drain=plan.drain
@@ -35,8 +35,9 @@ def _measure(name: str, window: int) -> Measure:
         title=f"Fan-out, {window} messages in flight per sender",
         how=f"{CLIENTS} clients in one room, {SENDERS} senders (gmsg), closed loop",
         metrics=(COPIES, ECHO_P50, ECHO_P99, CPU_PER_COPY),
-        servers=("cloudlink", "upstream", "ws", "uws"),
+        servers=("cloudlink", "upstream", "socketio", "colyseus", "ws", "uws"),
         run=run,
+        column=f"{window} in flight per sender",
     )
 
 

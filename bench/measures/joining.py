@@ -49,6 +49,7 @@ def _measure(count: int, servers: tuple[str, ...], times: int = 1) -> Measure:
         metrics=(SECONDS, CPU),
         servers=servers,
         run=run,
+        column=f"{count} clients",
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.clients import in_rooms, message
+from bench.clients import in_rooms
 from bench.load.job import Job
 from bench.measures.base import P50, P99, Measure, Run, Stage, simple_run
 
@@ -17,7 +17,7 @@ MESSAGES_PER_SECOND = 20.0
 
 
 def _run(stage: Stage, peer: Peer) -> Run:
-    clients = in_rooms(peer, RECEIVERS + 1, lambda _: "arena", message)
+    clients = in_rooms(peer, RECEIVERS + 1, lambda _: "arena", "message")
     plan = stage.plan
     job = Job(
         clients,

@@ -30,6 +30,7 @@ def _run(stage: Stage, peer: Peer) -> Run:
     with stage.server(peer) as server:
         time.sleep(plan.settle)
         alone = server.memory().resident
+        job = peer.protocol.admit(job, server.port)
         with running(stage.generator, job, server, pin=stage.pin) as output:
             for name, *_ in output:
                 if name == "holding":

@@ -2,10 +2,15 @@
 
 from bench.peers.base import Peer, UnavailableError
 from bench.peers.cloudlink import CloudLink
+from bench.peers.colyseus import ColyseusServer
+from bench.peers.socketio import SocketIOServer
 from bench.peers.upstream import Upstream
 from bench.peers.uws import UWebSockets
 from bench.peers.ws import NodeWs
 
-PEERS: dict[str, Peer] = {peer.name: peer for peer in (CloudLink(), Upstream(), NodeWs(), UWebSockets())}
+PEERS: dict[str, Peer] = {
+    peer.name: peer
+    for peer in (CloudLink(), Upstream(), SocketIOServer(), ColyseusServer(), NodeWs(), UWebSockets())
+}
 
 __all__ = ["PEERS", "Peer", "UnavailableError"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from bench.processes import ENVIRONMENTS
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from bench.protocols import Protocol
+
 PROGRAMS = Path(__file__).parent / "programs"
 
 INSTALL_LIMIT = 300
@@ -25,15 +28,11 @@ class UnavailableError(Exception):
 
 
 class Peer(ABC):
-    """One server under test.
+    """One server under test. `players_guess` is where the search for the most players starts."""
 
-    `speaks_cloudlink` is False for a plain broadcaster: a client's room is then the path of its connection, and
-    whatever it sends goes to everyone in it. `players_guess` is where the search for the most players starts.
-    """
-
-    name: ClassVar[str]
-    title: ClassVar[str]
-    speaks_cloudlink: ClassVar[bool]
+    name: str
+    title: str
+    protocol: ClassVar[Protocol]
     players_guess: ClassVar[int]
 
     @abstractmethod
@@ -52,16 +51,33 @@ class Peer(ABC):
         """Return environment variables for the command."""
         return {}
 
+    def with_cloud(self, projects: int, interval: float) -> Peer:  # noqa: ARG002  # for those that can
+        """Return this server as one of Scratch cloud variables.
 
-def run_quietly(command: Sequence[str], cwd: Path | None = None) -> str:
-    """Run a set-up command and return what it printed.
+        Args:
+            projects: how many projects have a variable `ready` from the start; a client in one is sent it.
+            interval: seconds for which updates are collected before they are sent; 0 sends each at once.
+
+        Raises:
+            UnavailableError: it has no cloud variables.
+        """
+        raise UnavailableError(f"{self.title} has no cloud variables")
+
+
+def run_quietly(command: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
+    """Run a set-up command, with these variables added to its environment, and return what it printed.
 
     Raises:
         UnavailableError: it failed or took too long; the text ends with its last line.
     """
     try:
         done = subprocess.run(
-            command, cwd=cwd, capture_output=True, text=True, timeout=INSTALL_LIMIT, check=False
+            command,
+            env={**os.environ, **(environment or {})},
+            capture_output=True,
+            text=True,
+            timeout=INSTALL_LIMIT,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise UnavailableError(f"{command[0]}: {error}") from error
@@ -86,3 +102,24 @@ def virtual_environment(name: str, requirements: Sequence[str], check: str) -> s
         stamp.write_text(wanted)
     run_quietly([python, "-I", "-c", check])
     return python
+
+
+def node_packages(name: str, packages: Sequence[str], check: str) -> Path:
+    """Install these npm packages (`name@version`) into `bench/.env/<name>` unless they are there.
+
+    Returns the `node_modules` folder; `check` is the statement of JavaScript that must work with it.
+    """
+    for program in ("node", "npm"):
+        if shutil.which(program) is None:
+            raise UnavailableError(f"{program} is not installed")
+    place = ENVIRONMENTS / name
+    stamp, wanted = place / "packages", "\n".join(packages)
+    if not stamp.exists() or stamp.read_text() != wanted:
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir(parents=True)
+        quiet = ("--loglevel=error", "--no-audit", "--no-fund", "--no-package-lock")
+        run_quietly(["npm", "install", *quiet, "--prefix", str(place), *packages])
+        stamp.write_text(wanted)
+    modules = place / "node_modules"
+    run_quietly(["node", "-e", check], {"NODE_PATH": str(modules)})
+    return modules

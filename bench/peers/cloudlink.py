@@ -7,7 +7,8 @@ import importlib.util
 import sys
 from typing import TYPE_CHECKING, ClassVar
 
-from bench.peers.base import Peer, UnavailableError
+from bench.peers.base import PROGRAMS, Peer, UnavailableError
+from bench.protocols import CloudLink4
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,10 +17,12 @@ if TYPE_CHECKING:
 class CloudLink(Peer):
     """The server of this repository."""
 
-    name: ClassVar = "cloudlink"
-    title: ClassVar = "CloudLink"
-    speaks_cloudlink: ClassVar = True
+    name = "cloudlink"
+    title = "CloudLink"
+    protocol: ClassVar = CloudLink4()
     players_guess: ClassVar = 2400
+    python = sys.executable
+    programs = PROGRAMS
 
     def prepare(self) -> str:
         """Find the installed package."""
@@ -34,7 +37,7 @@ class CloudLink(Peer):
 
     def command(self, port: int) -> Sequence[str]:  # noqa: ARG002  # the port goes through the environment
         """Serve as a user would."""
-        return [sys.executable, "-m", "cloudlink", "serve", "--plugins-folder", ""]
+        return [self.python, "-m", "cloudlink", "serve", "--plugins-folder", ""]
 
     def environment(self, port: int) -> Mapping[str, str]:
         """Switch off the limits that a flood of one address would meet."""
@@ -45,3 +48,26 @@ class CloudLink(Peer):
             "CLOUDLINK_LOG_LEVEL": "warning",
             "CLOUDLINK_STORAGE": "",
         }
+
+    def with_cloud(self, projects: int, interval: float) -> Peer:
+        """Store the variables in a file, and send updates as the interval says."""
+        return _WithCloud(self, projects, interval)
+
+
+class _WithCloud(CloudLink):
+    """CloudLink with projects that have a variable each."""
+
+    def __init__(self, server: CloudLink, projects: int, interval: float) -> None:
+        super().__init__()
+        self.name, self.title = server.name, server.title
+        self._server, self._projects, self._interval = server, projects, interval
+
+    def command(self, port: int) -> Sequence[str]:
+        """Serve from a file made for it."""
+        flags = ("--cloud-batch-interval", f"{self._interval:.4f}") if self._interval else ()
+        program = str(self._server.programs / "cloud_server.py")
+        return [self._server.python, program, str(port), str(self._projects), *flags]
+
+    def environment(self, port: int) -> Mapping[str, str]:
+        """Use the environment of the same server without projects."""
+        return self._server.environment(port)

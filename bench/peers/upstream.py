@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from bench.peers.base import PROGRAMS, Peer, virtual_environment
 from bench.processes import ENVIRONMENTS
+from bench.protocols import CloudLink4
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,9 +18,9 @@ REQUIREMENTS = (f"cloudlink=={VERSION}", "websockets==10.4", "cerberus==1.3.4")
 class Upstream(Peer):
     """The last release of the original server."""
 
-    name: ClassVar = "upstream"
-    title: ClassVar = "upstream 0.2.0"
-    speaks_cloudlink: ClassVar = True
+    name = "upstream"
+    title = "upstream 0.2.0"
+    protocol: ClassVar = CloudLink4()
     players_guess: ClassVar = 70
 
     def prepare(self) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from bench.peers.base import PROGRAMS, Peer, virtual_environment
 from bench.processes import ENVIRONMENTS
+from bench.protocols import Broadcast
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,9 +17,9 @@ VERSION = "0.0.31"
 class UWebSockets(Peer):
     """A broadcaster on the fastest WebSocket server there is."""
 
-    name: ClassVar = "uws"
-    title: ClassVar = "uWebSockets"
-    speaks_cloudlink: ClassVar = False
+    name = "uws"
+    title = "uWebSockets"
+    protocol: ClassVar = Broadcast()
     players_guess: ClassVar = 2400
 
     def prepare(self) -> str:

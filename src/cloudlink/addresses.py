@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import logging
 import re
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TYPE_CHECKING
+
+from cloudlink import forwarded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -22,8 +25,25 @@ logger = logging.getLogger("cloudlink.transport")
 _WITH_PORT = re.compile(r"\[([^]]*)\](?::\d+)?|([\d.]+):\d+")
 """An address as proxies write it that add the port: `[2001:db8::1]:443` or `203.0.113.7:443`."""
 
+_IPV6_PREFIX = 64
+"""Bits of an IPv6 address that make one subscriber; the rest is that subscriber's to choose."""
+_PRIVATE: list[Network] = [
+    ip_network(network)
+    for network in (
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "169.254.0.0/16",
+        "fc00::/7",
+        "fe80::/10",
+    )
+]
+"""Private and link-local networks (RFC 1918, 3927, 4193, 4291). The library calls many others private too."""
+
 UNKNOWN = "unknown"
-"""Stands in logs for an address that is not known or not to be written down."""
+"""Stands for an address that is not known, or not to be written down."""
+UNIX = "unix"
+"""Stands for the peers of Unix sockets: programs of this machine."""
 
 
 class RealAddress:
@@ -34,26 +54,35 @@ class RealAddress:
 
         Args:
             header: Name of the header proxies add, `""` for none; its value is a list of hops.
-            trusted_proxies: Addresses or networks (CIDR) whose header is believed.
+            trusted_proxies: Addresses or networks (CIDR) whose header is believed; `unix` for Unix sockets.
         """
+        trusted = list(trusted_proxies)
         self._header = header
-        self._trusted: list[Network] = [ip_network(proxy, strict=False) for proxy in trusted_proxies]
+        self._trusts_unix = UNIX in trusted
+        self._trusted: list[Network] = [ip_network(proxy, strict=False) for proxy in trusted if proxy != UNIX]
         self._is_warned = False
 
-    def of(self, remote_address: tuple[str, int] | None, headers: Mapping[str, str]) -> str:
-        """Return the last hop that is no trusted proxy, `"unknown"` where the peer has no address."""
-        if remote_address is None:
-            return UNKNOWN
-        peer = remote_address[0]
-        if not self._header or not self._trusted or not self.is_trusted(peer):
+    def of(self, peer: str, headers: Mapping[str, str]) -> str:
+        """Return the last hop that is no trusted proxy.
+
+        Args:
+            peer: The address of the peer as the socket sees it, `UNIX` or `UNKNOWN`.
+            headers: The headers of its request.
+
+        Returns:
+            An address, or `UNIX`; `UNKNOWN` if that hop is not an address, or nobody knows it.
+        """
+        if not (self._trusted or self._trusts_unix):
+            self._warn_of_proxy(peer, headers)
             return peer
-        hops = [hop.strip() for hop in ",".join(_all(headers, self._header)).split(",")]
-        for hop in reversed(hops):
+        if not self._header or not self.is_trusted(peer):
+            return peer
+        for hop in reversed(forwarded.hops(headers, self._header)):
             address = _parse(hop)
             if address is None:
-                if hop:
-                    self._warn()
-                return peer
+                # Whoever this is, it is not the proxy, whose address no limit applies to.
+                self._warn_of_hop()
+                return UNKNOWN
             peer = str(address)
             if not self.is_trusted(peer):
                 return peer
@@ -61,17 +90,35 @@ class RealAddress:
 
     def is_trusted(self, text: str) -> bool:
         """Tell whether an address is a trusted proxy's."""
+        if text == UNIX:
+            return self._trusts_unix
         address = _parse(text)
         return address is not None and any(address in network for network in self._trusted)
 
-    def _warn(self) -> None:
+    def _warn_of_hop(self) -> None:
         """Say once that a trusted proxy writes something else into the header than addresses."""
         if not self._is_warned:
             self._is_warned = True
             logger.warning(
                 "A trusted proxy sends a header %s that holds something else than addresses: "
-                "limits go by the proxy's own address. See real_ip_header.",
+                "limits count all such clients together. See real_ip_header.",
                 self._header,
+            )
+
+    def _warn_of_proxy(self, peer: str, headers: Mapping[str, str]) -> None:
+        """Say once that there seems to be a proxy of which the settings say nothing."""
+        if self._is_warned:
+            return
+        header = forwarded.client_header(headers)
+        if header is not None and _is_local(peer):
+            self._is_warned = True
+            logger.warning(
+                "A request came with the header %s, so there seems to be a proxy in front, but trusted_proxies is empty: "
+                'limits and the log take all its clients for one. Set real_ip_header = "%s" and trusted_proxies = ["%s"], '
+                "if that is the address of your proxy.",
+                header,
+                header,
+                peer,
             )
 
 
@@ -79,9 +126,9 @@ def shown_address(
     remote_address: tuple[str, int] | None, headers: Mapping[str, str], header: str
 ) -> str | None:
     """Return the address a client is told is its own: the header's first, else the peer's, without a port."""
-    first = headers.get(header, "").split(",")[0].strip() if header else ""
-    if first:
-        return _without_port(first)
+    named = forwarded.hops(headers, header) if header else []
+    if named and named[0]:
+        return _without_port(named[0])
     return remote_address[0] if remote_address else None
 
 
@@ -101,10 +148,13 @@ def for_log(address: str, mode: str) -> str:
     return str(ip_network((parsed, kept), strict=False).network_address)
 
 
-def _all(headers: Mapping[str, str], name: str) -> list[str]:
-    """Return every value of a header that may stand there several times, as proxies add it."""
-    get_all = getattr(headers, "getall", None)
-    return list(get_all(name, ())) if get_all is not None else [headers.get(name, "")]
+@lru_cache(maxsize=1024)
+def subscriber(address: str) -> str:
+    """Return what stands for everybody who shares an address: itself, or the /64 network of an IPv6 address."""
+    parsed = _parse(address)
+    if isinstance(parsed, IPv6Address):
+        return f"{int(parsed) >> (128 - _IPV6_PREFIX):x}/{_IPV6_PREFIX}"
+    return address if parsed is None else str(parsed)
 
 
 def _without_port(text: str) -> str:
@@ -120,3 +170,11 @@ def _parse(text: str) -> IPv4Address | IPv6Address | None:
     if isinstance(address, IPv6Address) and address.ipv4_mapped:
         return address.ipv4_mapped
     return address
+
+
+def _is_local(peer: str) -> bool:
+    """Return whether a peer is on this machine or in its private network, as proxies are."""
+    address = _parse(peer)
+    return peer == UNIX or (
+        address is not None and (address.is_loopback or any(address in network for network in _PRIVATE))
+    )

@@ -37,6 +37,7 @@ class Limits:
         check: Says whether a value (of a list: one entry) is allowed.
         wanted: What is allowed, to follow "it must be"; without it the words come from type and range.
         shared_variable: A variable without the prefix that counts too, such as `PORT`.
+        joins_lists: Whether a text may be given as a list of its parts, which are separated by commas otherwise.
     """
 
     minimum: float | None = None
@@ -45,6 +46,7 @@ class Limits:
     check: Callable[[Any], object] | None = None
     wanted: str = ""
     shared_variable: str = ""
+    joins_lists: bool = False
 
     @property
     def range_words(self) -> str:
@@ -159,6 +161,12 @@ class Option:
             value = float(value)
         if isinstance(value, str) and value.lower() in self.choices:
             value = value.lower()  # people write DEBUG, as Python does
+        if (
+            self.limits.joins_lists
+            and isinstance(value, list)
+            and all(isinstance(part, str) for part in value)
+        ):
+            value = ", ".join(value)
         if type(value) is not self.kind:
             raise ValueError(self._refusal(value))
         if isinstance(value, list):

@@ -15,18 +15,22 @@ import ipaddress
 import re
 from typing import TYPE_CHECKING, Literal
 
+from cloudlink.addresses import UNIX
 from cloudlink.errors import StartError
+from cloudlink.hosts import are_hosts
 from cloudlink.options import Option, option, options_of
+from cloudlink.origins import is_origin_entry
 from cloudlink.text import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]*")
-_ORIGIN = re.compile(r"null|[a-z][a-z0-9+.-]*://[^/\sA-Z]*")
 
 
 def _is_network(text: str) -> bool:
+    if text == UNIX:
+        return True
     try:
         ipaddress.ip_network(text)
     except ValueError:
@@ -48,10 +52,11 @@ class Settings:
 
     host: str = option(
         "127.0.0.1",
-        "The address to listen on: `127.0.0.1` for this computer alone, `0.0.0.0` for every network it is in.",
-        check=bool,
-        wanted='an address such as "127.0.0.1" or "0.0.0.0"',
+        "The addresses to listen on, separated by commas: `127.0.0.1` for this computer alone, `0.0.0.0` for every network it is in, `*` for IPv6 too, `unix:/path` for a proxy.",
+        check=are_hosts,
+        wanted='an address such as "127.0.0.1", "0.0.0.0" or "*", or several with commas between them; the port is a setting of its own',
         shared_variable="HOST",
+        joins_lists=True,
     )
     port: int = option(
         3000, "The port to listen on; 0 takes any free one.", minimum=0, maximum=65535, shared_variable="PORT"
@@ -78,6 +83,9 @@ class Settings:
         minimum=1,
     )
     unique_usernames: bool = option(False, "Refuse a username that somebody else has at the moment.")
+    allow_rename: bool = option(
+        False, "Whether a client that has a name may set another one; otherwise it is answered with E:107."
+    )
     motd: str = option("", "The message of the day, sent in the handshake; empty sends none.")
     reported_version: str = option(
         "0.2.0",
@@ -104,17 +112,30 @@ class Settings:
         [],
         "Addresses or networks whose `real_ip_header` counts for limits and bans.",
         check=_is_network,
-        wanted='an IP address such as "192.0.2.7" or a whole network such as "10.0.0.0/8"',
+        wanted='an IP address such as "192.0.2.7", a whole network such as "10.0.0.0/8", or "unix" for Unix sockets',
     )
     allowed_origins: list[str] = option(
         [],
-        "The web pages that may connect, such as `https://turbowarp.org`; none listed allows every page.",
-        check=_ORIGIN.fullmatch,
-        wanted='an origin as browsers send it, such as "https://turbowarp.org" (small letters, no path)',
+        "The web pages that may connect, such as `https://turbowarp.org` or `https://*.itch.zone`; none listed allows every page.",
+        check=is_origin_entry,
+        wanted='an origin as browsers send it, such as "https://turbowarp.org" or "https://*.itch.zone" (small letters, no path; for every page leave the list empty)',
     )
-    keepalive_interval: float = option(20.0, "How often a quiet client is pinged.", unit="seconds", above=0)
+    pages_folder: str = option(
+        "",
+        "The folder whose files are served over HTTP, its `index.html` as the start page; empty for none.",
+        unit="path",
+    )
+    keepalive_interval: float = option(
+        20.0,
+        "How often a quiet client is pinged; one of Scratch cloud variables a third as often.",
+        unit="seconds",
+        above=0,
+    )
     keepalive_timeout: float = option(
-        20.0, "How long a pinged client may stay silent before it is disconnected.", unit="seconds", above=0
+        20.0,
+        "How long a pinged client may stay silent before it is disconnected; one of Scratch cloud variables three times as long.",
+        unit="seconds",
+        above=0,
     )
     stalled_timeout: float = option(
         30.0,
@@ -164,6 +185,10 @@ class Settings:
         minimum=0,
     )
     cloud_rename_delete: bool = option(False, "Whether clients may rename and delete cloud variables.")
+    cloud_usernames: Literal["scratch", "any"] = option(
+        "scratch",
+        "The usernames allowed in the cloud: those of Scratch (letters, digits, `_` and `-`, at most 20), or any text.",
+    )
     cloud_blocklist: str = option(
         "", "A file of usernames that are refused, one regular expression a line.", unit="path"
     )
@@ -172,9 +197,12 @@ class Settings:
     )
     cloud_updates_per_second: float = option(
         60.0,
-        "How many cloud updates of one client are passed on; of faster ones the latest value is; 0 for any number.",
+        "How many cloud updates of one client are passed on in the long run; of faster ones the latest value is; 0 for any number.",
         unit="updates per second",
         minimum=0,
+    )
+    cloud_update_burst: int = option(
+        300, "How many cloud updates of one client are passed on at once.", unit="updates", minimum=1
     )
     cloud_batch_interval: float = option(
         0.0,

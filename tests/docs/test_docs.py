@@ -43,19 +43,18 @@ from cloudlink.cli.flags import settings_from
 from cloudlink.server import Server
 from cloudlink.server.clients import ClientsExceptions
 from cloudlink.server.plugins import ENTRY_POINT_GROUP, load_all
-from cloudlink.server.protocols.clpv4 import Clpv4
 from cloudlink.server.rooms import RoomsExceptions
 from cloudlink.settings import OPTIONS, Settings
 from cloudlink.sources import load
 from cloudlink.storage import open_store
 from cloudlink.transport.detector import ProtocolDetector
-from cloudlink.transport.endpoint import explain
 from cloudlink.transport.limiter import ConnectionLimiter
+from cloudlink.transport.listening import explain
 from tests.support.memoryclients import MemoryConnection
 from tests.support.scenario_drivers import InMemory, OverSocket
 from tests.support.scenario_play import play
 from tests.support.scenarios import SCENARIOS, parse
-from tests.support.servers import HOST, build, listening
+from tests.support.servers import HOST, build, listening, protocol_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -150,7 +149,7 @@ def start_plugin(block: Block, folder: Path, server: Server) -> list[object]:
     file.write_text(block.text, encoding="utf-8")
     server.settings.set("plugins", [str(file)])
     server.settings.set("plugins_folder", "")
-    return load_all(server, server.hooks.engines[Clpv4.schema], server.settings, server.logger)
+    return load_all(server, protocol_of(server), server.settings, server.logger)
 
 
 def run_script(block: Block, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
@@ -205,7 +204,7 @@ def test_log_line_of_first_plugin(page, tmp_path, monkeypatch, caplog):
     file.write_text(first.text, encoding="utf-8")
     server = build()
     with caplog.at_level(logging.INFO):
-        load_all(server, server.hooks.engines[Clpv4.schema], server.settings, server.logger)
+        load_all(server, protocol_of(server), server.settings, server.logger)
     assert [f"`{message}`" in prose(page) for message in caplog.messages] == [True]
 
 
@@ -267,7 +266,7 @@ def _public(obj: object) -> set[str]:
 def _objects() -> dict[str, object]:
     """One object of each class, by the heading that describes it in plugins.md."""
     server = build()
-    protocol = server.hooks.engines[Clpv4.schema]
+    protocol = protocol_of(server)
     return {
         "The server": server,
         "Exceptions": server.exceptions,
@@ -470,7 +469,7 @@ def test_messages_are_as_quoted(caplog):
 
     async def greet_with_tls():
         settings = Settings()
-        door = ProtocolDetector(None, ConnectionLimiter(settings, RealAddress("", ())), 0, None, None)
+        door = ProtocolDetector(None, ConnectionLimiter(settings, RealAddress("", ())), set(), 0, None, None)
         door.connection_made(Transport())
         door.get_buffer(-1)[:3] = b"\x16\x03\x01"
         door.buffer_updated(3)

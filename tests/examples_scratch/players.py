@@ -47,8 +47,7 @@ class Player(User):
         extension = address.replace("ws:", "http:") + "extension.js"
         project = base64.b64encode(build(EXAMPLES / example, address, extension)).decode()
         await player.evaluate(
-            f"window.sandbox = {json.dumps(sandbox)}; window.extensionAddress = {json.dumps(extension)};"
-            f"{TOOLS} load({json.dumps(project)})"
+            f"window.sandbox = {json.dumps(sandbox)}; {TOOLS} load({json.dumps(project)}, {json.dumps(extension)})"
         )
         return player
 

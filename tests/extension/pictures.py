@@ -1,12 +1,13 @@
 """Draws the blocks of the extension, as docs/extension.md shows them, into docs/pictures.
 
 `extension/pictures` runs this. The labels come from TurboWarp's VM with the extension loaded, the drawing is made by
-TurboWarp's scratchblocks. Each picture tells in its description what it shows, so that a test can see whether it is
-still true.
+TurboWarp's scratchblocks (`drawing.js`). The description in each picture says what it shows, so that a test notices
+when it is out of date.
 """
 
 from __future__ import annotations
 
+import base64
 import html
 import json
 import re
@@ -21,12 +22,14 @@ if TYPE_CHECKING:
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = DOCS / "extension.md"
-PINS = ("@turbowarp/scratchblocks@3.6.7",)
+DRAWING = Path(__file__).with_name("drawing.js")
+PINS = ("@turbowarp/scratchblocks@3.6.7", "@fontsource/arimo@5.2.8")
+FONT = "@fontsource/arimo/files/arimo-latin-400-normal.woff2"  # as wide as Helvetica and Arial
 SHAPES = {"command": "{} :: {}", "reporter": "({} :: {})", "Boolean": "<{} :: {}>"}
 
 
 def pictures(known: dict[str, Any]) -> Iterator[tuple[Path, str]]:
-    """Each picture's file and what it shows, in the language of scratchblocks."""
+    """Yield each picture's file and what it shows, in the language of scratchblocks."""
     blocks = {block["opcode"]: block for block in known["blocks"]}
     for section in re.split(r"^### ", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
         picture = re.search(r"\((pictures/\S+\.svg)\)", section)
@@ -38,7 +41,7 @@ def pictures(known: dict[str, Any]) -> Iterator[tuple[Path, str]]:
 
 
 def described(file: Path) -> str:
-    """What a picture says that it shows."""
+    """Return the description in a picture."""
     found = re.search(r"<desc>(.*?)</desc>", file.read_text(encoding="utf-8"), re.DOTALL)
     return html.unescape(found[1]) if found else ""
 
@@ -69,35 +72,26 @@ def _escaped(text: str) -> str:
     return re.sub(r"[][(){}<>\\]", r"\\\g<0>", text)
 
 
-async def _draw(lab: Lab, script: str) -> None:
+async def _draw(lab: Lab, modules: Path) -> None:
     [user] = await lab.users(1)
-    await user.evaluate(f"{script}; 0")
+    for script in (modules / "@turbowarp/scratchblocks/build/scratchblocks.min.js", DRAWING):
+        await user.evaluate(f"{script.read_text(encoding='utf-8')}; 0")
+    font = base64.b64encode((modules / FONT).read_bytes()).decode()
+    await user.evaluate(f"useFont({json.dumps(font)})")
     known = await user.evaluate("knownBlocks()")
     for file, code in pictures(known):
-        svg = await user.evaluate(
-            "(() => {"
-            f"  const view = scratchblocks.newView(scratchblocks.parse({json.dumps(code)}), {{style: 'scratch3', scale: 0.75}});"
-            "  view.render();"
-            "  const page = new DOMParser().parseFromString(view.exportSVGString(), 'image/svg+xml');"
-            "  const used = [...page.querySelectorAll('use')].map((use) => use.outerHTML).join();"
-            "  for (const icon of page.querySelectorAll('defs > [id]')) {"
-            "    if (!used.includes(`#${icon.id}`)) icon.remove();"
-            "  }"
-            "  return new XMLSerializer().serializeToString(page);"
-            "})()"
-        )
+        svg = await user.evaluate(f"draw({json.dumps(code)})")
         description = f"<desc>{html.escape(code, quote=False)}</desc>"
         file.write_text(re.sub(r"(<svg[^>]*>)", rf"\1{description}", svg, count=1) + "\n", encoding="utf-8")
 
 
 def main() -> None:
-    """Draw all pictures anew."""
-    modules = node_modules("scratchblocks", PINS, "scratchblocks")
-    script = Path(modules, "@turbowarp/scratchblocks/build/scratchblocks.min.js")
+    """Draw all pictures again."""
+    modules = Path(node_modules("scratchblocks", PINS, "scratchblocks"))
     lab = Lab()
     lab.open()
     try:
-        lab.run(_draw(lab, script.read_text(encoding="utf-8")))
+        lab.run(_draw(lab, modules))
     finally:
         lab.close()
 

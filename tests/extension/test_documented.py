@@ -1,5 +1,6 @@
 """The documentation leaves no block out, and describes none that is not there."""
 
+import html
 import re
 from pathlib import Path
 
@@ -46,3 +47,16 @@ def test_the_pictures_are_of_these_blocks(known):
     assert [file.name for file, code in pictures(known) if described(file) != code] == []
     drawn = "\n".join(code for _, code in pictures(known))
     assert len(drawn.split("\n\n")) == len(rows()) - len(list(pictures(known))) + 1
+
+
+def test_the_words_of_a_label_are_one_text(blocks):
+    """Each word as a text of its own would be too far from the next one in a narrower font than that of the drawing."""
+    drawn = "".join(
+        file.read_text(encoding="utf-8") for file in (PAGE.parent / "pictures").glob("extension-*.svg")
+    )
+    texts = {html.unescape(text) for text in re.findall(r"<text [^>]*textLength=[^>]*>([^<]*)</text>", drawn)}
+    labels = {part.strip() for opcode in rows() for part in re.split(r"\[\w+\]", blocks[opcode]["text"])} - {
+        ""
+    }
+    assert labels - texts == set()
+    assert drawn.count("<text ") == drawn.count(" textLength=")

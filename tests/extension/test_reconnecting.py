@@ -1,17 +1,36 @@
 """A lost connection comes back by itself, with the name and the rooms it had."""
 
+import contextlib
 import json
 import os
 import signal
 
+import pytest
+import websockets
+
 from tests.extension.lab import address_of, saying, scenario
-from tests.extension.project import change
+from tests.extension.project import change, put
+from tests.real_clients.scratch.server import HOST
 
 HATS = [
     [(f"cloudlink_{opcode}", {}), change(opcode)]
     for opcode in ("onConnect", "onClose", "whenConnectionLost", "whenConnectionBack")
 ]
 COUNTERS = ("onConnect", "onClose", "whenConnectionLost", "whenConnectionBack")
+
+
+@contextlib.asynccontextmanager
+async def closing(code, reason):
+    """The address of a server that greets, and closes with this code and reason at the first message."""
+
+    async def serve(socket):
+        await socket.send('{"cmd":"server_version","val":"0.2.0"}')
+        async for text in socket:
+            if json.loads(text)["cmd"] == "gmsg":
+                await socket.close(code, reason)
+
+    async with websockets.serve(serve, HOST, 0) as server:
+        yield f"ws://{HOST}:{server.sockets[0].getsockname()[1]}/"
 
 
 @scenario
@@ -212,6 +231,45 @@ async def test_a_server_that_wants_no_more_of_it_is_left_alone(lab):
         await alice.variable("whenConnectionLost", 1)
         await alice.evaluate("new Promise((kept) => setTimeout(kept, 5000))")
         assert await alice.evaluate("sockets.length") == 1
+
+
+@pytest.mark.parametrize("code", [1008, 4000, 4004, 4099])
+def test_a_final_close_code_says_why_and_ends_the_tries(lab, code):
+    async def main():
+        why = [("cloudlink_onClose", {}), put("why", ("cloudlink_returnStatusCode", {}))]
+        async with closing(code, "You were kicked: spam") as address:
+            [alice] = await lab.users(1, [*HATS, why], variables=(*COUNTERS, "why"))
+            await alice.evaluate("hurry(20)")
+            await alice.do("setReconnect", BOOL="Enable")
+            await alice.joins("", address)
+            await alice.do("sendGData", DATA="x")
+            await alice.variable("why", f"E:{code} | You were kicked: spam")
+            await alice.variable("whenConnectionLost", 1)
+            await alice.evaluate("new Promise((kept) => setTimeout(kept, 40000))")
+            assert await alice.evaluate("sockets.length") == 1
+            await alice.joins("", address)
+            assert await alice.get("returnStatusCode") == ""
+            await alice.do("closeSocket")
+            await alice.until("3", "returnLinkData")
+
+    lab.run(main())
+
+
+@pytest.mark.parametrize("code", [1013, 4100])
+def test_after_any_other_close_code_it_comes_back(lab, code):
+    async def main():
+        async with closing(code, "Too busy") as address:
+            [alice] = await lab.users(1, HATS, variables=COUNTERS)
+            await alice.evaluate("hurry(20)")
+            await alice.do("setReconnect", BOOL="Enable")
+            await alice.joins("", address)
+            await alice.do("sendGData", DATA="x")
+            await alice.variable("whenConnectionBack", 1)
+            assert await alice.get("returnStatusCode") == ""
+            await alice.do("closeSocket")
+            await alice.until("3", "returnLinkData")
+
+    lab.run(main())
 
 
 @scenario

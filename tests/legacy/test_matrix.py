@@ -10,10 +10,9 @@ import json
 
 import pytest
 
-from cloudlink.server.protocols.clpv4.schema import Schema
 from cloudlink.server.protocols.clpv4.statuscodes import StatusCodes
 from tests.support.memoryclients import KINDS, EraClient
-from tests.support.servers import build
+from tests.support.servers import build, protocol_of
 
 CL2 = ("CL2 early", "CL2 late")
 CL3 = ("CL3 0.1.5", "CL3 0.1.7", "CL3 0.1.7 in Python")
@@ -462,7 +461,7 @@ def test_every_status_code_is_known_here():
 @pytest.mark.parametrize("era", KINDS)
 def test_status_codes(era, room_of):
     room = room_of(era)
-    protocol = room.server.hooks.engines[Schema]
+    protocol = protocol_of(room.server)
     for name in TO_017:
         code = getattr(StatusCodes, name)
         protocol.send_statuscode(

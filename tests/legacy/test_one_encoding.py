@@ -8,43 +8,44 @@ from collections import Counter
 import pytest
 
 from cloudlink.delivery import text_frame
-from cloudlink.server.protocols.clpv4 import protocol
+from cloudlink.server.events import (
+    Direct,
+    Event,
+    Joined,
+    Left,
+    Message,
+    PrivateMessage,
+    PrivateVariable,
+    Variable,
+)
+from cloudlink.server.protocols.clpv4 import greeting
 from cloudlink.server.protocols.clpv4.dialects import DIALECTS, Dialect
 from cloudlink.server.protocols.clpv4.packet import parse
 from tests.support.memoryclients import KINDS, EraClient, MemoryClient
 from tests.support.servers import build
 
-WRITERS = (
-    "message",
-    "variable",
-    "private_message",
-    "private_variable",
-    "direct",
-    "user_added",
-    "user_removed",
-)
 SETTLED = [kind for kind in KINDS if kind not in ("CL2 early", "CL4 safe mode")]
 CHANGES = [dialect for dialect in DIALECTS if not dialect.whole_lists]
-NAMED = [dialect for dialect in DIALECTS if dialect.names_recipient]
 
 
 @pytest.fixture
 def written(monkeypatch):
     """How often each dialect has written each kind of event."""
-    counts: Counter[tuple[Dialect, str]] = Counter()
+    counts: Counter[tuple[Dialect, type[Event]]] = Counter()
 
-    def count(dialect: Dialect, name: str) -> None:
-        write = getattr(dialect, name)
+    def count(dialect: Dialect, kind: type[Event]) -> None:
+        write = dialect.writers[kind]
 
-        def counted(*args: object) -> bytes:
-            counts[dialect, name] += 1
-            return write(*args)
+        def counted(event: Event, *args: object) -> bytes:
+            frame = write(event, *args)
+            counts[dialect, kind] += bool(frame) or kind not in (Joined, Left)
+            return frame
 
-        monkeypatch.setattr(dialect, name, counted)
+        monkeypatch.setitem(dialect.writers, kind, counted)
 
     for dialect in DIALECTS:
-        for name in WRITERS:
-            count(dialect, name)
+        for kind in tuple(dialect.writers):
+            count(dialect, kind)
     return counts
 
 
@@ -63,7 +64,7 @@ def crowd(written):
 
 def test_what_all_are_told_is_written_once_for_each_dialect(crowd, written):
     crowd[-1].tell('{"cmd":"gmsg","val":{"a":1}}', '{"cmd":"gvar","name":"v","val":[1]}')
-    assert written == {(dialect, name): 1 for dialect in DIALECTS for name in ("message", "variable")}
+    assert written == {(dialect, kind): 1 for dialect in DIALECTS for kind in (Message, Variable)}
     assert all(guest.frames() for guest in crowd[:-1])
 
 
@@ -73,25 +74,20 @@ def test_what_some_are_told_is_written_once_for_each_dialect_but_where_it_names_
         crowd[-1].tell(f'{{"cmd":"{cmd}","id":[{names}],"name":"v","val":{{}}}}')
     assert written == {
         **{
-            (dialect, name): 3 if dialect in NAMED else 1
+            (dialect, kind): 3 if kind in dialect.names_recipient else 1
             for dialect in DIALECTS
-            for name in ("private_message", "private_variable")
+            for kind in (PrivateMessage, PrivateVariable)
         },
-        **{(dialect, "direct"): 1 for dialect in DIALECTS},
+        **{(dialect, Direct): 1 for dialect in DIALECTS},
     }
 
 
 def test_user_lists_are_written_once_for_each_dialect(crowd, written):
     newcomer = EraClient(crowd[0].server, "CL3 0.1.7", "newcomer")
-    assert written == {(dialect, "user_added"): 1 for dialect in CHANGES}
-    members = newcomer.server.rooms_manager.rooms["default"].members[newcomer.client.protocol]
-    room = newcomer.server.rooms_manager.rooms["default"]
-    for dialect in DIALECTS:
-        if dialect in members.audiences:
-            assert dialect.user_list(room, members) is dialect.user_list(room, members)
+    assert +written == {(dialect, Joined): 1 for dialect in CHANGES}
     written.clear()
     newcomer.leave()
-    assert written == {(dialect, "user_removed"): 1 for dialect in CHANGES}
+    assert +written == {(dialect, Left): 1 for dialect in CHANGES}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -100,7 +96,7 @@ def test_a_dialect_that_nobody_speaks_writes_nothing(kind, written):
     speaker = EraClient(server, kind, "speaker")
     written.clear()
     speaker.tell("<%gs>\nme\nhi" if kind.startswith("CL2") else '{"cmd":"gmsg","val":"hi"}')
-    assert written == {(speaker.client.dialect, "message"): 1}
+    assert written == {(speaker.client.dialect, Message): 1}
 
 
 # Detection.
@@ -109,7 +105,7 @@ def test_a_dialect_that_nobody_speaks_writes_nothing(kind, written):
 @pytest.mark.parametrize("kind", SETTLED)
 def test_a_settled_client_is_not_looked_at(kind, monkeypatch):
     guest = EraClient(build(), kind, "alice")
-    monkeypatch.setattr(protocol, "detect", lambda *_args, **_kwargs: pytest.fail("it was looked at"))
+    monkeypatch.setattr(greeting, "detect", lambda *_args, **_kwargs: pytest.fail("it was looked at"))
     if kind.startswith("CL2"):
         guest.tell("<%gs>\nme\nhi", "<%sh>\n", "<%sn>\nother", "{nope", "")
     else:
@@ -147,12 +143,12 @@ class Telegraph(Dialect):
         packet = parse(data)
         return packet if packet.cmd == "gmsg" else None
 
-    def message(self, val, room, listener=b""):
-        return text_frame(b"STOP " + val)
+    def message(self, event, room, listener=b"", recipient=None):
+        return text_frame(b"STOP " + event.val)
 
 
 def test_another_dialect_is_one_class_and_one_line_in_the_table(monkeypatch):
-    monkeypatch.setattr(protocol, "DIALECTS", (Telegraph(), *DIALECTS))
+    monkeypatch.setattr(greeting, "DIALECTS", (Telegraph(), *DIALECTS))
     server = build()
     new = MemoryClient(server)
     assert new.ask({"cmd": "telegraph"}) == []

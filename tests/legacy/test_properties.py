@@ -347,7 +347,7 @@ def test_anything_leaves_the_server_up(undecided, wild, messages):
         assert any(kind in json.dumps(packet) for packet in told), "others are served"
     for visitor in (*others.values(), attacker):
         visitor.leave()
-    channels = server.hooks.engines[Schema]._legacy_commands._channels
+    channels = server.hooks.engines[Schema]._legacy._channels
     assert (len(server.clients_manager), server.rooms_manager.rooms, channels._channels) == (0, {}, {})
 
 

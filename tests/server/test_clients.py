@@ -14,10 +14,11 @@ from cloudlink.server.clients import (
     ClientUsernameAlreadySet,
     NoResultsFound,
     ProtocolAlreadySet,
+    write,
 )
 from cloudlink.server.protocols.clpv4 import Clpv4
 from tests.support.memoryclients import MemoryClient, named
-from tests.support.servers import build
+from tests.support.servers import build, protocol_of
 
 
 class Other:
@@ -127,7 +128,7 @@ def test_namesakes_stand_together_until_the_last_one_leaves(server, manager):
 
 def test_a_name_that_a_plugin_gives_is_in_the_rooms_and_the_user_object(server, manager):
     visitor = MemoryClient(server, {"cmd": "handshake"})
-    protocol = server.hooks.engines[Clpv4.schema]
+    protocol = protocol_of(server)
     assert "username" not in protocol.generate_user_object(visitor.client)
     manager.set_username(visitor.client, "bot")
     user = {"id": visitor.client.snowflake, "uuid": visitor.client.uuid, "username": "bot"}
@@ -274,13 +275,13 @@ def test_a_client_is_told_apart_in_the_log(server, alice):
     assert repr(alice) == f"Client {alice.snowflake} 'alice'"
     nameless = MemoryClient(server).client
     assert repr(nameless) == f"Client {nameless.snowflake}"
-    alice.log_name = "player"
+    write(alice, "log_name", "player")
     assert repr(alice) == f"Client {alice.snowflake} 'player'"
 
 
 def test_a_name_is_told_to_those_who_want_all_as_the_log_may_hold_it(server, caplog):
     guest = MemoryClient(server).client
-    guest.log_name = "player"
+    write(guest, "log_name", "player")
     with caplog.at_level("DEBUG", "cloudlink.server"):
         server.clients_manager.set_username(guest, "player1234")
     assert caplog.messages == [f"Client {guest.snowflake} 'player' has this name now."]

@@ -13,7 +13,7 @@ from cloudlink.server.exceptions import InternalError
 from cloudlink.server.hooks import Hooks
 from cloudlink.server.protocols.clpv4 import Clpv4
 from tests.support.memoryclients import MemoryClient, codes, turns
-from tests.support.servers import build
+from tests.support.servers import build, protocol_of
 
 CL4 = Clpv4.schema
 
@@ -349,7 +349,7 @@ def test_a_command_belongs_to_a_protocol(server, schema, what):
     assert str(caught.value).startswith(f"the {what} is no protocol schema, for it has no command_key: ")
 
 
-@pytest.mark.parametrize("of", [lambda server: server.hooks.engines[CL4], lambda server: Clpv4])
+@pytest.mark.parametrize("of", [protocol_of, lambda server: Clpv4])
 def test_the_protocol_itself_is_not_its_schema(server, of):
     with pytest.raises(TypeError) as caught:
         server.on_command("ping", of(server))(print)

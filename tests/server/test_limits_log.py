@@ -22,6 +22,7 @@ LIMITS = {
     "cloud_max_bytes_per_room": 1024,
     "cloud_max_clients_per_room": 1,
     "cloud_updates_per_second": 1.0,
+    "cloud_update_burst": 1,
     "cloud_value_max_length": 2000,
     "cloud_bridge": True,
 }

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from cloudlink.server.app import Server
+from cloudlink.server.clients import write
 from cloudlink.server.protocols.clpv4 import Clpv4
+from cloudlink.server.protocols.clpv4.engine import Clpv4Engine
 from cloudlink.server.session import State
 from tests.support.memoryclients import MemoryClient, named
 from tests.support.servers import build
@@ -170,15 +172,15 @@ def test_a_client_that_a_plugin_has_removed_is_gone_as_a_whole_when_it_leaves(se
     assert alice.session.state is CLOSED
     assert not alice.client.open
     assert [(heard["mode"], heard["val"]["username"]) for heard in bob.heard()] == [("remove", "alice")]
-    members = server.rooms_manager.members("default", bob.client.protocol)
-    assert [client.username for client in members.named()] == ["bob"]
+    presence = server.directory.presence("default", bob.client.protocol)
+    assert [user.username for user in presence.listed()] == ["bob"]
 
 
 def test_a_farewell_that_fails_is_logged_and_the_end_comes_all_the_same(server, monkeypatch, caplog):
     gone = []
     server.on_disconnect(lambda client: gone.append(client.username))
     alice = named(server, "alice")
-    monkeypatch.setattr(Clpv4, "on_detach", lambda *_arguments: 1 / 0)
+    monkeypatch.setattr(Clpv4Engine, "on_detach", lambda *_arguments: 1 / 0)
     alice.leave()
     assert gone == ["alice"]
     assert len(server.clients_manager) == 0
@@ -291,7 +293,7 @@ def test_a_first_message_of_no_protocol_is_told_to_plugins(server, message, erro
 
 def test_who_leaves_is_told_with_the_time_it_was_there(server, caplog):
     alice, nobody = named(server, "alice"), MemoryClient(server)
-    alice.client.birth_time -= 3 * 3600 + 4 * 60 + 5
+    write(alice.client, "birth_time", alice.client.birth_time - (3 * 3600 + 4 * 60 + 5))
     with caplog.at_level("INFO", "cloudlink.server"):
         alice.leave()
         alice.leave()

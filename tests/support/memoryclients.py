@@ -36,14 +36,21 @@ class MemoryConnection(Inbox):
 
     congested = False
 
-    def __init__(self, path: str = "/", headers: dict[str, str] | None = None, port: int = 50000) -> None:
+    def __init__(
+        self,
+        path: str = "/",
+        headers: dict[str, str] | None = None,
+        port: int = 50000,
+        address: str = "127.0.0.1",
+    ) -> None:
         super().__init__()
-        self.remote_address: tuple[str, int] | None = ("127.0.0.1", port)
-        self.address = "127.0.0.1"
+        self.remote_address: tuple[str, int] | None = (address, port)
+        self.address = address
         self.headers = Headers(headers or {})
         self.path = path
         self.congested = False
         self.slowed_down = 0
+        self.is_held = False
 
     def write(self, frames: list[bytes]) -> None:
         data = b"".join(frames)
@@ -58,6 +65,12 @@ class MemoryConnection(Inbox):
 
     def slow_down(self) -> None:
         self.slowed_down += 1
+
+    def hold(self) -> None:
+        self.is_held = True
+
+    def release(self) -> None:
+        self.is_held = False
 
 
 def _first_frame(data: bytes) -> tuple[str, bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,15 +17,17 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 TESTS = Path(__file__).parents[1]
+_protocols: weakref.WeakKeyDictionary[Server, Clpv4] = weakref.WeakKeyDictionary()
 
 
 def build(settings: dict[str, Any] | None = None, plugins: Iterable[str] = ()) -> Server:
     """A server with its protocols, and with the plugins at these places, as `load_plugin` knows them.
 
-    Cloud variables are kept in memory unless the settings name a file.
+    Cloud variables are kept in memory unless the settings name a file. `protocol_of` returns what plugins get as
+    `protocol`.
     """
     server = Server(Settings(**{"storage": "", **(settings or {})}))
-    protocol = Clpv4(server)
+    protocol = _protocols[server] = Clpv4(server)
     if server.settings.cloud:
         scratch = Scratch(server)
         if server.settings.cloud_bridge:
@@ -32,6 +35,11 @@ def build(settings: dict[str, Any] | None = None, plugins: Iterable[str] = ()) -
     for plugin in plugins:
         load_plugin(plugin)(server, protocol)
     return server
+
+
+def protocol_of(server: Server) -> Clpv4:
+    """The CloudLink 4 of a server that `build` made."""
+    return _protocols[server]
 
 
 def load_plugin(place: str) -> Callable[[Any, Any], object]:

@@ -8,7 +8,7 @@ import socket
 
 import pytest
 
-from cloudlink.server.protocols.clpv4 import Clpv4
+from cloudlink.server.protocols.clpv4.engine import Clpv4Engine
 from cloudlink.server.session import Session
 from tests.support.memoryclients import turns
 from tests.support.rawclients import (
@@ -214,7 +214,7 @@ def test_a_message_that_cannot_be_dealt_with_is_logged_and_the_last(monkeypatch,
             for each in (peer, other):
                 each.send(PING_PACKET)
                 await each.receive()
-            monkeypatch.setattr(Clpv4, "receive", raise_once)
+            monkeypatch.setattr(Clpv4Engine, "receive", raise_once)
             if is_close_broken:
                 monkeypatch.setattr(Session, "close", raise_once)
             peer.send("{}", "{}")

@@ -7,8 +7,6 @@ import socket
 
 import pytest
 
-from cloudlink.transport.detector import ProtocolDetector
-from cloudlink.transport.picowslog import PicowsLog
 from tests.support.certificates import Certificates
 from tests.support.memoryclients import turns
 from tests.support.rawclients import UPGRADE, ask, connect, frame, open_socket, request, running
@@ -102,7 +100,7 @@ def test_a_loop_that_notices_late_that_it_has_another_protocol_loses_nothing():
             loop, endpoint = asyncio.get_running_loop(), server._endpoint
 
             def make_door():
-                doors.append(ProtocolDetector(endpoint._route, endpoint._limiter, 1 << 20, None, PicowsLog()))
+                doors.append(endpoint._detector(None))
                 return doors[0]
 
             with socket.create_server(("127.0.0.1", 0)) as listener:

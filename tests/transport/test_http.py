@@ -4,14 +4,14 @@ import asyncio
 import contextlib
 import json
 import logging
+import re
 import tomllib
 from pathlib import Path
 
 import pytest
 
 import cloudlink
-from cloudlink.transport import extension
-from cloudlink.transport.http import Pages
+from cloudlink.http import Routes, extension
 from tests.support.memoryclients import turns
 from tests.support.rawclients import UPGRADE, ask, connect, frame, open_socket, request, running
 
@@ -70,9 +70,9 @@ def test_a_hostile_host_header_stays_text():
 
 
 def test_the_start_page_opens_turbowarp_with_the_extension():
-    body = fetch("/")[1]
-    assert 'href="http://games.example:3000/extension.js"' in body
-    address = "https://turbowarp.org/editor?extension=http%3A%2F%2Fgames.example%3A3000%2Fextension.js"
+    body = fetch("/", {"X-Forwarded-Proto": "https, http"})[1]
+    assert 'href="https://games.example:3000/extension.js"' in body
+    address = "https://turbowarp.org/editor?extension=https%3A%2F%2Fgames.example%3A3000%2Fextension.js"
     assert f'href="{address}"' in body
 
 
@@ -147,7 +147,7 @@ def test_a_head_request_opens_no_websocket():
 
 
 def test_other_methods_are_refused():
-    assert fetch("/", method="DELETE")[0].startswith("HTTP/1.1 400")
+    assert fetch("/", method="DELETE")[0].startswith("HTTP/1.1 405")
 
 
 def test_only_allowed_origins_may_connect_once_some_are_listed():
@@ -192,7 +192,7 @@ def test_bytes_beyond_ascii_in_headers_are_no_trouble():
 
 
 def test_a_page_that_fails_is_logged_and_says_nothing_of_why(monkeypatch, caplog):
-    monkeypatch.setattr(Pages, "respond", lambda *_arguments, **_options: 1 / 0)
+    monkeypatch.setattr(Routes, "respond", lambda *_arguments: 1 / 0)
     head, body = fetch("/")
     assert head.startswith("HTTP/1.1 500")
     assert "zero" not in body
@@ -265,3 +265,138 @@ def test_an_address_is_shown_only_so_many_pages_at_a_time(method):
         assert codes[-2:] == [429, 200]
 
     asyncio.run(scenario())
+
+
+def head_of(raw, **settings):
+    async def scenario():
+        async with running(**settings) as server:
+            return await ask(server.port, raw)
+
+    return asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        ("GET /health HTTP/1.0", "200 OK"),
+        ("HEAD /health HTTP/1.0", "200 OK"),
+        ("GET / HTTP/1.0", "200 OK"),
+        ("OPTIONS /health HTTP/1.0", "204 No Content"),
+        ("OPTIONS / HTTP/1.1", "204 No Content"),
+        ("OPTIONS * HTTP/1.1", "204 No Content"),
+        ("OPTIONS /nothing HTTP/1.1", "404 Not Found"),
+        ("POST /health HTTP/1.1", "405 Method Not Allowed"),
+        ("BREW / HTTP/1.1", "405 Method Not Allowed"),
+        ("CONNECT games.example:443 HTTP/1.1", "405 Method Not Allowed"),
+        ("POST /nothing HTTP/1.1", "404 Not Found"),
+        ("GET http://games.example/health HTTP/1.1", "200 OK"),
+        ("GET http://games.example HTTP/1.1", "200 OK"),
+        ("GET /health HTTP/2.0", "505 HTTP Version Not Supported"),
+        ("GET /health", "400 Bad Request"),
+        ("\x00\x01\x02", "400 Bad Request"),
+        ("GET\t/health\tHTTP/1.1", "400 Bad Request"),
+    ],
+)
+@pytest.mark.parametrize("host", ["Host: games.example\r\n", ""])
+def test_first_lines_of_all_kinds_are_answered(line, status, host):
+    head, _, body = head_of(f"{line}\r\n{host}\r\n".encode("latin-1")).partition("\r\n\r\n")
+    assert head.startswith(f"HTTP/1.1 {status}\r\n")
+    assert ("Allow: GET, HEAD, OPTIONS" in head) is status.startswith(("204", "405"))
+    assert "\r\nConnection: close" in head
+    assert re.search(r"\r\nDate: [A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} [\d:]{8} GMT", head)
+    if line.startswith("HEAD") or status.startswith("204"):
+        assert body == ""
+    else:
+        assert f"Content-Length: {len(body.encode())}" in head
+    for word in (" b'", "\\x", "Error", "Traceback"):
+        assert word not in body
+
+
+@pytest.mark.parametrize("raw", [b"GET / HTTP/1.1\nHost: x\n\n", b"GET / HTTP/1.1\r\nHost x\r\n\r\n"])
+def test_malformed_requests_are_explained(raw):
+    answer = head_of(raw)
+    assert answer.startswith("HTTP/1.1 400 Bad Request")
+    assert "b'" not in answer
+
+
+def test_empty_lines_before_a_request_are_skipped():
+    assert head_of(b"\r\n\r\nGET /health HTTP/1.1\r\n\r\n").startswith("HTTP/1.1 200 OK")
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"GET / HTTP/1.1\r\nCookie: " + b"x" * 20_000 + b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\nCookie: " + b"x" * 20_000,
+        b"GET /" + b"x" * 200_000 + b" HTTP/1.1\r\n\r\n",
+        b"x" * 50_000,
+    ],
+)
+def test_headers_that_are_too_long_are_refused_and_logged_once(raw, caplog):
+    async def scenario():
+        async with running() as server:
+            for _ in range(3):
+                assert (await ask(server.port, raw)).startswith("HTTP/1.1 431 ")
+
+    asyncio.run(scenario())
+    lines = [record for record in caplog.records if "headers are longer than 16384 bytes" in record.message]
+    assert len(lines) == 1
+
+
+def test_a_refused_body_does_not_cost_the_client_the_answer():
+    body = b"x" * 300_000
+    raw = b"POST /health HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    assert head_of(raw).startswith("HTTP/1.1 405 ")
+
+
+def test_a_client_that_has_said_all_it_will_say_gets_its_answer():
+    async def scenario():
+        async with running() as server:
+            peer = await open_socket(server.port)
+            peer.writer.write(b"GET /health HTTP/1.1\r\n\r\n")
+            peer.writer.write_eof()
+            return (await peer.reader.read()).decode()
+
+    assert asyncio.run(scenario()).startswith("HTTP/1.1 200 OK")
+
+
+@pytest.mark.parametrize(("offered", "accepted"), [("cl4, x", "cl4"), ("x,cl4", "x"), (None, None)])
+def test_a_subprotocol_is_accepted_because_browsers_insist(offered, accepted):
+    async def scenario():
+        async with running() as server:
+            peer = await open_socket(server.port)
+            headers = UPGRADE | ({"Sec-WebSocket-Protocol": offered} if offered else {})
+            peer.writer.write(request(headers))
+            return (await peer.reader.readuntil(b"\r\n\r\n")).decode()
+
+    head = asyncio.run(scenario())
+    assert head.startswith("HTTP/1.1 101 ")
+    assert ("Sec-WebSocket-Protocol" in head) is bool(accepted)
+    if accepted:
+        assert f"\r\nSec-WebSocket-Protocol: {accepted}\r\n" in head
+
+
+def test_a_websocket_may_be_asked_for_by_an_absolute_target():
+    async def scenario():
+        async with running() as server:
+            seen = asyncio.get_running_loop().create_future()
+            server.on_connect(lambda client: seen.set_result((client.path, client.request_headers["host"])))
+            await connect(server.port, path="http://games.example/?room=5")
+            return await asyncio.wait_for(seen, 5)
+
+    assert asyncio.run(scenario()) == ("/?room=5", "games.example")
+
+
+def test_health_may_be_read_by_any_page():
+    assert "Access-Control-Allow-Origin: *" in fetch("/health")[0]
+
+
+@pytest.mark.parametrize(("origin", "status"), [("https://a.itch.zone", 101), ("https://itch.zone", 403)])
+def test_allowed_origins_may_have_wildcards(origin, status):
+    async def scenario():
+        async with running(allowed_origins=["https://*.itch.zone"]) as server:
+            peer = await open_socket(server.port)
+            peer.writer.write(request(UPGRADE | {"Origin": origin}))
+            return await peer.reader.readuntil(b"\r\n\r\n")
+
+    assert asyncio.run(scenario()).startswith(b"HTTP/1.1 %d " % status)

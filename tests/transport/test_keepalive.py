@@ -7,6 +7,7 @@ import pytest
 
 from cloudlink.transport.keepalive import Keepalive
 from tests.support.rawclients import PING, connect, frame, running
+from tests.support.servers import build, listening
 
 
 class Stuck:
@@ -15,11 +16,16 @@ class Stuck:
     def __init__(self, unsent):
         self.congested = True
         self.heard = True
+        self.patience = 1
         self.pinged = False
         self.silent_for = self.stalled_for = 0.0
         self.left_unsent = 0
         self.unsent = unsent
         self.aborted = False
+
+    def take_heard(self):
+        heard, self.heard = self.heard, False
+        return heard
 
     def abort(self):
         self.aborted = True
@@ -111,3 +117,86 @@ def test_a_round_that_fails_is_followed_by_another():
         assert complaints == ["no reason"]
 
     asyncio.run(scenario())
+
+
+class Quiet(Stuck):
+    """A connection that is not congested; its peer sends when it is told to."""
+
+    def __init__(self, patience):
+        super().__init__(0)
+        self.congested = False
+        self.patience = patience
+        self.pings = 0
+
+    def ping(self):
+        self.pings += 1
+
+
+def rounds_until_dropped(connection, heard_in=()):
+    """Rounds of half a second with an interval of 5 and a time-out of 10 seconds; the peer is heard in some of them."""
+    keepalive = Keepalive([connection], 5, 10, 5, lambda: None)
+    keepalive.start = lambda: None
+    for count in range(1, 1000):
+        connection.heard = count in heard_in
+        keepalive._round()
+        if connection.aborted:
+            return count
+    return None
+
+
+@pytest.mark.parametrize("patience", [1, 3])
+def test_a_dead_peer_is_gone_within_interval_and_time_out_times_its_patience(patience):
+    connection = Quiet(patience)
+    connection.heard = False
+    seconds = rounds_until_dropped(connection) * 0.5
+    assert (5 + 10) * patience - 1 <= seconds <= (5 + 10) * patience
+    assert connection.pings == 1
+
+
+@pytest.mark.parametrize(("patience", "every"), [(1, 25), (3, 80)])
+def test_a_peer_that_sends_now_and_then_is_kept_though_it_answers_no_ping(patience, every):
+    assert rounds_until_dropped(Quiet(patience), range(0, 1000, every)) is None
+
+
+def test_a_part_of_a_frame_is_a_sign_of_life():
+    async def scenario():
+        async with running(keepalive_interval=0.2, keepalive_timeout=0.2, stalled_timeout=5) as server:
+            gone = asyncio.Event()
+            server.on_disconnect(lambda client: gone.set())
+            peer = await connect(server.port)
+            loop = asyncio.get_running_loop()
+            message = frame(b'{"cmd":"ping","listener":1}' + b" " * 50)
+            began = loop.time()
+            for byte in message:
+                peer.writer.write(bytes((byte,)))
+                await asyncio.sleep(0.015)  # all of it takes three times as long as silence may
+            assert loop.time() - began > 1
+            assert not gone.is_set()
+            while (await peer.receive())[0] == PING:
+                pass
+            await asyncio.wait_for(gone.wait(), 5)
+
+    asyncio.run(scenario())
+
+
+def test_cloud_clients_are_given_more_time():
+    async def scenario():
+        server = build()
+        patience, both = [], asyncio.Event()
+
+        @server.on_message
+        def note(client, message):
+            patience.append(("cmd" in message, client.outbox.connection.patience))
+            if len(patience) == 2:
+                both.set()
+
+        async with listening(server) as port:
+            cloud, blocks = await connect(port), await connect(port)
+            cloud.send('{"method":"handshake","user":"bot","project_id":"1"}')
+            blocks.send('{"cmd":"ping"}')
+            await asyncio.wait_for(both.wait(), 5)
+            cloud.leave()
+            blocks.leave()
+        return sorted(patience)
+
+    assert asyncio.run(scenario()) == [(False, 3), (True, 1)]

@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from cloudlink.transport import urls
-from cloudlink.transport.urls import usable_host, where_to_connect
+from cloudlink.transport.urls import where_to_connect
 
 
 class Route:
@@ -44,12 +44,22 @@ class Route:
             "ws://127.0.0.1:3000/, others on your network to ws://192.168.1.5:3000/",
         ),
         ("", "10.0.0.7", "ws://127.0.0.1:3000/, others on your network to ws://10.0.0.7:3000/"),
-        ("::", "fd00::2", "ws://[::1]:3000/, others on your network to ws://[fd00::2]:3000/"),
+        ("*", "10.0.0.7", "ws://127.0.0.1:3000/, others on your network to ws://10.0.0.7:3000/"),
+        ("::", "fd00::2", "ws://127.0.0.1:3000/, others on your network to ws://[fd00::2]:3000/"),
+        ("[::]", "10.0.0.7", "ws://127.0.0.1:3000/, others on your network to ws://10.0.0.7:3000/"),
+        ("[::1]", None, "ws://[::1]:3000/"),
+        ("127.0.0.1, 192.168.1.5", None, "ws://127.0.0.1:3000/ or ws://192.168.1.5:3000/"),
+        ("unix:/run/cl.sock", None, "unix:/run/cl.sock through a proxy on this machine"),
+        (
+            "unix:/run/cl.sock,127.0.0.1",
+            None,
+            "unix:/run/cl.sock through a proxy on this machine or ws://127.0.0.1:3000/",
+        ),
         ("0.0.0.0", None, "ws://127.0.0.1:3000/"),
         ("0.0.0.0", "0.0.0.0", "ws://127.0.0.1:3000/"),
         ("0.0.0.0", "127.0.0.1", "ws://127.0.0.1:3000/"),
-        ("::", "fe80::1%eth0", "ws://[::1]:3000/"),
-        ("::", None, "ws://[::1]:3000/"),
+        ("::", "fe80::1%eth0", "ws://127.0.0.1:3000/"),
+        ("::", None, "ws://127.0.0.1:3000/"),
     ],
 )
 def test_addresses_that_can_be_used(monkeypatch, host, own, told):
@@ -61,19 +71,3 @@ def test_tls_is_told(monkeypatch):
     monkeypatch.setattr(urls.socket, "socket", Route("192.168.1.5"))
     told = "wss://127.0.0.1:3000/, others on your network to wss://192.168.1.5:3000/"
     assert where_to_connect("0.0.0.0", 3000, secure=True) == told
-
-
-@pytest.mark.parametrize(
-    ("host", "usable"),
-    [
-        ("0.0.0.0:3000", "127.0.0.1:3000"),
-        ("0.0.0.0", "127.0.0.1"),
-        ("[::]:3000", "[::1]:3000"),
-        ("[::1]:3000", "[::1]:3000"),
-        ("10.0.0.0.0:3000", "10.0.0.0.0:3000"),
-        ("0.0.0.0.example", "0.0.0.0.example"),
-        ("games.example:3000", "games.example:3000"),
-    ],
-)
-def test_the_address_of_every_network_becomes_this_machine(host, usable):
-    assert usable_host(host) == usable

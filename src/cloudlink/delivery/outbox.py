@@ -28,12 +28,23 @@ class Connection(Protocol):
     congested: bool
     """Whether the peer does not take what was written; nothing should be written until it does."""
 
+    patience: int
+    """How many times as long as others the peer may be silent before it counts as gone."""
+
     def write(self, frames: list[bytes]) -> None:
         """Write ready frames in order. The list is the caller's and is emptied afterwards."""
         ...
 
     def close(self, code: int, reason: str) -> None:
         """Start the closing handshake (RFC 6455, section 7) after everything written before."""
+        ...
+
+    def hold(self) -> None:
+        """Read nothing from the peer until `release`: what it sent before is still waiting."""
+        ...
+
+    def release(self) -> None:
+        """Go on reading from the peer."""
         ...
 
     def slow_down(self) -> None:

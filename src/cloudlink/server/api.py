@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from cloudlink import closecodes, jsontext
 from cloudlink.closecodes import CloseCode
 from cloudlink.delivery import text_frame
+from cloudlink.http.folders import PUBLIC, folder_routes
 
 from . import compat
 from .clients import Client
 from .exceptions import EmptyMessage, ServerExceptions
-from .hooks import Hooks, add_handler
+from .hooks import Hooks, add_handler, check_handler
 from .schemas import SchemaEngine, check_schema
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from cloudlink.settings import Settings
 
     from .clients import ClientsManager, Schema
+    from .directory import Directory
+    from .hub import Hub
     from .limits import Limits
     from .rooms import RoomsManager
 
@@ -62,6 +65,8 @@ class PluginAPI:
     limits: Limits
     clients_manager: ClientsManager
     rooms_manager: RoomsManager
+    directory: Directory
+    hub: Hub
 
     def __getattr__(self, name: str) -> Any:
         """Import the libraries that few plugins ask for when one does."""
@@ -185,6 +190,38 @@ class PluginAPI:
         self._adopt(schema)
         handlers = self.hooks.protocol_disconnect.setdefault(schema, [])
         return lambda function: self._add(handlers, function, "on_protocol_disconnect", ("client",))
+
+    def on_request(self, path: str) -> Callable[[F], F]:
+        """Decorate `async def f(request)`: somebody asks for a path over HTTP, by GET or HEAD.
+
+        It returns a `Response` of `cloudlink.http`, text, bytes, a dict or a list.
+
+        Args:
+            path: Such as `/scores`, or `/scores/*` for everything below `/scores/`.
+
+        Raises:
+            ValueError: The path is not one, or another handler has it.
+        """
+
+        def decorator(function: F) -> F:
+            check_handler(function, f"on_request({path!r})", ("request",))
+            self.hooks.routes.add(path, function, PUBLIC)
+            return function
+
+        return decorator
+
+    def serve_folder(self, path: str, folder: str) -> None:
+        """Serve the files of a folder over HTTP.
+
+        Args:
+            path: What they are below, such as `/game`.
+            folder: The folder, seen from where the server was started.
+
+        Raises:
+            ValueError: There is no such folder, the path is not one, or another handler has it.
+        """
+        for route in folder_routes(path, folder, f"serve_folder({path!r}, {folder!r})"):
+            self.hooks.routes.add_route(route)
 
     def bind_event(self, event: Callable[..., Any], func: Callable[..., Any]) -> None:
         """Add a handler the way CloudLink 0.1.9 did: `bind_event(server.on_connect, f)`.

@@ -20,14 +20,18 @@ from cloudlink import addresses, sources
 from cloudlink.closecodes import CloseCode
 from cloudlink.delivery import Delivery, WriteCoalescer
 from cloudlink.errors import StartError
+from cloudlink.http.pages import Status, add_pages
 from cloudlink.logthrottle import LogThrottle
 from cloudlink.transport import Endpoint, load_certificates, raise_open_files_limit, where_to_connect
-from cloudlink.transport.http import Status
 from cloudlink.version import __version__
 
 from .api import PluginAPI
+from .broker import LocalBroker
 from .clients import ClientsManager
+from .directory import Directory
+from .fairshare import FairShare
 from .hooks import Hooks
+from .hub import Hub
 from .limits import Limits
 from .plugins import refuse_while_loading
 from .pull_session import PullClient, PullSession
@@ -57,6 +61,8 @@ class Server(PluginAPI):
         settings: All options; attributes set in code win over the environment.
         clients_manager: Who is connected.
         rooms_manager: Who is in which room.
+        directory: The users that can be found, by id, by name and by room.
+        hub: The way of events to clients and subscribers.
         hooks: The registry of handlers.
         delivery: The way out to clients.
         suppress_websocket_logs: Whether the reports of the WebSocket library (logger `picows`) are kept out
@@ -76,13 +82,20 @@ class Server(PluginAPI):
         self.logger = logging.getLogger("cloudlink.server")
         self.supervisor = Supervisor()
         self.hooks = Hooks(self.supervisor.start)
+        add_pages(self.hooks.routes, self._status)
         self.limit_log = LogThrottle()
+        self.fair_share = FairShare(
+            self._call_soon, shown=lambda address: addresses.for_log(address, self.settings.log_addresses)
+        )
         self.limits = Limits.of(self.settings)
         max_queued_bytes = self.settings.max_queued_bytes if self.settings.limits else None
         self.delivery = Delivery(self._schedule, max_queued_bytes, WriteCoalescer())
         self.clients_manager = ClientsManager()
-        self.rooms_manager = RoomsManager(self.delivery)
-        self.clients_manager.when_named(self.rooms_manager.note_name, self.rooms_manager.forget_name)
+        broker = LocalBroker()
+        self.directory = Directory(self.clients_manager)
+        self.rooms_manager = RoomsManager(self.delivery, self.directory, broker)
+        self.clients_manager.on_user_change(self.rooms_manager.update_user)
+        self.hub = Hub(self.clients_manager, self.rooms_manager, self.delivery, broker)
         self.gen = SnowflakeGenerator()
         self.suppress_websocket_logs = True
         self.ssl_enabled = False
@@ -181,10 +194,9 @@ class Server(PluginAPI):
         endpoint = Endpoint(
             settings,
             self.open_session,
-            self._status,
+            self.hooks.routes,
             context=self.ssl_context,
             on_round=self._tick,
-            documents=self.hooks.documents,
             is_picows_silent=self.suppress_websocket_logs,
         )
         await endpoint.start(settings.host, settings.port)
@@ -262,7 +274,6 @@ class Server(PluginAPI):
         """
         session = self._session_class(self, connection, next(self.gen))
         client = session.client
-        client.address = connection.address
         shown = addresses.for_log(client.address, self.settings.log_addresses)
         limit = self.settings.max_clients
         if 0 <= limit <= len(self.clients_manager):
@@ -338,6 +349,13 @@ class Server(PluginAPI):
             self._loop.call_later(delay, callback)
         else:
             self._loop.call_soon(callback)
+
+    def _call_soon(self, callback: Callable[[], None]) -> bool:
+        """Call a function in the event loop's next turn; return False where no loop runs."""
+        if self._loop is None:
+            return False
+        self._loop.call_soon(callback)
+        return True
 
     def _prepare_tls(self) -> None:
         if self._certificates_error is not None:

@@ -1,4 +1,4 @@
-"""Who is connected: one `Client` per connection, and the manager that finds them.
+"""The connected clients: one `Client` per connection, and the manager that finds them.
 
 All look-ups are by dictionary. Nothing here sends, and nothing here knows a protocol: a protocol is
 whatever schema class a client was given.
@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import logging
 import time
-import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from uuid import UUID, uuid4
 
 from cloudlink import closecodes, jsontext
-from cloudlink.delivery import Outbox
+
+from .events import User
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from enum import Enum
 
-    from cloudlink.buckets import Bucket
-    from cloudlink.delivery import Connection
+    from cloudlink.delivery import Connection, Outbox
 
-    from .session import NullSession, Session
+    from .members import Members
 
 logger = logging.getLogger("cloudlink.server")
 
@@ -63,16 +64,90 @@ class ClientsExceptions:
     ProtocolAlreadySet = ProtocolAlreadySet
 
 
+class ClientSession(Protocol):
+    """What a client asks of the session it belongs to, see `session.Session`."""
+
+    @property
+    def state(self) -> Enum:
+        """Stage of the session."""
+        ...
+
+    def send_text(self, payload: bytes) -> None:
+        """Queue one text message of UTF-8."""
+        ...
+
+    def send_frame(self, frame: bytes) -> None:
+        """Queue a ready frame."""
+        ...
+
+    def process(self, message: str | bytes) -> None:
+        """Handle one whole message, text or binary."""
+        ...
+
+    def rename(self, username: str) -> None:
+        """Give the client another name and tell its rooms."""
+        ...
+
+    def close(self, code: int = ..., reason: str = "") -> None:
+        """Write what is queued and close the connection."""
+        ...
+
+    def admit_next_packet(self, packet: bytes) -> bool:
+        """Return whether one more packet of an admitted message may be processed."""
+        ...
+
+    def charge_bytes(self, size: int) -> bool:
+        """Charge extra bytes to an admitted packet; return False if over the limit."""
+        ...
+
+    def throttle(self, data: bytes | None, why: str = ...) -> None:
+        """Refuse a packet that exceeds a limit."""
+        ...
+
+    def log_limit(self, what: str) -> None:
+        """Log that a limit keeps the client from something."""
+        ...
+
+
+class RoomNames(frozenset[str]):
+    """The names of the rooms a client is in: a snapshot, whose changes would change nothing."""
+
+    __slots__ = ()
+
+    def _refuse(self, *_names: object) -> NoReturn:
+        raise AttributeError(
+            "client.rooms is a snapshot: to move a client, call server.rooms_manager.subscribe(client, room) or "
+            "server.rooms_manager.unsubscribe(client, room)"
+        )
+
+    add = discard = remove = pop = clear = update = _refuse
+    difference_update = intersection_update = symmetric_difference_update = _refuse
+    __ior__ = __iand__ = __isub__ = __ixor__ = _refuse
+
+
+_OWN = "the server sets it itself; keep values of your own under another name"
+_READ_ONLY = {
+    "username": "to rename a client, call client.set_username(name)",
+    "username_set": "to name a client, call client.set_username(name)",
+    "rooms": "to move a client, call server.rooms_manager.subscribe(client, room)",
+    "open": "to disconnect a client, call `await client.close()` or server.close_connection(client)",
+}
+"""What to do instead of writing an attribute, where that is not simply to leave it."""
+
+
 class Client:
     """One connected client, as plugins see it (protocol, section 2.2).
+
+    Plugins may keep attributes of their own on a client. Those listed here cannot be written by them: a value that
+    other parts of the server do not know of would break the user lists.
 
     Attributes:
         snowflake: Decimal text of a 64-bit id, unique among all clients ever.
         id: Random UUID of the connection.
+        uuid: Its text.
         protocol: Schema class of the client's protocol, None until its first message.
         dialect: How packets are read from and written for this client; `str()` of it is its name, such as
             `CL3 0.1.7`. Chosen by its protocol.
-        rooms: Names of the rooms the client is in. After a disconnect, those it was in.
         username: Name, `""` while none is set.
         username_set: Whether a name is set.
         handshake: Whether the client has been greeted.
@@ -83,10 +158,11 @@ class Client:
         path: Request target of the upgrade request.
         address: Address that limits and logs go by, behind trusted proxies the real one.
         open: Whether messages can still be sent.
-        encoded_user: The client's user object as its protocol last encoded it.
+        user: What others are told of the client.
+        joined: The rooms the client is in by name, with the client's fellow members in each. After a disconnect,
+            those it was in.
+        state: Whatever its protocol keeps about it.
         log_name: Name the log may hold, None for the username.
-        identity_bucket: How often it may still change name and rooms, once it has begun to.
-        user_list_bucket: How many bytes of user lists it may still cause, once it has caused some.
     """
 
     __slots__ = (
@@ -95,10 +171,9 @@ class Client:
         "address",
         "birth_time",
         "dialect",
-        "encoded_user",
         "handshake",
         "id",
-        "identity_bucket",
+        "joined",
         "log_name",
         "open",
         "outbox",
@@ -107,43 +182,96 @@ class Client:
         "remote_address",
         "request_headers",
         "response_headers",
-        "rooms",
         "session",
         "snowflake",
-        "user_list_bucket",
+        "state",
+        "user",
         "username",
         "username_set",
         "uuid",
     )
 
-    def __init__(self, session: Session, connection: Connection, snowflake: int) -> None:
-        self.session: Session | NullSession = session
-        self.outbox = Outbox(connection, session.close_for_reading_slowly)
-        self.snowflake = str(snowflake)
-        self.id = uuid.uuid4()
-        self.uuid = str(self.id)
-        self.protocol: Schema | None = None
-        self.dialect: Any = None
-        self.rooms: set[str] = set()
-        self.username = ""
-        self.username_set = False
-        self.handshake = False
-        self.birth_time = time.monotonic()
-        self.remote_address = connection.remote_address
-        self.request_headers: Mapping[str, str] = connection.headers
-        self.response_headers: Mapping[str, str] = getattr(connection, "response_headers", {})
-        self.path = connection.path
-        self.address = ""
-        self.open = True
-        self.encoded_user: bytes | None = None
-        self.identity_bucket: Bucket | None = None
-        self.user_list_bucket: Bucket | None = None
-        self.log_name: str | None = None
+    session: ClientSession
+    outbox: Outbox
+    snowflake: str
+    id: UUID
+    uuid: str
+    protocol: Schema | None
+    dialect: Any
+    joined: dict[str, Members]
+    user: User
+    state: Any
+    username: str
+    username_set: bool
+    handshake: bool
+    birth_time: float
+    remote_address: tuple[str, int] | None
+    request_headers: Mapping[str, str]
+    response_headers: Mapping[str, str]
+    path: str
+    address: str
+    open: bool
+    log_name: str | None
+
+    def __init__(self, session: ClientSession, outbox: Outbox, snowflake: int) -> None:
+        connection: Connection = outbox.connection
+        identity = uuid4()
+        write(self, "session", session)
+        write(self, "outbox", outbox)
+        write(self, "snowflake", str(snowflake))
+        write(self, "id", identity)
+        write(self, "uuid", str(identity))
+        write(self, "protocol", None)
+        write(self, "dialect", None)
+        write(self, "joined", {})
+        write(self, "user", User("", self.snowflake, self.uuid))
+        write(self, "state", None)
+        write(self, "username", "")
+        write(self, "username_set", False)
+        write(self, "handshake", False)
+        write(self, "birth_time", time.monotonic())
+        write(self, "remote_address", connection.remote_address)
+        write(self, "request_headers", connection.headers)
+        write(self, "response_headers", getattr(connection, "response_headers", {}))
+        write(self, "path", connection.path)
+        write(self, "address", connection.address)
+        write(self, "open", True)
+        write(self, "log_name", None)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name in _ATTRIBUTES:
+            raise AttributeError(f"client.{name} cannot be written: {_READ_ONLY.get(name, _OWN)}")
+        write(self, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        if name in _ATTRIBUTES:
+            raise AttributeError(f"client.{name} cannot be deleted: {_READ_ONLY.get(name, _OWN)}")
+        object.__delattr__(self, name)
+
+    @property
+    def rooms(self) -> RoomNames:
+        """Names of the rooms the client is in. After a disconnect, those it was in."""
+        return RoomNames(self.joined)
 
     @property
     def protocol_set(self) -> bool:
         """Whether the first message has decided the client's protocol."""
         return self.protocol is not None
+
+    def set_username(self, username: str) -> None:
+        """Give the client a name, or another one, and tell its rooms.
+
+        Args:
+            username: The name; the rules that clients are held to apply.
+
+        Raises:
+            TypeError: It is not text.
+            ValueError: The name is empty, too long, or taken on a server with `unique_usernames`.
+            ClientDoesNotExist: The client has disconnected.
+        """
+        if not isinstance(username, str):
+            raise TypeError(f"a username is text, not {type(username).__name__}")
+        self.session.rename(username)
 
     async def send(self, message: str | bytes) -> None:
         """Send one text message; returns at once, the message is queued in order.
@@ -170,6 +298,12 @@ class Client:
         return f"Client {self.snowflake}" + (f" {name!r}" if self.username_set else "")
 
 
+write = object.__setattr__
+"""Writes an attribute of a client, for the server itself."""
+
+_ATTRIBUTES = frozenset((*Client.__annotations__, "rooms", "protocol_set"))
+
+
 class ClientsManager:
     """All connected clients, and indexes to find them by (protocol, section 2.3)."""
 
@@ -181,8 +315,7 @@ class ClientsManager:
         self.uuids: dict[str, Client] = {}
         self.usernames: dict[str, set[Client]] = {}
         self.protocols: dict[Schema, set[Client]] = {}
-        self._named: Callable[[Client], None] = lambda _client: None
-        self._unnaming: Callable[[Client], None] = lambda _client: None
+        self._on_user_change: Callable[[Client, User], None] = lambda _client, _user: None
 
     def __len__(self) -> int:
         return len(self.clients)
@@ -190,10 +323,9 @@ class ClientsManager:
     def __iter__(self) -> Iterator[Client]:
         return iter(self.clients)
 
-    def when_named(self, named: Callable[[Client], None], unnaming: Callable[[Client], None]) -> None:
-        """Have `named(client)` called after a client got its username, `unnaming(client)` before it loses it."""
-        self._named = named
-        self._unnaming = unnaming
+    def on_user_change(self, callback: Callable[[Client, User], None]) -> None:
+        """Have `callback(client, user)` called when a client gets or loses its name, with what it is to others now."""
+        self._on_user_change = callback
 
     def get_snowflakes(self) -> set[str]:
         """Return the snowflakes of all clients."""
@@ -215,6 +347,11 @@ class ClientsManager:
         self.snowflakes[obj.snowflake] = obj
         self.uuids[obj.uuid] = obj
 
+    def discard(self, obj: Client) -> None:
+        """Forget a client unless that was done before; its own attributes stay."""
+        if obj in self.clients:
+            self.remove(obj)
+
     def remove(self, obj: Client) -> None:
         """Forget a client; its own attributes stay. Raises `ClientDoesNotExist`."""
         self._require(obj)
@@ -231,12 +368,9 @@ class ClientsManager:
         self._require(obj)
         if obj.username_set:
             raise ClientUsernameAlreadySet(obj.username)
-        obj.username = username
-        obj.username_set = True
-        obj.encoded_user = None
+        self._write_name(obj, username)
         self.usernames.setdefault(username, set()).add(obj)
         logger.debug("%s has this name now.", obj)
-        self._named(obj)
 
     def clear_username(self, obj: Client) -> None:
         """Take a client's name, so that it can get another; CloudLink 0.1.5 allows that.
@@ -246,18 +380,31 @@ class ClientsManager:
         self._require(obj)
         if not obj.username_set:
             raise ClientUsernameNotSet(repr(obj))
-        self._unnaming(obj)
         _drop(self.usernames, obj.username, obj)
-        obj.username = ""
-        obj.username_set = False
-        obj.encoded_user = None
+        self._write_name(obj, None)
+
+    def rename(self, obj: Client, username: str) -> None:
+        """Give a client a name, or another one. Raises `ClientDoesNotExist`."""
+        self._require(obj)
+        if obj.username_set:
+            _drop(self.usernames, obj.username, obj)
+        self._write_name(obj, username)
+        self.usernames.setdefault(username, set()).add(obj)
+        logger.debug("%s has this name now.", obj)
+
+    def _write_name(self, client: Client, username: str | None) -> None:
+        user = User(client.user.node, client.snowflake, client.uuid, username)
+        self._on_user_change(client, user)
+        write(client, "user", user)
+        write(client, "username", username or "")
+        write(client, "username_set", username is not None)
 
     def set_protocol(self, obj: Client, schema: Schema) -> None:
         """Decide a client's protocol. Raises `ClientDoesNotExist`, `ProtocolAlreadySet`."""
         self._require(obj)
         if obj.protocol is not None:
             raise ProtocolAlreadySet(repr(obj.protocol))
-        obj.protocol = schema
+        write(obj, "protocol", schema)
         self.protocols.setdefault(schema, set()).add(obj)
 
     def find_obj(self, query: str | dict[str, Any]) -> set[Client] | Client:

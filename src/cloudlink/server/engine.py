@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from .clients import Client, Schema
+    from .events import User
 
 
 class Engine(Protocol):
@@ -21,10 +22,11 @@ class Engine(Protocol):
         """Close code for a client that reads too slowly."""
         ...
 
-    def identify(self, data: bytes, packet: object) -> bool:
+    def identify(self, client: Client, data: bytes, packet: object) -> bool:
         """Tell whether a connection's first message belongs to this protocol.
 
         Args:
+            client: Who sent it; `client.path` is the request target of its upgrade request.
             data: The message.
             packet: Its root keys `cmd` and `method` as far as they hold text, as a dict that may have more keys;
                 `Hooks.NOT_JSON` where the message is no JSON.
@@ -32,7 +34,10 @@ class Engine(Protocol):
         ...
 
     def on_attach(self, client: Client) -> None:
-        """Take in a client whose first message was identified; `client.protocol` is set."""
+        """Take in a client whose first message was identified; `client.protocol` is set.
+
+        The engine sets `client.dialect`, and `client.state` to whatever it keeps about the client.
+        """
         ...
 
     def receive(self, client: Client, data: bytes) -> None:
@@ -49,6 +54,14 @@ class Engine(Protocol):
 
     def internal_error(self, client: Client, request: Any) -> None:
         """Answer a request whose handler raised; `request` is the message it was called with."""
+        ...
+
+    def check_username(self, client: Client, username: str) -> None:
+        """Raise `ValueError`, with the reason, if a client may not be given this name."""
+        ...
+
+    def on_rename(self, client: Client, former: User) -> None:
+        """Tell others that a client has another name than `former` had, which may have had none."""
         ...
 
     def on_detach(self, client: Client) -> None:

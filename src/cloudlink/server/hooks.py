@@ -17,6 +17,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cloudlink.http import Routes
+
 from .exceptions import InternalError
 
 if TYPE_CHECKING:
@@ -48,9 +50,8 @@ class Hooks:
     """The registry of all handlers, and the way to call them.
 
     Protocols also register here for the server's own life: `start` is called with the loop's
-    `call_soon_threadsafe`, `tick` at least once a second, `stop` when all clients are gone. `documents`
-    are JSON documents offered over HTTP: a path's beginning, and what returns the JSON text for its rest,
-    None where there is none.
+    `call_soon_threadsafe`, `tick` at least once a second, `stop` when all clients are gone. `routes` says
+    what HTTP requests are answered with.
     """
 
     NOT_JSON = object()
@@ -63,7 +64,7 @@ class Hooks:
         self.start: list[Callable[[Callable[..., object]], None]] = []
         self.stop: list[Callable[[], None]] = []
         self.tick: list[Callable[[], None]] = []
-        self.documents: dict[str, Callable[[str], bytes | None]] = {}
+        self.routes = Routes()
         self.connect: list[Callable[..., Any]] = []
         self.message: list[Callable[..., Any]] = []
         self.disconnect: list[Callable[..., Any]] = []

@@ -90,9 +90,9 @@ class PullSession(Session):
     def process(self, message: str | bytes) -> None:
         """Handle a message the way a session normally does at once."""
         if isinstance(message, str):
-            super().receive(message.encode())
+            self._handle(message.encode())
         else:
-            super().receive_binary(message)
+            self._handle_binary(message)
 
     def connection_lost(self) -> None:
         """End the coroutines' wait for messages."""

@@ -1,28 +1,25 @@
-"""Who is in which room, kept so that delivering to a room costs nothing per recipient.
+"""The rooms, and which clients of this process are in them.
 
-A room holds its members per protocol, and per protocol an audience per dialect: the outboxes of all
-members who are sent the very same bytes. A room exists while somebody is in it, or while a plugin
-that created it keeps it.
-
-Nothing here sends, and nothing here knows a protocol.
+A room holds its members per protocol. It exists while somebody is in it, or while a plugin that created it keeps
+it. Nothing here sends, and nothing here knows a protocol.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cloudlink import jsontext
-from cloudlink.delivery import Audience
-
-from .clients import NoResultsFound
-from .userlistcache import UserListCache
+from .clients import NoResultsFound, write
+from .members import Members
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from cloudlink.delivery import Delivery
 
+    from .broker import Broker
     from .clients import Client, Schema
+    from .directory import Directory
+    from .events import User
 
 Record = dict[str, Any]
 """A room as CloudLink 0.2.0 shows it to plugins (protocol, section 2.4)."""
@@ -54,100 +51,13 @@ class RoomsExceptions:
     RoomUnsupportedProtocol = RoomUnsupportedProtocol
 
 
-class Members:
-    """The members of a room who speak one protocol.
-
-    Attributes:
-        all: The members in the order they joined, each with its place in that order.
-        usernames: Members by name, in the order they joined.
-        audiences: Per dialect, the members who speak it.
-        userlists: The user list as a dialect last encoded it; emptied when the list changes.
-        listing: What the dialects of today make their user list of.
-    """
-
-    __slots__ = ("_delivery", "_joined", "all", "audiences", "listing", "userlists", "usernames")
-
-    def __init__(self, delivery: Delivery) -> None:
-        self._delivery = delivery
-        self._joined = 0
-        self.all: dict[Client, int] = {}
-        self.usernames: dict[str, dict[Client, None]] = {}
-        self.audiences: dict[Any, Audience] = {}
-        self.userlists: dict[Any, bytes] = {}
-        self.listing = UserListCache()
-
-    def add(self, client: Client) -> None:
-        """Take in a client."""
-        self.all[client] = self._joined
-        self._joined += 1
-        self._join_audience(client, client.dialect)
-        if client.username_set:
-            self.add_name(client)
-
-    def add_name(self, client: Client) -> None:
-        """Take note that a member now has a username."""
-        self.usernames.setdefault(client.username, {})[client] = None
-        self.userlists.clear()
-        self.listing.add(client, self.all[client])
-
-    def remove_name(self, client: Client) -> None:
-        """Take note that a member is about to lose its username."""
-        namesakes = self.usernames[client.username]
-        del namesakes[client]
-        if not namesakes:
-            del self.usernames[client.username]
-        self.forget_lists()
-
-    def forget_lists(self) -> None:
-        """Let go of the encoded user lists."""
-        self.userlists.clear()
-        self.listing.forget()
-
-    def remove(self, client: Client) -> None:
-        """Let a client go."""
-        del self.all[client]
-        self._leave_audience(client)
-        if client.username_set:
-            self.remove_name(client)
-
-    def change_dialect(self, client: Client, dialect: object) -> None:
-        """Move a member to the audience of another dialect; `client.dialect` is still the old one."""
-        self._leave_audience(client)
-        self._join_audience(client, dialect)
-
-    def _join_audience(self, client: Client, dialect: object) -> None:
-        if dialect not in self.audiences:
-            self.audiences[dialect] = Audience(self._delivery, self)
-        self.audiences[dialect].add(client.outbox)
-
-    def _leave_audience(self, client: Client) -> None:
-        audience = self.audiences[client.dialect]
-        audience.remove(client.outbox, is_gone=not client.open)
-        if not audience:
-            del self.audiences[client.dialect]
-
-    def named(self) -> list[Client]:
-        """Return the members who have a username, in the order they joined."""
-        return [client for client in self.all if client.username_set]
-
-    def record(self) -> Record:
-        """Return the members as CloudLink 0.2.0 shows them to plugins; a snapshot."""
-        return {
-            "all": set(self.all),
-            "uuids": {client.uuid: client for client in self.all},
-            "snowflakes": {client.snowflake: client for client in self.all},
-            "usernames": {name: set(clients) for name, clients in self.usernames.items()},
-        }
-
-
 class Room:
     """A room: its name, its members per protocol, and what plugins keep in it."""
 
-    __slots__ = ("global_vars", "id", "json_id", "kept", "members", "private_vars")
+    __slots__ = ("global_vars", "id", "kept", "members", "private_vars")
 
     def __init__(self, room_id: str, *, kept: bool = False) -> None:
         self.id = room_id
-        self.json_id = jsontext.dumps(room_id)
         self.kept = kept
         self.members: dict[Schema | None, Members] = {}
         self.global_vars: dict[str, Any] = {}
@@ -156,7 +66,7 @@ class Room:
     def record(self) -> Record:
         """Return the room as CloudLink 0.2.0 shows it; the members are a snapshot."""
         return {
-            "clients": {schema: members.record() for schema, members in self.members.items()},
+            "clients": {schema: _record(members) for schema, members in self.members.items()},
             "global_vars": self.global_vars,
             "private_vars": self.private_vars,
         }
@@ -167,9 +77,11 @@ class RoomsManager:
 
     exceptions = RoomsExceptions
 
-    def __init__(self, delivery: Delivery) -> None:
+    def __init__(self, delivery: Delivery, directory: Directory, broker: Broker) -> None:
         self.rooms: dict[str, Room] = {}
         self._delivery = delivery
+        self._directory = directory
+        self._broker = broker
 
     # What plugins call.
 
@@ -226,8 +138,9 @@ class RoomsManager:
         """Return the user objects of a room's named clients of one protocol, in order of joining."""
         members = self.members(room_id, protocol)
         return [
-            {"id": client.snowflake, "username": client.username, "uuid": client.uuid}
-            for client in (members.named() if members else ())
+            {"id": user.id, "username": user.username, "uuid": user.uuid}
+            for user in (members.presence.listed() if members else ())
+            if user.username is not None
         ]
 
     def get_snowflakes(self, room: Record) -> set[str]:
@@ -242,7 +155,7 @@ class RoomsManager:
         """Return every client of a protocol that is in one or more of the rooms."""
         names = [rooms] if isinstance(rooms, str) else rooms
         parts = (self.members(name, protocol) for name in names)
-        return {client for part in parts if part for client in part.all}
+        return {client for part in parts if part for client in part.clients}
 
     async def get_specific_in_room(
         self, room: str, protocol: Schema, queries: str | Iterable[str]
@@ -252,7 +165,7 @@ class RoomsManager:
         found: set[Client] = set()
         if members is None:
             return found
-        record = members.record()
+        record = _record(members)
         for query in [queries] if isinstance(queries, str) else queries:
             try:
                 match = self.find_obj(query, record)
@@ -270,10 +183,8 @@ class RoomsManager:
             return
         if not self.exists(room_id):
             self.rooms[room_id] = Room(room_id)
-        if room_id in obj.rooms:
-            return
-        obj.rooms.add(room_id)
-        self._join_members(self.rooms[room_id], obj)
+        if room_id not in obj.joined:
+            self._join_members(self.rooms[room_id], obj)
 
     def unsubscribe(self, obj: Client, room_id: str) -> None:
         """Take a client out of a room, and drop the room if that empties it.
@@ -281,13 +192,12 @@ class RoomsManager:
         Does nothing if the client is not inside. A client that has disconnected is inside no room any
         more; for it, this only corrects `client.rooms`. Raises `RoomDoesNotExist`.
         """
-        if room_id not in obj.rooms:
+        members = obj.joined.pop(room_id, None)
+        if members is None:
             if not self.exists(room_id):
                 raise RoomDoesNotExist(room_id)
-            return
-        obj.rooms.discard(room_id)
-        if obj.open:
-            self._leave(obj, room_id)
+        elif obj.open:
+            self._leave(obj, members)
 
     # What the server and the protocols call.
 
@@ -296,50 +206,66 @@ class RoomsManager:
         room = self.rooms.get(room_id)
         return room.members.get(protocol) if room else None
 
-    def note_name(self, client: Client) -> None:
-        """Enter a client's new username in all its rooms."""
-        for room_id in client.rooms:
-            self.rooms[room_id].members[client.protocol].add_name(client)
-
-    def forget_name(self, client: Client) -> None:
-        """Take out of all rooms the username that a client is about to lose."""
-        for room_id in client.rooms:
-            self.rooms[room_id].members[client.protocol].remove_name(client)
+    def update_user(self, client: Client, user: User) -> None:
+        """Note in all rooms of a client what it is to others from now on, see `ClientsManager.on_user_change`."""
+        if client.open:
+            for members in client.joined.values():
+                members.presence.update(user)
 
     def change_dialect(self, client: Client, dialect: object) -> None:
         """Have a client's events written in another dialect from now on."""
         if dialect is not client.dialect:
-            for room_id in client.rooms:
-                self.rooms[room_id].members[client.protocol].change_dialect(client, dialect)
-            client.dialect = dialect
+            for members in client.joined.values():
+                members.change_dialect(client, dialect)
+            write(client, "dialect", dialect)
 
     def change_protocol(self, client: Client, change: Callable[[], None]) -> None:
         """Have a client's protocol changed while it stays in its rooms."""
-        rooms = [self.rooms[room_id] for room_id in client.rooms]
-        for room in rooms:
-            self._leave_members(room, client)
+        former = dict(client.joined)
+        for members in former.values():
+            self._leave_members(members, client)
         change()
-        for room in rooms:
-            self._join_members(room, client)
+        for room_id in former:
+            self._join_members(self.rooms[room_id], client)
 
     def forget(self, client: Client) -> None:
         """Take a client that is gone out of every room; `client.rooms` still tells where it was."""
-        for room_id in client.rooms:
-            self._leave(client, room_id)
+        for members in client.joined.values():
+            self._leave(client, members)
 
-    def _leave(self, client: Client, room_id: str) -> None:
-        room = self.rooms[room_id]
-        self._leave_members(room, client)
+    def _leave(self, client: Client, members: Members) -> None:
+        self._leave_members(members, client)
+        room = self.rooms[members.room]
         if not room.members and not room.kept:
-            del self.rooms[room_id]
+            del self.rooms[members.room]
 
     def _join_members(self, room: Room, client: Client) -> None:
-        if client.protocol not in room.members:
-            room.members[client.protocol] = Members(self._delivery)
-        room.members[client.protocol].add(client)
+        protocol = client.protocol
+        members = room.members.get(protocol)
+        if members is None:
+            presence = self._directory.open_presence(room.id, protocol)
+            members = room.members[protocol] = Members(room.id, protocol, presence, self._delivery)
+            self._broker.room_opened(room.id, protocol)
+        members.add(client)
+        client.joined[room.id] = members
 
-    def _leave_members(self, room: Room, client: Client) -> None:
-        members = room.members[client.protocol]
+    def _leave_members(self, members: Members, client: Client) -> None:
         members.remove(client)
-        if not members.all:
-            del room.members[client.protocol]
+        if not members.clients:
+            del self.rooms[members.room].members[members.protocol]
+            self._directory.drop_empty(members.room, members.protocol)
+            self._broker.room_closed(members.room, members.protocol)
+
+
+def _record(members: Members) -> Record:
+    """Return members as CloudLink 0.2.0 shows them to plugins; a snapshot."""
+    by_id: dict[str, Client] = {client.snowflake: client for client in members.clients}
+    names = members.presence.names()
+    return {
+        "all": set(members.clients),
+        "uuids": {client.uuid: client for client in members.clients},
+        "snowflakes": by_id,
+        "usernames": {
+            name: {by_id[user.id] for user in users if user.id in by_id} for name, users in names.items()
+        },
+    }

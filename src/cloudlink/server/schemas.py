@@ -18,6 +18,7 @@ from .hooks import Hooks
 
 if TYPE_CHECKING:
     from .clients import Client, Schema
+    from .events import User
 
 Rules = dict[str, Any]
 Errors = dict[str, Any]
@@ -80,7 +81,7 @@ class SchemaEngine:
         self._rules: Rules = getattr(schema, "default", {})
         self._key: str = schema.command_key  # type: ignore[attr-defined]
 
-    def identify(self, data: bytes, packet: object) -> bool:
+    def identify(self, client: Client, data: bytes, packet: object) -> bool:  # noqa: ARG002  # the protocol of Engine
         """Take a first message that satisfies the schema's `default`."""
         if packet is Hooks.NOT_JSON:
             return False
@@ -95,6 +96,12 @@ class SchemaEngine:
 
     def on_detach(self, client: Client) -> None:
         """Do nothing, see `on_attach`; the plugin hears of it by `on_protocol_disconnect`."""
+
+    def check_username(self, client: Client, username: str) -> None:
+        """Accept every name: such a protocol has no rules of its own."""
+
+    def on_rename(self, client: Client, former: User) -> None:
+        """Do nothing: whom to tell is the plugin's to know."""
 
     def internal_error(self, client: Client, request: Any) -> None:
         """Do nothing; the plugin hears of it by `on_exception`."""

@@ -9,23 +9,26 @@ from __future__ import annotations
 
 import logging
 import time
-from contextlib import suppress
 from datetime import timedelta
 from enum import Enum
-from typing import TYPE_CHECKING, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 import msgspec
 
 from cloudlink import jsontext
 from cloudlink.closecodes import CloseCode
-from cloudlink.delivery import text_frame
+from cloudlink.delivery import Outbox, text_frame
 
-from .clients import Client, ClientDoesNotExist
+from .clients import Client, ClientDoesNotExist, write
 from .exceptions import EmptyMessage
+from .fairshare import TURN, FairShare
 from .hooks import Hooks
 from .limits import Meter
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from cloudlink.delivery import Connection, Delivery
     from cloudlink.logthrottle import LogThrottle
 
@@ -54,6 +57,7 @@ class Host(Protocol):
     clients_manager: ClientsManager
     rooms_manager: RoomsManager
     limits: Limits
+    fair_share: FairShare
     limit_log: LogThrottle
 
 
@@ -67,14 +71,17 @@ _TOO_MUCH = "Too much is sent; this packet was dropped."
 class Session:
     """Hands a connection's messages to its protocol and sees to its end."""
 
-    __slots__ = ("_engine", "_host", "_meter", "client", "state")
+    __slots__ = ("_account", "_engine", "_host", "_meter", "_share", "client", "state")
 
     client_class = Client
 
     def __init__(self, host: Host, connection: Connection, snowflake: int) -> None:
         self.state = State.CONNECTED
-        self.client = self.client_class(self, connection, snowflake)
+        outbox = Outbox(connection, self.close_for_reading_slowly)
+        self.client = self.client_class(self, outbox, snowflake)
         self._host = host
+        self._share = host.fair_share
+        self._account = self._share.open_account(connection.address)
         self._meter = Meter(host.limits)
         self._engine: Engine | None = None
 
@@ -87,7 +94,7 @@ class Session:
         """Turn the connection away instead of beginning: a text frame, then a close with that reason."""
         self.send_text(text.encode())
         self.state = State.CLOSED
-        self.client.open = False
+        write(self.client, "open", False)
         self._host.delivery.close(self.client.outbox, CloseCode.NORMAL, text)
         self._retire()
 
@@ -99,7 +106,46 @@ class Session:
             self.receive_binary(message)
 
     def receive(self, data: bytes) -> None:
-        """Handle one whole text message of valid UTF-8."""
+        """Handle one whole text message of valid UTF-8, now or when it is its address's turn."""
+        share = self._share
+        if share.spent >= TURN or self._account.queue:
+            share.put(self._account, self, partial(self._handle_late, self._handle, data))
+            return
+        began = share.clock()
+        self._handle(data)
+        share.spent += share.clock() - began
+        if not share.is_turn_open:
+            share.open_turn()
+
+    def receive_binary(self, data: bytes) -> None:
+        """Handle one whole binary message, now or when it is its address's turn."""
+        share = self._share
+        if share.spent >= TURN or self._account.queue:
+            share.put(self._account, self, partial(self._handle_late, self._handle_binary, data))
+            return
+        began = share.clock()
+        self._handle_binary(data)
+        share.spent += share.clock() - began
+        if not share.is_turn_open:
+            share.open_turn()
+
+    def _handle_late(self, handle: Callable[[bytes], None], data: bytes) -> None:
+        try:
+            handle(data)
+        except Exception:
+            logger.exception("A message could not be dealt with; its connection is closed.")
+            self.close(CloseCode.INTERNAL_ERROR, "The server made a mistake")
+
+    def hold(self) -> None:
+        """Read nothing more from the connection until `release`."""
+        self.client.outbox.connection.hold()
+
+    def release(self) -> None:
+        """Go on reading from the connection."""
+        if self.state is not State.CLOSED:
+            self.client.outbox.connection.release()
+
+    def _handle(self, data: bytes) -> None:
         engine = self._engine
         if engine is not None:
             if self._meter.admit(len(data)):
@@ -109,8 +155,7 @@ class Session:
         elif self.state is State.CONNECTED:
             self._first(data)
 
-    def receive_binary(self, data: bytes) -> None:
-        """Handle one whole binary message."""
+    def _handle_binary(self, data: bytes) -> None:
         engine = self._engine
         if engine is not None:
             if self._meter.admit(len(data)):
@@ -134,7 +179,7 @@ class Session:
         """Write what is queued, close the connection, and let the client go at once."""
         if self.state is not State.CLOSED:
             self._host.delivery.close(self.client.outbox, code, reason)
-            self.connection_lost()
+            self._depart()
 
     def close_for_reading_slowly(self) -> None:
         """Close the connection because too much is waiting for the client."""
@@ -199,41 +244,65 @@ class Session:
             self.close(CloseCode.POLICY_VIOLATION, reason)
 
     def connection_lost(self) -> None:
-        """The connection is gone, for whatever reason. Only the first call has an effect."""
+        """Note that the connection is gone, for whatever reason. Only the first call has an effect.
+
+        What the client sent before and is still waiting takes effect first.
+        """
+        if self._share.is_held(self):
+            self._share.put(self._account, self, self._depart)
+        else:
+            self._depart()
+
+    def _depart(self) -> None:
         if self.state is State.CLOSED:
             return
         self.state = State.CLOSED
-        client, hooks, engine = self.client, self._host.hooks, self._engine
+        client, engine = self.client, self._engine
         self._engine = None
-        client.open = False
+        write(client, "open", False)
         if logger.isEnabledFor(logging.INFO):
             stay = timedelta(seconds=int(time.monotonic() - client.birth_time))
             logger.info("%s left after %s.", client, stay)
-        with suppress(ClientDoesNotExist):  # a plugin may have removed it
-            self._host.clients_manager.remove(client)
-        self._host.rooms_manager.forget(client)
-        if engine is not None:
-            self._detach(engine)
-        hooks.run(hooks.disconnect, client)
-        if engine is not None:
-            hooks.run(hooks.protocol_disconnect.get(engine.schema, []), client)
+        for step in self._departure(engine):
+            try:
+                step()
+            except Exception:  # whatever fails, the steps after it must run
+                logger.exception("A step of the departure of %s failed.", client)
         self._retire()
+
+    def _departure(self, engine: Engine | None) -> Iterator[Callable[[], object]]:
+        """Yield what is to be done when the connection is gone, in order."""
+        client, host, hooks = self.client, self._host, self._host.hooks
+        yield partial(host.clients_manager.discard, client)
+        yield partial(host.rooms_manager.forget, client)
+        if engine is not None:
+            yield partial(engine.on_detach, client)
+        yield partial(hooks.run, hooks.disconnect, client)
+        if engine is not None:
+            yield partial(hooks.run, hooks.protocol_disconnect.get(engine.schema, []), client)
 
     def _retire(self) -> None:
         """Let go of the client, so that it and its session can go without the garbage collector."""
         self.client.outbox.retire()
-        self.client.session = NULL_SESSION
+        self._share.close_account(self._account)
+        write(self.client, "session", NULL_SESSION)
 
-    def _detach(self, engine: Engine) -> None:
-        try:
-            engine.on_detach(self.client)
-        except Exception:  # its end must come to its end
-            logger.exception("The others could not be told that %s is gone.", self.client)
+    def rename(self, username: str) -> None:
+        """Give the client another name and tell its rooms, see `Client.set_username`."""
+        client, engine = self.client, self._engine
+        if client.username_set and username == client.username:
+            return
+        if engine is not None:
+            engine.check_username(client, username)
+        former = client.user
+        self._host.clients_manager.rename(client, username)
+        if engine is not None:
+            engine.on_rename(client, former)
 
     def _first(self, data: bytes) -> None:
         packet = _opening(data)
         for engine in self._host.hooks.engines.values():
-            if engine.identify(data, packet):
+            if engine.identify(self.client, data, packet):
                 self._identify(engine)
                 # A handler may have turned the client away meanwhile.
                 if self.state is State.IDENTIFIED:
@@ -297,7 +366,7 @@ def _opening_slowly(data: bytes) -> object:
 
 
 class NullSession:
-    """What a client that is gone has for a session: everything asked of it comes to nothing."""
+    """Null session of a disconnected client; every call is a no-op."""
 
     state = State.CLOSED
 
@@ -320,6 +389,10 @@ class NullSession:
     def charge_bytes(self, size: int) -> bool:  # noqa: ARG002  # the session's signature
         """Take nothing."""
         return False
+
+    def rename(self, username: str) -> NoReturn:
+        """Raise `ClientDoesNotExist`."""
+        raise ClientDoesNotExist(username)
 
     def throttle(self, data: bytes | None, why: str = "") -> None:
         """Do nothing."""

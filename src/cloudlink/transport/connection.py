@@ -28,7 +28,9 @@ from .parser import SMALL_PORTION
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from picows import WSCloseCode, WSFrame, WSTransport, WSUpgradeRequest
+    from picows import WSCloseCode, WSFrame, WSTransport
+
+    from cloudlink.http import Request
 
     from .parser import Parser
 
@@ -82,13 +84,18 @@ class Receiver(Protocol):
 
 
 class WebSocketConnection(WSListener):
-    """A connection as picows drives it and as the inside of the server sees it."""
+    """A connection as picows drives it and as the inside of the server sees it.
+
+    Attributes:
+        patience: How many times as long as others the peer may be silent; its protocol knows.
+    """
 
     __slots__ = (
         "_assembler",
         "_close_timer",
         "_closed",
         "_descriptor",
+        "_is_held",
         "_number",
         "_opened",
         "_pause_timer",
@@ -100,9 +107,9 @@ class WebSocketConnection(WSListener):
         "closing",
         "congested",
         "headers",
-        "heard",
         "left_unsent",
         "path",
+        "patience",
         "pinged",
         "remote_address",
         "response_headers",
@@ -112,8 +119,7 @@ class WebSocketConnection(WSListener):
 
     def __init__(
         self,
-        request: WSUpgradeRequest,
-        address: str,
+        request: Request,
         max_message_size: int,
         opened: Callable[[WebSocketConnection], Receiver],
         closed: Callable[[WebSocketConnection], None],
@@ -122,22 +128,22 @@ class WebSocketConnection(WSListener):
 
         Args:
             request: The request.
-            address: The address that limits and logs go by.
             max_message_size: Largest message taken, in bytes.
             opened: Called when messages can be sent; returns what gets the messages.
             closed: Called once when the connection is gone.
         """
         super().__init__()
-        self.address = address
+        self.address = request.address
         self.headers: Mapping[str, str] = request.headers
-        self.path: str = request.path.decode("latin-1")
+        self.path = request.target
         self.remote_address: tuple[str, int] | None = None
         self.response_headers: Mapping[str, str] = {}
-        self.heard = True
+        self.patience = 1
         self.silent_for = 0.0
         self.pinged = False
         self.closing = False
         self.congested = False
+        self._is_held = False
         self.left_unsent = 0
         self.stalled_for = 0.0
         self._descriptor = self._number = _NONE
@@ -162,6 +168,7 @@ class WebSocketConnection(WSListener):
         self.response_headers = transport.response.headers
         try:
             self._receiver = self._opened(self)
+            del self._opened  # needed once, and thousands are kept
         except Exception:
             logger.exception("A connection could not be taken in and is closed.")
             self.close(CloseCode.INTERNAL_ERROR, _MISTAKE)
@@ -170,7 +177,6 @@ class WebSocketConnection(WSListener):
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:  # noqa: ARG002  # picows' signature
         """Take one frame; the common case, a whole text message, comes first."""
-        self.heard = True
         kind = frame.msg_type
         if self.closing:
             if kind == _CLOSE:
@@ -228,6 +234,12 @@ class WebSocketConnection(WSListener):
             self._descriptor = self._number
             self._receiver.writable()
 
+    def take_heard(self) -> bool:
+        """Return whether the peer has sent anything, be it a part of a frame, since this was last called."""
+        parser = cast("Parser", self._socket.get_protocol())
+        heard, parser.heard = parser.heard, False
+        return heard
+
     @property
     def unsent(self) -> int:
         """Bytes that were written and that the peer's slowness has kept here."""
@@ -270,9 +282,23 @@ class WebSocketConnection(WSListener):
             cast("Parser", self._socket.get_protocol()).portion = SMALL_PORTION
             self._pause_timer = asyncio.get_running_loop().call_later(_PAUSE, self._resume_reading)
 
+    def hold(self) -> None:
+        """Read nothing until `release`."""
+        self._is_held = True
+        if not self._socket.is_closing():
+            self._socket.pause_reading()
+
+    def release(self) -> None:
+        """Go on reading, unless the peer has been slowed down."""
+        self._is_held = False
+        self._resume_unless_paused()
+
     def _resume_reading(self) -> None:
         self._pause_timer = None
-        if not self._socket.is_closing():
+        self._resume_unless_paused()
+
+    def _resume_unless_paused(self) -> None:
+        if not (self._is_held or self._pause_timer or self._socket.is_closing()):
             self._socket.resume_reading()
 
     def ping(self) -> None:

@@ -1,57 +1,78 @@
-"""The door every connection comes through: its first bytes tell what it is.
+"""The door every connection comes through: TLS, then the head of one HTTP request.
 
-A WebSocket or HTTP request goes on to picows, bytes and all. A TLS greeting on a port without TLS gets
-one clear line in the log instead of a time-out nobody can explain.
+A checked upgrade request goes on to picows; every other request is answered as HTTP. A TLS greeting on a port without TLS
+gets one clear line in the log instead of a time-out nobody can explain.
 
-Whoever stands at the door is counted from the moment the connection is accepted, through the TLS
-handshake, until the request for a WebSocket is answered or the connection is gone.
+A connection is counted here from the moment it is accepted, through the TLS handshake, until its upgrade is answered or it
+is gone.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
-from picows import WSAutoPingStrategy
+from picows import WSAutoPingStrategy, WSUpgradeResponse
 from picows.common import WSUpgradeResponseWithListener
 
-from cloudlink.addresses import UNKNOWN
+from cloudlink.addresses import UNIX, UNKNOWN
+from cloudlink.http import Response
+from cloudlink.http.handshake import is_upgrade, subprotocol
+from cloudlink.http.refusals import failed, too_large
+from cloudlink.http.request import MAX_HEAD, BadRequest, head_end, parse
+from cloudlink.http.response import refusal
 
-from . import http
+from .connection import WebSocketConnection
+from .exchange import Exchange
 from .parser import Parser
+from .unixsocket import for_picows
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
-    from picows import WSUpgradeRequest
+    from cloudlink.http import Request
 
     from .limiter import ConnectionLimiter
     from .picowslog import PicowsLog
 
-    Route = Callable[[WSUpgradeRequest, tuple[str, int] | None, bool], WSUpgradeResponseWithListener]
+    Answer = Response | WebSocketConnection | Callable[[], Awaitable[Response]]
+
+    class Route(Protocol):
+        """Finds what a request is answered with: a response, a function that finds one, or a WebSocket."""
+
+        def __call__(self, request: Request, peer: str, *, secure: bool) -> Answer:
+            """Return the answer to a request; `secure` says whether it came by TLS."""
+            ...
+
 
 logger = logging.getLogger("cloudlink.transport")
 
 _TLS_HANDSHAKE = 0x16  # first byte of a ClientHello (RFC 8446, section 5.1)
 _PLAIN_REQUEST = "HTTP_REQUEST"  # OpenSSL's reason where a greeting begins as HTTP does
-_HEAD = b"HEAD "
+_EMPTY_LINE = b"\r\n"
 _REQUEST_TIMEOUT = 10.0
 """Seconds a connection has, from the moment it is accepted, to greet by TLS and send its HTTP request."""
 _FIRST_BYTES = 2048
-"""Most bytes looked at here; what follows is for picows to read."""
+"""Most bytes read here at a time."""
 _READ_BUFFER_SIZE = 2048
 """Bytes every connection's read buffer starts with, the least picows takes; `parser` tells how it grows."""
+_UPGRADE = (
+    b"GET / HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: %b\r\n\r\n"
+)
+"""What picows gets to read: the request has been checked, and only its key matters for the answer."""
 
 
 class ProtocolDetector(asyncio.BufferedProtocol):
-    """Looks at a connection's first bytes and hands it to picows."""
+    """Reads the head of a connection's request and hands the connection over to picows or an `Exchange`."""
 
     def __init__(
         self,
         route: Route,
         limiter: ConnectionLimiter,
+        exchanges: set[Exchange],
         max_frame_size: int,
         context: ssl.SSLContext | None,
         log: PicowsLog,
@@ -59,15 +80,17 @@ class ProtocolDetector(asyncio.BufferedProtocol):
         """Set up the door of one connection.
 
         Args:
-            route: Answers the HTTP request, given it, the peer's address and whether it was a HEAD request.
+            route: Answers the request, given the peer's address and whether it came by TLS.
             limiter: Counts those who wait here.
+            exchanges: Holds the HTTP exchanges that are open.
             max_frame_size: Largest frame taken, in bytes.
             context: TLS to speak, None for none.
             log: What picows takes for its logger.
         """
         self._route = route
         self._limiter = limiter
-        self._peer: tuple[str, int] | None = None
+        self._exchanges = exchanges
+        self._peer = UNKNOWN
         self._max_frame_size = max_frame_size
         self._context = context
         self._log = log
@@ -75,17 +98,22 @@ class ProtocolDetector(asyncio.BufferedProtocol):
         self._greeting: asyncio.Task[None] | None = None  # the event loop itself holds it only weakly
         self._timer: asyncio.TimerHandle | None = None
         self._buffer = bytearray()
-        self._data = b""
-        self._parser: Parser | None = None  # to which the connection was handed
+        self._data = bytearray()
+        self._is_counted = False
+        self._next: asyncio.BufferedProtocol | None = None  # to which the connection was handed
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Count the connection and wait for its first bytes."""
         stream = cast("asyncio.Transport", transport)  # a stream server has stream transports
         loop = asyncio.get_running_loop()
         peer = stream.get_extra_info("peername")
-        self._peer = peer[:2] if isinstance(peer, tuple) else None
+        if isinstance(peer, tuple):
+            self._peer = peer[0]
+        elif peer is not None:  # Unix sockets are named by paths, mostly empty ones
+            self._peer = UNIX
         self._timer = loop.call_later(_REQUEST_TIMEOUT, self._give_up, stream)
-        if not self._limiter.begin(self._address()):
+        self._is_counted = True
+        if not self._limiter.begin(self._peer):
             stream.abort()
         elif self._context is None:
             self._transport = stream
@@ -100,15 +128,15 @@ class ProtocolDetector(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> bytearray | memoryview:
         """Return where the next bytes go."""
-        if self._parser is not None:
-            return self._parser.get_buffer(sizehint)
+        if self._next is not None:
+            return cast("memoryview", self._next.get_buffer(sizehint))
         self._buffer = bytearray(_FIRST_BYTES)
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take the next bytes."""
-        if self._parser is not None:
-            self._parser.buffer_updated(nbytes)
+        if self._next is not None:
+            self._next.buffer_updated(nbytes)
         else:
             self._data += self._buffer[:nbytes]
             self._look()
@@ -120,7 +148,7 @@ class ProtocolDetector(asyncio.BufferedProtocol):
                 stream, self, context, server_side=True, ssl_handshake_timeout=_REQUEST_TIMEOUT
             )
         except OSError as error:
-            if getattr(error, "reason", None) == _PLAIN_REQUEST and self._limiter.should_log(self._address()):
+            if getattr(error, "reason", None) == _PLAIN_REQUEST and self._limiter.should_log(self._peer):
                 logger.warning(
                     "A client spoke without TLS (ws:// or http://) to this port, which has it: "
                     "connect with wss://, or leave out tls_certificate and tls_key."
@@ -135,49 +163,84 @@ class ProtocolDetector(asyncio.BufferedProtocol):
         if transport is None:
             return
         if data[0] == _TLS_HANDSHAKE and self._context is None:
-            if self._limiter.should_log(self._address()):
+            if self._limiter.should_log(self._peer):
                 logger.warning(
                     "A client spoke TLS (wss:// or https://) to this port, which has none: "
                     "connect with ws://, or set tls_certificate and tls_key."
                 )
             transport.abort()
-        elif data.startswith(_HEAD):
-            # picows parses GET only; the answer is what differs.
-            self._hand_over(transport, b"GET " + data[len(_HEAD) :], is_head=True)
-        elif not _HEAD.startswith(data):
-            self._hand_over(transport, data, is_head=False)
+            return
+        while data.startswith(_EMPTY_LINE):  # RFC 9112, section 2.2
+            del data[: len(_EMPTY_LINE)]
+        end = head_end(data)
+        if end > MAX_HEAD or (end < 0 and len(data) > MAX_HEAD):
+            if self._limiter.should_log(self._peer):
+                logger.warning("Refusing a request whose headers are longer than %d bytes.", MAX_HEAD)
+            self._exchange(transport, lingers=True).send(too_large())
+        elif end >= 0:
+            self._take(transport, bytes(data[:end]), bytes(data[end:]))
+
+    def _take(self, transport: asyncio.Transport, head: bytes, rest: bytes) -> None:
+        """Answer a request or open its WebSocket. `rest` came behind its head."""
+        try:
+            request = parse(head)
+        except BadRequest as error:
+            self._exchange(transport, lingers=True).send(refusal(error.status, error.text))
+            return
+        try:
+            answer = self._route(request, self._peer, secure=self._context is not None)
+        except Exception:
+            logger.exception("An HTTP request could not be answered.")
+            answer = failed()
+        if isinstance(answer, WebSocketConnection):
+            self._open_websocket(transport, request, answer, rest)
+            return
+        # A client that wants a WebSocket may have sent messages already.
+        exchange = self._exchange(transport, lingers=request.has_body or is_upgrade(request))
+        if isinstance(answer, Response):
+            exchange.send(answer, head_only=request.method == "HEAD")
+        else:
+            exchange.send_result(answer, head_only=request.method == "HEAD")
+
+    def _exchange(self, transport: asyncio.Transport, *, lingers: bool) -> Exchange:
+        self._stop_timer()
+        exchange = Exchange(transport, self._end_exchange, lingers=lingers)
+        self._exchanges.add(exchange)
+        self._next = exchange
+        transport.set_protocol(exchange)
+        return exchange
+
+    def _end_exchange(self, exchange: Exchange) -> None:
+        self._exchanges.discard(exchange)
+        self._stop_waiting()
 
     def _stop_waiting(self) -> None:
+        self._stop_timer()
+        if self._is_counted:
+            self._is_counted = False
+            self._limiter.end(self._peer)
+
+    def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-            self._limiter.end(self._address())
 
     def _give_up(self, stream: asyncio.Transport) -> None:
-        if self._limiter.should_log(self._address()):
+        if self._limiter.should_log(self._peer):
             logger.info("Dropping a connection that asked for nothing within %g seconds.", _REQUEST_TIMEOUT)
         stream.abort()
 
-    def _address(self) -> str:
-        return self._peer[0] if self._peer else UNKNOWN
-
-    def _hand_over(self, transport: asyncio.Transport, data: bytes, *, is_head: bool) -> None:
+    def _open_websocket(
+        self, transport: asyncio.Transport, request: Request, connection: WebSocketConnection, rest: bytes
+    ) -> None:
+        """Hand a connection over to picows, which answers the upgrade and reads frames."""
         log = self._log
-
-        def route(request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
-            answer = self._answer(request, is_head=is_head)
-            if answer.listener is not None:
-                log.connection = answer.listener
-                self._stop_waiting()
-                parser.when_lost = _do_nothing  # so that this door can go
-            return answer
-
+        accepted = WSUpgradeResponse.create_101_response(subprotocol(request))
         parser = Parser(
-            self._stop_waiting,
             None,  # host and port: a client's
             None,  # path: a client's
             False,  # is_client_side
-            route,
+            lambda _: WSUpgradeResponseWithListener(accepted, connection),
             log,
             True,  # disconnect_on_exception
             None,  # websocket_handshake_timeout: the time at the door includes it
@@ -190,23 +253,15 @@ class ProtocolDetector(asyncio.BufferedProtocol):
             None,  # extra_headers
             _READ_BUFFER_SIZE,
         )
-        self._parser = parser
+        self._next = parser
+        log.connection = connection
+        self._stop_waiting()
         transport.set_protocol(parser)
-        parser.connection_made(transport)
+        parser.connection_made(for_picows(transport))
+        data = _UPGRADE % request.headers["Sec-WebSocket-Key"].encode() + rest
         while data and not transport.is_closing():
             buffer = parser.get_buffer(-1)
             size = min(len(buffer), len(data))
             buffer[:size] = data[:size]
             data = data[size:]
             parser.buffer_updated(size)
-
-    def _answer(self, request: WSUpgradeRequest, *, is_head: bool) -> WSUpgradeResponseWithListener:
-        try:
-            return self._route(request, self._peer, is_head)
-        except Exception:  # picows would tell the peer what it is, and nobody else
-            logger.exception("An HTTP request could not be answered.")
-            return WSUpgradeResponseWithListener(http.failed(head=is_head), None)
-
-
-def _do_nothing() -> None:
-    pass

@@ -3,43 +3,47 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
-import socket
 from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
-
-from picows import WSUpgradeResponse
-from picows.common import WSUpgradeResponseWithListener
 
 from cloudlink.addresses import RealAddress
 from cloudlink.errors import StartError
+from cloudlink.hosts import parse_hosts, unix_path
+from cloudlink.http import refusals
+from cloudlink.http.folders import folder_routes
+from cloudlink.http.handshake import is_upgrade, upgrade_refusal
+from cloudlink.origins import is_allowed
 
-from . import http
 from .connection import WebSocketConnection
 from .detector import ProtocolDetector
 from .keepalive import Keepalive
 from .limiter import ConnectionLimiter
+from .listening import open_sockets
 from .picowslog import OpenPicowsLog, PicowsLog
 from .sockets import AcceptErrors
 from .tls import load_certificates
+from .unixsocket import UnixListener
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-    from picows import WSUpgradeRequest
-
+    from cloudlink.http import Request, Response, Routes
+    from cloudlink.http.routes import Route
     from cloudlink.settings import Settings
 
     from .connection import Receiver
+    from .detector import Answer
+    from .exchange import Exchange
 
 logger = logging.getLogger("cloudlink.transport")
 
 _BACKLOG = 256
 """Connections that may wait to be accepted; so many are accepted at a time."""
 _EXCESS = 1 << 16
-_PRIVILEGED = 1024
 
 
 class Endpoint:
@@ -49,11 +53,10 @@ class Endpoint:
         self,
         settings: Settings,
         open_session: Callable[[WebSocketConnection], Receiver],
-        status: Callable[[], http.Status],
+        routes: Routes,
         *,
         context: ssl.SSLContext | None = None,
         on_round: Callable[[], None] = lambda: None,
-        documents: Mapping[str, http.Document] | None = None,
         is_picows_silent: bool = True,
     ) -> None:
         """Set up the endpoint.
@@ -61,10 +64,9 @@ class Endpoint:
         Args:
             settings: The server's settings.
             open_session: Called for each new WebSocket; returns what gets its messages.
-            status: Tells what the HTTP pages show.
+            routes: What HTTP requests are answered with, and which WebSockets are not sessions.
             context: TLS to speak, None for none.
             on_round: Called at least once a second while the endpoint runs.
-            documents: JSON documents to offer, by the beginning of their path.
             is_picows_silent: Whether picows' own reports are kept out of the log.
         """
         self.connections: set[WebSocketConnection] = set()
@@ -72,12 +74,16 @@ class Endpoint:
         self._is_stopping = False
         self._emptied = asyncio.Event()
         self._settings = settings
+        # A frame somewhat too large is taken in and refused by the message limit, so that the peer
+        # can read the reason; one far too large is cut off by picows as soon as its header is read.
+        self._max_frame_size = settings.max_message_size + _EXCESS
         self._is_picows_silent = is_picows_silent
         self._open_session = open_session
         self._context = context
         self._real_address = RealAddress(settings.real_ip_header, settings.trusted_proxies)
         self._limiter = ConnectionLimiter(settings, self._real_address)
-        self._pages = http.Pages(status, documents or {}, secure=context is not None)
+        self._routes = routes
+        routes.pages = _pages_route(settings)
         self._keepalive = Keepalive(
             self.connections,
             settings.keepalive_interval,
@@ -85,35 +91,42 @@ class Endpoint:
             settings.stalled_timeout,
             on_round,
         )
-        self._server: asyncio.Server | None = None
+        self._exchanges: set[Exchange] = set()
+        self._servers: list[asyncio.Server] = []
+        self._unix_listeners: list[UnixListener] = []
         self._accept_errors = AcceptErrors()
 
-    async def start(self, host: str, port: int) -> None:
+    async def start(self, hosts: str, port: int) -> None:
         """Start to accept connections.
 
         Args:
-            host: Address or name to listen on, `""` for every address.
+            hosts: The addresses to listen on, spelled as in the setting `host`.
             port: Port to listen on, 0 for a free one; `self.port` tells which.
 
         Raises:
-            StartError: The address cannot be had.
+            StartError: An address cannot be had.
         """
-        # A frame somewhat too large is taken in and refused by the message limit, so that the peer
-        # can read the reason; one far too large is cut off by picows as soon as its header is read.
-        max_frame_size = self._settings.max_message_size + _EXCESS
+        loop = asyncio.get_running_loop()
+        entries = parse_hosts(hosts)
+        paths = [path for entry in entries if (path := unix_path(entry)) is not None]
         try:
-            self._server = await asyncio.get_running_loop().create_server(
-                lambda: ProtocolDetector(
-                    self._route, self._limiter, max_frame_size, self._context, self._picows_log()
-                ),
-                host or None,
-                port,
-                backlog=_BACKLOG,
+            for path in paths:
+                self._unix_listeners.append(UnixListener(path))
+            opened = await open_sockets([entry for entry in entries if unix_path(entry) is None], port)
+        except StartError:
+            self._close_unix_sockets()
+            raise
+        for listener in self._unix_listeners:
+            # The proxy that connects here has done TLS itself.
+            server = await loop.create_unix_server(lambda: self._detector(None), sock=listener.socket)
+            self._servers.append(server)
+        for listening in opened:
+            self.port = listening.getsockname()[1]
+            server = await loop.create_server(
+                lambda: self._detector(self._context), sock=listening, backlog=_BACKLOG
             )
-        except (OSError, OverflowError) as error:
-            raise StartError(explain(host, port, error)) from None
-        self.port = self._server.sockets[0].getsockname()[1]
-        self._accept_errors.watch(asyncio.get_running_loop())
+            self._servers.append(server)
+        self._accept_errors.watch(loop)
         self._keepalive.start()
 
     def reload_certificates(self) -> None:
@@ -125,53 +138,72 @@ class Endpoint:
     def stop_accepting(self) -> None:
         """Close the port; open connections stay, and who has not asked for anything yet is turned away."""
         self._is_stopping = True
-        if self._server is not None:
-            self._server.close()
+        for server in self._servers:
+            server.close()
+        self._close_unix_sockets()
 
     async def finish(self, timeout: float) -> None:
         """Wait until every connection is closed; what is left after `timeout` seconds is dropped."""
         self._emptied.clear()
-        if self.connections:
-            with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._emptied.wait(), timeout)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                if self.connections:
+                    await self._emptied.wait()
+                for exchange in tuple(self._exchanges):
+                    await exchange.ended.wait()
         for connection in tuple(self.connections):
             connection.abort()
+        for exchange in tuple(self._exchanges):
+            exchange.abort()
         self._keepalive.stop()
         self._accept_errors.unwatch_later(asyncio.get_running_loop())
         await asyncio.sleep(0)
 
-    def _route(
-        self, request: WSUpgradeRequest, peer: tuple[str, int] | None, head: bool
-    ) -> WSUpgradeResponseWithListener:
+    def _detector(self, context: ssl.SSLContext | None) -> ProtocolDetector:
+        return ProtocolDetector(
+            self._route, self._limiter, self._exchanges, self._max_frame_size, context, self._picows_log()
+        )
+
+    def _route(self, request: Request, peer: str, *, secure: bool) -> Answer:
         if self._is_stopping:
-            return WSUpgradeResponseWithListener(http.stopping(head=head), None)
+            return refusals.stopping()
         address = self._real_address.of(peer, request.headers)
-        if head or not http.is_upgrade(request):
+        request = replace(request, secure=secure, address=address)
+        if not is_upgrade(request):
             why = self._limiter.page_refusal(address)
-            page = self._pages.respond(request, head=head) if why is None else http.too_many(why, head=head)
-            return WSUpgradeResponseWithListener(page, None)
-        if not http.is_supported_version(request):
-            return WSUpgradeResponseWithListener(http.unsupported_version(request), None)
-        allowed = self._settings.allowed_origins
-        origin = request.headers.get("Origin", "")
-        if allowed and origin not in allowed:
-            return WSUpgradeResponseWithListener(http.forbidden_origin(origin), None)
+            return partial(self._routes.respond, request) if why is None else refusals.too_many(why)
+        route = self._routes.websocket(request.path)
+        refused = upgrade_refusal(request) or (
+            self._origin_refusal(request) if route is None else route.refuse(request)
+        )
+        if refused is not None:
+            return refused
         why = self._limiter.connection_refusal(address)
         if why is not None:
-            return WSUpgradeResponseWithListener(http.too_many(why), None)
-        http.normalise_upgrade(request)
-        connection = WebSocketConnection(
-            request, address, self._settings.max_message_size, self._opened, self._closed
+            return refusals.too_many(why)
+        open_receiver = self._open_session if route is None else route.open
+        return WebSocketConnection(
+            request, self._settings.max_message_size, partial(self._opened, open_receiver), self._closed
         )
-        return WSUpgradeResponseWithListener(WSUpgradeResponse.create_101_response(), connection)
+
+    def _origin_refusal(self, request: Request) -> Response | None:
+        allowed, origin = self._settings.allowed_origins, request.headers.get("Origin", "")
+        return refusals.forbidden_origin(origin) if allowed and not is_allowed(origin, allowed) else None
+
+    def _close_unix_sockets(self) -> None:
+        for listener in self._unix_listeners:
+            listener.close()
+        self._unix_listeners.clear()
 
     def _picows_log(self) -> PicowsLog:
         return PicowsLog() if self._is_picows_silent else OpenPicowsLog(self._settings.log_addresses)
 
-    def _opened(self, connection: WebSocketConnection) -> Receiver:
+    def _opened(
+        self, open_receiver: Callable[[WebSocketConnection], Receiver], connection: WebSocketConnection
+    ) -> Receiver:
         self.connections.add(connection)
         self._limiter.acquire(connection.address)
-        return self._open_session(connection)
+        return open_receiver(connection)
 
     def _closed(self, connection: WebSocketConnection) -> None:
         self.connections.discard(connection)
@@ -180,27 +212,13 @@ class Endpoint:
             self._emptied.set()
 
 
-def explain(host: str, port: int, error: OSError | OverflowError) -> str:
-    """Say in one sentence why an address cannot be listened on."""
-    code = getattr(error, "errno", None)
-    if isinstance(error, socket.gaierror):
-        return (
-            f"There is no address called {host}: {error.strerror}; set host (flag --host, environment variable "
-            "HOST) to 127.0.0.1, to 0.0.0.0 or to an address of this machine."
-        )
-    if code == errno.EADDRINUSE:
-        return (
-            f"Port {port} is already in use on {host or 'this machine'}: "
-            "another server runs there; stop it or choose another port."
-        )
-    if code == errno.EACCES:
-        hint = (
-            "; ports below 1024 are reserved for the system, choose a higher one"
-            if port < _PRIVILEGED
-            else ""
-        )
-        return f"This user may not listen on port {port}{hint}."
-    # asyncio reports an address that is not there without a number.
-    if code == errno.EADDRNOTAVAIL or "could not bind" in str(error):
-        return f"The address {host} does not belong to this machine; 127.0.0.1 or 0.0.0.0 do."
-    return f"Cannot listen on {host or 'any address'}, port {port}: {error}."
+def _pages_route(settings: Settings) -> Route | None:
+    if not settings.pages_folder:
+        return None
+    try:
+        (route,) = folder_routes("/", settings.pages_folder, "the setting pages_folder")
+    except ValueError as error:
+        raise StartError(
+            f"The setting pages_folder ({settings.origins['pages_folder']}) is wrong: {error}."
+        ) from None
+    return route

@@ -1,8 +1,9 @@
 """One timer that looks after all connections.
 
 A connection that has been silent for the interval is pinged; one that stays silent for the time-out
-after that is dropped. Anything a peer sends counts as a sign of life. One timer over all connections
-costs far less than one task per connection.
+after that is dropped. Anything a peer sends counts as a sign of life, even a part of a frame. A
+connection with patience has both times as often as it says. One timer over all connections costs far
+less than one task per connection.
 
 A peer that goes on sending but takes nothing of what is sent to it is dropped too: what waits for it
 would wait for ever.
@@ -28,7 +29,7 @@ _LONGEST_STEP = 1.0
 
 
 class Keepalive:
-    """Pings silent connections and drops dead ones, within interval + time-out, and those that are stuck."""
+    """Pings silent connections and drops dead ones, within (interval + time-out) · patience, and those that are stuck."""
 
     def __init__(
         self,
@@ -50,9 +51,9 @@ class Keepalive:
         self._connections = connections
         self._on_round = on_round
         self._step = min(interval, timeout, stalled_timeout, _ROUNDS * _LONGEST_STEP) / _ROUNDS
-        # Silence is counted in rounds and may have begun right after the round before.
-        self._ping_after = interval - self._step
-        self._drop_after = timeout - self._step
+        self._interval = interval
+        self._timeout = timeout
+        # Silence is counted in rounds and may have begun right after the round before; likewise for the other times.
         self._stalled_after = stalled_timeout - self._step
         self._timer: asyncio.TimerHandle | None = None
 
@@ -78,18 +79,17 @@ class Keepalive:
             logger.warning("Dropping a connection that takes nothing of what is sent to it.")
             connection.abort()
             return
-        if connection.heard:
-            connection.heard = False
+        if connection.take_heard():
             connection.silent_for = 0.0
             connection.pinged = False
             return
         connection.silent_for += self._step
         if not connection.pinged:
-            if connection.silent_for >= self._ping_after:
+            if connection.silent_for >= self._interval * connection.patience - self._step:
                 connection.ping()
                 connection.pinged = True
                 connection.silent_for = 0.0
-        elif connection.silent_for >= self._drop_after:
+        elif connection.silent_for >= self._timeout * connection.patience - self._step:
             logger.info("Dropping a connection that no longer answers.")
             connection.abort()
 

@@ -8,12 +8,7 @@ one frame.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from picows.picows import WSProtocol  # type: ignore[attr-defined]  # its stub leaves it out
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 PORTION = 1 << 14
 """Bytes taken from a socket at a time."""
@@ -28,28 +23,19 @@ class Parser(WSProtocol):  # type: ignore[misc]  # see the import
 
     Attributes:
         portion: Most bytes to take from the socket at a time.
-        when_lost: Called when the connection is gone, upgraded or not.
+        heard: Whether the peer has sent anything, be it a part of a frame, since this was set to False.
     """
 
-    __slots__ = ("portion", "when_lost")
+    __slots__ = ("heard", "portion")
 
-    def __init__(self, when_lost: Callable[[], None], *options: object) -> None:
-        """Set up the parser of one connection.
-
-        Args:
-            when_lost: See the class.
-            options: Those of picows' class.
-        """
+    def __init__(self, *options: object) -> None:
+        """Args: options: those of picows' class."""
         super().__init__(*options)
         self.portion = PORTION
-        self.when_lost = when_lost
+        self.heard = True
 
     def get_buffer(self, size_hint: int) -> memoryview:
-        """Return where the next bytes from the socket go."""
+        """Return where the next bytes from the socket go; asked for when some are there."""
+        self.heard = True
         free: memoryview = _get_buffer(self, size_hint)
         return free if len(free) <= self.portion else free[: self.portion]
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Take note that the connection is gone."""
-        super().connection_lost(exc)
-        self.when_lost()

@@ -3,48 +3,43 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 import socket
 
-_EVERY_IPV4 = ("", "0.0.0.0")  # noqa: S104  # compared, not listened on
-_EVERY_IPV6 = "::"
+from cloudlink.hosts import EVERY, parse_hosts, unix_path
+
+_EVERY_IPV4 = "0.0.0.0"  # noqa: S104  # compared, not listened on
 _LOOPBACK_IPV4 = "127.0.0.1"
-_LOOPBACK_IPV6 = "::1"
 _ELSEWHERE_IPV4 = ("192.0.2.1", 9)
 _ELSEWHERE_IPV6 = ("2001:db8::1", 9)
 """Addresses for documentation (RFC 5737 and 3849), at the discard port: nobody is there."""
 
-_UNUSABLE_HOST = re.compile(r"(?:(?P<ipv4>0\.0\.0\.0)|\[::\])(?=:|$)")
 
-
-def where_to_connect(host: str, port: int, *, secure: bool) -> str:
+def where_to_connect(hosts: str, port: int, *, secure: bool) -> str:
     """Return where clients reach a server, such as `ws://127.0.0.1:3000/`, to follow "connect to".
 
     Args:
-        host: What the server listens on; for every address, this machine's own one in its network is told too.
+        hosts: The setting `host`; if it means every address, this machine's own one in its network is told too.
         port: The port.
         secure: Whether it speaks TLS.
     """
     scheme = "wss" if secure else "ws"
-    if host in _EVERY_IPV4:
-        here, network = _LOOPBACK_IPV4, _own_address(socket.AF_INET, _ELSEWHERE_IPV4)
-    elif host == _EVERY_IPV6:  # asyncio keeps IPv4 out of such a socket
-        here, network = _LOOPBACK_IPV6, _own_address(socket.AF_INET6, _ELSEWHERE_IPV6)
-    else:
-        here, network = host, ""
-    text = f"{scheme}://{_in_url(here)}:{port}/"
+    entries = parse_hosts(hosts)
+    network = ""
+    here = []
+    for entry in entries:
+        path = unix_path(entry)
+        if path is not None:
+            here.append(f"unix:{path} through a proxy on this machine")
+            continue
+        address = entry
+        if entry in (EVERY, _EVERY_IPV4):
+            network = _own_address(socket.AF_INET, _ELSEWHERE_IPV4)
+            if entry == EVERY and not network:
+                network = _own_address(socket.AF_INET6, _ELSEWHERE_IPV6)
+            address = _LOOPBACK_IPV4
+        here.append(f"{scheme}://{_in_url(address)}:{port}/")
+    text = " or ".join(dict.fromkeys(here))
     return f"{text}, others on your network to {scheme}://{_in_url(network)}:{port}/" if network else text
-
-
-def usable_host(host: str) -> str:
-    """Return a Host header, with this machine's own address for the one that means all of them.
-
-    Browsers on Linux and macOS open `http://0.0.0.0:3000/`, but pages of editors cannot connect there.
-    """
-    match = _UNUSABLE_HOST.match(host)
-    if match is None:
-        return host
-    return _in_url(_LOOPBACK_IPV4 if match["ipv4"] else _LOOPBACK_IPV6) + host[match.end() :]
 
 
 def _in_url(host: str) -> str:

@@ -1,8 +1,8 @@
 """Lets a CloudLink 4 room and the Scratch project of the same name share variables (protocol, section 3.4).
 
 A Scratch `set` becomes a gvar, a gvar becomes a `set`. Names stay as they are, so who writes CloudLink
-blocks writes `☁ score`. Messages, private variables and user lists never cross. Since each side is
-told on nobody's behalf, nothing comes back: no echo, no loop.
+blocks writes `☁ score`. Messages, private variables and user lists never cross. What crossed carries the bridge's
+name, so nothing comes back: no echo, no loop.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING
 
 from cloudlink import jsontext
+from cloudlink.server.events import Variable
 
 from .scratch.rules import Violation, is_value
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from .clpv4 import Clpv4
     from .scratch import Scratch
 
+_NAME = "cloud"
+"""What `via` says of a variable that crossed."""
 _JSON_NUMBER = re.compile(rb"-?(0|[1-9][0-9]*)(\.[0-9]+)?")
 _KEPT_STARTS = b'"-0123456789'
 
@@ -26,24 +29,29 @@ class Bridge:
     """Connects the two protocols of one server."""
 
     def __init__(self, clpv4: Clpv4, scratch: Scratch) -> None:
-        self._clpv4 = clpv4
+        self._hub = clpv4.server.hub
+        self._clpv4 = clpv4.schema
         self._scratch = scratch
-        clpv4.variable_listeners.append(self._to_scratch)
-        scratch.listeners.append(self._to_clpv4)
+        self._hub.subscribe(Variable, self._cross)
 
-    def _to_clpv4(self, project: str, name: str, value: bytes) -> None:
-        self._clpv4.send_variable(project, jsontext.dumps(name), as_number(value))
+    def _cross(self, room: str, protocol: object, event: Variable, _skip: object) -> None:
+        if event.via == _NAME:
+            return
+        if protocol is self._clpv4:
+            self._to_scratch(room, event)
+        elif protocol is self._scratch.schema:
+            self._hub.emit_to(room, self._clpv4, Variable(event.name, as_number(event.val), via=_NAME))
 
-    def _to_scratch(self, room_id: str, name: bytes, value: bytes) -> None:
-        if room_id not in self._scratch.projects.rooms:
+    def _to_scratch(self, room: str, event: Variable) -> None:
+        if room not in self._scratch.projects.rooms:
             return  # nobody plays a project of that name: an ordinary room
-        value = as_cloud_value(value)
+        value = as_cloud_value(event.val)
         if not is_value(value, self._scratch.server.settings.cloud_value_max_length, text_allowed=True):
             return
         try:
-            self._scratch.change(room_id, jsontext.loads(name), value)
+            self._scratch.change(room, jsontext.loads(event.name), value, via=_NAME)
         except Violation as violation:
-            self._scratch.projects.tell_left_out(room_id, violation, "its CloudLink room")
+            self._scratch.projects.tell_left_out(room, violation, "its CloudLink room")
 
 
 def as_number(value: bytes) -> bytes:

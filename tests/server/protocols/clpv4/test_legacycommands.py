@@ -6,9 +6,17 @@ import json
 
 import pytest
 
+from cloudlink.server.events import (
+    ChannelMessage,
+    ChannelVariable,
+    Custom,
+    LinkedMessage,
+    LinkedVariable,
+    Message,
+    PrivateMessage,
+)
 from cloudlink.server.protocols.clpv4.dialects import DIALECTS
-from cloudlink.server.protocols.clpv4.dialects.cl2_late import Cl2Late
-from cloudlink.server.protocols.clpv4.dialects.cl3_017 import Cl3Of017
+from cloudlink.server.protocols.clpv4.dialects.cl2_late import CL2_LATE
 from cloudlink.server.protocols.clpv4.schema import Schema
 from tests.support.eras import opening
 from tests.support.memoryclients import MemoryClient
@@ -37,7 +45,7 @@ def arrived(visitor):
 
 
 def channels(server):
-    return server.hooks.engines[Schema]._legacy_commands._channels
+    return server.hooks.engines[Schema]._legacy._channels
 
 
 def crowd(server, count):
@@ -50,16 +58,16 @@ def crowd(server, count):
     return members
 
 
-def counted(monkeypatch, owner, name):
-    """Count the calls of a dialect's method."""
+def counted(monkeypatch, dialect, kind):
+    """Count how often a dialect writes events of a kind."""
     calls = []
-    method = getattr(owner, name)
+    write = dialect.writers[kind]
 
-    def call(self, *args):
+    def call(event, *args):
         calls.append(args)
-        return method(self, *args)
+        return write(event, *args)
 
-    monkeypatch.setattr(owner, name, call)
+    monkeypatch.setitem(dialect.writers, kind, call)
     return calls
 
 
@@ -82,7 +90,7 @@ def test_nothing_is_left_of_a_channel_that_nobody_is_in(server, leave):
     for member in members:
         leave(member)
     assert channels(server)._channels == {}
-    assert channels(server)._hosts == {}
+    assert all(member.client.state.channel is None for member in members)
 
 
 def test_who_goes_from_channel_to_channel_leaves_nothing_behind(server):
@@ -141,7 +149,7 @@ def test_a_single_copy_may_be_as_long_as_any_message(server):
 
 def test_a_variable_of_a_channel_is_written_once(server, monkeypatch):
     members = crowd(server, 5)
-    calls = counted(monkeypatch, Cl2Late, "channel_variable")
+    calls = counted(monkeypatch, CL2_LATE, ChannelVariable)
     members[0].say("<%l_g>\n2\nme\nv\n1")
     assert [len(member.heard()) for member in members[1:]] == [1] * 4
     assert len(calls) == 1
@@ -162,14 +170,12 @@ def test_nobody_but_cl2_can_be_sent_what_is_linked(server, caplog):
 
 
 def test_every_dialect_can_be_asked_for_its_words_of_a_channel(server):
-    recipient = guest(server, "CL2 late", "alice").client
-    spoken = {
-        dialect.name
-        for dialect in DIALECTS
-        if dialect.channel_message(b"1", recipient, b"p")
-        and dialect.channel_variable(b'"v"', b"1", recipient)
-    }
-    assert spoken == {"CL2 late"}
+    recipient = guest(server, "CL2 late", "alice").client.user
+    name, val = b'"v"', b"1"
+    events = (ChannelMessage(val), ChannelVariable(name, val), LinkedMessage(val), LinkedVariable(name, val))
+    for event in events:
+        spoken = {dialect.name for dialect in DIALECTS if dialect.write(event, "", b"", recipient)}
+        assert spoken == {"CL2 late"}
 
 
 # 0.1.5 and 0.1.7.
@@ -180,8 +186,8 @@ def test_clear_is_written_once_for_each_dialect(server, monkeypatch):
     others = [guest(server, "CL3 0.1.7", f"c{number}") for number in range(5)]
     for visitor in others:
         visitor.heard()
-    messages = counted(monkeypatch, Cl3Of017, "message")
-    private = counted(monkeypatch, Cl3Of017, "private_message")
+    messages = counted(monkeypatch, others[0].client.dialect, Message)
+    private = counted(monkeypatch, others[0].client.dialect, PrivateMessage)
     clearing.say({"cmd": "clear"})
     for visitor in others:
         assert visitor.heard() == [
@@ -193,7 +199,7 @@ def test_clear_is_written_once_for_each_dialect(server, monkeypatch):
 
 def test_a_command_of_the_projects_own_is_written_once(server, monkeypatch):
     sender, *others = (guest(server, "CL3 0.1.7", f"c{number}") for number in range(5))
-    calls = counted(monkeypatch, Cl3Of017, "custom")
+    calls = counted(monkeypatch, others[0].client.dialect, Custom)
     names = [visitor.client.username for visitor in others]
     assert sender.ask({"cmd": "wave", "id": names, "val": 1})[-1]["val"] == "I:100 | OK"
     for visitor in others:

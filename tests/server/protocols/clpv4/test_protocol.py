@@ -8,10 +8,12 @@ import bisect
 import pytest
 
 from cloudlink import jsontext
+from cloudlink.server.clients import write
+from cloudlink.server.events import Variable
 from cloudlink.server.exceptions import ValidationError
 from cloudlink.server.protocols.clpv4 import Clpv4, clpv4
 from tests.support.memoryclients import MemoryClient, codes, named, turns
-from tests.support.servers import build
+from tests.support.servers import build, protocol_of
 
 
 @pytest.fixture
@@ -21,7 +23,7 @@ def server():
 
 @pytest.fixture
 def protocol(server):
-    return server.hooks.engines[Clpv4.schema]
+    return protocol_of(server)
 
 
 def greeting(server, **connection):
@@ -51,7 +53,7 @@ def test_the_message_of_the_day_can_be_set_and_switched(server, protocol):
 
 def test_a_message_of_the_day_among_the_settings_is_sent():
     server = build({"motd": "hello"})
-    assert server.hooks.engines[Clpv4.schema].enable_motd
+    assert protocol_of(server).enable_motd
     assert greeting(server)["motd"] == "hello"
 
 
@@ -70,7 +72,7 @@ def test_the_header_of_the_real_address_can_be_set(server, protocol):
 
 def test_an_address_that_is_unknown_is_not_told(server, protocol):
     visitor = MemoryClient(server)
-    visitor.client.remote_address = None
+    write(visitor.client, "remote_address", None)
     assert protocol.get_client_ip(visitor.client) is None
     assert "client_ip" not in {packet["cmd"] for packet in visitor.ask({"cmd": "handshake"})}
 
@@ -152,8 +154,8 @@ def test_a_variable_is_sent_to_a_room_on_nobodys_behalf(server, protocol):
     scratcher = MemoryClient(server, {"cmd": "handshake", "val": {"language": "Scratch"}})
     alice.heard()
     server.rooms_manager.unsubscribe(outsider.client, "default")
-    protocol.send_variable("default", b'"score"', b"1.0")
-    protocol.send_variable("nowhere", b'"score"', b"1.0")
+    for room in ("default", "nowhere"):
+        server.hub.emit_to(room, protocol.schema, Variable(b'"score"', b"1.0"))
     expected = [{"cmd": "gvar", "name": "score", "val": 1.0, "rooms": "default"}]
     assert alice.heard() == scratcher.heard() == expected
     assert outsider.heard() == []
@@ -161,7 +163,9 @@ def test_a_variable_is_sent_to_a_room_on_nobodys_behalf(server, protocol):
 
 def test_variables_are_told_once_per_room(server, protocol):
     told = []
-    protocol.variable_listeners.append(lambda room, name, val: told.append((room, name, val)))
+    server.hub.subscribe(
+        Variable, lambda room, _protocol, event, _skip: told.append((room, event.name, event.val))
+    )
     alice = named(server, "alice")
     alice.say({"cmd": "link", "val": ["a", "b"]}, '{"cmd":"gvar","name":"n","val":1.0,"listener":"L"}')
     assert sorted(told) == [("a", b'"n"', b"1.0"), ("b", b'"n"', b"1.0")]

@@ -18,10 +18,7 @@ ROOMS = ("a", "b", "c")
 
 
 def in_rooms(server, *rooms):
-    manager = server.rooms_manager
-    return RoomsScope(
-        [(manager.rooms[room], manager.members(room, Schema)) for room in rooms], server.clients_manager
-    )
+    return RoomsScope({room: server.directory.presence(room, Schema) for room in rooms}, server.directory)
 
 
 def recipients(query, *, refuse_ambiguous=True, most=1000):
@@ -31,7 +28,7 @@ def recipients(query, *, refuse_ambiguous=True, most=1000):
 def found(query, scope, **options):
     """Names of who is found, by room."""
     matches = recipients(query, **options).find(scope, 1000)
-    return {room: [client.username for client in clients] for room, clients in matches.items() if clients}
+    return {room: [user.username for user in users.values()] for room, users in matches.items() if users}
 
 
 @pytest.fixture
@@ -66,7 +63,7 @@ def test_everybody_is_found_once_in_each_room_they_share(server, players):
 def test_namesakes_in_different_rooms_are_not_ambiguous(server, players):
     assert found("twin", in_rooms(server, *ROOMS)) == {"a": ["twin"], "c": ["twin"]}
     with pytest.raises(AmbiguousName):
-        found("twin", ServerScope(server.clients_manager))
+        found("twin", ServerScope(server.directory))
     server.rooms_manager.subscribe(players["twin "], "a")
     for rooms in (ROOMS, ("a",)):
         with pytest.raises(AmbiguousName):
@@ -91,7 +88,7 @@ def test_what_names_nobody_finds_nobody(server, query):
 def test_clients_of_another_protocol_are_nobody(server):
     scratcher = MemoryClient(server, {"method": "handshake", "user": "cat", "project_id": "default"})
     named(server, "alice")
-    for scope in (in_rooms(server, "default"), ServerScope(server.clients_manager)):
+    for scope in (in_rooms(server, "default"), ServerScope(server.directory)):
         for query in ("cat", scratcher.client.uuid, scratcher.client.snowflake):
             assert found(query, scope) == {}
 

@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from cloudlink.server.protocols.scratch import projects
-from cloudlink.server.protocols.scratch.cloudroom import encode_set
+from cloudlink.server.protocols.scratch.cloudroom import _set_of
 from cloudlink.server.protocols.scratch.projects import Projects
 from cloudlink.server.protocols.scratch.rules import Violation
 from cloudlink.settings import Settings
@@ -79,7 +79,7 @@ def test_the_account_of_bytes_is_right_whatever_happens(opened):
     assert each.take_over(room, "☁ c", None)
     assert each.take_over(room, "☁ nothing", None)
     for one in (room, other):
-        assert one.size == sum(len(encode_set(name, value)) + 1 for name, value in one.variables.items())
+        assert one.size == sum(len(_set_of(name, value)) + 1 for name, value in one.variables.items())
     assert each._bytes == room.cost + other.cost
     each.leave(room)
     each.leave(other)

@@ -17,25 +17,32 @@ _KEPT_BYTES = 1 << 14
 
 
 class Channel:
-    """A channel: who is in it, in the order they came, and the JSON text of its data."""
+    """A channel.
 
-    __slots__ = ("data", "members")
+    Attributes:
+        host: Its name.
+        members: Who is in it, in the order they came.
+        data: JSON text of its data.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("data", "host", "members")
+
+    def __init__(self, host: str) -> None:
+        self.host = host
         self.members: dict[Client, None] = {}
         self.data = _NO_DATA
 
 
 class Channels:
-    """Every channel, and where each client is."""
+    """Every channel by name. The one a client is in is kept in the client's state."""
 
     def __init__(self) -> None:
         self._channels: dict[str, Channel] = {}
-        self._hosts: dict[Client, str] = {}
 
     def of(self, client: Client) -> Channel | None:
         """Return the channel a client is in."""
-        return self._channels[self._hosts[client]] if client in self._hosts else None
+        channel: Channel | None = client.state.channel
+        return channel
 
     def members_with(self, client: Client) -> tuple[Client, ...]:
         """Return everybody in a client's channel, itself included; nobody if it is in none."""
@@ -45,19 +52,21 @@ class Channels:
     def join(self, client: Client, host: str) -> Channel:
         """Put a client into a channel, out of any other."""
         self.leave(client)
-        channel = self._channels.setdefault(host, Channel())
+        channel = self._channels.get(host)
+        if channel is None:
+            channel = self._channels[host] = Channel(host)
         channel.members[client] = None
-        self._hosts[client] = host
+        client.state.channel = channel
         return channel
 
     def leave(self, client: Client) -> None:
         """Take a client out of its channel; nothing happens if it is in none."""
-        host = self._hosts.pop(client, None)
-        if host is not None:
-            channel = self._channels[host]
+        channel = self.of(client)
+        if channel is not None:
+            client.state.channel = None
             del channel.members[client]
             if not channel.members:
-                del self._channels[host]
+                del self._channels[channel.host]
 
     def keep(self, client: Client, data: bytes) -> None:
         """Keep data for those who join a client's channel later."""

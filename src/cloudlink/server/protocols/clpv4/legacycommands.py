@@ -7,7 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .channels import Channels
+from cloudlink.server.events import (
+    ChannelMessage,
+    ChannelVariable,
+    Custom,
+    LinkedMessage,
+    LinkedVariable,
+    Message,
+    PrivateMessage,
+)
+
 from .dialects.cl2_early import (
     CHANNEL_MESSAGE,
     CHANNEL_VARIABLE,
@@ -19,18 +28,21 @@ from .dialects.cl2_early import (
     REFRESH,
 )
 from .packet import NOT_TEXT, SyntaxProblem, decode_scalar
-from .schema import Schema
 from .statuscodes import Refusal, StatusCodes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from cloudlink.server.api import PluginAPI
     from cloudlink.server.clients import Client
+    from cloudlink.server.events import User
 
+    from .addressing import Addressing
+    from .channels import Channels
     from .commands import Commands
     from .dialects import Dialect
     from .packet import Packet
-    from .protocol import Clpv4
+    from .userlists import UserLists
 
     Handler = Callable[[Client, Packet], None]
 
@@ -40,15 +52,22 @@ _EMPTY_TEXT = b'""'
 
 
 class LegacyCommands:
-    """The handlers, bound to one protocol."""
+    """The handlers, bound to one server."""
 
-    def __init__(self, protocol: Clpv4, commands: Commands) -> None:
-        """Args: commands: the built-in ones, whose rules for names and recipients are the same."""
+    def __init__(
+        self,
+        server: PluginAPI,
+        addressing: Addressing,
+        lists: UserLists,
+        commands: Commands,
+        channels: Channels,
+    ) -> None:
+        """Args: commands: the built-in ones, which some older commands fall back to."""
+        self._hub = server.hub
+        self._addressing = addressing
+        self._lists = lists
         self._commands = commands
-        self._lists = protocol.userlists
-        self._rooms = protocol.server.rooms_manager
-        self._delivery = protocol.server.delivery
-        self._channels = Channels()
+        self._channels = channels
         self._handlers: dict[str, Handler] = {
             REFRESH: self.refresh,
             LEAVE: self.leave,
@@ -87,8 +106,8 @@ class LegacyCommands:
 
     def refresh(self, client: Client, packet: Packet) -> None:
         """Show the client who is there."""
-        self._commands.charge_identity_change(client, packet)
-        for room_id in sorted(client.rooms):
+        self._addressing.charge_identity_change(client, packet)
+        for room_id in sorted(client.joined):
             self._lists.show(client, room_id)
 
     # CloudLink 2.
@@ -100,11 +119,11 @@ class LegacyCommands:
     def join_channel(self, client: Client, packet: Packet) -> None:
         """Put the client into a channel; everybody in it is told its data."""
         host = decode_scalar(packet.val)
-        self._commands.check_room_name(host)
-        self._commands.charge_identity_change(client, packet)
+        self._addressing.check_room_name(host)
+        self._addressing.charge_identity_change(client, packet)
         channel = self._channels.join(client, host)
         is_much = len(channel.members) * len(channel.data) > _TOLD_AGAIN_BYTES
-        self._send_message([client] if is_much else channel.members, channel.data)
+        self._hub.send(_copies([client] if is_much else channel.members), ChannelMessage(channel.data))
 
     def leave_channel(self, client: Client, packet: Packet) -> None:  # noqa: ARG002
         """Take the client out of its channel."""
@@ -112,59 +131,43 @@ class LegacyCommands:
 
     def channel_message(self, client: Client, packet: Packet) -> None:
         """Send data to everybody in the client's channel, and keep it for those who come later."""
-        members = self._channels.members_with(client)
-        self._commands.check_copies(packet, [(None, member) for member in members])
+        copies = _copies(self._channels.members_with(client))
+        self._addressing.check_copies(packet, copies)
         self._channels.keep(client, packet.val)
-        self._send_message(members, packet.val)
+        self._hub.send(copies, ChannelMessage(packet.val))
 
     def channel_variable(self, client: Client, packet: Packet) -> None:
         """Send a variable to everybody in the client's channel."""
-        self._commands.check_variable(packet.name)
-        frames: dict[Dialect, bytes] = {}
-        for member in self._channels.members_with(client):
-            dialect = member.dialect
-            if dialect not in frames:
-                frames[dialect] = dialect.channel_variable(packet.name, packet.val, None)
-            member.session.send_frame(frames[dialect])
+        self._addressing.check_variable(packet.name)
+        copies = _copies(self._channels.members_with(client))
+        self._hub.send(copies, ChannelVariable(packet.name, packet.val))
 
     def linked_message(self, client: Client, packet: Packet) -> None:
         """Send data to somebody, in whichever channel."""
-        for recipient in self._recipients(client, packet):
-            frame = recipient.dialect.channel_message(packet.val, recipient, b"p")
-            recipient.session.send_frame(frame)
+        self._hub.send(self._recipients(client, packet), LinkedMessage(packet.val))
 
     def linked_variable(self, client: Client, packet: Packet) -> None:
         """Send a variable to somebody in the same channel."""
-        self._commands.check_variable(packet.name)
-        channel = self._channels.of(client)
-        for recipient in self._recipients(client, packet):
-            if channel is not None and recipient in channel.members:
-                frame = recipient.dialect.channel_variable(packet.name, packet.val, recipient)
-                recipient.session.send_frame(frame)
+        self._addressing.check_variable(packet.name)
+        ids = {member.snowflake for member in self._channels.members_with(client)}
+        copies = [(room, user) for room, user in self._recipients(client, packet) if user.id in ids]
+        self._hub.send(copies, LinkedVariable(packet.name, packet.val))
 
-    def _recipients(self, client: Client, packet: Packet) -> list[Client]:
-        copies = self._commands.recipients_in_rooms(client, packet)
-        self._commands.check_copies(packet, copies)
-        return [recipient for _, recipient in copies]
-
-    def _send_message(self, recipients: Iterable[Client], val: bytes) -> None:
-        for recipient in recipients:
-            recipient.session.send_frame(recipient.dialect.channel_message(val, recipient, b"g"))
+    def _recipients(self, client: Client, packet: Packet) -> list[tuple[str, User]]:
+        copies = self._addressing.recipients_in_rooms(client, packet)
+        self._addressing.check_copies(packet, copies)
+        return copies
 
     # CloudLink 3.
 
     def clear(self, client: Client, packet: Packet) -> None:
         """Empty everybody's last message, the public and the private one."""
-        self._commands.charge_identity_change(client, packet)
-        for room_id in sorted(client.rooms):
-            room = self._rooms.rooms[room_id]
-            members = room.members[Schema]
-            for dialect, audience in members.audiences.items():
-                self._delivery.broadcast(audience, dialect.message(_EMPTY_TEXT, room))
-            self._commands.send_copies(
-                [(room, member) for member in members.all],
-                lambda dialect, room, to: dialect.private_message(_EMPTY_TEXT, client, room, to),
-            )
+        self._addressing.charge_identity_change(client, packet)
+        for room_id in sorted(client.joined):
+            members = client.joined[room_id]
+            self._hub.emit(members, Message(_EMPTY_TEXT, client.user))
+            copies = [(room_id, user) for user in members.presence.users.values()]
+            self._hub.send(copies, PrivateMessage(_EMPTY_TEXT, client.user))
 
     def direct(self, client: Client, packet: Packet) -> None:
         """Take what is told to the server itself: plugins may use it. With an `id` it is as in CL4."""
@@ -194,9 +197,12 @@ class LegacyCommands:
         self.route(client, packet)
 
     def _send_on(self, client: Client, packet: Packet) -> None:
-        copies = self._commands.recipients_in_rooms(client, packet)
-        dialects: set[Dialect] = {recipient.dialect for _, recipient in copies}
-        frames = {dialect: dialect.custom(packet.cmd, packet.val, client) for dialect in dialects}
-        if not any(frames.values()):
+        copies = self._addressing.recipients_in_rooms(client, packet)
+        event = Custom(packet.cmd, packet.val, client.user)
+        if not self._hub.send(copies, event):
             raise Refusal(StatusCodes.id_not_found)
-        self._commands.send_copies(copies, lambda dialect, _room, _to: frames[dialect])
+
+
+def _copies(members: Iterable[Client]) -> list[tuple[str, User]]:
+    """Return one copy, sent in no room, for each member of a channel."""
+    return [("", member.user) for member in members]

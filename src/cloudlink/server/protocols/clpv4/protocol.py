@@ -1,43 +1,32 @@
-"""CloudLink 4: identifies clients, answers their packets, and lends plugins its tools.
-
-The way of a packet: parsed and checked, its command looked up in the hooks, the built-in handler run in
-place, plugins' handlers started beside it. Mistakes are answered here, with the packet's listener.
-"""
+"""CloudLink 4 on a server: puts its parts together, and lends plugins its tools (protocol, section 2.5)."""
 
 from __future__ import annotations
 
-import logging
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from cloudlink import addresses, jsontext
-from cloudlink.server.exceptions import Overloaded
-from cloudlink.server.hooks import Command
+from cloudlink import jsontext
 from cloudlink.server.schemas import validation_errors
 
+from .addressing import USERNAME_REQUIRED, Addressing
 from .answers import Answers, listener_of
-from .commands import USERNAME_REQUIRED, Commands
-from .dialects import CL4, DEFAULT_ROOM, DIALECTS, MODERN, UNDECIDED, Greeting, detect, user_object
+from .channels import Channels
+from .commands import Commands
+from .dialects import user_object
+from .engine import Clpv4Engine
+from .greeting import Greeter
 from .legacycommands import LegacyCommands
-from .packet import Packet, SyntaxProblem, as_name, parse
+from .packet import SyntaxProblem, as_name
 from .schema import Schema
-from .statuscodes import Dropped, Refusal, StatusCodes
+from .statuscodes import Refusal, StatusCodes
 from .userlists import UserLists
+from .usernames import UsernameRules
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from cloudlink.server.api import PluginAPI
     from cloudlink.server.clients import Client
 
-    from .dialects import Dialect
     from .packet import Details
     from .statuscodes import StatusCode
-
-logger = logging.getLogger("cloudlink.server")
-
-_OPCODE_START = b"<%"
-_UNKNOWN_COMMAND = Command()
 
 
 class Clpv4:
@@ -46,7 +35,6 @@ class Clpv4:
     Attributes:
         schema: The protocol's identity and its Cerberus rules.
         statuscodes: Every status code.
-        variable_listeners: Called with room, name and value (JSON texts) of each gvar, once per room.
         real_ip_header: Header whose first address a client is shown as its own, None for none.
         enable_motd: Whether the message of the day is sent in the handshake.
         motd_message: The message of the day.
@@ -56,38 +44,37 @@ class Clpv4:
 
     schema = Schema
     statuscodes = StatusCodes
-    slow_reader_code = 1013
 
     def __init__(self, server: PluginAPI) -> None:
         """Register CloudLink 4 and its commands with a server."""
+        hooks = server.hooks
         self.server = server
-        self._hooks = server.hooks
         self._settings = server.settings
-        self._enable_motd = bool(server.settings.motd)
-        self.variable_listeners: list[Callable[[str, bytes, bytes], None]] = []
-        self.userlists = UserLists(server.rooms_manager, server.delivery, server.later, server.limits)
-        self._hooks.tick.append(self.userlists.forget_encoded)
-        self._dialects = DIALECTS if server.settings.legacy else MODERN
-        builtin = Commands(self)
-        self._legacy_commands = LegacyCommands(self, builtin)
-        self._answers = Answers(self._hooks)
-        self._commands = self._hooks.commands.setdefault(Schema, {})
-        for name, function in builtin.all().items():
-            self._hooks.bind_native(Schema, name, function)
-        for name in self._settings.disabled_commands:
-            self._hooks.command(Schema, name).disabled = True
-        self._hooks.engines[Schema] = self
+        self._answers = Answers(hooks)
+        channels = Channels()
+        lists = UserLists(server.rooms_manager, server.hub, server.delivery, server.later, server.limits)
+        self._greeter = Greeter(server, lists, channels)
+        usernames = UsernameRules(server)
+        addressing = Addressing(server, lists)
+        commands = Commands(server, addressing, lists, self._greeter, usernames)
+        legacy = LegacyCommands(server, addressing, lists, commands, channels)
+        for name, handler in commands.handlers().items():
+            hooks.bind_native(Schema, name, handler)
+        for name in server.settings.disabled_commands:
+            hooks.command(Schema, name).disabled = True
+        hooks.tick.append(lists.forget_encoded)
+        hooks.engines[Schema] = Clpv4Engine(server, self._answers, lists, self._greeter, usernames, legacy)
 
     # Settings that CloudLink 0.2.0 has as attributes.
 
     @property
     def enable_motd(self) -> bool:
         """Whether the message of the day is sent in the handshake."""
-        return self._enable_motd
+        return self._greeter.enable_motd
 
     @enable_motd.setter
     def enable_motd(self, value: bool) -> None:
-        self._enable_motd = value
+        self._greeter.enable_motd = value
 
     @property
     def motd_message(self) -> str:
@@ -116,162 +103,7 @@ class Clpv4:
     def warn_if_multiple_username_matches(self, value: bool) -> None:
         self._settings.set("warn_ambiguous_names", value)
 
-    # The protocol's side of a session.
-
-    def identify(self, data: bytes, packet: object) -> bool:
-        """Take any object with a text `cmd`, and an opcode of CloudLink 2.
-
-        What else is wrong with it is answered, not closed.
-        """
-        if self._settings.legacy and data.startswith(_OPCODE_START):
-            return True
-        return isinstance(packet, dict) and isinstance(packet.get("cmd"), str)
-
-    def on_attach(self, client: Client) -> None:
-        """Put a new client into the default room; nobody is told."""
-        client.dialect = UNDECIDED if self._settings.legacy else CL4
-        self.server.rooms_manager.subscribe(client, DEFAULT_ROOM)
-
-    def on_detach(self, client: Client) -> None:
-        """Tell the members of the client's rooms that it is gone."""
-        self._legacy_commands.forget(client)
-        self.userlists.announce_gone(client, sorted(client.rooms))
-
-    def receive_binary(self, client: Client, data: bytes) -> None:
-        """Treat a binary message as text."""
-        try:
-            data.decode()
-        except UnicodeDecodeError as error:
-            self._greet_implicitly(client)
-            self._answers.json_error(client, error)
-        else:
-            self.receive(client, data)
-
-    def receive(self, client: Client, data: bytes) -> None:
-        """Handle one message."""
-        if not client.dialect.is_settled:
-            self.decide(client, data)
-        try:
-            packet = client.dialect.read(data)
-        except (SyntaxProblem, Refusal, jsontext.JSONTextError) as mistake:
-            self._answer_unreadable(client, data, mistake)
-            return
-        if packet is None:  # it means nothing in the client's dialect
-            return
-        if not client.handshake and packet.cmd != "handshake":
-            self._greet_implicitly(client)
-        command = self._commands.get(packet.cmd, _UNKNOWN_COMMAND)
-        native = command.native
-        dialect = client.dialect
-        if dialect.own_commands or dialect.routes_unknown:
-            native = self._legacy_commands.find(dialect, packet, is_known=command.known) or native
-        if command.disabled:
-            self._answers.disabled(client, packet)
-        elif native is None and not command.handlers:
-            self._answers.invalid(client, packet)
-        else:
-            self._run(command, native, client, packet)
-
-    def _run(
-        self,
-        command: Command,
-        native: Callable[[Client, Packet], None] | None,
-        client: Client,
-        packet: Packet,
-    ) -> None:
-        hooks = self._hooks
-        message = None
-        if command.handlers or hooks.message:
-            try:
-                message = packet.message()  # before the command runs: what cannot be decoded has no effect
-            except jsontext.JSONTextError as error:
-                self._answers.json_error(client, error, packet.listener)
-                return
-        if native is not None:
-            self._run_native(native, client, packet)
-        if message is not None:
-            hooks.run_command(command, client, message, self)
-            hooks.run(hooks.message, client, message)
-
-    def _run_native(self, native: Callable[[Client, Packet], None], client: Client, packet: Packet) -> None:
-        try:
-            native(client, packet)
-        except Dropped:
-            pass
-        except Refusal as refusal:
-            self._answers.refusal(client, packet, refusal)
-        except SyntaxProblem as problem:
-            self._answers.syntax(client, problem)
-        except jsontext.JSONTextError as error:  # JSON, but beyond what can be decoded
-            self._answers.json_error(client, error, packet.listener)
-        except Exception as error:  # noqa: BLE001  # one client's packet must not harm another
-            self._hooks.failed(native, client, packet, self, error)
-
-    def reject_packet(self, client: Client, data: bytes, why: str) -> None:
-        """Answer a packet that was not processed with E:108."""
-        listener = b""
-        with suppress(SyntaxProblem, jsontext.JSONTextError):
-            listener = parse(data).listener
-        self._answers.status(client, StatusCodes.refused, listener, jsontext.dumps(why))
-        self._hooks.report(client, Schema, Overloaded, why, why)
-
-    def internal_error(self, client: Client, request: Packet | dict[str, Any]) -> None:
-        """Answer a request whose handler raised."""
-        self._answers.status(client, StatusCodes.internal_error, listener_of(request))
-
-    # Dialects and greeting.
-
-    def decide(self, client: Client, data: bytes) -> None:
-        """Let a message decide the client's dialect; one of another era is greeted in its own way."""
-        former = client.dialect
-        dialect = detect(data, former, self._dialects, prefers_cl3=self._settings.undecided_clients == "cl3")
-        if dialect is former:
-            return
-        self.server.rooms_manager.change_dialect(client, dialect)
-        if dialect.greets_as != former.greets_as:
-            self._legacy_commands.forget(client)
-            client.handshake = False
-        if dialect not in MODERN:
-            logger.info("%s speaks %s.", client, dialect)
-        if not client.handshake and dialect.greets_as != CL4.greets_as:
-            self.greet(client)
-
-    def greet(self, client: Client) -> None:
-        """Tell a client what it is told first: in CL4 what a handshake is answered with, up to the status."""
-        client.handshake = True
-        dialect: Dialect = client.dialect
-        address = self.get_client_ip(client) if self._settings.send_client_ip else None
-        facts = Greeting(
-            client=client,
-            address=address or "",
-            version=self._settings.reported_version,
-            motd=self._settings.motd if self._enable_motd else "",
-            lists=self.userlists.shown(client),
-        )
-        for frame in dialect.greeting(facts):
-            client.session.send_frame(frame)
-
-    def _greet_implicitly(self, client: Client) -> None:
-        # TurboWarp drops whatever comes before the version, and locks a username set before it.
-        if self._settings.implicit_greeting and not client.handshake:
-            handshake = self._commands.get("handshake")
-            if handshake is None or not handshake.disabled:
-                self.greet(client)
-
-    # Mistakes, and their answers.
-
-    def _answer_unreadable(self, client: Client, data: bytes, mistake: Exception) -> None:
-        if isinstance(mistake, Refusal):
-            self._answers.refusal(client, None, mistake)
-        elif isinstance(mistake, SyntaxProblem):
-            self._greet_implicitly(client)
-            self._answers.syntax(client, mistake)
-        elif data:
-            self._answers.json_error(client, mistake)
-        else:
-            self._answers.empty(client)
-
-    # What plugins call.
+    # Tools for plugins.
 
     def valid(
         self, client: Client, message: dict[str, Any], schema: dict[str, Any], allow_unknown: bool = True
@@ -323,20 +155,6 @@ class Clpv4:
             payload = {**payload, "listener": message["listener"]}
         self.server.send_packet(client, payload)
 
-    def send_variable(self, room_id: str, name: bytes, val: bytes) -> None:
-        """Send a variable to everybody in a room, on nobody's behalf.
-
-        Args:
-            room_id: The room; nothing happens if nobody is there.
-            name: JSON text of the variable's name, a JSON string.
-            val: JSON text of its value.
-        """
-        members = self.server.rooms_manager.members(room_id, Schema)
-        if members is not None:
-            room = self.server.rooms_manager.rooms[room_id]
-            for dialect, audience in members.audiences.items():
-                self.server.delivery.broadcast(audience, dialect.variable(name, val, room))
-
     def require_username_set(self, client: Client, message: dict[str, Any]) -> bool:
         """Tell whether the client has a username; one that has none is answered with E:111."""
         if not client.username_set:
@@ -352,10 +170,9 @@ class Clpv4:
 
     def generate_user_object(self, obj: Client) -> dict[str, str]:
         """Return a client's user object: `id`, `uuid` and, if set, `username`."""
-        user: dict[str, str] = jsontext.loads(user_object(obj))
+        user: dict[str, str] = jsontext.loads(user_object(obj.user))
         return user
 
     def get_client_ip(self, client: Client) -> str | None:
         """Return the address a client is shown as its own, None if it is unknown."""
-        header = self._settings.real_ip_header
-        return addresses.shown_address(client.remote_address, client.request_headers, header)
+        return self._greeter.shown_address(client)

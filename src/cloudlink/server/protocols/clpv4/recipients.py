@@ -1,4 +1,4 @@
-"""Whom a pmsg, pvar or direct is for (protocol, section 1.7).
+"""The recipients of a pmsg, pvar or direct (protocol, section 1.7).
 
 A recipient is named by UUID, snowflake or username, by a user object, by a list of these, or by the
 JSON text of an object or list, which is what some Scratch extensions send.
@@ -20,10 +20,11 @@ from .packet import SyntaxProblem, TooMany, decode_scalar, split_list
 from .schema import Schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator, Mapping
 
-    from cloudlink.server.clients import Client, ClientsManager
-    from cloudlink.server.rooms import Members, Room
+    from cloudlink.server.directory import Directory
+    from cloudlink.server.events import User
+    from cloudlink.server.presence import Presence
 
 _LIST = b"["
 _OBJECT = b"{"
@@ -35,7 +36,7 @@ Name = tuple[str, bool]
 """A UUID, snowflake or username, and whether it is certainly not the latter."""
 Named = str | dict[str, str]
 """How a packet names a client: by a text, or by a user object."""
-Found = dict[str, tuple["Client", ...]]
+Found = dict[str, tuple["User", ...]]
 """Who was found, by place: a room's name, or `""` for the server."""
 
 
@@ -52,60 +53,61 @@ class Scope(Protocol):
     """The places in which recipients are looked for."""
 
     def by_id(self, text: str) -> Found:
-        """Return the client of that UUID or snowflake, for each place it is in."""
+        """Return the user of that UUID or snowflake, for each place it is in."""
         ...
 
     def by_name(self, text: str) -> Found:
-        """Return the clients of that username, for each place where there are any."""
+        """Return the users of that username, for each place where there are any."""
         ...
 
 
 class RoomsScope:
-    """The CloudLink 4 members of some rooms, each room a place."""
+    """The CloudLink 4 users of some rooms, each room a place."""
 
-    def __init__(self, rooms: Iterable[tuple[Room, Members]], clients: ClientsManager) -> None:
-        self._rooms = {room.id: members for room, members in rooms}
-        self._clients = clients
+    def __init__(self, rooms: Mapping[str, Presence], directory: Directory) -> None:
+        """Args: rooms: who is in each room, by its name."""
+        self._rooms = rooms
+        self._directory = directory
 
     def by_id(self, text: str) -> Found:
-        """Return the member of that UUID or snowflake, for each room it is in."""
-        client = self._clients.uuids.get(text) or self._clients.snowflakes.get(text)
-        return {} if client is None else dict.fromkeys(self._rooms_of(client), (client,))
+        """Return the user of that UUID or snowflake, for each room it is in."""
+        user = self._directory.by_id(text, Schema)
+        return {} if user is None else dict.fromkeys(self._rooms_of(user), (user,))
 
     def by_name(self, text: str) -> Found:
-        """Return the members of that username, for each room where there are any."""
-        namesakes = self._clients.usernames.get(text, ())
+        """Return the users of that username, for each room where there are any."""
         found: Found = {}
-        if len(namesakes) < len(self._rooms):
-            for client in namesakes:
-                for room in self._rooms_of(client):
-                    found[room] = (*found.get(room, ()), client)
-        else:
-            for room, members in self._rooms.items():
-                if text in members.usernames:
-                    found[room] = tuple(members.usernames[text])
+        if len(self._rooms) > 1:
+            namesakes = self._directory.by_name(text, Schema)
+            if len(namesakes) < len(self._rooms):
+                for user in namesakes:
+                    for room in self._rooms_of(user):
+                        found[room] = (*found.get(room, ()), user)
+                return found
+        for room, presence in self._rooms.items():
+            if users := presence.named(text):
+                found[room] = users
         return found
 
-    def _rooms_of(self, client: Client) -> list[str]:
-        return list(self._rooms.keys() & client.rooms) if client.protocol is Schema else []
+    def _rooms_of(self, user: User) -> list[str]:
+        return list(self._rooms.keys() & self._directory.rooms_of(user))
 
 
 class ServerScope:
-    """All clients of CloudLink 4; the server is one place."""
+    """All users of CloudLink 4; the server is one place."""
 
-    def __init__(self, clients: ClientsManager) -> None:
-        self._clients = clients
+    def __init__(self, directory: Directory) -> None:
+        self._directory = directory
 
     def by_id(self, text: str) -> Found:
-        """Return the client of that UUID or snowflake."""
-        client = self._clients.uuids.get(text) or self._clients.snowflakes.get(text)
-        return {"": (client,)} if client is not None and client.protocol is Schema else {}
+        """Return the user of that UUID or snowflake."""
+        user = self._directory.by_id(text, Schema)
+        return {} if user is None else {"": (user,)}
 
     def by_name(self, text: str) -> Found:
-        """Return the clients of that username."""
-        namesakes = self._clients.usernames.get(text, ())
-        clients = tuple(client for client in namesakes if client.protocol is Schema)
-        return {"": clients} if clients else {}
+        """Return the users of that username."""
+        users = tuple(self._directory.by_name(text, Schema))
+        return {"": users} if users else {}
 
 
 class Recipients:
@@ -147,8 +149,8 @@ class Recipients:
     def __str__(self) -> str:
         return str(self._named if self._is_list else self._named[0])
 
-    def find(self, scope: Scope, most: float) -> dict[str, dict[Client, None]]:
-        """Return whoever is named, once for each place they are in.
+    def find(self, scope: Scope, most: float) -> dict[str, dict[str, User]]:
+        """Return whoever is named, by id, once for each place they are in.
 
         Args:
             scope: Where to look.
@@ -158,27 +160,27 @@ class Recipients:
             AmbiguousName: A username stands for several clients in one place.
             TooMany: More are found.
         """
-        found: dict[str, dict[Client, None]] = {}
+        found: dict[str, dict[str, User]] = {}
         count = 0
         for name, within in self._within.items():
             matches = self._match(name, within, scope) if within else self._match_one(name, scope).items()
-            for place, clients in matches:
-                count += len(clients)
+            for place, users in matches:
+                count += len(users)
                 if count > most:
                     raise TooMany(most)
-                found.setdefault(place, {}).update(dict.fromkeys(clients))
+                found.setdefault(place, {}).update({user.id: user for user in users})
         return found
 
     def _match(
         self, name: Name, within: tuple[Name, ...], scope: Scope
-    ) -> Iterator[tuple[str, tuple[Client, ...]]]:
+    ) -> Iterator[tuple[str, tuple[User, ...]]]:
         matches = self._match_one(name, scope)
         yield from matches.items()
         # A text that is nobody's name in a place may be the JSON text of names there.
         for other in within:
-            for place, clients in self._match_one(other, scope).items():
+            for place, users in self._match_one(other, scope).items():
                 if place not in matches:
-                    yield place, clients
+                    yield place, users
 
     def _match_one(self, name: Name, scope: Scope) -> Found:
         text, is_id = name

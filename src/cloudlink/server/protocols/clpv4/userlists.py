@@ -1,10 +1,11 @@
-"""User-list traffic: who is told of whom, and when (protocol, section 1.8).
+"""User-list traffic: joining and leaving rooms, and telling everybody concerned (protocol, section 1.8).
 
-Coming and going is announced to the other members of a room, each dialect in its own words. An unnamed
-client is nobody's news.
+Coming and going is an event for the other members of a room, which dialects with modes write as `add` and `remove`.
+Dialects that know whole lists only, or need them, are sent the list again, whoever caused the event. An unnamed client
+is in no list.
 
 A small packet can cause much of this: it grows with the rooms it names, with their members and with the
-members' names. So it is charged to whoever causes it, byte for byte and recipient for recipient, and who
+members' names. So it is charged to its sender, byte for byte and recipient for recipient, and a sender that
 has used up what the limits allow must wait. Lists that are repeated for others are bounded for all together.
 """
 
@@ -16,17 +17,22 @@ from typing import TYPE_CHECKING
 
 from cloudlink.buckets import Bucket
 from cloudlink.delivery import as_update
+from cloudlink.server.events import Joined, Left, Renamed
 
 from .dialects import user_object
 from .schema import Schema
+from .userlistcache import UserListCache
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from cloudlink.delivery import Delivery, Outbox
     from cloudlink.server.clients import Client
+    from cloudlink.server.events import Event, User
+    from cloudlink.server.hub import Hub
     from cloudlink.server.limits import Limits
-    from cloudlink.server.rooms import Members, Room, RoomsManager
+    from cloudlink.server.members import Members
+    from cloudlink.server.rooms import RoomsManager
 
     from .dialects import Dialect
 
@@ -49,11 +55,12 @@ _USER_BYTES = 120
 
 
 class UserLists:
-    """Moves clients in and out of rooms and tells those concerned."""
+    """Moves clients in and out of rooms and tells everybody concerned."""
 
     def __init__(
         self,
         rooms: RoomsManager,
+        hub: Hub,
         delivery: Delivery,
         later: Callable[[float, Callable[[], None]], None],
         limits: Limits,
@@ -63,172 +70,163 @@ class UserLists:
 
         Args:
             rooms: The server's rooms.
-            delivery: The way out to clients.
+            hub: The way of events to clients.
+            delivery: The way of user lists to clients.
             later: Calls a function after some seconds.
             limits: What a client may cause.
-            clock: Tells the time, in seconds.
+            clock: Returns the time, in seconds.
         """
         self._rooms = rooms
+        self._hub = hub
         self._delivery = delivery
         self._later = later
         self._limits = limits
-        self._repeating: set[tuple[str, Dialect]] = set()
         self._clock = clock
+        self._repeating: set[tuple[str, Dialect]] = set()
         self._repeats = Bucket(_REPEAT_RATE_OF_ALL, _REPEAT_BURST, clock)
         self._repeated_by = 0.0  # when the last list that waits will have been sent
-        self._encoded: set[Members] = set()  # whose lists are kept at the moment
+        self._caches: dict[str, UserListCache] = {}  # by room
+        for kind in (Joined, Left, Renamed):
+            hub.subscribe(kind, self._repeat_lists)
 
     # Limits.
 
     def may_cause_more(self, client: Client) -> bool:
-        """Tell whether a client may cause more of this now."""
+        """Return whether a client may cause more of this now."""
         return self._bucket(client).take(0)
 
     def is_too_much(self, client: Client, room_ids: list[str]) -> bool:
-        """Tell whether joining several rooms with one packet would be more than a client may ever cause."""
+        """Return whether joining several rooms with one packet would be more than a client may ever cause."""
         if len(room_ids) < 2:  # noqa: PLR2004  # a single room can be joined however large it is
             return False
-        per_member = _USER_BYTES + len(user_object(client))
+        per_member = _USER_BYTES + len(user_object(client.user))
         members = (self._rooms.members(room_id, Schema) for room_id in room_ids)
-        return sum(len(m.all) for m in members if m) * per_member > self._limits.user_list_burst
+        return sum(len(m.presence.users) for m in members if m) * per_member > self._limits.user_list_burst
 
     def _charge(self, client: Client, size: int) -> None:
         # May go into debt: what a packet causes is known only when it is done.
         self._bucket(client).take(size)
 
     def _bucket(self, client: Client) -> Bucket:
-        if client.user_list_bucket is None:
+        bucket: Bucket | None = client.state.user_list_bucket
+        if bucket is None:
             limits = self._limits
-            client.user_list_bucket = Bucket(limits.user_list_rate, limits.user_list_burst)
-        return client.user_list_bucket
+            bucket = client.state.user_list_bucket = Bucket(limits.user_list_rate, limits.user_list_burst)
+        return bucket
 
     def forget_encoded(self) -> None:
-        """Let go of lists that are kept only for those who come at about the same time."""
-        for members in self._encoded:
-            members.forget_lists()
-        self._encoded.clear()
+        """Drop the encoded lists, which are kept only for clients that come at about the same time."""
+        self._caches.clear()
 
     # Coming and going.
 
     def join(self, client: Client, room_id: str) -> None:
         """Put a client into a room; nothing happens if it is inside."""
-        if room_id not in client.rooms:
+        if room_id not in client.joined:
             self._rooms.subscribe(client, room_id)
             logger.debug("%s is in the room %.100r.", client, room_id)
-            self.announce(client, room_id)
+            if client.username_set:
+                self._charge(client, self._announce_joined(client, room_id))
 
     def leave(self, client: Client, room_id: str) -> None:
         """Take a client out of a room; nothing happens if it is not inside."""
-        if room_id in client.rooms:
+        if room_id in client.joined:
             self._rooms.unsubscribe(client, room_id)
             logger.debug("%s is no longer in the room %.100r.", client, room_id)
-            self.announce_gone(client, (room_id,))
+            self.announce_left(client, (room_id,))
 
-    def announce(self, client: Client, room_id: str, *, renamed: bool = False) -> None:
-        """Tell the other members of a room that a named client is in it.
+    def announce_named(self, client: Client, former: User) -> None:
+        """Tell the members of a client's rooms that it has a name, or another one.
 
         Args:
             client: The client.
-            room_id: The room.
-            renamed: Whether it was there before, under a name that `announce_unnamed` took back.
+            former: What it was to others before; its name is None for a first name.
         """
-        members = self._rooms.members(room_id, Schema)
-        if members is None or not client.username_set:
-            return
-        room = self._rooms.rooms[room_id]
         size = 0
-        for dialect, audience in members.audiences.items():
-            if not dialect.whole_lists:
-                frame = dialect.user_added(client, room)
-                size += len(frame) * len(audience)
-                self._delivery.broadcast_deferred(audience, frame, skip=client.outbox)
-            if dialect.whole_lists or (renamed and dialect.repeats_list):
-                self._repeat(room, members, dialect, skip=client.outbox)
+        for room_id in sorted(client.joined):
+            if former.username is None:
+                size += self._announce_joined(client, room_id)
+            else:
+                event = Renamed(client.user, former)
+                size += self._hub.emit(client.joined[room_id], event, client, to_sender=False)
         self._charge(client, size)
 
-    def announce_unnamed(self, client: Client) -> None:
-        """Take back a client's name in its rooms, before it gets another; whole lists need only that one."""
-        size = 0
-        for room_id in sorted(client.rooms):
-            room = self._rooms.rooms[room_id]
-            for dialect, audience in room.members[Schema].audiences.items():
-                if not dialect.whole_lists:
-                    frame = dialect.user_removed(client, room)
-                    size += len(frame) * len(audience)
-                    self._delivery.broadcast_deferred(audience, frame, skip=client.outbox)
-        self._charge(client, size)
-
-    def announce_gone(self, client: Client, room_ids: Iterable[str]) -> None:
+    def announce_left(self, client: Client, room_ids: Iterable[str]) -> None:
         """Tell the members left in rooms that a named client is no longer in them."""
         if not client.username_set:
             return
         size = 0
         for room_id in room_ids:
-            members = self._rooms.members(room_id, Schema)
-            if members is not None:
-                room = self._rooms.rooms[room_id]
-                for dialect, audience in members.audiences.items():
-                    if not dialect.whole_lists:
-                        frame = dialect.user_removed(client, room)
-                        size += len(frame) * len(audience)
-                        self._delivery.broadcast_deferred(audience, frame)
-                    if dialect.whole_lists or dialect.repeats_list:
-                        self._repeat(room, members, dialect)
+            size += self._hub.emit_to(room_id, Schema, Left(client.user))
         self._charge(client, size)
 
-    def _repeat(self, room: Room, members: Members, dialect: Dialect, skip: Outbox | None = None) -> None:
+    def _announce_joined(self, client: Client, room_id: str) -> int:
+        return self._hub.emit(client.joined[room_id], Joined(client.user), client, to_sender=False)
+
+    def _repeat_lists(self, room: str, protocol: object, event: Event, skip: Outbox | None) -> None:
+        """Send the whole list to the members who need it after an event; a subscriber of the hub."""
+        members = self._rooms.members(room, Schema)
+        if protocol is not Schema or members is None:
+            return
+        shrinks = not isinstance(event, Joined)
+        for dialect in members.audiences:
+            if dialect.whole_lists or (shrinks and dialect.repeats_list):
+                self._repeat(members, dialect, skip)
+
+    def _repeat(self, members: Members, dialect: Dialect, skip: Outbox | None = None) -> None:
         """Send the whole list to everybody in a room who speaks a dialect, except the one to skip.
 
         In a room of thousands that is hundreds of megabytes, and one client that comes and goes could keep
         the server busy with it. So the larger it is, the longer it waits, and those that come up meanwhile
         become one. Of many small ones at a time most wait, too, one after another. That bounds what all of
-        them take, so nobody is charged for them: who leaves a large room for the first time may leave another.
+        them take, so nobody is charged for them: a client that leaves one large room may leave another.
         """
-        if (room.id, dialect) in self._repeating:
+        room_id = members.room
+        if (room_id, dialect) in self._repeating:
             return
-        frame = self._list(dialect, room, members)
+        frame = self._list(dialect, members)
         cost = len(frame) * len(members.audiences[dialect])
         if cost <= _CHEAP_REPEAT and self._repeats.take(cost):
-            self._delivery.broadcast_deferred(
-                members.audiences[dialect], as_update(frame, (_LIST, room.id)), skip
-            )
+            update = as_update(frame, (_LIST, room_id))
+            self._delivery.broadcast_deferred(members.audiences[dialect], update, skip)
         else:
             now = self._clock()
             self._repeated_by = max(self._repeated_by, now) + cost / _REPEAT_RATE_OF_ALL
             wait = max(cost / _REPEAT_RATE, self._repeated_by - now)
-            self._repeating.add((room.id, dialect))
-            self._later(wait, lambda: self._repeat_now(room.id, dialect))
+            self._repeating.add((room_id, dialect))
+            self._later(wait, lambda: self._repeat_now(room_id, dialect))
 
     def _repeat_now(self, room_id: str, dialect: Dialect) -> None:
         self._repeating.discard((room_id, dialect))
         members = self._rooms.members(room_id, Schema)
         if members is not None and dialect in members.audiences:
-            frame = self._list(dialect, self._rooms.rooms[room_id], members)
-            self._delivery.broadcast_deferred(members.audiences[dialect], as_update(frame, (_LIST, room_id)))
+            update = as_update(self._list(dialect, members), (_LIST, room_id))
+            self._delivery.broadcast_deferred(members.audiences[dialect], update)
 
     # Showing.
 
     def show(self, client: Client, room_id: str) -> None:
-        """Send a client the list of a room it is in."""
-        members = self._rooms.members(room_id, Schema)
+        """Send a client the list of a room, if it is in it."""
+        members = client.joined.get(room_id)
         if members is not None:
-            frame = self._list_for(client, self._rooms.rooms[room_id], members)
+            frame = self._list_for(client, members)
             self._charge(client, len(frame))
             self._delivery.send(client.outbox, frame)
 
-    def shown(self, client: Client) -> list[bytes]:
+    def lists_of(self, client: Client) -> list[bytes]:
         """Return a frame with the list of each room a client is in."""
-        rooms = [self._rooms.rooms[room_id] for room_id in sorted(client.rooms)]
-        frames = [self._list_for(client, room, room.members[Schema]) for room in rooms]
+        frames = [self._list_for(client, client.joined[room_id]) for room_id in sorted(client.joined)]
         self._charge(client, sum(map(len, frames)))
         return frames
 
-    def _list_for(self, client: Client, room: Room, members: Members) -> bytes:
-        frame = self._list(client.dialect, room, members)
-        # Who reads slowly is spared an older list. For a short one, which most are, that would be a copy for nothing.
+    def _list_for(self, client: Client, members: Members) -> bytes:
+        frame = self._list(client.dialect, members)
+        # A slow reader is spared an older list. For a short one, which most are, that would be a copy for nothing.
         is_replaceable = len(frame) >= _LONG_LIST or client.outbox.connection.congested
-        return as_update(frame, (_LIST, room.id)) if is_replaceable else frame
+        return as_update(frame, (_LIST, members.room)) if is_replaceable else frame
 
-    def _list(self, dialect: Dialect, room: Room, members: Members) -> bytes:
-        self._encoded.add(members)
-        return dialect.user_list(room, members)
+    def _list(self, dialect: Dialect, members: Members) -> bytes:
+        cache = self._caches.get(members.room)
+        if cache is None or cache.presence is not members.presence:
+            cache = self._caches[members.room] = UserListCache(members.presence)
+        return cache.frame(dialect, members.room)

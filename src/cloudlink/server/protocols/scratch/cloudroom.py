@@ -11,10 +11,10 @@ import sys
 from typing import TYPE_CHECKING
 
 from cloudlink import jsontext
-from cloudlink.delivery import text_frame, update_frame
+from cloudlink.delivery import text_frame
 
 if TYPE_CHECKING:
-    from cloudlink.delivery import Audience, Delivery, Outbox
+    from cloudlink.server.clients import Client
 
 _ROOM_COST = 1000
 _VARIABLE_COST = 200
@@ -41,7 +41,7 @@ class CloudRoom:
         self.members = 0
         self.empty_since = 0.0
         self._own_cost = _ROOM_COST + sys.getsizeof(project)
-        self._pending: dict[str, Outbox | None] = {}
+        self._pending: dict[str, Client | None] = {}
 
     @property
     def cost(self) -> int:
@@ -51,7 +51,7 @@ class CloudRoom:
     def growth(self, name: str, value: bytes) -> int:
         """Return by how much a new value would make `size` larger."""
         known = self.variables.get(name)
-        return len(encode_set(name, value)) + 1 if known is None else len(value) - len(known)
+        return len(_set_of(name, value)) + 1 if known is None else len(value) - len(known)
 
     def put(self, name: str, value: bytes, growth: int) -> None:
         """Give a variable a value; `growth` is what the method of that name returns."""
@@ -60,13 +60,13 @@ class CloudRoom:
 
     def drop(self, name: str) -> None:
         """Forget a variable that exists."""
-        self.size -= len(encode_set(name, self.variables.pop(name))) + 1
+        self.size -= len(_set_of(name, self.variables.pop(name))) + 1
 
     def all_values(self) -> bytes:
         """Return one frame with every variable, objects joined by newlines (decision D8)."""
-        return text_frame(b"\n".join(encode_set(name, value) for name, value in self.variables.items()))
+        return text_frame(b"\n".join(_set_of(name, value) for name, value in self.variables.items()))
 
-    def hold_back(self, name: str, sender: Outbox | None) -> bool:
+    def hold_back(self, name: str, sender: Client | None) -> bool:
         """Have a variable's change sent later; True if nothing waited before."""
         is_first = not self._pending
         self._pending[name] = sender
@@ -80,18 +80,16 @@ class CloudRoom:
         """Send nothing of what waited: whoever comes next gets all values."""
         self._pending = {}
 
-    def send_pending(self, delivery: Delivery, audience: Audience | None) -> None:
-        """Send the latest values of all that waited."""
+    def take_pending(self) -> dict[str, Client | None]:
+        """Return the variables whose changes waited, each with the client it came from, and wait no longer."""
         pending, self._pending = self._pending, {}
-        for name, sender in pending.items():
-            if audience is not None and name in self.variables:
-                delivery.broadcast(audience, self.frame(name), sender)
-
-    def frame(self, name: str) -> bytes:
-        """Return the frame that tells a variable's value."""
-        return update_frame(encode_set(name, self.variables[name]), ("cloud", self.id, name))
+        return {name: sender for name, sender in pending.items() if name in self.variables}
 
 
-def encode_set(name: str, value: bytes) -> bytes:
-    """Return the one message that clients act on (protocol, section 3.3)."""
-    return b'{"method":"set","name":%b,"value":%b}' % (jsontext.dumps(name), value)
+def encode_set(name: bytes, value: bytes) -> bytes:
+    """Return the one message that clients act on, from JSON texts (protocol, section 3.3)."""
+    return b'{"method":"set","name":%b,"value":%b}' % (name, value)
+
+
+def _set_of(name: str, value: bytes) -> bytes:
+    return encode_set(jsontext.dumps(name), value)

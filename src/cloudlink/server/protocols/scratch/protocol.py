@@ -15,9 +15,15 @@ from typing import TYPE_CHECKING, Any
 from cloudlink import jsontext
 from cloudlink.buckets import Bucket
 from cloudlink.closecodes import CloseCode
+from cloudlink.delivery import update_frame
+from cloudlink.http.pages import documents
+from cloudlink.server.clients import write
+from cloudlink.server.events import Variable
+from cloudlink.server.eventwriter import EventWriter
 from cloudlink.server.exceptions import EmptyMessage, InvalidCommand, JSONError, Overloaded, ValidationError
 
 from . import rules
+from .cloudroom import encode_set
 from .packet import parse
 from .projects import Projects
 from .rules import Ignored, Violation
@@ -28,9 +34,9 @@ if TYPE_CHECKING:
 
     import msgspec
 
-    from cloudlink.delivery import Audience, Outbox
     from cloudlink.server.api import PluginAPI
     from cloudlink.server.clients import Client
+    from cloudlink.server.events import User
     from cloudlink.server.hooks import Command
 
     from .cloudroom import CloudRoom
@@ -38,6 +44,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("cloudlink.server")
 
+_PATIENCE = 3
+"""Bots read, and so answer pings, only when they write; see `Connection.patience`."""
 _LINE = re.compile(rb"[^ \t\r\n][^\n]*")
 
 _COOKIE = "scratchsessionsid="
@@ -48,15 +56,36 @@ _COOKIE_WARNING = (
 )
 
 
-class CloudDialect:
-    """What cloud clients speak; there is one, and the protocol itself writes it."""
+class CloudDialect(EventWriter):
+    """What cloud clients speak: a `set` for a variable's new value, and nothing else."""
+
+    def __init__(self) -> None:
+        super().__init__({Variable: _write_set})
 
     def __str__(self) -> str:
         return "Scratch cloud variables"
 
 
+def _write_set(event: Variable, room: str, _listener: bytes = b"", _recipient: User | None = None) -> bytes:
+    return update_frame(encode_set(event.name, event.val), ("cloud", room, event.name))
+
+
 _DIALECT = CloudDialect()
-"""All clients of this protocol are sent the same bytes."""
+
+
+class CloudState:
+    """What the protocol keeps about each of its clients, as `client.state`.
+
+    Attributes:
+        room: The project it plays, None before its handshake.
+        updates: How many updates may still be passed on one by one, None before the first.
+    """
+
+    __slots__ = ("room", "updates")
+
+    def __init__(self) -> None:
+        self.room: CloudRoom | None = None
+        self.updates: Bucket | None = None
 
 
 class Scratch:
@@ -65,7 +94,6 @@ class Scratch:
     Attributes:
         schema: The protocol's identity and its Cerberus rules.
         projects: Those somebody is in or was in lately.
-        listeners: Called with project, name and value (JSON text) of each change that comes from this side.
     """
 
     schema = Schema
@@ -75,27 +103,32 @@ class Scratch:
         """Register the protocol and its methods with a server."""
         self.server = server
         self.projects = Projects(server.settings)
-        self.listeners: list[Callable[[str, str, bytes], None]] = []
         self._hooks = server.hooks
         self._settings = server.settings
-        self._room_of: dict[Client, CloudRoom] = {}
-        self._budgets: dict[Client, Bucket] = {}
         blocklist = self._settings.cloud_blocklist
         self._users = rules.UserRules.from_file(Path(blocklist) if blocklist else None)
+        self._hub = server.hub
         self._commands = self._hooks.commands.setdefault(Schema, {})
-        for method in ("handshake", "set", "create", "rename", "delete"):
-            self._hooks.bind_native(Schema, method, getattr(self, f"_{method}"))
+        methods = {
+            "handshake": self._handshake,
+            "set": self._set,
+            "create": self._set,
+            "rename": self._rename,
+            "delete": self._delete,
+        }
+        for method, handler in methods.items():
+            self._hooks.bind_native(Schema, method, handler)
         self._hooks.engines[Schema] = self
         self._hooks.connect.append(self._refuse_login_token)
         self._hooks.start.append(self._open_store)
         self._hooks.stop.append(self.projects.close)
         self._hooks.tick.append(self.projects.tick)
         if self._settings.cloud_http:
-            self._hooks.documents["/cloud/"] = self._document
+            self._hooks.routes.add("/cloud/*", documents("/cloud/", self._document))
 
     # The protocol's side of a session.
 
-    def identify(self, data: bytes, packet: object) -> bool:
+    def identify(self, client: Client, data: bytes, packet: object) -> bool:  # noqa: ARG002  # the protocol of Engine
         """Take any object with a text `method`; several may come in one frame, one a line."""
         if b"\n" not in data.strip():
             return isinstance(packet, dict) and isinstance(packet.get("method"), str)
@@ -106,15 +139,31 @@ class Scratch:
         return members.get("method", b"").startswith(b'"')
 
     def on_attach(self, client: Client) -> None:
-        """Do nothing yet: the handshake puts the client into its project."""
-        client.dialect = _DIALECT
+        """Do nothing more yet: the handshake puts the client into its project."""
+        client.outbox.connection.patience = _PATIENCE
+        write(client, "dialect", _DIALECT)
+        write(client, "state", CloudState())
 
     def on_detach(self, client: Client) -> None:
-        """Take note that a client has left its project."""
-        self._budgets.pop(client, None)
-        room = self._room_of.pop(client, None)
+        """Note that a client has left its project."""
+        room = client.state.room
         if room is not None:
+            client.state.room = None
             self.projects.leave(room)
+
+    def check_username(self, client: Client, username: str) -> None:  # noqa: ARG002  # the protocol of Engine
+        """Raise `ValueError` for a name that players may not have."""
+        if not self._users.allow(username, self._longest_username):
+            raise ValueError("This username cannot be used")
+
+    def on_rename(self, client: Client, former: User) -> None:
+        """Do nothing: players see no names."""
+
+    @property
+    def _longest_username(self) -> int | None:
+        """Characters of a username where any text is allowed, None where Scratch's rules apply."""
+        settings = self._settings
+        return settings.username_max_length if settings.cloud_usernames == "any" else None
 
     def receive_binary(self, client: Client, data: bytes) -> None:
         """Ignore binary messages, as the reference does."""
@@ -187,19 +236,19 @@ class Scratch:
     # The methods.
 
     def _handshake(self, client: Client, packet: Packet) -> None:
-        if client in self._room_of:
+        if client.state.room is not None:
             raise Violation(CloseCode.CLOUD_ERROR, "The handshake was done before")
         project = rules.project_id(bytes(packet.project_id))
         if project is None:
             raise Violation(CloseCode.CLOUD_ERROR, "The project id must have 1 to 999 characters")
         user = _text(packet.user)
-        if not self._users.allow(user):
+        if not self._users.allow(user, self._longest_username):
             raise Violation(CloseCode.CLOUD_USERNAME, "This username cannot be used")
         room = self.projects.enter(project)
-        self._room_of[client] = room
+        client.state.room = room
         self.server.rooms_manager.subscribe(client, project)
         shown = rules.name_for_log(user, anonymous_guests=self._settings.cloud_anonymous_guests)
-        client.log_name = shown
+        write(client, "log_name", shown)
         self.server.clients_manager.set_username(client, user)
         logger.debug("%s is in the cloud project %s.", client, project)
         if room.variables:
@@ -219,10 +268,6 @@ class Scratch:
             raise Ignored(*_of_length(value, longest))
         self.projects.keep(room, name, value)
         self._tell(room, name, client)
-        for listener in self.listeners:
-            listener(room.id, name, value)
-
-    _create = _set
 
     def _rename(self, client: Client, packet: Packet) -> None:
         room = self._joined_room(client)
@@ -245,7 +290,7 @@ class Scratch:
         self.projects.delete(room, name)
 
     def _joined_room(self, client: Client) -> CloudRoom:
-        room = self._room_of.get(client)
+        room: CloudRoom | None = client.state.room
         if room is None:
             raise Violation(CloseCode.CLOUD_ERROR, "The handshake comes first")
         return room
@@ -255,12 +300,10 @@ class Scratch:
     def _tell(self, room: CloudRoom, name: str, sender: Client) -> None:
         delay = self._delay_for(sender)
         if delay or room.is_held_back(name):
-            if room.hold_back(name, sender.outbox):
-                self.server.later(
-                    delay, lambda: room.send_pending(self.server.delivery, self._audience(room))
-                )
+            if room.hold_back(name, sender):
+                self.server.later(delay, lambda: self._send_pending(room))
         else:
-            self._broadcast(room, name, sender.outbox)
+            self._emit(room, name, sender)
 
     def _delay_for(self, sender: Client) -> float:
         settings = self._settings
@@ -269,38 +312,45 @@ class Scratch:
         rate = settings.cloud_updates_per_second
         if not rate or not settings.limits:
             return 0.0
-        if sender not in self._budgets:
-            self._budgets[sender] = Bucket(rate, max(rate, 1.0))
-        if self._budgets[sender].take():
+        state: CloudState = sender.state
+        if state.updates is None:
+            state.updates = Bucket(rate, settings.cloud_update_burst)
+        if state.updates.take():
             return 0.0
         sender.session.log_limit(f"More than {rate:g} cloud updates a second; the latest are passed on.")
         return 1.0 / rate
 
-    def _broadcast(self, room: CloudRoom, name: str, skip: Outbox | None) -> None:
-        audience = self._audience(room)
-        if audience is not None:
-            self.server.delivery.broadcast(audience, room.frame(name), skip)
+    def _send_pending(self, room: CloudRoom) -> None:
+        for name, sender in room.take_pending().items():
+            self._emit(room, name, sender)
 
-    def _audience(self, room: CloudRoom) -> Audience | None:
+    def _emit(self, room: CloudRoom, name: str, sender: Client | None, via: str = "") -> None:
+        """Send a variable's value to everybody in the project but its sender (decision D8)."""
+        origin = sender.user if sender is not None else None
+        event = Variable(jsontext.dumps(name), room.variables[name], origin, via)
         members = self.server.rooms_manager.members(room.id, Schema)
-        return members.audiences.get(_DIALECT) if members else None
+        if members is None:
+            self._hub.emit_to(room.id, Schema, event)
+        else:
+            self._hub.emit(members, event, sender, to_sender=False)
 
     # Changes that come from elsewhere.
 
-    def change(self, project: str, name: str, value: bytes) -> None:
+    def change(self, project: str, name: str, value: bytes, via: str) -> None:
         """Change a variable of a project in memory on nobody's behalf: everybody there is told.
 
         Args:
             project: Its id, a key of `projects.rooms`.
             name: The variable's name.
             value: JSON text of the new value.
+            via: Name of the bridge that the change came over.
 
         Raises:
             Violation: It would be too much.
         """
         room = self.projects.rooms[project]
         self.projects.keep(room, name, value)
-        self._broadcast(room, name, None)
+        self._emit(room, name, None, via)
 
     def variables(self, project: str) -> dict[str, bytes]:
         """Return a project's variables, name to JSON text; empty if there are none."""
@@ -316,9 +366,7 @@ class Scratch:
     def _changed_in_store(self, project: str, name: str, value: bytes | None) -> None:
         room = self.projects.rooms.get(project)
         if room is not None and self.projects.take_over(room, name, value) and value is not None:
-            self._broadcast(room, name, None)
-            for listener in self.listeners:
-                listener(project, name, value)
+            self._emit(room, name, None)
 
     # Life.
 

@@ -102,9 +102,18 @@ class UserRules:
                     raise StartError(f"Line {number} of {path} is no regular expression: {error}.") from None
         return cls(patterns)
 
-    def allow(self, user: Any) -> TypeGuard[str]:
-        """Tell whether a username may be used. `_` and `-` and capitals cannot hide a blocked one."""
-        if not isinstance(user, str) or not _USER.fullmatch(user):
+    def allow(self, user: Any, longest: int | None = None) -> TypeGuard[str]:
+        """Return whether a username may be used. `_` and `-` and capitals cannot hide a blocked one.
+
+        Args:
+            user: The name, which may be of any type.
+            longest: Characters of a name where any text is allowed, None where Scratch's rules apply.
+        """
+        if not isinstance(user, str):
+            return False
+        if not (
+            _USER.fullmatch(user) if longest is None else 0 < len(user) <= longest and user.isprintable()
+        ):
             return False
         plain = user.replace("_", "").replace("-", "").lower()
         return not any(pattern.fullmatch(plain) or pattern.fullmatch(user) for pattern in self._blocked)

@@ -12,23 +12,38 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from functools import lru_cache
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import msgspec
 
 from cloudlink import jsontext
 from cloudlink.delivery import text_frame
 from cloudlink.jsontext import JSONTextError
+from cloudlink.server.events import (
+    ChannelMessage,
+    ChannelVariable,
+    Custom,
+    Direct,
+    Joined,
+    Left,
+    LinkedMessage,
+    LinkedVariable,
+    Message,
+    PrivateMessage,
+    PrivateVariable,
+    Renamed,
+    User,
+    Variable,
+)
+from cloudlink.server.eventwriter import EventWriter
 from cloudlink.server.protocols.clpv4.packet import SyntaxProblem, names, parse
-from cloudlink.server.rooms import Room
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
-    from cloudlink.server.clients import Client
     from cloudlink.server.protocols.clpv4.packet import Packet
     from cloudlink.server.protocols.clpv4.statuscodes import StatusCode
-    from cloudlink.server.rooms import Members
 
 DEFAULT_ROOM = "default"
 """The room a client is in while it has not joined another one."""
@@ -41,14 +56,14 @@ class Greeting(msgspec.Struct, frozen=True, gc=False):
     """What a client is told first.
 
     Attributes:
-        client: The client.
+        user: The client, as others see it.
         address: Its address as it is shown to it, empty if that is unknown or private.
         version: The version that the server reports.
         motd: The message of the day, empty for none.
         lists: A frame with the user list of each of its rooms.
     """
 
-    client: Client
+    user: User
     address: str
     version: str
     motd: str
@@ -111,8 +126,24 @@ class Opening(msgspec.Struct, frozen=True, gc=False):
     prefers_cl3: bool
 
 
-class Dialect(ABC):
+class UserList(Protocol):
+    """The named users of a room, in the order they joined."""
+
+    def users(self) -> Iterable[User]:
+        """Return the users."""
+        ...
+
+    def objects(self) -> bytes | bytearray:
+        """Return their CL4 user objects as JSON texts with commas between them."""
+        ...
+
+
+class Dialect(EventWriter, ABC):
     """A dialect that says nothing; each era says what it has words for.
+
+    Events are written by `write`, which calls the method for the event's class. Each such method takes the event,
+    the room's name, the JSON text of the sender's listener (empty in copies for others), and the recipient of what
+    is sent to one user (None for everybody); it returns a frame.
 
     Attributes:
         name: What it is called, in logs and by plugins.
@@ -130,7 +161,7 @@ class Dialect(ABC):
         repeats_list: Whether each `remove` is followed by the whole list, because the client's own
             list does not shrink (protocol, decision D4).
         routes_unknown: Whether a command that does not exist goes to the user named in `id`.
-        names_recipient: Whether what is sent to one client holds its name.
+        list_form: Dialects with the same form share a user list's frame.
         loop: The status of a message to oneself, None where it is delivered.
         own_commands: Commands that only this era had.
         translate: Turns a CL4 packet that a plugin made into this era's words, None where it needs no turning.
@@ -150,10 +181,29 @@ class Dialect(ABC):
     whole_lists: bool = True
     repeats_list: bool = False
     routes_unknown: bool = False
-    names_recipient: bool = False
+    list_form: str = ""
     loop: StatusCode | None = None
     own_commands: ClassVar[frozenset[str]] = frozenset()
     translate: Callable[[bytes], bytes] | None = None
+
+    def __init__(self) -> None:
+        super().__init__(
+            {
+                Message: self.message,
+                Variable: self.variable,
+                PrivateMessage: self.private_message,
+                PrivateVariable: self.private_variable,
+                Direct: self.direct,
+                Custom: self.custom,
+                ChannelMessage: self.channel_message,
+                ChannelVariable: self.channel_variable,
+                LinkedMessage: self.linked_message,
+                LinkedVariable: self.linked_variable,
+                Joined: self.joined,
+                Left: self.left,
+                Renamed: self.renamed,
+            }
+        )
 
     def __str__(self) -> str:
         return self.name
@@ -190,47 +240,8 @@ class Dialect(ABC):
         """Return what a client is told first."""
         return facts.lists
 
-    def message(self, val: bytes, room: Room, listener: bytes = b"") -> bytes:
-        """A gmsg; the listener is the sender's alone."""
-        return NOTHING
-
-    def variable(self, name: bytes, val: bytes, room: Room, listener: bytes = b"") -> bytes:
-        """A gvar; the listener is the sender's alone."""
-        return NOTHING
-
-    def user_added(self, user: Client, room: Room) -> bytes:
-        """Somebody with a name is new in a room."""
-        return NOTHING
-
-    def user_removed(self, user: Client, room: Room) -> bytes:
-        """Somebody with a name has left a room."""
-        return NOTHING
-
-    def user_list(self, room: Room, members: Members) -> bytes:
-        """Everybody in a room who has a name; encoded once per change of the list."""
-        return NOTHING
-
-    def private_message(self, val: bytes, origin: Client, room: Room, recipient: Client) -> bytes:
-        """A pmsg."""
-        return NOTHING
-
-    def private_variable(
-        self,
-        name: bytes,
-        val: bytes,
-        origin: Client,
-        room: Room,
-        recipient: Client,
-    ) -> bytes:
-        """A pvar."""
-        return NOTHING
-
-    def direct(self, val: bytes, origin: Client, listener: bytes) -> bytes:
-        """A direct; its listener reaches the recipient."""
-        return NOTHING
-
-    def custom(self, cmd: str, val: bytes, origin: Client) -> bytes:
-        """A command of the projects' own making."""
+    def user_list(self, room: str, users: UserList) -> bytes:
+        """Return the whole user list of a room as a frame; asked once per change of the list."""
         return NOTHING
 
     def status(
@@ -243,14 +254,78 @@ class Dialect(ABC):
         """A status code; `details` and `val` are left out where they are empty."""
         return NOTHING
 
-    # Linked channels: only CloudLink 2 with special features has words for them.
+    # Events, called by `write`.
 
-    def channel_message(self, val: bytes, recipient: Client, mode: bytes) -> bytes:
-        """A message over a linked channel, `g` for all of it or `p` for one."""
+    def message(
+        self, event: Message, room: str, listener: bytes = b"", recipient: User | None = None
+    ) -> bytes:
+        """A gmsg; the listener is the sender's alone."""
         return NOTHING
 
-    def channel_variable(self, name: bytes, val: bytes, recipient: Client | None) -> bytes:
-        """A variable over a linked channel, for all of it or for one recipient."""
+    def variable(
+        self, event: Variable, room: str, listener: bytes = b"", recipient: User | None = None
+    ) -> bytes:
+        """A gvar; the listener is the sender's alone."""
+        return NOTHING
+
+    def joined(self, event: Joined, room: str, listener: bytes = b"", recipient: User | None = None) -> bytes:
+        """A user with a name is new in a room."""
+        return NOTHING
+
+    def left(self, event: Left, room: str, listener: bytes = b"", recipient: User | None = None) -> bytes:
+        """A user with a name has left a room."""
+        return NOTHING
+
+    def renamed(
+        self, event: Renamed, room: str, listener: bytes = b"", recipient: User | None = None
+    ) -> bytes:
+        """A user with a name has another one; two frames where an era has no word for it."""
+        return self.left(Left(event.former), room) + self.joined(Joined(event.user), room)
+
+    def private_message(
+        self, event: PrivateMessage, room: str, listener: bytes = b"", recipient: User | None = None
+    ) -> bytes:
+        """A pmsg."""
+        return NOTHING
+
+    def private_variable(
+        self, event: PrivateVariable, room: str, listener: bytes = b"", recipient: User | None = None
+    ) -> bytes:
+        """A pvar."""
+        return NOTHING
+
+    def direct(self, event: Direct, room: str, listener: bytes = b"", recipient: User | None = None) -> bytes:
+        """A direct; its own listener reaches the recipient."""
+        return NOTHING
+
+    def custom(self, event: Custom, room: str, listener: bytes = b"", recipient: User | None = None) -> bytes:
+        """A command of the projects' own making."""
+        return NOTHING
+
+    # Linked channels: only CloudLink 2 with special features has words for them.
+
+    def channel_message(
+        self, event: ChannelMessage, room: str, listener: bytes = b"", recipient: User | None = None
+    ) -> bytes:
+        """A message to everybody in a linked channel."""
+        return NOTHING
+
+    def linked_message(
+        self, event: LinkedMessage, room: str, listener: bytes = b"", recipient: User | None = None
+    ) -> bytes:
+        """A message to one user of a linked channel."""
+        return NOTHING
+
+    def channel_variable(
+        self, event: ChannelVariable, room: str, listener: bytes = b"", recipient: User | None = None
+    ) -> bytes:
+        """A variable for everybody in a linked channel."""
+        return NOTHING
+
+    def linked_variable(
+        self, event: LinkedVariable, room: str, listener: bytes = b"", recipient: User | None = None
+    ) -> bytes:
+        """A variable for one user of a linked channel."""
         return NOTHING
 
 
@@ -262,11 +337,11 @@ def translate(dialect: Dialect, data: bytes) -> bytes:
     except (JSONTextError, SyntaxProblem):
         return text_frame(data)
     # Of several rooms that a plugin lists the first is named: older clients know one room a packet.
-    room = Room(rooms[0] if rooms else DEFAULT_ROOM)
+    room = rooms[0] if rooms else DEFAULT_ROOM
     if packet.cmd == "gmsg" and packet.val:
-        return dialect.message(packet.val, room, packet.listener)
+        return dialect.write(Message(packet.val), room, packet.listener)
     if packet.cmd == "gvar" and packet.name and packet.val:
-        return dialect.variable(packet.name, packet.val, room, packet.listener)
+        return dialect.write(Variable(packet.name, packet.val), room, packet.listener)
     return text_frame(data)
 
 
@@ -275,13 +350,17 @@ def as_flat(val: bytes) -> bytes:
     return jsontext.dumps(val.decode()) if val[0] in b"{[" else val
 
 
-def names_list(members: Members, hidden: str = "") -> bytes:
+room_text = lru_cache(maxsize=512)(jsontext.dumps)
+"""Returns a room's name as JSON text."""
+
+
+def names_list(users: UserList, hidden: str = "") -> bytes:
     """Return the JSON string `alice;bob;` of the names in a room (protocol, section 4.8).
 
     Args:
-        members: Who is there.
+        users: The users in the room.
         hidden: Names that begin and end with this character are left out; empty for none.
     """
-    found = (client.username.replace(";", "") for client in members.all if client.username_set)
+    found = ((user.username or "").replace(";", "") for user in users.users())
     shown = (name for name in found if not (hidden and len(name) > 1 and name[0] == name[-1] == hidden))
     return jsontext.dumps("".join(f"{name};" for name in shown if name))

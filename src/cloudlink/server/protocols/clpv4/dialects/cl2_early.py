@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 from cloudlink import jsontext
 from cloudlink.delivery import text_frame
+from cloudlink.server.events import PrivateMessage
 from cloudlink.server.protocols.clpv4.packet import Packet, parse
 
 from .base import Dialect, as_flat, names_list, translate
 
 if TYPE_CHECKING:
-    from cloudlink.server.clients import Client
-    from cloudlink.server.rooms import Members, Room
+    from cloudlink.server.events import Message, User
 
-    from .base import Opening
+    from .base import Opening, UserList
 
 REFRESH = "<%rf>"
 LEAVE = "<%ds>"
@@ -61,7 +61,8 @@ class Cl2Early(Dialect):
     name = "CL2 early"
     greets_as = "CL2 early"
     is_settled = False
-    names_recipient = True
+    names_recipient = frozenset({PrivateMessage})
+    list_form = "CL2"
     own_commands = frozenset(
         {
             REFRESH,
@@ -103,22 +104,26 @@ class Cl2Early(Dialect):
         """A packet that a plugin made."""
         return translate(self, data)
 
-    def message(self, val: bytes, room: Room, listener: bytes = b"") -> bytes:
+    def message(
+        self, event: Message, room: str, listener: bytes = b"", recipient: User | None = None
+    ) -> bytes:
         """A gmsg."""
-        return text_frame(b'{"type":"gs","data":%b}' % as_flat(val))
+        return text_frame(b'{"type":"gs","data":%b}' % as_flat(event.val))
 
-    def user_list(self, room: Room, members: Members) -> bytes:
-        """Everybody in a room who has a name, as `alice;bob;`."""
-        frame = members.userlists.get(Cl2Early)
-        if frame is None:
-            text = b'{"type":"ul","data":%b}' % names_list(members)
-            frame = members.userlists[Cl2Early] = text_frame(text)
-        return frame
+    def user_list(self, room: str, users: UserList) -> bytes:
+        """Return the names of everybody in a room, as `alice;bob;`."""
+        return text_frame(b'{"type":"ul","data":%b}' % names_list(users))
 
-    def private_message(self, val: bytes, origin: Client, room: Room, recipient: Client) -> bytes:
+    def private_message(
+        self, event: PrivateMessage, room: str, listener: bytes = b"", recipient: User | None = None
+    ) -> bytes:
         """A pmsg. `id` is the receiver's own name: clients drop what has another."""
-        name = jsontext.dumps(recipient.username)
-        return text_frame(b'{"type":"ps","data":%b,"id":%b}' % (as_flat(val), name))
+        return text_frame(b'{"type":"ps","data":%b,"id":%b}' % (as_flat(event.val), name_text(recipient)))
 
 
 CL2_EARLY = Cl2Early()
+
+
+def name_text(user: User | None) -> bytes:
+    """Return a user's name as JSON text, an empty one while it has none."""
+    return jsontext.dumps((user and user.username) or "")

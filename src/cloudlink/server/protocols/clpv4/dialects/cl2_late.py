@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cloudlink import jsontext
 from cloudlink.delivery import text_frame, update_frame
+from cloudlink.server.events import (
+    ChannelMessage,
+    LinkedMessage,
+    LinkedVariable,
+    PrivateMessage,
+    PrivateVariable,
+)
 
 from .base import as_flat
-from .cl2_early import CL2_EARLY, Cl2Early
+from .cl2_early import CL2_EARLY, Cl2Early, name_text
 
 if TYPE_CHECKING:
-    from cloudlink.server.clients import Client
-    from cloudlink.server.rooms import Room
+    from cloudlink.server.events import ChannelVariable, Message, User, Variable
 
     from .base import Dialect, Greeting, Opening
 
@@ -25,6 +30,9 @@ class Cl2Late(Cl2Early):
     name = "CL2 late"
     greets_as = "CL2 late"
     is_settled = True
+    names_recipient = frozenset(
+        {PrivateMessage, PrivateVariable, ChannelMessage, LinkedMessage, LinkedVariable}
+    )
 
     def claims(self, opening: Opening, current: Dialect) -> bool:
         """The request for special features, also as a later message."""
@@ -34,35 +42,59 @@ class Cl2Late(Cl2Early):
         """The version, without which the client sends no variables, then the user list."""
         return [_VERSION, *facts.lists]
 
-    def message(self, val: bytes, room: Room, listener: bytes = b"") -> bytes:
+    def message(
+        self, event: Message, room: str, listener: bytes = b"", recipient: User | None = None
+    ) -> bytes:
         """A gmsg."""
-        return text_frame(b'{"type":"sf","data":{"type":"gs","data":%b}}' % as_flat(val))
+        return text_frame(b'{"type":"sf","data":{"type":"gs","data":%b}}' % as_flat(event.val))
 
-    def variable(self, name: bytes, val: bytes, room: Room, listener: bytes = b"") -> bytes:
+    def variable(
+        self, event: Variable, room: str, listener: bytes = b"", recipient: User | None = None
+    ) -> bytes:
         """A gvar."""
-        return update_frame(_variable(b"g", name, val), ("gvar", name, room.id))
+        return update_frame(_variable(b"g", event.name, event.val), ("gvar", event.name, room))
 
     def private_variable(
-        self, name: bytes, val: bytes, origin: Client, room: Room, recipient: Client
+        self, event: PrivateVariable, room: str, listener: bytes = b"", recipient: User | None = None
     ) -> bytes:
         """A pvar."""
-        return update_frame(_variable(b"p", name, val, recipient), ("pvar", name, room.id, origin.uuid))
+        text = _variable(b"p", event.name, event.val, recipient)
+        return update_frame(text, ("pvar", event.name, room, event.origin.uuid))
 
-    def channel_message(self, val: bytes, recipient: Client, mode: bytes) -> bytes:
-        """A message over a linked channel, `g` for all of it or `p` for one."""
-        name = jsontext.dumps(recipient.username)
-        text = b'{"type":"sf","data":{"type":"lm","mode":"%b","data":%b},"id":%b}'
-        return text_frame(text % (mode, as_flat(val), name))
+    def channel_message(
+        self, event: ChannelMessage, room: str, listener: bytes = b"", recipient: User | None = None
+    ) -> bytes:
+        """A message to everybody in a linked channel, each copy with its recipient's name."""
+        return _linked(b"g", event.val, recipient)
 
-    def channel_variable(self, name: bytes, val: bytes, recipient: Client | None) -> bytes:
-        """A variable over a linked channel, for all of it or for one recipient."""
-        return text_frame(_variable(b"p" if recipient else b"g", name, val, recipient))
+    def channel_variable(
+        self, event: ChannelVariable, room: str, listener: bytes = b"", recipient: User | None = None
+    ) -> bytes:
+        """A variable for everybody in a linked channel."""
+        return text_frame(_variable(b"g", event.name, event.val))
+
+    def linked_message(
+        self, event: LinkedMessage, room: str, listener: bytes = b"", recipient: User | None = None
+    ) -> bytes:
+        """A message to one user of a linked channel."""
+        return _linked(b"p", event.val, recipient)
+
+    def linked_variable(
+        self, event: LinkedVariable, room: str, listener: bytes = b"", recipient: User | None = None
+    ) -> bytes:
+        """A variable for one user of a linked channel."""
+        return text_frame(_variable(b"p", event.name, event.val, recipient))
 
 
 CL2_LATE = Cl2Late()
 
 
-def _variable(mode: bytes, name: bytes, val: bytes, recipient: Client | None = None) -> bytes:
-    address = b',"id":' + jsontext.dumps(recipient.username) if recipient else b""
+def _linked(mode: bytes, val: bytes, recipient: User | None) -> bytes:
+    text = b'{"type":"sf","data":{"type":"lm","mode":"%b","data":%b},"id":%b}'
+    return text_frame(text % (mode, as_flat(val), name_text(recipient)))
+
+
+def _variable(mode: bytes, name: bytes, val: bytes, recipient: User | None = None) -> bytes:
+    address = b',"id":' + name_text(recipient) if recipient else b""
     text = b'{"type":"sf","data":{"type":"vm","mode":"%b","var":%b,"data":%b}%b}'
     return text % (mode, name, as_flat(val), address)

@@ -11,10 +11,9 @@ from cloudlink.server.protocols.clpv4.packet import Packet, as_text, parse
 from .base import Dialect, as_flat, names_list, read_signs, translate
 
 if TYPE_CHECKING:
-    from cloudlink.server.clients import Client
-    from cloudlink.server.rooms import Members, Room
+    from cloudlink.server.events import Message, PrivateMessage, PrivateVariable, User, Variable
 
-    from .base import Greeting, Opening
+    from .base import Greeting, Opening, UserList
 
 _FIRST_BLOCKS = ("setid", "gmsg", "gvar")
 _PRIVATE = ("pmsg", "pvar")
@@ -28,6 +27,7 @@ class Cl3Of015(Dialect):
     greets_as = "CL3 0.1.5"
     version = "0.1.5"
     renames = True
+    list_form = "CL3 0.1.5"
     own_commands = frozenset({"clear"})
 
     def claims(self, opening: Opening, current: Dialect) -> bool:
@@ -68,41 +68,38 @@ class Cl3Of015(Dialect):
         """A packet that a plugin made."""
         return translate(self, data)
 
-    def message(self, val: bytes, room: Room, listener: bytes = b"") -> bytes:
+    def message(
+        self, event: Message, room: str, listener: bytes = b"", recipient: User | None = None
+    ) -> bytes:
         """A gmsg."""
-        return text_frame(b'{"cmd":"gmsg","val":%b}' % as_flat(val))
+        return text_frame(b'{"cmd":"gmsg","val":%b}' % as_flat(event.val))
 
-    def variable(self, name: bytes, val: bytes, room: Room, listener: bytes = b"") -> bytes:
+    def variable(
+        self, event: Variable, room: str, listener: bytes = b"", recipient: User | None = None
+    ) -> bytes:
         """A gvar."""
-        return update_frame(
-            b'{"cmd":"gvar","name":%b,"val":%b}' % (name, as_flat(val)), ("gvar", name, room.id)
-        )
+        text = b'{"cmd":"gvar","name":%b,"val":%b}' % (event.name, as_flat(event.val))
+        return update_frame(text, ("gvar", event.name, room))
 
-    def user_list(self, room: Room, members: Members) -> bytes:
-        """Everybody in a room who has a name, as `alice;bob;`."""
-        frame = members.userlists.get(Cl3Of015)
-        if frame is None:
-            text = b'{"cmd":"ulist","val":%b}' % names_list(members)
-            frame = members.userlists[Cl3Of015] = text_frame(text)
-        return frame
+    def user_list(self, room: str, users: UserList) -> bytes:
+        """Return the names of everybody in a room, as `alice;bob;`."""
+        return text_frame(b'{"cmd":"ulist","val":%b}' % names_list(users))
 
-    def private_message(self, val: bytes, origin: Client, room: Room, recipient: Client) -> bytes:
+    def private_message(
+        self, event: PrivateMessage, room: str, listener: bytes = b"", recipient: User | None = None
+    ) -> bytes:
         """A pmsg."""
-        sender = jsontext.dumps(origin.username)
-        return text_frame(b'{"cmd":"pmsg","val":%b,"origin":%b}' % (as_flat(val), sender))
+        sender = jsontext.dumps(event.origin.username or "")
+        return text_frame(b'{"cmd":"pmsg","val":%b,"origin":%b}' % (as_flat(event.val), sender))
 
     def private_variable(
-        self,
-        name: bytes,
-        val: bytes,
-        origin: Client,
-        room: Room,
-        recipient: Client,
+        self, event: PrivateVariable, room: str, listener: bytes = b"", recipient: User | None = None
     ) -> bytes:
         """A pvar."""
-        sender = jsontext.dumps(origin.username)
-        text = b'{"cmd":"pvar","name":%b,"val":%b,"origin":%b}' % (name, as_flat(val), sender)
-        return update_frame(text, ("pvar", name, room.id, origin.uuid))
+        origin = event.origin
+        sender = jsontext.dumps(origin.username or "")
+        text = b'{"cmd":"pvar","name":%b,"val":%b,"origin":%b}' % (event.name, as_flat(event.val), sender)
+        return update_frame(text, ("pvar", event.name, room, origin.uuid))
 
 
 CL3_015 = Cl3Of015()

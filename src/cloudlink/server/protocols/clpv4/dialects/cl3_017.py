@@ -8,16 +8,15 @@ from cloudlink import jsontext
 from cloudlink.delivery import text_frame
 from cloudlink.server.protocols.clpv4.statuscodes import Refusal, StatusCodes
 
-from .base import as_flat, names_list
+from .base import NOTHING, as_flat, names_list
 from .cl3_015 import Cl3Of015
 
 if TYPE_CHECKING:
-    from cloudlink.server.clients import Client
+    from cloudlink.server.events import Custom, Direct, User
     from cloudlink.server.protocols.clpv4.packet import Packet
     from cloudlink.server.protocols.clpv4.statuscodes import StatusCode
-    from cloudlink.server.rooms import Members, Room
 
-    from .base import Dialect, Greeting, Opening
+    from .base import Dialect, Greeting, Opening, UserList
 
 _WITH_VALUE = ("gmsg", "gvar", "pmsg", "pvar")
 _VALUE_MAX_LENGTH = 1000
@@ -58,6 +57,7 @@ class Cl3Of017(Cl3Of015):
     confirms_all = True
     confirms_first = True
     renames = False
+    list_form = "CL3 0.1.7"
     unique_names = True
     routes_unknown = True
     loop = _LOOP
@@ -85,25 +85,21 @@ class Cl3Of017(Cl3Of015):
         motd = [self._about("motd", facts.motd)] if facts.motd else []
         return [*facts.lists, *motd, self._about("vers", self.version)]
 
-    def user_list(self, room: Room, members: Members) -> bytes:
-        """Everybody in a room who has a name, but for those of the form `%X%`."""
-        frame = members.userlists.get(Cl3Of017)
-        if frame is None:
-            text = b'{"cmd":"ulist","val":%b}' % names_list(members, hidden="%")
-            frame = members.userlists[Cl3Of017] = text_frame(text)
-        return frame
+    def user_list(self, room: str, users: UserList) -> bytes:
+        """Return the names of everybody in a room, but for those of the form `%X%`."""
+        return text_frame(b'{"cmd":"ulist","val":%b}' % names_list(users, hidden="%"))
 
-    def direct(self, val: bytes, origin: Client, listener: bytes) -> bytes:
+    def direct(self, event: Direct, room: str, listener: bytes = b"", recipient: User | None = None) -> bytes:
         """A direct. An object goes as text: as an object it would pass for the server's own."""
-        return text_frame(b'{"cmd":"direct","val":%b}' % as_flat(val))
+        return text_frame(b'{"cmd":"direct","val":%b}' % as_flat(event.val))
 
-    def custom(self, cmd: str, val: bytes, origin: Client) -> bytes:
+    def custom(self, event: Custom, room: str, listener: bytes = b"", recipient: User | None = None) -> bytes:
         """A command of the projects' own making."""
-        if cmd in _SERVERS_OWN:
-            return b""
+        if event.cmd in _SERVERS_OWN:
+            return NOTHING
         return text_frame(
             b'{"cmd":%b,"val":%b,"origin":%b}'
-            % (jsontext.dumps(cmd), as_flat(val), jsontext.dumps(origin.username))
+            % (jsontext.dumps(event.cmd), as_flat(event.val), jsontext.dumps(event.origin.username or ""))
         )
 
     def status(

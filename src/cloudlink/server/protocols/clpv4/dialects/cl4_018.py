@@ -13,15 +13,24 @@ from cloudlink.delivery import text_frame, update_frame
 from cloudlink.server.protocols.clpv4.packet import Packet, parse
 from cloudlink.server.protocols.clpv4.statuscodes import StatusCodes
 
-from .base import DEFAULT_ROOM, NOTHING, translate
+from .base import DEFAULT_ROOM, NOTHING, room_text, translate
 from .cl4_020 import Cl4
 
 if TYPE_CHECKING:
-    from cloudlink.server.clients import Client
+    from cloudlink.server.events import (
+        Custom,
+        Direct,
+        Joined,
+        Left,
+        Message,
+        PrivateMessage,
+        PrivateVariable,
+        User,
+        Variable,
+    )
     from cloudlink.server.protocols.clpv4.statuscodes import StatusCode
-    from cloudlink.server.rooms import Members, Room
 
-    from .base import Dialect, Opening
+    from .base import Dialect, Opening, UserList
 
 _LINKS = ("link", "unlink")
 _PYTHON_CLIENT = b'"username_set"'
@@ -40,6 +49,14 @@ class Cl4Safe(Cl4):
         """A name as a first message, tagged as Scratch clients of both versions tag it."""
         return opening.is_first and opening.cmd == "setid" and opening.listener == b'"setusername"'
 
+    def joined(self, event: Joined, room: str, listener: bytes = b"", recipient: User | None = None) -> bytes:
+        """Nothing: clients of 0.1.8 would take it for the whole list, which they are sent."""
+        return NOTHING
+
+    def left(self, event: Left, room: str, listener: bytes = b"", recipient: User | None = None) -> bytes:
+        """Nothing, as `joined`."""
+        return NOTHING
+
     def read(self, data: bytes) -> Packet:
         """Take rooms that are the JSON text of a list as that list."""
         packet = parse(data)
@@ -57,6 +74,7 @@ class Cl4Of018(Cl4Safe):
     is_settled = True
     confirms_first = True
     replaces_rooms = True
+    list_form = "CL4 0.1.8"
     own_commands = frozenset({"ulist", "ping", "statuscode"})
 
     def claims(self, opening: Opening, current: Dialect) -> bool:
@@ -70,52 +88,54 @@ class Cl4Of018(Cl4Safe):
         """A packet that a plugin made."""
         return translate(self, data)
 
-    def message(self, val: bytes, room: Room, listener: bytes = b"") -> bytes:
+    def message(
+        self, event: Message, room: str, listener: bytes = b"", recipient: User | None = None
+    ) -> bytes:
         """A gmsg; the listener is the sender's alone."""
-        return text_frame(b'{"cmd":"gmsg","val":%b%b}' % (val, _tags(room, listener)))
+        return text_frame(b'{"cmd":"gmsg","val":%b%b}' % (event.val, _tags(room, listener)))
 
-    def variable(self, name: bytes, val: bytes, room: Room, listener: bytes = b"") -> bytes:
+    def variable(
+        self, event: Variable, room: str, listener: bytes = b"", recipient: User | None = None
+    ) -> bytes:
         """A gvar; the listener is the sender's alone."""
-        text = b'{"cmd":"gvar","name":%b,"val":%b%b}' % (name, val, _tags(room, listener))
-        return text_frame(text) if listener else update_frame(text, ("gvar", name, room.id))
+        text = b'{"cmd":"gvar","name":%b,"val":%b%b}' % (event.name, event.val, _tags(room, listener))
+        return text_frame(text) if listener else update_frame(text, ("gvar", event.name, room))
 
-    def user_list(self, room: Room, members: Members) -> bytes:
-        """Everybody in a room who has a name."""
-        frame = members.userlists.get(Cl4Of018)
-        if frame is None:
-            users = b",".join([_user(client) for client in members.all if client.username_set])
-            text = b'{"cmd":"ulist","val":[%b]%b}' % (users, _tags(room))
-            frame = members.userlists[Cl4Of018] = text_frame(text)
-        return frame
+    def user_list(self, room: str, users: UserList) -> bytes:
+        """Return the whole user list of a room."""
+        objects = b",".join(map(_user, users.users()))
+        return text_frame(b'{"cmd":"ulist","val":[%b]%b}' % (objects, _tags(room)))
 
-    def private_message(self, val: bytes, origin: Client, room: Room, recipient: Client) -> bytes:
+    def private_message(
+        self, event: PrivateMessage, room: str, listener: bytes = b"", recipient: User | None = None
+    ) -> bytes:
         """A pmsg."""
-        return text_frame(b'{"cmd":"pmsg","val":%b,"origin":%b%b}' % (val, _user(origin), _tags(room)))
+        text = b'{"cmd":"pmsg","val":%b,"origin":%b%b}'
+        return text_frame(text % (event.val, _user(event.origin), _tags(room)))
 
     def private_variable(
-        self,
-        name: bytes,
-        val: bytes,
-        origin: Client,
-        room: Room,
-        recipient: Client,
+        self, event: PrivateVariable, room: str, listener: bytes = b"", recipient: User | None = None
     ) -> bytes:
         """A pvar."""
-        text = b'{"cmd":"pvar","name":%b,"val":%b,"origin":%b%b}' % (name, val, _user(origin), _tags(room))
-        return update_frame(text, ("pvar", name, room.id, origin.uuid))
+        origin = event.origin
+        text = b'{"cmd":"pvar","name":%b,"val":%b,"origin":%b%b}'
+        return update_frame(
+            text % (event.name, event.val, _user(origin), _tags(room)),
+            ("pvar", event.name, room, origin.uuid),
+        )
 
-    def direct(self, val: bytes, origin: Client, listener: bytes) -> bytes:
-        """A direct; its listener reaches the recipient."""
-        tag = b',"listener":' + listener if listener else b""
-        return text_frame(b'{"cmd":"direct","val":%b,"origin":%b%b}' % (val, _user(origin), tag))
+    def direct(self, event: Direct, room: str, listener: bytes = b"", recipient: User | None = None) -> bytes:
+        """A direct; its own listener reaches the recipient."""
+        tag = b',"listener":' + event.listener if event.listener else b""
+        return text_frame(b'{"cmd":"direct","val":%b,"origin":%b%b}' % (event.val, _user(event.origin), tag))
 
-    def custom(self, cmd: str, val: bytes, origin: Client) -> bytes:
+    def custom(self, event: Custom, room: str, listener: bytes = b"", recipient: User | None = None) -> bytes:
         """A ping, or a status code that answers it, from client to client."""
         keys = {"ping": b"val", "statuscode": b"code"}
-        if cmd not in keys:
+        if event.cmd not in keys:
             return NOTHING
         text = b'{"cmd":"%b","%b":%b,"origin":%b}'
-        return text_frame(text % (cmd.encode(), keys[cmd], val, _user(origin)))
+        return text_frame(text % (event.cmd.encode(), keys[event.cmd], event.val, _user(event.origin)))
 
     def status(
         self,
@@ -149,11 +169,11 @@ def _as_list(raw: bytes) -> bytes:
     return text.strip().encode()
 
 
-def _tags(room: Room, listener: bytes = b"") -> bytes:
-    tag = b"" if room.id == DEFAULT_ROOM else b',"room":' + room.json_id
+def _tags(room: str, listener: bytes = b"") -> bytes:
+    tag = b"" if room == DEFAULT_ROOM else b',"room":' + room_text(room)
     return tag + b',"listener":' + listener if listener else tag
 
 
-def _user(client: Client) -> bytes:
-    name = b'"username":%b,' % jsontext.dumps(client.username) if client.username_set else b""
-    return b'{%b"id":"%b"}' % (name, client.snowflake.encode())
+def _user(user: User) -> bytes:
+    name = b"" if user.username is None else b'"username":%b,' % jsontext.dumps(user.username)
+    return b'{%b"id":"%b"}' % (name, user.id.encode())

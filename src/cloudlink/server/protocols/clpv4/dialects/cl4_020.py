@@ -10,14 +10,22 @@ from cloudlink.delivery import joined_text_frame, text_frame, update_frame
 from cloudlink.server.protocols.clpv4.packet import parse
 from cloudlink.server.protocols.clpv4.statuscodes import StatusCodes
 
-from .base import Dialect
+from .base import Dialect, room_text
 
 if TYPE_CHECKING:
-    from cloudlink.server.clients import Client
+    from cloudlink.server.events import (
+        Direct,
+        Joined,
+        Left,
+        Message,
+        PrivateMessage,
+        PrivateVariable,
+        User,
+        Variable,
+    )
     from cloudlink.server.protocols.clpv4.statuscodes import StatusCode
-    from cloudlink.server.rooms import Members, Room
 
-    from .base import Greeting, Opening
+    from .base import Greeting, Opening, UserList
 
 
 _SCRATCH = b'"Scratch"'
@@ -32,6 +40,7 @@ class Cl4(Dialect):
     has_rooms = True
     has_status = True
     whole_lists = False
+    list_form = "CL4"
     read = staticmethod(parse)
 
     def claims(self, opening: Opening, current: Dialect) -> bool:
@@ -48,7 +57,7 @@ class Cl4(Dialect):
         frames.append(self.server_version(facts.version))
         if facts.motd:
             frames.append(self.motd(facts.motd))
-        return [*frames, self.client_obj(facts.client), *facts.lists]
+        return [*frames, self.client_obj(facts.user), *facts.lists]
 
     def client_ip(self, address: str) -> bytes:
         """Tell the client its own address."""
@@ -62,74 +71,85 @@ class Cl4(Dialect):
         """Tell the client the message of the day."""
         return _host_says("motd", text)
 
-    def client_obj(self, client: Client) -> bytes:
+    def client_obj(self, user: User) -> bytes:
         """Tell the client its own user object."""
-        return text_frame(b'{"cmd":"client_obj","val":%b}' % user_object(client))
+        return text_frame(b'{"cmd":"client_obj","val":%b}' % user_object(user))
 
     # Rooms.
 
-    def message(self, val: bytes, room: Room, listener: bytes = b"") -> bytes:
+    def message(
+        self, event: Message, room: str, listener: bytes = b"", recipient: User | None = None
+    ) -> bytes:
         """A gmsg; the listener is the sender's alone."""
         tag = b',"listener":' + listener if listener else b""
-        return text_frame(b'{"cmd":"gmsg","val":%b%b,"rooms":%b}' % (val, tag, room.json_id))
+        return text_frame(b'{"cmd":"gmsg","val":%b%b,"rooms":%b}' % (event.val, tag, room_text(room)))
 
-    def variable(self, name: bytes, val: bytes, room: Room, listener: bytes = b"") -> bytes:
+    def variable(
+        self, event: Variable, room: str, listener: bytes = b"", recipient: User | None = None
+    ) -> bytes:
         """A gvar; the listener is the sender's alone."""
         if listener:
             return text_frame(
                 b'{"cmd":"gvar","name":%b,"val":%b,"listener":%b,"rooms":%b}'
-                % (name, val, listener, room.json_id)
+                % (event.name, event.val, listener, room_text(room))
             )
-        text = b'{"cmd":"gvar","name":%b,"val":%b,"rooms":%b}' % (name, val, room.json_id)
-        return update_frame(text, ("gvar", name, room.id))
+        text = b'{"cmd":"gvar","name":%b,"val":%b,"rooms":%b}' % (event.name, event.val, room_text(room))
+        return update_frame(text, ("gvar", event.name, room))
 
-    def user_added(self, user: Client, room: Room) -> bytes:
-        """Somebody with a name is new in a room."""
+    def joined(self, event: Joined, room: str, listener: bytes = b"", recipient: User | None = None) -> bytes:
+        """A user with a name is new in a room."""
         return text_frame(
-            b'{"cmd":"ulist","mode":"add","val":%b,"rooms":%b}' % (user_object(user), room.json_id)
+            b'{"cmd":"ulist","mode":"add","val":%b,"rooms":%b}' % (user_object(event.user), room_text(room))
         )
 
-    def user_removed(self, user: Client, room: Room) -> bytes:
-        """Somebody with a name has left a room."""
+    def left(self, event: Left, room: str, listener: bytes = b"", recipient: User | None = None) -> bytes:
+        """A user with a name has left a room."""
         return text_frame(
-            b'{"cmd":"ulist","mode":"remove","val":%b,"rooms":%b}' % (user_object(user), room.json_id)
+            b'{"cmd":"ulist","mode":"remove","val":%b,"rooms":%b}'
+            % (user_object(event.user), room_text(room))
         )
 
-    def user_list(self, room: Room, members: Members) -> bytes:
-        """Everybody in a room who has a name; encoded once per change of the list."""
-        frame = members.userlists.get(Cl4)
-        if frame is None:
-            users = members.listing.text(members.all, user_object)
-            parts = (b'{"cmd":"ulist","mode":"set","val":[', users, b'],"rooms":', room.json_id, b"}")
-            frame = members.userlists[Cl4] = joined_text_frame(parts)
-        return frame
+    def user_list(self, room: str, users: UserList) -> bytes:
+        """Return the whole user list of a room."""
+        parts = (
+            b'{"cmd":"ulist","mode":"set","val":[',
+            users.objects(),
+            b'],"rooms":',
+            room_text(room),
+            b"}",
+        )
+        return joined_text_frame(parts)
 
     # One recipient.
 
-    def private_message(self, val: bytes, origin: Client, room: Room, recipient: Client) -> bytes:
+    def private_message(
+        self, event: PrivateMessage, room: str, listener: bytes = b"", recipient: User | None = None
+    ) -> bytes:
         """A pmsg."""
         return text_frame(
-            b'{"cmd":"pmsg","val":%b,"origin":%b,"rooms":%b}' % (val, user_object(origin), room.json_id)
+            b'{"cmd":"pmsg","val":%b,"origin":%b,"rooms":%b}'
+            % (event.val, user_object(event.origin), room_text(room))
         )
 
     def private_variable(
-        self,
-        name: bytes,
-        val: bytes,
-        origin: Client,
-        room: Room,
-        recipient: Client,
+        self, event: PrivateVariable, room: str, listener: bytes = b"", recipient: User | None = None
     ) -> bytes:
         """A pvar."""
         text = b'{"cmd":"pvar","name":%b,"val":%b,"origin":%b,"rooms":%b}'
+        origin = event.origin
         return update_frame(
-            text % (name, val, user_object(origin), room.json_id), ("pvar", name, room.id, origin.uuid)
+            text % (event.name, event.val, user_object(origin), room_text(room)),
+            ("pvar", event.name, room, origin.uuid),
         )
 
-    def direct(self, val: bytes, origin: Client, listener: bytes) -> bytes:
-        """A direct; its listener reaches the recipient."""
-        tag = b',"listener":' + listener if listener else b""
-        return text_frame(b'{"cmd":"direct","val":%b,"origin":%b%b}' % (val, user_object(origin), tag))
+    def direct(self, event: Direct, room: str, listener: bytes = b"", recipient: User | None = None) -> bytes:
+        """A direct; its own listener reaches the recipient."""
+        tag = b',"listener":' + event.listener if event.listener else b""
+        return text_frame(
+            b'{"cmd":"direct","val":%b,"origin":%b%b}' % (event.val, user_object(event.origin), tag)
+        )
+
+    # Answers.
 
     def status(
         self, code: StatusCode, listener: bytes = b"", details: bytes = b"", val: bytes = b""
@@ -189,12 +209,9 @@ def _status_start(code: StatusCode) -> bytes:
     return b'{"cmd":"statuscode","code":%b,"code_id":%d' % (jsontext.dumps(text), number)
 
 
-def user_object(client: Client) -> bytes:
-    """Return a client's user object as JSON text (protocol, section 1.2); made once per name."""
-    cached = client.encoded_user
-    if cached is None:
-        user = {"id": client.snowflake, "username": client.username, "uuid": client.uuid}
-        if not client.username_set:
-            del user["username"]
-        cached = client.encoded_user = jsontext.dumps(user)
-    return cached
+@lru_cache(maxsize=1024)
+def user_object(user: User) -> bytes:
+    """Return a user object as JSON text (protocol, section 1.2)."""
+    if user.username is None:
+        return jsontext.dumps({"id": user.id, "uuid": user.uuid})
+    return jsontext.dumps({"id": user.id, "username": user.username, "uuid": user.uuid})

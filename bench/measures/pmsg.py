@@ -38,8 +38,8 @@ def measures(plan: Plan) -> list[Measure]:
 
     return [
         Measure(
-            name="private",
-            group="private",
+            name="pmsg",
+            group="pmsg",
             title=f"Private messages in a room of {count}",
             how=f"{SENDERS} senders (pmsg by name to random others), 1 message in flight each",
             metrics=(

@@ -1,56 +1,10 @@
-<!doctype html>
-<meta charset="utf-8">
-<title>Playground</title>
-<style>#stage { width: 480px; height: 360px }</style>
-<div id="stage"></div>
-<script>
-// Long waits pass `haste` times as fast, and so does the clock that they are measured with.
-window.haste = 1;
-{
-  const {setTimeout: wait, setInterval: repeat} = window;
-  const now = Date.now.bind(Date);
-  const passing = (time) => (time >= 500 ? time / window.haste : time);
-  window.setTimeout = (what, time, ...more) => wait(what, passing(time), ...more);
-  window.setInterval = (what, time, ...more) => repeat(what, passing(time), ...more);
-  let begin = now(), told = begin;
-  window.hurry = (haste) => {
-    told = Date.now();
-    begin = now();
-    window.haste = haste;
-  };
-  Date.now = () => told + Math.floor((now() - begin) * window.haste);
-}
-</script>
-<script src="/scaffolding-min.js"></script>
-<script>
-const scaffolding = new Scaffolding.Scaffolding();
-scaffolding.setup();
-scaffolding.appendTo(document.getElementById('stage'));
-const {vm} = scaffolding;
-const {runtime} = vm;
-vm.setFramerate(250);
+// Runs single blocks of the extension in the page's VM (`vm`, `runtime`), and tells what the VM knows of them.
+'use strict';
 
-// What the project may do, and from where its extensions come, is up to the test.
-window.sandbox = 'unsandboxed';
-window.allowed = true;
-window.extensionAddress = '';
-Object.assign(vm.securityManager, {
-  getSandboxMode: () => Promise.resolve(window.sandbox),
-  canLoadExtensionFromProject: () => Promise.resolve(true),
-  rewriteExtensionURL: () => Promise.resolve(window.extensionAddress),
-  canFetch: () => Promise.resolve(window.allowed),
-});
+/** The bytes of a project. */
+const bytesOf = (base64) => Uint8Array.from(atob(base64), (character) => character.charCodeAt(0)).buffer;
 
-// Sockets that the page has opened, to see that there is never one too many.
-window.sockets = [];
-window.WebSocket = new Proxy(WebSocket, {
-  construct(target, parameters) {
-    const socket = new target(...parameters);
-    window.sockets.push(socket);
-    return socket;
-  },
-});
-
+/** Call `look` after each frame until it returns true. */
 const everyFrame = (look) => new Promise((kept) => {
   const once = () => {
     if (!look()) return;
@@ -59,15 +13,6 @@ const everyFrame = (look) => new Promise((kept) => {
   };
   runtime.on('AFTER_EXECUTE', once);
 });
-
-window.load = async (base64, byHand) => {
-  const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
-  if (byHand && !vm.extensionManager.isExtensionLoaded('cloudlink')) {
-    await vm.extensionManager.loadExtensionURL(window.extensionAddress);
-  }
-  await vm.loadProject(bytes.buffer);
-  scaffolding.start();
-};
 
 let number = 0;
 const FIELDS = ['TYPE', 'BOOL', 'BROADCAST_OPTION'];
@@ -175,4 +120,3 @@ window.knownBlocks = () => {
     [json.type || json.message0, json.args0[0].options]));
   return {id: info.id, name: info.name, colours: [info.color1, info.color2, info.color3], blocks, menus};
 };
-</script>

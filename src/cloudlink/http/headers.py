@@ -1,0 +1,84 @@
+"""The headers of a request: a mapping whose look-ups ignore case, in which a header may occur several times."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, overload
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+
+class Headers(Mapping[str, str]):
+    """Header lines in the order in which they came.
+
+    A request has some twenty lines and few are looked up, so they are searched one by one: every connection keeps
+    its headers, and a dict would double their size.
+    """
+
+    __slots__ = ("_names", "_values")
+
+    def __init__(self, lines: Iterable[tuple[str, str]] = ()) -> None:
+        """Args: lines: name and value of each header line."""
+        pairs = tuple(lines)
+        self._names = tuple(name for name, _ in pairs)
+        self._values = tuple(value for _, value in pairs)
+
+    def __getitem__(self, name: str) -> str:
+        """Return the value of the first line with this name."""
+        wanted = name.lower()
+        for known, value in zip(self._names, self._values, strict=True):
+            if known.lower() == wanted:
+                return value
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield each name once, as its first line spells it."""
+        seen: dict[str, str] = {}
+        for name in self._names:
+            seen.setdefault(name.lower(), name)
+        return iter(seen.values())
+
+    def __len__(self) -> int:
+        return len({name.lower() for name in self._names})
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.lines()!r})"
+
+    def lines(self) -> list[tuple[str, str]]:
+        """Return name and value of each line."""
+        return list(zip(self._names, self._values, strict=True))
+
+    @overload
+    def getall(self, name: str) -> list[str]: ...
+
+    @overload
+    def getall(self, name: str, default: Sequence[str]) -> Sequence[str]: ...
+
+    def getall(self, name: str, default: Sequence[str] | None = None) -> Sequence[str]:
+        """Return the values of all lines with this name.
+
+        Args:
+            name: The header's name.
+            default: Returned where there are none.
+
+        Raises:
+            KeyError: There are none and no default was given.
+        """
+        wanted = name.lower()
+        values = [value for known, value in self.lines() if known.lower() == wanted]
+        if values:
+            return values
+        if default is None:
+            raise KeyError(name)
+        return default
+
+    def tokens(self, name: str) -> list[str]:
+        """Return the elements of a header that is a comma-separated list (RFC 9110, section 5.6.1), without empty ones."""
+        elements = ",".join(self.getall(name, ())).split(",")
+        return [token for element in elements if (token := element.strip(" \t"))]
+
+    def replaced(self, name: str, value: str) -> Headers:
+        """Return these headers with one line of this name instead of all there were."""
+        wanted = name.lower()
+        return Headers([(name, value), *(line for line in self.lines() if line[0].lower() != wanted)])

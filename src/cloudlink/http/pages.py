@@ -1,0 +1,162 @@
+"""The built-in pages: start page, health check, Scratch extension, and JSON documents such as cloud variables."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from string import Template
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from cloudlink.forwarded import outside
+
+from . import extension
+from .response import FOR_ANY_PAGE, HTML, JAVASCRIPT, JSON, Response
+from .routes import Route, not_found
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .request import Request
+    from .routes import Handler, Routes
+
+_EDITOR = "https://turbowarp.org/editor?extension="
+_CACHED = {"Cache-Control": "public, max-age=600"}
+_EVERY_NETWORK = re.compile(r"(?:(?P<ipv4>0\.0\.0\.0)|\[::\])(?=:|$)")
+_THIS_COMPUTER = re.compile(r"(?:localhost|127(?:\.\d+){3}|\[::1\])(?::\d+)?", re.IGNORECASE)
+
+_PAGE = Template("""<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>CloudLink server</title>
+<link rel="icon" href="data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E\
+%3Cpath d='M4.5 13a3.5 3.5 0 0 1-.6-6.95 4.5 4.5 0 0 1 8.6 1.02A3 3 0 0 1 12 13z' fill='%230b6bcb'/%3E%3C/svg%3E">
+<style>
+:root { color-scheme: light dark; --text: #1d2733; --page: #fff; --link: #0b5cad; --code: #eef2f6 }
+@media (prefers-color-scheme: dark) {
+  :root { --text: #dde4ec; --page: #12181f; --link: #7fbcff; --code: #222c37 }
+}
+body { font: 1.1rem/1.6 system-ui, sans-serif; max-width: 36rem; margin: min(12vh, 20vw) auto; padding: 0 1rem;
+       color: var(--text); background: var(--page); overflow-wrap: anywhere }
+h1 { line-height: 1.25 }
+a { color: var(--link) }
+code { font-size: 1.05em; padding: .15em .4em; border-radius: .3em; background: var(--code);
+       box-decoration-break: clone; -webkit-box-decoration-break: clone }
+</style>
+<h1>This is a CloudLink server</h1>
+<p>Scratch projects meet here: multiplayer games, chats and shared worlds.</p>
+$connect
+<p>$here here right now.</p>
+</html>
+""")
+
+_CONNECT = Template("<p>To connect, use the address <code>$address</code> in the CloudLink extension.</p>\n")
+_OFFER = Template("""<p>The extension itself is <a href="$extension">$extension</a>: <a href="$editor">open TurboWarp with it</a>,
+or load it from that address as a custom extension in another editor.</p>""")
+_BY_HAND = Template("""<p>The extension itself is <a href="$extension" download="cloudlink.js">$extension</a>. Editors on
+<code>https://</code> pages, such as turbowarp.org, can neither load it from there nor connect to a <code>ws://</code>
+address of another computer. Download it, load the file as a custom extension, and package your project as an HTML file
+to open from the disk; or let the host set up <code>wss://</code>.</p>""")
+_NAMELESS = """<p>Your browser did not say by which address it came here. To connect, use that address with
+<code>ws://</code>, or <code>wss://</code> if it began with <code>https://</code>.</p>"""
+
+
+@dataclass(frozen=True)
+class Status:
+    """State of the server, as its pages show it.
+
+    Attributes:
+        clients: Number of connected clients.
+        uptime: Seconds since the server started.
+        version: Version of the CloudLink package.
+        protocol_version: Version the server reports to clients.
+    """
+
+    clients: int
+    uptime: float
+    version: str
+    protocol_version: str
+
+
+def add_pages(routes: Routes, status: Callable[[], Status]) -> None:
+    """Add the pages that every server has. `status` returns what they show."""
+    routes.home = Route("/", lambda request: start_page(request, status().clients), "the start page")
+    routes.add_route(Route("/health", lambda _: health(status()), "the health check"))
+    routes.add_route(Route("/extension.js", _extension, "the extension"))
+
+
+def start_page(request: Request, clients: int) -> Response:
+    """Say what this is and how to connect, at the address by which the browser came."""
+    here = "Nobody is" if clients == 0 else "1 client is" if clients == 1 else f"{clients} clients are"
+    return Response(_PAGE.substitute(connect=_how_to_connect(request), here=here), content_type=HTML)
+
+
+def health(status: Status) -> Response:
+    """Return the state of the server for monitors."""
+    text = json.dumps(
+        {
+            "status": "ok",
+            "clients": status.clients,
+            "uptime": round(status.uptime, 1),
+            "version": status.version,
+            "protocol_version": status.protocol_version,
+        }
+    )
+    return Response(text, content_type=JSON, headers=FOR_ANY_PAGE)
+
+
+def documents(beginning: str, find: Callable[[str], bytes | None]) -> Handler:
+    """Return a handler that offers JSON documents to any web page.
+
+    Args:
+        beginning: The path that all of them are below, such as `/cloud/`.
+        find: Returns the JSON text for the rest of a path, None where there is none.
+    """
+
+    def respond(request: Request) -> Response:
+        document = find(request.path[len(beginning) :])
+        if document is None:
+            return not_found()
+        return Response(document, content_type=JSON, headers=FOR_ANY_PAGE)
+
+    return respond
+
+
+def usable_host(host: str) -> str:
+    """Return a Host header, with this machine's own address for the one that means all of them.
+
+    Browsers on Linux and macOS open `http://0.0.0.0:3000/`, but pages of editors cannot connect there.
+    """
+    match = _EVERY_NETWORK.match(host)
+    if match is None:
+        return host
+    return ("127.0.0.1" if match["ipv4"] else "[::1]") + host[match.end() :]
+
+
+def _extension(_: Request) -> Response:
+    source = extension.source()
+    if source is None:
+        return not_found()
+    return Response(source, content_type=JAVASCRIPT, headers=FOR_ANY_PAGE | _CACHED)
+
+
+def _how_to_connect(request: Request) -> str:
+    seen = outside(request.headers, secure=request.secure)
+    if not seen.host:
+        return _NAMELESS
+    host = usable_host(seen.host)
+    rest = f"{host}{seen.prefix}/"
+    source = f"{'https' if seen.secure else 'http'}://{rest}extension.js"
+    # Browsers let a page of https:// load from http:// and connect to ws:// on this computer only.
+    is_reachable = seen.secure or _THIS_COMPUTER.fullmatch(host)
+    return _CONNECT.substitute(address=_escape(f"{'wss' if seen.secure else 'ws'}://{rest}")) + (
+        _OFFER if is_reachable else _BY_HAND
+    ).substitute(extension=_escape(source), editor=_escape(_EDITOR + quote(source, safe="")))
+
+
+def _escape(text: str) -> str:
+    from html import escape  # noqa: PLC0415  # half a megabyte of entity names, for one page
+
+    return escape(text)

@@ -1,0 +1,157 @@
+"""A request, and the reading of one from the bytes of its head (RFC 9112, sections 2 to 5).
+
+Only the head: what a server of WebSockets and a few pages answers needs no body, so none is read.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from http import HTTPStatus
+from urllib.parse import parse_qsl, unquote
+
+from .headers import Headers
+
+MAX_HEAD = 16 * 1024
+"""Most bytes of a request line and its headers."""
+_MAX_HEADERS = 128
+
+_REQUEST_LINE = re.compile(
+    rb"(?P<method>[!#$%&'*+.^_`|~0-9A-Za-z-]+) (?P<target>[\x21-\x7e\x80-\xff]+) (?P<version>\S+)"
+)
+_VERSION = re.compile(rb"HTTP/(\d)\.(\d)")
+_FIELD = re.compile(rb"(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(?P<value>[\t\x20-\x7e\x80-\xff]*?)[ \t]*")
+_ABSOLUTE = re.compile(r"(?:http|ws)s?://(?P<authority>[^/?#]*)(?P<rest>.*)", re.IGNORECASE)
+_QUOTED_LENGTH = 60
+
+
+class BadRequest(Exception):  # noqa: N818  # named as the status it is answered with
+    """A request that cannot be answered as asked.
+
+    Attributes:
+        status: The status of the answer.
+        text: What is wrong, in a sentence for people.
+    """
+
+    def __init__(self, text: str, status: HTTPStatus = HTTPStatus.BAD_REQUEST) -> None:
+        super().__init__(text)
+        self.text = text
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request without its body.
+
+    Attributes:
+        method: `GET`, `HEAD` and so on, as it was sent. Handlers are asked for GET and HEAD only, and answer both alike.
+        target: Path and query as they were sent, percent-encoded, such as `/scores?name=Mia%20B`; `*` in `OPTIONS *`.
+        headers: The headers; look-ups ignore case.
+        is_http10: Whether it is a request of HTTP/1.0.
+        secure: Whether it came through TLS of this server's own.
+        address: The address that limits and logs go by, behind trusted proxies the real one.
+    """
+
+    method: str
+    target: str
+    headers: Headers
+    is_http10: bool = False
+    secure: bool = False
+    address: str = ""
+
+    @cached_property
+    def path(self) -> str:
+        """The path, percent-decoded; what is not UTF-8 becomes U+FFFD."""
+        return unquote(self.raw_path)
+
+    @property
+    def raw_path(self) -> str:
+        """The path as it was sent, without the query."""
+        return self.target.partition("?")[0]
+
+    @cached_property
+    def query(self) -> dict[str, str]:
+        """The parameters after `?`, decoded; of several with one name the last."""
+        return dict(parse_qsl(self.target.partition("?")[2], keep_blank_values=True))
+
+    @property
+    def has_body(self) -> bool:
+        """Whether a body follows the head (RFC 9112, section 6.3)."""
+        return "Transfer-Encoding" in self.headers or self.headers.get("Content-Length", "0").strip("0") != ""
+
+
+def head_end(data: bytes | bytearray) -> int:
+    """Return where the head of a request ends, behind its empty line; -1 if that has not come yet.
+
+    Line feeds without carriage returns end a head too, so that `parse` can refuse it instead of nobody ever answering.
+    """
+    ends = (end + len(mark) for mark in (b"\r\n\r\n", b"\n\n") if (end := data.find(mark)) >= 0)
+    return min(ends, default=-1)
+
+
+def parse(head: bytes) -> Request:
+    """Read the head of a request, up to and including its empty line.
+
+    Raises:
+        BadRequest: It is not a request of HTTP/1.0 or HTTP/1.1; the text says what is wrong.
+    """
+    lines = head.removesuffix(b"\r\n\r\n").split(b"\r\n")
+    if b"\n" in lines[0] or not head.endswith(b"\r\n\r\n"):
+        raise BadRequest("The lines of a request must end with CR LF (bytes 13 and 10).")
+    method, target, is_http10 = _request_line(lines[0])
+    if len(lines) - 1 > _MAX_HEADERS:
+        raise BadRequest(
+            f"A request may have at most {_MAX_HEADERS} headers.", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+        )
+    headers = Headers(_field(line) for line in lines[1:])
+    if len(headers.getall("Host", ())) > 1:
+        raise BadRequest("A request must have one Host header, not several.")
+    return _with_origin_form(method, target, headers, is_http10)
+
+
+def _request_line(line: bytes) -> tuple[str, str, bool]:
+    match = _REQUEST_LINE.fullmatch(line)
+    if match is None:
+        raise BadRequest("A request must begin with a line such as: GET / HTTP/1.1")
+    version = _VERSION.fullmatch(match["version"])
+    if version is None:
+        raise BadRequest("The first line of a request must end with the version, such as HTTP/1.1.")
+    if version[1] != b"1":
+        raise BadRequest("This server speaks HTTP/1.1.", HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
+    return _text(match["method"]), _text(match["target"]), version[2] == b"0"
+
+
+def _field(line: bytes) -> tuple[str, str]:
+    match = _FIELD.fullmatch(line)
+    if match is None:
+        raise BadRequest(f"This header line is malformed: {_quoted(line)}")
+    return _name(match["name"]), _text(match["value"])
+
+
+def _with_origin_form(method: str, target: str, headers: Headers, is_http10: bool) -> Request:
+    """Take the authority of an absolute target for the Host (RFC 9112, section 3.2.2)."""
+    match = _ABSOLUTE.fullmatch(target)
+    if match is not None:
+        rest = match["rest"].partition("#")[0]
+        target = rest if rest.startswith("/") else "/" + rest
+        headers = headers.replaced("Host", match["authority"])
+    elif not target.startswith("/") and (method, target) != ("OPTIONS", "*") and method != "CONNECT":
+        raise BadRequest("The path of a request must begin with a slash.")
+    return Request(method, target.partition("#")[0], headers, is_http10)
+
+
+@lru_cache(maxsize=256)
+def _name(data: bytes) -> str:
+    """Return the name of a header; connections keep theirs, and share the usual ones."""
+    return data.decode("ascii")
+
+
+def _text(data: bytes) -> str:
+    # Bytes that are not ASCII stay as surrogates (PEP 383): what they mean is unknown, and nothing is lost.
+    return data.decode("ascii", "surrogateescape")
+
+
+def _quoted(line: bytes) -> str:
+    shown = "".join(chr(byte) if 0x20 <= byte <= 0x7E else "?" for byte in line[:_QUOTED_LENGTH])  # noqa: PLR2004  # ASCII
+    return shown if len(line) <= _QUOTED_LENGTH else shown + "…"

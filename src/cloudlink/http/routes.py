@@ -1,0 +1,192 @@
+"""The table of routes: which handler answers a path, and what paths without one are answered.
+
+A path is looked for as it is, then below the longest route that ends in `/*`, then in the folder of pages. The start
+page comes last, so that a plugin or a folder can put its own in its place.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import re
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from .response import Response, refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from .request import Request
+
+    Handler = Callable[[Request], Any]
+
+logger = logging.getLogger("cloudlink.server")
+
+T = TypeVar("T", "Route", "WebSocketRoute")
+
+METHODS = ("GET", "HEAD", "OPTIONS")
+_ALLOW = {"Allow": ", ".join(METHODS)}
+_BELOW = "/*"
+_SEGMENT = r"(?!\.{1,2}(?:/|\Z))[^/?#*%\\\x00-\x1f\x7f]+"
+_PATH = re.compile(rf"(?:/{_SEGMENT})*(?:/\*?)?(?<=.)", re.DOTALL)
+_NOT_FOUND = (
+    "Not found. This is a CloudLink server: connect to it with a WebSocket, or see its start page at /."
+)
+
+
+@dataclass(frozen=True)
+class Route:
+    """One line of the table.
+
+    Attributes:
+        path: The path, percent-decoded; one that ends in `/*` stands for everything below.
+        handler: Called with a GET or HEAD request; returns what `Response.of` takes, or an awaitable of that.
+        name: The handler's name in the log and in error sentences.
+        headers: Added to each response that does not have them.
+        exists: Says whether there is something to answer a request with; if not, the next route is asked.
+    """
+
+    path: str
+    handler: Handler
+    name: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    exists: Callable[[Request], bool] = lambda _: True
+
+
+@dataclass(frozen=True)
+class WebSocketRoute:
+    """A path whose WebSockets are not clients.
+
+    Attributes:
+        path: As for `Route`.
+        open: Called with the connection once messages can be sent; returns what gets its messages, a `Receiver` of
+            `cloudlink.transport.connection`.
+        refuse: Called with the upgrade request; a response refuses it, None accepts it.
+    """
+
+    path: str
+    open: Callable[[Any], Any]
+    refuse: Callable[[Request], Response | None] = lambda _: None
+
+    @property
+    def name(self) -> str:
+        """The name in error sentences."""
+        return name_of(self.open)
+
+
+class _Table(Generic[T]):
+    """Routes by path."""
+
+    def __init__(self) -> None:
+        self._routes: dict[str, T] = {}
+
+    def add(self, route: T) -> None:
+        path = route.path
+        if not (isinstance(path, str) and _PATH.fullmatch(path)):
+            raise ValueError(
+                f"{path!r} is not a path: write it as it is read in an address, such as /scores, "
+                f"or /scores/* for everything below /scores/"
+            )
+        if path in self._routes:
+            raise ValueError(f"the path {path} is taken by {self._routes[path].name}; choose another")
+        self._routes[path] = route
+
+    def find(self, path: str) -> T | None:
+        """Return the route of a path, else the longest one above it."""
+        if path in self._routes and not path.endswith(_BELOW):
+            return self._routes[path]
+        above = [known for known in self._routes if known.endswith(_BELOW) and path.startswith(known[:-1])]
+        return self._routes[max(above, key=len)] if above else None
+
+
+class Routes:
+    """All routes of a server.
+
+    Attributes:
+        home: The start page: the route of `/` where no other one answers.
+        pages: The folder of the setting `pages_folder`, None without one.
+    """
+
+    def __init__(self) -> None:
+        self.home: Route | None = None
+        self.pages: Route | None = None
+        self._routes: _Table[Route] = _Table()
+        self._websockets: _Table[WebSocketRoute] = _Table()
+
+    def add(self, path: str, handler: Handler, headers: Mapping[str, str] | None = None) -> None:
+        """Let a handler answer GET and HEAD requests for a path; see `Route`.
+
+        Raises:
+            ValueError: The path is not one, or another route has it.
+        """
+        self.add_route(Route(path, handler, name_of(handler), headers or {}))
+
+    def add_route(self, route: Route) -> None:
+        """Add a route. Raises `ValueError` as `add` does."""
+        self._routes.add(route)
+
+    def add_websocket(self, route: WebSocketRoute) -> None:
+        """Open WebSockets at a path otherwise than as clients.
+
+        Raises:
+            ValueError: The path is not one, or another WebSocket route has it.
+        """
+        self._websockets.add(route)
+
+    def websocket(self, path: str) -> WebSocketRoute | None:
+        """Return the WebSocket route of a decoded path, None if its WebSockets are clients."""
+        return self._websockets.find(path)
+
+    async def respond(self, request: Request) -> Response:
+        """Answer a request: with what its handler returns, or with 204, 404, 405 or 500."""
+        if request.target == "*":  # OPTIONS only: see `request.parse`
+            return _options()
+        if not request.target.startswith("/"):  # CONNECT only
+            return _not_allowed(request.method)
+        route = self._route(request)
+        if route is None:
+            return not_found()
+        if request.method == "OPTIONS":
+            return _options()
+        if request.method not in METHODS:
+            return _not_allowed(request.method)
+        return await _call(route, request)
+
+    def _route(self, request: Request) -> Route | None:
+        home = self.home if request.path == "/" else None
+        candidates = (self._routes.find(request.path), self.pages, home)
+        return next((route for route in candidates if route is not None and route.exists(request)), None)
+
+
+def not_found() -> Response:
+    """Answer a path at which there is nothing."""
+    return refusal(HTTPStatus.NOT_FOUND, _NOT_FOUND)
+
+
+def name_of(handler: object) -> str:
+    """Return how the log and error sentences call a handler."""
+    return str(getattr(handler, "__qualname__", repr(handler)))
+
+
+async def _call(route: Route, request: Request) -> Response:
+    try:
+        result = route.handler(request)
+        if inspect.isawaitable(result):
+            result = await result
+        return Response.of(result).with_defaults(route.headers)
+    except Exception as error:
+        logger.exception(
+            "Handler %s raised %s; the request is answered with 500.", route.name, type(error).__name__
+        )
+        return refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "This server made a mistake.")
+
+
+def _options() -> Response:
+    return Response(status=HTTPStatus.NO_CONTENT, headers=_ALLOW)
+
+
+def _not_allowed(method: str) -> Response:
+    text = f"The method {method} cannot be used here: this server answers GET and HEAD."
+    return refusal(HTTPStatus.METHOD_NOT_ALLOWED, text, _ALLOW)

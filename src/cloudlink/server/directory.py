@@ -1,0 +1,55 @@
+"""The directory: who a name or an id stands for, and who is in which room.
+
+The one place that recipients, name conflicts and user lists are looked up in. Its users are those of this process,
+whose indexes the clients manager keeps; users of other processes will be added here and nowhere else. Look-ups never
+wait.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .presence import Presence
+
+if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
+    from .clients import ClientsManager, Schema
+    from .events import User
+
+
+class Directory:
+    """All users, and their presence in rooms."""
+
+    def __init__(self, clients: ClientsManager) -> None:
+        """Args: clients: the clients of this process."""
+        self._clients = clients
+        self._rooms: dict[Schema | None, dict[str, Presence]] = {}
+
+    def by_id(self, text: str, protocol: Schema) -> User | None:
+        """Return the user of a protocol with that UUID or snowflake, None if there is none."""
+        client = self._clients.uuids.get(text) or self._clients.snowflakes.get(text)
+        return client.user if client is not None and client.protocol is protocol else None
+
+    def by_name(self, username: str, protocol: Schema) -> list[User]:
+        """Return the users of a protocol with that name."""
+        namesakes = self._clients.usernames.get(username, ())
+        return [client.user for client in namesakes if client.protocol is protocol]
+
+    def rooms_of(self, user: User) -> AbstractSet[str]:
+        """Return the names of the rooms that a user is in."""
+        client = self._clients.snowflakes.get(user.id)
+        return client.joined.keys() if client is not None else frozenset()
+
+    def presence(self, room: str, protocol: Schema | None) -> Presence | None:
+        """Return who is in a room, None if nobody of that protocol is."""
+        return self._rooms.get(protocol, {}).get(room)
+
+    def open_presence(self, room: str, protocol: Schema | None) -> Presence:
+        """Return the presence of a room, created if nobody of that protocol is there."""
+        return self._rooms.setdefault(protocol, {}).setdefault(room, Presence())
+
+    def drop_empty(self, room: str, protocol: Schema | None) -> None:
+        """Forget the presence of a room that nobody is in any more."""
+        if not self._rooms[protocol][room]:
+            del self._rooms[protocol][room]

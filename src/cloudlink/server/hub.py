@@ -1,0 +1,162 @@
+"""The hub: the one way that events reach clients, subscribers and other processes.
+
+A command, a bridge or a plugin emits an event; the hub has each local audience's dialect write it once, queues the
+frame, and hands the event to whoever subscribed to its kind and to the broker. The hub knows no protocol, and of a
+dialect only that it is an `EventWriter`.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterable
+
+    from cloudlink.delivery import Delivery, Outbox
+
+    from .broker import Broker
+    from .clients import Client, ClientsManager, Schema
+    from .events import Event, User
+    from .members import Members
+    from .rooms import RoomsManager
+
+    Subscriber = Callable[[str, Schema | None, Any, Outbox | None], object]
+
+logger = logging.getLogger("cloudlink.server")
+
+
+class Hub:
+    """Delivers events."""
+
+    def __init__(
+        self, clients: ClientsManager, rooms: RoomsManager, delivery: Delivery, broker: Broker
+    ) -> None:
+        self._clients = clients
+        self._rooms = rooms
+        self._delivery = delivery
+        self._broker = broker
+        self._subscribers: dict[type[Event], list[Subscriber]] = {}
+
+    def subscribe(self, kind: type[Event], subscriber: Subscriber) -> None:
+        """Call a function after each event of a kind that was sent to a room.
+
+        Args:
+            kind: The events' class, such as `events.Message`.
+            subscriber: `f(room, protocol, event, skip)`: the room's name, the protocol's schema class, the event, and
+                the outbox of the client that it was not sent to, None for none. What it raises is logged.
+        """
+        self._subscribers.setdefault(kind, []).append(subscriber)
+
+    # To a room.
+
+    def emit(
+        self,
+        members: Members,
+        event: Event,
+        sender: Client | None = None,
+        listener: bytes = b"",
+        *,
+        to_sender: bool = True,
+    ) -> int:
+        """Send an event to everybody in a room that has members here, wherever the others are connected.
+
+        Args:
+            members: The members of one protocol in the room.
+            event: What they are told.
+            sender: The client that caused it, None for the server itself.
+            listener: JSON text of the sender's echo tag, which only its own copy carries; empty for none.
+            to_sender: Whether the sender gets a copy, too.
+
+        Returns:
+            Bytes queued, counted for each member here, a sender that is left out included.
+        """
+        skip = None
+        if sender is not None:
+            if not to_sender:
+                skip = sender.outbox
+            elif listener:
+                skip = sender.outbox
+                self._delivery.send(skip, sender.dialect.writers[type(event)](event, members.room, listener))
+        size = self._deliver(members, event, skip)
+        self._broker.publish(members.room, members.protocol, event)
+        return size
+
+    def emit_to(self, room: str, protocol: Schema, event: Event) -> int:
+        """Send an event on nobody's behalf to everybody in a room, which need not have members here.
+
+        Returns:
+            Bytes queued, over all recipients.
+        """
+        size = self.deliver(room, protocol, event)
+        self._broker.publish(room, protocol, event)
+        return size
+
+    def deliver(self, room: str, protocol: Schema, event: Event) -> int:
+        """Send an event to the members of a room who are connected here.
+
+        What comes from another process enters here, so that it does not go out again.
+
+        Returns:
+            Bytes queued, over all recipients.
+        """
+        members = self._rooms.members(room, protocol)
+        if members is not None:
+            return self._deliver(members, event, None)
+        self._tell_subscribers(room, protocol, event, None)
+        return 0
+
+    def _deliver(self, members: Members, event: Event, skip: Outbox | None) -> int:
+        size = 0
+        room = members.room
+        kind = type(event)
+        broadcast = self._delivery.broadcast_deferred if event.deferrable else self._delivery.broadcast
+        for dialect, audience in members.audiences.items():
+            frame = dialect.writers[kind](event, room)  # `dialect.write`, spared a call
+            if frame:
+                size += len(frame) * len(audience.outboxes)
+                broadcast(audience, frame, skip)
+        if kind in self._subscribers:
+            self._tell_subscribers(room, members.protocol, event, skip)
+        return size
+
+    def _tell_subscribers(
+        self, room: str, protocol: Schema | None, event: Event, skip: Outbox | None
+    ) -> None:
+        for subscriber in tuple(self._subscribers.get(type(event), ())):
+            try:
+                subscriber(room, protocol, event, skip)
+            except Exception:  # delivery is done, and other subscribers must hear of the event
+                logger.exception("A subscriber of %s events failed.", type(event).__name__)
+
+    # To users.
+
+    def send(self, copies: Iterable[tuple[str, User]], event: Event) -> int:
+        """Send an event to users, written once per dialect and room unless it holds the recipient's name.
+
+        Args:
+            copies: A room and a recipient for each copy; the room is empty for what is sent in no room.
+            event: What they are told.
+
+        Returns:
+            Copies that were sent: recipients whose dialect has no words for the event get none.
+        """
+        sent = 0
+        kind = type(event)
+        frames: dict[Hashable, bytes] = {}
+        for room, user in copies:
+            client = self._clients.snowflakes.get(user.id)
+            if client is None:
+                if user.node:
+                    self._broker.send(user, room, event)
+                    sent += 1
+                continue
+            dialect: Any = client.dialect
+            key = (dialect, room, user.id) if kind in dialect.names_recipient else (dialect, room)
+            frame = frames.get(key)
+            if frame is None:
+                frame = frames[key] = dialect.writers[kind](event, room, b"", user)
+            if frame:
+                self._delivery.send(client.outbox, frame)
+                sent += 1
+        return sent

@@ -1,0 +1,99 @@
+"""Which users are in a room, in the order they joined, with or without a connection to this process.
+
+Presence answers questions; it delivers nothing. Who is sent a room's frames is kept in `members`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .events import User
+
+
+class Presence:
+    """The users of one protocol in one room.
+
+    Attributes:
+        users: Every user by id, in the order they joined.
+        version: Changes whenever the list of named users changes other than by growing at its end.
+    """
+
+    __slots__ = ("_ids", "_joined", "_last_listed", "_listed", "_places", "users", "version")
+
+    def __init__(self) -> None:
+        self.users: dict[str, User] = {}
+        self.version = 0
+        self._joined = 0
+        self._places: dict[str, int] = {}
+        self._ids: dict[str, tuple[str, ...]] = {}  # by username
+        self._listed: list[User] | None = None  # None: to be collected when somebody asks
+        self._last_listed = -1
+
+    def __bool__(self) -> bool:
+        return bool(self.users)
+
+    def add(self, user: User) -> None:
+        """Add a user at the end."""
+        self.users[user.id] = user
+        self._places[user.id] = self._joined
+        self._joined += 1
+        if user.username is not None:
+            self._add_name(user, user.username)
+
+    def remove(self, user: User) -> None:
+        """Remove a user that is present."""
+        known = self.users.pop(user.id)
+        del self._places[user.id]
+        if known.username is not None:
+            self._drop_name(known, known.username)
+
+    def update(self, user: User) -> None:
+        """Replace what is known of a user that is present, who keeps its place; its name may have changed."""
+        known = self.users[user.id]
+        self.users[user.id] = user
+        if known.username is not None:
+            self._drop_name(known, known.username)
+        if user.username is not None:
+            self._add_name(user, user.username)
+
+    def named(self, username: str) -> tuple[User, ...]:
+        """Return the users of that name, in the order they got it here."""
+        ids = self._ids.get(username)
+        return tuple([self.users[each] for each in ids]) if ids is not None else ()
+
+    def names(self) -> dict[str, tuple[User, ...]]:
+        """Return the users by name; a copy."""
+        return {name: self.named(name) for name in self._ids}
+
+    def listed(self) -> list[User]:
+        """Return the users who have a name, in the order they joined.
+
+        The list is this object's own. It grows at its end while `version` stays the same.
+        """
+        if self._listed is None:
+            self._listed = [user for user in self.users.values() if user.username is not None]
+            self._last_listed = self._places[self._listed[-1].id] if self._listed else -1
+        return self._listed
+
+    def _add_name(self, user: User, username: str) -> None:
+        self._ids[username] = (*self._ids.get(username, ()), user.id)
+        if self._listed is not None:
+            place = self._places[user.id]
+            if place > self._last_listed:
+                self._listed.append(user)
+                self._last_listed = place
+            else:
+                self._forget_list()
+
+    def _drop_name(self, user: User, username: str) -> None:
+        rest = tuple(each for each in self._ids[username] if each != user.id)
+        if rest:
+            self._ids[username] = rest
+        else:
+            del self._ids[username]
+        self._forget_list()
+
+    def _forget_list(self) -> None:
+        self._listed = None
+        self.version += 1

@@ -1,0 +1,210 @@
+"""Where a packet goes: the rooms and recipients it names, and whether its sender may reach them (protocol, 1.6, 1.7).
+
+Everything is checked before anything is sent. What a packet may not do is raised as `Refusal`, `SyntaxProblem` or
+`Dropped`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cloudlink.buckets import Bucket
+
+from .dialects.base import room_text
+from .packet import TooMany, decode_scalar, names
+from .recipients import AmbiguousName, Recipients, RoomsScope, ServerScope
+from .statuscodes import Dropped, Refusal, StatusCodes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cloudlink.server.api import PluginAPI
+    from cloudlink.server.clients import Client
+    from cloudlink.server.events import User
+    from cloudlink.server.members import Members
+
+    from .packet import Packet
+    from .recipients import Scope
+    from .userlists import UserLists
+
+    Copies = Sequence[tuple[str, User]]
+
+USERNAME_REQUIRED = "This command requires setting a username."
+_AMBIGUOUS = (
+    "Multiple matches found for {name}, found {count} matches. "
+    "Please use Snowflakes, UUIDs, or client objects instead."
+)
+_TOO_OFTEN = "The name or the rooms are changed too often; try again later."
+_TOO_MANY_ROOMS = "Too much is sent to too many rooms; this packet was dropped."
+_NAMED_COPIES_MAX_BYTES = 1 << 22
+"""Most bytes that the copies of one packet may take that hold their recipient's name, and so are nobody else's."""
+
+
+class Addressing:
+    """Finds rooms and recipients, within the limits of the server."""
+
+    def __init__(self, server: PluginAPI, lists: UserLists) -> None:
+        self._settings = server.settings
+        self._limits = server.limits
+        self._clients = server.clients_manager
+        self._directory = server.directory
+        self._lists = lists
+
+    # Rules for names.
+
+    def check_room_name(self, room_id: str) -> None:
+        """Raise `Refusal` for a room name that is too long."""
+        longest = self._limits.room_name_max_length
+        if len(room_id) > longest:
+            raise Refusal(StatusCodes.too_large, f"A room name can have at most {longest} characters.")
+
+    def check_variable(self, name: bytes) -> None:
+        """Raise `Refusal` for a variable name that is too long."""
+        longest = self._limits.variable_name_max_length
+        if len(name) > longest and len(decode_scalar(name)) > longest:
+            raise Refusal(StatusCodes.too_large, f"A variable name can have at most {longest} characters.")
+
+    def require_username(self, client: Client) -> None:
+        """Raise `Refusal` for a client without a name."""
+        if not client.username_set:
+            raise _username_required()
+
+    def charge_identity_change(self, client: Client, packet: Packet) -> None:
+        """Raise `Dropped` if the client changes its name or rooms, or asks for user lists, too often."""
+        state = client.state
+        if state.identity_bucket is None:
+            state.identity_bucket = Bucket(self._limits.identity_rate, self._limits.identity_burst)
+        if not (state.identity_bucket.take() and self._lists.may_cause_more(client)):
+            raise _dropped(client, packet, _TOO_OFTEN)
+
+    # Rooms.
+
+    def names(self, raw: bytes, key: str, listener: bytes) -> list[str]:
+        """Return the names in a JSON text, see `packet.names`. Raises `Refusal` where they are too many."""
+        try:
+            return names(raw, key, listener, self._limits.max_names_per_packet)
+        except TooMany as error:
+            raise _too_many_names(error) from None
+
+    def room_ids(self, client: Client, packet: Packet) -> list[str]:
+        """Return the names of the rooms a packet is for: those it names, or else all the client is in."""
+        if packet.rooms:
+            return self.names(packet.rooms, "rooms", packet.listener)
+        joined = client.joined
+        return sorted(joined) if len(joined) > 1 else list(joined)
+
+    def target_rooms(self, client: Client, packet: Packet) -> list[Members]:
+        """Return the rooms that a packet for everybody goes to.
+
+        Raises:
+            Refusal: The client is not in one of them, or they are too many for a packet of this size.
+            Dropped: They are too many for now.
+        """
+        joined = client.joined
+        if not packet.rooms and len(joined) == 1:  # as nearly always
+            return list(joined.values())
+        return self._joined_rooms(client, packet, self.room_ids(client, packet))
+
+    def _joined_rooms(self, client: Client, packet: Packet, room_ids: list[str]) -> list[Members]:
+        joined = client.joined
+        try:
+            rooms = [joined[room_id] for room_id in room_ids]
+        except KeyError as error:
+            (room_id,) = error.args
+            details = f"Attempted to access room {room_id} while not joined."
+            raise Refusal(StatusCodes.room_not_joined, details) from None
+        if len(rooms) > 1:
+            self._charge_copies(client, packet, room_ids)
+        return rooms
+
+    def _charge_copies(self, client: Client, packet: Packet, room_ids: list[str]) -> None:
+        """Count what goes to several rooms as if it had been sent to each by a packet of its own."""
+        copy = len(packet.val) + len(packet.name)
+        size = (len(room_ids) - 1) * copy + sum(len(room_text(room_id)) for room_id in room_ids)
+        if size > self._limits.byte_burst:
+            raise Refusal(StatusCodes.too_large, "The packet is too large for so many rooms.")
+        if not client.session.charge_bytes(size):
+            raise _dropped(client, packet, _TOO_MANY_ROOMS)
+
+    # Recipients.
+
+    def recipients_anywhere(self, client: Client, packet: Packet) -> list[User]:
+        """Return the users a packet is for, wherever they are. Raises `Refusal`, `SyntaxProblem`."""
+        found = self._find(self._parse_recipients(client, packet), ServerScope(self._directory))
+        if not found:
+            raise Refusal(StatusCodes.id_not_found)
+        return list(found[""].values())
+
+    def recipients_in_rooms(self, client: Client, packet: Packet) -> list[tuple[str, User]]:
+        """Return room and recipient of each copy of a packet; none only where it names no rooms at all.
+
+        Such a packet is neither sent on nor answered (protocol, section 1.6).
+
+        Raises:
+            Refusal: Nobody is found, or the packet cannot be sent.
+            SyntaxProblem: Its recipients or rooms are ill-typed.
+        """
+        recipients = self._parse_recipients(client, packet)
+        room_ids = self.room_ids(client, packet)  # ill-typed rooms are reported before everything else
+        if not client.username_set:
+            raise _username_required()
+        if packet.rooms and not room_ids:
+            return []
+        rooms = self._joined_rooms(client, packet, room_ids)
+        scope = RoomsScope({members.room: members.presence for members in rooms}, self._directory)
+        found = self._find(recipients, scope)
+        if not found:
+            raise Refusal(StatusCodes.id_not_found, f"No matches found: {recipients}")
+        if client.dialect.loop and all(list(users) == [client.snowflake] for users in found.values()):
+            raise Refusal(client.dialect.loop)
+        return [(room_id, user) for room_id in room_ids for user in found.get(room_id, {}).values()]
+
+    def check_copies(self, packet: Packet, copies: Copies) -> None:
+        """Raise `Refusal` if the copies of a packet that are one recipient's own take too many bytes."""
+        if len(copies) < 2:  # noqa: PLR2004  # one copy is never too much
+            return
+        size = len(packet.name) + len(packet.val)
+        total = 0
+        for _, user in copies:
+            recipient = self._clients.snowflakes.get(user.id)
+            if recipient is not None and recipient.dialect.names_recipient:
+                total += size + len(user.username or "")
+        if total > _NAMED_COPIES_MAX_BYTES:
+            raise Refusal(StatusCodes.too_large, "The copies of this packet take too many bytes.")
+
+    def _parse_recipients(self, client: Client, packet: Packet) -> Recipients:
+        # A client that cannot be told that a name is ambiguous reaches all of that name.
+        refuse_ambiguous = self._settings.warn_ambiguous_names and client.dialect.has_status
+        try:
+            return Recipients(
+                packet.id,
+                packet.listener,
+                refuse_ambiguous=refuse_ambiguous,
+                most=self._limits.max_names_per_packet,
+            )
+        except TooMany as error:
+            raise _too_many_names(error) from None
+
+    def _find(self, recipients: Recipients, scope: Scope) -> dict[str, dict[str, User]]:
+        try:
+            return recipients.find(scope, self._limits.max_copies_per_packet)
+        except AmbiguousName as error:
+            details = _AMBIGUOUS.format(name=error.name, count=error.count)
+            raise Refusal(StatusCodes.id_not_specific, details) from None
+        except TooMany as error:
+            details = f"A private packet can be sent on at most {error.most} times."
+            raise Refusal(StatusCodes.too_large, details) from None
+
+
+def _dropped(client: Client, packet: Packet, why: str) -> Dropped:
+    client.session.log_limit(why)
+    client.session.throttle(packet.data, why)
+    return Dropped()
+
+
+def _username_required() -> Refusal:
+    return Refusal(StatusCodes.id_required, USERNAME_REQUIRED)
+
+
+def _too_many_names(error: TooMany) -> Refusal:
+    return Refusal(StatusCodes.too_large, f"A packet can list at most {error.most} names.")

@@ -1,0 +1,193 @@
+"""CloudLink 4's side of a session: a message comes in, its command runs, mistakes are answered.
+
+The way of a packet: parsed and checked, its command looked up in the hooks, the built-in handler run in
+place, plugins' handlers started beside it. Mistakes are answered with the packet's listener.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from cloudlink import jsontext
+from cloudlink.closecodes import CloseCode
+from cloudlink.server.clients import write
+from cloudlink.server.exceptions import Overloaded
+from cloudlink.server.hooks import Command
+
+from .answers import listener_of
+from .dialects import DEFAULT_ROOM
+from .packet import SyntaxProblem, parse
+from .schema import Schema
+from .state import ClientState
+from .statuscodes import Dropped, Refusal, StatusCodes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cloudlink.server.api import PluginAPI
+    from cloudlink.server.clients import Client
+    from cloudlink.server.events import User
+
+    from .answers import Answers
+    from .greeting import Greeter
+    from .legacycommands import LegacyCommands
+    from .packet import Packet
+    from .userlists import UserLists
+    from .usernames import UsernameRules
+
+_OPCODE_START = b"<%"
+_UNKNOWN_COMMAND = Command()
+
+
+class Clpv4Engine:
+    """Serves the clients of CloudLink 4, and of all older eras, see `cloudlink.server.engine.Engine`."""
+
+    schema = Schema
+    slow_reader_code = CloseCode.TRY_AGAIN_LATER
+
+    def __init__(
+        self,
+        server: PluginAPI,
+        answers: Answers,
+        lists: UserLists,
+        greeter: Greeter,
+        usernames: UsernameRules,
+        legacy: LegacyCommands,
+    ) -> None:
+        self._hooks = server.hooks
+        self._settings = server.settings
+        self._rooms = server.rooms_manager
+        self._commands = server.hooks.commands.setdefault(Schema, {})
+        self._answers = answers
+        self._lists = lists
+        self._greeter = greeter
+        self._usernames = usernames
+        self._legacy = legacy
+
+    def identify(self, client: Client, data: bytes, packet: object) -> bool:  # noqa: ARG002  # the protocol of Engine
+        """Take any object with a text `cmd`, and an opcode of CloudLink 2.
+
+        What else is wrong with it is answered, not closed.
+        """
+        if self._settings.legacy and data.startswith(_OPCODE_START):
+            return True
+        return isinstance(packet, dict) and isinstance(packet.get("cmd"), str)
+
+    def on_attach(self, client: Client) -> None:
+        """Put a new client into the default room; nobody is told."""
+        write(client, "dialect", self._greeter.initial_dialect)
+        write(client, "state", ClientState())
+        self._rooms.subscribe(client, DEFAULT_ROOM)
+
+    def on_detach(self, client: Client) -> None:
+        """Tell the members of the client's rooms that it is gone."""
+        self._legacy.forget(client)
+        self._lists.announce_left(client, sorted(client.joined))
+
+    def check_username(self, client: Client, username: str) -> None:
+        """Raise `ValueError`, with the reason, if a client may not be given this name."""
+        try:
+            self._usernames.check(client, username)
+        except Refusal as refusal:
+            raise ValueError(refusal.details) from None
+
+    def on_rename(self, client: Client, former: User) -> None:
+        """Tell the members of the client's rooms, and show it its lists."""
+        self._lists.announce_named(client, former)
+        for room_id in sorted(client.joined):
+            self._lists.show(client, room_id)
+
+    def receive_binary(self, client: Client, data: bytes) -> None:
+        """Treat a binary message as text."""
+        try:
+            data.decode()
+        except UnicodeDecodeError as error:
+            self._greeter.greet_implicitly(client)
+            self._answers.json_error(client, error)
+        else:
+            self.receive(client, data)
+
+    def receive(self, client: Client, data: bytes) -> None:
+        """Handle one message."""
+        if not client.dialect.is_settled:
+            self._greeter.decide(client, data)
+        try:
+            packet = client.dialect.read(data)
+        except (SyntaxProblem, Refusal, jsontext.JSONTextError) as mistake:
+            self._answer_unreadable(client, data, mistake)
+            return
+        if packet is None:  # it means nothing in the client's dialect
+            return
+        if not client.handshake and packet.cmd != "handshake":
+            self._greeter.greet_implicitly(client)
+        command = self._commands.get(packet.cmd, _UNKNOWN_COMMAND)
+        native = command.native
+        dialect = client.dialect
+        if dialect.own_commands or dialect.routes_unknown:
+            native = self._legacy.find(dialect, packet, is_known=command.known) or native
+        if command.disabled:
+            self._answers.disabled(client, packet)
+        elif native is None and not command.handlers:
+            self._answers.invalid(client, packet)
+        elif command.handlers or self._hooks.message:
+            self._run_all(command, native, client, packet)
+        elif native is not None:
+            self._run_native(native, client, packet)
+
+    def _run_all(
+        self,
+        command: Command,
+        native: Callable[[Client, Packet], None] | None,
+        client: Client,
+        packet: Packet,
+    ) -> None:
+        """Run a command's own handler, then those of plugins."""
+        try:
+            message = packet.message()  # before the command runs: what cannot be decoded has no effect
+        except jsontext.JSONTextError as error:
+            self._answers.json_error(client, error, packet.listener)
+            return
+        if native is not None:
+            self._run_native(native, client, packet)
+        self._hooks.run_command(command, client, message, self)
+        self._hooks.run(self._hooks.message, client, message)
+
+    def _run_native(self, native: Callable[[Client, Packet], None], client: Client, packet: Packet) -> None:
+        try:
+            native(client, packet)
+        except Dropped:
+            pass
+        except Refusal as refusal:
+            self._answers.refusal(client, packet, refusal)
+        except SyntaxProblem as problem:
+            self._answers.syntax(client, problem)
+        except jsontext.JSONTextError as error:  # JSON, but beyond what can be decoded
+            self._answers.json_error(client, error, packet.listener)
+        except Exception as error:  # noqa: BLE001  # one client's packet must not harm another
+            self._hooks.failed(native, client, packet, self, error)
+
+    def reject_packet(self, client: Client, data: bytes, why: str) -> None:
+        """Answer a packet that was not processed with E:108."""
+        listener = b""
+        with suppress(SyntaxProblem, jsontext.JSONTextError):
+            listener = parse(data).listener
+        self._answers.status(client, StatusCodes.refused, listener, jsontext.dumps(why))
+        self._hooks.report(client, Schema, Overloaded, why, why)
+
+    def internal_error(self, client: Client, request: Packet | dict[str, Any]) -> None:
+        """Answer a request whose handler raised."""
+        self._answers.status(client, StatusCodes.internal_error, listener_of(request))
+
+    # Mistakes.
+
+    def _answer_unreadable(self, client: Client, data: bytes, mistake: Exception) -> None:
+        if isinstance(mistake, Refusal):
+            self._answers.refusal(client, None, mistake)
+        elif isinstance(mistake, SyntaxProblem):
+            self._greeter.greet_implicitly(client)
+            self._answers.syntax(client, mistake)
+        elif data:
+            self._answers.json_error(client, mistake)
+        else:
+            self._answers.empty(client)

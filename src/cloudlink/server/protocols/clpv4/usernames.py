@@ -1,0 +1,59 @@
+"""Which usernames a client may have (protocol, section 1.7, `setid`)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cloudlink import jsontext
+
+from .schema import Schema
+from .statuscodes import Refusal, StatusCodes
+
+if TYPE_CHECKING:
+    from cloudlink.server.api import PluginAPI
+    from cloudlink.server.clients import Client
+
+_BYTES_PER_CHARACTER = 4
+"""Bytes of a username's JSON text per character it may have: all of UTF-8, but not only escapes of six."""
+
+
+class UsernameRules:
+    """The rules of one server."""
+
+    def __init__(self, server: PluginAPI) -> None:
+        self._settings = server.settings
+        self._directory = server.directory
+
+    def may_rename(self, client: Client) -> bool:
+        """Return whether a client that has a name may set another one itself."""
+        return self._settings.allow_rename or client.dialect.renames
+
+    def check_typed(self, client: Client, raw: bytes, username: str) -> None:
+        """Check a name that a client sent; raise `Refusal` if it may not have it.
+
+        Args:
+            client: Who wants the name.
+            raw: The name as JSON text.
+            username: The name.
+        """
+        refusal = client.dialect.refuses_name(raw)
+        if refusal is not None:
+            raise Refusal(refusal)
+        self.check(client, username)
+
+    def check(self, client: Client, username: str) -> None:
+        """Raise `Refusal`, with the reason, if a client may not have a name."""
+        longest = self._settings.username_max_length
+        if not username:
+            raise Refusal(StatusCodes.refused, "A username cannot be empty.")
+        if len(username) > longest:
+            raise Refusal(StatusCodes.refused, f"A username can have at most {longest} characters.")
+        most = _BYTES_PER_CHARACTER * longest
+        if len(jsontext.dumps(username)) - 2 > most:
+            raise Refusal(StatusCodes.refused, f"A username can take at most {most} bytes as JSON.")
+        is_unique = self._settings.unique_usernames or client.dialect.unique_names
+        if is_unique and self._is_taken(client, username):
+            raise Refusal(StatusCodes.id_conflict, f"The username {username} is taken.")
+
+    def _is_taken(self, client: Client, username: str) -> bool:
+        return any(user.id != client.snowflake for user in self._directory.by_name(username, Schema))

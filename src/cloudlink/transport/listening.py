@@ -1,0 +1,136 @@
+"""Opens the sockets that the setting `host` asks for, and says in one sentence why one cannot be had."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+import sys
+
+from cloudlink.errors import StartError
+from cloudlink.hosts import EVERY
+from cloudlink.text import printable
+
+from .portowner import port_owner
+
+_PRIVILEGED = 1024
+_Address = tuple[socket.AddressFamily, str]
+
+_EVERY_ADDRESS: tuple[_Address, ...] = (
+    (socket.AF_INET, "0.0.0.0"),  # noqa: S104  # hosts ask for it
+    (socket.AF_INET6, "::"),
+)
+_NO_SUCH_FAMILY = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
+
+
+async def open_sockets(hosts: list[str], port: int) -> list[socket.socket]:
+    """Return sockets bound to all addresses of some hosts, all with one port.
+
+    Args:
+        hosts: Entries of `cloudlink.hosts.parse_hosts` that do not mean Unix sockets.
+        port: The port; 0 takes one that is free.
+
+    Raises:
+        StartError: An address cannot be had.
+    """
+    wanted = [(host, address) for host in hosts for address in await _addresses(host, port)]
+    # An address is part of the one that means all of its family, and could not be bound beside it.
+    wanted.sort(key=lambda entry: entry[1] not in _EVERY_ADDRESS)
+    bound: dict[_Address, socket.socket] = {}
+    try:
+        for host, address in wanted:
+            family, name = address
+            if address in bound or any(every in bound for every in _EVERY_ADDRESS if every[0] == family):
+                continue
+            opened = _bind(host, family, name, port)
+            if opened is not None:
+                bound[address] = opened
+                port = opened.getsockname()[1]
+    except BaseException:
+        for opened in bound.values():
+            opened.close()
+        raise
+    if hosts and not bound:
+        raise StartError("This machine has no network address, neither of IPv4 nor of IPv6.")
+    return list(bound.values())
+
+
+async def _addresses(host: str, port: int) -> list[_Address]:
+    if host == EVERY:
+        return list(_EVERY_ADDRESS)
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, OverflowError, UnicodeError) as error:
+        raise StartError(explain(host, port, error)) from None
+    return [
+        (family, str(address[0]) if family == socket.AF_INET else _scoped(address))
+        for family, _, _, _, address in found
+    ]
+
+
+def _scoped(address: tuple[object, ...]) -> str:
+    """Return an IPv6 address with its zone, without which a link-local one cannot be bound."""
+    zone = address[3]
+    return f"{address[0]}%{zone}" if zone else str(address[0])
+
+
+def _bind(host: str, family: socket.AddressFamily, name: str, port: int) -> socket.socket | None:
+    """Return a bound socket; None if the machine lacks a family of which every address was asked for."""
+    opened = None
+    try:
+        opened = socket.socket(family, socket.SOCK_STREAM)
+        if os.name == "posix" and sys.platform != "cygwin":  # elsewhere it would let two servers share a port
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # IPv4 has a socket of its own
+        opened.bind(
+            socket.getaddrinfo(name, port, family, socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)[0][4]
+        )
+        opened.setblocking(False)
+    except (OSError, OverflowError) as error:
+        if opened is not None:
+            opened.close()
+        if host == EVERY and getattr(error, "errno", None) in _NO_SUCH_FAMILY:
+            return None
+        raise StartError(explain(host, port, error, port_owner(port))) from None
+    return opened
+
+
+def explain(
+    host: str, port: int, error: OSError | OverflowError | UnicodeError, owner: tuple[int, str] | None = None
+) -> str:
+    """Say in one sentence why an address cannot be listened on.
+
+    Args:
+        host: The entry of the setting.
+        port: The port.
+        error: What the system said.
+        owner: Number and command line of the process that has the port, None if that is not known.
+    """
+    code = getattr(error, "errno", None)
+    where = "this machine" if host == EVERY else host
+    if isinstance(error, (socket.gaierror, UnicodeError)):
+        why = getattr(error, "strerror", None) or error
+        return (
+            f"There is no address called {host}: {why}; set host (flag --host, environment variable "
+            "HOST) to 127.0.0.1, to 0.0.0.0 or to an address of this machine."
+        )
+    if code == errno.EADDRINUSE and owner is not None:
+        process, command = owner
+        return (
+            f"Port {port} is already in use on {where} by process {process} ({printable(command)}): "
+            f"end it with `kill {process}`, or choose another port."
+        )
+    if code == errno.EADDRINUSE:
+        return f"Port {port} is already in use on {where}: another server runs there; stop it or choose another port."
+    if code == errno.EACCES:
+        hint = (
+            "; ports below 1024 are reserved for the system, choose a higher one"
+            if port < _PRIVILEGED
+            else ""
+        )
+        return f"This user may not listen on port {port}{hint}."
+    if code == errno.EADDRNOTAVAIL:
+        return f"The address {host} does not belong to this machine; 127.0.0.1 or 0.0.0.0 do."
+    return f"Cannot listen on {where}, port {port}: {error}."

@@ -1,0 +1,203 @@
+"""While there is time, nobody waits; when there is not, addresses take turns by the time they have used."""
+
+from __future__ import annotations
+
+import pytest
+
+from cloudlink.server.fairshare import FairShare
+from tests.support.memoryclients import MemoryClient, named
+from tests.support.servers import build
+
+
+class Time:
+    """A clock that work moves, and the turns of an event loop."""
+
+    def __init__(self):
+        self.now = 100.0
+        self.due = []
+
+    def clock(self):
+        return self.now
+
+    def call_soon(self, callback):
+        self.due.append(callback)
+        return True
+
+    def turn(self):
+        due, self.due = self.due, []
+        for callback in due:
+            callback()
+
+
+class Someone:
+    """A session that writes down what it is told."""
+
+    def __init__(self, share, address):
+        self.account = share.open_account(address)
+        self.is_held = False
+
+    def hold(self):
+        self.is_held = True
+
+    def release(self):
+        self.is_held = False
+
+
+@pytest.fixture
+def time():
+    return Time()
+
+
+@pytest.fixture
+def share(time):
+    return FairShare(time.call_soon, time.clock)
+
+
+def working(time, done, who, seconds):
+    def work():
+        time.now += seconds
+        done.append(who)
+
+    return work
+
+
+def test_addresses_take_turns_however_much_one_of_them_asks_for(time, share):
+    flood, player, done = Someone(share, "192.0.2.1"), Someone(share, "192.0.2.2"), []
+    for _ in range(100):
+        share.put(flood.account, flood, working(time, done, "flood", 0.005))
+    share.put(player.account, player, working(time, done, "player", 0.0001))
+    time.turn()
+    assert done.index("player") == 1
+    assert done.count("flood") <= 3, "a turn takes 10 ms and at most one packet more"
+    assert not player.is_held
+    assert flood.is_held
+
+
+def test_a_turn_ends_after_its_time_and_the_next_one_goes_on(time, share):
+    one, done = Someone(share, "192.0.2.1"), []
+    for number in range(25):
+        share.put(one.account, one, working(time, done, number, 0.001))
+    counts = []
+    while time.due:
+        before = len(done)
+        time.turn()
+        counts.append(len(done) - before)
+    assert done == list(range(25)), "in the order they came"
+    assert counts[:2] == [10, 10]
+    assert sum(counts) == 25
+    assert not one.is_held
+
+
+def test_addresses_with_equal_packets_are_served_equally(time, share):
+    many = [Someone(share, f"192.0.2.{number}") for number in range(4)]
+    done = []
+    for number, one in enumerate(many):
+        for _ in range(20 * (number + 1)):
+            share.put(one.account, one, working(time, done, number, 0.001))
+    for _ in range(6):
+        time.turn()
+    counts = [done.count(number) for number in range(4)]
+    assert max(counts) - min(counts) <= 2, counts
+
+
+def test_who_shares_an_address_shares_its_turns(share):
+    accounts = [share.open_account(address) for address in ("2001:db8::1", "2001:db8::2", "2001:db8:1::1")]
+    assert accounts[0] is accounts[1]
+    assert accounts[0] is not accounts[2]
+    assert share.open_account("::ffff:192.0.2.1") is share.open_account("192.0.2.1")
+
+
+def test_nothing_is_kept_of_an_address_that_is_gone(share):
+    account = share.open_account("192.0.2.1")
+    share.open_account("192.0.2.1")
+    share.close_account(account)
+    assert share.open_account("192.0.2.1") is account
+    share.close_account(account)
+    share.close_account(account)
+    assert share.open_account("192.0.2.1") is not account
+
+
+def test_an_address_that_waits_for_long_is_logged_once_a_minute(time, share, caplog):
+    one = Someone(share, "192.0.2.1")
+    for _ in range(300):
+        share.put(one.account, one, working(time, [], "x", 0.01))
+    while time.due:
+        time.turn()
+    assert caplog.text.count("192.0.2.1 asks for more than its share of the server's time") == 1
+
+
+def test_work_that_fails_ends_nobody_elses_turn(time, share, caplog):
+    one, done = Someone(share, "192.0.2.1"), []
+    share.put(one.account, one, lambda: 1 / 0)
+    share.put(one.account, one, working(time, done, "after", 0.001))
+    time.turn()
+    assert done == ["after"]
+    assert "ZeroDivisionError" in caplog.text
+
+
+# In a server.
+
+
+@pytest.fixture
+def server(time):
+    server = build()
+    server.fair_share = FairShare(time.call_soon, time.clock)
+    return server
+
+
+def test_packets_wait_while_the_turn_is_used_up_and_keep_their_order(server, time):
+    alice = named(server, "alice")
+    alice.heard()
+    server.fair_share.spent = 1.0
+    alice.say({"cmd": "gmsg", "val": 1})
+    assert alice.heard() == []
+    assert alice.connection.is_held
+    server.fair_share.spent = 0.0
+    alice.say({"cmd": "gmsg", "val": 2})
+    assert alice.heard() == [], "the first one has its turn first"
+    time.turn()
+    assert [packet["val"] for packet in alice.heard()] == [1, 2]
+    assert not alice.connection.is_held
+
+
+def test_what_a_client_sent_before_it_left_takes_effect(server, time):
+    alice, bob = named(server, "alice"), named(server, "bob")
+    bob.heard()
+    server.fair_share.spent = 1.0
+    alice.say({"cmd": "gmsg", "val": "last words"})
+    alice.leave()
+    assert bob.heard() == []
+    time.turn()
+    heard = bob.heard()
+    assert [packet["cmd"] for packet in heard] == ["gmsg", "ulist"]
+    assert heard[1]["mode"] == "remove"
+    assert len(server.clients_manager) == 1
+
+
+def test_what_a_kicked_client_had_sent_is_forgotten(server, time):
+    alice, bob = named(server, "alice"), named(server, "bob")
+    bob.heard()
+    server.fair_share.spent = 1.0
+    alice.say({"cmd": "gmsg", "val": "rude"})
+    server.close_connection(alice.client, 4001, "enough")
+    time.turn()
+    assert [packet["cmd"] for packet in bob.heard()] == ["ulist"]
+
+
+def test_a_first_message_and_a_binary_one_wait_too(server, time):
+    server.fair_share.spent = 1.0
+    newcomer = MemoryClient(server)
+    newcomer.say('{"cmd":"ping","listener":1}', b'{"cmd":"ping","listener":2}')
+    assert newcomer.heard() == []
+    time.turn()
+    assert [packet["listener"] for packet in newcomer.heard() if "listener" in packet] == [1, 2]
+
+
+def test_a_message_that_cannot_be_dealt_with_closes_its_connection_alone(server, time, monkeypatch):
+    alice, bob = named(server, "alice"), named(server, "bob")
+    monkeypatch.setattr(server.hooks.engines[alice.client.protocol], "receive", lambda *_: 1 / 0)
+    server.fair_share.spent = 1.0
+    alice.say({"cmd": "ping"})
+    time.turn()
+    assert alice.closed == (1011, "The server made a mistake")
+    assert bob.closed is None

@@ -1,0 +1,141 @@
+"""Events reach local audiences, subscribers and the broker, each once."""
+
+from __future__ import annotations
+
+import pytest
+
+from cloudlink.server.app import Server
+from cloudlink.server.broker import LocalBroker
+from cloudlink.server.events import Joined, Left, Message, PrivateMessage, User, Variable
+from cloudlink.server.hub import Hub
+from cloudlink.server.protocols.clpv4 import Clpv4
+from cloudlink.server.rooms import RoomsManager
+from cloudlink.settings import Settings
+from tests.support.memoryclients import MemoryClient, named
+
+CL4 = Clpv4.schema
+ELSEWHERE = User("n2", "7000", "0-0-0", "zoe")
+
+
+class RecordingBroker(LocalBroker):
+    """A broker that writes down what it is told."""
+
+    def __init__(self):
+        self.published, self.sent, self.rooms = [], [], []
+
+    def publish(self, room, protocol, event):
+        self.published.append((room, protocol, event))
+
+    def send(self, user, room, event):
+        self.sent.append((user, room, event))
+
+    def room_opened(self, room, protocol):
+        self.rooms.append(("opened", room, protocol))
+
+    def room_closed(self, room, protocol):
+        self.rooms.append(("closed", room, protocol))
+
+
+@pytest.fixture
+def broker():
+    return RecordingBroker()
+
+
+@pytest.fixture
+def server(broker):
+    server = Server(Settings(storage=""))
+    server.rooms_manager = RoomsManager(server.delivery, server.directory, broker)
+    server.clients_manager.on_user_change(server.rooms_manager.update_user)
+    server.hub = Hub(server.clients_manager, server.rooms_manager, server.delivery, broker)
+    Clpv4(server)
+    return server
+
+
+def test_a_command_is_one_event_for_everybody(server, broker):
+    heard = []
+    alice, bob = named(server, "alice"), named(server, "bob")
+    bob.heard()
+    broker.published.clear()
+    server.hub.subscribe(Message, lambda *told: heard.append(told))
+    alice.say('{"cmd":"gmsg","val":1.0,"listener":"L"}')
+    event = Message(b"1.0", alice.client.user)
+    assert heard == [("default", CL4, event, alice.client.outbox)]
+    assert broker.published == [("default", CL4, event)]
+    assert bob.heard() == [{"cmd": "gmsg", "val": 1.0, "rooms": "default"}]
+
+
+def test_what_comes_from_another_process_does_not_go_out_again(server, broker):
+    heard = []
+    alice = named(server, "alice")
+    alice.heard()
+    broker.published.clear()
+    server.hub.subscribe(Message, lambda *told: heard.append(told))
+    event = Message(b'"hi"', ELSEWHERE)
+    assert server.hub.deliver("default", CL4, event) > 0
+    assert server.hub.deliver("nowhere", CL4, event) == 0
+    assert alice.heard() == [{"cmd": "gmsg", "val": "hi", "rooms": "default"}]
+    assert [told[0] for told in heard] == ["default", "nowhere"]
+    assert broker.published == []
+
+
+def test_a_room_without_members_here_is_published_all_the_same(server, broker):
+    event = Variable(b'"n"', b"1")
+    assert server.hub.emit_to("nowhere", CL4, event) == 0
+    assert broker.published == [("nowhere", CL4, event)]
+
+
+def test_the_last_member_here_is_missed_elsewhere(server, broker):
+    alice = named(server, "alice")
+    broker.published.clear()
+    alice.leave()
+    assert broker.published == [("default", CL4, Left(alice.client.user))]
+
+
+def test_the_broker_hears_of_first_and_last_members(server, broker):
+    alice, bob = MemoryClient(server, {"cmd": "handshake"}), MemoryClient(server, {"cmd": "handshake"})
+    alice.leave()
+    assert broker.rooms == [("opened", "default", CL4)]
+    bob.leave()
+    assert broker.rooms == [("opened", "default", CL4), ("closed", "default", CL4)]
+
+
+def test_a_user_elsewhere_is_sent_to_by_the_broker(server, broker):
+    alice = named(server, "alice")
+    alice.heard()
+    event = PrivateMessage(b"1", alice.client.user)
+    gone = User("", "1", "2", "gone")
+    copies = [("default", ELSEWHERE), ("default", alice.client.user), ("default", gone)]
+    assert server.hub.send(copies, event) == 2
+    assert broker.sent == [(ELSEWHERE, "default", event)]
+    assert [packet["cmd"] for packet in alice.heard()] == ["pmsg"]
+
+
+def test_a_subscriber_that_fails_keeps_nothing_from_anybody(server, broker, caplog):
+    heard = []
+    alice = named(server, "alice")
+    alice.heard()
+    server.hub.subscribe(Message, lambda *_: 1 / 0)
+    server.hub.subscribe(Message, lambda room, *_: heard.append(room))
+    alice.say({"cmd": "gmsg", "val": 1})
+    assert heard == ["default"]
+    assert "A subscriber of Message events failed." in caplog.text
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_subscribers_hear_of_their_kind_only(server):
+    heard = []
+    for kind in (Joined, Left):
+        server.hub.subscribe(kind, lambda _room, _protocol, event, _skip: heard.append(event))
+    alice = named(server, "alice")
+    alice.say({"cmd": "gmsg", "val": 1}, {"cmd": "link", "val": "den"})
+    user = alice.client.user
+    assert heard == [Joined(user), Left(user), Joined(user)]
+
+
+def test_the_size_of_all_copies_is_returned(server):
+    alice = named(server, "alice")
+    one = server.hub.emit(alice.client.joined["default"], Message(b"1"))
+    named(server, "bob")
+    alice.heard()
+    assert server.hub.emit(alice.client.joined["default"], Message(b"1")) == 2 * one
+    assert [len(packet) for packet in alice.heard()] == [3]
