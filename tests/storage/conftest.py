@@ -24,12 +24,17 @@ def other(file):
 
 
 @pytest.fixture
-def opened(file):
+def timing():
+    return QUICK
+
+
+@pytest.fixture
+def opened(file, timing):
     """Opens stores at the file and closes them."""
     stores = []
 
-    def open_one(place=file, timing=QUICK, **options):
-        stores.append(SqliteStore(str(place), timing=timing, **options))
+    def open_one(place=file, **options):
+        stores.append(SqliteStore(str(place), **{"timing": timing, **options}))
         return stores[-1]
 
     yield open_one

@@ -13,13 +13,12 @@ from cloudlink.storage.timing import Timing
 QUICK = Timing(
     gather_for=0.01,
     look_every=0.02,
-    patience=0.02,
     patience_of_server=0,
     patience_at_end=0.1,
     first_pause=0.02,
     longest_pause=0.05,
 )
-"""Has done in a moment what takes a second in a server."""
+"""Has done in a moment what takes a second in a server; only the patience with other programs is a server's."""
 
 
 class Turns:

@@ -21,6 +21,12 @@ from tests.support.clock import FakeClock
 AGAIN = "Cloud variables are saved to {file} again."
 
 
+@pytest.fixture
+def timing():
+    """Little patience: most tests here keep the file locked until the store has given up."""
+    return replace(QUICK, patience=0.02)
+
+
 @pytest.fixture(autouse=True)
 def everything_is_heard(caplog):
     caplog.set_level(logging.INFO, "cloudlink.storage")
@@ -307,8 +313,8 @@ def test_what_cannot_be_written_at_the_end_is_counted(store, file, caplog):
     assert told(caplog)[1:] == [f"2 cloud variables could not be saved to {file} and are lost."]
 
 
-def test_a_lock_at_the_end_is_waited_for(opened, turns, other, file):
-    store = opened(timing=replace(QUICK, patience_at_end=5))
+def test_a_lock_at_the_end_is_waited_for(opened, timing, turns, other, file):
+    store = opened(timing=replace(timing, patience_at_end=5))
     store.start(turns.call_soon)
     with locked(file):
         store.save("1", "a", b"1")
