@@ -11,18 +11,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cloudlink.client.backoff import Backoff
-from cloudlink.client.cloudsession import CloudSession, check, is_final, same
+from cloudlink.client.cloudsession import CloudSession, is_final, same
 from cloudlink.client.errors import StaleValueError
 from cloudlink.client.events import CloudChange
 from cloudlink.client.reconnecting import ReconnectingClient
 from cloudlink.client.socket import Options
+from cloudlink.cloudvalues import check
 
 if TYPE_CHECKING:
     import ssl as tls
     from collections.abc import Iterable, Mapping
 
-    from cloudlink.client.cloudsession import Value
     from cloudlink.client.errors import ClientError
+    from cloudlink.cloudvalues import Value
 
 
 def connect_cloud(

@@ -6,8 +6,6 @@ after it, and what has come by the time of the pong are the values of the beginn
 
 from __future__ import annotations
 
-import math
-import re
 from typing import TYPE_CHECKING
 
 from cloudlink import jsontext
@@ -19,41 +17,7 @@ from cloudlink.closecodes import CloseCode
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Value = int | float | str
-
-MAX_LENGTH = 100_000
-"""Characters of the longest text that a variable takes."""
-
-_NUMBER = re.compile(r"-?[0-9]*\.?[0-9]*")
-
-
-def check(value: object, *, text_allowed: bool = False) -> None:
-    """Check that a cloud variable can have a value (protocol, section 3.1).
-
-    Args:
-        value: The value.
-        text_allowed: Whether any text is a value, as some hosts have it.
-
-    Raises:
-        TypeError: It is neither number nor text.
-        ValueError: It is not finite, or no text of digits, or too long.
-    """
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise TypeError(f"A cloud variable holds a number or text of digits, not {value!r}")
-    if isinstance(value, str):
-        if len(value) > MAX_LENGTH:
-            raise ValueError(f"A cloud variable holds at most {MAX_LENGTH} digits")
-        if not text_allowed and (not _NUMBER.fullmatch(value) or value in ("-", ".")):
-            raise ValueError(f"A cloud variable holds text of digits, not {value[:60]!r}")
-    elif not math.isfinite(_as_float(value)):
-        raise ValueError("A cloud variable holds finite numbers only")
-
-
-def _as_float(number: float) -> float:
-    try:
-        return float(number)
-    except OverflowError:  # an integer of more than 308 digits
-        return math.inf
+    from cloudlink.cloudvalues import Value
 
 
 class CloudSession:
