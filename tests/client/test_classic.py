@@ -9,7 +9,7 @@ import pytest
 import trustme
 
 from cloudlink import client
-from cloudlink.client.classic_rules import complaints
+from cloudlink.client.classic_rules import validation_errors
 from tests.client.fakes import greet, ok, ours, scripted
 
 LIMIT = 20.0  # seconds
@@ -184,7 +184,7 @@ def test_waiting_has_a_time_out_and_one_waiter():
     assert issubclass(raised[2], TimeoutError)
     assert raised[3] is TypeError
     assert issubclass(raised[4], TimeoutError)
-    assert c._awaited == {}
+    assert c._waiting == {}
 
 
 def test_an_answer_comes_to_who_waits():
@@ -329,4 +329,4 @@ def test_certificates_are_really_used(tmp_path, caplog):
     ],
 )
 def test_what_is_complained_about(packet, wrong):
-    assert complaints(packet) == wrong
+    assert validation_errors(packet) == wrong

@@ -217,7 +217,7 @@ def test_a_server_that_is_down_for_a_while_is_tried_until_it_is_back():
 def test_in_the_moment_of_a_break_nothing_is_sent_into_the_void():
     async def scenario():
         async with ours() as host, impatient(connect(host.url)) as c:
-            gone = c._attempt.socket._gone
+            gone = c._attempt.socket._disconnected
             host.drop_everybody()
             await gone  # awake before the task that will connect again
             assert not c.is_connected
@@ -274,7 +274,7 @@ def test_a_request_without_an_answer_times_out():
         async with scripted(handler) as url, connect(url) as c:
             with pytest.raises(WaitTimeoutError, match="ping"):
                 await c.request("ping", timeout=0.01)
-            assert c._answers == {}
+            assert c._requests == {}
 
     run(scenario)
 
