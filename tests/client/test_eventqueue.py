@@ -56,10 +56,11 @@ def test_the_bytes_of_a_message_count_until_its_last_event_is_taken():
 
 def test_overfull_at_four_times_the_bytes():
     queue = EventQueue(1, 1000)
-    queue.put("a", 4000 - EVENT_BYTES - 1)
+    queue.put("a", 3999 - EVENT_BYTES)
     assert queue.is_full
     assert not queue.is_overfull
-    queue.put("b", 1)
+    queue.get()
+    queue.put("b", 4000 - EVENT_BYTES)
     assert queue.is_overfull
 
 

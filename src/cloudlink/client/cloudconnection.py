@@ -139,9 +139,8 @@ class CloudConnection(ReconnectingClient[CloudSession, CloudChange]):
         check(value, text_allowed=self._text_values)
         self._warn_without_prefix("set", name)
         known = self._value(name)
-        was_disconnected = not self.is_connected
         session = await self._connected_session()
-        if was_disconnected and not same(session.variables.get(name), known):
+        if not same(session.variables.get(name), known):
             raise StaleValueError(name, session.variables.get(name))
         session.set(name, value)
         await self._flush()

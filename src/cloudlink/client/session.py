@@ -245,7 +245,6 @@ class Session:
 
     def _become_ready(self) -> list[Event]:
         self.ready = True
-        self.users.keep_only(set(self._rooms))
         lists = [UserList(users, room) for room, users in self.users.by_room.items()]
         deferred, self._deferred = self._deferred, []
         return [Connected(self.user, self._again, self.rooms), *lists, *deferred]
