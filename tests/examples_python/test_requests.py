@@ -126,6 +126,11 @@ async def untouched(c, _):
     assert isinstance(await c.request("ping"), StatusCode)
 
 
+async def square(c, _):
+    assert await value_of(c, "square", val=12) == 144
+    await refused(c, 105, "square", val="twelve")
+
+
 async def lobby_codes(c, _):
     code = await value_of(c, "lobby_open")
     assert await value_of(c, "lobby_find", val=code) == {"room": code, "players": []}
@@ -137,6 +142,7 @@ async def word_filter(c, _):
 
 CHECKS = {
     "first-game/dice": game_dice,
+    "migrating/square": square,
     "plugins/announce": announce,
     "plugins/bans": untouched,
     "plugins/broken": broken,
