@@ -23,6 +23,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cloudlink import jsontext
+from cloudlink.client import classic_removed
 from cloudlink.client.classic_protocol import Protocol
 from cloudlink.client.classic_rules import COMMANDS, ClientExceptions, validation_errors
 from cloudlink.client.errors import ConnectError, WaitTimeoutError
@@ -72,6 +73,10 @@ class Client:
         self._socket: Socket | None = None
         self._closed: asyncio.Future[tuple[int, str]] | None = None
         self.protocol = Protocol(self)
+
+    def __getattr__(self, name: str) -> Any:
+        words = classic_removed.explain(name)
+        raise AttributeError(words or f"{type(self).__name__!r} object has no attribute {name!r}")
 
     # Running.
 
@@ -317,11 +322,16 @@ class Client:
         try:
             self.protocol.greet()
             self.fire("initial_connect")
-            await self._closed
+            self._log_end(*await self._closed)
             await asyncio.gather(*self.fire("disconnect"))
         finally:
             await self._socket.close()
             self._socket = None
+
+    def _log_end(self, code: int, reason: str) -> None:
+        if code not in (CloseCode.NORMAL, CloseCode.GOING_AWAY):
+            words = f" ({printable(reason)})" if reason else ""
+            self.logger.warning("The server closed the connection with %s%s.", code, words)
 
     def _spawn(self, work: Any) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
