@@ -1,7 +1,7 @@
-"""The public names of earlier versions of CloudLink that are not here any more, and what takes their place.
+"""The removed public names of earlier versions of CloudLink, and what takes their place.
 
-Only the words: `cloudlink` itself raises them, as an ImportError or an AttributeError. docs/migrating.md has the same
-names in tables, and everything below them.
+Only the sentences: `cloudlink` itself raises them, as an ImportError or an AttributeError. docs/migrating.md has the
+same names in tables, and the methods of the removed classes.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ REMOVED = {
 
 
 def explain(name: str) -> str | None:
-    """Return the sentences about a name that is gone; None for other names.
+    """Return the sentences about a removed name; None for other names.
 
     Args:
         name: The name after `cloudlink.`, dots included.
@@ -56,6 +56,6 @@ def explain(name: str) -> str | None:
         return None
     version, successor = REMOVED[name]
     return (
-        f"cloudlink.{name} was part of CloudLink {version} and is gone. Its successor is {successor}; "
+        f"cloudlink.{name} was part of CloudLink {version} and was removed. Its successor is {successor}; "
         f"docs/migrating.md shows how to change a script. The old version: pip install 'cloudlink<1'."
     )

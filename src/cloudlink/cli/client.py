@@ -28,14 +28,14 @@ HELP = "See what happens on a server, and send what you type."
 
 _COMMANDS = """\
 /msg NAME TEXT    send a private message
-/var NAME VALUE   set a variable for everybody in your rooms
+/var NAME VALUE   set a variable for all clients in your rooms
 /room ROOM ...    join rooms
 /leave [ROOM ...] leave rooms, or all of them
 /name NAME        set a username
-/who              who is here
+/who              list the users in your rooms
 /help             this list
 /quit             leave
-Anything else is a message to everybody in your rooms; // begins one with a slash."""
+Anything else is a message to all clients in your rooms; // begins one with a slash."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -50,7 +50,7 @@ REMOVED = {
 
 
 def explain(name: str) -> str | None:
-    """Return the sentence about an attribute that is gone; None for other names."""
+    """Return the sentence about a removed attribute; None for other names."""
     if name not in REMOVED:
         return None
     return (

@@ -216,7 +216,7 @@ async def _speaks_tls(address: Address, plan: Plan) -> bool:
 
 
 async def _package(address: Address, plan: Plan) -> str:
-    """Return the name and the version of the server's package, as far as its health check tells them."""
+    """Return the name and the version of the server's package, as far as its health check reports them."""
     status: object = None
     if plan.proxy is None:
         with contextlib.suppress(OSError, ValueError, http.client.HTTPException):

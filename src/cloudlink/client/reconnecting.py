@@ -191,7 +191,7 @@ class ReconnectingClient(ABC, Generic[S, E]):
         return 0.0
 
     def _enqueue(self, events: Iterable[E], size: int) -> None:
-        """Queue the events of a message of so many bytes."""
+        """Queue the events of a message of `size` bytes."""
         if not self._ended:
             self._queue.put(list(events), size)
             self._event_available.set()

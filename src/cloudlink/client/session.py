@@ -128,7 +128,7 @@ class Session:
             self._send(cmd, keys)
 
     def request(self, cmd: str, keys: dict[str, Any]) -> Listener:
-        """Send a packet whose answer comes in `answers`, and return the listener that tells it from others.
+        """Send a packet whose answer comes in `answers`, and return its listener.
 
         The answer is the first packet with that listener, whatever its command. One that another client has sent
         (it has an `origin`) answers only a direct.

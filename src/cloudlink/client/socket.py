@@ -231,7 +231,7 @@ async def open_socket(url: str, receiver: Receiver, options: Options) -> Socket:
     """
     diagnostics.check_address(url)
     try:
-        # picows leaves a socket behind whose upgrade is cancelled, so that one ends by its own time-out.
+        # If this is cancelled during the upgrade, picows closes the socket only after its own time-out.
         async with asyncio.timeout(2 * options.timeout):
             # The listener is None if the peer closed the connection without any answer.
             _, socket = await ws_connect(
