@@ -92,6 +92,13 @@ def test_servers_that_have_no_cloud(text, error):
     assert not cloud.ready
 
 
+def test_the_first_foreign_text_counts():
+    cloud = session()
+    cloud.received("Server is full!")
+    cloud.received("Good bye")
+    assert isinstance(cloud.closed(1000, ""), errors.ServerFullError)
+
+
 def test_a_code_counts_for_more_than_the_text_before_it():
     """Cloud servers explain in a text why they close with 4005."""
     cloud = session()

@@ -539,6 +539,24 @@ def test_a_server_without_a_health_check(examine):
     assert f"It is a CloudLink server with protocol 0.2.0; this is cloudlink {__version__}." in text
 
 
+@pytest.mark.parametrize(
+    ("health", "package"),
+    [
+        ('{"version": "1.2.3", "protocol_version": "0.2.0"}', "cloudlink 1.2.3"),
+        ('{"version": "1.2.3"}', "a CloudLink server"),  # of another program on the same host
+        ("[]", "a CloudLink server"),
+        ("It is well.", "a CloudLink server"),
+    ],
+)
+def test_the_package_is_named_by_the_health_check(health, package):
+    async def scenario():
+        async with answering(f"HTTP/1.1 200 OK\r\nContent-Length: {len(health)}\r\n\r\n{health}") as place:
+            plan = diagnose.Plan(f"ws://{place}/", timeout=5)
+            return await diagnose._package(diagnostics.check_address(plan.url), plan)
+
+    assert asyncio.run(scenario()) == package
+
+
 def test_a_kick_is_not_blamed_on_a_proxy(examine):
     async def handler(socket):
         await greet(socket)

@@ -102,6 +102,11 @@ def test_importing_a_removed_name_says_what_takes_its_place(name):
         assert caught.value.name == f"cloudlink.{name}"
 
 
+@pytest.mark.parametrize("name", ["other.Cloudlink", "Cloudlink", "cloudlink", "cloudlink.nonsense"])
+def test_other_names_are_not_explained(name):
+    assert cloudlink._RemovedNames.find_spec(name) is None
+
+
 @pytest.mark.parametrize("name", TOP)
 def test_reading_a_removed_name_says_what_takes_its_place(name):
     assert not hasattr(cloudlink, name)

@@ -485,6 +485,7 @@ def test_events_that_came_before_a_final_end_are_read_before_its_error(network):
             net.socket.says({"cmd": "gmsg", "val": "last words", "rooms": "default"})
             await settle()
             net.socket.lose(4004, "You were kicked")
+            await settle()
             assert isinstance(await anext(c), Connected)
             assert await anext(c) == GlobalMessage("last words", "default")
             with pytest.raises(DisconnectedError, match="kicked"):
@@ -563,6 +564,22 @@ def test_reading_goes_on_for_an_answer_but_not_for_ever(network):
             assert not net.socket.paused
             net.socket.says(ok(net.socket.sent[-1]))
             assert isinstance(await waiting, StatusCode)
+
+    run(scenario)
+
+
+def test_after_an_answer_reading_pauses_again_while_the_queue_is_full(network):
+    net = network()
+
+    async def scenario():
+        async with cl4(max_queue=2) as c:
+            await fill(net, 1, 2)
+            waiting = asyncio.create_task(c.request("plugin"))
+            await settle()
+            assert not net.socket.paused
+            net.socket.says(ok(net.socket.sent[-1]))
+            await waiting
+            assert net.socket.paused
 
     run(scenario)
 
