@@ -614,6 +614,22 @@ def test_what_came_before_the_session_was_ready_counts_too(network):
     run(scenario)
 
 
+def test_a_server_that_sends_too_much_before_it_answers_is_left(network):
+    net = network(SILENT)
+
+    async def scenario():
+        entering = asyncio.create_task(cl4(max_queue_bytes=10_000, timeout=1000).__aenter__())
+        await settle()
+        await fill(net, *["x" * 9900] * 4)
+        assert not entering.done()
+        await fill(net, "x" * 1000)
+        with pytest.raises(WrongServerError, match="sends too much before it answers"):
+            await entering
+        assert net.socket.aborted
+
+    run(scenario)
+
+
 def test_an_answer_of_a_plugin_is_returned_and_not_queued(network):
     net = network()
 

@@ -43,9 +43,14 @@ class EventQueue(Generic[E]):
         return len(self._events) >= self._max_events or self._bytes >= self._max_bytes
 
     @property
+    def hard_limit(self) -> int:
+        """Four times the allowed bytes: what may wait where reading cannot pause."""
+        return _HARD_LIMIT * self._max_bytes
+
+    @property
     def is_overfull(self) -> bool:
-        """Whether there are four times as many bytes as allowed."""
-        return self._bytes >= _HARD_LIMIT * self._max_bytes
+        """Whether as many bytes wait as the hard limit."""
+        return self._bytes >= self.hard_limit
 
     @property
     def is_half_empty(self) -> bool:

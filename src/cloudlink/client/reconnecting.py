@@ -14,7 +14,7 @@ import logging
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
-from cloudlink.client.errors import ClientError, DisconnectedError, WaitTimeoutError
+from cloudlink.client.errors import ClientError, DisconnectedError, WaitTimeoutError, WrongServerError
 from cloudlink.client.eventqueue import EventQueue
 from cloudlink.client.retries import may_come_up
 from cloudlink.client.socket import Options, open_socket
@@ -346,6 +346,9 @@ class _Attempt(Generic[S, E]):
     def received(self, text: str) -> None:
         self._unqueued_bytes += len(text) if text.isascii() else len(text.encode(errors="replace"))
         self._handle(self.session.received(text))
+        # During the start events wait in the session, and reading cannot pause.
+        if self._unqueued_bytes > self._owner._queue.hard_limit and not self.started.done():  # noqa: SLF001  # as below
+            self.started.set_exception(WrongServerError("The server sends too much before it answers."))
 
     def ponged(self) -> None:
         self._handle(self.session.ponged())
