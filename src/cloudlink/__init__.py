@@ -67,7 +67,8 @@ class _RemovedNames:
     @staticmethod
     def find_spec(fullname: str, path: object = None, target: object = None) -> None:  # noqa: ARG004  # the interface
         package, _, name = fullname.partition(".")
-        if package == __name__ and (words := _explain(name)) is not None:
+        words = _explain(name) if package == __name__ else None  # Python 3.7 has to be able to read this file
+        if words is not None:
             raise ImportError(words, name=fullname)
 
 
