@@ -17,9 +17,11 @@ from cloudlink.client import (
     connect,
     connect_cloud,
 )
+from cloudlink.server.app import Server
 from cloudlink.server.plugins import load_all
-from cloudlink.server.protocols import Clpv4
-from tests.hosting import HOST, build, listening
+from cloudlink.server.protocols import Clpv4, Scratch
+from cloudlink.settings import Settings
+from tests.hosting import HOST, listening
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```python\n(# plugins/(\w+)\.py\n.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -173,10 +175,10 @@ def test_a_plugin_answers_a_request(name, tmp_path):
     file.write_text(found()[name], encoding="utf-8")
 
     async def scenario():
-        server = build()
-        server.settings.set("plugins", [str(file)])
-        server.settings.set("plugins_folder", "")
-        load_all(server, server.hooks.engines[Clpv4.schema], server.settings, server.logger)
+        server = Server(Settings(storage="", plugins=[str(file)], plugins_folder=""))
+        protocol = Clpv4(server)
+        Scratch(server)
+        load_all(server, protocol, server.settings, server.logger)
         async with asyncio.timeout(30), listening(server) as port:
             url = f"ws://{HOST}:{port}/"
             async with connect(url, username="alice") as c:
