@@ -1,12 +1,16 @@
 """What `import cloudlink` gives, and what it leaves alone until it is asked for."""
 
+import importlib
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import cloudlink
+from cloudlink.removed import REMOVED
 
+PAGE = Path(__file__).parents[2] / "docs" / "migrating.md"
 BOTH_WAYS = [
     "from cloudlink import server; from cloudlink.server.protocols import clpv4",
     "from cloudlink.server.protocols import clpv4; from cloudlink import server",
@@ -64,5 +68,80 @@ def test_public_names_cannot_be_replaced():
 
 
 def test_unknown_names_are_unknown():
-    with pytest.raises(AttributeError):
+    with pytest.raises(AttributeError, match="module 'cloudlink' has no attribute 'nonsense'"):
         cloudlink.nonsense  # noqa: B018  # reading it is the test
+    with pytest.raises(ImportError, match="cannot import name 'nonsense'"):
+        exec("from cloudlink import nonsense")
+    with pytest.raises(ModuleNotFoundError, match=r"No module named 'cloudlink\.nonsense'"):
+        importlib.import_module("cloudlink.nonsense")
+    with pytest.raises(ModuleNotFoundError, match="No module named 'no_such_package'"):
+        importlib.import_module("no_such_package.Cloudlink")
+
+
+# Names of earlier versions.
+
+TOP = [name for name in REMOVED if "." not in name]
+
+
+@pytest.mark.parametrize("name", REMOVED)
+def test_importing_a_removed_name_says_what_takes_its_place(name):
+    version, successor = REMOVED[name]
+    package, _, last = f"cloudlink.{name}".rpartition(".")
+    statements = [f"import {package}.{last}", f"from {package}.{last} import x"]
+    if not hasattr(
+        importlib.import_module(package), last
+    ):  # `from cloudlink.client import client` is the class
+        statements.append(f"from {package} import {last}")
+    for statement in statements:
+        with pytest.raises(ImportError) as caught:
+            exec(statement)
+        words = str(caught.value)
+        assert f"cloudlink.{name} was part of CloudLink {version}" in words
+        assert successor in words
+        assert "docs/migrating.md" in words
+        assert caught.value.name == f"cloudlink.{name}"
+
+
+@pytest.mark.parametrize("name", ["other.Cloudlink", "Cloudlink", "cloudlink", "cloudlink.nonsense"])
+def test_other_names_are_not_explained(name):
+    assert cloudlink._RemovedNames.find_spec(name) is None
+
+
+@pytest.mark.parametrize("name", TOP)
+def test_reading_a_removed_name_says_what_takes_its_place(name):
+    assert not hasattr(cloudlink, name)
+    with pytest.raises(AttributeError) as caught:
+        getattr(cloudlink, name)
+    assert REMOVED[name][1] in str(caught.value)
+    assert name not in dir(cloudlink)
+
+
+@pytest.mark.parametrize("name", REMOVED)
+def test_the_page_about_migrating_has_every_removed_name(name):
+    assert f"`{name}`" in PAGE.read_text(encoding="utf-8")
+
+
+def test_removed_names_are_really_removed():
+    finders = [finder for finder in sys.meta_path if finder is not cloudlink._RemovedNames]
+    for name in (f"cloudlink.{name}" for name in REMOVED):
+        path = importlib.import_module(name.rpartition(".")[0]).__path__
+        assert [finder for finder in finders if finder.find_spec(name, path) is not None] == []
+
+
+@pytest.mark.parametrize(
+    "old",
+    [
+        "from cloudlink import CloudLink\ncl = CloudLink()",  # 0.1.7
+        "from cloudlink import Cloudlink\ncl = Cloudlink()",  # 0.1.8
+        "from cloudlink import cloudlink\ncl = cloudlink()",  # 0.1.9
+        "from cloudlink.cloudlink import Cloudlink",
+        "from cloudlink.async_client import async_client",
+        "import cloudlink\ncl = cloudlink.Cloudlink()",
+        "import cloudlink\ncl = cloudlink.cloudlink()",
+    ],
+)
+def test_the_first_lines_of_old_scripts(old):
+    with pytest.raises(
+        (ImportError, AttributeError), match=r"from cloudlink import server|cloudlink\.connect"
+    ):
+        exec(old, {})

@@ -9,21 +9,22 @@ import pytest
 from cloudlink import cli
 from cloudlink.cli.lines import line_of
 from cloudlink.client import connect, events
+from tests.support.fakeservers import greet, websocket_server
 from tests.support.servers import restartable_server
 
 ALICE = events.User("1", "a", "alice")
 
 
-async def start(host, *flags):
+async def start(url, *flags):
     pipe = asyncio.subprocess.PIPE
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "cloudlink", "client", host.url, *flags, stdin=pipe, stdout=pipe, stderr=pipe
+        sys.executable, "-m", "cloudlink", "client", url, *flags, stdin=pipe, stdout=pipe, stderr=pipe
     )
 
 
 async def talk(host, typed, *flags):
     """Type these lines from a pipe; the exit status and the lines printed."""
-    process = await start(host, *flags)
+    process = await start(host.url, *flags)
     output, errors = await process.communicate("".join(f"{line}\n" for line in typed).encode())
     return process.returncode, output.decode().splitlines(), errors.decode()
 
@@ -86,7 +87,7 @@ def test_what_is_piped_in_is_sent_and_answered_before_it_ends():
 def test_input_in_another_encoding_is_told_after_what_came_before():
     async def scenario():
         async with restartable_server() as host:
-            process = await start(host)
+            process = await start(host.url)
             output, errors = await process.communicate("Grüße\n".encode() + "Grüße\nlost\n".encode("latin-1"))
             assert output.decode().splitlines()[-1] == "[default] Grüße"
             assert errors.decode() == (
@@ -115,7 +116,7 @@ def test_without_any_input_it_ends_as_with_an_empty_one():
 def test_others_are_seen_as_they_come_speak_and_go():
     async def scenario():
         async with restartable_server() as host:
-            process = await start(host, "--name", "watcher", "--room", "lobby")
+            process = await start(host.url, "--name", "watcher", "--room", "lobby")
 
             async def line():
                 return (await process.stdout.readline()).decode().rstrip("\n")
@@ -161,12 +162,59 @@ def test_when_nobody_reads_its_lines_it_ends_quietly():
 def test_the_end_of_the_connection_is_told():
     async def scenario():
         async with restartable_server() as host:
-            process = await start(host)
+            process = await start(host.url)
             await process.stdout.readline()
             host.server.close_connection(next(iter(host.server.clients_manager.clients)), 1000, "Bye\x1b")
             _, errors = await process.communicate()
             assert errors.decode() == "cloudlink: The connection was closed with 1000 (Bye\\x1b).\n"
             assert process.returncode == 1
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("when", ["before the greeting", "after it"])
+@pytest.mark.parametrize("code", [1008, 4000, 4004, 4099])
+def test_a_kick_ends_it_and_says_why(code, when):
+    async def kick(socket):
+        if when == "after it":
+            await greet(socket)
+        await socket.close(code, "You were kicked: spam")
+
+    async def scenario():
+        async with websocket_server(kick) as url:
+            process = await start(url)  # whose input does not end
+            lines, errors = await asyncio.gather(process.stdout.read(), process.stderr.read())
+            lines, errors = lines.decode(), errors.decode()
+            assert await process.wait() == 1
+            assert errors.startswith("cloudlink: The ")
+            assert f"with {code} (You were kicked: spam)" in errors
+            assert errors.count("\n") == 1
+            assert "Trying again" not in lines
+
+    run(scenario)
+
+
+def test_a_restart_is_said_and_outlived():
+    async def scenario():
+        visits = []
+
+        async def restart_once(socket):
+            visits.append(socket)
+            await greet(socket)
+            if len(visits) == 1:
+                await socket.close(1012, "Restarting")
+            await socket.wait_closed()
+
+        async with websocket_server(restart_once) as url:
+            process = await start(url)
+            assert (await process.stdout.readline()).startswith(b"* Connected")
+            lost = await process.stdout.readline()
+            assert (
+                lost.decode().rstrip() == "* The connection was closed with 1012 (Restarting). Trying again."
+            )
+            assert (await process.stdout.readline()).startswith(b"* Back")
+            await process.communicate(b"/quit\n")
+            assert process.returncode == 0
 
     run(scenario)
 

@@ -4,12 +4,15 @@ import asyncio
 import json
 import logging
 import ssl
+from pathlib import Path
 
 import pytest
 import trustme
 
 from cloudlink import client
-from cloudlink.client.classic_rules import complaints
+from cloudlink.client.classic_removed import REMOVED
+from cloudlink.client.classic_rules import validation_errors
+from tests.client.upstream import ATTRIBUTES, EXCEPTIONS, PROTOCOL_ATTRIBUTES
 from tests.support.fakeservers import greet, ok, websocket_server
 from tests.support.servers import restartable_server
 
@@ -185,7 +188,7 @@ def test_waiting_has_a_time_out_and_one_waiter():
     assert issubclass(raised[2], TimeoutError)
     assert raised[3] is TypeError
     assert issubclass(raised[4], TimeoutError)
-    assert c._awaited == {}
+    assert c._waiting == {}
 
 
 def test_an_answer_comes_to_who_waits():
@@ -330,4 +333,70 @@ def test_certificates_are_really_used(tmp_path, caplog):
     ],
 )
 def test_what_is_complained_about(packet, wrong):
-    assert complaints(packet) == wrong
+    assert validation_errors(packet) == wrong
+
+
+@pytest.mark.parametrize("name", ATTRIBUTES)
+def test_each_attribute_of_the_old_client_is_there_or_says_what_takes_its_place(name):
+    c = client()
+    if name not in REMOVED:
+        assert getattr(c, name, "absent") != "absent"
+        return
+    assert not hasattr(c, name)
+    with pytest.raises(AttributeError) as caught:
+        getattr(c, name)
+    assert str(caught.value).startswith(f"client() has no attribute {name} any more. Its successor is ")
+    assert REMOVED[name] in str(caught.value)
+
+
+def test_only_attributes_of_the_old_client_are_explained():
+    assert set(REMOVED) <= set(ATTRIBUTES)
+    with pytest.raises(AttributeError, match=r"^'Client' object has no attribute 'nonsense'$"):
+        client().nonsense  # noqa: B018  # reading it is the test
+
+
+def test_the_parts_of_the_old_client_have_all_attributes():
+    c = client()
+    assert [name for name in PROTOCOL_ATTRIBUTES if not hasattr(c.protocol, name)] == []
+    assert [name for name in EXCEPTIONS if not hasattr(c.exceptions, name)] == []
+
+
+def test_the_page_about_migrating_has_every_attribute_that_is_gone():
+    page = (Path(__file__).parents[2] / "docs" / "migrating.md").read_text(encoding="utf-8")
+    assert [name for name in REMOVED if f"`{name}`" not in page] == []
+
+
+def test_an_answer_with_a_command_of_a_plugin_comes_to_the_caller_that_waits():
+    async def handler(socket):
+        await greet(socket)
+        request = json.loads(await socket.recv())
+        await socket.send(json.dumps({"cmd": "rolled", "val": 6, "listener": request["listener"]}))
+        await socket.wait_closed()
+
+    c = client()
+    errors = noting(c, "on_error")
+    answers = []
+
+    @c.on_connect
+    async def connected():
+        answers.append(await c.send_packet_and_wait({"cmd": "roll", "listener": "L"}, timeout=10))
+        c.disconnect()
+
+    play(c, handler)
+    assert answers == [{"cmd": "rolled", "val": 6, "listener": "L"}]
+    assert errors == []
+
+
+@pytest.mark.parametrize("greeted", [True, False])
+@pytest.mark.parametrize(("code", "logged"), [(1000, False), (1001, False), (1008, True), (4004, True)])
+def test_the_log_says_why_a_connection_was_ended(code, logged, greeted, caplog):
+    async def handler(socket):
+        if greeted:
+            await greet(socket)
+        await socket.close(code, "You were kicked\n")
+
+    c = client()
+    seen = noting(c, "on_disconnect")
+    play(c, handler)
+    assert seen == [("on_disconnect",)]
+    assert (f"The server closed the connection with {code} (You were kicked\\x0a)." in caplog.text) == logged

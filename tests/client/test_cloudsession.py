@@ -3,13 +3,10 @@
 import json
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from cloudlink.client import errors
-from cloudlink.client.cloudsession import CloudSession, check, is_final, same
+from cloudlink.client.cloudsession import CloudSession, same
 from cloudlink.client.events import CloudChange
-from cloudlink.server.protocols.scratch import rules
 
 
 def frame(**variables):
@@ -89,67 +86,54 @@ def test_what_is_no_change_is_passed_over(line):
 def test_servers_that_have_no_cloud(text, error):
     cloud = session()
     cloud.received(text)
-    assert isinstance(cloud.failure, error)
+    assert isinstance(cloud.closed(1000, ""), error)
     assert cloud.ponged() == []
+    assert isinstance(cloud.failure, error)
     assert not cloud.ready
-    assert cloud.closed(1000, "") is cloud.failure
 
 
+def test_the_first_foreign_text_counts():
+    cloud = session()
+    cloud.received("Server is full!")
+    cloud.received("Good bye")
+    assert isinstance(cloud.closed(1000, ""), errors.ServerFullError)
+
+
+def test_a_code_counts_for_more_than_the_text_before_it():
+    """Cloud servers explain in a text why they close with 4005."""
+    cloud = session()
+    cloud.received("The cloud data library you are using is putting your Scratch account at risk.")
+    ended = cloud.closed(4005, "A login token was sent")
+    assert isinstance(ended, errors.DisconnectedError)
+    assert (ended.code, ended.reason) == (4005, "A login token was sent")
+
+
+@pytest.mark.parametrize("ready", [False, True], ids=["before the values", "after them"])
 @pytest.mark.parametrize(
-    ("code", "error", "final"),
+    ("code", "error", "words"),
     [
-        (4002, errors.NameRefusedError, True),
-        (4003, errors.ServerFullError, False),
-        (4004, errors.DisconnectedError, True),
-        (4005, errors.DisconnectedError, True),
-        (1000, errors.DisconnectedError, True),
-        (4000, errors.DisconnectedError, False),
-        (1006, errors.DisconnectedError, False),
+        (1000, errors.DisconnectedError, "with 1000 (why)"),
+        (1006, errors.DisconnectedError, "with 1006 (why)"),
+        (4000, errors.DisconnectedError, "with 4000 (why)"),
+        (4002, errors.NameRefusedError, "refuses the username bot: why. A username has 1 to 20"),
+        (4003, errors.ServerFullError, "no room for this client (why)"),
+        (4004, errors.DisconnectedError, "with 4004 (why)"),
+        (4005, errors.DisconnectedError, "with 4005 (why)"),
     ],
 )
-def test_what_the_end_means(code, error, final):
-    ended = session().closed(code, "")
+def test_the_error_of_a_close_code_says_why(code, error, words, ready):
+    cloud = session()
+    if ready:
+        cloud.ponged()
+    ended = cloud.closed(code, "why")
     assert isinstance(ended, error)
-    assert is_final(ended) == final
+    assert words in str(ended)
 
 
-VALUES = st.one_of(
-    st.integers(),
-    st.floats(),
-    st.booleans(),
-    st.none(),
-    st.text(alphabet="0123456789.-e +", max_size=8),
-    st.text(),
-)
-
-
-@given(VALUES)
-def test_what_may_be_set_is_what_a_server_takes(value):
-    try:
-        check(value)
-    except (TypeError, ValueError):
-        allowed = False
-    else:
-        allowed = True
-    assert allowed == server_takes(value)
-
-
-def server_takes(value):
-    """What the rules of the server say of the JSON text of a value."""
-    try:
-        text = json.dumps(value, allow_nan=False).encode()
-    except ValueError:
-        return False
-    return rules.is_value(text, 100_000, text_allowed=False)
-
-
-def test_text_may_not_be_endless_nor_any_text():
-    check("1" * 100_000)
-    check("any text", text_allowed=True)
-    with pytest.raises(ValueError, match="finite"):
-        check(10**400)
-    with pytest.raises(ValueError, match="100000"):
-        check("1" * 100_001)
+@pytest.mark.parametrize("code", [4002, 4003])
+def test_a_close_code_without_a_reason_is_explained_too(code):
+    assert "None" not in str(session().closed(code, ""))
+    assert "()" not in str(session().closed(code, ""))
 
 
 def test_types_make_values_different():

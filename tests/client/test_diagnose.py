@@ -6,15 +6,19 @@ import datetime as dt
 import errno
 import json
 import ssl
+from pathlib import Path
 
 import pytest
 import websockets.utils
 
 from cloudlink import cli
 from cloudlink.client import ConnectError, connect, diagnose, diagnostics
+from cloudlink.version import __version__
 from tests.support.certificates import Certificates
 from tests.support.fakeservers import greet, ok, tcp_server, websocket_server
 from tests.support.servers import restartable_server
+
+GETTING_STARTED = Path(__file__).parents[2] / "docs" / "getting-started.md"
 
 
 def doctor(*words):
@@ -80,7 +84,7 @@ def test_all_is_well(examine, certificates):
         "listens",
         "trusted",
         "turbowarp.org",
-        "CloudLink 0.2.0",
+        f"It is cloudlink {__version__} with protocol 0.2.0; this is cloudlink {__version__}.",
         "silent",
         "All is well.",
     ):
@@ -137,11 +141,11 @@ def test_name_not_found(examine):
         ),
         ("ws://localhost:x", "The port of ws://localhost:x is wrong."),
         ("ws://localhost:0/", "The port of ws://localhost:0/ is wrong."),
-        ("ws://[::1/", "The host of ws://[::1/ cannot be read. IPv6 addresses stand in brackets"),
+        ("ws://[::1/", "The host of ws://[::1/ cannot be read. IPv6 addresses need brackets"),
         ("ws://localhost/#room", "has a part after #"),
         (
             "ws://games..example/",
-            "ws://games..example/ cannot be used as an address. Look for a slip of the pen",
+            "ws://games..example/ cannot be used as an address. Check the spelling of its host",
         ),
     ],
 )
@@ -153,8 +157,8 @@ def test_no_address(examine, address, words):
 @pytest.mark.parametrize(
     ("place", "words"),
     [
-        ("127.0.0.1:1", "is not there: nothing listens at its port. Start the proxy"),
-        ("no-such-host.invalid:1", "is not there: its name is not known."),
+        ("127.0.0.1:1", "cannot be reached: nothing listens at its port. Start the proxy"),
+        ("no-such-host.invalid:1", "cannot be reached: its name is not known."),
     ],
 )
 def test_a_proxy_that_is_not_there(examine, scheme, place, words):
@@ -168,10 +172,10 @@ def test_a_proxy_without_a_scheme(examine):
 
 
 def test_a_proxy_out_of_reach():
-    error = diagnostics.no_way_through(
+    error = diagnostics.proxy_failed(
         "ws://a/", "http://b:1", OSError(errno.ENETUNREACH, "Network is unreachable")
     )
-    assert error.problem == "The proxy http://b:1 is out of reach: there is no way to it from this computer."
+    assert error.problem == "The proxy http://b:1 cannot be reached: this computer has no route to it."
 
 
 def test_a_silent_port(examine):
@@ -179,7 +183,7 @@ def test_a_silent_port(examine):
         async with tcp_server(lambda *_: asyncio.Event().wait()) as place:
             return await doctor(f"ws://{place}", "--timeout", "0.2")
 
-    ill(examine(scenario), "accepts the connection and then says nothing")
+    ill(examine(scenario), "accepts the connection and then sends nothing")
 
 
 def test_a_silent_port_asked_for_tls(examine):
@@ -187,7 +191,7 @@ def test_a_silent_port_asked_for_tls(examine):
         async with tcp_server(lambda *_: asyncio.Event().wait()) as place:
             return await doctor(f"wss://{place}", "--timeout", "0.2")
 
-    ill(examine(scenario), "accepts the connection and then says nothing")
+    ill(examine(scenario), "accepts the connection and then sends nothing")
 
 
 # TLS.
@@ -277,7 +281,7 @@ def test_self_signed(examine, certificates):
     ("status", "words"),
     [
         ("200 OK", "answers with a web page (HTTP 200)"),
-        ("400 Bad Request", "headers Upgrade and Connection"),
+        ("400 Bad Request", "nginx needs three lines"),
         ("401 Unauthorized", "cannot log in"),
         ("404 Not Found", "the path does not exist (HTTP 404)"),
         ("418 I'm a teapot", "HTTP 418"),
@@ -295,6 +299,55 @@ def test_a_proxy_that_does_not_upgrade(examine, status, words):
             return await doctor(f"ws://{place}")
 
     ill(examine(scenario), words)
+
+
+def reverse_proxy(host, *, version="HTTP/1.1", drops=()):
+    """A reverse proxy in front of a server of ours: the HTTP version it uses, and the headers it drops, are wrong."""
+
+    async def handler(reader, writer):
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        first, *lines = head.removesuffix("\r\n\r\n").split("\r\n")
+        kept = [line for line in lines if line.partition(":")[0].lower() not in drops]
+        there_reader, there_writer = await asyncio.open_connection("127.0.0.1", host.port)
+        method, path, _ = first.split()
+        there_writer.write("\r\n".join([f"{method} {path} {version}", *kept, "", ""]).encode("latin-1"))
+        answer = await there_reader.readuntil(b"\r\n\r\n")
+        length = int(answer.lower().partition(b"content-length:")[2].split()[0])
+        writer.write(answer + await there_reader.readexactly(length))
+        there_writer.close()
+
+    return tcp_server(handler)
+
+
+@pytest.mark.parametrize(
+    ("proxy", "path", "cause"),
+    [
+        ({"version": "HTTP/1.0"}, "/", "speaks HTTP/1.0 to the server, which has no WebSockets (HTTP 400)."),
+        (
+            {"version": "HTTP/1.0", "drops": ("upgrade", "connection")},
+            "/",
+            "speaks HTTP/1.0 to the server, which has no WebSockets (HTTP 400).",
+        ),
+        (
+            {"drops": ("upgrade", "connection")},
+            "/",
+            "drops the header Upgrade of the request, so that the server answers with a page (HTTP 200).",
+        ),
+        ({"drops": ("upgrade",)}, "/games", "drops the header Upgrade of the request"),
+        ({"drops": ("connection",)}, "/", "drops the header Connection of the request (HTTP 400)."),
+    ],
+    ids=["HTTP/1.0", "nginx without configuration", "without both", "without Upgrade", "without Connection"],
+)
+def test_a_reverse_proxy_that_does_not_pass_websockets_on(examine, proxy, path, cause):
+    async def scenario():
+        async with restartable_server() as host, reverse_proxy(host, **proxy) as place:
+            return await doctor(f"ws://{place}{path}")
+
+    examined = examine(scenario)
+    ill(examined, cause, "Let it pass WebSockets on.")
+    lines = 'proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection "upgrade";'
+    assert lines in examined[1]
+    assert lines.partition(" ")[0] in GETTING_STARTED.read_text(encoding="utf-8")
 
 
 def test_a_server_that_is_full_by_http(examine):
@@ -339,7 +392,7 @@ def test_no_web_server(examine, answer):
         async with answering(answer) as place:
             return await doctor(f"ws://{place}", "--timeout", "0.5")
 
-    ill(examine(scenario), "closed the connection without an answer that a WebSocket has")
+    ill(examine(scenario), "closed the connection without an HTTP answer")
 
 
 def test_a_refused_origin(examine):
@@ -459,6 +512,50 @@ def test_a_websocket_that_hangs_up(examine):
             return await doctor(url)
 
     ill(examine(scenario), "closed the connection with 1003 (Text only) instead of greeting")
+
+
+def test_a_server_without_a_health_check(examine):
+    async def handler(socket):
+        await greet(socket)
+        await socket.wait_closed()
+
+    async def scenario():
+        async with websocket_server(handler) as url:
+            return await doctor(url)
+
+    status, text = examine(scenario)
+    assert status == 0
+    assert f"It is a CloudLink server with protocol 0.2.0; this is cloudlink {__version__}." in text
+
+
+@pytest.mark.parametrize(
+    ("health", "package"),
+    [
+        ('{"version": "1.2.3", "protocol_version": "0.2.0"}', "cloudlink 1.2.3"),
+        ('{"version": "1.2.3"}', "a CloudLink server"),  # of another program on the same host
+        ("[]", "a CloudLink server"),
+        ("It is well.", "a CloudLink server"),
+    ],
+)
+def test_the_package_is_named_by_the_health_check(health, package):
+    async def scenario():
+        async with answering(f"HTTP/1.1 200 OK\r\nContent-Length: {len(health)}\r\n\r\n{health}") as place:
+            plan = diagnose.Plan(f"ws://{place}/", timeout=5)
+            return await diagnose._package(diagnostics.check_address(plan.url), plan)
+
+    assert asyncio.run(scenario()) == package
+
+
+def test_a_kick_is_not_blamed_on_a_proxy(examine):
+    async def handler(socket):
+        await greet(socket)
+        await socket.close(4004, "You are banned: spam")
+
+    async def scenario():
+        async with websocket_server(handler) as url:
+            return await doctor(url, "--hold", "20")
+
+    ill(examine(scenario), "The connection was closed with 4004 (You are banned: spam).")
 
 
 def test_an_idle_cut_off(examine):

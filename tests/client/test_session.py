@@ -8,6 +8,7 @@ import pytest
 from cloudlink.client import errors
 from cloudlink.client.events import (
     Connected,
+    DirectMessage,
     GlobalMessage,
     MessageOfTheDay,
     OtherPacket,
@@ -17,7 +18,7 @@ from cloudlink.client.events import (
     UserJoined,
     UserList,
 )
-from cloudlink.client.session import DesiredState, Session, is_final
+from cloudlink.client.session import DesiredState, Session
 
 ME = {"id": "1", "uuid": "m"}
 NAMED = {**ME, "username": "bot"}
@@ -116,6 +117,17 @@ def test_name_and_rooms_are_asked_for_one_after_the_other():
     ]
 
 
+def test_user_lists_of_rooms_left_during_the_start_are_dropped():
+    server = Server(Session(DesiredState("bot", ["r1"])))
+    server.greets()  # with the user list of `default`
+    [setid] = server.sent()
+    server.says(ok(setid, val=NAMED))
+    [link] = server.sent()
+    events = server.says({"cmd": "ulist", "mode": "set", "val": [NAMED], "rooms": "r1"}, ok(link))
+    assert [event.room for event in events if isinstance(event, UserList)] == ["r1"]
+    assert list(server.session.users.by_room) == ["r1"]
+
+
 def test_the_next_session_begins_where_this_one_ended():
     desired = DesiredState()
     server = Server(Session(desired))
@@ -145,6 +157,8 @@ def test_the_next_session_begins_where_this_one_ended():
         ([("link", ["r1"]), ("unlink", "")], ("default",)),
         ([("link", ["r1"]), ("unlink", ["r1", "never joined"])], ("default",)),
         ([("link", ["r1"]), ("unlink", "r2")], ("r1",)),
+        ([("link", "default")], ("default",)),
+        ([("link", ["r1", "default"])], ("default", "r1")),
     ],
 )
 def test_rooms_follow_what_the_server_agreed_to(commands, rooms):
@@ -273,22 +287,90 @@ def test_ends_before_and_after_the_greeting():
     assert (error.code, error.reason) == (1000, "bye")
 
 
+@pytest.mark.parametrize("code", [1000, 1002, 1003, 1007, 4000])
+def test_a_server_that_did_not_understand_the_handshake(code):
+    error = Session(DesiredState()).closed(code, "What?")
+    assert isinstance(error, errors.WrongServerError)
+    assert error.close_code == code
+    assert error.permanent
+    assert f"with {code} (What?) instead of greeting" in str(error)
+    assert isinstance(ready().session.closed(code, "What?"), errors.DisconnectedError)
+
+
+# Answers to requests.
+
+
+def answered(session):
+    """The answers that have come, without their listeners."""
+    return [event for _, event in session.answers]
+
+
 @pytest.mark.parametrize(
-    ("error", "final"),
+    "answer",
     [
-        (errors.DisconnectedError(1000, "kicked"), True),
-        (errors.DisconnectedError(1008, "flooding"), True),
-        (errors.DisconnectedError(1001), False),
-        (errors.DisconnectedError(1006), False),
-        (errors.DisconnectedError(1013), False),
-        (errors.ServerFullError("full"), False),
-        (errors.ConnectError("nobody there"), False),
-        (errors.WrongServerError("a proxy that restarts"), False),
-        (errors.WaitTimeoutError("slow"), False),
-        (errors.NameRefusedError("bot", 112, "its ghost has it"), False),
-        (errors.NameRefusedError("bot", 108, "too long"), True),
-        (errors.RequestError("link", StatusCode("E:110 | x", 110)), True),
+        {"cmd": "statuscode", "code": "I:100 | OK", "code_id": 100},
+        {"cmd": "gmsg", "val": 1, "rooms": "default"},
+        {"cmd": "direct", "val": "Hello!"},
+        {"cmd": "pmsg", "val": "Hello!", "rooms": "default"},
+        {"cmd": "pvar", "name": "n", "val": "Hello!"},
+        {"cmd": "roll", "val": 6, "origin": BOB},
+        {"cmd": "roll"},
+        {"cmd": "motd", "val": "Be kind."},
+        {"cmd": "ulist", "mode": "set", "val": [BOB], "rooms": "default"},
+        {"cmd": "client_obj", "val": ME},
+        {"cmd": "statuscode", "code": 5},
     ],
+    ids=lambda packet: "-".join(map(str, packet.values()))[:30],
 )
-def test_what_is_final(error, final):
-    assert is_final(error) == final
+def test_whatever_comes_with_the_listener_of_a_request_answers_it(answer):
+    server = started()
+    listener = server.session.request("plugin", {"val": 1})
+    assert server.says({**answer, "listener": listener}) == []
+    [(answered_listener, event)] = server.session.answers
+    assert answered_listener == listener
+    # It answers once; what comes after it is an event again.
+    server.says({**answer, "listener": listener})
+    assert server.session.answers == [(listener, event)]
+
+
+@pytest.mark.parametrize("cmd", ["direct", "pmsg", "pvar"])
+@pytest.mark.parametrize("origin", [BOB, "bob", None, {}])
+def test_a_packet_of_another_client_does_not_answer_a_request_to_the_server(cmd, origin):
+    server = started()
+    listener = server.session.request("plugin", {"val": 1})
+    assert server.says({"cmd": cmd, "name": "n", "val": "fake", "origin": origin, "listener": listener}) != []
+    assert server.session.answers == []
+    server.says({"cmd": "plugin", "val": "real", "listener": listener})
+    assert answered(server.session) == [OtherPacket({"cmd": "plugin", "val": "real", "listener": listener})]
+
+
+def test_a_direct_of_another_client_answers_a_direct():
+    server = started()
+    listener = server.session.request("direct", {"id": "bob", "val": "How are you?"})
+    server.says({"cmd": "direct", "val": "fine", "origin": BOB, "listener": listener})
+    assert answered(server.session) == [DirectMessage("fine", User("2", "b", "bob"), listener)]
+
+
+def test_a_user_list_that_answers_a_request_counts_as_one():
+    server = started()
+    listener = server.session.request("who", {})
+    eve = {"id": "3", "uuid": "e", "username": "eve"}
+    server.says({"cmd": "ulist", "mode": "set", "val": [eve], "rooms": "default", "listener": listener})
+    assert server.session.users.by_room["default"] == (User("3", "e", "eve"),)
+
+
+def test_an_answer_that_nobody_waits_for_is_an_event():
+    server = started()
+    listener = server.session.request("plugin", {})
+    server.session.forget(listener)
+    late = {"cmd": "plugin", "val": 1, "listener": listener}
+    assert server.says(late) == [OtherPacket(late)]
+    assert server.session.answers == []
+
+
+def test_requests_of_the_start_are_not_answers_of_the_program():
+    server = started()
+    server.session.command("link", {"val": "r1"})
+    [request] = server.sent()
+    assert [type(event) for event in server.says(ok(request))] == [StatusCode]
+    assert server.session.answers == []

@@ -3,13 +3,15 @@
 import asyncio
 
 import pytest
+from picows import WSMsgType
 
-from cloudlink.client.socket import Options, open_socket
+from cloudlink.client.socket import Options, Socket, open_socket
+from tests.client import fakeclock
 from tests.support.fakeservers import websocket_server
 
 
 class Owner:
-    """What a socket hands its messages to; keeps how it ended."""
+    """The owner of a socket; keeps its messages and how it ended."""
 
     def __init__(self):
         self.messages = []
@@ -135,3 +137,84 @@ def test_pings_are_answered():
     pings = []
     run(scenario)
     assert len(pings) == 1
+
+
+class FakeTransport:
+    """picows' transport and the one below it; notes when it pings and drops the connection."""
+
+    def __init__(self):
+        self.underlying_transport = self
+        self.pings = []
+        self.aborted = None
+        self.reading = True
+
+    def set_write_buffer_limits(self, high):
+        """Everything is written at once."""
+
+    def send_ping(self):
+        self.pings.append(fakeclock.now())
+
+    def pause_reading(self):
+        self.reading = False
+
+    def resume_reading(self):
+        self.reading = True
+
+    def abort(self):
+        self.aborted = fakeclock.now()
+
+
+class FakeFrame:
+    """A pong."""
+
+    msg_type = WSMsgType.PONG
+    rsv1 = rsv2 = rsv3 = False
+
+
+def kept_alive(keepalive=20.0):
+    socket, transport = Socket(Owner(), keepalive), FakeTransport()
+    socket.on_ws_connected(transport)
+    return socket, transport
+
+
+def test_a_silent_peer_is_pinged_and_then_dropped():
+    async def scenario():
+        _, transport = kept_alive()
+        await asyncio.sleep(1000)
+        # In the first of the rounds of five seconds the upgrade counts as received.
+        assert transport.pings == [25]
+        assert transport.aborted == 45
+
+    fakeclock.run(scenario)
+
+
+def test_a_peer_that_answers_pings_is_kept():
+    async def scenario():
+        socket, transport = kept_alive()
+        for _ in range(100):
+            pings = len(transport.pings)
+            while len(transport.pings) == pings:  # noqa: ASYNC110  # by the fake clock
+                await asyncio.sleep(1)
+            socket.on_ws_frame(transport, FakeFrame())
+        assert transport.aborted is None
+        assert transport.pings[:3] == [25, 50, 75]
+
+    fakeclock.run(scenario)
+
+
+def test_while_reading_is_paused_a_peer_is_pinged_and_not_dropped():
+    async def scenario():
+        socket, transport = kept_alive()
+        socket.pause_reading()
+        await asyncio.sleep(1000)
+        assert transport.aborted is None
+        assert transport.pings[:3] == [25, 45, 65]
+        socket.resume_reading()
+        assert transport.reading
+        pings = len(transport.pings)
+        await asyncio.sleep(24)
+        assert (len(transport.pings), transport.aborted) == (pings, None)
+        await asyncio.sleep(1000)
+        assert 1000 < transport.pings[pings] < transport.aborted
+
+    fakeclock.run(scenario)

@@ -12,33 +12,33 @@ MEMBERS = [User(str(n), f"u{n}", f"name{n % 2}") for n in range(4)]
 
 def test_lists_are_kept_per_room():
     lists = UserLists()
-    lists.take(UserList((ALICE,), "r1"))
-    lists.take(UserList((ALICE,), "r2"))
-    lists.take(UserJoined(BOB, "r1"))
+    lists.apply(UserList((ALICE,), "r1"))
+    lists.apply(UserList((ALICE,), "r2"))
+    lists.apply(UserJoined(BOB, "r1"))
     assert lists.by_room == {"r1": (ALICE, BOB), "r2": (ALICE,)}
 
 
 def test_a_second_add_and_a_false_remove_change_nothing():
     lists = UserLists()
-    lists.take(UserList((ALICE,), "r"))
-    assert not lists.take(UserJoined(ALICE, "r"))
-    assert not lists.take(UserLeft(BOB, "r"))
-    assert not lists.take(UserLeft(BOB, "elsewhere"))
+    lists.apply(UserList((ALICE,), "r"))
+    assert not lists.apply(UserJoined(ALICE, "r"))
+    assert not lists.apply(UserLeft(BOB, "r"))
+    assert not lists.apply(UserLeft(BOB, "elsewhere"))
     assert lists.by_room == {"r": (ALICE,)}
 
 
 def test_two_with_one_name_are_told_apart():
     other = User("3", "c", "alice")
     lists = UserLists()
-    lists.take(UserList((ALICE, other), "r"))
-    assert lists.take(UserLeft(ALICE, "r"))
+    lists.apply(UserList((ALICE, other), "r"))
+    assert lists.apply(UserLeft(ALICE, "r"))
     assert lists.by_room == {"r": (other,)}
 
 
 def test_rooms_left_are_forgotten():
     lists = UserLists()
-    lists.take(UserList((ALICE,), "r1"))
-    lists.take(UserList((ALICE,), "r2"))
+    lists.apply(UserList((ALICE,), "r1"))
+    lists.apply(UserList((ALICE,), "r2"))
     lists.keep_only({"r2", "r3"})
     assert list(lists.by_room) == ["r2"]
 
@@ -64,7 +64,7 @@ def test_lists_are_sets_of_members(taken):
             room.discard(event.user)
         else:
             model[event.room] = set(event.users)
-        told = lists.take(event)
+        told = lists.apply(event)
         assert told == (isinstance(event, UserList) or before != room)
     found = lists.by_room
     assert {room: set(found.get(room, ())) for room in model} == model

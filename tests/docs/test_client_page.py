@@ -47,7 +47,7 @@ def run(scenario):
 
 
 def test_the_page_has_these_programs():
-    assert list(PROGRAMS) == ["greeter", "counter", "old_bot"]
+    assert list(PROGRAMS) == ["greeter", "patient", "counter", "old_bot"]
 
 
 def test_greeter(tmp_path):
@@ -62,6 +62,21 @@ def test_greeter(tmp_path):
                 await until(alice, lambda event: event == GlobalMessage("Welcome, alice!", "lobby"))
                 await alice.send("!time")
                 await until(alice, lambda event: event == GlobalMessage("It is late.", "lobby"))
+
+    run(scenario)
+
+
+def test_patient(tmp_path):
+    async def scenario():
+        async with restartable_server() as host:
+            await host.stop()
+            async with running("patient", host, tmp_path) as process:
+                warning = await process.stderr.readline()
+                assert warning.startswith(b"Nothing listens at")
+                await host.start()
+                assert (await process.stdout.readline()).startswith(b"Connected(")
+                assert await process.stdout.readline() == b"UserList(users=(), room='default')\n"
+                assert b"'Here I am.'" in await process.stdout.readline()
 
     run(scenario)
 

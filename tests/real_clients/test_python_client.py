@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.client import upstream
 from tests.real_clients.environment import upstream_python
 from tests.support.servers import HOST, build, listening
 
@@ -159,3 +161,22 @@ def test_user_lists_arrive(events):
         ("add", alice, "lobby"),
         ("remove", alice, "lobby"),
     ]
+
+
+def test_the_attributes_of_the_old_client_are_those_that_are_settled():
+    script = (
+        "import json; from cloudlink import client; c = client();"
+        "public = lambda one: sorted(name for name in dir(one) if not name.startswith('_'));"
+        "print(json.dumps([public(c), public(c.protocol), public(c.exceptions)]))"
+    )
+    done = subprocess.run(
+        [upstream_python(), "-W", "ignore", "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=TIME_LIMIT,
+        check=True,
+    )
+    attributes, of_protocol, exceptions = json.loads(done.stdout)
+    assert attributes == upstream.ATTRIBUTES
+    assert of_protocol == upstream.PROTOCOL_ATTRIBUTES
+    assert exceptions == upstream.EXCEPTIONS

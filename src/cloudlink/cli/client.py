@@ -1,7 +1,7 @@
-"""`cloudlink client`: shows what happens on a server, line by line, and sends what is typed.
+"""`cloudlink client`: shows the events of a server, line by line, and sends the lines that are typed.
 
-What is typed may also come from a pipe: `echo hello | cloudlink client` sends it, waits until the server has dealt with
-it, and ends.
+The input may also come from a pipe: `echo hello | cloudlink client` sends it, waits until the server has processed it,
+and ends.
 """
 
 from __future__ import annotations
@@ -28,30 +28,30 @@ HELP = "See what happens on a server, and send what you type."
 
 _COMMANDS = """\
 /msg NAME TEXT    send a private message
-/var NAME VALUE   set a variable for everybody in your rooms
-/room ROOM ...    go to rooms
+/var NAME VALUE   set a variable for all clients in your rooms
+/room ROOM ...    join rooms
 /leave [ROOM ...] leave rooms, or all of them
-/name NAME        take a username
-/who              who is here
+/name NAME        set a username
+/who              list the users in your rooms
 /help             this list
 /quit             leave
-Anything else is a message to everybody in your rooms; // begins one with a slash."""
+Anything else is a message to all clients in your rooms; // begins one with a slash."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags."""
     add_reach_flags(parser)
-    parser.add_argument("--name", help="the username to take")
+    parser.add_argument("--name", help="the username to set")
     parser.add_argument(
         "--room",
         action="append",
         default=[],
-        help="a room to go to; takes --name (may be given several times)",
+        help="a room to join; needs --name (may be given several times)",
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Talk until `/quit`, the end of the input, or the end of the connection.
+    """Chat until `/quit`, the end of the input, or the end of the connection.
 
     Raises:
         StartError: The server cannot be reached, refuses us, or has ended the connection.
@@ -61,13 +61,13 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.room and arguments.name is None:
         raise StartError("The server lets only clients with a username into rooms; add --name.")
     try:
-        asyncio.run(_talk(arguments))
+        asyncio.run(_chat(arguments))
     except ClientError as error:
         raise StartError(printable(str(error))) from None
     return 0
 
 
-async def _talk(arguments: argparse.Namespace) -> None:
+async def _chat(arguments: argparse.Namespace) -> None:
     from cloudlink.client import connect  # noqa: PLC0415  # as above
 
     async with connect(
@@ -100,7 +100,7 @@ def _lines_of_stdin() -> asyncio.Queue[str | StartError | None]:
     lines: asyncio.Queue[str | StartError | None] = asyncio.Queue()
 
     def read() -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits for more
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the program ends
             _read_stdin(lambda line: loop.call_soon_threadsafe(lines.put_nowait, line))
 
     threading.Thread(target=read, name="standard input", daemon=True).start()
@@ -108,7 +108,7 @@ def _lines_of_stdin() -> asyncio.Queue[str | StartError | None]:
 
 
 def _read_stdin(put: Callable[[str | StartError | None], object]) -> None:
-    """Hand over each line of standard input, then None, or the error that ends it early."""
+    """Call `put` with each line of standard input, then None, or the error that ends it early."""
     end: StartError | None = None
     number = 0
     try:
@@ -117,14 +117,14 @@ def _read_stdin(put: Callable[[str | StartError | None], object]) -> None:
             sys.stdin.reconfigure(errors="surrogateescape")
         for line in sys.stdin or ():  # None if the program was started without one
             number += 1
-            line.encode()  # fails for bytes that were let pass
+            line.encode()  # fails for undecodable bytes
             put(line.rstrip("\r\n"))
     except UnicodeEncodeError:
         encoding = sys.stdin.encoding.upper()
         end = StartError(
             f"Line {number} of the input is not {encoding} text; convert the input to {encoding}, with iconv for example."
         )
-    except (OSError, ValueError):  # the input is closed, or its terminal gone: it is over
+    except (OSError, ValueError):  # the input or its terminal is closed: it ends here
         pass
     finally:
         put(end)
@@ -137,7 +137,7 @@ async def _send_all(c: Connection, lines: asyncio.Queue[str | StartError | None]
         if line.strip() == "/quit":
             return
         try:
-            await _do(c, line)
+            await _execute(c, line)
         except (NameRefusedError, RequestError, WaitTimeoutError) as error:
             _print(f"! {error}")
     # Packets take effect in order: when this one is answered, so are those before it.
@@ -148,19 +148,19 @@ async def _send_all(c: Connection, lines: asyncio.Queue[str | StartError | None]
         raise line
 
 
-async def _do(c: Connection, line: str) -> None:
+async def _execute(c: Connection, line: str) -> None:
     if not line.startswith("/") or line.startswith("//"):
         if line:
             await c.send(line.removeprefix("/") if line.startswith("//") else line)
         return
     word, _, rest = line[1:].partition(" ")
-    does = _DOES.get(word)
-    if does is None:
-        known = [f"/{name}" for name in _DOES]
+    command = _COMMAND_FUNCTIONS.get(word)
+    if command is None:
+        known = [f"/{name}" for name in _COMMAND_FUNCTIONS]
         _print(
             f"! There is no command /{word}{did_you_mean(f'/{word}', known, prefix='/') or '; /help lists all'}"
         )
-    elif not await does(c, rest.strip()):
+    elif not await command(c, rest.strip()):
         _print("! " + next(row for row in _COMMANDS.splitlines() if row.startswith(f"/{word} ")))
 
 
@@ -209,7 +209,7 @@ async def _help(_: Connection, __: str) -> bool:
     return True
 
 
-_DOES: dict[str, Callable[[Connection, str], Awaitable[bool]]] = {
+_COMMAND_FUNCTIONS: dict[str, Callable[[Connection, str], Awaitable[bool]]] = {
     "msg": _msg,
     "var": _var,
     "room": _room,
@@ -221,14 +221,11 @@ _DOES: dict[str, Callable[[Connection, str], Awaitable[bool]]] = {
 
 
 def _value(text: str) -> Any:
-    """Read a typed value as Scratch extensions do: as JSON if it is some, else as text."""
+    """Read a typed value as Scratch extensions do: as JSON if it is valid JSON, else as text."""
     try:
         return jsontext.loads(text.encode())
     except jsontext.JSONTextError:
         return text
-
-
-# What is shown.
 
 
 async def _show(c: Connection) -> None:

@@ -1,4 +1,4 @@
-"""`cloudlink doctor`: tries to reach a server as a browser would, and says what is wrong and how to mend it."""
+"""`cloudlink doctor`: connects to a server as a browser would, and says what is wrong and how to fix it."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--origin",
         default="https://turbowarp.org",
-        help='the page that the browser would come from; "" for none (default: https://turbowarp.org)',
+        help='the origin of the page in the browser; "" for none (default: https://turbowarp.org)',
     )
     parser.add_argument(
         "--hold",
         type=float,
         default=0.0,
         metavar="SECONDS",
-        help="stay connected in silence for so long, to find what cuts idle connections (default: 0)",
+        help="stay connected this long without sending anything, to find what cuts idle connections (default: 0)",
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Examine, print what is found, and return 0 if all is well, 1 if not.
+    """Try all steps, print the results, and return 0 if all is well, 1 if not.
 
     Raises:
         StartError: The file of `--ca` cannot be used.

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from cloudlink import jsontext
 from cloudlink.cli import varsjson
 from cloudlink.cli.flags import DEFAULT_FILE, settings_from
+from cloudlink.cloudvalues import PREFIXES, is_value
 from cloudlink.errors import StartError
 from cloudlink.text import did_you_mean
 
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 
 HELP = "List, read, set, delete, export or import stored cloud variables."
 
-_PREFIXES = ("☁ ", ":cloud: ")
-"""How the names of cloud variables begin in Scratch; on the command line this may be left out."""
 _PATIENCE = 5.0
 """Seconds to wait for a server that is writing; it writes for milliseconds."""
 _WIDEST_VALUE = 60
@@ -178,7 +177,7 @@ def _set(path: Path, arguments: argparse.Namespace) -> None:
         found = _matching(variables, arguments.name)
         if len(found) > 1:
             raise StartError(_ambiguous(found))
-        prefix = "" if arguments.name.startswith(_PREFIXES) else _PREFIXES[0]
+        prefix = "" if arguments.name.startswith(PREFIXES) else PREFIXES[0]
         name = found[0] if found else prefix + arguments.name
         database.write({project: {name: value}})
     new = "" if found else "; the variable is new" if variables else "; the project is new"
@@ -245,7 +244,7 @@ def _matching(variables: dict[str, bytes], name: str) -> list[str]:
     """Return the variables that a name can mean: itself, or with a cloud in front."""
     if name in variables:
         return [name]
-    return [prefix + name for prefix in _PREFIXES if prefix + name in variables]
+    return [prefix + name for prefix in PREFIXES if prefix + name in variables]
 
 
 def _existing(variables: dict[str, bytes], name: str, project: str) -> str:
@@ -253,7 +252,7 @@ def _existing(variables: dict[str, bytes], name: str, project: str) -> str:
     if len(found) > 1:
         raise StartError(_ambiguous(found))
     if not found:
-        known = {bare: bare for full in variables for bare in (full, *map(full.removeprefix, _PREFIXES))}
+        known = {bare: bare for full in variables for bare in (full, *map(full.removeprefix, PREFIXES))}
         hint = did_you_mean(name, known) or f"; `cloudlink vars list {_shown(project)}` lists all variables."
         raise StartError(f"Project {_shown(project)} has no variable {_shown(name)}{hint}")
     return found[0]
@@ -279,8 +278,6 @@ def _is_of_scratch(value: bytes, arguments: argparse.Namespace) -> bool:
     """Return whether a player could set that value too; what is no number takes a setting."""
     if not value.startswith(b'"'):
         return True
-    from cloudlink.server.protocols.scratch.rules import is_value  # noqa: PLC0415  # brings the server along
-
     text_allowed = False
     with contextlib.suppress(StartError):  # the variable is set, whatever the settings file is like
         text_allowed = settings_from(arguments).cloud_text_values

@@ -1,7 +1,7 @@
-"""How long to wait before trying a server again.
+"""Delays between attempts to connect.
 
-The delay grows with every try, so that a server that is down is not hammered, and is random, so that a
-thousand clients that lost it at the same moment do not come back at the same moment.
+The delay grows with every attempt, so that a server that is down is not hammered, and is random, so that a thousand
+clients that lost their connections at the same moment do not reconnect at the same moment.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Backoff:
-    """A delay that doubles from `first` to `longest` seconds, of which a random half to whole is taken."""
+    """A delay that doubles from `first` to `longest` seconds, of which a random half to whole is used."""
 
     def __init__(
         self, first: float = 0.5, longest: float = 30.0, random: Callable[[], float] = random.random
@@ -25,12 +25,18 @@ class Backoff:
         self._random = random
         self._next = first
 
-    def next(self) -> float:
-        """Return the seconds to wait before the next try."""
-        delay = self._next * (1 + self._random()) / 2
+    def next(self, at_least: float = 0.0) -> float:
+        """Return the seconds to wait before the next attempt.
+
+        Args:
+            at_least: Seconds that the delay must not be shorter than. A longer delay than the usual one is a random
+                one to two times this.
+        """
+        share = self._random()
+        delay = self._next * (1 + share) / 2
         self._next = min(self._next * 2, self._longest)
-        return delay
+        return max(delay, at_least * (1 + share))
 
     def reset(self) -> None:
-        """Begin with the first delay again, because a try succeeded."""
+        """Start with the first delay again, because a connection has been stable."""
         self._next = self._first

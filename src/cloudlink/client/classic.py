@@ -10,8 +10,8 @@
 
     c.run(host="ws://127.0.0.1:3000/")
 
-New programs have more from `cloudlink.connect`. This one hands out packets as they came, as dictionaries, and does
-not come back when the connection breaks. Handlers are coroutine functions; each call of one is a task of its own.
+New programs use `cloudlink.connect`, which does more. This client passes packets to its handlers as they came, as
+dictionaries, and does not reconnect. Handlers are coroutine functions; each call of one is a task of its own.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cloudlink import jsontext
+from cloudlink.client import classic_removed
 from cloudlink.client.classic_protocol import Protocol
-from cloudlink.client.classic_rules import COMMANDS, ClientExceptions, complaints
+from cloudlink.client.classic_rules import COMMANDS, ClientExceptions, validation_errors
 from cloudlink.client.errors import ConnectError, WaitTimeoutError
 from cloudlink.client.socket import Options, open_socket
 from cloudlink.client.trust import trusting
@@ -51,8 +52,8 @@ class Client:
     Attributes:
         logging: The module of the standard library, for `c.logging.basicConfig(...)`.
         logger: The logger `cloudlink.client`.
-        version: The version of the protocol that is told to the server.
-        exceptions: What `on_exception` takes, see `ClientExceptions`.
+        version: The version of the protocol that the handshake tells the server.
+        exceptions: The types for `on_exception`, see `ClientExceptions`.
         protocol: `set_username` and `generate_user_object`.
         ssl_enabled: Whether `enable_ssl` has succeeded.
         ssl_context: The TLS context it made.
@@ -66,12 +67,16 @@ class Client:
         self.exceptions = ClientExceptions
         self.ssl_enabled = False
         self.ssl_context: ssl.SSLContext | None = None
-        self._on: defaultdict[object, list[Handler]] = defaultdict(list)
-        self._awaited: dict[Listener, asyncio.Future[dict[str, Any]]] = {}
+        self._handlers: defaultdict[object, list[Handler]] = defaultdict(list)
+        self._waiting: dict[Listener, asyncio.Future[dict[str, Any]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._socket: Socket | None = None
-        self._gone: asyncio.Future[tuple[int, str]] | None = None
+        self._closed: asyncio.Future[tuple[int, str]] | None = None
         self.protocol = Protocol(self)
+
+    def __getattr__(self, name: str) -> Any:
+        words = classic_removed.explain(name)
+        raise AttributeError(words or f"{type(self).__name__!r} object has no attribute {name!r}")
 
     # Running.
 
@@ -82,12 +87,12 @@ class Client:
             OSError: The server cannot be reached; `ConnectionRefusedError` if nothing listens.
         """
         try:
-            asyncio.run(self._live(host))
+            asyncio.run(self._run(host))
         except KeyboardInterrupt:
             self.logger.info("Stopped by Ctrl-C.")
 
     def enable_ssl(self, certfile: str) -> None:
-        """Trust a certificate beside those this machine trusts.
+        """Trust a certificate besides those that this machine trusts.
 
         Args:
             certfile: Path of a PEM file with the certificate of the server, or of the authority that signed it. If it
@@ -130,14 +135,14 @@ class Client:
 
         Raises:
             KeyError: The packet has no listener.
-            ListenerExists: That listener is waited for already.
+            ListenerExists: Another call waits for that listener.
             TimeoutError: No answer came in time.
         """
         waiting = self._expect(message["listener"])
         try:
             self.send_packet(message)
         except TypeError:
-            self._awaited.pop(message["listener"])
+            self._waiting.pop(message["listener"])
             raise
         return await self._wait(message["listener"], waiting, timeout)
 
@@ -156,11 +161,11 @@ class Client:
         return self._bind("connect", func)
 
     def on_disconnect(self, func: H) -> H:
-        """`func()` when the connection is gone; `run` returns after it."""
+        """`func()` when the connection has ended; `run` returns after it."""
         return self._bind("disconnect", func)
 
     def on_username_set(self, func: H) -> H:
-        """`func(id, name, uuid)` when the server has taken the username."""
+        """`func(id, name, uuid)` when the server has accepted the username."""
         return self._bind("username_set", func)
 
     def on_message(self, func: H) -> H:
@@ -168,7 +173,7 @@ class Client:
         return self._bind("message", func)
 
     def on_error(self, func: H) -> H:
-        """`func(errors)` for everything that is wrong: text, an exception, or complaints by key."""
+        """`func(errors)` for every error: a text, an exception, or lists of texts by key."""
         return self._bind("error", func)
 
     def on_exception(self, exception_type: type[Exception]) -> Callable[[H], H]:
@@ -176,7 +181,7 @@ class Client:
         return lambda func: self._bind(exception_type, func)
 
     def on_command(self, cmd: str) -> Callable[[H], H]:
-        """`func(message)` for every packet of a command, which becomes known by that."""
+        """`func(message)` for every packet of a command, which is known from then on."""
         return lambda func: self._bind(("command", cmd), func)
 
     def on_listener(self, listener_id: Listener) -> Callable[[H], H]:
@@ -227,49 +232,57 @@ class Client:
 
     def fire(self, event: object, *details: Any) -> list[asyncio.Task[None]]:
         """Start the handlers of an event; for this package only."""
-        return [self._spawn(self._call(handler, details)) for handler in self._on.get(event, ())]
+        return [self._spawn(self._call(handler, details)) for handler in self._handlers.get(event, ())]
 
-    def complain(self, kind: type[Exception], error: Any, details: Any) -> None:
-        """Tell those who asked for errors; for this package only."""
+    def report_error(self, kind: type[Exception], error: Any, details: Any) -> None:
+        """Call the handlers of errors; for this package only."""
         self.fire("error", error)
         self.fire(kind, details)
 
     # The receiver of the socket.
 
     def received(self, text: str) -> None:
-        """Take a message from the server."""
+        """Handle a message from the server."""
         if not text:
-            self.complain(ClientExceptions.EmptyMessage, ClientExceptions.EmptyMessage, "Empty message")
+            self.report_error(ClientExceptions.EmptyMessage, ClientExceptions.EmptyMessage, "Empty message")
             return
         try:
             packet = jsontext.loads(text.encode())
         except jsontext.JSONTextError as error:
-            self.complain(ClientExceptions.JSONError, error, f"A JSON error was raised: {error}")
+            self.report_error(ClientExceptions.JSONError, error, f"A JSON error was raised: {error}")
             return
-        if wrong := complaints(packet):
-            self.complain(ClientExceptions.ValidationError, wrong, wrong)
-        elif packet["cmd"] not in COMMANDS and not self._on.get(("command", packet["cmd"])):
-            self.complain(ClientExceptions.UnknownCommand, "Unknown command", packet["cmd"])
+        if wrong := validation_errors(packet):
+            self.report_error(ClientExceptions.ValidationError, wrong, wrong)
+        elif not self._is_known(packet):
+            self.report_error(ClientExceptions.UnknownCommand, "Unknown command", packet["cmd"])
         else:
-            self._hand_out(packet)
+            self._dispatch(packet)
 
     def ponged(self) -> None:
-        """Nothing waits for pongs."""
+        """Ignore a pong."""
 
     def connection_lost(self, code: int, reason: str) -> None:
-        """Take note that the connection is gone."""
-        if self._gone is not None and not self._gone.done():  # Ctrl-C gives up waiting for it
-            self._gone.set_result((code, reason))
+        """Note the end of the connection, for `run`."""
+        if self._closed is not None and not self._closed.done():  # Ctrl-C ends the waiting before
+            self._closed.set_result((code, reason))
 
     # Inside.
 
     def _bind(self, event: object, func: H) -> H:
-        self._on[event].append(func)
+        self._handlers[event].append(func)
         return func
 
-    def _hand_out(self, packet: dict[str, Any]) -> None:
+    def _is_known(self, packet: dict[str, Any]) -> bool:
+        """Return whether a packet has a known command, or is an answer that the script waits for."""
+        cmd = packet["cmd"]
+        return cmd in COMMANDS or bool(self._handlers.get(("command", cmd))) or self._is_awaited(packet)
+
+    def _is_awaited(self, packet: dict[str, Any]) -> bool:
+        return "listener" in packet and packet["listener"] in self._waiting
+
+    def _dispatch(self, packet: dict[str, Any]) -> None:
         if "listener" in packet:
-            waiting = self._awaited.get(packet["listener"])
+            waiting = self._waiting.get(packet["listener"])
             if waiting is not None and not waiting.done():
                 waiting.set_result(packet)
             self.fire(("listener", packet["listener"]), packet)
@@ -278,10 +291,10 @@ class Client:
         self.protocol.received(packet)
 
     def _expect(self, listener: Listener) -> asyncio.Future[dict[str, Any]]:
-        if listener in self._awaited:
+        if listener in self._waiting:
             raise ClientExceptions.ListenerExists(listener)
         waiting: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-        self._awaited[listener] = waiting
+        self._waiting[listener] = waiting
         return waiting
 
     async def _wait(
@@ -293,27 +306,32 @@ class Client:
         except TimeoutError:
             raise WaitTimeoutError(f"Nothing with the listener {listener!r} came in time.") from None
         finally:
-            del self._awaited[listener]
+            del self._waiting[listener]
 
-    async def _live(self, host: str) -> None:
-        self._gone = asyncio.get_running_loop().create_future()
-        self._awaited.clear()
+    async def _run(self, host: str) -> None:
+        self._closed = asyncio.get_running_loop().create_future()
+        self._waiting.clear()
         self.protocol.reset()
         self.logger.info("CloudLink %s - Now connecting to %s", self.version, host)
         try:
             self._socket = await open_socket(host, self, Options(ssl=self.ssl_context))
         except ConnectError as error:
-            # Scripts know the errors of Python; the sentences are for the log.
+            # Scripts catch Python's own errors; the sentences are for the log.
             self.logger.error("%s", printable(str(error)))
             raise (error.__cause__ if isinstance(error.__cause__, OSError) else error) from None
         try:
             self.protocol.greet()
             self.fire("initial_connect")
-            await self._gone
+            self._log_end(*await self._closed)
             await asyncio.gather(*self.fire("disconnect"))
         finally:
             await self._socket.close()
             self._socket = None
+
+    def _log_end(self, code: int, reason: str) -> None:
+        if code not in (CloseCode.NORMAL, CloseCode.GOING_AWAY):
+            words = f" ({printable(reason)})" if reason else ""
+            self.logger.warning("The server closed the connection with %s%s.", code, words)
 
     def _spawn(self, work: Any) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
@@ -328,6 +346,6 @@ class Client:
                 await result
         except Exception as error:
             self.logger.exception("A handler failed.")
-            if handler not in (*self._on["error"], *self._on[ClientExceptions.InternalError]):
+            if handler not in (*self._handlers["error"], *self._handlers[ClientExceptions.InternalError]):
                 words = f"Unexpected exception was raised: {error}"
-                self.complain(ClientExceptions.InternalError, words, words)
+                self.report_error(ClientExceptions.InternalError, words, words)

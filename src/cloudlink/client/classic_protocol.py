@@ -1,31 +1,58 @@
-"""What `client()` does on its own: the handshake, the username, and knowing who it is."""
+"""The CloudLink 4 handshake, username and user object of `client()`.
+
+It sends requests and fires events through its owner, and knows the owner only as the `Owner` below.
+"""
 
 from __future__ import annotations
 
+import typing
 from typing import TYPE_CHECKING, Any
 
 from cloudlink.text import printable
 
 if TYPE_CHECKING:
-    from cloudlink.client.classic import Client
+    import logging
 
 HANDSHAKE = "init_handshake"
 USERNAME = "init_username"
 _OK = 100
 
 
+class Owner(typing.Protocol):
+    """The parts of `client()` that its protocol uses."""
+
+    logger: logging.Logger
+    version: str
+
+    def send_packet(self, message: dict[str, Any] | str) -> None:
+        """Send a packet without waiting."""
+        ...
+
+    async def send_packet_and_wait(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Send a packet and return the answer with its listener."""
+        ...
+
+    def fire(self, event: object, *details: Any) -> object:
+        """Start the handlers of an event."""
+        ...
+
+    def disconnect(self) -> None:
+        """Close the connection."""
+        ...
+
+
 class Protocol:
     """CloudLink 4 for `client()`, found there as `protocol`."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Owner) -> None:
         self._client = client
         self._user: dict[str, Any] = {}
 
     async def set_username(self, username: str) -> None:
         """Ask for a username and wait for the answer.
 
-        A name that is taken is followed by `on_username_set`; one that is refused by a line in the log, and the
-        answer is there for `on_statuscode`.
+        If the server accepts the name, `on_username_set` is called. If it refuses the name, that is logged, and
+        `on_statuscode` gets the answer.
 
         Raises:
             TimeoutError: No answer came within 60 seconds.
@@ -40,13 +67,13 @@ class Protocol:
             )
 
     def generate_user_object(self) -> dict[str, Any]:
-        """Return this client's user object, as the server told it: `id`, `uuid`, and `username` once there is one."""
+        """Return this client's user object, as the server reported it: `id`, `uuid`, and `username` once set."""
         return {"id": self._user.get("id", ""), "uuid": self._user.get("uuid", "")} | self._user
 
     # For the client.
 
     def reset(self) -> None:
-        """Forget the connection before."""
+        """Forget the previous connection."""
         self._user = {}
 
     def greet(self) -> None:
@@ -56,7 +83,7 @@ class Protocol:
         client.send_packet({"cmd": "handshake", "val": says_who, "listener": HANDSHAKE})
 
     def received(self, packet: dict[str, Any]) -> None:
-        """Take a packet that is in order."""
+        """Handle a valid packet."""
         if packet["cmd"] == "client_obj" and isinstance(packet.get("val"), dict):
             self._user = dict(packet["val"])
         elif packet["cmd"] == "statuscode" and packet.get("listener") == HANDSHAKE:

@@ -1,6 +1,6 @@
-"""What the client of CloudLink 0.2.0 accepts from a server, and the names of what can be wrong (protocol, section 2.6).
+"""The packets that the client of CloudLink 0.2.0 accepts, and the names of its errors (protocol, section 2.6).
 
-Pure: a packet in, the complaints about it out.
+Pure: a packet in, its validation errors out.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ COMMANDS = (
     "server_version",
     "motd",
 )
-"""The commands that are known without a handler of the script's own."""
+"""The commands that are known without a handler of the script."""
 
 
 class ClientExceptions:
-    """What `on_exception` can be asked about, and what `wait_for_listener` raises."""
+    """The errors that `on_exception` handles, and the one that `wait_for_listener` raises."""
 
     class EmptyMessage(Exception):  # noqa: N818  # the names are those of CloudLink 0.2.0
-        """A message without content came."""
+        """A message was empty."""
 
     class UnknownCommand(Exception):  # noqa: N818
-        """A packet came whose command nobody handles."""
+        """A packet had a command without a handler."""
 
     class JSONError(Exception):
-        """A message came that is no JSON."""
+        """A message was not JSON."""
 
     class ValidationError(Exception):
-        """A packet came with something of a wrong type."""
+        """A packet had a value of a wrong type."""
 
     class InternalError(Exception):
         """A handler raised."""
 
     class ListenerExists(Exception):  # noqa: N818
-        """That listener is waited for already."""
+        """Another call waits for that listener already."""
 
 
 _TEXT = ("string", str)
@@ -59,8 +59,8 @@ _TYPES: dict[str, tuple[str, Any]] = {
 }
 
 
-def complaints(packet: object) -> dict[str, list[str]]:
-    """Return what is wrong with a packet: for each offending key a list of texts; empty if nothing is."""
+def validation_errors(packet: object) -> dict[str, list[str]]:
+    """Return the errors of a packet: for each wrong key a list of texts; empty if it is valid."""
     if not isinstance(packet, dict) or "cmd" not in packet:
         return {"cmd": ["required field"]}
     found = {}

@@ -8,21 +8,27 @@ async with cloudlink.connect_cloud("ws://127.0.0.1:3000/", "104", "bot") as clou
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from cloudlink.client.backoff import Backoff
-from cloudlink.client.cloudsession import CloudSession, check, is_final, same
+from cloudlink.client.cloudsession import CloudSession, same
 from cloudlink.client.errors import StaleValueError
 from cloudlink.client.events import CloudChange
-from cloudlink.client.reconnecting import ReconnectingClient
+from cloudlink.client.reconnecting import MAX_QUEUE, MAX_QUEUE_BYTES, ReconnectingClient
+from cloudlink.client.retries import is_final_for_cloud, shortest_delay_for_cloud
 from cloudlink.client.socket import Options
+from cloudlink.cloudvalues import PREFIXES, check
+from cloudlink.text import printable
 
 if TYPE_CHECKING:
     import ssl as tls
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping, Sequence
 
-    from cloudlink.client.cloudsession import Value
     from cloudlink.client.errors import ClientError
+    from cloudlink.cloudvalues import Value
+
+logger = logging.getLogger("cloudlink.client")
 
 
 def connect_cloud(
@@ -32,8 +38,10 @@ def connect_cloud(
     *,
     text_values: bool = False,
     timeout: float = 10.0,
+    wait: bool = False,
     reconnect: bool = True,
-    max_queue: int = 1000,
+    max_queue: int = MAX_QUEUE,
+    max_queue_bytes: int = MAX_QUEUE_BYTES,
     ssl: tls.SSLContext | None = None,
     proxy: str | None = None,
     headers: Mapping[str, str] | None = None,
@@ -44,10 +52,12 @@ def connect_cloud(
         url: The ws or wss address of the server, CloudLink's or any other cloud host.
         project_id: The project, such as 104.
         username: 1 to 20 letters, digits, `_` and `-`.
-        text_values: Whether the host takes any text as a value (setting `cloud_text_values`).
-        timeout: Seconds for connecting and for the values of the beginning.
-        reconnect: Whether to come back when the connection breaks.
-        max_queue: Changes that may wait to be looked at before reading pauses.
+        text_values: Whether the host accepts any text as a value (setting `cloud_text_values`).
+        timeout: Seconds for connecting and for the initial values.
+        wait: Whether to wait for a server that is not up yet; as for `connect`.
+        reconnect: Whether to connect again when the connection breaks.
+        max_queue: Changes that may wait in the queue before reading pauses.
+        max_queue_bytes: Bytes that these may have, before reading pauses; as for `connect`.
         ssl: The TLS context of a wss address; None trusts what this machine trusts.
         proxy: The address of a proxy to go through, such as `socks5://127.0.0.1:1080`.
         headers: Further headers of the request.
@@ -59,16 +69,18 @@ def connect_cloud(
         username,
         options,
         text_values=text_values,
+        wait=wait,
         reconnect=reconnect,
         max_queue=max_queue,
+        max_queue_bytes=max_queue_bytes,
     )
 
 
 class CloudConnection(ReconnectingClient[CloudSession, CloudChange]):
     """A connection to the cloud variables of a project, made by `connect_cloud`.
 
-    Iterating gives the changes that others make. When the connection has been away, the values are those that the
-    server has then; those that differ come as changes.
+    Iterating gives the changes that other clients make. After a reconnection the values are those of the server; those
+    that have changed meanwhile come as changes.
     """
 
     def __init__(
@@ -79,43 +91,56 @@ class CloudConnection(ReconnectingClient[CloudSession, CloudChange]):
         options: Options,
         *,
         text_values: bool,
+        wait: bool,
         reconnect: bool,
         max_queue: int,
+        max_queue_bytes: int,
     ) -> None:
-        super().__init__(url, options, reconnect=reconnect, max_queue=max_queue, backoff=Backoff())
+        super().__init__(
+            url,
+            options,
+            wait=wait,
+            reconnect=reconnect,
+            max_queue=max_queue,
+            max_queue_bytes=max_queue_bytes,
+            backoff=Backoff(),
+        )
         self.project_id = project_id
         self.username = username
         self._text_values = text_values
+        self._prefix_warned = False
 
     @property
     def variables(self) -> dict[str, Value]:
-        """All values as they are now, by full name."""
+        """The current values of all variables, by full name."""
         return {} if self._session is None else dict(self._session.variables)
 
     def get(self, name: str, default: Value | None = None) -> Value | None:
-        """Return the value that a variable has now, or the default if there is no such variable."""
-        return default if self._session is None else self._session.variables.get(name, default)
+        """Return the current value of a variable, or the default if there is no such variable."""
+        self._warn_without_prefix("get", name)
+        return self._value(name, default)
 
     async def set(self, name: str, value: Value) -> None:
-        """Set a variable, making it if there is none.
+        """Set a variable; it is created if it does not exist.
 
-        While the connection is away this waits until it is back, and then sets the variable only if it still has
-        the value it had here: what was worked out from an old value does not overwrite a newer one.
+        During a disconnection this waits for the reconnection, and then sets the variable only if the server still has
+        the value that was known here: a value computed from an old one does not overwrite a newer one.
 
         Args:
-            name: The full name, such as `☁ score`.
+            name: The full name, such as `☁ score`. Without the `☁ ` in front, Scratch projects do not see the variable;
+                the first such name is logged as a warning.
             value: A finite number, or text of digits with at most one `.` and an optional `-`.
 
         Raises:
-            StaleValueError: Somebody else has changed it while the connection was away.
+            StaleValueError: Another client changed it during the disconnection.
             TypeError, ValueError: A variable cannot have such a value.
-            ClientError: The connection has ended and does not come back.
+            ClientError: The connection has ended for good.
         """
         check(value, text_allowed=self._text_values)
-        known = self.get(name)
-        was_away = not self.is_connected
-        session = await self._session_in_place()
-        if was_away and not same(session.variables.get(name), known):
+        self._warn_without_prefix("set", name)
+        known = self._value(name)
+        session = await self._connected_session()
+        if not same(session.variables.get(name), known):
             raise StaleValueError(name, session.variables.get(name))
         session.set(name, value)
         await self._flush()
@@ -124,7 +149,25 @@ class CloudConnection(ReconnectingClient[CloudSession, CloudChange]):
         return CloudSession(self.project_id, self.username, self.variables if again else None)
 
     def _is_final(self, error: ClientError) -> bool:
-        return is_final(error)
+        return is_final_for_cloud(error)
 
-    def _events_of_end(self, error: ClientError, retry_in: float) -> Iterable[CloudChange]:  # noqa: ARG002
+    def _shortest_delay(self, error: ClientError) -> float:
+        return shortest_delay_for_cloud(error)
+
+    def _disconnect_events(self, error: ClientError, retry_in: float) -> Sequence[CloudChange]:  # noqa: ARG002  # none
         return ()
+
+    def _value(self, name: str, default: Value | None = None) -> Value | None:
+        return default if self._session is None else self._session.variables.get(name, default)
+
+    def _warn_without_prefix(self, method: str, name: str) -> None:
+        """Log a name that no Scratch project has, once per connection; a variable may have it on other hosts."""
+        if self._prefix_warned or name.startswith(PREFIXES) or name in self.variables:
+            return
+        self._prefix_warned = True
+        shown = printable(name)
+        logger.warning(
+            'Scratch projects do not see the cloud variable "%s", because its name does not begin with "%s"; '
+            'write %s("%s%s", ...).',
+            *(shown, PREFIXES[0], method, PREFIXES[0], shown),
+        )

@@ -1,69 +1,41 @@
 """One connection as a client of cloud variables sees it (protocol, section 3).
 
-Pure, like `session`. A server answers the handshake with the values there are, or with nothing; so the client pings
-after it, and what has come by the time of the pong are the values of the beginning.
+Pure, like `session`. A server answers the handshake with the current values, or with nothing; so the client pings after
+it, and the values that have come before the pong are the initial ones.
 """
 
 from __future__ import annotations
 
-import math
-import re
 from typing import TYPE_CHECKING
 
 from cloudlink import jsontext
-from cloudlink.client.errors import ClientError, DisconnectedError, NameRefusedError, ServerFullError
+from cloudlink.client.errors import (
+    ClientError,
+    DisconnectedError,
+    NameRefusedError,
+    ServerFullError,
+)
 from cloudlink.client.events import CloudChange
-from cloudlink.client.session import FINAL_CODES, not_cloudlink
+from cloudlink.client.session import not_cloudlink
 from cloudlink.closecodes import CloseCode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Value = int | float | str
+    from cloudlink.cloudvalues import Value
 
-MAX_LENGTH = 100_000
-"""Characters of the longest text that a variable takes."""
-
-_NUMBER = re.compile(r"-?[0-9]*\.?[0-9]*")
-
-
-def check(value: object, *, text_allowed: bool = False) -> None:
-    """Check that a cloud variable can have a value (protocol, section 3.1).
-
-    Args:
-        value: The value.
-        text_allowed: Whether any text is a value, as some hosts have it.
-
-    Raises:
-        TypeError: It is neither number nor text.
-        ValueError: It is not finite, or no text of digits, or too long.
-    """
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise TypeError(f"A cloud variable holds a number or text of digits, not {value!r}")
-    if isinstance(value, str):
-        if len(value) > MAX_LENGTH:
-            raise ValueError(f"A cloud variable holds at most {MAX_LENGTH} digits")
-        if not text_allowed and (not _NUMBER.fullmatch(value) or value in ("-", ".")):
-            raise ValueError(f"A cloud variable holds text of digits, not {value[:60]!r}")
-    elif not math.isfinite(_as_float(value)):
-        raise ValueError("A cloud variable holds finite numbers only")
-
-
-def _as_float(number: float) -> float:
-    try:
-        return float(number)
-    except OverflowError:  # an integer of more than 308 digits
-        return math.inf
+_CLOUD_CODES = range(CloseCode.CLOUD_ERROR, CloseCode.CLOUD_SECURITY + 1)
 
 
 class CloudSession:
     """One connection to a project's variables.
 
     Attributes:
-        outgoing: Texts to send, in order; whoever sends them empties it.
-        ready: Whether the values of the beginning are there.
-        failure: Why that cannot be; None while it can.
+        outgoing: Texts to send, in order; the sender empties it.
+        ready: Whether the initial values have come.
+        failure: Why the session cannot become ready; None while it can.
         variables: The values, by full name.
+        waiting_for: What has not come yet, in words.
     """
 
     def __init__(self, project_id: str, username: str, known: Mapping[str, Value] | None = None) -> None:
@@ -76,9 +48,10 @@ class CloudSession:
         self._project_id = project_id
         self._username = username
         self._known = known
+        self._foreign: str | None = None
 
     def opened(self) -> None:
-        """Begin: the connection is there."""
+        """Send the handshake: the connection is open."""
         self._send({"method": "handshake"})
 
     def set(self, name: str, value: Value) -> None:
@@ -87,14 +60,17 @@ class CloudSession:
         self._send({"method": "set", "name": name, "value": value})
 
     def received(self, text: str) -> list[CloudChange]:
-        """Take a message: one change a line."""
+        """Handle a message: one change a line."""
         changes = [change for line in text.split("\n") if (change := self._read(line)) is not None]
         self.variables.update((change.name, change.value) for change in changes)
         return changes if self.ready else []
 
     def ponged(self) -> list[CloudChange]:
-        """The server has read the handshake; return what others changed since the connection broke."""
+        """Handle the pong after the handshake; return what has changed since the last connection broke."""
         if self.ready or self.failure is not None:
+            return []
+        self.failure = self._judge()
+        if self.failure is not None:
             return []
         self.ready = True
         if self._known is None:
@@ -107,14 +83,18 @@ class CloudSession:
         ]
 
     def closed(self, code: int, reason: str) -> ClientError:
-        """Return what the end of the connection means."""
-        if self.failure is not None:
-            return self.failure
+        """Return the error for the end of the connection."""
         if code == CloseCode.CLOUD_USERNAME:
-            return NameRefusedError(self._username, code, "it has 1 to 20 letters, digits, _ and -.")
+            why = f"{reason or 'it cannot be used'}. A username has 1 to 20 letters, digits, _ and -."
+            return NameRefusedError(self._username, code, why)
         if code == CloseCode.CLOUD_OVERLOADED:
-            return ServerFullError("The server takes no more projects.", "Try again later.")
-        return DisconnectedError(code, reason)
+            return ServerFullError(
+                f"The server has no room for this client ({reason or code}).",
+                "Try again in a minute.",
+                close_code=code,
+            )
+        foreign = None if self.ready or code in _CLOUD_CODES else self._judge()
+        return foreign or DisconnectedError(code, reason)
 
     def _read(self, line: str) -> CloudChange | None:
         if not line.strip():
@@ -124,8 +104,7 @@ class CloudSession:
         except jsontext.JSONTextError:
             packet = None
         if not isinstance(packet, dict) or "cmd" in packet:
-            if not self.ready and self.failure is None:
-                self.failure = not_cloudlink(line)
+            self._foreign = self._foreign or line
             return None
         name, value = packet.get("name"), packet.get("value")
         if (
@@ -136,6 +115,13 @@ class CloudSession:
             return None
         return CloudChange(name, value)
 
+    def _judge(self) -> ClientError | None:
+        """Return the error for a text that is not of this protocol.
+
+        It is judged at the pong or the end: a cloud server may send an explanation before it closes with a code.
+        """
+        return None if self._foreign is None else not_cloudlink(self._foreign)
+
     def _send(self, packet: dict[str, object]) -> None:
         packet = {**packet, "user": self._username, "project_id": self._project_id}
         self.outgoing.append(jsontext.dumps(packet).decode())
@@ -144,10 +130,3 @@ class CloudSession:
 def same(one: Value | None, other: Value | None) -> bool:
     """Return whether two values are the same, type included: `"1"` is not `1`."""
     return type(one) is type(other) and one == other
-
-
-def is_final(error: ClientError) -> bool:
-    """Return whether connecting again would not help, or is not wanted (protocol, section 3.3)."""
-    if isinstance(error, DisconnectedError):
-        return error.code in FINAL_CODES or error.code in (CloseCode.CLOUD_PROJECT, CloseCode.CLOUD_SECURITY)
-    return isinstance(error, NameRefusedError)

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from cloudlink.client.backoff import Backoff
 from cloudlink.client.errors import ClientError, NameRefusedError, RequestError, WaitTimeoutError
-from cloudlink.client.events import DirectMessage, Disconnected, Event, StatusCode, User
-from cloudlink.client.reconnecting import ReconnectingClient
-from cloudlink.client.session import DesiredState, Session, is_final
+from cloudlink.client.events import Disconnected, Event, StatusCode, User
+from cloudlink.client.reconnecting import MAX_QUEUE, MAX_QUEUE_BYTES, ReconnectingClient
+from cloudlink.client.retries import is_final
+from cloudlink.client.session import DesiredState, Session
 from cloudlink.client.socket import Options
 
 if TYPE_CHECKING:
@@ -35,8 +36,10 @@ def connect(
     username: str | None = None,
     rooms: str | Iterable[str] = (),
     timeout: float = 10.0,
+    wait: bool = False,
     reconnect: bool = True,
-    max_queue: int = 1000,
+    max_queue: int = MAX_QUEUE,
+    max_queue_bytes: int = MAX_QUEUE_BYTES,
     ssl: tls.SSLContext | None = None,
     proxy: str | None = None,
     headers: Mapping[str, str] | None = None,
@@ -45,30 +48,42 @@ def connect(
 
     Args:
         url: The ws or wss address of the server.
-        username: The name to take; None for none.
-        rooms: The rooms to go to, which takes a username; none for the room `default`.
+        username: The name to set; None for none.
+        rooms: The rooms to join, which needs a username; none for the room `default`.
         timeout: Seconds for connecting, for each start of a session, and for an answer.
-        reconnect: Whether to come back when the connection breaks.
-        max_queue: Events that may wait to be looked at before reading pauses.
+        wait: Whether to wait for a server that is not up yet: the first connection is tried again, as after a break,
+            until it succeeds or fails in a way that waiting does not help. Without it, the first attempt decides.
+            To limit the waiting, enter the connection inside `asyncio.timeout`.
+        reconnect: Whether to connect again when the connection breaks.
+        max_queue: Events that may wait in the queue before reading pauses.
+        max_queue_bytes: Bytes that these may have, before reading pauses; each event counts 500 more than its message.
         ssl: The TLS context of a wss address; None trusts what this machine trusts.
         proxy: The address of a proxy to go through, such as `socks5://127.0.0.1:1080`.
         headers: Further headers of the request.
 
     Raises:
-        ValueError: Rooms are asked for without a username.
+        ValueError: Rooms are asked for without a username, or a bound of the queue is less than 1.
     """
     options = Options(ssl=ssl, proxy=proxy, headers=headers or {}, timeout=timeout)
     desired = DesiredState(username, [rooms] if isinstance(rooms, str) else list(rooms))
     if desired.rooms and username is None:
         raise ValueError("The server lets only clients with a username into rooms; give one")
-    return Connection(url, desired, options, reconnect=reconnect, max_queue=max_queue)
+    return Connection(
+        url,
+        desired,
+        options,
+        wait=wait,
+        reconnect=reconnect,
+        max_queue=max_queue,
+        max_queue_bytes=max_queue_bytes,
+    )
 
 
 class Connection(ReconnectingClient[Session, Event]):
     """A connection to a CloudLink server, made by `connect`.
 
-    Iterating gives the events of `cloudlink.client.events`, the first of which is `Connected`. What is sent while the
-    connection is away waits until it is back.
+    Iterating gives the events of `cloudlink.client.events`, the first of which is `Connected`. Sending during a
+    disconnection waits for the reconnection.
     """
 
     def __init__(
@@ -77,13 +92,22 @@ class Connection(ReconnectingClient[Session, Event]):
         desired: DesiredState,
         options: Options,
         *,
+        wait: bool,
         reconnect: bool,
         max_queue: int,
-        backoff: Backoff | None = None,
+        max_queue_bytes: int,
     ) -> None:
-        super().__init__(url, options, reconnect=reconnect, max_queue=max_queue, backoff=backoff or Backoff())
+        super().__init__(
+            url,
+            options,
+            wait=wait,
+            reconnect=reconnect,
+            max_queue=max_queue,
+            max_queue_bytes=max_queue_bytes,
+            backoff=Backoff(),
+        )
         self._desired = desired
-        self._answers: dict[Listener, tuple[str, asyncio.Future[Event]]] = {}
+        self._requests: dict[Listener, asyncio.Future[Event]] = {}
 
     @property
     def user(self) -> User:
@@ -97,7 +121,7 @@ class Connection(ReconnectingClient[Session, Event]):
 
     @property
     def users(self) -> dict[str, tuple[User, ...]]:
-        """Everybody with a name, by room, this client included."""
+        """All users with a name, by room, this client included."""
         return {} if self._session is None else self._session.users.by_room
 
     @property
@@ -106,7 +130,7 @@ class Connection(ReconnectingClient[Session, Event]):
         return "" if self._session is None else self._session.version
 
     async def send(self, value: Any, rooms: str | Sequence[str] | None = None) -> None:
-        """Send a message to everybody in rooms (gmsg).
+        """Send a message to all clients in rooms (gmsg).
 
         Args:
             value: Anything that JSON can hold.
@@ -115,7 +139,7 @@ class Connection(ReconnectingClient[Session, Event]):
         await self.command("gmsg", val=value, rooms=rooms)
 
     async def gvar(self, name: str, value: Any, rooms: str | Sequence[str] | None = None) -> None:
-        """Send the value of a variable to everybody in rooms; arguments as for `send`."""
+        """Send the value of a variable to all clients in rooms; arguments as for `send`."""
         await self.command("gvar", name=name, val=value, rooms=rooms)
 
     async def pmsg(self, to: Recipient, value: Any, rooms: str | Sequence[str] | None = None) -> None:
@@ -140,12 +164,12 @@ class Connection(ReconnectingClient[Session, Event]):
         Args:
             to: As for `pmsg`.
             value: Anything that JSON can hold.
-            listener: A tag that the recipient gets: the one of the message that this answers.
+            listener: A tag that the recipient gets: to answer a message, the one it had.
         """
         await self.command("direct", id=to, val=value, listener=listener)
 
     async def link(self, *rooms: str) -> None:
-        """Go to rooms, keeping those this client is in, except `default`. Raises as `request`."""
+        """Join rooms, keeping those this client is in, except `default`. Raises as `request`."""
         await self.request("link", val=list(rooms))
 
     async def unlink(self, *rooms: str) -> None:
@@ -153,10 +177,10 @@ class Connection(ReconnectingClient[Session, Event]):
         await self.request("unlink", val=list(rooms) or "")
 
     async def set_username(self, username: str) -> None:
-        """Take a name; one that has been taken is kept until the end.
+        """Set the username. It can be set once per connection.
 
         Raises:
-            NameRefusedError: The server does not take it.
+            NameRefusedError: The server refuses it.
         """
         try:
             await self.request("setid", val=username)
@@ -165,22 +189,22 @@ class Connection(ReconnectingClient[Session, Event]):
             raise NameRefusedError(username, status.code_id, str(status.details or status.code)) from None
 
     async def command(self, cmd: str, **keys: Any) -> None:
-        """Send a packet and do not wait; if the server complains, a `StatusCode` event says so.
+        """Send a packet without waiting for an answer; an error of the server comes as a `StatusCode` event.
 
         Args:
             cmd: The command.
-            **keys: The other root keys (protocol, section 1.2); None leaves one out, except `val`.
+            **keys: The other root keys (protocol, section 1.2); those that are None are omitted, except `val`.
 
         Raises:
             TypeError: A value has a part that JSON cannot hold.
-            ClientError: The connection has ended and does not come back.
+            ClientError: The connection has ended for good.
         """
-        session = await self._session_in_place()
-        session.command(cmd, _wire(keys))
+        session = await self._connected_session()
+        session.command(cmd, _to_wire(keys))
         await self._flush()
 
     async def request(self, cmd: str, *, timeout: float | None = None, **keys: Any) -> Event:
-        """Send a packet and return its answer, told from others by a listener.
+        """Send a packet and return its answer: the first packet that comes back with its listener.
 
         Args:
             cmd: The command.
@@ -188,19 +212,19 @@ class Connection(ReconnectingClient[Session, Event]):
             **keys: As for `command`.
 
         Returns:
-            The answer: a `StatusCode`, for gmsg and gvar this client's own copy, for direct what the recipient
-            sends back with the listener it got.
+            The answer: a `StatusCode`; for gmsg and gvar this client's own copy; for direct what the recipient sends
+            back with the listener it got; for a command of a plugin what that answers, mostly an `OtherPacket`.
 
         Raises:
             RequestError: The answer is an error.
-            WaitTimeoutError: There is no answer.
+            WaitTimeoutError: There is no answer in time.
             DisconnectedError: The connection broke before the answer came.
             TypeError: A value has a part that JSON cannot hold.
         """
         seconds = self._options.timeout if timeout is None else timeout
         try:
             async with asyncio.timeout(seconds):
-                answer = await self._answer(cmd, _wire(keys))
+                answer = await self._answer(cmd, _to_wire(keys))
         except TimeoutError as error:
             if isinstance(error, ClientError):
                 raise
@@ -210,16 +234,17 @@ class Connection(ReconnectingClient[Session, Event]):
         return answer
 
     async def _answer(self, cmd: str, keys: dict[str, Any]) -> Event:
-        session = await self._session_in_place()
+        session = await self._connected_session()
         listener = session.request(cmd, keys)
         future: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
-        self._answers[listener] = (cmd, future)
+        self._requests[listener] = future
         self._adjust_flow()
         try:
             await self._flush()
             return await future
         finally:
-            self._answers.pop(listener, None)
+            session.forget(listener)
+            self._requests.pop(listener, None)
             self._adjust_flow()
 
     def _new_session(self, *, again: bool) -> Session:
@@ -228,35 +253,33 @@ class Connection(ReconnectingClient[Session, Event]):
     def _is_final(self, error: ClientError) -> bool:
         return is_final(error)
 
-    def _events_of_end(self, error: ClientError, retry_in: float) -> Iterable[Event]:
+    def _disconnect_events(self, error: ClientError, retry_in: float) -> Sequence[Event]:
         return [Disconnected(str(error), retry_in)]
 
-    def _take(self, events: Iterable[Event]) -> None:
-        super()._take([event for event in events if not self._is_answer(event)])
-
-    def _is_answer(self, event: Event) -> bool:
-        pending = self._answers.get(getattr(event, "listener", None)) if self._answers else None  # type: ignore[arg-type]  # no key is None
-        if pending is None:
-            return False
-        cmd, future = pending
-        # A direct comes from another client, who chooses its listener: all it can answer is a direct.
-        if future.done() or (isinstance(event, DirectMessage) and cmd != "direct"):
-            return False
-        future.set_result(event)
-        return True
+    def _enqueue(self, events: Iterable[Event], size: int) -> None:
+        late = []
+        if self._session is not None:
+            for listener, answer in self._session.answers:
+                future = self._requests.get(listener)
+                if future is None or future.done():  # the request has just timed out
+                    late.append(answer)
+                else:
+                    future.set_result(answer)
+            self._session.answers.clear()
+        super()._enqueue([*late, *events], size)
 
     def _connection_lost(self, error: ClientError) -> None:
-        answers, self._answers = self._answers, {}
-        for _, future in answers.values():
+        requests, self._requests = self._requests, {}
+        for future in requests.values():
             if not future.done():
                 future.set_exception(error)
 
-    def _reads_on(self) -> bool:
-        return bool(self._answers)
+    def _needs_answer(self) -> bool:
+        return bool(self._requests)
 
 
-def _wire(keys: dict[str, Any]) -> dict[str, Any]:
-    """Return root keys with users as the server wants them."""
+def _to_wire(keys: dict[str, Any]) -> dict[str, Any]:
+    """Return root keys with users in the form of the wire."""
     if "id" in keys:
         to = keys["id"]
         keys["id"] = [_recipient(one) for one in to] if isinstance(to, (list, tuple)) else _recipient(to)

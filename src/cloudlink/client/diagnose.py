@@ -1,15 +1,18 @@
-"""Tries to reach a server as a browser would, step by step, and says what it finds: `cloudlink doctor`.
+"""The steps of `cloudlink doctor`: connecting to a server as a browser would, and reporting each step.
 
-Each step goes one layer further: address, name, port, TLS and upgrade, greeting, silence. Where a failure can mean
-several things the other one is tried too: plain where TLS failed, TLS where plain failed, no origin where it was
-refused. The words are those of `diagnostics`.
+Each step goes one layer further: address, name, port, TLS and upgrade, greeting, silence. Where a failure can have
+several causes, another attempt tells them apart: without TLS where TLS failed, with TLS where plain failed, without an
+origin where it was refused. The sentences are those of `diagnostics`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import http.client
+import json
 import ssl
+import urllib.request
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
@@ -22,8 +25,10 @@ from cloudlink.client.errors import (
     ServerFullError,
     WrongServerError,
 )
+from cloudlink.client.retries import is_final
 from cloudlink.client.session import DesiredState, Session
 from cloudlink.client.socket import Options, open_socket
+from cloudlink.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,17 +41,19 @@ BROWSER = (
 )
 DEFAULT_ORIGIN = "https://turbowarp.org"
 FORBIDDEN = 403
+_LONGEST_HEALTH = 1 << 16
+"""Bytes."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to try.
+    """How to connect.
 
     Attributes:
         url: The address.
-        origin: The page that a browser would say it comes from; empty for none.
+        origin: The origin of the page that a browser would send; empty for none.
         timeout: Seconds for each step.
-        hold: Seconds to stay connected in silence.
+        hold: Seconds to stay connected without sending anything.
         ssl: The TLS context; None trusts what this machine trusts.
         proxy: A proxy to go through; None for none.
     """
@@ -67,46 +74,49 @@ class Plan:
         return Options(self.ssl, self.proxy, headers, self.timeout, keepalive=1e9)
 
 
-async def examine(plan: Plan, tell: Callable[[str], None]) -> list[str]:
+async def examine(plan: Plan, report: Callable[[str], None]) -> list[str]:
     """Try all steps.
 
     Args:
-        plan: What to try.
-        tell: Called with a sentence for each step that succeeded.
+        plan: How to connect.
+        report: Called with a sentence for each step that succeeded.
 
     Returns:
-        Notes on what works here and will not elsewhere.
+        Notes on what works from here and will not work from elsewhere.
 
     Raises:
         ClientError: A step failed.
     """
     try:
-        return await _examine(plan, tell)
+        return await _examine(plan, report)
     except ServerFullError as error:
         raise ServerFullError(error.problem, "Try again later; the host can raise max_clients.") from error
 
 
-async def _examine(plan: Plan, tell: Callable[[str], None]) -> list[str]:
+async def _examine(plan: Plan, report: Callable[[str], None]) -> list[str]:
     address = diagnostics.check_address(plan.url)
     if plan.proxy is None:
-        tell(await _name(address, plan))
-        tell(await _port(address, plan))
-    visitor = _Visitor()
-    socket = await _socket(address, plan, visitor)
+        report(await _resolve(address, plan))
+        report(await _reach_port(address, plan))
+    probe = _Probe()
+    socket = await _upgrade(address, plan, probe)
     try:
         if address.secure:
-            tell("Its TLS certificate is trusted.")
-        tell("It upgrades to a WebSocket" + (f" for pages of {plan.origin}." if plan.origin else "."))
-        visitor.begin(socket.send)
-        tell(f"It is CloudLink {await visitor.greeting(plan.timeout)}.")
+            report("Its TLS certificate is trusted.")
+        report("It upgrades to a WebSocket" + (f" for pages of {plan.origin}." if plan.origin else "."))
+        probe.begin(socket.send)
+        protocol = await probe.greeting(plan.timeout)
+        report(
+            f"It is {await _package(address, plan)} with protocol {protocol}; this is cloudlink {__version__}."
+        )
         if plan.hold:
-            tell(await visitor.silence(plan.hold))
+            report(await probe.silence(plan.hold))
     finally:
         await socket.close()
     return _notes(address)
 
 
-async def _name(address: Address, plan: Plan) -> str:
+async def _resolve(address: Address, plan: Plan) -> str:
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(plan.timeout):
@@ -119,31 +129,31 @@ async def _name(address: Address, plan: Plan) -> str:
     return f"The name {address.host} means {', '.join(map(str, numbers))}."
 
 
-async def _port(address: Address, plan: Plan) -> str:
+async def _reach_port(address: Address, plan: Plan) -> str:
     try:
         async with asyncio.timeout(plan.timeout):
             _, writer = await asyncio.open_connection(address.host, address.port)
     except OSError as error:
-        # Many errors at once, of a name with several addresses, say no more than their first.
+        # The joined errors of a name with several addresses mean the same as their first.
         raise diagnostics.unreachable(plan.url, error) from error
     writer.transport.abort()
     return f"Something listens at {address.place}."
 
 
-async def _socket(address: Address, plan: Plan, visitor: _Visitor) -> Socket:
+async def _upgrade(address: Address, plan: Plan, probe: _Probe) -> Socket:
     try:
-        return await open_socket(plan.url, visitor, plan.options)
+        return await open_socket(plan.url, probe, plan.options)
     except ConnectError as error:
-        raise await _second_opinion(address, plan, error) from error
+        raise await _explain(address, plan, error) from error
 
 
-async def _second_opinion(address: Address, plan: Plan, error: ConnectError) -> ConnectError:
-    """Return a better explanation of a failed upgrade if there is one, otherwise the same."""
+async def _explain(address: Address, plan: Plan, error: ConnectError) -> ConnectError:
+    """Return a better explanation of a failed upgrade if another attempt finds one, otherwise the same."""
     cause = error.__cause__
     if isinstance(cause, ssl.SSLCertVerificationError):
         return error
     if address.secure:
-        if await _answers_plainly(address, plan):
+        if await _answers_without_tls(address, plan):
             return ConnectError(
                 f"{address.place} speaks without TLS, but the address begins with wss://.",
                 f"Connect with {address.with_scheme(secure=False)}, or give the server a certificate.",
@@ -160,22 +170,22 @@ async def _second_opinion(address: Address, plan: Plan, error: ConnectError) -> 
         )
     if isinstance(cause, TimeoutError) and plan.proxy is None:
         return ConnectError(
-            f"{address.place} accepts the connection and then says nothing.",
-            "Another program may have the port, or the server hangs; look at its log and start it again.",
+            f"{address.place} accepts the connection and then sends nothing.",
+            "Another program may have the port, or the server hangs; look at its log and restart it.",
         )
     return error
 
 
 async def _opens(plan: Plan) -> bool:
     try:
-        socket = await open_socket(plan.url, _Visitor(), plan.options)
+        socket = await open_socket(plan.url, _Probe(), plan.options)
     except ConnectError:
         return False
     socket.abort()
     return True
 
 
-async def _answers_plainly(address: Address, plan: Plan) -> bool:
+async def _answers_without_tls(address: Address, plan: Plan) -> bool:
     """Return whether the port answers HTTP without TLS."""
     try:
         async with asyncio.timeout(plan.timeout):
@@ -187,12 +197,12 @@ async def _answers_plainly(address: Address, plan: Plan) -> bool:
                 writer.transport.abort()
     except OSError:
         return False
-    # Web servers answer plain requests at a TLS port with 400 and a word about it.
+    # Web servers answer plain requests at a TLS port with 400 and an explanation.
     return line.startswith(b"HTTP/") and b" 400 " not in line
 
 
 async def _speaks_tls(address: Address, plan: Plan) -> bool:
-    """Return whether the port answers a TLS greeting, whatever its certificate."""
+    """Return whether the port completes a TLS handshake, whatever its certificate."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -203,6 +213,27 @@ async def _speaks_tls(address: Address, plan: Plan) -> bool:
         return False
     writer.transport.abort()
     return True
+
+
+async def _package(address: Address, plan: Plan) -> str:
+    """Return the name and the version of the server's package, as far as its health check reports them."""
+    status: object = None
+    if plan.proxy is None:
+        with contextlib.suppress(OSError, ValueError, http.client.HTTPException):
+            status = json.loads(await asyncio.to_thread(_health, address, plan))
+    version = status.get("version") if isinstance(status, dict) and "protocol_version" in status else None
+    return f"cloudlink {version}" if version else "a CloudLink server"
+
+
+def _health(address: Address, plan: Plan) -> bytes:
+    scheme = "https" if address.secure else "http"
+    request = urllib.request.Request(f"{scheme}://{address.place}/health", headers={"User-Agent": BROWSER})  # noqa: S310  # see above
+    opener = urllib.request.build_opener(
+        urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=plan.ssl)
+    )
+    with opener.open(request, timeout=plan.timeout) as answer:
+        data: bytes = answer.read(_LONGEST_HEALTH)
+    return data
 
 
 def _notes(address: Address) -> list[str]:
@@ -221,14 +252,14 @@ def _is_this_computer(host: str) -> bool:
     return host == "localhost" or host.endswith(".localhost")
 
 
-class _Visitor:
-    """A client that is greeted and then stays silent; a `Receiver`."""
+class _Probe:
+    """A client that waits for the greeting and then sends nothing; a `Receiver`."""
 
     def __init__(self) -> None:
         self._session = Session(DesiredState())
         loop = asyncio.get_running_loop()
         self._greeted: asyncio.Future[None] = loop.create_future()
-        self._gone: asyncio.Future[ClientError] = loop.create_future()
+        self._closed: asyncio.Future[ClientError] = loop.create_future()
 
     def begin(self, send: Callable[[str], None]) -> None:
         """Send the handshake."""
@@ -237,31 +268,35 @@ class _Visitor:
             send(text)
 
     async def greeting(self, timeout: float) -> str:
-        """Wait for the greeting and return the version of the server."""
-        await asyncio.wait((self._greeted, self._gone), timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        """Wait for the greeting and return the version of the protocol that the server reports."""
+        await asyncio.wait(
+            (self._greeted, self._closed), timeout=timeout, return_when=asyncio.FIRST_COMPLETED
+        )
         if self._session.failure is not None:
             raise self._session.failure
         if self._greeted.done():
             return self._session.version
-        if self._gone.done():
-            raise self._gone.result()
+        if self._closed.done():
+            raise self._closed.result()
         raise WrongServerError(
             "It is a WebSocket, but it does not answer a CloudLink handshake.",
             "Is it a CloudLink server, and is the path right?",
         )
 
     async def silence(self, seconds: float) -> str:
-        """Wait without a word; return the good news, or raise what ended it."""
+        """Wait without sending anything; return a sentence, or raise the error that ended the connection."""
         loop = asyncio.get_running_loop()
         since = loop.time()
-        await asyncio.wait((self._gone,), timeout=seconds)
-        if not self._gone.done():
+        await asyncio.wait((self._closed,), timeout=seconds)
+        if not self._closed.done():
             return f"It keeps a silent connection for {seconds:g} seconds."
-        error = self._gone.result()
+        error = self._closed.result()
+        if is_final(error):
+            raise error
         code = error.code if isinstance(error, DisconnectedError) else 0
         raise ConnectError(
             f"A silent connection was cut after {loop.time() - since:.1f} seconds (code {code}).",
-            "If a proxy stands before the server, let it wait longer (nginx: proxy_read_timeout), "
+            "If there is a proxy in front of the server, let it wait longer (nginx: proxy_read_timeout), "
             "or lower the server's setting keepalive_interval.",
         )
 
@@ -271,7 +306,7 @@ class _Visitor:
             self._greeted.set_result(None)
 
     def ponged(self) -> None:
-        """No ping is sent."""
+        """Ignore a pong; no ping is sent."""
 
     def connection_lost(self, code: int, reason: str) -> None:
-        self._gone.set_result(self._session.closed(code, reason))
+        self._closed.set_result(self._session.closed(code, reason))

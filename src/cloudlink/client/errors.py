@@ -1,6 +1,7 @@
-"""What can go wrong for a client, each with a sentence that a person can act on.
+"""The errors of a client, each with a sentence that a person can act on.
 
-All of them are `ClientError`; those that Python has a word for are that too (`ConnectionError`, `TimeoutError`).
+All of them are `ClientError`. Those for which Python has a class derive from that too (`ConnectionError`,
+`TimeoutError`).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class ClientError(Exception):
-    """Anything a client reports; `str(error)` says what happened."""
+    """Any error of a client; `str(error)` says what happened."""
 
 
 class ConnectError(ClientError, ConnectionError):
@@ -20,31 +21,43 @@ class ConnectError(ClientError, ConnectionError):
 
     Attributes:
         problem: What is wrong, one sentence.
-        remedy: How to mend it, one sentence; may be empty.
+        remedy: How to fix it, one or two sentences; may be empty.
         status: The HTTP status of the answer to the upgrade request; None if there was no such answer.
+        close_code: The close code, if the server closed the connection before the session began; else None.
+        permanent: Whether waiting does not help, because the address, a certificate or a setting has to change.
     """
 
-    def __init__(self, problem: str, remedy: str = "", status: int | None = None) -> None:
+    def __init__(
+        self,
+        problem: str,
+        remedy: str = "",
+        status: int | None = None,
+        *,
+        close_code: int | None = None,
+        permanent: bool = False,
+    ) -> None:
         super().__init__(f"{problem} {remedy}".rstrip())
         self.problem = problem
         self.remedy = remedy
         self.status = status
+        self.close_code = close_code
+        self.permanent = permanent
 
 
 class WrongServerError(ConnectError):
-    """Something answers at that address, but no CloudLink server, or one of another generation."""
+    """Something answers at that address, but not a CloudLink server, or one of another generation."""
 
 
 class ServerFullError(ConnectError):
-    """The server takes no more clients at the moment."""
+    """The server accepts no more clients at the moment."""
 
 
 class NameRefusedError(ClientError):
-    """The server does not take the username.
+    """The server refuses the username.
 
     Attributes:
         username: The name.
-        code: The number of the status code (protocol, section 1.3) or of the close code (3.1).
+        code: The number of the status code (protocol, section 1.3) or the close code (3.1).
     """
 
     def __init__(self, username: str, code: int, why: str) -> None:
@@ -67,14 +80,14 @@ class RequestError(ClientError):
 
 
 class WaitTimeoutError(ClientError, TimeoutError):
-    """What was waited for did not come in time."""
+    """An answer did not come in time."""
 
 
 class DisconnectedError(ClientError, ConnectionError):
-    """The connection is gone.
+    """The connection has ended.
 
     Attributes:
-        code: The close code (RFC 6455, section 7.4.1); 1006 if the connection just broke.
+        code: The close code (RFC 6455, section 7.4.1); 1006 if the connection ended without a close frame.
         reason: The reason in the close frame; may be empty.
     """
 
@@ -86,7 +99,7 @@ class DisconnectedError(ClientError, ConnectionError):
 
 
 class StaleValueError(ClientError):
-    """A cloud variable was changed by somebody else while the connection was away; it was not set.
+    """Another client changed a cloud variable during a disconnection, so `set` did not set it.
 
     Attributes:
         name: The variable.

@@ -1,6 +1,6 @@
-"""What happens to a client, as it reads it: one frozen dataclass for each kind of event.
+"""The events that a client reports: one frozen dataclass for each kind.
 
-Values are decoded JSON. Rooms are names. Nothing here knows how an event looks on the wire.
+Values are decoded JSON. Rooms are names. How an event looks on the wire is in `packets`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 Listener = str | int | float | bool
-"""A tag that comes back with an answer (protocol, section 1.2)."""
+"""A tag that an answer repeats (protocol, section 1.2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class User:
     """A client of the server, as others see it.
 
     Attributes:
-        id: Its snowflake, a decimal text, unique among all clients there ever were.
+        id: Its snowflake, a decimal text, unique among all clients the server has ever had.
         uuid: The UUID of its connection.
         username: Its name; None while it has none.
     """
@@ -32,7 +32,7 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Anything that happens."""
+    """The base of all events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Connected(Event):
     """Name and rooms are in place, and packets can be sent.
 
     Attributes:
-        user: What the server calls this client; other ids after every reconnection.
+        user: This client as the server knows it; its ids change with every reconnection.
         again: Whether this is a reconnection.
         rooms: The rooms this client is in.
     """
@@ -52,11 +52,11 @@ class Connected(Event):
 
 @dataclass(frozen=True, slots=True)
 class Disconnected(Event):
-    """The connection is gone, and will be tried again.
+    """The connection has ended, and the client will connect again.
 
     Attributes:
         reason: Why, one sentence.
-        retry_in: Seconds until the next try.
+        retry_in: Seconds until the next attempt.
     """
 
     reason: str
@@ -72,7 +72,7 @@ class MessageOfTheDay(Event):
 
 @dataclass(frozen=True, slots=True)
 class GlobalMessage(Event):
-    """A message to a room (gmsg). The server sends everybody's, this client's own included.
+    """A message to a room (gmsg). The server sends all of them, this client's own included.
 
     Attributes:
         value: What was sent.
@@ -101,8 +101,8 @@ class PrivateMessage(Event):
 
     Attributes:
         value: What was sent.
-        sender: Who sent it.
-        room: The room in which sender and recipient are both.
+        sender: The client that sent it.
+        room: A room that sender and recipient share.
     """
 
     value: Any
@@ -126,7 +126,7 @@ class DirectMessage(Event):
 
     Attributes:
         value: What was sent.
-        sender: Who sent it; may have no name.
+        sender: The client that sent it; may have no name.
         listener: The sender's tag, to be sent back with an answer.
     """
 
@@ -137,7 +137,7 @@ class DirectMessage(Event):
 
 @dataclass(frozen=True, slots=True)
 class UserList(Event):
-    """Everybody with a name in a room this client has come into, this client included."""
+    """All users with a name in a room that this client has joined, this client included."""
 
     users: tuple[User, ...]
     room: str
@@ -145,7 +145,7 @@ class UserList(Event):
 
 @dataclass(frozen=True, slots=True)
 class UserJoined(Event):
-    """Somebody has come into a room, or has taken a name there."""
+    """A user has joined a room, or has set a name there."""
 
     user: User
     room: str
@@ -153,7 +153,7 @@ class UserJoined(Event):
 
 @dataclass(frozen=True, slots=True)
 class UserLeft(Event):
-    """Somebody has left a room."""
+    """A user has left a room."""
 
     user: User
     room: str
@@ -161,14 +161,14 @@ class UserLeft(Event):
 
 @dataclass(frozen=True, slots=True)
 class StatusCode(Event):
-    """A status code (protocol, section 1.3): as an event, one that no request waits for.
+    """A status code (protocol, section 1.3). As an event, it is one that no request waits for.
 
     Attributes:
         code: Letter, number and text, such as `E:103 | ID not found`.
         code_id: The number.
         details: An explanation for a person, if there is one: text, or texts by key.
         listener: The tag of the packet it answers, if that had one.
-        value: Its `val`: the user object for `setid`, mostly nothing else.
+        value: Its `val`: the user object after `setid`, usually None otherwise.
     """
 
     code: str
@@ -185,21 +185,24 @@ class StatusCode(Event):
 
 @dataclass(frozen=True, slots=True)
 class OtherPacket(Event):
-    """A packet of a command that this client does not know, a plugin's for example, as it came."""
+    """A packet of a command that this client does not know, such as a plugin's, as it came.
+
+    A `pmsg`, `pvar` or `direct` without a sender is one too: it comes from the server or a plugin.
+    """
 
     packet: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Unreadable(Event):
-    """A message that is no packet."""
+    """A message that is not a packet."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class CloudChange:
-    """A cloud variable has another value, set by somebody else.
+    """Another client has set a cloud variable.
 
     Attributes:
         name: Its full name, such as `☁ score`.

@@ -1,7 +1,7 @@
 """Packets of CloudLink 4: from the text of a frame to an event, and from a command to the text of a frame.
 
-Pure, and generous with what a server sends: what it does not understand becomes `OtherPacket`, what is no packet
-becomes `Unreadable`. Which events make sense when is not decided here.
+Pure and lenient: a packet of an unknown command, or with something missing, becomes `OtherPacket`. Which events make
+sense when is decided in `session`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ if TYPE_CHECKING:
 
     from cloudlink.client.events import Event, Listener, User
 
+_PRIVATE_COMMANDS = ("pmsg", "pvar", "direct")
 
-class _OddPacketError(Exception):
-    """A packet lacks something or has it in another type."""
+
+class _MalformedPacketError(Exception):
+    """A packet lacks a key, or has it with a value of another type."""
 
 
 def encode(cmd: str, keys: dict[str, Any]) -> str:
@@ -26,7 +28,7 @@ def encode(cmd: str, keys: dict[str, Any]) -> str:
 
     Args:
         cmd: The command.
-        keys: The other root keys; those that are None are left out, except `val`.
+        keys: The other root keys; those that are None are omitted, except `val`.
 
     Raises:
         TypeError: A value has a part that JSON cannot hold.
@@ -37,7 +39,7 @@ def encode(cmd: str, keys: dict[str, Any]) -> str:
 
 
 def decode(text: str) -> dict[str, Any] | None:
-    """Return the packet that a text holds, None if it is no JSON object with a `cmd`."""
+    """Return the packet in a text, None if it is not a JSON object with a `cmd`."""
     try:
         packet = jsontext.loads(text.encode())
     except jsontext.JSONTextError:
@@ -45,17 +47,19 @@ def decode(text: str) -> dict[str, Any] | None:
     return packet if isinstance(packet, dict) and isinstance(packet.get("cmd"), str) else None
 
 
-def read(text: str) -> Event:
-    """Return the event that the text of a frame reports."""
+def read(text: str) -> tuple[Event, dict[str, Any] | None]:
+    """Return the event that the text of a frame reports, and the packet in it; None if it is not a packet."""
     packet = decode(text)
-    if packet is None:
-        return events.Unreadable(text)
+    return (events.Unreadable(text) if packet is None else _event_of(packet)), packet
+
+
+def _event_of(packet: dict[str, Any]) -> Event:
     reader = _READERS.get(packet["cmd"])
     if reader is None:
         return events.OtherPacket(packet)
     try:
         return reader(packet)
-    except _OddPacketError:
+    except _MalformedPacketError:
         return events.OtherPacket(packet)
 
 
@@ -63,7 +67,7 @@ def user(value: object) -> User:
     """Read a user object (protocol, section 1.2).
 
     Raises:
-        ValueError: It is no user object.
+        ValueError: It is not a user object.
     """
     if not isinstance(value, dict) or not ("id" in value or "uuid" in value):
         raise ValueError(value)
@@ -77,19 +81,19 @@ def _user(value: object) -> User:
     try:
         return user(value)
     except ValueError:
-        raise _OddPacketError from None
+        raise _MalformedPacketError from None
 
 
 def _text(packet: dict[str, Any], key: str) -> str:
     value = packet.get(key)
     if not isinstance(value, str):
-        raise _OddPacketError
+        raise _MalformedPacketError
     return value
 
 
 def _value(packet: dict[str, Any]) -> Any:
     if "val" not in packet:
-        raise _OddPacketError
+        raise _MalformedPacketError
     return packet["val"]
 
 
@@ -102,6 +106,11 @@ def listener_of(packet: dict[str, Any]) -> Listener | None:
     """Return the listener of a packet, None without one."""
     listener = packet.get("listener")
     return listener if isinstance(listener, (str, int, float)) else None
+
+
+def is_from_client(packet: dict[str, Any]) -> bool:
+    """Return whether another client has sent a packet, rather than the server or a plugin (protocol, section 1.2)."""
+    return "origin" in packet and packet["cmd"] in _PRIVATE_COMMANDS
 
 
 def _gmsg(packet: dict[str, Any]) -> Event:
@@ -133,13 +142,13 @@ def _ulist(packet: dict[str, Any]) -> Event:
         return events.UserLeft(_user(value), room)
     if mode == "set" and isinstance(value, list):
         return events.UserList(tuple(map(_user, value)), room)
-    raise _OddPacketError
+    raise _MalformedPacketError
 
 
 def _statuscode(packet: dict[str, Any]) -> Event:
     number = packet.get("code_id")
     if not isinstance(number, int):
-        raise _OddPacketError
+        raise _MalformedPacketError
     return events.StatusCode(
         _text(packet, "code"), number, packet.get("details"), listener_of(packet), packet.get("val")
     )

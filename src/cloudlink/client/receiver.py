@@ -1,4 +1,4 @@
-"""What a socket hands its messages to."""
+"""The interface through which a socket delivers messages to its owner."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from typing import Protocol
 
 
 class Receiver(Protocol):
-    """Whoever owns a socket."""
+    """The owner of a socket."""
 
     def received(self, text: str) -> None:
-        """Take one whole message."""
+        """Handle one whole message."""
         ...
 
     def ponged(self) -> None:
-        """Take note that the peer has answered a ping, and so has read all that was sent before it."""
+        """Handle a pong: the peer has read everything that was sent before the ping."""
         ...
 
     def connection_lost(self, code: int, reason: str) -> None:
-        """Take note that the connection is gone; called once.
+        """Handle the end of the connection; called once.
 
         Args:
-            code: The close code of the peer, 1006 if the connection just broke.
+            code: The close code of the peer, 1006 if the connection ended without a close frame.
             reason: The reason in its close frame.
         """
         ...

@@ -1,10 +1,10 @@
-"""A connection that lasts: it comes back when it breaks, and what it reads waits in a bounded queue.
+"""A connection that is made again when it breaks, and whose events wait in a bounded queue.
 
-The shell around a session, shared by CloudLink 4 (`connection`) and cloud variables (`cloudconnection`). It decides
-when to connect and when to read; what anything means is decided by the session.
+The shell around a session, shared by CloudLink 4 (`connection`) and cloud variables (`cloudconnection`). It decides when
+to connect and when to read. The session decides what messages mean, and `retries` which errors are final.
 
-Back-pressure: when `max_queue` events wait to be looked at, nothing more is read until half of them are gone; the
-server then holds the rest back. Only while a request waits for its answer is reading not paused.
+Back-pressure: when the queue is full, nothing more is read until it is half empty; the server then holds the rest back.
+While a request waits for its answer, reading pauses only when four times as many bytes wait.
 """
 
 from __future__ import annotations
@@ -12,16 +12,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections import deque
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
-from cloudlink.client.errors import ClientError, DisconnectedError, WaitTimeoutError
+from cloudlink.client.errors import ClientError, DisconnectedError, WaitTimeoutError, WrongServerError
+from cloudlink.client.eventqueue import EventQueue
+from cloudlink.client.retries import may_come_up
 from cloudlink.client.socket import Options, open_socket
 from cloudlink.closecodes import CloseCode
 from cloudlink.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from types import TracebackType
     from typing import Self
 
@@ -32,14 +33,17 @@ logger = logging.getLogger("cloudlink.client")
 
 E = TypeVar("E")
 E_co = TypeVar("E_co", covariant=True)
-S = TypeVar("S", bound="Conversation[object]")
+S = TypeVar("S", bound="AnySession[object]")
 
-_STEADY = 10.0
-"""Seconds a connection has to last for the next delay to be short again."""
+MAX_QUEUE = 1000
+MAX_QUEUE_BYTES = 16 << 20
+
+_STABLE_AFTER = 10.0
+"""Seconds after which a connection counts as stable: the next delay starts small again."""
 
 
-class Conversation(Protocol[E_co]):
-    """A session as this shell sees it; no input or output of its own."""
+class AnySession(Protocol[E_co]):
+    """The interface of a session, which does no input or output of its own."""
 
     outgoing: list[str]
     failure: ClientError | None
@@ -47,23 +51,23 @@ class Conversation(Protocol[E_co]):
 
     @property
     def ready(self) -> bool:
-        """Whether the start is over."""
+        """Whether the session has started."""
         ...
 
     def opened(self) -> None:
-        """Begin."""
+        """Send the first packet."""
         ...
 
     def received(self, text: str) -> Iterable[E_co]:
-        """Take a message."""
+        """Handle a message."""
         ...
 
     def ponged(self) -> Iterable[E_co]:
-        """Take note that the server has read all that was sent before the ping of the beginning."""
+        """Handle the pong to the ping after the first packet: the server has read that."""
         ...
 
     def closed(self, code: int, reason: str) -> ClientError:
-        """Return what the end of the connection means."""
+        """Return the error for the end of the connection."""
         ...
 
 
@@ -74,20 +78,28 @@ class ReconnectingClient(ABC, Generic[S, E]):
     """
 
     def __init__(
-        self, url: str, options: Options, *, reconnect: bool, max_queue: int, backoff: Backoff
+        self,
+        url: str,
+        options: Options,
+        *,
+        wait: bool,
+        reconnect: bool,
+        max_queue: int,
+        max_queue_bytes: int,
+        backoff: Backoff,
     ) -> None:
-        if max_queue < 1:
-            raise ValueError("max_queue has to be at least 1")
+        if max_queue < 1 or max_queue_bytes < 1:
+            raise ValueError("max_queue and max_queue_bytes have to be at least 1")
         self.url = url
         self._options = options
+        self._wait = wait
         self._reconnect = reconnect
-        self._max_queue = max_queue
         self._backoff = backoff
-        self._queue: deque[E] = deque()
-        self._arrived = asyncio.Event()
-        self._up = asyncio.Event()
+        self._queue: EventQueue[E] = EventQueue(max_queue, max_queue_bytes)
+        self._event_available = asyncio.Event()
+        self._connected = asyncio.Event()
         self._attempt: _Attempt[S, E] | None = None
-        self._keeper: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None] | None = None
         self._ended = False
         self._error: BaseException | None = None
 
@@ -97,12 +109,12 @@ class ReconnectingClient(ABC, Generic[S, E]):
         """Connect.
 
         Raises:
-            ClientError: It does not succeed; the first connecting is tried once.
+            ClientError: The first attempt failed; with `wait`, it failed in a way that waiting does not help.
         """
-        if self._keeper is not None:
+        if self._task is not None:
             raise RuntimeError("A connection can be entered once; make another one")
-        attempt = await self._open(again=False)
-        self._keeper = asyncio.create_task(self._keep(attempt), name="cloudlink client")
+        attempt = await self._connect_first()
+        self._task = asyncio.create_task(self._keep_connected(attempt), name="cloudlink client")
         return self
 
     async def __aexit__(
@@ -114,51 +126,51 @@ class ReconnectingClient(ABC, Generic[S, E]):
     async def close(self) -> None:
         """Close the connection for good; iterating ends."""
         self._finish(None)
-        if self._keeper is not None and self._keeper is not asyncio.current_task():
-            self._keeper.cancel()
-            await asyncio.gather(self._keeper, return_exceptions=True)
+        if self._task is not None and self._task is not asyncio.current_task():
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
         if self._attempt is not None and self._attempt.socket is not None:
             await self._attempt.socket.close()
 
     def __aiter__(self) -> Self:
-        """Return this connection, which hands out its events."""
+        """Return this connection, which iterates over its events."""
         return self
 
     async def __anext__(self) -> E:
         """Return the next event; wait for one.
 
         Raises:
-            StopAsyncIteration: The connection was closed from here.
-            ClientError: The connection has ended and does not come back.
+            StopAsyncIteration: The connection was closed by `close`.
+            ClientError: The connection has ended for good.
         """
         while not self._queue:
             if self._ended:
                 if self._error is not None:
                     raise self._error
                 raise StopAsyncIteration
-            self._arrived.clear()
-            await self._arrived.wait()
-        event = self._queue.popleft()
+            self._event_available.clear()
+            await self._event_available.wait()
+        event = self._queue.get()
         self._adjust_flow()
         return event
 
     @property
     def is_connected(self) -> bool:
-        """Whether packets can be sent at once."""
-        return self._up.is_set() and not self._ended
+        """Whether packets can be sent without waiting for a reconnection."""
+        return self._connected.is_set() and not self._ended
 
     @property
     def waiting(self) -> int:
-        """How many events wait to be looked at."""
+        """The number of events that wait in the queue."""
         return len(self._queue)
 
     async def wait_until_connected(self) -> None:
         """Wait until packets can be sent.
 
         Raises:
-            ClientError: The connection has ended and does not come back.
+            ClientError: The connection has ended for good.
         """
-        await self._session_in_place()
+        await self._connected_session()
 
     # For subclasses.
 
@@ -168,57 +180,77 @@ class ReconnectingClient(ABC, Generic[S, E]):
 
     @abstractmethod
     def _is_final(self, error: ClientError) -> bool:
-        """Return whether connecting again is of no use."""
+        """Return whether an error ends the connection for good."""
 
     @abstractmethod
-    def _events_of_end(self, error: ClientError, retry_in: float) -> Iterable[E]:
-        """Return the events of losing the connection."""
+    def _disconnect_events(self, error: ClientError, retry_in: float) -> Sequence[E]:
+        """Return the events for a broken connection."""
 
-    def _take(self, events: Iterable[E]) -> None:
-        """Queue events."""
+    def _shortest_delay(self, error: ClientError) -> float:  # noqa: ARG002  # for subclasses
+        """Return the seconds to wait at least before connecting again."""
+        return 0.0
+
+    def _enqueue(self, events: Iterable[E], size: int) -> None:
+        """Queue the events of a message of `size` bytes."""
         if not self._ended:
-            self._queue.extend(events)
-            self._arrived.set()
+            self._queue.put(list(events), size)
+            self._event_available.set()
             self._adjust_flow()
 
     def _connection_lost(self, error: ClientError) -> None:
-        """Take note that a connection that was ready is gone."""
+        """Handle the end of a connection that was ready."""
 
-    def _reads_on(self) -> bool:
-        """Return whether reading must not be paused now."""
+    def _needs_answer(self) -> bool:
+        """Return whether a request waits for its answer, so that reading must go on."""
         return False
 
     @property
     def _session(self) -> S | None:
         return None if self._attempt is None else self._attempt.session
 
-    async def _session_in_place(self) -> S:
-        while not self._up.is_set():
-            if self._keeper is None and not self._ended:
+    async def _connected_session(self) -> S:
+        while not self._connected.is_set():
+            if self._task is None and not self._ended:
                 raise RuntimeError("Not connected yet; use `async with`")
-            await self._up.wait()
+            await self._connected.wait()
         if self._ended or self._attempt is None:
-            raise self._error or DisconnectedError(CloseCode.ABNORMAL, "closed from here")
+            raise self._error or _closed_from_here()
         return self._attempt.session
 
     async def _flush(self) -> None:
-        """Send what the session has to say, and wait while the server is slow to take it."""
+        """Send the packets of the session, and wait while the server is slow to read."""
         if self._attempt is not None and self._attempt.socket is not None:
             self._attempt.flush()
             await self._attempt.socket.drain()
 
     def _adjust_flow(self) -> None:
+        """Pause or resume reading, as the queue demands."""
         socket = None if self._attempt is None else self._attempt.socket
         if socket is None:
             return
-        if self._reads_on() or len(self._queue) <= self._max_queue // 2:
+        queue = self._queue
+        if queue.is_half_empty or (self._needs_answer() and not queue.is_overfull):
             socket.resume_reading()
-        elif len(self._queue) >= self._max_queue:
+        elif queue.is_full:
             socket.pause_reading()
 
-    # The life of the connection.
+    # Connecting.
+
+    async def _connect_first(self) -> _Attempt[S, E]:
+        level = logging.WARNING
+        while True:
+            try:
+                return await self._open(again=False)
+            except ClientError as error:
+                if not self._wait or self._ended or self._is_final(error) or not may_come_up(error):
+                    raise
+                delay = self._next_delay(error, level)
+            level = logging.INFO  # the first warning shows that the program waits; more would only repeat it
+            await asyncio.sleep(delay)
 
     async def _open(self, *, again: bool) -> _Attempt[S, E]:
+        """Connect once, and return when the session is ready."""
+        self._check_not_closed()
         attempt = _Attempt(self, self._new_session(again=again))
         socket = attempt.socket = await open_socket(self.url, attempt, self._options)
         try:
@@ -227,54 +259,65 @@ class ReconnectingClient(ABC, Generic[S, E]):
             socket.ping()
             async with asyncio.timeout(self._options.timeout):
                 await attempt.started
+            self._check_not_closed()
         except TimeoutError:
+            socket.abort()
             raise WaitTimeoutError(
                 f"The server is connected, but does not answer: {attempt.session.waiting_for} did not come in time. "
                 "Is it a CloudLink server?"
             ) from None
-        finally:
-            if attempt is not self._attempt:
-                socket.abort()
+        except BaseException:
+            socket.abort()
+            raise
         return attempt
 
-    def _started(self, attempt: _Attempt[S, E]) -> None:
+    def _attempt_ready(self, attempt: _Attempt[S, E]) -> None:
         self._attempt = attempt
-        self._up.set()
+        self._connected.set()
 
-    def _broke(self, attempt: _Attempt[S, E]) -> None:
+    def _attempt_closed(self, attempt: _Attempt[S, E]) -> None:
         if attempt is self._attempt and not self._ended:
-            self._up.clear()  # from now on what is sent waits
+            self._connected.clear()  # from now on, sending waits for the reconnection
 
-    async def _keep(self, attempt: _Attempt[S, E]) -> None:
+    async def _keep_connected(self, attempt: _Attempt[S, E]) -> None:
         loop = asyncio.get_running_loop()
         try:
             while True:
                 since = loop.time()
-                error = await asyncio.shield(attempt.ended)
+                error = await asyncio.shield(attempt.closed)
                 self._connection_lost(error)
-                if loop.time() - since > _STEADY:
+                if loop.time() - since > _STABLE_AFTER:
                     self._backoff.reset()
-                attempt = await self._come_back(error)
+                attempt = await self._connect_again(error)
         except ClientError as error:
             self._finish(error)
         except Exception as error:
             self._finish(error)
             raise
 
-    async def _come_back(self, error: ClientError) -> _Attempt[S, E]:
-        told = False
+    async def _connect_again(self, error: ClientError) -> _Attempt[S, E]:
+        """Reconnect after an error; raise the last one when it is final."""
+        announced = False
         while self._reconnect and not self._is_final(error):
-            delay = self._backoff.next()
-            logger.info("%s Trying %s again in %.1f s.", printable(str(error)), self.url, delay)
-            if not told:
-                self._take(self._events_of_end(error, delay))
-                told = True
+            delay = self._next_delay(error, logging.INFO)
+            if not announced:
+                self._enqueue(self._disconnect_events(error, delay), 0)
+                announced = True
             await asyncio.sleep(delay)
             try:
                 return await self._open(again=True)
             except ClientError as failed:
                 error = failed
         raise error
+
+    def _check_not_closed(self) -> None:
+        if self._ended:
+            raise _closed_from_here()
+
+    def _next_delay(self, error: ClientError, level: int) -> float:
+        delay = self._backoff.next(self._shortest_delay(error))
+        logger.log(level, "%s Trying %s again in %.1f s.", printable(str(error)), self.url, delay)
+        return delay
 
     def _finish(self, error: BaseException | None) -> None:
         if self._ended:
@@ -283,9 +326,9 @@ class ReconnectingClient(ABC, Generic[S, E]):
         self._error = error
         if error is None:
             self._queue.clear()
-            self._connection_lost(DisconnectedError(CloseCode.ABNORMAL, "closed from here"))
-        self._arrived.set()
-        self._up.set()
+            self._connection_lost(_closed_from_here())
+        self._event_available.set()
+        self._connected.set()
 
 
 class _Attempt(Generic[S, E]):
@@ -296,21 +339,26 @@ class _Attempt(Generic[S, E]):
         self.socket: Socket | None = None
         loop = asyncio.get_running_loop()
         self.started: asyncio.Future[None] = loop.create_future()
-        self.ended: asyncio.Future[ClientError] = loop.create_future()
+        self.closed: asyncio.Future[ClientError] = loop.create_future()
         self._owner = owner
+        self._unqueued_bytes = 0
 
     def received(self, text: str) -> None:
-        self._after(self.session.received(text))
+        self._unqueued_bytes += len(text) if text.isascii() else len(text.encode(errors="replace"))
+        self._handle(self.session.received(text))
+        # During the start events wait in the session, and reading cannot pause.
+        if self._unqueued_bytes > self._owner._queue.hard_limit and not self.started.done():  # noqa: SLF001  # as below
+            self.started.set_exception(WrongServerError("The server sends too much before it answers."))
 
     def ponged(self) -> None:
-        self._after(self.session.ponged())
+        self._handle(self.session.ponged())
 
     def connection_lost(self, code: int, reason: str) -> None:
         error = self.session.closed(code, reason)
         if not self.started.done():
             self.started.set_exception(error)
-        self.ended.set_result(error)
-        self._owner._broke(self)  # noqa: SLF001  # one class in two parts
+        self.closed.set_result(error)
+        self._owner._attempt_closed(self)  # noqa: SLF001  # one class in two parts
 
     def flush(self) -> None:
         if self.socket is not None:
@@ -318,13 +366,18 @@ class _Attempt(Generic[S, E]):
                 self.socket.send(text)
             self.session.outgoing.clear()
 
-    def _after(self, events: Iterable[object]) -> None:
+    def _handle(self, events: Iterable[object]) -> None:
         self.flush()
         if not self.started.done():
             if self.session.failure is not None:
                 self.started.set_exception(self.session.failure)
             elif self.session.ready:
                 self.started.set_result(None)
-                self._owner._started(self)  # noqa: SLF001  # one class in two parts
+                self._owner._attempt_ready(self)  # noqa: SLF001  # one class in two parts
         if self.session.ready:
-            self._owner._take(events)  # type: ignore[arg-type]  # noqa: SLF001  # S is a Conversation of E
+            size, self._unqueued_bytes = self._unqueued_bytes, 0
+            self._owner._enqueue(events, size)  # type: ignore[arg-type]  # noqa: SLF001  # S is an AnySession of E
+
+
+def _closed_from_here() -> DisconnectedError:
+    return DisconnectedError(CloseCode.ABNORMAL, "closed from here")

@@ -1,7 +1,7 @@
-"""One connection as a CloudLink 4 client sees it: greeting, name, rooms, then whatever happens.
+"""One connection as a CloudLink 4 client sees it: handshake, username, rooms, then events.
 
-Pure: texts of frames in, events out, and in `outgoing` the texts to send. It is told what it wants (`DesiredState`), and
-keeps that up to date, so that the session after a reconnection begins where this one ended.
+Pure: texts of frames in, events and answers out, and in `outgoing` the texts to send. The name and the rooms to ask for
+are in a `DesiredState`, which a session keeps up to date, so that the session after a reconnection restores them.
 
 A session starts in steps, each a request whose answer begins the next:
 
@@ -41,15 +41,12 @@ if TYPE_CHECKING:
 
 DEFAULT_ROOM = "default"
 FULL = "Server is full!"
-"""The bare text that a server sends to one client too many (protocol, section 1.4)."""
+"""The bare text that a full server sends before it closes the connection (protocol, section 1.4)."""
 
 GENERATION = "0.2."
 """What a server's version contains if it speaks CloudLink 4 as this client does (protocol, decision D5)."""
 
-FINAL_CODES = frozenset({CloseCode.NORMAL, CloseCode.POLICY_VIOLATION})
-"""Close codes by which a server sends a client away for good: it was asked to leave, or broke a rule."""
-
-_SAYS_WHO = {"language": "Python", "version": "0.2.0"}
+_CLIENT_INFO = {"language": "Python", "version": "0.2.0"}
 _LONGEST_QUOTE = 60
 _NOT_UNDERSTOOD = frozenset(
     {
@@ -60,12 +57,14 @@ _NOT_UNDERSTOOD = frozenset(
         CloseCode.CLOUD_ERROR,
     }
 )
-_ID_CONFLICT = 112
+"""Close codes of servers that did not understand the handshake."""
+_STATE_COMMANDS = ("setid", "link", "unlink")
+"""The commands that change the name or the rooms of this client."""
 
 
 @dataclass
 class DesiredState:
-    """What a client wants to be after each connecting: its name, and the rooms it is in.
+    """The name and the rooms that a client asks for after each connecting.
 
     Attributes:
         username: None for none.
@@ -80,17 +79,20 @@ class Session:
     """One connection, from its opening to its end.
 
     Attributes:
-        outgoing: Texts to send, in order; whoever sends them empties it.
+        outgoing: Texts to send, in order; the sender empties it.
+        answers: Answers to pending requests, each with the listener of its request; the owner empties it.
         ready: Whether name and rooms are in place.
         failure: Why the session cannot become ready; None while it can.
         user: This client as the server knows it.
         version: The version that the server reports.
         users: The user lists of the rooms.
+        waiting_for: The step that has not been answered yet, in words.
     """
 
     def __init__(self, desired: DesiredState, *, again: bool = False) -> None:
         """Args: desired: what to ask for; kept up to date. again: whether this follows another session."""
         self.outgoing: list[str] = []
+        self.answers: list[tuple[Listener, Event]] = []
         self.ready = False
         self.failure: ClientError | None = None
         self.user = User("", "")
@@ -100,9 +102,10 @@ class Session:
         self._desired = desired
         self._again = again
         self._rooms: dict[str, None] = {DEFAULT_ROOM: None}
-        self._asked: dict[Listener, tuple[str, Any]] = {}
+        self._pending: dict[Listener, str] = {}
+        self._state_changes: dict[Listener, tuple[str, Any]] = {}
         self._step: Listener | None = None
-        self._early: list[Event] = []
+        self._deferred: list[Event] = []
 
     @property
     def rooms(self) -> tuple[str, ...]:
@@ -110,8 +113,8 @@ class Session:
         return tuple(self._rooms)
 
     def opened(self) -> None:
-        """Begin: the connection is there."""
-        self._step = self.request("handshake", {"val": _SAYS_WHO})
+        """Send the handshake: the connection is open."""
+        self._step = self._send_tagged("handshake", {"val": _CLIENT_INFO})
 
     def command(self, cmd: str, keys: dict[str, Any]) -> None:
         """Send a packet; its answer, if there is one, is an event.
@@ -119,44 +122,53 @@ class Session:
         Raises:
             TypeError: A value has a part that JSON cannot hold.
         """
-        if cmd in _CHANGES and "listener" not in keys:
-            self.request(cmd, keys)
+        if cmd in _STATE_COMMANDS and "listener" not in keys:
+            self._send_tagged(cmd, keys)
         else:
             self._send(cmd, keys)
 
     def request(self, cmd: str, keys: dict[str, Any]) -> Listener:
-        """Send a packet whose answer can be told by its listener, and return that listener.
+        """Send a packet whose answer comes in `answers`, and return its listener.
 
-        Nobody can guess it, not even who has seen others: strangers choose the listeners of what they send here.
+        The answer is the first packet with that listener, whatever its command. One that another client has sent
+        (it has an `origin`) answers only a direct.
 
         Raises:
             TypeError: A value has a part that JSON cannot hold.
         """
-        listener = f"python-{secrets.token_hex(8)}"
-        self._send(cmd, {**keys, "listener": listener})
+        listener = self._send_tagged(cmd, keys)
+        self._pending[listener] = cmd
         return listener
 
+    def forget(self, listener: Listener) -> None:
+        """Stop waiting for the answer to a request; if it still comes, it is an event."""
+        self._pending.pop(listener, None)
+
     def received(self, text: str) -> list[Event]:
-        """Take a message from the server and return what it means.
+        """Handle a message from the server and return the events it means.
 
         Until the session is ready or has failed nothing is returned. Then the first event is `Connected`.
         """
-        event = packets.read(text)
-        if isinstance(event, (UserList, UserJoined, UserLeft)):
-            changed = self.users.take(event)
-            return [event] if self.ready and changed else []
+        event, packet = packets.read(text)
         if isinstance(event, StatusCode):
-            self._follow(event)
-        if self.ready:
-            return [event]
-        return self._start(event)
+            self._apply_answer(event)
+        changed = True
+        if isinstance(event, (UserList, UserJoined, UserLeft)):
+            changed = self.users.apply(event)
+        if packet is not None and (listener := self._answered_by(packet)) is not None:
+            del self._pending[listener]
+            self.answers.append((listener, event))
+            return []
+        if isinstance(event, (UserList, UserJoined, UserLeft)):
+            return [event] if self.ready and changed else []
+        return [event] if self.ready else self._start(event)
 
     def ponged(self) -> list[Event]:
-        """Pongs tell nothing here: the greeting itself is answered."""
+        """Ignore a pong: the handshake itself is answered."""
         return []
 
     def closed(self, code: int, reason: str) -> ClientError:
-        """Return what the end of the connection means, told from how far the session came."""
+        """Return the error for the end of the connection, which depends on how far the session came."""
         if self.failure is not None:
             return self.failure
         if not self.version and code in _NOT_UNDERSTOOD:
@@ -164,8 +176,20 @@ class Session:
             return WrongServerError(
                 f"The server closed the connection with {code}{words} instead of greeting.",
                 "Is it a CloudLink server?",
+                close_code=code,
+                permanent=True,
             )
         return DisconnectedError(code, reason)
+
+    def _answered_by(self, packet: dict[str, Any]) -> Listener | None:
+        """Return the listener of the pending request that a packet answers."""
+        listener = packets.listener_of(packet)
+        if listener is None or listener not in self._pending:
+            return None
+        # Other clients choose the listeners of what they send.
+        if packets.is_from_client(packet) and self._pending[listener] != "direct":
+            return None
+        return listener
 
     # Starting.
 
@@ -175,116 +199,114 @@ class Session:
         if isinstance(event, Unreadable):
             self.failure = not_cloudlink(event.text)
         elif isinstance(event, OtherPacket):
-            self._note(event.packet)
+            self._read_greeting(event.packet)
         elif isinstance(event, StatusCode) and event.listener == self._step:
             return self._next_step(event)
         else:
-            self._early.append(event)
+            self._deferred.append(event)
         return []
 
-    def _note(self, packet: dict[str, Any]) -> None:
+    def _read_greeting(self, packet: dict[str, Any]) -> None:
         if packet["cmd"] == "server_version":
             self.version = str(packet.get("val"))
             if GENERATION not in self.version:
                 self.failure = WrongServerError(
                     f"The server is CloudLink {self.version}; this client speaks with {GENERATION}x only.",
                     "Update the server.",
+                    permanent=True,
                 )
         elif packet["cmd"] == "client_obj":
             try:
                 self.user = packets.user(packet.get("val"))
             except ValueError:
-                self._early.append(OtherPacket(packet))
+                self._deferred.append(OtherPacket(packet))
         elif packet["cmd"] != "client_ip":
-            self._early.append(OtherPacket(packet))
+            self._deferred.append(OtherPacket(packet))
 
     def _next_step(self, answer: StatusCode) -> list[Event]:
         done = self.waiting_for
         if not answer.ok:
-            self.failure = self._refused(done, answer)
+            self.failure = self._refusal(done, answer)
             return []
         if not self.version:
-            self.failure = WrongServerError("The server does not say which CloudLink it is.")
+            self.failure = WrongServerError(
+                "The server does not say which version of CloudLink it is.", permanent=True
+            )
             return []
         if done == "the greeting" and self._desired.username is not None:
             self.waiting_for = "the username"
-            self._step = self.request("setid", {"val": self._desired.username})
+            self._step = self._send_tagged("setid", {"val": self._desired.username})
         elif done != "the rooms" and self._desired.rooms and self._desired.rooms != [DEFAULT_ROOM]:
             self.waiting_for = "the rooms"
-            self._step = self.request("link", {"val": list(self._desired.rooms)})
+            self._step = self._send_tagged("link", {"val": list(self._desired.rooms)})
         else:
-            return self._begin()
+            return self._become_ready()
         return []
 
-    def _begin(self) -> list[Event]:
+    def _become_ready(self) -> list[Event]:
         self.ready = True
-        self.users.keep_only(set(self._rooms))
         lists = [UserList(users, room) for room, users in self.users.by_room.items()]
-        early, self._early = self._early, []
-        return [Connected(self.user, self._again, self.rooms), *lists, *early]
+        deferred, self._deferred = self._deferred, []
+        return [Connected(self.user, self._again, self.rooms), *lists, *deferred]
 
-    def _refused(self, step: str, answer: StatusCode) -> ClientError:
+    def _refusal(self, step: str, answer: StatusCode) -> ClientError:
         if step == "the username":
             why = str(answer.details or answer.code)
             return NameRefusedError(str(self._desired.username), answer.code_id, why)
         return RequestError({"the rooms": "link", "the greeting": "handshake"}[step], answer)
 
-    # Requests that change what this client is.
+    # Sending, and the requests that change the state of this client.
+
+    def _send_tagged(self, cmd: str, keys: dict[str, Any]) -> Listener:
+        """Send a packet with a listener of its own, and return that.
+
+        Nobody can guess it, not even a client that has seen others: strangers choose the listeners of their packets.
+        """
+        listener = f"python-{secrets.token_hex(8)}"
+        self._send(cmd, {**keys, "listener": listener})
+        return listener
 
     def _send(self, cmd: str, keys: dict[str, Any]) -> None:
         self.outgoing.append(packets.encode(cmd, keys))
-        if cmd in _CHANGES and keys.get("listener") is not None:
-            self._asked[keys["listener"]] = (cmd, keys.get("val"))
+        if cmd in _STATE_COMMANDS and keys.get("listener") is not None:
+            self._state_changes[keys["listener"]] = (cmd, keys.get("val"))
 
-    def _follow(self, status: StatusCode) -> None:
-        if status.listener is None or status.listener not in self._asked:
+    def _apply_answer(self, status: StatusCode) -> None:
+        if status.listener is None or status.listener not in self._state_changes:
             return
-        cmd, value = self._asked.pop(status.listener)
+        cmd, value = self._state_changes.pop(status.listener)
         if not status.ok:
             return
         if cmd == "setid":
-            self._named(status.value)
+            self._set_user(status.value)
         elif cmd == "link":
-            self._linked(_names(value))
+            self._join(_names(value))
         else:
-            self._unlinked(_names(value))
+            self._leave(_names(value))
 
-    def _named(self, value: object) -> None:
+    def _set_user(self, value: object) -> None:
         try:
             self.user = packets.user(value)
         except ValueError:
             return
         self._desired.username = self.user.username
 
-    def _linked(self, rooms: list[str]) -> None:
+    def _join(self, rooms: list[str]) -> None:
         # Joining leaves `default` unless that is asked for too; other rooms are kept (protocol, section 1.7).
         if rooms and DEFAULT_ROOM not in rooms:
             self._rooms.pop(DEFAULT_ROOM, None)
         self._rooms.update(dict.fromkeys(rooms))
-        self._remember_rooms()
+        self._rooms_changed()
 
-    def _unlinked(self, rooms: list[str]) -> None:
+    def _leave(self, rooms: list[str]) -> None:
         self._rooms = {} if rooms == [""] else {room: None for room in self._rooms if room not in rooms}
         if not self._rooms:
             self._rooms[DEFAULT_ROOM] = None
-        self._remember_rooms()
+        self._rooms_changed()
 
-    def _remember_rooms(self) -> None:
+    def _rooms_changed(self) -> None:
         self._desired.rooms[:] = self._rooms
         self.users.keep_only(set(self._rooms))
-
-
-_CHANGES = ("setid", "link", "unlink")
-
-
-def is_final(error: ClientError) -> bool:
-    """Return whether an error means that connecting again would not help, or is not wanted."""
-    if isinstance(error, DisconnectedError):
-        return error.code in FINAL_CODES
-    if isinstance(error, NameRefusedError):
-        # After a reconnection the name may still be held by the connection that broke.
-        return error.code != _ID_CONFLICT
-    return isinstance(error, RequestError)
 
 
 def _names(value: object) -> list[str]:
@@ -292,8 +314,10 @@ def _names(value: object) -> list[str]:
 
 
 def not_cloudlink(text: str) -> ClientError:
-    """Return what a text means that a server says instead of anything a client understands."""
+    """Return the error for a text that a server sends instead of anything a client understands."""
     if text == FULL:
         return ServerFullError("The server is full.", "Try again later.")
     quote = text if len(text) <= _LONGEST_QUOTE else text[:_LONGEST_QUOTE] + "…"
-    return WrongServerError(f"The server said {quote!r} instead of greeting.", "Is it a CloudLink server?")
+    return WrongServerError(
+        f"The server said {quote!r} instead of greeting.", "Is it a CloudLink server?", permanent=True
+    )

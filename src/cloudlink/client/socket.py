@@ -1,8 +1,8 @@
 """A WebSocket of a client: whole messages in and out, closing, keepalive, and pausing.
 
-picows cuts the byte stream into frames and masks what is sent; `cloudlink.rfc6455` joins fragments, checks text and
-knows what a close frame may say. A peer that is silent is pinged and, if it stays silent, dropped. While reading is
-paused nothing can be heard, so then it is pinged, which keeps it from giving up on us, and not dropped.
+picows cuts the byte stream into frames and masks outgoing ones; `cloudlink.rfc6455` joins fragments, checks text and
+knows what a close frame may hold. A silent peer is pinged and, if it stays silent, dropped. While reading is paused
+nothing can be received, so then the peer is pinged, which keeps it from dropping this client, and is not dropped.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 _MAX_MESSAGE = 16 << 20
-"""Bytes. Twice as much as the user list of a room of 50,000 needs."""
+"""Bytes. Twice the user list of a room of 50,000."""
 _CLOSE_TIMEOUT = 5.0
 """Seconds a peer has to answer a close frame before its socket is dropped."""
 _WRITE_BUFFER = 1 << 16
@@ -39,7 +39,7 @@ _ROUNDS = 4
 
 logger = logging.getLogger("cloudlink.client")
 _quiet = logging.getLogger("cloudlink.client.picows")
-_quiet.setLevel(logging.CRITICAL)  # what picows would log is raised or told by close codes
+_quiet.setLevel(logging.CRITICAL)  # its log lines repeat what errors and close codes say
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Options:
         ssl: The TLS context of a wss address; None trusts what this machine trusts.
         proxy: The address of a proxy (`http://`, `socks5://`) to go through.
         headers: Further headers of the request.
-        timeout: Seconds for connecting and TLS, again for the upgrade, and for what the owner of the socket waits for.
+        timeout: Seconds for connecting and TLS, again for the upgrade, and for each answer the owner waits for.
         keepalive: Seconds of silence after which the peer is pinged, and again after which it is dropped.
     """
 
@@ -69,12 +69,12 @@ class Socket(WSListener):
         self._receiver = receiver
         self._assembler = Assembler(_MAX_MESSAGE)
         self._closed_with: tuple[int, str] = (CloseCode.ABNORMAL, "")
-        self._gone = asyncio.get_running_loop().create_future()
+        self._disconnected = asyncio.get_running_loop().create_future()
         self._writable = asyncio.Event()
         self._writable.set()
         self._reading = True
         self._closing = False
-        self._heard = True
+        self._received_since = True
         self._silent_rounds = 0
         self._step = keepalive / _ROUNDS
         self._timer: asyncio.TimerHandle | None = None
@@ -91,30 +91,30 @@ class Socket(WSListener):
             self._transport.send(WSMsgType.TEXT, text.encode(errors="replace"))
 
     def ping(self) -> None:
-        """Ask for a sign of life."""
+        """Send a ping."""
         if self._transport is not None and not self._closing:
             self._transport.send_ping()
 
     async def drain(self) -> None:
-        """Wait until the peer has taken most of what was sent."""
+        """Wait until the peer has received most of what was sent."""
         await self._writable.wait()
 
     def pause_reading(self) -> None:
-        """Take nothing more from the peer for now; what has arrived already still comes."""
+        """Read nothing more from the peer for now; messages that have arrived already are still delivered."""
         if self._reading and self._transport is not None and not self._closing:
             self._reading = False
             self._transport.underlying_transport.pause_reading()
 
     def resume_reading(self) -> None:
-        """Take messages again."""
+        """Read messages again."""
         if not self._reading and self._transport is not None:
             self._reading = True
-            self._heard = True
+            self._received_since = True
             self._silent_rounds = 0
             self._transport.underlying_transport.resume_reading()
 
     async def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
-        """Close in order; a peer that does not answer within 5 seconds is dropped."""
+        """Perform the closing handshake; a peer that does not answer within 5 seconds is dropped."""
         if self._transport is None:
             return
         if not self._closing:
@@ -123,13 +123,13 @@ class Socket(WSListener):
             self._closing = True
         try:
             async with asyncio.timeout(_CLOSE_TIMEOUT):
-                await asyncio.shield(self._gone)
+                await asyncio.shield(self._disconnected)
         except TimeoutError:
             self.abort()
-            await asyncio.shield(self._gone)
+            await asyncio.shield(self._disconnected)
 
     def abort(self) -> None:
-        """Drop the connection without a word."""
+        """Drop the connection without a close frame."""
         if self._transport is not None:
             self._closing = True
             self._transport.underlying_transport.abort()
@@ -140,11 +140,11 @@ class Socket(WSListener):
         """The upgrade is done."""
         self._transport = transport
         transport.underlying_transport.set_write_buffer_limits(high=_WRITE_BUFFER)
-        self._timer = asyncio.get_running_loop().call_later(self._step, self._look_after)
+        self._timer = asyncio.get_running_loop().call_later(self._step, self._check_liveness)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        """Take one frame."""
-        self._heard = True
+        """Handle one frame."""
+        self._received_since = True
         kind = frame.msg_type
         if self._closing:
             if kind == WSMsgType.CLOSE:
@@ -159,27 +159,27 @@ class Socket(WSListener):
             self._receiver.ponged()
         else:
             try:
-                self._take_data(frame)
+                self._handle_data(frame)
             except Violation as violation:
                 self._fail(transport, violation)
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:  # noqa: ARG002  # picows' signature
-        """The socket is closed, by whomever."""
+        """The socket is closed, by either side."""
         self._closing = True
         self._transport = None
         if self._timer is not None:
             self._timer.cancel()
         self._writable.set()
-        if not self._gone.done():
-            self._gone.set_result(None)
+        if not self._disconnected.done():
+            self._disconnected.set_result(None)
             self._receiver.connection_lost(*self._closed_with)
 
     def pause_writing(self) -> None:
-        """More waits to be written than the peer takes."""
+        """The write buffer is above its limit."""
         self._writable.clear()
 
     def resume_writing(self) -> None:
-        """The peer has caught up."""
+        """The write buffer is below its limit again."""
         self._writable.set()
 
     def _answer_close(self, transport: WSTransport, payload: bytes) -> None:
@@ -198,7 +198,7 @@ class Socket(WSListener):
         transport.send_close(cast("WSCloseCode", violation.code), fitting_reason(violation.reason))
         transport.disconnect()
 
-    def _take_data(self, frame: WSFrame) -> None:
+    def _handle_data(self, frame: WSFrame) -> None:
         data = frame.get_payload_as_bytes()
         if frame.msg_type == WSMsgType.TEXT and frame.fin and not self._assembler.busy:
             self._receiver.received(self._assembler.whole_text(data).decode())
@@ -207,15 +207,15 @@ class Socket(WSListener):
         if message is not None:
             self._receiver.received(message[1].decode(errors="replace"))
 
-    def _look_after(self) -> None:
-        self._silent_rounds = 0 if self._heard else self._silent_rounds + 1
-        self._heard = False
+    def _check_liveness(self) -> None:
+        self._silent_rounds = 0 if self._received_since else self._silent_rounds + 1
+        self._received_since = False
         if self._silent_rounds and self._silent_rounds % _ROUNDS == 0:
             if self._silent_rounds >= 2 * _ROUNDS and self._reading:
                 self.abort()
                 return
             self.ping()
-        self._timer = asyncio.get_running_loop().call_later(self._step, self._look_after)
+        self._timer = asyncio.get_running_loop().call_later(self._step, self._check_liveness)
 
 
 async def open_socket(url: str, receiver: Receiver, options: Options) -> Socket:
@@ -223,17 +223,17 @@ async def open_socket(url: str, receiver: Receiver, options: Options) -> Socket:
 
     Args:
         url: A ws or wss address.
-        receiver: What gets the messages.
-        options: How to.
+        receiver: The owner, which gets the messages.
+        options: How to open it.
 
     Raises:
-        ConnectError: It cannot be opened; its sentences say why, and how to mend that.
+        ConnectError: It cannot be opened; its sentences say why, and how to fix that.
     """
     diagnostics.check_address(url)
     try:
-        # picows leaves a socket behind whose upgrade is cancelled, so that one ends by its own time-out.
+        # If this is cancelled during the upgrade, picows closes the socket only after its own time-out.
         async with asyncio.timeout(2 * options.timeout):
-            # What is returned is empty if the peer closed the connection without any answer.
+            # The listener is None if the peer closed the connection without any answer.
             _, socket = await ws_connect(
                 lambda: Socket(receiver, options.keepalive),
                 url,
@@ -251,23 +251,23 @@ async def open_socket(url: str, receiver: Receiver, options: Options) -> Socket:
     except WSInvalidURL as error:
         raise diagnostics.bad_address(url) from error
     except WSHandshakeError as error:
-        raise diagnostics.no_upgrade(url, _answer_of(error)) from error
+        raise diagnostics.upgrade_failed(url, _answer_of(error)) from error
     except OSError as error:
         # A proxy's own refusals and time-outs come as these too, TLS errors from behind it only.
         if options.proxy is not None and not isinstance(error, tls.SSLError):
-            raise diagnostics.no_way_through(url, options.proxy, error) from error
+            raise diagnostics.proxy_failed(url, options.proxy, error) from error
         raise diagnostics.unreachable(url, error) from error
     except Exception as error:
         if options.proxy is None:
             raise
-        raise diagnostics.no_way_through(url, options.proxy, error) from error
+        raise diagnostics.proxy_failed(url, options.proxy, error) from error
     if not isinstance(socket, Socket):
-        raise diagnostics.no_upgrade(url, None)
+        raise diagnostics.upgrade_failed(url, None)
     return socket
 
 
 def _answer_of(error: WSHandshakeError) -> diagnostics.HttpAnswer | None:
-    """Return the HTTP answer to an upgrade request, None if it was no HTTP."""
+    """Return the HTTP answer to an upgrade request, None if it was not HTTP."""
     head = (error.raw_header or b"").decode("latin-1")
     if error.response is not None:
         status = int(error.response.status)

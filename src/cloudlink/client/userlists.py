@@ -1,4 +1,4 @@
-"""Who is in which room: the user lists that a server keeps its clients informed of (protocol, section 1.8)."""
+"""The named users of each room, kept up to date from the user lists of the server (protocol, section 1.8)."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ class UserLists:
 
     @property
     def by_room(self) -> dict[str, tuple[User, ...]]:
-        """The users of each room, in the order in which they came, as they are now."""
+        """The current users of each room, in the order in which they joined."""
         return {room: tuple(users.values()) for room, users in self._rooms.items()}
 
-    def take(self, event: Event) -> bool:
-        """Follow a `UserList`, `UserJoined` or `UserLeft`.
+    def apply(self, event: Event) -> bool:
+        """Apply a `UserList`, `UserJoined` or `UserLeft`.
 
         Returns:
-            Whether it changed anything: a `UserJoined` of somebody already there or a `UserLeft` of somebody
-            unknown does not.
+            Whether it changed anything. A `UserJoined` of a user who is there already and a `UserLeft` of an unknown
+            user do not.
         """
         if isinstance(event, UserList):
             self._rooms[event.room] = {_key(user): user for user in event.users}

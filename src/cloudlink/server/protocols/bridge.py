@@ -11,9 +11,10 @@ import re
 from typing import TYPE_CHECKING
 
 from cloudlink import jsontext
+from cloudlink.cloudvalues import is_value
 from cloudlink.server.events import Variable
 
-from .scratch.rules import Violation, is_value
+from .scratch.rules import Violation
 
 if TYPE_CHECKING:
     from .clpv4 import Clpv4

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from cloudlink import jsontext
 from cloudlink.buckets import Bucket
 from cloudlink.closecodes import CloseCode
+from cloudlink.cloudvalues import is_value
 from cloudlink.delivery import update_frame
 from cloudlink.http.pages import documents
 from cloudlink.server.clients import write
@@ -264,7 +265,7 @@ class Scratch:
         if len(name) > longest:
             raise Ignored(f"A variable name can have at most {longest} characters.")
         longest = settings.cloud_value_max_length
-        if not rules.is_value(value, longest, text_allowed=settings.cloud_text_values):
+        if not is_value(value, longest, text_allowed=settings.cloud_text_values):
             raise Ignored(*_of_length(value, longest))
         self.projects.keep(room, name, value)
         self._tell(room, name, client)

@@ -1,15 +1,16 @@
-"""What counts as a project, a user and a value, and what breaking a rule means (protocol, section 3.1).
+"""What counts as a project and a user, and what breaking a rule means (protocol, section 3.1).
 
-The rules of TurboWarp's cloud server, which the clients were written for. Pure functions.
+The rules of TurboWarp's cloud server, which the clients were written for. What counts as a value is in
+`cloudlink.cloudvalues`, which the client uses too. Pure functions.
 """
 
 from __future__ import annotations
 
-import math
 import re
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from cloudlink import jsontext
+from cloudlink.cloudvalues import PREFIXES
 from cloudlink.errors import StartError
 
 if TYPE_CHECKING:
@@ -18,12 +19,7 @@ if TYPE_CHECKING:
 
 _PROJECT_LENGTH = range(1, 1000)
 _USER = re.compile(r"[A-Za-z0-9_-]{1,20}")
-_NUMERIC_TEXT = re.compile(r"-?[0-9]*(?:\.[0-9]*)?")
-_NOT_NUMERIC = ("-", ".")
-_CLOUD_PREFIXES = ("☁ ", ":cloud: ")
 _GUEST = re.compile(r"player[0-9]{2,9}")
-_STRING_START = 0x22
-_NUMBER_STARTS = b"-0123456789"
 _NESTED_STARTS = b"{["
 
 # Names under which somebody could pass for Scratch itself. A host's own list comes on top.
@@ -119,32 +115,10 @@ class UserRules:
         return not any(pattern.fullmatch(plain) or pattern.fullmatch(user) for pattern in self._blocked)
 
 
-def is_value(raw: bytes, longest: int, *, text_allowed: bool) -> bool:
-    """Tell whether a JSON text is a value a cloud variable can have.
-
-    Args:
-        raw: The text; empty for a missing value.
-        longest: Most characters of a value.
-        text_allowed: Whether any text is a value; in Scratch only text that spells a number is.
-    """
-    if not raw:
-        return False
-    if raw[0] in _NUMBER_STARTS:
-        return len(raw) <= longest and math.isfinite(float(raw))
-    if raw[0] != _STRING_START:
-        return False
-    if len(raw) > 12 * longest + 2:  # each character is at most a pair of \uXXXX
-        return False
-    text = jsontext.loads(raw)
-    if len(text) > longest:
-        return False
-    return text_allowed or bool(_NUMERIC_TEXT.fullmatch(text) and text not in _NOT_NUMERIC)
-
-
 def is_new_name(name: str, longest: float) -> bool:
     """Tell whether a variable may be renamed to this."""
     return len(name) <= longest and any(
-        name.startswith(prefix) and len(name) > len(prefix) for prefix in _CLOUD_PREFIXES
+        name.startswith(prefix) and len(name) > len(prefix) for prefix in PREFIXES
     )
 
 

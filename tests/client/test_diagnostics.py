@@ -1,0 +1,83 @@
+"""Which errors of connecting are permanent, so that waiting for the server does not help."""
+
+import asyncio
+import errno
+import socket
+import ssl
+
+import pytest
+
+from cloudlink.client import ConnectError, connect, connect_cloud
+from cloudlink.client.diagnostics import (
+    HttpAnswer,
+    bad_address,
+    proxy_failed,
+    unreachable,
+    upgrade_failed,
+)
+
+WS, WSS = "ws://games.example/", "wss://games.example/"
+
+
+def http(status, body=b"", **headers):
+    return upgrade_failed(WS, HttpAnswer(status, headers, body))
+
+
+def untrusted(code):
+    error = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    error.verify_code, error.verify_message = code, "why"
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "permanent"),
+    [
+        (bad_address("http://games.example"), True),
+        (bad_address(""), True),
+        (bad_address("ws://games.example:99999"), True),
+        (bad_address("games"), True),
+        (unreachable(WS, ConnectionRefusedError(errno.ECONNREFUSED, "refused")), False),
+        (unreachable(WS, socket.gaierror(-2, "unknown")), False),  # a container that is not up has no name
+        (unreachable(WS, TimeoutError()), False),
+        (unreachable(WS, OSError(errno.EHOSTUNREACH, "no route")), False),
+        (unreachable(WS, ConnectionResetError()), False),  # a container's port before its program listens
+        (unreachable(WSS, ConnectionResetError()), False),
+        (unreachable(WSS, ssl.SSLError(1, "wrong version number")), True),
+        (unreachable(WSS, untrusted(10)), True),
+        (unreachable(WSS, untrusted(18)), True),
+        (proxy_failed(WS, "http://proxy:1", ConnectionRefusedError(errno.ECONNREFUSED, "refused")), False),
+        (upgrade_failed(WS, None), False),
+        (http(101), True),
+        (http(200), True),
+        (http(200, b"This is a CloudLink server"), True),
+        (http(301, Location="https://elsewhere.example/"), True),
+        (http(400), True),
+        (http(403, b"allowed_origins"), True),
+        (http(404), True),
+        (http(429), False),
+        (http(500), False),
+        (http(502), False),
+        (http(503), False),
+        (http(503, b"Server is full!"), False),
+        (http(504), False),
+    ],
+    ids=lambda value: str(value)[:50],
+)
+def test_what_is_permanent(error, permanent):
+    assert error.permanent == permanent
+
+
+def test_the_status_is_kept():
+    assert http(502).status == 502
+    assert upgrade_failed(WS, None).status is None
+
+
+@pytest.mark.parametrize("kind", [connect, lambda url, **more: connect_cloud(url, 1, "bot", **more)])
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1/", "ws://127.0.0.1:0/", ""])
+def test_a_wrong_address_is_not_waited_for(kind, url):
+    async def scenario():
+        async with asyncio.timeout(20):
+            with pytest.raises(ConnectError):
+                await kind(url, wait=True).__aenter__()
+
+    asyncio.run(scenario())
