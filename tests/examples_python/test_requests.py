@@ -142,8 +142,14 @@ async def word_filter(c, _):
     assert await value_of(c, "gmsg", val="darn") == "****"
 
 
+async def classroom(c, _):
+    await refused(c, 108, "teacher", val="guess")
+
+
 CHECKS = {
+    "classroom/classroom": classroom,
     "first-game/dice": game_dice,
+    "http/scores": untouched,
     "migrating/square": square,
     "plugins/announce": announce,
     "plugins/bans": untouched,
@@ -152,9 +158,12 @@ CHECKS = {
     "plugins/coin": coin,
     "plugins/dice": dice,
     "plugins/gatekeeper": gatekeeper,
+    "plugins/greeter": untouched,
     "plugins/hello": hello,
     "plugins/kick": kick,
+    "plugins/players": untouched,
     "plugins/quiet": quiet,
+    "plugins/rounds": untouched,
     "plugins/scores": scores,
     "plugins/slow": slow,
     "plugins/spectator": untouched,
