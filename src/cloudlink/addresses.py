@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,9 @@ logger = logging.getLogger("cloudlink.transport")
 
 _WITH_PORT = re.compile(r"\[([^]]*)\](?::\d+)?|([\d.]+):\d+")
 """An address as proxies write it that add the port: `[2001:db8::1]:443` or `203.0.113.7:443`."""
+
+_IPV6_PREFIX = 64
+"""Bits of an IPv6 address that make one subscriber; the rest is that subscriber's to choose."""
 
 UNKNOWN = "unknown"
 """Stands in logs for an address that is not known or not to be written down."""
@@ -64,6 +68,17 @@ class RealAddress:
         address = _parse(text)
         return address is not None and any(address in network for network in self._trusted)
 
+    def is_exempt(self, text: str) -> bool:
+        """Tell whether limits per address do not apply to an address.
+
+        They do not apply to this machine. Where proxies are trusted, the addresses are those of clients, and only the
+        proxies themselves are exempt.
+        """
+        if self._trusted:
+            return self.is_trusted(text)
+        address = _parse(text)
+        return address is None or address.is_loopback  # a peer without an address is on this machine
+
     def _warn(self) -> None:
         """Say once that a trusted proxy writes something else into the header than addresses."""
         if not self._is_warned:
@@ -73,6 +88,20 @@ class RealAddress:
                 "limits go by the proxy's own address. See real_ip_header.",
                 self._header,
             )
+
+
+@lru_cache(maxsize=1024)
+def subscriber(address: str) -> str:
+    """Return what limits per address count as one: an IPv4 address, or the /64 network of an IPv6 address.
+
+    An IPv4 address written as IPv6 (`::ffff:192.0.2.1`) is the IPv4 address. Other text is returned as it is.
+    """
+    parsed = _parse(address)
+    if parsed is None:
+        return address
+    if isinstance(parsed, IPv6Address):
+        return f"{int(parsed) >> (128 - _IPV6_PREFIX):016x}/64"
+    return str(parsed)
 
 
 def shown_address(

@@ -9,11 +9,9 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from functools import lru_cache
-from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING
 
-from cloudlink.addresses import for_log
+from cloudlink.addresses import for_log, subscriber
 from cloudlink.buckets import Bucket
 from cloudlink.logthrottle import LogThrottle
 
@@ -28,8 +26,6 @@ logger = logging.getLogger("cloudlink.transport")
 _FORGET_INTERVAL = 60.0
 _PAGES = " pages"
 """Ends the name of the bucket for the pages of an address."""
-_IPV6_PREFIX = 64
-"""Bits of an IPv6 address that make one subscriber; the rest is that subscriber's to choose."""
 
 
 class ConnectionLimiter:
@@ -56,7 +52,7 @@ class ConnectionLimiter:
         if self._is_exempt(address):
             return None
         self._forget()
-        key = _subscriber(address)
+        key = subscriber(address)
         most, rate = settings.max_connections_per_address, settings.connection_rate_per_address
         if self._held[key] >= most:
             return self._refuse(address, f"more than {most} connections at a time")
@@ -72,7 +68,7 @@ class ConnectionLimiter:
         if self._is_exempt(address):
             return None
         self._forget()
-        if self._bucket(_subscriber(address) + _PAGES).take():
+        if self._bucket(subscriber(address) + _PAGES).take():
             return None
         return self._refuse(
             address, f"more than {self._settings.connection_rate_per_address:g} pages a second"
@@ -80,15 +76,15 @@ class ConnectionLimiter:
 
     def acquire(self, address: str) -> None:
         """Count a connection of an address."""
-        self._held[_subscriber(address)] += 1
+        self._held[subscriber(address)] += 1
 
     def release(self, address: str) -> None:
         """Take note that a connection that had entered is gone."""
-        _decrease(self._held, _subscriber(address))
+        _decrease(self._held, subscriber(address))
 
     def begin(self, address: str) -> bool:
         """Count a connection that has not said yet what it wants; False if it is one too many."""
-        key = _subscriber(address)
+        key = subscriber(address)
         self._waiting[key] += 1
         most = self._settings.max_connections_per_address
         if self._waiting[key] <= most or self._is_exempt(address):
@@ -98,11 +94,11 @@ class ConnectionLimiter:
 
     def end(self, address: str) -> None:
         """Take note that a connection that had knocked has said what it wants, or has gone."""
-        _decrease(self._waiting, _subscriber(address))
+        _decrease(self._waiting, subscriber(address))
 
     def should_log(self, address: str) -> bool:
         """Tell whether a line about an address's subscriber is worth the log: one a minute is."""
-        return self._throttle.should_log(_subscriber(address))
+        return self._throttle.should_log(subscriber(address))
 
     def _bucket(self, key: str) -> Bucket:
         if key not in self._buckets:
@@ -112,14 +108,7 @@ class ConnectionLimiter:
         return self._buckets[key]
 
     def _is_exempt(self, address: str) -> bool:
-        if not self._settings.limits:
-            return True
-        if self._settings.trusted_proxies:
-            return self._real_address.is_trusted(address)
-        try:
-            return ip_address(address).is_loopback
-        except ValueError:
-            return True  # a peer without an address is on this machine
+        return not self._settings.limits or self._real_address.is_exempt(address)
 
     def _refuse(self, address: str, why: str) -> str:
         if self.should_log(address):
@@ -134,17 +123,6 @@ class ConnectionLimiter:
             return
         self._forgot_at = now
         self._buckets = {key: bucket for key, bucket in self._buckets.items() if not bucket.full}
-
-
-@lru_cache(maxsize=1024)
-def _subscriber(address: str) -> str:
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(parsed, IPv6Address):
-        return f"{int(parsed) >> (128 - _IPV6_PREFIX):x}/64"
-    return address
 
 
 def _decrease(counter: Counter[str], key: str) -> None:
