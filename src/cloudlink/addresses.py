@@ -100,7 +100,7 @@ def subscriber(address: str) -> str:
     if parsed is None:
         return address
     if isinstance(parsed, IPv6Address):
-        return f"{int(parsed) >> (128 - _IPV6_PREFIX):016x}/64"
+        return str(ip_network((parsed, _IPV6_PREFIX), strict=False))
     return str(parsed)
 
 

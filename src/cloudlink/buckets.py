@@ -36,6 +36,10 @@ class Bucket:
         self._tokens -= tokens
         return True
 
+    def give_back(self, tokens: float) -> None:
+        """Put back tokens that were taken; beyond `burst` they are lost."""
+        self._tokens = min(self._burst, self._tokens + tokens)
+
     @property
     def full(self) -> bool:
         """Whether the bucket would be full by now."""

@@ -36,10 +36,16 @@ class MemoryConnection(Inbox):
 
     congested = False
 
-    def __init__(self, path: str = "/", headers: dict[str, str] | None = None, port: int = 50000) -> None:
+    def __init__(
+        self,
+        path: str = "/",
+        headers: dict[str, str] | None = None,
+        port: int = 50000,
+        address: str = "127.0.0.1",
+    ) -> None:
         super().__init__()
-        self.remote_address: tuple[str, int] | None = ("127.0.0.1", port)
-        self.address = "127.0.0.1"
+        self.remote_address: tuple[str, int] | None = (address, port)
+        self.address = address
         self.headers = Headers(headers or {})
         self.path = path
         self.congested = False

@@ -64,6 +64,9 @@ _ROW_COST = 64
 _NO_GROWTH = 32
 """Bytes up to which a value may take the place of a shorter one in a file that is full."""
 
+_KEPT_LOG = 4 << 20
+"""Bytes of the log that stay on the disk once it is in the file."""
+
 _CHECKED_SIZE = 64 << 20
 """Bytes up to which the whole file is checked at the start, at about 1 GiB a second."""
 
@@ -156,6 +159,8 @@ class Database:
         # A commit is on the disk when it returns, also on macOS, which would otherwise promise less.
         self._connection.execute("PRAGMA synchronous = FULL")
         self._connection.execute("PRAGMA fullfsync = 1")
+        # Without this, the log beside the file stays as large as it once was.
+        self._connection.execute(f"PRAGMA journal_size_limit = {_KEPT_LOG}")
 
     def _is_empty(self) -> bool:
         return not self._value("SELECT count(*) FROM sqlite_master")

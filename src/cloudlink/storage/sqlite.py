@@ -120,9 +120,13 @@ class SqliteStore:
         variables: dict[str, bytes | None] = {**self._read(room), **waiting}
         return {name: value for name, value in variables.items() if value is not None}
 
-    def save(self, room: str, name: str, value: bytes) -> None:
+    def has_place(self, room: str, name: str, value: bytes | None, writer: str | None) -> bool:
+        """Tell whether a value may wait to be written."""
+        return self._queue.has_place(room, name, value, writer)
+
+    def save(self, room: str, name: str, value: bytes, writer: str | None = None) -> None:
         """Keep a value; it is on the disk within a second."""
-        self._queue.put(room, name, value)
+        self._queue.put(room, name, value, writer)
         if not self._wake.is_set():
             self._wake.set()
 
@@ -203,17 +207,11 @@ class SqliteStore:
             self._queue.put_back()
             self._close_writer()
             self._trouble.begin(error)
-            self._tell_given_up()
             return
         self._queue.written()
         self._trouble.end()
-        self._tell_given_up()
         if self._queue.announce(news):
             self._have_told()
-
-    def _tell_given_up(self) -> None:
-        if given_up := self._queue.take_given_up():
-            logger.error("%d cloud variables were given up, because too many wait.", given_up)
 
     def _exchange(self, batch: Batch) -> list[Change]:
         """Write a batch and return what others changed."""

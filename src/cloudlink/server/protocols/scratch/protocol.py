@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cloudlink import jsontext
+from cloudlink.addresses import RealAddress, subscriber
 from cloudlink.buckets import Bucket
 from cloudlink.closecodes import CloseCode
 from cloudlink.delivery import update_frame
@@ -75,12 +76,14 @@ class CloudState:
 
     Attributes:
         room: The project it plays, None before its handshake.
+        address: The address that its share of everything is counted by, None for nobody in particular.
         updates: How many updates may still be passed on one by one, None before the first.
     """
 
-    __slots__ = ("room", "updates")
+    __slots__ = ("address", "room", "updates")
 
-    def __init__(self) -> None:
+    def __init__(self, address: str | None) -> None:
+        self.address = address
         self.room: CloudRoom | None = None
         self.updates: Bucket | None = None
 
@@ -104,6 +107,7 @@ class Scratch:
         self._settings = server.settings
         blocklist = self._settings.cloud_blocklist
         self._users = rules.UserRules.from_file(Path(blocklist) if blocklist else None)
+        self._real_address = RealAddress(self._settings.real_ip_header, self._settings.trusted_proxies)
         self._hub = server.hub
         self._commands = self._hooks.commands.setdefault(Schema, {})
         methods = {
@@ -138,14 +142,20 @@ class Scratch:
     def on_attach(self, client: Client) -> None:
         """Do nothing more yet: the handshake puts the client into its project."""
         write(client, "dialect", _DIALECT)
-        write(client, "state", CloudState())
+        write(client, "state", CloudState(self._address_of(client)))
+
+    def _address_of(self, client: Client) -> str | None:
+        """Return what a client's share is counted by: its subscriber, None where limits per address do not apply."""
+        if not self._settings.limits or self._real_address.is_exempt(client.address):
+            return None
+        return subscriber(client.address)
 
     def on_detach(self, client: Client) -> None:
         """Note that a client has left its project."""
         room = client.state.room
         if room is not None:
             client.state.room = None
-            self.projects.leave(room)
+            self.projects.leave(room, client)
 
     def check_username(self, client: Client, username: str) -> None:  # noqa: ARG002  # the protocol of Engine
         """Raise `ValueError` for a name that players may not have."""
@@ -240,7 +250,7 @@ class Scratch:
         user = _text(packet.user)
         if not self._users.allow(user, self._longest_username):
             raise Violation(CloseCode.CLOUD_USERNAME, "This username cannot be used")
-        room = self.projects.enter(project)
+        room = self.projects.enter(project, client, client.state.address)
         client.state.room = room
         self.server.rooms_manager.subscribe(client, project)
         shown = rules.name_for_log(user, anonymous_guests=self._settings.cloud_anonymous_guests)
@@ -262,7 +272,7 @@ class Scratch:
         longest = settings.cloud_value_max_length
         if not rules.is_value(value, longest, text_allowed=settings.cloud_text_values):
             raise Ignored(*_of_length(value, longest))
-        self.projects.keep(room, name, value)
+        self.projects.keep(room, name, value, client.state.address)
         self._tell(room, name, client)
 
     def _rename(self, client: Client, packet: Packet) -> None:
@@ -274,7 +284,7 @@ class Scratch:
             raise Violation(CloseCode.CLOUD_ERROR, "There is no such variable")
         if new_name is None or not rules.is_new_name(new_name, self.server.limits.variable_name_max_length):
             raise Violation(CloseCode.CLOUD_ERROR, "A variable cannot have this name")
-        self.projects.rename(room, name, new_name)
+        self.projects.rename(room, name, new_name, client.state.address)
 
     def _delete(self, client: Client, packet: Packet) -> None:
         room = self._joined_room(client)
@@ -283,7 +293,7 @@ class Scratch:
         name = _text(packet.name)
         if name is None or name not in room.variables:
             raise Violation(CloseCode.CLOUD_ERROR, "There is no such variable")
-        self.projects.delete(room, name)
+        self.projects.delete(room, name, client.state.address)
 
     def _joined_room(self, client: Client) -> CloudRoom:
         room: CloudRoom | None = client.state.room
@@ -339,13 +349,13 @@ class Scratch:
             project: Its id, a key of `projects.rooms`.
             name: The variable's name.
             value: JSON text of the new value.
-            via: Name of the bridge that the change came over.
+            via: Name of the bridge that the change came over. What comes over it counts as one address's.
 
         Raises:
             Violation: It would be too much.
         """
         room = self.projects.rooms[project]
-        self.projects.keep(room, name, value)
+        self.projects.keep(room, name, value, writer=via)
         self._emit(room, name, None, via)
 
     def variables(self, project: str) -> dict[str, bytes]:
