@@ -115,8 +115,13 @@ def test_rooms_that_nobody_uses_are_deleted_in_time(opened, turns, file, caplog)
 
     today.now += 11 * DAY
     news = []
-    store = opened(keep_days=30, wall_clock=today)
+    uptime = FakeClock()
+    store = opened(keep_days=30, wall_clock=today, clock=uptime)
     store.watch(lambda *change: news.append(change))
+    store._round()
+    assert other.load("old"), "not within an hour of the start"
+    uptime.now += 3600
+    today.now += 3600
     store.start(turns.call_soon)
     turns.run_until(lambda: len(news) == 2)
     assert sorted(news) == [("old", "a", None), ("old", "b", None)]

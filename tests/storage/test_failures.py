@@ -209,7 +209,9 @@ def failing_once(monkeypatch, owner, name):
 def test_news_that_were_read_before_something_failed_are_told(
     opened, turns, other, monkeypatch, step, is_writing
 ):
-    store = opened(keep_days=1)
+    uptime = FakeClock()
+    store = opened(keep_days=1, clock=uptime)
+    uptime.now += 3600
     store._call_soon = turns.call_soon
     news = []
     store.watch(lambda *change: news.append(change))

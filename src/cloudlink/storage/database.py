@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
+    from cloudlink.storage.calendar import Move
     from cloudlink.storage.writequeue import Batch, Change
 
 APPLICATION_ID = 0x436C6C6B
@@ -277,18 +278,41 @@ class Database:
             [{"room": encode(room), "now": now, "lasts": _USE_LASTS} for room in rooms],
         )
 
-    def forget_unused(self, days: float) -> int:
-        """Delete the rooms that were neither changed nor used for so many days, and return how many.
+    def newest(self) -> float | None:
+        """Return the newest time in the file (Unix time), None when there is none."""
+        times = self._connection.execute(
+            "SELECT (SELECT changed_at FROM variables ORDER BY change DESC LIMIT 1), (SELECT max(used_at) FROM uses)"
+        ).fetchone()
+        return max((at for at in times if at is not None), default=None)
+
+    def shift_uses(self, move: Move) -> None:
+        """Have what was used while the clock was wrong count as used at the right time.
+
+        When variables changed stays as it was told; that their rooms were used then is noted instead.
+        """
+        times = {"by": round(move.by), "since": int(move.since), "until": move.until}
+        with self._transaction():
+            self._connection.execute(
+                "UPDATE uses SET used_at = used_at + :by WHERE used_at BETWEEN :since AND :until", times
+            )
+            self._connection.execute(
+                "INSERT INTO uses SELECT room, max(changed_at) + :by FROM variables"
+                " WHERE value IS NOT NULL AND changed_at BETWEEN :since AND :until GROUP BY room"
+                " ON CONFLICT (room) DO UPDATE SET used_at = max(used_at, excluded.used_at)",
+                times,
+            )
+
+    def forget_unused(self, since: float) -> int:
+        """Delete the rooms that were neither changed nor used since a time (Unix time), and return how many.
 
         `news` tells of them too.
         """
         with self._transaction():
             number, now = self._next_change(), int(self._wall_clock())
-            latest = now - round(days * 86400)
             found = self._connection.execute(
-                "SELECT room FROM variables WHERE value IS NOT NULL GROUP BY room HAVING max(changed_at) < ?"
-                " EXCEPT SELECT room FROM uses WHERE used_at >= ?",
-                (latest, latest),
+                "SELECT room FROM variables WHERE value IS NOT NULL GROUP BY room HAVING max(changed_at) < :since"
+                " EXCEPT SELECT room FROM uses WHERE used_at >= :since",
+                {"since": round(since)},
             ).fetchall()
             self._connection.executemany(
                 "UPDATE variables SET value = NULL, change = ?, changed_at = ? WHERE room = ? AND value IS NOT NULL",
