@@ -60,6 +60,9 @@ _KEPT_DELETIONS = 3600
 _USE_LASTS = 3600
 """Seconds for which a room that was used needs no new note of it."""
 
+_ROUNDED = 60
+"""Seconds by which a time in the file may be off."""
+
 _ROW_COST = 64
 """About how many bytes of the file a variable takes beside its name and value."""
 _NO_GROWTH = 32
@@ -290,7 +293,12 @@ class Database:
 
         When variables changed stays as it was told; that their rooms were used then is noted instead.
         """
-        times = {"by": round(move.by), "since": int(move.since), "until": move.until}
+        # Times are stored in whole seconds, and after several moves each has been rounded several times.
+        times = {
+            "by": round(move.by),
+            "since": move.since - _ROUNDED,
+            "until": move.until + _ROUNDED,
+        }
         with self._transaction():
             self._connection.execute(
                 "UPDATE uses SET used_at = used_at + :by WHERE used_at BETWEEN :since AND :until", times
@@ -312,7 +320,7 @@ class Database:
             found = self._connection.execute(
                 "SELECT room FROM variables WHERE value IS NOT NULL GROUP BY room HAVING max(changed_at) < :since"
                 " EXCEPT SELECT room FROM uses WHERE used_at >= :since",
-                {"since": round(since)},
+                {"since": since - _ROUNDED},
             ).fetchall()
             self._connection.executemany(
                 "UPDATE variables SET value = NULL, change = ?, changed_at = ? WHERE room = ? AND value IS NOT NULL",

@@ -249,3 +249,24 @@ def test_the_store_learns_which_projects_are_in_use(opened, clock):
     each.tick()
     each.tick()
     assert noted == ["2", "1"]
+
+
+def test_a_project_may_be_exactly_as_long_as_allowed(opened):
+    each = opened(cloud_max_bytes_per_room=1024)
+    room = each.enter("1")
+    each.keep(room, "a", b"1")
+    each.keep(room, "a", b"1" * (1024 - room.size + 1))
+    assert room.size == 1024
+    with pytest.raises(Violation):
+        each.keep(room, "a", b"1" * (len(room.variables["a"]) + 1))
+    each.keep(room, "a", b"2" * len(room.variables["a"]))
+
+
+def test_memory_may_be_used_to_the_last_byte(opened):
+    each = opened(cloud_max_memory=65_536)
+    room = each.enter("1")
+    each.keep(room, "a", b"1")
+    each.keep(room, "a", b"1" * (65_536 - each._memory.total + 1))
+    assert each._memory.total == 65_536
+    with pytest.raises(Violation):
+        each.keep(room, "a", b"1" * (len(room.variables["a"]) + 1))
