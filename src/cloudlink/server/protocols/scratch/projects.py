@@ -77,7 +77,7 @@ class Projects:
         self._unused = UnusedRooms()
         self._memory = Shares()  # about how many bytes all of them take, by address
         self._opened = Shares()  # how many there are, by the address that opened them
-        self._budgets = StorageBudgets(settings.storage_bytes_per_hour)
+        self._budgets = StorageBudgets(math.inf)
         self._throttle = LogThrottle()
         self._noted_at = 0.0
 
@@ -89,6 +89,7 @@ class Projects:
         self.store = open_store(
             settings.storage, max_size=settings.storage_max_size, keep_days=settings.storage_keep_days
         )
+        self._budgets = StorageBudgets(settings.storage_bytes_per_hour)
         self.store.watch(changed)
         self.store.start(call_soon)
         self._noted_at = time.monotonic()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -107,7 +108,6 @@ class Scratch:
         self._settings = server.settings
         blocklist = self._settings.cloud_blocklist
         self._users = rules.UserRules.from_file(Path(blocklist) if blocklist else None)
-        self._real_address = RealAddress(self._settings.real_ip_header, self._settings.trusted_proxies)
         self._hub = server.hub
         self._commands = self._hooks.commands.setdefault(Schema, {})
         methods = {
@@ -143,6 +143,10 @@ class Scratch:
         """Do nothing more yet: the handshake puts the client into its project."""
         write(client, "dialect", _DIALECT)
         write(client, "state", CloudState(self._address_of(client)))
+
+    @cached_property
+    def _real_address(self) -> RealAddress:
+        return RealAddress(self._settings.real_ip_header, self._settings.trusted_proxies)
 
     def _address_of(self, client: Client) -> str | None:
         """Return what a client's share is counted by: its subscriber, None where limits per address do not apply."""
@@ -383,6 +387,7 @@ class Scratch:
             client.session.close(CloseCode.CLOUD_SECURITY, "A login token was sent")
 
     def _open_store(self, call_soon: Callable[..., object]) -> None:
+        vars(self).pop("_real_address", None)  # the settings may have changed until now
         self.projects.start(call_soon, self._changed_in_store)
 
 
