@@ -326,7 +326,10 @@ def test_what_waits_is_bounded_for_each_writer():
     assert queue.has_place("honest", "a", b"1" * 10_000, "honest")
     assert not queue.has_place("honest", "a", b"1" * 20_000, "honest")
     assert queue.has_place("9", "a", b"2" * 1000, "greedy"), "it takes the place of the one before"
+    assert queue.has_place("9", "a", b"2" * 1500, "greedy"), "only what it grows by counts"
     assert not queue.has_place("9", "a", b"2" * 3000, "greedy")
+    assert not queue.has_place("honest", "a", b"1" * 16_100, "honest")
+    assert queue.has_place("9", "a", b"1" * 16_100, "honest"), "what it takes the place of counts"
     assert queue.has_place("9", "a", b"2" * 10_000, "honest")
 
     queue.put_back()
