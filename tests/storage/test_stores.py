@@ -109,6 +109,15 @@ def test_memory_keeps_a_room_that_is_touched():
     assert kept(store) == ["1", "3"]
 
 
+def test_memory_keeps_a_room_that_is_saved_to():
+    store = MemoryStore(most_bytes=2 * 1300)
+    store.save("1", "a", b"1" * 1000)
+    store.save("2", "a", b"1" * 1000)
+    store.save("1", "a", b"2" * 1000)
+    store.save("3", "a", b"1" * 1000)
+    assert kept(store) == ["1", "3"]
+
+
 def test_memory_counts_a_value_that_is_set_again_once():
     store = MemoryStore(most_bytes=2 * 1300)
     store.save("1", "a", b"1" * 1000)

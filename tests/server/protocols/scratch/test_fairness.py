@@ -283,6 +283,18 @@ def test_what_would_not_be_enough_is_not_displaced(build):
     assert list(server.scratch.projects.variables("1")) == ["a", "b", "c"]
 
 
+def test_what_is_refused_in_the_end_has_displaced_nothing(build):
+    server = build(cloud_max_variables_per_room=4, cloud_max_bytes_per_room=1024)
+    greedy, honest = player(server, GREEDY), player(server, HONEST)
+    for name in "abcd":
+        set_variable(greedy, name, "1" * 100)
+    assert set_variable(honest, "e", "1" * 800) == (
+        4000,
+        "The variables of this project are too long together",
+    )
+    assert list(server.scratch.projects.variables("1")) == ["a", "b", "c", "d"]
+
+
 def test_variables_from_the_file_belong_to_nobody(opened):
     each = opened(file=True)
     room = each.enter("1")
@@ -320,6 +332,7 @@ def test_what_an_address_may_add_to_the_file_in_an_hour_is_bounded(opened, tmp_p
     each.keep(room, "☁ a", b"2" * 100_000, GREEDY)  # what is not longer is saved as ever
     with pytest.raises(Violation):
         each.keep(room, "☁ a", BIG + b"1", GREEDY)
+    each.keep(honest, "☁ a", b"2" * 100_000, GREEDY)
     each.close()
     assert (tmp_path / "cloud.db").stat().st_size < 800_000
 

@@ -238,10 +238,9 @@ class Projects:
         growth = room.growth(name, value)
         is_new = name not in room.variables
         if growth > 0:
-            if is_new:
-                self._make_room(room, name, writer)
-            self._make_bytes(room, name, writer, growth)
+            displaced = self._making_way(room, name, writer, growth)
             self._make_memory(growth + (VARIABLE_COST if is_new else 0), room, writer or room.opener)
+            self._displace(room, displaced)
         if not is_new:
             self._memory.add(room.payer(name), -room.cost_of(name))
         room.put(name, value, growth, writer)
@@ -251,29 +250,33 @@ class Projects:
         self._memory.add(room.payer(name), -room.cost_of(name))
         room.drop(name)
 
-    def _make_room(self, room: CloudRoom, name: str, writer: str | None) -> None:
-        """Find a place for one more variable in a project."""
+    def _making_way(self, room: CloudRoom, name: str, writer: str | None, growth: int) -> set[str]:
+        """Return the variables that are to be deleted so that one can be new or so many bytes longer.
+
+        Raises:
+            Violation: There is no place for it in the project.
+        """
+        displaced: set[str] = set()
         most = self._bound("cloud_max_variables_per_room")
-        if len(room.variables) < most:
-            return
-        chosen = makingway.variables(room, name, writer, 1, most, lambda _: 1)
-        if not chosen:
-            raise Violation(CloseCode.CLOUD_ERROR, "There are too many variables in this project")
-        self._displace(room, chosen)
+        if name not in room.variables and len(room.variables) >= most:
+            displaced.update(makingway.variables(room, name, writer, 1, most, lambda _: 1))
+            if not displaced:
+                raise Violation(CloseCode.CLOUD_ERROR, "There are too many variables in this project")
 
-    def _make_bytes(self, room: CloudRoom, name: str, writer: str | None, growth: int) -> None:
-        """Find a place for so many more bytes in a project."""
+        def size(other: str) -> int:
+            return room.size_of(other, room.variables[other])
+
         most = self._bound("cloud_max_bytes_per_room")
-        if room.size + growth <= most:
-            return
-        chosen = makingway.variables(
-            room, name, writer, growth, most, lambda other: room.size_of(other, room.variables[other])
-        )
-        if not chosen:
-            raise Violation(CloseCode.CLOUD_ERROR, "The variables of this project are too long together")
-        self._displace(room, chosen)
+        if room.size - sum(map(size, displaced)) + growth > most:
+            longest = makingway.variables(room, name, writer, growth, most, size)
+            if not longest:
+                raise Violation(CloseCode.CLOUD_ERROR, "The variables of this project are too long together")
+            displaced.update(longest)
+        return displaced
 
-    def _displace(self, room: CloudRoom, names: list[str]) -> None:
+    def _displace(self, room: CloudRoom, names: set[str]) -> None:
+        if not names:
+            return
         for name in names:
             self._delete(room, name)
         self._tell(
@@ -288,8 +291,7 @@ class Projects:
         self._check_place(room, name, value, writer)
         if writer is None or not self._settings.storage or self._budgets.has_left(writer):
             return
-        former, size = self._footprint(room, name)
-        if former != writer or room.size_of(name, value) > size:
+        if room.growth(name, value) > 0:
             self._tell(_TOO_MUCH_STORED, room.id)
             raise Violation(CloseCode.CLOUD_OVERLOADED, "Your address has stored too much in the last hour")
 
