@@ -105,6 +105,7 @@ def test_time_in_which_the_server_was_off_for_long_does_not_count(opened, file, 
 
 
 def test_a_file_that_takes_the_place_of_another_is_looked_at_anew(opened, file, tmp_path, computer):
+    Other(file, computer.wall).write("0", a=b"1")
     store = opened(keep_days=30, **computer.clocks())
     store.save("1", "a", b"1")
     store._round()
