@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import pytest
 
 from cloudlink.storage.calendar import Calendar
+from cloudlink.storage.database import Database
 from tests.storage.stores import Other, edit
 from tests.support.clock import FakeClock
 
@@ -87,6 +90,20 @@ def test_a_clock_that_is_set_back_deletes_nothing(opened, computer):
     computer.wait(31 * DAY)
     tidy(store, computer)
     assert store.load("1") == {"a": b"1"}, "by what the file says, it changed in ten years"
+
+
+def test_a_file_that_was_only_looked_at_has_not_lain_unused(opened, file, computer):
+    other = Other(file, computer.wall)
+    for room in ("looked at", "old"):
+        other.write(room, a=b"1")
+    computer.wait(99 * DAY)
+    with closing(Database(file, patience=0, wall_clock=computer.wall)) as one:
+        one.write({}, ["looked at"])
+        assert one.newest() == NOW + 99 * DAY
+    computer.wait(DAY)
+    store = opened(keep_days=30, **computer.clocks())
+    tidy(store, computer)
+    assert (store.load("looked at"), store.load("old")) == ({"a": b"1"}, {})
 
 
 def test_time_in_which_the_server_was_off_for_long_does_not_count(opened, file, computer):

@@ -349,6 +349,16 @@ def test_what_is_freed_in_the_file_is_given_back(opened):
         each.delete(room, "☁ b", GREEDY)
 
 
+def test_a_variable_that_cannot_be_renamed_stays_whose_it_was(opened):
+    each = opened(cloud_max_bytes_per_room=1024)
+    room = each.enter("1", address=HONEST)
+    each.keep(room, "a", b"1" * 900, HONEST)
+    with pytest.raises(Violation):
+        each.rename(room, "a", "b" * 200, GREEDY)
+    assert room.writers == {"a": HONEST}
+    assert accounts_are_right(each)
+
+
 def test_nobody_uses_up_the_budget_of_others(opened):
     each = opened(file=True, storage_bytes_per_hour=150_000)
     room = each.enter("1", address=HONEST)
