@@ -349,6 +349,20 @@ def test_what_is_freed_in_the_file_is_given_back(opened):
         each.delete(room, "☁ b", GREEDY)
 
 
+def test_who_loses_a_variable_to_a_rename_is_given_back_its_place(opened):
+    each = opened(file=True, storage_bytes_per_hour=150_000)
+    room = each.enter("1", address=HONEST)
+    for _ in range(5):
+        each.keep(room, "b", BIG, HONEST)
+        each.keep(room, "a", b"1", GREEDY)
+        each.rename(room, "a", "b", GREEDY)
+    each.keep(room, "a", BIG, HONEST)
+    each.rename(room, "a", "a", HONEST)
+    each.rename(room, "a", "a", HONEST)
+    assert room.variables["a"] == BIG
+    assert accounts_are_right(each)
+
+
 def test_a_variable_that_cannot_be_renamed_stays_whose_it_was(opened):
     each = opened(cloud_max_bytes_per_room=1024)
     room = each.enter("1", address=HONEST)
