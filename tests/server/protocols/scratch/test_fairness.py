@@ -416,6 +416,15 @@ def test_a_budget_comes_back_with_time_and_whole_ones_are_forgotten():
     assert len(budgets) == 1
 
 
+def test_whole_budgets_are_forgotten_with_the_ticks_of_the_server(opened):
+    each, clock = opened(file=True), FakeClock()
+    each._budgets = StorageBudgets(3600, clock)
+    each._budgets.charge(GREEDY, 100)
+    clock.now += 101
+    each.tick()
+    assert len(each._budgets) == 0
+
+
 def test_what_the_store_has_no_place_for_is_refused_before_it_is_accepted(opened, caplog):
     each = opened(file=True)
     asked = []
