@@ -273,6 +273,18 @@ def test_long_values_of_one_address_make_way_too(build):
     assert list(server.scratch.projects.variables("1")) == ["a", "b", "c", "e", "f"]
 
 
+def test_a_variable_that_becomes_longer_does_not_make_way_for_itself(build):
+    server = build(cloud_max_bytes_per_room=1024)
+    greedy, honest = player(server, GREEDY), player(server, HONEST)
+    for name in "abcd":
+        set_variable(greedy, name, "1" * 190)
+    assert set_variable(honest, "d", "1" * 300) is None
+    room = server.scratch.projects.rooms["1"]
+    assert list(room.variables) == ["a", "b", "d"]
+    assert room.size == sum(room.size_of(*variable) for variable in room.variables.items())
+    assert accounts_are_right(server.scratch.projects)
+
+
 def test_what_would_not_be_enough_is_not_displaced(build):
     server = build(cloud_max_bytes_per_room=1024)
     greedy, honest, third = player(server, GREEDY), player(server, HONEST), player(server, THIRD)
