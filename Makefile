@@ -17,7 +17,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 NOT_INSTALLED := { echo "CloudLink could not be installed: the first start needs the internet, to fetch the packages \
 that CloudLink uses. Is this computer online? Then see what pip says above." >&2; exit 1; }
 
-.PHONY: serve examples test test-fast coverage lint autobahn bench bench-quick bench-compare release clean
+.PHONY: serve examples test test-fast coverage lint autobahn faults bench bench-quick bench-compare release clean
 .DEFAULT_GOAL := serve
 
 $(BIN)/python:
@@ -62,6 +62,10 @@ lint: $(VENV)/.dev
 
 autobahn: $(VENV)/.dev
 	$(BIN)/python -m tests.autobahn $(ARGS)
+
+# Rounds of everything that can go wrong with the storage file; ARGS=--quick takes under a minute.
+faults: $(VENV)/.dev
+	$(BIN)/python -m tests.faults $(ARGS)
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench $(ARGS)

@@ -3,7 +3,7 @@
 import pytest
 
 from cloudlink import forwarded
-from cloudlink.addresses import RealAddress, for_log, shown_address
+from cloudlink.addresses import RealAddress, for_log, shown_address, subscriber
 
 PEER = "10.0.0.1"
 TRUSTED = ["10.0.0.0/8", "2001:db8::1"]
@@ -135,3 +135,33 @@ def test_an_unknown_address_is_not_shown():
 )
 def test_the_log_holds_no_more_than_it_may(address, mode, logged):
     assert for_log(address, mode) == logged
+
+
+@pytest.mark.parametrize(
+    ("address", "known_as"),
+    [
+        ("203.0.113.7", "203.0.113.7"),
+        ("::ffff:203.0.113.7", "203.0.113.7"),
+        ("2001:db8:0:1::7", "2001:db8:0:1::/64"),
+        ("2001:db8:0:1:ffff::", "2001:db8:0:1::/64"),
+        ("2001:db8:0:2::7", "2001:db8:0:2::/64"),
+        ("unknown", "unknown"),
+    ],
+)
+def test_a_subscriber_is_an_ipv4_address_or_a_64_of_ipv6(address, known_as):
+    assert subscriber(address) == known_as
+
+
+@pytest.mark.parametrize(
+    ("trusted", "address", "exempt"),
+    [
+        ([], "127.0.0.1", True),
+        ([], "::1", True),
+        ([], "unknown", True),
+        ([], "10.0.0.1", False),
+        (TRUSTED, "127.0.0.1", False),
+        (TRUSTED, "10.0.0.1", True),
+    ],
+)
+def test_this_machine_or_a_trusted_proxy_is_exempt_from_limits(trusted, address, exempt):
+    assert RealAddress("X-Forwarded-For", trusted).is_exempt(address) is exempt

@@ -95,6 +95,17 @@ class RealAddress:
         address = _parse(text)
         return address is not None and any(address in network for network in self._trusted)
 
+    def is_exempt(self, text: str) -> bool:
+        """Tell whether limits per address do not apply to an address.
+
+        They do not apply to this machine. Where proxies are trusted, the addresses are those of clients, and only the
+        proxies themselves are exempt.
+        """
+        if self._trusted or self._trusts_unix:
+            return self.is_trusted(text)
+        address = _parse(text)
+        return address is None or address.is_loopback  # a peer without an address is on this machine
+
     def _warn_of_hop(self) -> None:
         """Say once that a trusted proxy writes something else into the header than addresses."""
         if not self._is_warned:
@@ -122,6 +133,20 @@ class RealAddress:
             )
 
 
+@lru_cache(maxsize=1024)
+def subscriber(address: str) -> str:
+    """Return what limits per address count as one: an IPv4 address, or the /64 network of an IPv6 address.
+
+    An IPv4 address written as IPv6 (`::ffff:192.0.2.1`) is the IPv4 address. Other text is returned as it is.
+    """
+    parsed = _parse(address)
+    if parsed is None:
+        return address
+    if isinstance(parsed, IPv6Address):
+        return str(ip_network((parsed, _IPV6_PREFIX), strict=False))
+    return str(parsed)
+
+
 def shown_address(
     remote_address: tuple[str, int] | None, headers: Mapping[str, str], header: str
 ) -> str | None:
@@ -146,15 +171,6 @@ def for_log(address: str, mode: str) -> str:
         return UNKNOWN
     kept = 24 if isinstance(parsed, IPv4Address) else 48
     return str(ip_network((parsed, kept), strict=False).network_address)
-
-
-@lru_cache(maxsize=1024)
-def subscriber(address: str) -> str:
-    """Return what stands for everybody who shares an address: itself, or the /64 network of an IPv6 address."""
-    parsed = _parse(address)
-    if isinstance(parsed, IPv6Address):
-        return f"{int(parsed) >> (128 - _IPV6_PREFIX):x}/{_IPV6_PREFIX}"
-    return address if parsed is None else str(parsed)
 
 
 def _without_port(text: str) -> str:

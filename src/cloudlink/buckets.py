@@ -51,6 +51,10 @@ class Bucket:
         self._burst = burst
         self._filled_at = now
 
+    def give_back(self, tokens: float) -> None:
+        """Put back tokens that were taken; beyond `burst` they are lost."""
+        self._tokens = min(self._burst, self._tokens + tokens)
+
     @property
     def full(self) -> bool:
         """Whether the bucket would be full by now."""

@@ -262,6 +262,12 @@ class Settings:
         unit="days",
         minimum=0,
     )
+    storage_bytes_per_hour: int = option(
+        16_777_216,
+        "How much one address may add to `storage` in an hour, in the long run.",
+        unit="bytes per hour",
+        minimum=65_536,
+    )
     limits: bool = option(
         True,
         "Whether the limits below apply; off for measuring, or behind something that limits better.",

@@ -167,7 +167,6 @@ CHECKS = {
     "plugins/scores": scores,
     "plugins/slow": slow,
     "plugins/spectator": untouched,
-    "plugins/spectator": untouched,
     "plugins/strict": strict,
     "plugins/visitors": visitors,
     "examples/lobby_codes": lobby_codes,

@@ -59,6 +59,39 @@ def test_a_file_that_was_made_smaller_takes_new_variables_again(opened, file):
         assert database.load("2") == {"a": b"2" * 100_000}
 
 
+def test_a_flood_that_comes_and_goes_does_not_let_the_file_grow(opened, file):
+    clock = FakeClock()
+    store = opened(wall_clock=clock)
+    sizes = []
+    for round_ in range(6):
+        for number in range(20):
+            store.save(f"{round_} {number}", "a", b"1" * 50_000)
+        store._round()
+        for number in range(20):
+            store.delete(f"{round_} {number}", "a")
+        store._round()
+        clock.now += 3601
+        store.touch("")
+        store._round()
+        sizes.append(file.stat().st_size)
+    assert sizes[0] > 0
+    assert sizes[-1] <= max(sizes[:2])
+    assert edit(file, "SELECT count(*) FROM variables")[0] == [(0,)]
+
+
+def test_the_log_does_not_stay_as_large_as_a_flood_has_made_it(opened, file):
+    store = opened()
+    log = file.with_name(file.name + "-wal")
+    for number in range(200):
+        store.save(f"{number}", "a", b"1" * 100_000)
+    store._round()
+    assert log.stat().st_size > 10 << 20
+    for number in range(3):
+        store.save("1", "b", b"%d" % number)
+        store._round()
+    assert log.stat().st_size <= 4 << 20
+
+
 def test_the_command_line_is_not_bound(other, file):
     other.write("1", a=b"1" * 300_000)
     assert other.load("1") == {"a": b"1" * 300_000}
@@ -82,8 +115,13 @@ def test_rooms_that_nobody_uses_are_deleted_in_time(opened, turns, file, caplog)
 
     today.now += 11 * DAY
     news = []
-    store = opened(keep_days=30, wall_clock=today)
+    uptime = FakeClock()
+    store = opened(keep_days=30, wall_clock=today, clock=uptime)
     store.watch(lambda *change: news.append(change))
+    store._round()
+    assert other.load("old"), "not within an hour of the start"
+    uptime.now += 3600
+    today.now += 3600
     store.start(turns.call_soon)
     turns.run_until(lambda: len(news) == 2)
     assert sorted(news) == [("old", "a", None), ("old", "b", None)]

@@ -314,47 +314,48 @@ def test_the_rooms_in_use_that_cannot_be_noted_are_bounded():
     assert queue.take_used() == set()
 
 
-def test_what_waits_is_bounded():
-    queue = writequeue.WriteQueue(most_bytes=3000)
-    for room in ("1", "2", "3"):
-        queue.put(room, "a", b"1" * 1000)
-    queue.take()
-    queue.put("3", "a", b"2")
-    queue.put("4", "a", b"2")
+def test_what_waits_is_bounded_for_each_writer():
+    queue = writequeue.WriteQueue(most_bytes=30_000)
+    accepted = 0
+    while queue.has_place(f"{accepted}", "a", b"1" * 1000, "greedy"):
+        queue.put(f"{accepted}", "a", b"1" * 1000, "greedy")
+        accepted += 1
+        if accepted == 5:
+            queue.take()  # what is being written by a slow disk waits too
+    assert accepted == 10
+    assert queue.has_place("honest", "a", b"1" * 10_000, "honest")
+    assert not queue.has_place("honest", "a", b"1" * 20_000, "honest")
+    assert queue.has_place("9", "a", b"2" * 1000, "greedy"), "it takes the place of the one before"
+    assert queue.has_place("9", "a", b"2" * 1500, "greedy"), "only what it grows by counts"
+    assert not queue.has_place("9", "a", b"2" * 3000, "greedy")
+    assert not queue.has_place("honest", "a", b"1" * 16_100, "honest")
+    assert queue.has_place("9", "a", b"1" * 16_100, "honest"), "what it takes the place of counts"
+    assert queue.has_place("9", "a", b"2" * 10_000, "honest")
 
     queue.put_back()
-    assert (queue.take_given_up(), queue.take_given_up()) == (1, 0)
-    assert [queue.of_room(room) for room in ("1", "2", "3", "4")] == [
-        {},
-        {"a": b"1" * 1000},
-        {"a": b"2"},
-        {"a": b"2"},
-    ]
-    assert len(queue) == 3
-
-
-def test_what_waits_is_bounded_while_a_slow_disk_writes():
-    queue = writequeue.WriteQueue(most_bytes=3000)
-    queue.put("1", "a", b"1" * 1000)
+    assert len(queue) == 10
+    assert not queue.has_place("10", "a", b"1" * 1000, "greedy")
     queue.take()
-    for number in range(100):
-        queue.put("2", "a", b"%d" % number * 500)
-    assert queue.take_given_up() == 0
-    for room in ("3", "4", "5"):
-        queue.put(room, "a", b"1" * 1000)
-    assert queue.take_given_up() == 2
-    assert [queue.of_room(room).keys() for room in ("1", "2", "3", "4", "5")] == [
-        {"a"},
-        set(),
-        set(),
-        {"a"},
-        {"a"},
-    ]
-    queue.put("6", "a", b"1" * 5000)
-    assert queue.of_room("6") == {}
     queue.written()
-    assert queue.take() == {}
-    assert queue.take_given_up() == 3
+    assert queue.has_place("10", "a", b"1" * 1000, "greedy")
+
+
+def test_the_account_of_what_waits_is_right_whatever_happens():
+    queue = writequeue.WriteQueue()
+    queue.put("1", "a", b"1" * 100, "x")
+    queue.put("1", "b", b"1" * 100, None)
+    queue.take()
+    queue.put("1", "a", b"1" * 10, "y")
+    queue.put("1", "a", None, "x")
+    queue.put_back()
+    assert queue._shares.of("x") == writequeue._size("a", None)
+    assert queue._shares.of("y") == 0
+    assert queue._shares.total == writequeue._size("a", None) + writequeue._size("b", b"1" * 100)
+    assert queue.take() == {"1": {"a": None, "b": b"1" * 100}}
+    queue.put("1", "a", b"2", "y")
+    queue.written()
+    assert queue._shares.total == queue._shares.of("y") == writequeue._size("a", b"2")
+    assert queue.take() == {"1": {"a": b"2"}}
 
 
 def test_news_that_arrive_after_a_newer_own_value_are_not_told():
@@ -364,6 +365,18 @@ def test_news_that_arrive_after_a_newer_own_value_are_not_told():
     assert queue.announce([("1", "a", b"other"), ("1", "b", b"other"), ("2", "a", None)])
     queue.put("2", "a", b"own")
     assert queue.fetch(9) == [("1", "b", b"other")]
+
+
+def test_fetching_news_one_by_one_takes_as_long_as_there_are_news():
+    queue = writequeue.WriteQueue()
+    queue.announce((f"{number}", "a", b"1") for number in range(150_000))
+    started = time.thread_time()
+    for _ in range(150_000):
+        assert len(queue.fetch(1)) == 1
+    assert queue.fetch(1) == []
+    assert (
+        time.thread_time() - started < 3.0
+    )  # from a dict it takes about 3 s, for it passes over what was taken before
 
 
 def test_saving_costs_the_caller_next_to_nothing(store):

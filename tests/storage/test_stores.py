@@ -99,6 +99,33 @@ def kept(store):
     return [room for room in "123456" if store.load(room)]
 
 
+def test_memory_keeps_a_room_that_is_touched():
+    store = MemoryStore(most_bytes=2 * 1300)
+    store.save("1", "a", b"1" * 1000)
+    store.save("2", "a", b"1" * 1000)
+    store.touch("1")
+    store.touch("nowhere")
+    store.save("3", "a", b"1" * 1000)
+    assert kept(store) == ["1", "3"]
+
+
+def test_memory_keeps_a_room_that_is_saved_to():
+    store = MemoryStore(most_bytes=2 * 1300)
+    store.save("1", "a", b"1" * 1000)
+    store.save("2", "a", b"1" * 1000)
+    store.save("1", "a", b"2" * 1000)
+    store.save("3", "a", b"1" * 1000)
+    assert kept(store) == ["1", "3"]
+
+
+def test_memory_counts_a_value_that_is_set_again_once():
+    store = MemoryStore(most_bytes=2 * 1300)
+    store.save("1", "a", b"1" * 1000)
+    for _ in range(20):
+        store.save("2", "a", b"1" * 1000)
+    assert kept(store) == ["1", "2"]
+
+
 def test_memory_forgets_the_rooms_not_touched_for_longest():
     store = MemoryStore(most_bytes=3 * 1300)
     for room in ("1", "2", "3"):

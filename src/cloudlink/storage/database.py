@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
+    from cloudlink.storage.calendar import Move
     from cloudlink.storage.writequeue import Batch, Change
 
 APPLICATION_ID = 0x436C6C6B
@@ -59,10 +60,16 @@ _KEPT_DELETIONS = 3600
 _USE_LASTS = 3600
 """Seconds for which a room that was used needs no new note of it."""
 
+_ROUNDED = 60
+"""Seconds by which a time in the file may be off."""
+
 _ROW_COST = 64
 """About how many bytes of the file a variable takes beside its name and value."""
 _NO_GROWTH = 32
 """Bytes up to which a value may take the place of a shorter one in a file that is full."""
+
+_KEPT_LOG = 4 << 20
+"""Bytes of the log that stay on the disk once it is in the file."""
 
 _CHECKED_SIZE = 64 << 20
 """Bytes up to which the whole file is checked at the start, at about 1 GiB a second."""
@@ -156,6 +163,8 @@ class Database:
         # A commit is on the disk when it returns, also on macOS, which would otherwise promise less.
         self._connection.execute("PRAGMA synchronous = FULL")
         self._connection.execute("PRAGMA fullfsync = 1")
+        # Without this, the log beside the file stays as large as it once was.
+        self._connection.execute(f"PRAGMA journal_size_limit = {_KEPT_LOG}")
 
     def _is_empty(self) -> bool:
         return not self._value("SELECT count(*) FROM sqlite_master")
@@ -272,18 +281,46 @@ class Database:
             [{"room": encode(room), "now": now, "lasts": _USE_LASTS} for room in rooms],
         )
 
-    def forget_unused(self, days: float) -> int:
-        """Delete the rooms that were neither changed nor used for so many days, and return how many.
+    def newest(self) -> float | None:
+        """Return the newest time in the file (Unix time), None when there is none."""
+        times = self._connection.execute(
+            "SELECT (SELECT changed_at FROM variables ORDER BY change DESC LIMIT 1), (SELECT max(used_at) FROM uses)"
+        ).fetchone()
+        return max((at for at in times if at is not None), default=None)
+
+    def shift_uses(self, move: Move) -> None:
+        """Have what was used while the clock was wrong count as used at the right time.
+
+        When variables changed stays as it was told; that their rooms were used then is noted instead.
+        """
+        # Times are stored in whole seconds, and after several moves each has been rounded several times.
+        times = {
+            "by": round(move.by),
+            "since": move.since - _ROUNDED,
+            "until": move.until + _ROUNDED,
+        }
+        with self._transaction():
+            self._connection.execute(
+                "UPDATE uses SET used_at = used_at + :by WHERE used_at BETWEEN :since AND :until", times
+            )
+            self._connection.execute(
+                "INSERT INTO uses SELECT room, max(changed_at) + :by FROM variables"
+                " WHERE value IS NOT NULL AND changed_at BETWEEN :since AND :until GROUP BY room"
+                " ON CONFLICT (room) DO UPDATE SET used_at = max(used_at, excluded.used_at)",
+                times,
+            )
+
+    def forget_unused(self, since: float) -> int:
+        """Delete the rooms that were neither changed nor used since a time (Unix time), and return how many.
 
         `news` tells of them too.
         """
         with self._transaction():
             number, now = self._next_change(), int(self._wall_clock())
-            latest = now - round(days * 86400)
             found = self._connection.execute(
-                "SELECT room FROM variables WHERE value IS NOT NULL GROUP BY room HAVING max(changed_at) < ?"
-                " EXCEPT SELECT room FROM uses WHERE used_at >= ?",
-                (latest, latest),
+                "SELECT room FROM variables WHERE value IS NOT NULL GROUP BY room HAVING max(changed_at) < :since"
+                " EXCEPT SELECT room FROM uses WHERE used_at >= :since",
+                {"since": since - _ROUNDED},
             ).fetchall()
             self._connection.executemany(
                 "UPDATE variables SET value = NULL, change = ?, changed_at = ? WHERE room = ? AND value IS NOT NULL",

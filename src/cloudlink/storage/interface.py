@@ -36,8 +36,21 @@ class VariableStore(Protocol):
         soon as it can be read.
         """
 
-    def save(self, room: str, name: str, value: bytes) -> None:
-        """Keep a value; it is safe within a second. Returns at once and never fails."""
+    def has_place(self, room: str, name: str, value: bytes | None, writer: str | None) -> bool:
+        """Tell whether a value, or with None a deletion, can be accepted now. Returns at once.
+
+        False while so much of the same writer waits to be written that others would find no place. The server asks
+        this before it accepts what a client wants: what was accepted is never given up.
+
+        Args:
+            room: The room.
+            name: The variable's name.
+            value: The value; None to delete the variable.
+            writer: Whose values they are, such as a client's address; None for nobody in particular.
+        """
+
+    def save(self, room: str, name: str, value: bytes, writer: str | None = None) -> None:
+        """Keep a value; it is safe within a second. Returns at once and never fails. For `writer` see `has_place`."""
 
     def delete(self, room: str, name: str) -> None:
         """Forget a variable, if it exists. Returns at once and never fails."""

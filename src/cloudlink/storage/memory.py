@@ -41,7 +41,11 @@ class MemoryStore:
         self._rooms.move_to_end(room)
         return dict(variables)
 
-    def save(self, room: str, name: str, value: bytes) -> None:
+    def has_place(self, room: str, name: str, value: bytes | None, writer: str | None) -> bool:  # noqa: ARG002  # the interface
+        """Return True: nothing waits here."""
+        return True
+
+    def save(self, room: str, name: str, value: bytes, writer: str | None = None) -> None:  # noqa: ARG002  # the interface
         """Keep a value until the end of the process."""
         variables = self._rooms.setdefault(room, {})
         self._rooms.move_to_end(room)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cloudlink.errors import StartError
+from cloudlink.storage.calendar import Calendar
 from cloudlink.storage.database import Database
 from cloudlink.storage.errors import Trouble, is_hopeless, sentence
 from cloudlink.storage.timing import Timing
@@ -39,6 +40,7 @@ _TELL_FULL_EVERY = 3600.0
 """Seconds between two lines in the log that the file has reached its size."""
 _TIDY_EVERY = 3600.0
 """Seconds between two looks for rooms that nobody uses."""
+_DAY = 86_400.0
 
 _USUAL_TIMING = Timing()
 
@@ -55,6 +57,7 @@ class SqliteStore:
         keep_days: Days after which a room that is not used is deleted; 0 for never.
         timing: How long it waits for what.
         wall_clock: Returns the Unix time in seconds.
+        clock: Returns seconds that always pass evenly.
 
     Raises:
         StartError: The file is damaged or belongs to something else, or its folder does not exist.
@@ -68,13 +71,18 @@ class SqliteStore:
         keep_days: float = 0,
         timing: Timing = _USUAL_TIMING,
         wall_clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._path = Path(file)
         self._timing = timing
         self._wall_clock = wall_clock
         self._max_size = max_size
         self._keep_days = keep_days
-        self._told_full = self._tidied = -math.inf
+        self._told_full = -math.inf
+        self._clock = clock
+        self._tidied = clock()
+        self._calendar = Calendar(wall_clock, clock)
+        self._newest: float | None = None  # the newest time in the file before this process wrote
         self._queue = WriteQueue()
         self._trouble = Trouble(self._path, timing)
         self._watchers: list[Watcher] = []
@@ -120,9 +128,13 @@ class SqliteStore:
         variables: dict[str, bytes | None] = {**self._read(room), **waiting}
         return {name: value for name, value in variables.items() if value is not None}
 
-    def save(self, room: str, name: str, value: bytes) -> None:
+    def has_place(self, room: str, name: str, value: bytes | None, writer: str | None) -> bool:
+        """Tell whether a value may wait to be written."""
+        return self._queue.has_place(room, name, value, writer)
+
+    def save(self, room: str, name: str, value: bytes, writer: str | None = None) -> None:
         """Keep a value; it is on the disk within a second."""
-        self._queue.put(room, name, value)
+        self._queue.put(room, name, value, writer)
         if not self._wake.is_set():
             self._wake.set()
 
@@ -203,17 +215,11 @@ class SqliteStore:
             self._queue.put_back()
             self._close_writer()
             self._trouble.begin(error)
-            self._tell_given_up()
             return
         self._queue.written()
         self._trouble.end()
-        self._tell_given_up()
         if self._queue.announce(news):
             self._have_told()
-
-    def _tell_given_up(self) -> None:
-        if given_up := self._queue.take_given_up():
-            logger.error("%d cloud variables were given up, because too many wait.", given_up)
 
     def _exchange(self, batch: Batch) -> list[Change]:
         """Write a batch and return what others changed."""
@@ -235,11 +241,25 @@ class SqliteStore:
         return [change for change in news if change[1] not in batch.get(change[0], ())]
 
     def _forget_unused(self, database: Database) -> None:
-        """Now and then, delete the rooms nobody has used for long; the next news tell of it."""
-        if not self._keep_days or time.monotonic() - self._tidied < _TIDY_EVERY:
+        """Now and then, delete the rooms nobody has used for long; the next news tell of it.
+
+        Not within an hour of the start, or of when the clock was found to be moved: a computer that does not know the
+        date learns it in that time.
+        """
+        if not self._keep_days or self._clock() - self._tidied < _TIDY_EVERY:
             return
-        forgotten = database.forget_unused(self._keep_days)
-        self._tidied = time.monotonic()
+        if move := self._calendar.look():
+            database.shift_uses(move)
+            logger.warning(
+                "The clock of this computer was moved by %.1f days; projects in %s are not deleted within the next hour.",
+                move.by / _DAY,
+                self._path,
+            )
+            self._tidied = self._clock()
+            return
+        keep = self._keep_days * _DAY
+        forgotten = database.forget_unused(self._calendar.today(self._newest, keep) - keep)
+        self._tidied = self._clock()
         if forgotten:
             logger.info(
                 "Projects that nobody had opened for %g days were deleted from %s: %d (setting storage_keep_days).",
@@ -292,6 +312,7 @@ class SqliteStore:
             self._log_path.unlink()
         self._place = place
         self._seen = 0
+        self._newest = None
 
     def _remember_place(self) -> None:
         """Note which file is open; its log stays the same one as long as a connection is."""
@@ -323,6 +344,8 @@ class SqliteStore:
     def _open_writer(self) -> Database:
         database = self._open(max_size=self._max_size)
         database.recall_news(self._seen)
+        if self._newest is None:
+            self._newest = database.newest()
         self._remember_place()
         return database
 

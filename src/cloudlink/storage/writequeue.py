@@ -7,9 +7,11 @@ microseconds at most, whatever the disk does.
 from __future__ import annotations
 
 import threading
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from itertools import islice
 from typing import TYPE_CHECKING
+
+from cloudlink.shares import Shares
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,18 +22,23 @@ Batch = dict[str, dict[str, bytes | None]]
 Change = tuple[str, str, bytes | None]
 """Room, name, and the new value or None."""
 
+Charges = dict[tuple[str, str], tuple[str | None, int]]
+"""Who is charged how many bytes for a variable that waits, by room and name."""
+
 _MOST_BYTES = 64 << 20
 _MOST_USED = 16_384
-_OVERHEAD = 200
+_OVERHEAD = 400
 """About what Python needs for one waiting variable beside its characters."""
 
 
 class WriteQueue:
     """Values on their way to the file, and changes that others made on their way to the server.
 
+    Nothing that waits is given up. How much one writer may have waiting is told by `has_place`, which is to be
+    asked before a value is accepted.
+
     Args:
-        most_bytes: About how much may wait while the file cannot be written, or is written slowly. Beyond it,
-            the rooms that have waited longest are given up.
+        most_bytes: About how much may wait while the file cannot be written, or is written slowly.
         most_used: For how many rooms it is remembered that they were used while that cannot be noted; anybody can
             use rooms.
     """
@@ -41,31 +48,47 @@ class WriteQueue:
         self._most_used = most_used
         self._lock = threading.Lock()
         self._values: defaultdict[str, dict[str, bytes | None]] = defaultdict(dict)
-        self._size = 0  # of the values; what was taken is as large at most
+        self._charges: Charges = {}
         self._taken: Batch = {}
-        self._given_up = 0
+        self._taken_charges: Charges = {}
+        self._shares = Shares()  # of both
         self._used: set[str] = set()
         self._taken_used: set[str] = set()
-        self._news: dict[tuple[str, str], bytes | None] = {}
+        self._news: OrderedDict[tuple[str, str], bytes | None] = OrderedDict()
 
     def __len__(self) -> int:
         """Return how many variables wait."""
         with self._lock:
             return sum(map(len, self._values.values())) + sum(map(len, self._taken.values()))
 
-    def put(self, room: str, name: str, value: bytes | None) -> None:
-        """Have a value written; an older one of the same variable is not."""
+    def has_place(self, room: str, name: str, value: bytes | None, writer: str | None) -> bool:
+        """Tell whether a value may wait: no writer may have more waiting than it leaves for others.
+
+        Args:
+            room: Its room.
+            name: Its name.
+            value: The value, None for a variable to delete.
+            writer: Whoever it is charged to, None for nobody in particular.
+        """
+        size = _size(name, value)
         with self._lock:
-            values = self._values[room]
-            if name in values:
-                self._size -= _size(name, values[name])
-            values[name] = value
-            self._size += _size(name, value)
-            if self._size > self._most_bytes:
-                self._give_up()
+            former, freed = self._charges.get((room, name), (writer, 0))
+            if former != writer:
+                return self._shares.admits(writer, size, self._most_bytes + freed)
+            return size <= freed or self._shares.admits(writer, size - freed, self._most_bytes)
+
+    def put(self, room: str, name: str, value: bytes | None, writer: str | None = None) -> None:
+        """Have a value written; an older one of the same variable is not. For `writer` see `has_place`."""
+        key, size = (room, name), _size(name, value)
+        with self._lock:
+            self._values[room][name] = value
+            if key in self._charges:
+                self._discharge(*self._charges[key])
+            self._charges[key] = (writer, size)
+            self._shares.add(writer, size)
             if self._news:
                 # The server has set it since somebody else did: it must not be told the older value.
-                self._news.pop((room, name), None)
+                self._news.pop(key, None)
 
     def use(self, room: str) -> None:
         """Have it noted that a room is in use."""
@@ -87,13 +110,16 @@ class WriteQueue:
         """Return everything to write now; `written` or `put_back` must follow."""
         with self._lock:
             self._taken, self._values = self._values, defaultdict(dict)
-            self._size = 0
+            self._taken_charges, self._charges = self._charges, {}
             return self._taken
 
     def written(self) -> None:
         """Forget what was taken."""
         with self._lock:
             self._taken = {}
+            for charge in self._taken_charges.values():
+                self._discharge(*charge)
+            self._taken_charges = {}
             self._taken_used = set()
 
     def put_back(self) -> None:
@@ -103,24 +129,15 @@ class WriteQueue:
             self._taken = {}
             for room, values in newer.items():
                 self._values[room].update(values)
-            self._size = sum(
-                _size(name, value) for values in self._values.values() for name, value in values.items()
-            )
-            self._give_up()
+            for key in self._charges.keys() & self._taken_charges.keys():
+                self._discharge(*self._taken_charges.pop(key))
+            self._charges.update(self._taken_charges)
+            self._taken_charges = {}
             self._used.update(islice(self._taken_used, max(0, self._most_used - len(self._used))))
             self._taken_used = set()
 
-    def take_given_up(self) -> int:
-        """Return how many variables were given up since the last call."""
-        with self._lock:
-            count, self._given_up = self._given_up, 0
-            return count
-
-    def _give_up(self) -> None:
-        while self._size > self._most_bytes:
-            dropped = self._values.pop(next(iter(self._values)))
-            self._size -= sum(_size(name, value) for name, value in dropped.items())
-            self._given_up += len(dropped)
+    def _discharge(self, writer: str | None, size: int) -> None:
+        self._shares.add(writer, -size)
 
     def announce(self, changes: Iterable[Change]) -> bool:
         """Keep changes of others for the server, except for variables it has set since.
@@ -139,8 +156,9 @@ class WriteQueue:
     def fetch(self, most: int) -> list[Change]:
         """Take the oldest changes of others, at most so many."""
         with self._lock:
-            keys = list(islice(self._news, most))
-            return [(*key, self._news.pop(key)) for key in keys]
+            count = min(most, len(self._news))
+            found = (self._news.popitem(last=False) for _ in range(count))
+            return [(room, name, value) for (room, name), value in found]
 
 
 def _size(name: str, value: bytes | None) -> int:

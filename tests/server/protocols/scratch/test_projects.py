@@ -80,13 +80,13 @@ def test_the_account_of_bytes_is_right_whatever_happens(opened):
     assert each.take_over(room, "☁ nothing", None)
     for one in (room, other):
         assert one.size == sum(len(_set_of(name, value)) + 1 for name, value in one.variables.items())
-    assert each._bytes == room.cost + other.cost
+    assert each._memory.total == room.cost + other.cost
     each.leave(room)
     each.leave(other)
-    assert each._bytes == room.cost + other.cost
+    assert each._memory.total == room.cost + other.cost
     object.__setattr__(each._settings, "cloud_room_lifetime", -1.0)  # at once
     each.tick()
-    assert (each._bytes, each.rooms, each._empty) == (0, {}, {})
+    assert (each._memory.total, each.rooms, len(each._unused)) == (0, {}, 0)
 
 
 def test_a_project_without_players_stays_for_its_lifetime(opened, clock):
@@ -127,7 +127,7 @@ def test_what_is_stored_outlives_the_lifetime(opened, clock):
 def test_a_project_without_variables_leaves_nothing_behind(opened):
     each = opened()
     left(each, "1")
-    assert (each.rooms, each._empty, each._bytes) == ({}, {}, 0)
+    assert (each.rooms, len(each._unused), each._memory.total) == ({}, 0, 0)
 
 
 def test_projects_without_players_make_way_the_oldest_first(opened, caplog):
@@ -165,7 +165,7 @@ def test_many_projects_with_long_ids_are_bounded_too(opened):
     for number in range(500):
         left(each, f"{number}".rjust(999, "☁"), ("☁ a", b"1"))
     assert len(each.rooms) < 25
-    assert each._bytes <= 65_536
+    assert each._memory.total <= 65_536
 
 
 def test_a_project_too_big_for_memory_is_not_opened(opened):
@@ -176,7 +176,7 @@ def test_a_project_too_big_for_memory_is_not_opened(opened):
     with pytest.raises(Violation) as caught:
         each.enter("1")
     assert caught.value.code == 4003
-    assert (each.rooms, each._bytes) == ({}, 0)
+    assert (each.rooms, each._memory.total) == ({}, 0)
 
 
 def test_a_change_keeps_a_project_without_players_in_memory(opened):
@@ -249,3 +249,24 @@ def test_the_store_learns_which_projects_are_in_use(opened, clock):
     each.tick()
     each.tick()
     assert noted == ["2", "1"]
+
+
+def test_a_project_may_be_exactly_as_long_as_allowed(opened):
+    each = opened(cloud_max_bytes_per_room=1024)
+    room = each.enter("1")
+    each.keep(room, "a", b"1")
+    each.keep(room, "a", b"1" * (1024 - room.size + 1))
+    assert room.size == 1024
+    with pytest.raises(Violation):
+        each.keep(room, "a", b"1" * (len(room.variables["a"]) + 1))
+    each.keep(room, "a", b"2" * len(room.variables["a"]))
+
+
+def test_memory_may_be_used_to_the_last_byte(opened):
+    each = opened(cloud_max_memory=65_536)
+    room = each.enter("1")
+    each.keep(room, "a", b"1")
+    each.keep(room, "a", b"1" * (65_536 - each._memory.total + 1))
+    assert each._memory.total == 65_536
+    with pytest.raises(Violation):
+        each.keep(room, "a", b"1" * (len(room.variables["a"]) + 1))

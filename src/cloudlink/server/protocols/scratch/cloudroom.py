@@ -16,9 +16,10 @@ from cloudlink.delivery import text_frame
 if TYPE_CHECKING:
     from cloudlink.server.clients import Client
 
-_ROOM_COST = 1000
-_VARIABLE_COST = 200
-"""About what Python needs for one of them beside its characters, in bytes."""
+VARIABLE_COST = 300
+"""About what Python needs for one variable beside its characters, in bytes."""
+_ROOM_COST = 1500
+"""The same for a project."""
 
 
 class CloudRoom:
@@ -26,41 +27,72 @@ class CloudRoom:
 
     Attributes:
         id: The project id.
+        opener: Address of whoever had it taken into memory, None for nobody in particular.
         variables: Name to value, in the order of their creation; changed by `put` and `drop` alone.
+        writers: Name to the address that set the value since the project is in memory, or None.
+        seats: The clients in the project that have an address, each with it, in the order of their arrival.
         size: Bytes of `all_values`, each object with its line end.
         members: How many clients are in the project.
         empty_since: When it was last used without clients, in seconds of `time.monotonic()`.
     """
 
-    __slots__ = ("_own_cost", "_pending", "empty_since", "id", "members", "size", "variables")
+    __slots__ = (
+        "_pending",
+        "empty_since",
+        "id",
+        "members",
+        "opener",
+        "own_cost",
+        "seats",
+        "size",
+        "variables",
+        "writers",
+    )
 
-    def __init__(self, project: str) -> None:
+    def __init__(self, project: str, opener: str | None = None) -> None:
         self.id = project
+        self.opener = opener
         self.variables: dict[str, bytes] = {}
+        self.writers: dict[str, str | None] = {}
+        self.seats: dict[Client, str] = {}
         self.size = 0
         self.members = 0
         self.empty_since = 0.0
-        self._own_cost = _ROOM_COST + sys.getsizeof(project)
+        self.own_cost = _ROOM_COST + sys.getsizeof(project)
         self._pending: dict[str, Client | None] = {}
 
     @property
     def cost(self) -> int:
         """About how many bytes of memory the project takes."""
-        return self._own_cost + self.size + _VARIABLE_COST * len(self.variables)
+        return self.own_cost + self.size + VARIABLE_COST * len(self.variables)
+
+    def size_of(self, name: str, value: bytes) -> int:
+        """Return by how much a variable with a value makes `size` larger."""
+        return _SET_SIZE + len(jsontext.dumps(name)) + len(value)
+
+    def cost_of(self, name: str) -> int:
+        """Return what a variable that exists adds to `cost`."""
+        return VARIABLE_COST + self.size_of(name, self.variables[name])
+
+    def payer(self, name: str) -> str | None:
+        """Return the address that a variable's memory is charged to."""
+        return self.writers[name] or self.opener
 
     def growth(self, name: str, value: bytes) -> int:
         """Return by how much a new value would make `size` larger."""
         known = self.variables.get(name)
-        return len(_set_of(name, value)) + 1 if known is None else len(value) - len(known)
+        return self.size_of(name, value) if known is None else len(value) - len(known)
 
-    def put(self, name: str, value: bytes, growth: int) -> None:
+    def put(self, name: str, value: bytes, growth: int, writer: str | None) -> None:
         """Give a variable a value; `growth` is what the method of that name returns."""
         self.variables[name] = value
+        self.writers[name] = writer
         self.size += growth
 
     def drop(self, name: str) -> None:
         """Forget a variable that exists."""
-        self.size -= len(_set_of(name, self.variables.pop(name))) + 1
+        self.size -= self.size_of(name, self.variables.pop(name))
+        del self.writers[name]
 
     def all_values(self) -> bytes:
         """Return one frame with every variable, objects joined by newlines (decision D8)."""
@@ -89,6 +121,10 @@ class CloudRoom:
 def encode_set(name: bytes, value: bytes) -> bytes:
     """Return the one message that clients act on, from JSON texts (protocol, section 3.3)."""
     return b'{"method":"set","name":%b,"value":%b}' % (name, value)
+
+
+_SET_SIZE = len(encode_set(b"", b"")) + 1
+"""Bytes of a `set` beside its name and value, with the end of its line."""
 
 
 def _set_of(name: str, value: bytes) -> bytes:

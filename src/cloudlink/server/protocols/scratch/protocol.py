@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import logging
 import re
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cloudlink import jsontext
+from cloudlink.addresses import RealAddress, subscriber
 from cloudlink.buckets import Bucket
 from cloudlink.closecodes import CloseCode
 from cloudlink.cloudvalues import is_value
@@ -79,12 +81,14 @@ class CloudState:
 
     Attributes:
         room: The project it plays, None before its handshake.
+        address: The address that its share of everything is counted by, None for nobody in particular.
         updates: How many updates may still be passed on one by one, None before the first.
     """
 
-    __slots__ = ("room", "updates")
+    __slots__ = ("address", "room", "updates")
 
-    def __init__(self) -> None:
+    def __init__(self, address: str | None) -> None:
+        self.address = address
         self.room: CloudRoom | None = None
         self.updates: Bucket | None = None
 
@@ -143,14 +147,24 @@ class Scratch:
         """Do nothing more yet: the handshake puts the client into its project."""
         client.outbox.connection.patience = _PATIENCE
         write(client, "dialect", _DIALECT)
-        write(client, "state", CloudState())
+        write(client, "state", CloudState(self._address_of(client)))
+
+    @cached_property
+    def _real_address(self) -> RealAddress:
+        return RealAddress(self._settings.real_ip_header, self._settings.trusted_proxies)
+
+    def _address_of(self, client: Client) -> str | None:
+        """Return what a client's share is counted by: its subscriber, None where limits per address do not apply."""
+        if not self._settings.limits or self._real_address.is_exempt(client.address):
+            return None
+        return subscriber(client.address)
 
     def on_detach(self, client: Client) -> None:
         """Note that a client has left its project."""
         room = client.state.room
         if room is not None:
             client.state.room = None
-            self.projects.leave(room)
+            self.projects.leave(room, client)
 
     def check_username(self, client: Client, username: str) -> None:  # noqa: ARG002  # the protocol of Engine
         """Raise `ValueError` for a name that players may not have."""
@@ -245,7 +259,7 @@ class Scratch:
         user = _text(packet.user)
         if not self._users.allow(user, self._longest_username):
             raise Violation(CloseCode.CLOUD_USERNAME, "This username cannot be used")
-        room = self.projects.enter(project)
+        room = self.projects.enter(project, client, client.state.address)
         client.state.room = room
         self.server.rooms_manager.subscribe(client, project)
         shown = rules.name_for_log(user, anonymous_guests=self._settings.cloud_anonymous_guests)
@@ -267,7 +281,7 @@ class Scratch:
         longest = settings.cloud_value_max_length
         if not is_value(value, longest, text_allowed=settings.cloud_text_values):
             raise Ignored(*_of_length(value, longest))
-        self.projects.keep(room, name, value)
+        self.projects.keep(room, name, value, client.state.address)
         self._tell(room, name, client)
 
     def _rename(self, client: Client, packet: Packet) -> None:
@@ -279,7 +293,7 @@ class Scratch:
             raise Violation(CloseCode.CLOUD_ERROR, "There is no such variable")
         if new_name is None or not rules.is_new_name(new_name, self.server.limits.variable_name_max_length):
             raise Violation(CloseCode.CLOUD_ERROR, "A variable cannot have this name")
-        self.projects.rename(room, name, new_name)
+        self.projects.rename(room, name, new_name, client.state.address)
 
     def _delete(self, client: Client, packet: Packet) -> None:
         room = self._joined_room(client)
@@ -288,7 +302,7 @@ class Scratch:
         name = _text(packet.name)
         if name is None or name not in room.variables:
             raise Violation(CloseCode.CLOUD_ERROR, "There is no such variable")
-        self.projects.delete(room, name)
+        self.projects.delete(room, name, client.state.address)
 
     def _joined_room(self, client: Client) -> CloudRoom:
         room: CloudRoom | None = client.state.room
@@ -344,13 +358,13 @@ class Scratch:
             project: Its id, a key of `projects.rooms`.
             name: The variable's name.
             value: JSON text of the new value.
-            via: Name of the bridge that the change came over.
+            via: Name of the bridge that the change came over. What comes over it counts as one address's.
 
         Raises:
             Violation: It would be too much.
         """
         room = self.projects.rooms[project]
-        self.projects.keep(room, name, value)
+        self.projects.keep(room, name, value, writer=via)
         self._emit(room, name, None, via)
 
     def variables(self, project: str) -> dict[str, bytes]:
@@ -379,6 +393,7 @@ class Scratch:
             client.session.close(CloseCode.CLOUD_SECURITY, "A login token was sent")
 
     def _open_store(self, call_soon: Callable[..., object]) -> None:
+        vars(self).pop("_real_address", None)  # the settings may have changed until now
         self.projects.start(call_soon, self._changed_in_store)
 
 
