@@ -1,13 +1,16 @@
 """What waits for a slow reader: in order, nothing twice, of updates only the latest."""
 
+import tracemalloc
 from unittest.mock import patch
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cloudlink.delivery import Audience, Delivery, Outbox, update_frame
 from cloudlink.delivery.backlog import Backlog
 from cloudlink.delivery.frames import join
+from tests.support.growth import growth
 
 steps = st.lists(
     st.one_of(
@@ -44,6 +47,35 @@ def test_a_backlog_keeps_all_messages_and_the_latest_updates_in_order(steps, joi
         taken += backlog.take(chunk)
     assert taken == expected
     assert backlog.size == 0
+
+
+def drain(backlog):
+    while backlog:
+        backlog.take(100)
+
+
+@pytest.mark.parametrize("updates", [0, 1])
+def test_draining_takes_ten_times_as_long_where_ten_times_as_much_waits(updates):
+    def prepare(count):
+        backlog = Backlog()
+        backlog.add([b"x" * 10] * count + [update_frame(b"x", key) for key in range(updates * count)])
+        return backlog
+
+    assert growth(prepare, drain, 10_000) < 40
+
+
+def test_updates_that_are_replaced_leave_nothing_behind():
+    backlog = Backlog()
+    backlog.add([b"first"])
+    tracemalloc.start()
+    try:
+        for number in range(10_000):
+            backlog.add([update_frame(b"%d" % number, number % 3)])
+        assert tracemalloc.get_traced_memory()[0] < 10_000
+    finally:
+        tracemalloc.stop()
+    assert [frame[2:] for frame in backlog.take(100)[1:]] == [b"9997", b"9998", b"9999"]
+    assert (bool(backlog), backlog.size) == (False, 0)
 
 
 class Socket:

@@ -7,7 +7,7 @@ microseconds at most, whatever the disk does.
 from __future__ import annotations
 
 import threading
-from collections import defaultdict
+from collections import OrderedDict
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -40,13 +40,14 @@ class WriteQueue:
         self._most_bytes = most_bytes
         self._most_used = most_used
         self._lock = threading.Lock()
-        self._values: defaultdict[str, dict[str, bytes | None]] = defaultdict(dict)
+        # Ordered: the first keys of a dict cannot be removed one after another in linear time.
+        self._values: OrderedDict[str, dict[str, bytes | None]] = OrderedDict()
         self._size = 0  # of the values; what was taken is as large at most
         self._taken: Batch = {}
         self._given_up = 0
         self._used: set[str] = set()
         self._taken_used: set[str] = set()
-        self._news: dict[tuple[str, str], bytes | None] = {}
+        self._news: OrderedDict[tuple[str, str], bytes | None] = OrderedDict()
 
     def __len__(self) -> int:
         """Return how many variables wait."""
@@ -56,7 +57,7 @@ class WriteQueue:
     def put(self, room: str, name: str, value: bytes | None) -> None:
         """Have a value written; an older one of the same variable is not."""
         with self._lock:
-            values = self._values[room]
+            values = self._values.setdefault(room, {})
             if name in values:
                 self._size -= _size(name, values[name])
             values[name] = value
@@ -86,7 +87,7 @@ class WriteQueue:
     def take(self) -> Batch:
         """Return everything to write now; `written` or `put_back` must follow."""
         with self._lock:
-            self._taken, self._values = self._values, defaultdict(dict)
+            self._taken, self._values = self._values, OrderedDict()
             self._size = 0
             return self._taken
 
@@ -99,10 +100,10 @@ class WriteQueue:
     def put_back(self) -> None:
         """Let what was taken wait again, behind newer values of the same variables."""
         with self._lock:
-            newer, self._values = self._values, defaultdict(dict, self._taken)
+            newer, self._values = self._values, OrderedDict(self._taken)
             self._taken = {}
             for room, values in newer.items():
-                self._values[room].update(values)
+                self._values.setdefault(room, {}).update(values)
             self._size = sum(
                 _size(name, value) for values in self._values.values() for name, value in values.items()
             )
@@ -118,7 +119,7 @@ class WriteQueue:
 
     def _give_up(self) -> None:
         while self._size > self._most_bytes:
-            dropped = self._values.pop(next(iter(self._values)))
+            _, dropped = self._values.popitem(last=False)
             self._size -= sum(_size(name, value) for name, value in dropped.items())
             self._given_up += len(dropped)
 
@@ -139,8 +140,9 @@ class WriteQueue:
     def fetch(self, most: int) -> list[Change]:
         """Take the oldest changes of others, at most so many."""
         with self._lock:
-            keys = list(islice(self._news, most))
-            return [(*key, self._news.pop(key)) for key in keys]
+            count = min(most, len(self._news))
+            oldest = [self._news.popitem(last=False) for _ in range(count)]
+            return [(*key, value) for key, value in oldest]
 
 
 def _size(name: str, value: bytes | None) -> int:
