@@ -102,6 +102,7 @@ reading = st.lists(
         st.tuples(st.just("update"), st.integers(0, 3)),
         st.tuples(st.just("turn"), st.just(0)),
         st.tuples(st.just("read"), st.integers(1, 60)),
+        st.tuples(st.just("resumed"), st.just(0)),
         st.tuples(st.just("private"), st.just(0)),
     ),
     max_size=60,
@@ -115,7 +116,8 @@ def test_whatever_the_reader_does_it_sees_messages_in_order_and_ends_with_the_la
 
 
 def play(steps):
-    delivery = Delivery(lambda _delay, _flush: None)
+    scheduled = []
+    delivery = Delivery(lambda _delay, callback: scheduled.append(callback))
     slow = Outbox(Socket(), lambda: None)
     other = Outbox(Socket(), lambda: None)
     other.connection.room = 10**9
@@ -126,6 +128,9 @@ def play(steps):
     for number, (kind, amount) in enumerate(steps):
         if kind == "turn":
             delivery.flush()
+        elif kind == "resumed":
+            while scheduled:
+                scheduled.pop()()
         elif kind == "read":
             slow.connection.room = amount
             slow.connection.congested = False
@@ -145,6 +150,7 @@ def play(steps):
     slow.connection.room = 10**9
     slow.connection.congested = False
     delivery.resume(slow)
+    delivery.flush()
     got = slow.connection.taken
     assert len(set(got)) == len(got)
     assert [frame for frame in got if frame in sent] == got
@@ -183,6 +189,7 @@ def test_what_waits_is_bounded_however_much_a_turn_brings(steps, piece):
                 outbox.connection.room = amount
                 outbox.connection.congested = False
                 delivery.resume(outbox)
+                delivery.flush()
             else:
                 for size in amount:
                     largest = max(largest, size)
