@@ -269,6 +269,16 @@ def test_a_client_named_several_times_gets_it_as_often_and_within_the_limit():
     assert overflows == [True]
 
 
+def test_closing_writes_nothing_to_a_client_that_takes_nothing():
+    delivery = Delivery(lambda _delay, _flush: None)
+    outbox = Outbox(Socket(), lambda: None)
+    outbox.connection.congested = True
+    delivery.send(outbox, b"x")
+    delivery.close(outbox, 1000, "")
+    assert outbox.connection.taken == []
+    assert not outbox
+
+
 def test_closing_writes_what_is_left_unless_that_is_too_much():
     for count, written in ((3, 3), (60, 2)):
         delivery = Delivery(lambda _delay, _flush: None, max_queued_bytes=100_000)

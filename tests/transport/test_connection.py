@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import gc
 import json
+import os
+import select
 import socket
 
 import pytest
@@ -82,6 +84,7 @@ def test_pongs_keep_their_place_among_the_messages():
         (frame(b"\xff"), 1007),
         (frame(b"x", 0xC1), 1002),  # a reserved bit
         (frame(b"x", 0x80), 1002),  # a continuation of nothing
+        (frame(b"x", 0x01) + frame(b"x"), 1002),  # a message within another
         (b"\x81\x01x", 1002),  # not masked
         (frame(b"x" * 2000), 1009),
         (frame(b"x" * 1000, 0x01) + frame(b"x" * 1000, 0x80), 1009),
@@ -255,6 +258,106 @@ def test_nothing_is_written_after_the_close_frame_of_a_bad_header():
                 while True:
                     received.append(await peer.receive())
             assert received[-1][0] == CLOSE
+
+    asyncio.run(scenario())
+
+
+async def opened(server, **options):
+    """A peer that has been greeted, and the server's connection to it."""
+    known = set(server._endpoint.connections)
+    peer = await connect(server.port, **options)
+    peer.send(PING_PACKET)
+    await peer.receive()
+    (connection,) = server._endpoint.connections - known
+    return peer, connection
+
+
+def test_a_close_frame_before_a_bad_header_is_not_answered_twice():
+    async def scenario():
+        async with running(implicit_greeting=False) as server:
+            peer, connection = await opened(server)
+            connection._receiver.close(1000, "bye")
+            assert await peer.receive() == (CLOSE, b"\x03\xe8bye")
+            peer.writer.write(frame(b"\x03\xe8", CLOSE) + frame(b"x", 0x83))
+            assert CLOSE not in await peer.reader.read()
+
+    asyncio.run(scenario())
+
+
+def test_a_connection_that_is_closing_is_not_pinged():
+    async def scenario():
+        async with running(implicit_greeting=False) as server:
+            peer, connection = await opened(server)
+            connection._receiver.close(1000, "bye")
+            connection.ping()
+            assert await peer.receive() == (CLOSE, b"\x03\xe8bye")
+            peer.writer.write(frame(b"\x03\xe8", CLOSE))
+            assert await peer.reader.read() == b""
+
+    asyncio.run(scenario())
+
+
+def fill(connection):
+    """Write to the socket itself until the kernel takes no more; return how much it took."""
+    taken = 0
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            taken += os.write(connection._number, bytes(1 << 16))
+    return taken
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sockets are written to by the transport")
+def test_a_connection_is_congested_from_the_first_byte_on_that_the_kernel_does_not_take():
+    async def scenario():
+        async with running(implicit_greeting=False) as server:
+            peer, connection = await opened(server, receive_buffer=4096)
+            taken = fill(connection)
+            assert not connection.congested
+            connection.write([b"x"])
+            assert connection.congested
+            assert connection.unsent == 1
+            assert (await peer.reader.readexactly(taken + 1)).endswith(b"\0x")
+            await turns()
+            assert not connection.congested
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sockets are written to by the transport")
+def test_what_is_written_while_the_transport_holds_something_goes_behind_it():
+    async def scenario():
+        async with running(implicit_greeting=False) as server:
+            peer, connection = await opened(server, receive_buffer=4096)
+            taken = fill(connection)
+            connection.write([b"first"])
+            # The peer reads while the event loop stands still: the kernel would take something again.
+            raw = socket.fromfd(
+                peer.writer.get_extra_info("socket").fileno(), socket.AF_INET, socket.SOCK_STREAM
+            )
+            with raw:
+                raw.setblocking(True)
+                raw.settimeout(5)
+                while not select.select([], [connection._number], [], 0)[1]:
+                    taken -= len(raw.recv(1 << 16))
+            connection.write([b"second"])
+            assert (await peer.reader.readexactly(taken + 11)).endswith(b"\0firstsecond")
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sockets are written to by the transport")
+def test_writing_to_a_peer_that_is_gone_is_left_to_reading(monkeypatch):
+    def fail(_descriptor, _data):
+        raise BrokenPipeError
+
+    async def scenario():
+        async with running(implicit_greeting=False) as server:
+            peer, connection = await opened(server)
+            with monkeypatch.context() as patched:
+                patched.setattr("cloudlink.transport.connection.os.write", fail)
+                connection.write([frame(b"lost")])
+            connection.write([b"\x81\x05later"])
+            assert await peer.receive() == (TEXT, b"later")
 
     asyncio.run(scenario())
 
