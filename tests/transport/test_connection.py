@@ -7,6 +7,7 @@ import json
 import os
 import select
 import socket
+from types import SimpleNamespace
 
 import pytest
 
@@ -272,27 +273,41 @@ async def opened(server, **options):
     return peer, connection
 
 
-def test_a_close_frame_before_a_bad_header_is_not_answered_twice():
+class Recorder:
+    """Takes the place of picows' transport, which itself ignores most of what comes after a close frame."""
+
+    def __init__(self):
+        self.calls = []
+        self.close_handshake = SimpleNamespace(recv=SimpleNamespace(code=1000))
+
+    def __getattr__(self, name):
+        return lambda *_arguments: self.calls.append(name)
+
+
+@pytest.mark.parametrize(("closing", "calls"), [(False, ["send_close", "disconnect"]), (True, [])])
+def test_a_close_frame_before_a_bad_header_is_answered_once(monkeypatch, closing, calls):
     async def scenario():
         async with running(implicit_greeting=False) as server:
-            peer, connection = await opened(server)
-            connection._receiver.close(1000, "bye")
-            assert await peer.receive() == (CLOSE, b"\x03\xe8bye")
-            peer.writer.write(frame(b"\x03\xe8", CLOSE) + frame(b"x", 0x83))
-            assert CLOSE not in await peer.reader.read()
+            _peer, connection = await opened(server)
+            with monkeypatch.context() as patched:
+                patched.setattr(connection, "_transport", Recorder())
+                patched.setattr(connection, "closing", closing)
+                connection.on_protocol_error()
+                assert connection._transport.calls == calls
 
     asyncio.run(scenario())
 
 
-def test_a_connection_that_is_closing_is_not_pinged():
+@pytest.mark.parametrize(("closing", "calls"), [(False, ["send_ping"]), (True, [])])
+def test_a_connection_that_is_closing_is_not_pinged(monkeypatch, closing, calls):
     async def scenario():
         async with running(implicit_greeting=False) as server:
-            peer, connection = await opened(server)
-            connection._receiver.close(1000, "bye")
-            connection.ping()
-            assert await peer.receive() == (CLOSE, b"\x03\xe8bye")
-            peer.writer.write(frame(b"\x03\xe8", CLOSE))
-            assert await peer.reader.read() == b""
+            _peer, connection = await opened(server)
+            with monkeypatch.context() as patched:
+                patched.setattr(connection, "_transport", Recorder())
+                patched.setattr(connection, "closing", closing)
+                connection.ping()
+                assert connection._transport.calls == calls
 
     asyncio.run(scenario())
 

@@ -4,7 +4,7 @@ Per recipient almost nothing happens: a frame is appended to a list. Frames that
 the audiences of one room are not even that: they are collected once, joined once, and appended as one. A
 member who is sent something of its own meanwhile, or left out, is only handed its share earlier. All that
 one turn of the event loop produced for a client leaves in one write, in the order it was produced, whoever
-it came from. A busy server waits a few milliseconds from a client's first frame on, so that more of them
+it came from. A saturated server waits a few milliseconds from a client's first frame on, so that more of them
 share a write. News that nobody waits for, who came and who left, is collected a little longer: a crowd that
 comes into a room at once is told of each other in few writes.
 
