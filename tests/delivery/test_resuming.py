@@ -123,10 +123,11 @@ def test_a_client_that_stops_reading_again_waits_for_its_next_time(delivery, sch
 
 
 def test_a_connection_that_fails_does_not_keep_the_others_waiting(delivery, scheduled, caplog):
-    bad, good = slow_readers(delivery, 2, b"x")
+    bad, good = slow_readers(delivery, 2, b"x" * 100_000, b"x")
     bad.connection.write = fail
     read_again(delivery, [bad, good])
     while scheduled:
         turn(scheduled)
-    assert good.connection.taken == [b"x"]
+    assert good.connection.taken == [b"x" * 100_000, b"x"]
+    assert bad.backlog is None
     assert "RuntimeError" in caplog.text

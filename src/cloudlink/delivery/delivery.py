@@ -354,7 +354,6 @@ class Delivery:
                 left -= self._writer.resume(outbox)
             except Exception:  # as when queues are written
                 logger.exception("Writing to a client failed.")
-                continue
             if outbox.backlog and not outbox.connection.congested:
                 self._resuming.append(outbox)
 

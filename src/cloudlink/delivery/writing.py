@@ -104,10 +104,11 @@ class Writer:
         if backlog is None or outbox.connection.congested:
             return 0
         before = backlog.size
-        outbox.connection.write(backlog.take(_PIECE))
+        piece = backlog.take(_PIECE)
         written = before - backlog.size
         if not backlog:
             self.forget(outbox)
+        outbox.connection.write(piece)
         return written
 
     def forget(self, outbox: Outbox) -> None:
