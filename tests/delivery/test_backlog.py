@@ -1,13 +1,16 @@
 """What waits for a slow reader: in order, nothing twice, of updates only the latest."""
 
+import tracemalloc
 from unittest.mock import patch
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cloudlink.delivery import Audience, Delivery, Outbox, update_frame
 from cloudlink.delivery.backlog import Backlog
 from cloudlink.delivery.frames import join
+from tests.support.growth import growth
 
 steps = st.lists(
     st.one_of(
@@ -46,6 +49,35 @@ def test_a_backlog_keeps_all_messages_and_the_latest_updates_in_order(steps, joi
     assert backlog.size == 0
 
 
+def drain(backlog):
+    while backlog:
+        backlog.take(100)
+
+
+@pytest.mark.parametrize("updates", [0, 1])
+def test_draining_takes_ten_times_as_long_where_ten_times_as_much_waits(updates):
+    def prepare(count):
+        backlog = Backlog()
+        backlog.add([b"x" * 10] * count + [update_frame(b"x", key) for key in range(updates * count)])
+        return backlog
+
+    assert growth(prepare, drain, 10_000) < 40
+
+
+def test_updates_that_are_replaced_leave_nothing_behind():
+    backlog = Backlog()
+    backlog.add([b"first"])
+    tracemalloc.start()
+    try:
+        for number in range(10_000):
+            backlog.add([update_frame(b"%d" % number, number % 3)])
+        assert tracemalloc.get_traced_memory()[0] < 10_000
+    finally:
+        tracemalloc.stop()
+    assert [frame[2:] for frame in backlog.take(100)[1:]] == [b"9997", b"9998", b"9999"]
+    assert (bool(backlog), backlog.size) == (False, 0)
+
+
 class Socket:
     """A connection whose peer reads when it is told to, and that takes `room` bytes until then."""
 
@@ -70,6 +102,7 @@ reading = st.lists(
         st.tuples(st.just("update"), st.integers(0, 3)),
         st.tuples(st.just("turn"), st.just(0)),
         st.tuples(st.just("read"), st.integers(1, 60)),
+        st.tuples(st.just("resumed"), st.just(0)),
         st.tuples(st.just("private"), st.just(0)),
     ),
     max_size=60,
@@ -83,7 +116,8 @@ def test_whatever_the_reader_does_it_sees_messages_in_order_and_ends_with_the_la
 
 
 def play(steps):
-    delivery = Delivery(lambda _delay, _flush: None)
+    scheduled = []
+    delivery = Delivery(lambda _delay, callback: scheduled.append(callback))
     slow = Outbox(Socket(), lambda: None)
     other = Outbox(Socket(), lambda: None)
     other.connection.room = 10**9
@@ -94,6 +128,9 @@ def play(steps):
     for number, (kind, amount) in enumerate(steps):
         if kind == "turn":
             delivery.flush()
+        elif kind == "resumed":
+            while scheduled:
+                scheduled.pop()()
         elif kind == "read":
             slow.connection.room = amount
             slow.connection.congested = False
@@ -113,6 +150,7 @@ def play(steps):
     slow.connection.room = 10**9
     slow.connection.congested = False
     delivery.resume(slow)
+    delivery.flush()
     got = slow.connection.taken
     assert len(set(got)) == len(got)
     assert [frame for frame in got if frame in sent] == got
@@ -151,6 +189,7 @@ def test_what_waits_is_bounded_however_much_a_turn_brings(steps, piece):
                 outbox.connection.room = amount
                 outbox.connection.congested = False
                 delivery.resume(outbox)
+                delivery.flush()
             else:
                 for size in amount:
                     largest = max(largest, size)
@@ -228,6 +267,16 @@ def test_a_client_named_several_times_gets_it_as_often_and_within_the_limit():
     delivery.flush()
     assert len(outbox.connection.taken) == 2
     assert overflows == [True]
+
+
+def test_closing_writes_nothing_to_a_client_that_takes_nothing():
+    delivery = Delivery(lambda _delay, _flush: None)
+    outbox = Outbox(Socket(), lambda: None)
+    outbox.connection.congested = True
+    delivery.send(outbox, b"x")
+    delivery.close(outbox, 1000, "")
+    assert outbox.connection.taken == []
+    assert not outbox
 
 
 def test_closing_writes_what_is_left_unless_that_is_too_much():

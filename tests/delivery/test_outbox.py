@@ -3,7 +3,7 @@
 from unittest.mock import patch
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cloudlink.delivery import Audience, Delivery, Outbox, joined_text_frame, text_frame
@@ -155,6 +155,30 @@ def test_a_crowd_is_written_to_after_another_look_at_what_has_come(members, has_
     assert all(outbox.connection.writes == expected for outbox in outboxes)
 
 
+def test_a_long_queue_is_written_in_pieces_although_another_batch_has_begun():
+    delivery, turns, (a, b) = make(2, Busy())
+    with patch("cloudlink.delivery.delivery._BATCH", 1):
+        for _ in range(3):
+            delivery.send(a, bytes(50_000))
+        delivery.send(b, b"x")
+    turns.end()
+    assert [len(write) for write in a.connection.writes] == [2, 1]
+
+
+def test_a_connection_that_fails_keeps_nothing_from_the_others(caplog):
+    delivery, turns, (a, b, c) = make(3)
+
+    def fail(_frames):
+        raise RuntimeError
+
+    b.connection.write = fail
+    delivery.broadcast(audience(delivery, [a, b, c]), b"x")
+    turns.end()
+    assert a.connection.frames == c.connection.frames == [b"x"]
+    assert not b
+    assert "RuntimeError" in caplog.text
+
+
 def test_so_many_clients_share_a_timer():
     delivery, turns, outboxes = make(70, Busy())
     for outbox in outboxes:
@@ -260,6 +284,19 @@ def test_news_is_written_at_once_and_waits_only_if_there_was_some_just_before():
     clock.now += 0.02
     delivery.broadcast_deferred(everybody, b"4")
     assert turns.delays == [0]
+
+
+def test_news_that_was_collected_counts_as_news_just_before():
+    delivery, turns, clock, (a, _b), everybody = make_news()
+    delivery.broadcast_deferred(everybody, b"1")
+    turns.end()
+    delivery.broadcast_deferred(everybody, b"2")
+    clock.now += 0.02
+    turns.end()
+    clock.now += 0.005
+    delivery.broadcast_deferred(everybody, b"3")
+    assert turns.delays == [pytest.approx(0.015)]
+    assert a.connection.writes == [[b"1"], [b"2"]]
 
 
 def test_news_that_waits_keeps_nobody_from_what_is_its_own():
@@ -410,6 +447,10 @@ class Play:
 
 
 @given(st.integers(0, 200_000))
+@example(125)
+@example(126)
+@example(65_535)
+@example(65_536)
 def test_a_frame_tells_its_size_the_shortest_way(size):
     frame = text_frame(bytes(size))
     assert frame[0] == 0x81

@@ -59,17 +59,110 @@ def test_somebody_unknown_who_floods_with_pings_is_disconnected_too():
 def test_a_slow_reader_is_closed_and_the_others_are_told(caplog):
     server = build({"max_queued_bytes": 2000})
     sleeper, other = named(server, "sleeper"), named(server, "other")
+    several = [named(server, f"sender {number}") for number in range(7)]
     other.heard()
     sleeper.heard()
     sleeper.connection.congested = True
-    other.say(*[{"cmd": "gmsg", "val": "x" * 500}] * 3)
+    for sender in several[:6]:
+        sender.say({"cmd": "gmsg", "val": "x" * 350})
     assert sleeper.closed is None
-    heard = other.ask(*[{"cmd": "gmsg", "val": "x" * 500}] * 3)
+    other.heard()
+    several[6].say({"cmd": "gmsg", "val": "x" * 350})
     assert sleeper.closed == (1013, "Reading too slowly: more than 2000 bytes were waiting")
-    assert [packet["cmd"] for packet in heard] == ["gmsg", "gmsg", "gmsg", "ulist"]
+    assert [packet["cmd"] for packet in other.heard()] == ["gmsg", "ulist"]
     assert sleeper.connection.take() == []
     assert "reads too slowly" in caplog.text
-    assert server.clients_manager.clients == {other.client}
+    assert server.clients_manager.clients == {each.client for each in (other, *several)}
+
+
+def test_a_sender_that_sends_a_slow_reader_too_much_is_told_and_nobody_is_closed(caplog):
+    caplog.set_level("INFO")
+    server = build({"max_queued_bytes": 10_000})
+    sleeper, reader, sender, quiet = (
+        named(server, name) for name in ("sleeper", "reader", "sender", "quiet")
+    )
+    sleeper.heard()
+    reader.heard()
+    sleeper.connection.congested = True
+    quiet.say({"cmd": "gmsg", "val": "first"})
+    for number in range(30):
+        sender.say({"cmd": "gmsg", "val": [number, "x" * 440]})
+    quiet.say({"cmd": "gmsg", "val": "quiet"})
+    quiet.say({"cmd": "gvar", "name": "v", "val": 1})
+    assert sleeper.closed is None
+    sleeper.connection.congested = False
+    sleeper.session.writable()
+    heard = [packet["val"] for packet in sleeper.heard()]
+    assert heard == ["first", *([number, "x" * 440] for number in range(4)), "quiet", 1]  # a fifth of 10 000
+    assert len([packet for packet in reader.heard() if packet["cmd"] == "gmsg"]) == 32
+    assert "A recipient reads more slowly than you send" in caplog.text
+
+
+def test_who_is_told_that_a_recipient_reads_slowly_is_told_once_a_second_with_the_listener():
+    now = 1000.0
+    server = build({"max_queued_bytes": 10_000})
+    sleeper, sender = named(server, "sleeper"), named(server, "sender")
+    sender.session._meter._clock = lambda: now
+    sleeper.connection.congested = True
+    sender.say({"cmd": "gmsg", "val": "first"})
+    told = []
+    for number in range(30):
+        heard = sender.ask({"cmd": "gmsg", "val": "x" * 1500, "listener": f"L{number}"})
+        told += [packet["listener"] for packet in heard if packet.get("code_id") == 108]
+        now += 0.3
+    assert told[0] == "L1"
+    assert 6 <= len(told) <= 9
+    assert sender.closed is None
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        {"cmd": "pmsg", "id": "sleeper", "val": "x" * 1500},
+        {"cmd": "pvar", "id": "sleeper", "name": "v", "val": "x" * 3000},
+        {"cmd": "direct", "id": "sleeper", "val": "x" * 1500},
+        {"cmd": "gvar", "name": "v", "val": "x" * 3000},
+    ],
+    ids=lambda packet: packet["cmd"],
+)
+def test_every_command_that_sends_to_others_has_a_share(packet):
+    server = build({"max_queued_bytes": 10_000})
+    sleeper, sender = named(server, "sleeper"), named(server, "sender")
+    sleeper.connection.congested = True
+    sender.say({"cmd": "gmsg", "val": "first"})
+    sender.say({"cmd": "gmsg", "val": "x" * 1500})
+    heard = sender.ask(packet | {"listener": "L"})
+    assert codes(heard)[-1] == 108
+    assert [each["listener"] for each in heard if each.get("code_id") == 108] == ["L"]
+    assert sleeper.closed is None
+
+
+def test_strangers_that_fill_the_queues_of_slow_readers_close_nobody():
+    server = build()
+    players = [named(server, f"player {number}") for number in range(20)]
+    strangers = [named(server, f"stranger {number}") for number in range(4)]
+    for player in players:
+        player.connection.congested = True
+    heard = {stranger: [] for stranger in strangers}
+    for size in (1_000_000, 1_000_000, 200_000, *[50_000] * 20):
+        for stranger in strangers:
+            stranger.session.receive(b'{"cmd":"gmsg","val":"%b","listener":"L"}' % (b"x" * size))
+        players[0].session.receive(b'{"cmd":"gvar","name":"x","val":1}')
+        for stranger in strangers:
+            heard[stranger] += codes(stranger.heard())
+    assert [player.closed for player in players] == [None] * 20
+    assert all(108 in told for told in heard.values())
+    for player in players:
+        player.connection.congested = False
+        player.session.writable()
+        assert any(packet["cmd"] == "gvar" for packet in player.heard())
+
+
+def test_a_client_that_does_not_read_its_own_messages_is_closed():
+    flooder = named(build({"max_queued_bytes": 2000}), "flooder")
+    flooder.connection.congested = True
+    flooder.say(*[{"cmd": "gmsg", "val": "x" * 500}] * 6)
+    assert flooder.closed == (1013, "Reading too slowly: more than 2000 bytes were waiting")
 
 
 def test_a_slow_reader_gets_what_waited_once_it_reads_again(server):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import struct
 
 from cloudlink.server.app import Server
@@ -125,9 +126,9 @@ def request(headers, path="/"):
     return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"
 
 
-async def connect(port, headers=UPGRADE, path="/", ssl=None):
+async def connect(port, headers=UPGRADE, path="/", ssl=None, receive_buffer=None):
     """Open a WebSocket by raw bytes."""
-    peer = await open_socket(port, ssl=ssl)
+    peer = await open_socket(port, ssl=ssl, receive_buffer=receive_buffer)
     peer.writer.write(request(headers, path))
     head = await peer.reader.readuntil(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 101"), head
@@ -135,9 +136,20 @@ async def connect(port, headers=UPGRADE, path="/", ssl=None):
     return peer
 
 
-async def open_socket(port, ssl=None):
+async def open_socket(port, ssl=None, receive_buffer=None):
+    """Connect; with a `receive_buffer` of so many bytes, little is read ahead of what is asked for."""
     name = "localhost" if ssl else None
-    peer = RawClient(*await asyncio.open_connection("127.0.0.1", port, ssl=ssl, server_hostname=name))
+    if receive_buffer is None:
+        streams = await asyncio.open_connection("127.0.0.1", port, ssl=ssl, server_hostname=name)
+    else:
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        sock.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
+        streams = await asyncio.open_connection(
+            sock=sock, ssl=ssl, server_hostname=name, limit=receive_buffer
+        )
+    peer = RawClient(*streams)
     _peers.append(peer)
     return peer
 

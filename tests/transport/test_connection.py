@@ -4,7 +4,10 @@ import asyncio
 import contextlib
 import gc
 import json
+import os
+import select
 import socket
+from types import SimpleNamespace
 
 import pytest
 
@@ -82,6 +85,7 @@ def test_pongs_keep_their_place_among_the_messages():
         (frame(b"\xff"), 1007),
         (frame(b"x", 0xC1), 1002),  # a reserved bit
         (frame(b"x", 0x80), 1002),  # a continuation of nothing
+        (frame(b"x", 0x01) + frame(b"x"), 1002),  # a message within another
         (b"\x81\x01x", 1002),  # not masked
         (frame(b"x" * 2000), 1009),
         (frame(b"x" * 1000, 0x01) + frame(b"x" * 1000, 0x80), 1009),
@@ -255,6 +259,120 @@ def test_nothing_is_written_after_the_close_frame_of_a_bad_header():
                 while True:
                     received.append(await peer.receive())
             assert received[-1][0] == CLOSE
+
+    asyncio.run(scenario())
+
+
+async def opened(server, **options):
+    """A peer that has been greeted, and the server's connection to it."""
+    known = set(server._endpoint.connections)
+    peer = await connect(server.port, **options)
+    peer.send(PING_PACKET)
+    await peer.receive()
+    (connection,) = server._endpoint.connections - known
+    return peer, connection
+
+
+class Recorder:
+    """Takes the place of picows' transport, which itself ignores most of what comes after a close frame."""
+
+    def __init__(self):
+        self.calls = []
+        self.close_handshake = SimpleNamespace(recv=SimpleNamespace(code=1000))
+
+    def __getattr__(self, name):
+        return lambda *_arguments: self.calls.append(name)
+
+
+@pytest.mark.parametrize(("closing", "calls"), [(False, ["send_close", "disconnect"]), (True, [])])
+def test_a_close_frame_before_a_bad_header_is_answered_once(monkeypatch, closing, calls):
+    async def scenario():
+        async with running(implicit_greeting=False) as server:
+            _peer, connection = await opened(server)
+            with monkeypatch.context() as patched:
+                patched.setattr(connection, "_transport", Recorder())
+                patched.setattr(connection, "closing", closing)
+                connection.on_protocol_error()
+                assert connection._transport.calls == calls
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(("closing", "calls"), [(False, ["send_ping"]), (True, [])])
+def test_a_connection_that_is_closing_is_not_pinged(monkeypatch, closing, calls):
+    async def scenario():
+        async with running(implicit_greeting=False) as server:
+            _peer, connection = await opened(server)
+            with monkeypatch.context() as patched:
+                patched.setattr(connection, "_transport", Recorder())
+                patched.setattr(connection, "closing", closing)
+                connection.ping()
+                assert connection._transport.calls == calls
+
+    asyncio.run(scenario())
+
+
+def fill(connection):
+    """Write to the socket itself until the kernel takes no more; return how much it took."""
+    taken = 0
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            taken += os.write(connection._number, bytes(1 << 16))
+    return taken
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sockets are written to by the transport")
+def test_a_connection_is_congested_from_the_first_byte_on_that_the_kernel_does_not_take():
+    async def scenario():
+        async with running(implicit_greeting=False) as server:
+            peer, connection = await opened(server, receive_buffer=4096)
+            taken = fill(connection)
+            assert not connection.congested
+            connection.write([b"x"])
+            assert connection.congested
+            assert connection.unsent == 1
+            assert (await peer.reader.readexactly(taken + 1)).endswith(b"\0x")
+            await turns()
+            assert not connection.congested
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sockets are written to by the transport")
+def test_what_is_written_while_the_transport_holds_something_goes_behind_it():
+    async def scenario():
+        async with running(implicit_greeting=False) as server:
+            peer, connection = await opened(server, receive_buffer=4096)
+            taken = fill(connection)
+            connection.write([b"first"])
+            # The peer reads while the event loop stands still: the kernel would take something again.
+            raw = socket.fromfd(
+                peer.writer.get_extra_info("socket").fileno(), socket.AF_INET, socket.SOCK_STREAM
+            )
+            with raw:
+                raw.setblocking(True)
+                raw.settimeout(5)
+                while not select.select([], [connection._number], [], 0)[1]:
+                    taken -= len(raw.recv(1 << 16))
+            connection.write([b"second"])
+            assert (await peer.reader.readexactly(taken + 11)).endswith(b"\0firstsecond")
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sockets are written to by the transport")
+def test_writing_to_a_peer_that_is_gone_is_left_to_reading(monkeypatch):
+    def fail(_descriptor, _data):
+        raise BrokenPipeError
+
+    async def scenario():
+        async with running(implicit_greeting=False) as server:
+            peer, connection = await opened(server)
+            with monkeypatch.context() as patched:
+                patched.setattr("cloudlink.transport.connection.os.write", fail)
+                connection.write([frame(b"lost")])
+            connection.write([b"\x81\x05later"])
+            assert await peer.receive() == (TEXT, b"later")
 
     asyncio.run(scenario())
 

@@ -1,22 +1,22 @@
 """How long a client's frames wait for more.
 
-While there is time, everything is written at the end of the turn it was made in. When the server gets
-busy and most of its writes carry only one frame, which is what a thousand players in small rooms do, a
-client's frames wait some milliseconds from the first on: then more of them share a write, and writing is
-what costs.
+While there is time, everything is written at the end of the turn it was made in. Only when the server's thread would be
+busy nearly all the time, and most of its writes carry one frame, a client's frames wait some milliseconds from the first
+on: then more of them share a write, and writing is what costs. They wait just long enough that the thread has some time
+left again.
 
-How long is told by how busy the server would be if every frame were written by itself. As long as that
-stays the same, so does the wait; it is not ended by the time it frees. Two things shorten it:
+`WriteCoalescer` measures, `Controller` decides. It goes by how busy the thread would be if every frame were written by
+itself. As long as that stays the same, so does the wait; it is not ended by the time it frees. Two things end it:
 
 * Frames that share writes anyway, as in one crowded room, gain nothing by waiting.
-* Where waiting brings no frames together, somebody may be waiting for an answer before sending more, as a
-  program does that sends one private message after another. Then it stops for some seconds.
+* A program that waits for an answer before it sends more would only be slowed. Where waiting brings no frames together,
+  or less is sent because of it, it stops for some seconds.
 """
 
 from __future__ import annotations
 
 import time
-from itertools import pairwise
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -27,9 +27,13 @@ _SAMPLE = 0.05
 _SMOOTHING = 0.2
 """Weight of the newest sample."""
 
-_WAITS = ((0.42, 0.0), (0.5, 0.0095), (1.6, 0.0095), (2.2, 0.03))
-"""Seconds to wait, by how many cores writing every frame by itself would take; in between in proportion."""
-_LONGEST = _WAITS[-1][1]
+_BUSY = 0.85
+"""Share of a core that the thread may use before frames wait, and that waiting brings it back to."""
+_BEGIN = 0.9
+"""Share of a core from which on waiting begins; above `_BUSY`, so that it does not begin and end all the time."""
+_FIRST = 0.002
+"""Seconds that frames wait at first, when it is not known yet how many more come in that time."""
+_LONGEST = 0.03
 _SHORTEST = 0.0005
 """Seconds of waiting that are not worth a timer."""
 
@@ -37,8 +41,12 @@ _ENOUGH = 6.0
 """Frames per write that are not to become more by waiting."""
 _WORTHWHILE = 1.2
 """Frames per write that waiting has to bring."""
+_TRIAL = 0.015
+"""Seconds of waiting that have to bring them."""
+_SLOWED = 0.9
+"""Frames per second, as a fraction of those before waiting, below which somebody waits for answers."""
 _BREAK = 5.0
-"""Seconds without waiting after it brought nothing."""
+"""Seconds without waiting after it did no good."""
 
 
 class Coalescer(Protocol):
@@ -71,12 +79,73 @@ class ConstantWait:
         """Do nothing."""
 
 
-class WriteCoalescer:
-    """Watches how busy this thread is, and says how long frames should wait.
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What was measured.
+
+    Attributes:
+        now: The time, in seconds.
+        demand: Cores that would be needed to do everything and write every frame by itself, smoothed.
+        writing: The part of them that writing would take, smoothed.
+        frames_per_write: Frames per write since the last sample.
+        frames_per_second: Frames per second since the last sample.
+    """
+
+    now: float
+    demand: float
+    writing: float
+    frames_per_write: float
+    frames_per_second: float
+
+
+class Controller:
+    """Chooses how long frames wait, from sample to sample.
 
     Attributes:
         wait: Seconds from a client's first frame until it is written; 0 for the end of the turn.
     """
+
+    def __init__(self) -> None:
+        self.wait = 0.0
+        self._most = _LONGEST  # seconds to wait that bring enough frames together
+        self._frames_before = 0.0  # per second, when waiting began
+        self._break_until = 0.0
+
+    def update(self, sample: Sample) -> None:
+        """Choose anew."""
+        share = sample.frames_per_write
+        if share > _ENOUGH:
+            self._most = self.wait * _ENOUGH / share
+        else:
+            self._most = min(1.5 * self._most + _SHORTEST, _LONGEST)
+        if self._does_no_good(sample):
+            self._break_until = sample.now + _BREAK
+        if not self.wait:
+            self._frames_before = sample.frames_per_second
+        wait = min(self._wanted(sample), self._most)
+        self.wait = wait if wait > _SHORTEST and sample.now >= self._break_until else 0.0
+
+    def _does_no_good(self, sample: Sample) -> bool:
+        if not self.wait or sample.frames_per_write >= _WORTHWHILE:
+            return False
+        return self.wait >= _TRIAL or sample.frames_per_second < _SLOWED * self._frames_before
+
+    def _wanted(self, sample: Sample) -> float:
+        """Return the wait that would have the thread busy for `_BUSY` of the time, half-way from the present one."""
+        if sample.demand <= (_BUSY if self.wait else _BEGIN):
+            return 0.0
+        if not self.wait:
+            return _FIRST
+        # Writing takes the time that is left when each write carries so many frames.
+        left = max(_BUSY - (sample.demand - sample.writing), sample.writing / _ENOUGH)
+        share = sample.writing / left
+        # Each frame but the first of a write came while that one waited, in proportion to the time.
+        goal = self.wait * (share - 1) / max(sample.frames_per_write - 1, 0.01)
+        return min((self.wait + goal) / 2, 2 * self.wait)
+
+
+class WriteCoalescer:
+    """Watches how busy this thread is, and says how long frames should wait."""
 
     def __init__(
         self,
@@ -90,11 +159,11 @@ class WriteCoalescer:
             work: Tells how long this thread has worked, in seconds.
         """
         self.wait = 0.0
+        """Seconds from a client's first frame until it is written; 0 for the end of the turn."""
         self._clock = clock
         self._work = work
-        self._demand = 0.0
-        self._most = _LONGEST  # seconds to wait that bring enough frames together
-        self._break_until = 0.0
+        self._controller = Controller()
+        self._demand = self._writing_demand = 0.0
         self._began_at = self._sampled_at = clock()
         self._worked = work()
         self._frames = self._writes = 0
@@ -120,31 +189,22 @@ class WriteCoalescer:
 
     def _sample(self, now: float) -> None:
         elapsed, worked = now - self._sampled_at, self._work()
-        saved = max(0, self._frames - self._writes) * self._writing / self._writes
+        per_write = self._writing / self._writes
+        saved = max(0, self._frames - self._writes) * per_write
         # After a rest, what was before it says nothing about now.
         weight = _SMOOTHING if elapsed < 10 * _SAMPLE else 1.0
         self._demand += weight * ((worked - self._worked + saved) / elapsed - self._demand)
-        self.wait = self._choose(now, self._frames / self._writes)
+        self._writing_demand += weight * ((self._writing + saved) / elapsed - self._writing_demand)
+        self._controller.update(
+            Sample(
+                now,
+                self._demand,
+                self._writing_demand,
+                self._frames / self._writes,
+                self._frames / elapsed,
+            )
+        )
+        self.wait = self._controller.wait
         self._sampled_at, self._worked = now, worked
         self._frames = self._writes = 0
         self._writing = 0.0
-
-    def _choose(self, now: float, frames_per_write: float) -> float:
-        wanted = _wait_for(self._demand)
-        if frames_per_write > _ENOUGH:
-            self._most = self.wait * _ENOUGH / frames_per_write
-        else:
-            self._most = min(1.5 * self._most + _SHORTEST, _LONGEST)
-        if 0 < wanted <= self.wait and frames_per_write < _WORTHWHILE:
-            self._break_until = now + _BREAK
-        wait = min(wanted, self._most)
-        return wait if wait > _SHORTEST and now >= self._break_until else 0.0
-
-
-def _wait_for(demand: float) -> float:
-    if demand >= _WAITS[-1][0]:
-        return _LONGEST
-    for (low, shorter), (high, longer) in pairwise(_WAITS):
-        if low <= demand < high:
-            return shorter + (longer - shorter) * (demand - low) / (high - low)
-    return 0.0

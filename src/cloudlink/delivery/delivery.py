@@ -4,7 +4,7 @@ Per recipient almost nothing happens: a frame is appended to a list. Frames that
 the audiences of one room are not even that: they are collected once, joined once, and appended as one. A
 member who is sent something of its own meanwhile, or left out, is only handed its share earlier. All that
 one turn of the event loop produced for a client leaves in one write, in the order it was produced, whoever
-it came from. A busy server waits a few milliseconds from a client's first frame on, so that more of them
+it came from. A saturated server waits a few milliseconds from a client's first frame on, so that more of them
 share a write. News that nobody waits for, who came and who left, is collected a little longer: a crowd that
 comes into a room at once is told of each other in few writes.
 
@@ -14,12 +14,14 @@ back at the end of the turn, or some milliseconds later.
 
 from __future__ import annotations
 
+import logging
 import math
 import time
+from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING
 
-from .frames import join
+from .frames import join, signed
 from .writing import Writer
 
 if TYPE_CHECKING:
@@ -28,10 +30,16 @@ if TYPE_CHECKING:
     from .coalescer import Coalescer
     from .outbox import Outbox
 
+logger = logging.getLogger("cloudlink.delivery")
+
 _BATCH = 32
 """Clients whose frames wait until the same moment where they wait: so many share a timer."""
 _CROWD = 32
 """Clients from whom on writing to them takes so long that it should not be done for half of what is there."""
+_ANONYMOUS = 4096
+"""Bytes of a frame from which on it always knows its sender; shorter ones do while somebody reads slowly."""
+_RESUMED = 1 << 18
+"""Bytes of backlogs written in one turn of the event loop, over all clients that read again."""
 _NEWS_INTERVAL = 0.02
 """Seconds between two times that news is written, unless something else is sent to a room meanwhile."""
 
@@ -128,6 +136,9 @@ class Delivery:
         self._is_due = False  # whether those frames go with the next batch, or wait as news does
         self._next_news = 0.0  # when news may go again
         self._is_news_scheduled = False
+        self._behind = self._writer.behind  # clients that have a backlog
+        self._resuming: deque[Outbox] = deque()  # those of them that read again
+        self._is_resuming_scheduled = False
 
     @property
     def max_queued_bytes(self) -> int | None:
@@ -138,6 +149,10 @@ class Delivery:
     def max_queued_bytes(self, value: int | None) -> None:
         self._writer.max_queued_bytes = value
 
+    def sign(self, frame: bytes, sender: Outbox, tag: bytes) -> bytes:
+        """Return a frame that knows its sender, if that may matter: see `broadcast`."""
+        return signed(frame, sender, tag) if self._behind or len(frame) >= _ANONYMOUS else frame
+
     def send(self, outbox: Outbox, frame: bytes) -> None:
         """Queue one frame for one client; the empty one is none."""
         if not frame:
@@ -147,9 +162,27 @@ class Delivery:
         size = len(frame)
         self._put(outbox, (frame,), size, size)
 
-    def broadcast(self, audience: Audience, frame: bytes, skip: Outbox | None = None) -> None:
-        """Queue one frame for an audience, except the one to skip; the empty frame is none."""
+    def broadcast(
+        self,
+        audience: Audience,
+        frame: bytes,
+        skip: Outbox | None = None,
+        sender: Outbox | None = None,
+        tag: bytes = b"",
+    ) -> None:
+        """Queue one frame for an audience, except the one to skip; the empty frame is none.
+
+        Args:
+            audience: The recipients.
+            frame: The frame.
+            skip: Who does not get it.
+            sender: The client that caused it, None for the server itself. One sender may take up a share of what may
+                wait for a recipient that reads slowly; beyond it, that recipient does not get the frame.
+            tag: Handed to `sender.undelivered` then.
+        """
         if frame:
+            if sender is not None and (self._behind or len(frame) >= _ANONYMOUS):
+                frame = signed(frame, sender, tag)
             self._collect(audience, frame, skip)
             self._make_due()
 
@@ -272,6 +305,8 @@ class Delivery:
     def flush(self) -> None:
         """Write everything that is queued, one write per client, and wait for nothing that was scheduled."""
         self._is_news_scheduled = False
+        while self._resuming:
+            self._resume_some()
         while self._audiences or self._batches:  # writing may make somebody leave, which is news
             self.flush_room()
             for batch in tuple(self._batches):
@@ -302,8 +337,38 @@ class Delivery:
             self._frames = 0
 
     def resume(self, outbox: Outbox) -> None:
-        """Go on writing to a client that reads again."""
-        self._writer.resume(outbox)
+        """Go on writing to a client that reads again, from the next turn on: many may do so at once."""
+        if outbox.backlog:
+            self._resuming.append(outbox)
+            self._schedule_resuming()
+
+    def _schedule_resuming(self) -> None:
+        if not self._is_resuming_scheduled:
+            self._is_resuming_scheduled = True
+            self._schedule(0.0, self._go_on)
+
+    def _go_on(self) -> None:
+        self._is_resuming_scheduled = False
+        self._resume_some()
+        if self._resuming:
+            self._schedule_resuming()
+
+    def _resume_some(self) -> None:
+        """Write a piece to each client that reads again, in turn, until it is enough for now."""
+        left = _RESUMED
+        while self._resuming and left > 0:
+            outbox = self._resuming.popleft()
+            try:
+                left -= self._writer.resume(outbox)
+            except Exception:  # as when queues are written
+                logger.exception("Writing to a client failed.")
+            if outbox.backlog and not outbox.connection.congested:
+                self._resuming.append(outbox)
+
+    def retire(self, outbox: Outbox) -> None:
+        """Forget a client that is gone, and what waits for it."""
+        self._writer.forget(outbox)
+        outbox.retire()
 
     def close(self, outbox: Outbox, code: int, reason: str) -> None:
         """Write what is queued for a client, then close its connection."""

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator, Sequence
 
+    from .outbox import Outbox
+
 _TEXT = 0x81  # FIN set, opcode 1
 _SHORT_HEADERS = tuple(bytes((_TEXT, size)) for size in range(126))
 _MEDIUM = bytes((_TEXT, 126))
@@ -43,7 +45,27 @@ def _header(size: int) -> bytes:
     return _LONG + size.to_bytes(8, "big")
 
 
-class Update(bytes):
+class Frame(bytes):
+    """A frame that may know which client caused it; most are plain bytes.
+
+    Attributes:
+        sender: The client's outbox, None for the server itself.
+        tag: Handed to `sender.undelivered` if a recipient does not get the frame.
+    """
+
+    sender: Outbox | None = None
+    tag: bytes = b""
+
+
+def signed(frame: bytes, sender: Outbox, tag: bytes) -> Frame:
+    """Return a frame that knows its sender: the frame itself where it can, else a copy."""
+    frame = frame if isinstance(frame, Frame) else Frame(frame)
+    frame.sender = sender
+    frame.tag = tag
+    return frame
+
+
+class Update(Frame):
     """A frame that makes an earlier one with the same key worthless, such as a variable's new value.
 
     A client that reads too slowly gets only the latest of them.

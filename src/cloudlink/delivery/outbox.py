@@ -59,14 +59,22 @@ class Outbox(list[bytes]):
         connection: Where they go.
         backlog: What waits since the client stopped reading; older than what is in the list.
         overflow: Called when the backlog is over the limit.
+        undelivered: Called when a frame this client caused was dropped, because one of its recipients reads too
+            slowly; takes the frame's tag.
     """
 
-    __slots__ = ("backlog", "connection", "overflow")
+    __slots__ = ("backlog", "connection", "overflow", "undelivered")
 
-    def __init__(self, connection: Connection, overflow: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        overflow: Callable[[], None],
+        undelivered: Callable[[bytes], None] | None = None,
+    ) -> None:
         super().__init__()
         self.connection = connection
         self.overflow = overflow
+        self.undelivered = undelivered or _ignore
         self.backlog: Backlog | None = None
 
     def retire(self) -> None:
@@ -74,6 +82,7 @@ class Outbox(list[bytes]):
         self.clear()
         self.backlog = None
         self.overflow = _nothing
+        self.undelivered = _ignore
 
     # Queues are told apart by identity: two that hold the same frames are two clients.
     __hash__ = object.__hash__  # type: ignore[assignment]
@@ -82,4 +91,8 @@ class Outbox(list[bytes]):
 
 
 def _nothing() -> None:
+    pass
+
+
+def _ignore(_tag: bytes) -> None:
     pass

@@ -1,13 +1,15 @@
 """Handing queues over to their connections.
 
-What a client does not take is kept in a backlog of bounded size, and the client is disconnected when it
-falls behind further. Nobody else waits for it. A long queue is handed over in pieces, for as long as its
-connection takes them, so that the bound holds however much was queued.
+What a client does not take is kept in a backlog of bounded size. The client is disconnected when it falls behind
+further, unless one sender alone is to blame: then the frames of that sender are dropped. Nobody else waits for it.
+A long queue is handed over in pieces, for as long as its connection takes them, so that the bound holds however much
+was queued.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 from typing import TYPE_CHECKING
 
 from .backlog import Backlog
@@ -22,14 +24,24 @@ logger = logging.getLogger("cloudlink.delivery")
 
 _PIECE = 1 << 16
 """Bytes handed to a connection at a time; whether it is congested is asked after each piece."""
+_SHARE = 5
+"""Senders who can fill a backlog together: each may take up this fraction of it."""
 
 
 class Writer:
-    """Writes queues and empties them."""
+    """Writes queues and empties them.
+
+    Attributes:
+        max_queued_bytes: Most bytes in a backlog beside the largest frame in it; None for any number.
+        behind: The clients that have a backlog.
+    """
 
     def __init__(self, max_queued_bytes: int | None) -> None:
-        """Args: max_queued_bytes: Most bytes in a backlog beside the largest frame in it; None for any number."""
+        """Args: max_queued_bytes: See the attribute."""
         self.max_queued_bytes = max_queued_bytes
+        self.behind: set[Outbox] = set()
+        self._overflowing: list[Outbox] = []  # clients whose backlog was dropped
+        self._undelivered: dict[Outbox, bytes] = {}  # senders of dropped frames, with the tag of the first
 
     def write(self, outboxes: Iterable[Outbox], total: int, largest: int) -> None:
         """Write queues.
@@ -41,58 +53,100 @@ class Writer:
         """
         # Few queues hold many entries as long as the largest: hardly any has to be measured.
         most = _PIECE // largest if total > _PIECE else _PIECE
-        overflowing = []
+        if self.behind:  # looked at before the loop, to spare each client of most servers the question
+            outboxes = self._write_behind(outboxes)
         for outbox in outboxes:
             try:
                 if outbox.connection.congested or (len(outbox) > most and _is_long(outbox)):
-                    if self._hold_back(outbox, _write_pieces(outbox)):
-                        overflowing.append(outbox)
+                    self._hold_back(outbox, _write_pieces(outbox))
                 else:
                     outbox.connection.write(outbox)
             except Exception:  # one client's trouble must not silence those who come after it
                 logger.exception("Writing to a client failed.")
             outbox.clear()
         # Only now: that a client has to leave is news, and no queue may grow while queues are written.
+        if self._overflowing or self._undelivered:
+            self._report()
+
+    def _report(self) -> None:
+        """Call those whose backlog or frames were dropped."""
+        overflowing, self._overflowing = self._overflowing, []
         for outbox in overflowing:
             try:
                 outbox.overflow()
             except Exception:
                 logger.exception("A client that reads too slowly could not be dropped.")
+        undelivered, self._undelivered = self._undelivered, {}
+        for sender, tag in undelivered.items():
+            try:
+                sender.undelivered(tag)
+            except Exception:
+                logger.exception("A client could not be told that a message was dropped.")
 
-    def resume(self, outbox: Outbox) -> None:
-        """Go on writing to a client that reads again."""
+    def _write_behind(self, outboxes: Iterable[Outbox]) -> list[Outbox]:
+        """Move the queues of clients that have a backlog to its end; return the other queues."""
+        others = []
+        for outbox in outboxes:
+            if outbox in self.behind:
+                self._hold_back(outbox, outbox)
+                outbox.clear()
+            else:
+                others.append(outbox)
+        return others
+
+    def resume(self, outbox: Outbox) -> int:
+        """Write one piece of what waits for a client, if it reads again.
+
+        Returns:
+            Bytes written; 0 where nothing is left to write, or the client takes nothing.
+        """
         backlog = outbox.backlog
-        while backlog and not outbox.connection.congested:
-            outbox.connection.write(backlog.take(_PIECE))
+        if backlog is None or outbox.connection.congested:
+            return 0
+        before = backlog.size
+        piece = backlog.take(_PIECE)
+        written = before - backlog.size
         if not backlog:
-            outbox.backlog = None
+            self.forget(outbox)
+        outbox.connection.write(piece)
+        return written
+
+    def forget(self, outbox: Outbox) -> None:
+        """Drop what waits for a client."""
+        outbox.backlog = None
+        self.behind.discard(outbox)
 
     def close(self, outbox: Outbox, code: int, reason: str) -> None:
         """Write what is queued for a client, then close its connection.
 
         A slow reader gets the close frame behind what its connection had taken by then.
         """
+        while self.resume(outbox):
+            pass
         if outbox and not outbox.connection.congested:
             rest = _write_pieces(outbox)
             if rest and not self._is_too_much(sum(map(len, rest))):
                 outbox.connection.write(rest)
         outbox.clear()
-        outbox.backlog = None
+        self.forget(outbox)
         outbox.connection.close(code, reason)
 
-    def _hold_back(self, outbox: Outbox, frames: list[bytes]) -> bool:
-        """Put what a connection does not take into its backlog; True, and the backlog gone, if that is too much."""
+    def _hold_back(self, outbox: Outbox, frames: list[bytes]) -> None:
+        """Put what a connection does not take into its backlog, which is dropped if that is too much."""
         if not frames:
-            return False
+            return
         backlog = outbox.backlog
         if backlog is None:
-            backlog = outbox.backlog = Backlog()
-        backlog.add(frames)
+            backlog = outbox.backlog = Backlog(outbox)
+            self.behind.add(outbox)
+        most = self.max_queued_bytes
+        for frame in backlog.add(frames, math.inf if most is None else most / _SHARE):
+            if frame.sender is not None:
+                self._undelivered.setdefault(frame.sender, frame.tag)
         # One frame alone is never too much, however long: a user list cannot be cut.
         if self._is_too_much(backlog.size - backlog.largest):
-            outbox.backlog = None
-            return True
-        return False
+            self.forget(outbox)
+            self._overflowing.append(outbox)
 
     def _is_too_much(self, size: int) -> bool:
         return self.max_queued_bytes is not None and size > self.max_queued_bytes

@@ -52,6 +52,16 @@ class Engine(Protocol):
         """Tell a client that its message was not processed."""
         ...
 
+    def tell_undelivered(self, client: Client, listener: bytes, why: str) -> None:
+        """Tell a client that a message of its was dropped for some of its recipients.
+
+        Args:
+            client: The sender.
+            listener: JSON text of the message's echo tag, empty for none.
+            why: What the client is told.
+        """
+        ...
+
     def internal_error(self, client: Client, request: Any) -> None:
         """Answer a request whose handler raised; `request` is the message it was called with."""
         ...

@@ -19,9 +19,12 @@ class EventWriter:
     Attributes:
         writers: The function that writes an event, by the event's class. It takes what `write` takes; the last two
             arguments may be left out. Classes that are not in it have no words.
+        may_miss: Whether a recipient that reads slowly may miss events of a sender that sends much, who is told;
+            otherwise the recipient is disconnected.
         names_recipient: Events whose frames hold the recipient's name, and so differ from one recipient to another.
     """
 
+    may_miss = True
     names_recipient: frozenset[type[Event]] = frozenset()
 
     def __init__(self, writers: dict[type[Event], Any]) -> None:

@@ -78,7 +78,7 @@ class Hub:
             elif listener:
                 skip = sender.outbox
                 self._delivery.send(skip, sender.dialect.writers[type(event)](event, members.room, listener))
-        size = self._deliver(members, event, skip)
+        size = self._deliver(members, event, skip, None if sender is None else sender.outbox, listener)
         self._broker.publish(members.room, members.protocol, event)
         return size
 
@@ -106,16 +106,27 @@ class Hub:
         self._tell_subscribers(room, protocol, event, None)
         return 0
 
-    def _deliver(self, members: Members, event: Event, skip: Outbox | None) -> int:
+    def _deliver(
+        self,
+        members: Members,
+        event: Event,
+        skip: Outbox | None,
+        sender: Outbox | None = None,
+        listener: bytes = b"",
+    ) -> int:
         size = 0
         room = members.room
         kind = type(event)
-        broadcast = self._delivery.broadcast_deferred if event.deferrable else self._delivery.broadcast
         for dialect, audience in members.audiences.items():
             frame = dialect.writers[kind](event, room)  # `dialect.write`, spared a call
             if frame:
                 size += len(frame) * len(audience.outboxes)
-                broadcast(audience, frame, skip)
+                if event.deferrable:
+                    self._delivery.broadcast_deferred(audience, frame, skip)
+                else:
+                    self._delivery.broadcast(
+                        audience, frame, skip, sender if dialect.may_miss else None, listener
+                    )
         if kind in self._subscribers:
             self._tell_subscribers(room, members.protocol, event, skip)
         return size
@@ -131,12 +142,20 @@ class Hub:
 
     # To users.
 
-    def send(self, copies: Iterable[tuple[str, User]], event: Event) -> int:
+    def send(
+        self,
+        copies: Iterable[tuple[str, User]],
+        event: Event,
+        sender: Client | None = None,
+        listener: bytes = b"",
+    ) -> int:
         """Send an event to users, written once per dialect and room unless it holds the recipient's name.
 
         Args:
             copies: A room and a recipient for each copy; the room is empty for what is sent in no room.
             event: What they are told.
+            sender: The client that caused it, None for the server itself.
+            listener: JSON text of the echo tag that the sender is answered with where a copy is dropped.
 
         Returns:
             Copies that were sent: recipients whose dialect has no words for the event get none.
@@ -155,7 +174,10 @@ class Hub:
             key = (dialect, room, user.id) if kind in dialect.names_recipient else (dialect, room)
             frame = frames.get(key)
             if frame is None:
-                frame = frames[key] = dialect.writers[kind](event, room, b"", user)
+                frame = dialect.writers[kind](event, room, b"", user)
+                if sender is not None:
+                    frame = self._delivery.sign(frame, sender.outbox, listener)
+                frames[key] = frame
             if frame:
                 self._delivery.send(client.outbox, frame)
                 sent += 1

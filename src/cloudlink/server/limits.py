@@ -114,14 +114,20 @@ class Meter:
         if is_new:
             self._refusing_since = now
         self._refused_at = now
-        is_answer_due = answerable and now - self._answered_at >= _ANSWER_INTERVAL
-        if is_answer_due:
-            self._answered_at = now
+        is_answer_due = answerable and self.take_answer()
         return Verdict(
             first=is_new,
             answer=is_answer_due,
             close=now - self._refusing_since >= self._limits.flood_patience,
         )
+
+    def take_answer(self) -> bool:
+        """Tell whether the client may be told of a refusal now: once a second, whatever was refused."""
+        now = self._clock()
+        is_due = now - self._answered_at >= _ANSWER_INTERVAL
+        if is_due:
+            self._answered_at = now
+        return is_due
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,6 +103,9 @@ class SchemaEngine:
     def on_rename(self, client: Client, former: User) -> None:
         """Do nothing: whom to tell is the plugin's to know."""
 
+    def tell_undelivered(self, client: Client, listener: bytes, why: str) -> None:
+        """Do nothing: there is no message for it."""
+
     def internal_error(self, client: Client, request: Any) -> None:
         """Do nothing; the plugin hears of it by `on_exception`."""
 

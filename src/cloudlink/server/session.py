@@ -67,6 +67,7 @@ _EMPTY = "Empty message"
 _NOT_JSON = "Invalid JSON"
 _UNKNOWN = "Unable to identify protocol"
 _TOO_MUCH = "Too much is sent; this packet was dropped."
+_UNDELIVERED = "A recipient reads more slowly than you send; it did not get this."
 
 
 class Session:
@@ -78,7 +79,7 @@ class Session:
 
     def __init__(self, host: Host, connection: Connection, snowflake: int) -> None:
         self.state = State.CONNECTED
-        outbox = Outbox(connection, self.close_for_reading_slowly)
+        outbox = Outbox(connection, self.close_for_reading_slowly, self.tell_undelivered)
         self.client = self.client_class(self, outbox, snowflake)
         self._host = host
         self._share = host.fair_share
@@ -195,6 +196,17 @@ class Session:
         reason = f"Reading too slowly: more than {self._host.delivery.max_queued_bytes} bytes were waiting"
         self.close(self._engine.slow_reader_code if self._engine else CloseCode.TRY_AGAIN_LATER, reason)
 
+    def tell_undelivered(self, listener: bytes) -> None:
+        """Tell the client, once a second at most, that a recipient reads too slowly to get its messages.
+
+        Args:
+            listener: JSON text of the echo tag of such a message, empty for none.
+        """
+        engine = self._engine
+        if engine is not None and self._meter.take_answer():
+            self.log_limit(_UNDELIVERED)
+            engine.tell_undelivered(self.client, listener, _UNDELIVERED)
+
     def writable(self) -> None:
         """Go on writing to a client that had stopped reading."""
         if self.state is not State.CLOSED:
@@ -299,7 +311,7 @@ class Session:
 
     def _retire(self) -> None:
         """Let go of the client, so that it and its session can go without the garbage collector."""
-        self.client.outbox.retire()
+        self._host.delivery.retire(self.client.outbox)
         self._share.close_account(self._account)
         write(self.client, "session", NULL_SESSION)
 

@@ -24,6 +24,7 @@ from cloudlink.rfc6455 import (
 )
 
 from .parser import SMALL_PORTION
+from .sockets import bound_unsent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -160,6 +161,7 @@ class WebSocketConnection(WSListener):
         self._transport = transport
         self._socket = transport.underlying_transport
         self._descriptor = self._number = _number_of(self._socket)
+        bound_unsent(self._socket.get_extra_info("socket"))
         # From the first byte it holds back on, the transport reports congestion. asyncio's TLS transport
         # would report it of nothing at all, were the limit 0.
         self._socket.set_write_buffer_limits(high=1 if self._number == _NONE else 0, low=0)

@@ -1,9 +1,10 @@
-"""What becomes of a server that the system gives no more sockets."""
+"""What is asked of the system's sockets: how much one may hold, and what happens when there are no more."""
 
 from __future__ import annotations
 
 import errno
 import logging
+import socket
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -16,9 +17,28 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("cloudlink.transport")
 
+_MOST_UNSENT = 1 << 17
+"""Bytes that the kernel takes for a peer before it has sent them."""
+
 _USED_UP = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _LAST_ATTEMPT = 2.0
 """Seconds after which asyncio has tried for the last time to accept connections of a closed port."""
+
+
+def bound_unsent(connected: socket.socket) -> None:
+    """Have the kernel keep no more than 128 KiB of what it has not sent to a peer yet.
+
+    By default Linux keeps up to 4 MiB for a peer that reads nothing, beside the backlog, where it cannot be replaced
+    any more. Unlike `SO_SNDBUF` this does not bound what is on its way, and so not the speed of a long way either. Where
+    the system does not know the option, nothing happens.
+
+    Args:
+        connected: The socket of a connection.
+    """
+    option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+    if option is not None:
+        with suppress(OSError):
+            connected.setsockopt(socket.IPPROTO_TCP, option, _MOST_UNSENT)
 
 
 def open_files_limit() -> int | None:

@@ -142,7 +142,7 @@ class Commands:
 
     def _send_privately(self, client: Client, packet: Packet, copies: Copies, event: Event) -> None:
         self._addressing.check_copies(packet, copies)
-        self._hub.send(copies, event)
+        self._hub.send(copies, event, client, packet.listener)
         if copies:
             self.confirm(client, packet)
 
@@ -150,7 +150,8 @@ class Commands:
         """Send a message to users anywhere on the server; success is not answered."""
         packet.require("id", "val")
         users = self._addressing.recipients_anywhere(client, packet)
-        self._hub.send([("", user) for user in users], Direct(packet.val, client.user, packet.listener))
+        event = Direct(packet.val, client.user, packet.listener)
+        self._hub.send([("", user) for user in users], event, client, packet.listener)
 
     # Rooms.
 

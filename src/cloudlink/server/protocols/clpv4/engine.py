@@ -175,6 +175,10 @@ class Clpv4Engine:
         self._answers.status(client, StatusCodes.refused, listener, jsontext.dumps(why))
         self._hooks.report(client, Schema, Overloaded, why, why)
 
+    def tell_undelivered(self, client: Client, listener: bytes, why: str) -> None:
+        """Answer a message that a recipient did not get with E:108."""
+        self._answers.status(client, StatusCodes.refused, listener, jsontext.dumps(why))
+
     def internal_error(self, client: Client, request: Packet | dict[str, Any]) -> None:
         """Answer a request whose handler raised."""
         self._answers.status(client, StatusCodes.internal_error, listener_of(request))

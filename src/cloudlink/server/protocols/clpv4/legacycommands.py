@@ -134,24 +134,24 @@ class LegacyCommands:
         copies = _copies(self._channels.members_with(client))
         self._addressing.check_copies(packet, copies)
         self._channels.keep(client, packet.val)
-        self._hub.send(copies, ChannelMessage(packet.val))
+        self._hub.send(copies, ChannelMessage(packet.val), client, packet.listener)
 
     def channel_variable(self, client: Client, packet: Packet) -> None:
         """Send a variable to everybody in the client's channel."""
         self._addressing.check_variable(packet.name)
         copies = _copies(self._channels.members_with(client))
-        self._hub.send(copies, ChannelVariable(packet.name, packet.val))
+        self._hub.send(copies, ChannelVariable(packet.name, packet.val), client, packet.listener)
 
     def linked_message(self, client: Client, packet: Packet) -> None:
         """Send data to somebody, in whichever channel."""
-        self._hub.send(self._recipients(client, packet), LinkedMessage(packet.val))
+        self._hub.send(self._recipients(client, packet), LinkedMessage(packet.val), client, packet.listener)
 
     def linked_variable(self, client: Client, packet: Packet) -> None:
         """Send a variable to somebody in the same channel."""
         self._addressing.check_variable(packet.name)
         ids = {member.snowflake for member in self._channels.members_with(client)}
         copies = [(room, user) for room, user in self._recipients(client, packet) if user.id in ids]
-        self._hub.send(copies, LinkedVariable(packet.name, packet.val))
+        self._hub.send(copies, LinkedVariable(packet.name, packet.val), client, packet.listener)
 
     def _recipients(self, client: Client, packet: Packet) -> list[tuple[str, User]]:
         copies = self._addressing.recipients_in_rooms(client, packet)
@@ -199,7 +199,7 @@ class LegacyCommands:
     def _send_on(self, client: Client, packet: Packet) -> None:
         copies = self._addressing.recipients_in_rooms(client, packet)
         event = Custom(packet.cmd, packet.val, client.user)
-        if not self._hub.send(copies, event):
+        if not self._hub.send(copies, event, client, packet.listener):
             raise Refusal(StatusCodes.id_not_found)
 
 

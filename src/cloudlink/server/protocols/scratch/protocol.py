@@ -62,6 +62,8 @@ _COOKIE_WARNING = (
 class CloudDialect(EventWriter):
     """What cloud clients speak: a `set` for a variable's new value, and nothing else."""
 
+    may_miss = False  # senders cannot be told, and a client that connects again gets all values
+
     def __init__(self) -> None:
         super().__init__({Variable: _write_set})
 
@@ -199,6 +201,9 @@ class Scratch:
     def reject_packet(self, client: Client, data: bytes, why: str) -> None:  # noqa: ARG002  # the protocol of Engine
         """Tell plugins; the client has no ear for it."""
         self._hooks.report(client, Schema, Overloaded, why, why)
+
+    def tell_undelivered(self, client: Client, listener: bytes, why: str) -> None:
+        """Do nothing: there is no message for it."""
 
     def internal_error(self, client: Client, request: Any) -> None:
         """Do nothing: there is no message for it."""
