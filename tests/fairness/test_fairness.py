@@ -13,7 +13,11 @@ from tests.support.rawclients import CLOSE, UPGRADE, frame, open_socket, request
 def test_a_client_that_stops_reading_is_cut_and_others_play_on():
     async def scenario():
         async with running(
-            max_queued_bytes=100_000, packet_rate=1e6, packet_burst=10**6, byte_rate=1e9
+            max_queued_bytes=100_000,
+            packet_rate=1e6,
+            packet_burst=10**6,
+            byte_rate=1e9,
+            stalled_timeout=1.0,
         ) as server:
             player = await join(server.port, "game", "player")
             alone = await p99_of_echoes(player)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("cloudlink.transport")
 
-_MOST_UNSENT = 1 << 17
+_MOST_UNSENT = 1 << 19
 """Bytes that the kernel takes for a peer before it has sent them."""
 
 _USED_UP = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
@@ -26,7 +26,7 @@ _LAST_ATTEMPT = 2.0
 
 
 def bound_unsent(connected: socket.socket) -> None:
-    """Have the kernel keep no more than 128 KiB of what it has not sent to a peer yet.
+    """Have the kernel keep no more than 512 KiB of what it has not sent to a peer yet.
 
     By default Linux keeps up to 4 MiB for a peer that reads nothing, beside the backlog, where it cannot be replaced
     any more. Unlike `SO_SNDBUF` this does not bound what is on its way, and so not the speed of a long way either. Where
