@@ -270,3 +270,20 @@ def test_memory_may_be_used_to_the_last_byte(opened):
     assert each._memory.total == 65_536
     with pytest.raises(Violation):
         each.keep(room, "a", b"1" * (len(room.variables["a"]) + 1))
+
+
+def test_memory_counts_what_a_variable_needs_beside_its_characters(opened):
+    each = opened(cloud_max_memory=65_536)
+    room = each.enter("1")
+    left_over = 65_536 - each._memory.total
+    with pytest.raises(Violation):
+        each.keep(room, "a", b"1" * (left_over - 100))
+    assert each._memory.total <= 65_536
+
+
+def test_a_value_as_long_as_the_one_before_is_a_use_too(opened):
+    each = opened()
+    left(each, "1", ("a", b"1"))
+    left(each, "2", ("a", b"1"))
+    each.keep(each.rooms["1"], "a", b"2")
+    assert each._unused.oldest() is each.rooms["2"]
