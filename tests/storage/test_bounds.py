@@ -135,6 +135,13 @@ def test_rooms_that_nobody_uses_are_deleted_in_time(opened, turns, file, caplog)
     assert edit(file, "SELECT room FROM uses")[0] == [(b"opened",)]
 
 
+def test_a_time_that_was_rounded_does_not_count_as_older(file):
+    with closing(Database(file, patience=0, wall_clock=FakeClock(1e9 + 0.9))) as one:
+        one.write({"1": {"a": b"1"}})
+        assert one.forget_unused(1e9 + 0.9) == 0
+        assert one.forget_unused(1e9 + 120) == 1
+
+
 def test_for_ever_is_the_default(opened, other):
     other.write("1", a=b"1")
     later = FakeClock(time.time() + 100 * 365 * DAY)

@@ -158,6 +158,17 @@ def test_without_a_file_nobody_has_the_projects_of_others_forgotten_for_more_tha
     assert accounts_are_right(each)
 
 
+def test_what_is_in_the_file_makes_way_for_everybody(opened):
+    each = opened(file=True, cloud_max_memory=1_000_000, cloud_max_bytes_per_room=150_000)
+    for number in range(6):
+        room = each.enter(f"honest {number}", address=f"198.51.100.{number}")
+        each.keep(room, "☁ a", BIG, f"198.51.100.{number}")
+        each.leave(room)
+    assert sum(keep_all_you_can(each, GREEDY, f"{number}")[0] for number in range(9)) == 4
+    assert [each.variables(f"honest {number}") for number in range(6)] == [{"☁ a": BIG}] * 6
+    assert accounts_are_right(each)
+
+
 def test_without_a_file_an_address_gives_up_no_more_of_a_project_than_what_it_set(opened):
     each = opened(cloud_max_memory=1_000_000, cloud_max_bytes_per_room=150_000)
     shared = each.enter("shared", address=GREEDY)
@@ -283,6 +294,14 @@ def test_a_variable_that_becomes_longer_does_not_make_way_for_itself(build):
     assert list(room.variables) == ["a", "b", "d"]
     assert room.size == sum(room.size_of(*variable) for variable in room.variables.items())
     assert accounts_are_right(server.scratch.projects)
+
+
+def test_nobody_makes_way_for_more_than_half(build):
+    server = build(cloud_max_bytes_per_room=1024)
+    greedy, honest = player(server, GREEDY), player(server, HONEST)
+    set_variable(greedy, "a", "1" * 600)
+    assert set_variable(honest, "b", "1" * 800)[0] == 4000
+    assert list(server.scratch.projects.variables("1")) == ["a"]
 
 
 def test_what_would_not_be_enough_is_not_displaced(build):

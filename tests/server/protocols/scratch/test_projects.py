@@ -6,8 +6,10 @@ import logging
 
 import pytest
 
+from cloudlink.jsontext import JSONTextError
 from cloudlink.server.protocols.scratch import projects
-from cloudlink.server.protocols.scratch.cloudroom import _set_of
+from cloudlink.server.protocols.scratch.cloudroom import CloudRoom, _set_of
+from cloudlink.server.protocols.scratch.packet import parse
 from cloudlink.server.protocols.scratch.projects import Projects
 from cloudlink.server.protocols.scratch.rules import Violation
 from cloudlink.settings import Settings
@@ -270,3 +272,35 @@ def test_memory_may_be_used_to_the_last_byte(opened):
     assert each._memory.total == 65_536
     with pytest.raises(Violation):
         each.keep(room, "a", b"1" * (len(room.variables["a"]) + 1))
+
+
+def test_memory_counts_what_a_variable_needs_beside_its_characters(opened):
+    each = opened(cloud_max_memory=65_536)
+    room = each.enter("1")
+    left_over = 65_536 - each._memory.total
+    with pytest.raises(Violation):
+        each.keep(room, "a", b"1" * (left_over - 100))
+    assert each._memory.total <= 65_536
+
+
+def test_a_value_as_long_as_the_one_before_is_a_use_too(opened):
+    each = opened()
+    left(each, "1", ("a", b"1"))
+    left(each, "2", ("a", b"1"))
+    each.keep(each.rooms["1"], "a", b"2")
+    assert each._unused.oldest() is each.rooms["2"]
+
+
+def test_a_change_that_waits_is_not_sent_once_its_variable_is_gone():
+    room = CloudRoom("1")
+    for name in "ab":
+        room.put(name, b"1", room.growth(name, b"1"), None)
+        room.hold_back(name, None)
+    room.drop("a")
+    assert room.take_pending() == {"b": None}
+    assert room.take_pending() == {}
+
+
+def test_a_packet_nested_too_deeply_is_an_error_like_any_other():
+    with pytest.raises(JSONTextError):
+        parse(b'{"method":"set","value":' + b"[" * 100_000 + b"]" * 100_000 + b"}")

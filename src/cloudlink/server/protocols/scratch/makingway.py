@@ -66,8 +66,8 @@ def variables(
 
 
 def _largest(held: Shares, newcomer: str | None, needed: float, most: float) -> str | None:
-    """Return the address with more than half, unless the newcomer is it or would have more than half itself."""
+    """Return the address with more than half, unless the newcomer would have more than half itself."""
     largest, amount = held.largest()
-    if largest == newcomer or 2 * amount <= most or 2 * (held.of(newcomer) + needed) > most:
+    if 2 * amount <= most or 2 * (held.of(newcomer) + needed) > most:
         return None
     return largest
