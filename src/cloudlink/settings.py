@@ -96,6 +96,9 @@ class Settings:
         "cl4",
         "What a client is that sends packets without `listener` and no handshake: CL4 0.2.0, or CL3 0.1.5.",
     )
+    message_origin: bool = option(
+        False, "Tell clients of CloudLink 0.2.0 who sent a gmsg or gvar, by a user object in `origin`."
+    )
     send_client_ip: bool = option(True, "Tell each client its own address in the handshake.")
     real_ip_header: str = option(
         "",

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from cloudlink.server.events import Direct, Message, PrivateMessage, PrivateVariable, Variable
 
 from .dialects import DEFAULT_ROOM, user_object
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from cloudlink.server.api import PluginAPI
     from cloudlink.server.clients import Client
     from cloudlink.server.events import Event
+    from cloudlink.server.members import Members
 
     from .addressing import Addressing, Copies
     from .greeting import Greeter
@@ -41,6 +44,7 @@ class Commands:
         usernames: UsernameRules,
     ) -> None:
         self._limits = server.limits
+        self._settings = server.settings
         self._clients = server.clients_manager
         self._delivery = server.delivery
         self._hub = server.hub
@@ -117,10 +121,25 @@ class Commands:
         self._addressing.check_variable(packet.name)
         self._emit(client, packet, Variable(packet.name, packet.val, client.user))
 
-    def _emit(self, client: Client, packet: Packet, event: Event) -> None:
-        for members in self._addressing.target_rooms(client, packet):
-            self._hub.emit(members, event, client, packet.listener)
+    def _emit(self, client: Client, packet: Packet, event: Message | Variable) -> None:
+        rooms = self._addressing.target_rooms(client, packet)
+        if self._settings.message_origin:
+            event = msgspec.structs.replace(event, attributed=True)
+        if packet.id and (left_out := self._addressing.left_out(client, packet, rooms)):
+            self._emit_except(client, packet, rooms, msgspec.structs.replace(event, left_out=left_out))
+        else:
+            for members in rooms:
+                self._hub.emit(members, event, client, packet.listener)
         if client.dialect.confirms_all:
+            self.confirm(client, packet)
+
+    def _emit_except(
+        self, client: Client, packet: Packet, rooms: list[Members], event: Message | Variable
+    ) -> None:
+        for members in rooms:
+            self._hub.emit_except(members, event, client, packet.listener)
+        # A sender that gets no copy would wait for its listener for ever.
+        if packet.listener and rooms and client.snowflake in event.left_out:
             self.confirm(client, packet)
 
     # To some.

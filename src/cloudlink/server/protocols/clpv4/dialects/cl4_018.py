@@ -43,6 +43,7 @@ class Cl4Safe(Cl4):
     is_settled = False
     is_modern = False
     whole_lists = True
+    tells_origin = False
     own_commands = frozenset({"ulist"})
 
     def claims(self, opening: Opening, current: Dialect) -> bool:
