@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .addressing import Addressing, Copies
     from .greeting import Greeter
     from .packet import Packet
+    from .roomstates import RoomStates
     from .userlists import UserLists
     from .usernames import UsernameRules
 
@@ -40,6 +41,7 @@ class Commands:
         server: PluginAPI,
         addressing: Addressing,
         lists: UserLists,
+        states: RoomStates,
         greeter: Greeter,
         usernames: UsernameRules,
     ) -> None:
@@ -50,6 +52,7 @@ class Commands:
         self._hub = server.hub
         self._addressing = addressing
         self._lists = lists
+        self._states = states
         self._greeter = greeter
         self._usernames = usernames
 
@@ -190,8 +193,11 @@ class Commands:
         for room_id in leaves:
             self._lists.leave(client, room_id)
         for room_id in room_ids:
+            is_newcomer = room_id not in client.joined
             self._lists.join(client, room_id)
             self._lists.show(client, room_id)
+            if is_newcomer:
+                self._states.show(client, room_id)
         self._send(client, after)
 
     def _left_by_linking(self, client: Client, room_ids: list[str]) -> list[str]:
@@ -217,6 +223,7 @@ class Commands:
         if not client.joined:
             self._lists.join(client, DEFAULT_ROOM)
             self._lists.show(client, DEFAULT_ROOM)
+            self._states.show(client, DEFAULT_ROOM)
         self._send(client, after)
 
     def _require_rooms(self, client: Client) -> None:
