@@ -11,7 +11,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
-from cloudlink.cli import client, config, doctor, serve
+from cloudlink.cli import client, config, doctor, rooms, serve
 from cloudlink.cli import vars as variables
 from cloudlink.errors import StartError
 from cloudlink.text import did_you_mean, one_line
@@ -35,6 +35,7 @@ _COMMANDS: dict[str, _Command] = {
     "serve": serve,
     "config": config,
     "vars": variables,
+    "rooms": rooms,
     "client": client,
     "doctor": doctor,
 }

@@ -176,7 +176,7 @@ class SqliteStore:
                 try:
                     watcher(*change)
                 except Exception:
-                    logger.exception("A change in the %s could not be taken over.", self._tables.kind)
+                    logger.exception("A change of a variable could not be taken over.")
         if len(changes) == _TOLD_AT_ONCE:
             self._have_told()
 
