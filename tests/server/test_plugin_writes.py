@@ -286,14 +286,16 @@ def test_a_player_of_a_scratch_project_can_be_named(server):
 
 
 def test_a_player_that_a_plugin_has_named_before_plays_all_the_same(server):
+    MemoryClient(
+        server,
+        '{"method":"handshake","project_id":"1","user":"other"}',
+        '{"method":"set","name":"x","value":1}',
+    )
     player = MemoryClient(server)
     player.client.set_username("early")
-    others = MemoryClient(server, '{"method":"handshake","project_id":"1","user":"other"}')
-    player.say(
-        '{"method":"handshake","project_id":"1","user":"player"}', '{"method":"set","name":"x","value":1}'
-    )
-    assert player.closed is None
-    assert others.heard() == [{"method": "set", "name": "x", "value": 1}]
+    variables = player.ask('{"method":"handshake","project_id":"1","user":"player"}')
+    assert variables == [{"method": "set", "name": "x", "value": 1}]
+    assert player.client.username == "early"
     player.leave()
     assert set(server.clients_manager.usernames) == {"other"}
 
