@@ -383,11 +383,6 @@ class Settings:
         Raises:
             StartError: Two settings contradict each other.
         """
-        if self.room_state == "stored" and not self.storage:
-            raise StartError(
-                f'The setting room_state is "stored" ({self.origins["room_state"]}), but storage is empty '
-                f'({self.origins["storage"]}): name a file in storage, or set room_state to "memory".'
-            )
         pair = ("tls_certificate", "tls_key")
         for present, absent in (pair, pair[::-1]):
             if getattr(self, present) and not getattr(self, absent):

@@ -18,7 +18,6 @@ from cloudlink.server.clients import write
 from cloudlink.server.events import Variable
 from cloudlink.server.protocols.clpv4 import Clpv4
 from cloudlink.server.protocols.clpv4.roomstate import RoomState
-from cloudlink.settings import Settings
 from cloudlink.storage.database import ROOMS, Database
 from tests.support.clock import FakeClock
 from tests.support.memoryclients import MemoryClient, named
@@ -345,9 +344,11 @@ async def until(condition):
 
 
 def test_stored_without_a_file_does_not_start():
-    settings = Settings(room_state="stored", storage="")
-    with pytest.raises(StartError, match=r'room_state is "stored".*name a file in storage'):
-        settings.check()
+    async def main():
+        await build({"room_state": "stored", "storage": ""}).start(HOST, 0)
+
+    with pytest.raises(StartError, match=r"room_state is \"stored\".*name a file in storage"):
+        asyncio.run(main())
 
 
 # HTTP.

@@ -14,6 +14,7 @@ import time
 from typing import TYPE_CHECKING
 
 from cloudlink import jsontext
+from cloudlink.errors import StartError
 from cloudlink.logthrottle import LogThrottle
 from cloudlink.server.events import Message, Variable
 from cloudlink.storage import open_store
@@ -70,40 +71,37 @@ class RoomStates:
         self._bytes = 0
         self._by_address: dict[str, int] = {}
         self._store: VariableStore | None = None
-        self._is_on = False
         self._touched_at = clock()
         self._throttle = LogThrottle()
-        if server.settings.room_state != "off":
-            self._switch_on()
+        self._mode = server.settings.room_state
+        if self._mode != "off":
+            self._hub.subscribe(Variable, self._note_variable)
+            self._hub.subscribe(Message, self._note_message)
+            self._rooms.watch_emptying(self._note_empty)
         if server.settings.room_state_http:
             server.hooks.documents["/rooms/"] = self.document
-        server.hooks.start.append(self._start)
+        if self._mode == "stored":
+            server.hooks.start.append(self._open_store)
         server.hooks.stop.append(self._stop)
         server.hooks.tick.append(self._tick)
 
     # Life.
 
-    def _switch_on(self) -> None:
-        if not self._is_on:
-            self._is_on = True
-            self._hub.subscribe(Variable, self._note_variable)
-            self._hub.subscribe(Message, self._note_message)
-            self._rooms.watch_emptying(self._note_empty)
-
-    def _start(self, call_soon: Callable[..., object]) -> None:
+    def _open_store(self, call_soon: Callable[..., object]) -> None:
         settings = self._settings
-        if settings.room_state == "off":
-            return
-        self._switch_on()  # a plugin may have changed the setting
-        if settings.room_state == "stored":
-            self._store = open_store(
-                settings.storage,
-                max_size=settings.storage_max_size,
-                keep_days=settings.storage_keep_days,
-                of_rooms=True,
+        if not settings.storage:
+            raise StartError(
+                f'The setting room_state is "stored" ({settings.origins["room_state"]}), but storage is empty '
+                f'({settings.origins["storage"]}): name a file in storage, or set room_state to "memory".'
             )
-            self._store.watch(self._follow_store)
-            self._store.start(call_soon)
+        self._store = open_store(
+            settings.storage,
+            max_size=settings.storage_max_size,
+            keep_days=settings.storage_keep_days,
+            of_rooms=True,
+        )
+        self._store.watch(self._follow_store)
+        self._store.start(call_soon)
 
     def _stop(self) -> None:
         if self._store is not None:
@@ -132,7 +130,7 @@ class RoomStates:
 
     def show(self, client: Client, room: str) -> None:
         """Send a newcomer the state of a room it is in."""
-        if not self._is_on:
+        if self._mode == "off":
             return
         state = self._states.get(room)
         if state is None and self._store is not None:
