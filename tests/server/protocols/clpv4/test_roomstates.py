@@ -113,6 +113,16 @@ def test_one_address_has_a_quarter_of_the_memory(caplog):
     assert "one address has a quarter of their memory" in caplog.text
 
 
+def test_addresses_of_one_ipv6_network_count_as_one():
+    place = Place(room_state_max_variables=4)
+    quiet = place.client("2001:db8::1")
+    quiet.say(put("score", 7), put("level", 2))
+    for number in range(20):
+        loud = place.client(f"2001:db8:0:1::{number + 1:x}")
+        loud.say(put(f"junk{number}"))
+    assert place.seen() == {"score": 7, "level": 2, "junk18": 1, "junk19": 1}
+
+
 ADDRESSES = st.sampled_from(["10.0.0.1", "10.0.0.2", "10.0.0.3"])
 NAMES = st.sampled_from([b'"%c"' % letter for letter in b"abcdefgh"])
 VALUES = st.integers(0, 40).map(lambda size: b'"%b"' % (b"x" * size))
@@ -280,6 +290,24 @@ def test_variables_outlive_the_server(tmp_path):
         return {packet["name"]: packet["val"] for packet in greeting if packet["cmd"] == "gvar"}
 
     assert asyncio.run(main()) == {"☁ x": [1, {"a": 2.0}], "gone": 1}
+
+
+def test_a_stored_room_that_memory_has_forgotten_is_read_again(tmp_path):
+    async def main():
+        server = build(stored(tmp_path, room_state_lifetime=0))
+        async with listening(server):
+            client = MemoryClient(server, {"cmd": "handshake"}, put("x", 3))
+            client.leave()
+            assert protocol_of(server)._room_states._states == {}
+            return MemoryClient(server).ask({"cmd": "handshake"})
+
+    assert {"cmd": "gvar", "name": "x", "val": 3, "rooms": "default"} in asyncio.run(main())
+
+
+def test_without_older_eras_no_message_is_kept():
+    place = Place(legacy=False)
+    place.client("10.0.0.1").say({"cmd": "gmsg", "val": "hi"})
+    assert place.states._states == {}
 
 
 def test_cloud_variables_and_those_of_rooms_are_kept_apart(tmp_path):

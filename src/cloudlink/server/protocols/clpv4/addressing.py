@@ -36,7 +36,7 @@ _AMBIGUOUS = (
     "Multiple matches found for {name}, found {count} matches. "
     "Please use Snowflakes, UUIDs, or client objects instead."
 )
-_MYSELF = b'"me"'
+_MYSELF = "me"
 _NOT_EXCEPTION = """except must be "me" or a list of users"""
 _TOO_OFTEN = "The name or the rooms are changed too often; try again later."
 _TOO_MANY_ROOMS = "Too much is sent to too many rooms; this packet was dropped."
@@ -150,7 +150,7 @@ class Addressing:
         named = _exception(packet.id)
         if not named:
             return ()
-        if named == _MYSELF:
+        if named.startswith(b'"') and decode_scalar(named) == _MYSELF:
             return (client.snowflake,)
         if not named.startswith(b"["):
             raise SyntaxProblem({"id": [_NOT_EXCEPTION]}, packet.listener)

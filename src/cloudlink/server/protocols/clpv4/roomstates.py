@@ -9,8 +9,10 @@ may take a quarter at most.
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import time
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from cloudlink import jsontext
@@ -39,6 +41,7 @@ _OURS = ""
 """The address of what this server itself has set, or read from the store."""
 _MESSAGE_MAX_BYTES = 1 << 12
 """A message of more bytes is not kept."""
+_IPV4 = 4
 _SHARE_OF_ADDRESS = 4
 """One address may take this part of the memory: a quarter."""
 _TOUCH_EVERY = 3600.0
@@ -78,12 +81,12 @@ class RoomStates:
             self._hub.subscribe(Variable, self._note_variable)
             self._hub.subscribe(Message, self._note_message)
             self._rooms.watch_emptying(self._note_empty)
-        if server.settings.room_state_http:
-            server.hooks.documents["/rooms/"] = self.document
+            server.hooks.tick.append(self._tick)
+            server.hooks.stop.append(self._stop)
         if self._mode == "stored":
             server.hooks.start.append(self._open_store)
-        server.hooks.stop.append(self._stop)
-        server.hooks.tick.append(self._tick)
+        if server.settings.room_state_http:
+            server.hooks.documents["/rooms/"] = self.document
 
     # Life.
 
@@ -202,7 +205,7 @@ class RoomStates:
         if origin is None:
             return _OURS
         client = self._clients.snowflakes.get(origin.id)
-        return client.address if client is not None else origin.node
+        return _network(client.address) if client is not None else origin.node
 
     # What is in memory.
 
@@ -304,6 +307,16 @@ class RoomStates:
     def _tell(self, why: str) -> None:
         if self._throttle.should_log(why):
             logger.warning(_FULL, why)
+
+
+@lru_cache(maxsize=4096)
+def _network(address: str) -> str:
+    """Return an address as those behind one connection share it: of IPv6 the first 64 bits, which one household has."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    return address if parsed.version == _IPV4 else str(ipaddress.ip_network((parsed, 64), strict=False))
 
 
 def _is_for_some(event: Message | Variable) -> bool:
