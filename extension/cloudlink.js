@@ -79,6 +79,9 @@
    */
   const isFinal = (code) => code === 1008 || (code >= 4000 && code <= 4099);
 
+  /** The `id` of a gmsg or gvar that its sender does not get. Servers that do not know it send everybody a copy. */
+  const EXCEPT_ME = Object.freeze({ except: "me" });
+
   // Menu values and the commands that they stand for.
   const DATA_TYPES = new Map([
     ["Global data", "gmsg"],
@@ -927,8 +930,11 @@
       const { cmd, name, id, rooms, val } = packet;
       const isVariable = routed && "name" in packet;
       let replaceKey = null;
-      if (isVariable) replaceKey = JSON.stringify([cmd, name, id, rooms]);
-      else if (request?.kind === "link")
+      // A global variable is one variable, whether or not its sender is left out.
+      const recipients = id === EXCEPT_ME ? undefined : id;
+      if (isVariable) {
+        replaceKey = JSON.stringify([cmd, name, recipients, rooms]);
+      } else if (request?.kind === "link")
         replaceKey = JSON.stringify([cmd, val]);
       const item = { packet, request, replaceKey };
       if (isVariable) this.rateLimiter.submit(item);
@@ -1272,6 +1278,11 @@
         command("sendGData", Scratch.translate("send [DATA] to everybody"), {
           DATA: string("Apple"),
         }),
+        command(
+          "sendGDataToOthers",
+          Scratch.translate("send [DATA] to everybody but me"),
+          { DATA: string("Apple") }
+        ),
         command("sendPData", Scratch.translate("send [DATA] to [ID]"), {
           DATA: string("Apple"),
           ID: string("Another name"),
@@ -1285,6 +1296,13 @@
         command(
           "sendGDataAsVar",
           Scratch.translate("set global variable [VAR] to [DATA]"),
+          { DATA: string("Banana"), VAR: string("Apple") }
+        ),
+        command(
+          "sendGDataAsVarToOthers",
+          Scratch.translate(
+            "set global variable [VAR] to [DATA] for everybody but me"
+          ),
           { DATA: string("Banana"), VAR: string("Apple") }
         ),
         command(
@@ -1715,6 +1733,13 @@
       );
     }
 
+    sendGDataToOthers({ DATA: data }) {
+      this.session.send(
+        { cmd: "gmsg", val: inputValue(data), id: EXCEPT_ME },
+        { routed: true }
+      );
+    }
+
     sendPData({ DATA: data, ID: user }) {
       if (!this.session.hasName) return;
       const packet = {
@@ -1730,6 +1755,16 @@
         cmd: "gvar",
         name: inputText(VAR),
         val: inputValue(data),
+      };
+      this.session.send(packet, { routed: true });
+    }
+
+    sendGDataAsVarToOthers({ DATA: data, VAR }) {
+      const packet = {
+        cmd: "gvar",
+        name: inputText(VAR),
+        val: inputValue(data),
+        id: EXCEPT_ME,
       };
       this.session.send(packet, { routed: true });
     }

@@ -128,6 +128,7 @@ class World:
         player = self._player(number)
         player.connection.congested = False
         player.session.writable()
+        self.deliver()
 
     def _player(self, number: int) -> Player:
         return self.players[number % len(self.players)]

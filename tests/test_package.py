@@ -10,7 +10,7 @@ import pytest
 import cloudlink
 from cloudlink.removed import REMOVED
 
-PAGE = Path(__file__).parents[2] / "docs" / "migrating.md"
+PAGE = Path(__file__).parents[1] / "docs" / "migrating.md"
 BOTH_WAYS = [
     "from cloudlink import server; from cloudlink.server.protocols import clpv4",
     "from cloudlink.server.protocols import clpv4; from cloudlink import server",

@@ -117,6 +117,39 @@ class Settings:
         "cl4",
         "What a client is that sends packets without `listener` and no handshake: CL4 0.2.0, or CL3 0.1.5.",
     )
+    message_origin: bool = option(
+        False, "Tell clients of CloudLink 0.2.0 who sent a gmsg or gvar, by a user object in `origin`."
+    )
+    room_state: Literal["off", "memory", "stored"] = option(
+        "off",
+        "Whether whoever enters a CloudLink room gets the latest value of each of its variables (gvar): "
+        "`memory` keeps them while the server runs, `stored` in `storage` as well.",
+    )
+    room_state_max_variables: int = option(
+        128, "How many variables of a room are kept by `room_state`.", unit="variables", minimum=1
+    )
+    room_state_max_bytes: int = option(
+        65_536,
+        "How long the variables of a room that `room_state` keeps may be together, names and values.",
+        unit="bytes",
+        minimum=1024,
+    )
+    room_state_max_memory: int = option(
+        67_108_864,
+        "How much memory `room_state` may take for all rooms; those nobody is in make way for others.",
+        unit="bytes",
+        minimum=65_536,
+    )
+    room_state_lifetime: float = option(
+        60.0,
+        "How long `room_state` keeps the variables of a room that nobody is in; 0 forgets them at once. "
+        "Those in `storage` stay.",
+        unit="seconds",
+        minimum=0,
+    )
+    room_state_http: bool = option(
+        False, "Whether `GET /rooms/<room>` shows the variables that `room_state` keeps as JSON to anybody."
+    )
     send_client_ip: bool = option(True, "Tell each client its own address in the handshake.")
     real_ip_header: str = option(
         "",

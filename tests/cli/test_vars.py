@@ -18,8 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from cloudlink.cli import main, varsjson
-from cloudlink.cli import vars as variables
+from cloudlink.cli import main, storagefile, varsjson
 from cloudlink.storage.database import Database
 from cloudlink.storage.sqlite import SqliteStore
 from tests.storage.stores import QUICK, Turns
@@ -405,7 +404,7 @@ def test_broken_json(refused):
 
 
 def test_a_lock_is_waited_for_a_while(refused, monkeypatch):
-    monkeypatch.setattr(variables, "_PATIENCE", 0.05)
+    monkeypatch.setattr(storagefile, "_PATIENCE", 0.05)
     fill({"12": {"☁ a": b"1"}})
     with closing(sqlite3.connect(FILE, isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")

@@ -322,11 +322,11 @@ def reverse_proxy(host, *, version="HTTP/1.1", drops=()):
 @pytest.mark.parametrize(
     ("proxy", "path", "cause"),
     [
-        ({"version": "HTTP/1.0"}, "/", "speaks HTTP/1.0 to the server, which has no WebSockets (HTTP 400)."),
+        ({"version": "HTTP/1.0"}, "/", "speaks HTTP/1.0 to the server, which has no WebSockets (HTTP 426)."),
         (
             {"version": "HTTP/1.0", "drops": ("upgrade", "connection")},
             "/",
-            "speaks HTTP/1.0 to the server, which has no WebSockets (HTTP 400).",
+            "drops the header Upgrade of the request, so that the server answers with a page (HTTP 200).",
         ),
         (
             {"drops": ("upgrade", "connection")},

@@ -242,6 +242,17 @@ def test_who_is_left_out_still_has_all_that_came_before():
     assert b.connection.frames == [b"123"]
 
 
+def test_several_are_left_out_and_still_have_all_that_came_before():
+    delivery, turns, (a, b, c) = make(3)
+    everybody = audience(delivery, [a, b])
+    delivery.broadcast(everybody, b"1")
+    delivery.broadcast_except(everybody, b"2", [a, b, c])
+    delivery.broadcast_except(everybody, b"3", [])
+    delivery.broadcast_except(everybody, b"", [a])
+    turns.end()
+    assert [b"".join(each.connection.frames) for each in (a, b, c)] == [b"13", b"13", b""]
+
+
 def test_who_comes_later_or_leaves_earlier_gets_its_share():
     delivery, turns, (a, b, c) = make(3)
     everybody = audience(delivery, [a, b])
@@ -363,6 +374,7 @@ GROUP = st.integers(0, 2)
             st.tuples(st.just("send"), WHOM),
             st.tuples(st.sampled_from(["broadcast", "announce"]), GROUP, st.none() | WHOM),
             st.tuples(st.just("multicast"), st.lists(WHOM, max_size=3)),
+            st.tuples(st.just("broadcast_except"), GROUP, st.lists(WHOM, max_size=3)),
             st.tuples(st.sampled_from(["enter", "leave"]), GROUP, WHOM),
             st.tuples(st.just("turn"), st.integers(0, 5)),
             st.tuples(st.just("wait"), st.sampled_from([0.0, 0.01])),
@@ -416,6 +428,11 @@ class Play:
 
     def broadcast(self, group, skipped):
         self.delivery.broadcast(*self.to_group(group, skipped))
+
+    def broadcast_except(self, group, several):
+        skips = [self.outboxes[whom] for whom in several]
+        recipients = [outbox for outbox in self.groups[group].outboxes if outbox not in skips]
+        self.delivery.broadcast_except(self.groups[group], self.frame(recipients), skips)
 
     def announce(self, group, skipped):
         self.delivery.broadcast_deferred(*self.to_group(group, skipped))

@@ -449,6 +449,10 @@ def test_command_is_understood(variables, words, tmp_path, monkeypatch):
     store.start(lambda function, *arguments: function(*arguments))
     store.save("104", "☁ score", b"10")
     store.close()
+    rooms = open_store("cloudlink.db", of_rooms=True)
+    rooms.start(lambda function, *arguments: function(*arguments))
+    rooms.save("lobby", "round", b"3")
+    rooms.close()
     (tmp_path / "backup.json").write_text('{"104": {"☁ score": 10}}', encoding="utf-8")
     understood = []
     monkeypatch.setattr(cli.serve, "run", lambda arguments: understood.append(settings_from(arguments)) or 0)

@@ -81,6 +81,8 @@ NEW_BLOCKS = """
     event whenConnectionLost
     event whenConnectionBack
     command setReconnect BOOL=menu:boolmenu
+    command sendGDataToOthers DATA
+    command sendGDataAsVarToOthers DATA VAR
     command setPace RATE=#
     reporter returnPreviousVarData TYPE=menu:varmenu VAR
     reporter countUsers ROOM

@@ -32,6 +32,19 @@ async def test_messages_to_everybody_and_to_one(lab):
 
 
 @scenario
+async def test_messages_and_variables_to_everybody_but_the_sender(lab):
+    alice, bob = await pair(lab)
+    await alice.do("sendGDataToOthers", DATA="hello")
+    await alice.do("sendGDataAsVarToOthers", VAR="x", DATA="7")
+    await bob.until("hello", "returnGlobalData")
+    await bob.until("7", "returnVarData", TYPE="Global variables", VAR="x")
+    await bob.do("sendPData", DATA="both have come", ID="alice")
+    await alice.until("both have come", "returnPrivateData")
+    assert await alice.get("returnGlobalData") == ""
+    assert await alice.get("returnVarData", TYPE="Global variables", VAR="x") == ""
+
+
+@scenario
 async def test_recipients_by_name_id_object_and_list(lab):
     alice, bob = await pair(lab)
     theirs = await bob.get("returnUserObject")

@@ -139,3 +139,41 @@ def test_the_size_of_all_copies_is_returned(server):
     alice.heard()
     assert server.hub.emit(alice.client.joined["default"], Message(b"1")) == 2 * one
     assert [len(packet) for packet in alice.heard()] == [3]
+
+
+# Leaving users out.
+
+
+def test_who_is_left_out_is_named_in_the_event_so_that_other_processes_leave_them_out_too(server, broker):
+    heard = []
+    alice, bob, carol = (named(server, name) for name in ("alice", "bob", "carol"))
+    for each in (alice, bob, carol):
+        each.heard()
+    broker.published.clear()
+    server.hub.subscribe(Message, lambda *told: heard.append(told))
+    alice.say({"cmd": "gmsg", "val": 1, "id": {"except": ["bob", "alice"]}})
+    event = Message(b"1", alice.client.user, left_out=(bob.client.snowflake, alice.client.snowflake))
+    assert heard == [("default", CL4, event, alice.client.outbox)]
+    assert broker.published == [("default", CL4, event)]
+    assert [each.heard() for each in (alice, bob)] == [[], []]
+    assert carol.heard() == [{"cmd": "gmsg", "val": 1, "rooms": "default"}]
+
+
+def test_an_event_of_another_process_leaves_out_users_here(server):
+    alice, bob = named(server, "alice"), named(server, "bob")
+    alice.heard(), bob.heard()
+    event = Variable(b'"x"', b"1", ELSEWHERE, left_out=(alice.client.snowflake, ELSEWHERE.id))
+    assert server.hub.deliver("default", CL4, event) > 0
+    assert alice.heard() == []
+    assert bob.heard() == [{"cmd": "gvar", "name": "x", "val": 1, "rooms": "default"}]
+
+
+def test_a_message_with_exceptions_is_written_once_for_each_dialect(server, monkeypatch):
+    alice, *others = (named(server, f"user{number}") for number in range(5))
+    written = []
+    dialect = alice.client.dialect
+    write = dialect.writers[Message]
+    monkeypatch.setitem(dialect.writers, Message, lambda *told: written.append(told) or write(*told))
+    alice.say({"cmd": "gmsg", "val": 1, "id": {"except": "me"}})
+    assert len(written) == 1
+    assert [other.heard()[-1]["val"] for other in others] == [1] * 4

@@ -352,7 +352,7 @@ def test_a_mistake_of_ours_does_not_end_the_thread(store, turns, other, caplog, 
 
 
 def test_pauses_grow_and_each_cause_is_told_once(file, caplog):
-    trouble_ = Trouble(file, Timing())
+    trouble_ = Trouble(file, Timing(), "cloud variables")
     pauses = []
     for number in range(7):
         trouble_.begin(StorageError(f"cause {number % 2}", "remedy"))
@@ -369,7 +369,7 @@ def test_pauses_grow_and_each_cause_is_told_once(file, caplog):
 
 def test_a_trouble_that_comes_and_goes_is_not_told_each_time(file, caplog):
     clock = FakeClock()
-    trouble_ = Trouble(file, Timing(), clock)
+    trouble_ = Trouble(file, Timing(), "cloud variables", clock)
     for _ in range(3):
         trouble_.begin(StorageError("cause", "remedy"))
         trouble_.end()

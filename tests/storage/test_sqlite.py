@@ -165,7 +165,7 @@ def test_a_watcher_that_fails_does_not_harm_the_others(store, turns, other, capl
     store.watch(lambda *change: news.append(change))
     other.write("1", a=b"1", b=b"2")
     turns.run_until(lambda: len(news) == 2)
-    assert caplog.messages == ["A change of a cloud variable could not be taken over."] * 2
+    assert caplog.messages == ["A change of a variable could not be taken over."] * 2
 
 
 def test_a_loop_that_is_closed_is_no_trouble(opened, other, caplog):

@@ -10,7 +10,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Protocol
 
-from cloudlink.cli import client, completion, config, doctor, serve
+from cloudlink.cli import client, completion, config, doctor, rooms, serve
 from cloudlink.cli import vars as variables
 from cloudlink.cli.parser import Parser
 from cloudlink.errors import StartError
@@ -36,6 +36,7 @@ _COMMANDS: dict[str, _Command] = {
     "serve": serve,
     "config": config,
     "vars": variables,
+    "rooms": rooms,
     "client": client,
     "doctor": doctor,
     "completion": completion,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .coalescer import Coalescer, ConstantWait, WriteCoalescer
 from .delivery import Audience, Delivery
-from .frames import as_update, joined_text_frame, text_frame, update_frame
+from .frames import as_update, join, joined_text_frame, text_frame, update_frame
 from .outbox import Connection, Outbox
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Outbox",
     "WriteCoalescer",
     "as_update",
+    "join",
     "joined_text_frame",
     "text_frame",
     "update_frame",

@@ -186,6 +186,16 @@ class Delivery:
             self._collect(audience, frame, skip)
             self._make_due()
 
+    def broadcast_except(self, audience: Audience, frame: bytes, skips: Iterable[Outbox]) -> None:
+        """Queue one frame for an audience, except for any clients, who need not be in it."""
+        if not frame:
+            return
+        members = [outbox for outbox in skips if outbox in audience.outboxes]
+        for outbox in members:
+            self.flush_member(outbox)
+        self.broadcast(audience, frame)
+        audience.offsets.update(dict.fromkeys(members, len(audience.frames)))
+
     def broadcast_deferred(self, audience: Audience, frame: bytes, skip: Outbox | None = None) -> None:
         """Do the same with news that may come some milliseconds late, if there was some just before."""
         if not frame:

@@ -137,7 +137,9 @@ _OWN = "the server sets it itself; keep values of your own under another name"
 _READ_ONLY = {
     "username": "to rename a client, call client.set_username(name)",
     "username_set": "to name a client, call client.set_username(name)",
+    "user": "to name a client, call client.set_username(name)",
     "rooms": "to move a client, call server.rooms_manager.subscribe(client, room)",
+    "joined": "to move a client, call server.rooms_manager.subscribe(client, room)",
     "open": "to disconnect a client, call `await client.close()` or server.close_connection(client)",
 }
 """What to do instead of writing an attribute, where that is not simply to leave it."""

@@ -67,7 +67,10 @@ class Engine(Protocol):
         ...
 
     def check_username(self, client: Client, username: str) -> None:
-        """Raise `ValueError`, with the reason, if a client may not be given this name."""
+        """Raise `ValueError`, with the reason, if a client may not be given this name.
+
+        The client is one of this protocol, or its first message has not come.
+        """
         ...
 
     def on_rename(self, client: Client, former: User) -> None:

@@ -44,11 +44,15 @@ class Message(Event, frozen=True, gc=False):
         val: JSON text of the payload.
         origin: The sender, None where the server itself sends.
         via: What carried it here: empty for a client of this protocol, else the name of a bridge.
+        attributed: Whether recipients are sent the origin, in dialects that have a place for it.
+        left_out: Ids of the users who are not sent it.
     """
 
     val: bytes
     origin: User | None = None
     via: str = ""
+    attributed: bool = False
+    left_out: tuple[str, ...] = ()
 
 
 class Variable(Event, frozen=True, gc=False):
@@ -57,14 +61,18 @@ class Variable(Event, frozen=True, gc=False):
     Attributes:
         name: JSON text of the variable's name, a JSON string.
         val: JSON text of the value.
-        origin: As in `Message`.
-        via: As in `Message`.
+        origin: As in `Message`, like all that follow.
+        via: What carried it here.
+        attributed: Whether recipients are sent the origin.
+        left_out: Ids of the users who are not sent it.
     """
 
     name: bytes
     val: bytes
     origin: User | None = None
     via: str = ""
+    attributed: bool = False
+    left_out: tuple[str, ...] = ()
 
 
 class PrivateMessage(Event, frozen=True, gc=False):

@@ -10,8 +10,10 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from .events import Message, Variable
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable
+    from collections.abc import Callable, Collection, Hashable, Iterable
 
     from cloudlink.delivery import Delivery, Outbox
 
@@ -44,7 +46,8 @@ class Hub:
         Args:
             kind: The events' class, such as `events.Message`.
             subscriber: `f(room, protocol, event, skip)`: the room's name, the protocol's schema class, the event, and
-                the outbox of the client that it was not sent to, None for none. What it raises is logged.
+                the outbox of the client that it was not sent to, None for none; of several, the sender's. What it
+                raises is logged.
         """
         self._subscribers.setdefault(kind, []).append(subscriber)
 
@@ -82,6 +85,29 @@ class Hub:
         self._broker.publish(members.room, members.protocol, event)
         return size
 
+    def emit_except(
+        self, members: Members, event: Message | Variable, sender: Client, listener: bytes = b""
+    ) -> int:
+        """Send an event to everybody in a room but the users that it leaves out (`event.left_out`).
+
+        Args:
+            members: As in `emit`.
+            event: What they are told.
+            sender: The client that caused it; it gets a copy unless it is left out.
+            listener: JSON text of the sender's echo tag, which only its own copy carries; empty for none.
+
+        Returns:
+            Bytes queued, counted for each member here, those left out included.
+        """
+        skips = self._outboxes(event.left_out)
+        if listener and sender.outbox not in skips:
+            own = sender.dialect.writers[type(event)](event, members.room, listener)
+            self._delivery.send(sender.outbox, own)
+            skips[sender.outbox] = None
+        size = self._deliver_except(members, event, skips, sender.outbox)
+        self._broker.publish(members.room, members.protocol, event)
+        return size
+
     def emit_to(self, room: str, protocol: Schema, event: Event) -> int:
         """Send an event on nobody's behalf to everybody in a room, which need not have members here.
 
@@ -102,6 +128,8 @@ class Hub:
         """
         members = self._rooms.members(room, protocol)
         if members is not None:
+            if isinstance(event, (Message, Variable)) and event.left_out:
+                return self._deliver_except(members, event, self._outboxes(event.left_out), None)
             return self._deliver(members, event, None)
         self._tell_subscribers(room, protocol, event, None)
         return 0
@@ -130,6 +158,22 @@ class Hub:
         if kind in self._subscribers:
             self._tell_subscribers(room, members.protocol, event, skip)
         return size
+
+    def _deliver_except(
+        self, members: Members, event: Event, skips: Collection[Outbox], sender: Outbox | None
+    ) -> int:
+        size = 0
+        for dialect, audience in members.audiences.items():
+            frame = dialect.writers[type(event)](event, members.room)
+            size += len(frame) * len(audience.outboxes)
+            self._delivery.broadcast_except(audience, frame, skips)
+        self._tell_subscribers(members.room, members.protocol, event, sender if sender in skips else None)
+        return size
+
+    def _outboxes(self, ids: Iterable[str]) -> dict[Outbox, None]:
+        """Return the outboxes of those users who are connected here."""
+        clients = map(self._clients.snowflakes.get, ids)
+        return {client.outbox: None for client in clients if client is not None}
 
     def _tell_subscribers(
         self, room: str, protocol: Schema | None, event: Event, skip: Outbox | None

@@ -82,6 +82,7 @@ class RoomsManager:
         self._delivery = delivery
         self._directory = directory
         self._broker = broker
+        self._on_emptying: list[Callable[[str, Schema | None], None]] = []
 
     # What plugins call.
 
@@ -201,6 +202,10 @@ class RoomsManager:
 
     # What the server and the protocols call.
 
+    def watch_emptying(self, callback: Callable[[str, Schema | None], None]) -> None:
+        """Have `callback(room, protocol)` called when the last client of a protocol here has left a room."""
+        self._on_emptying.append(callback)
+
     def members(self, room_id: str, protocol: Schema) -> Members | None:
         """Return a room's members of one protocol, None if there are none."""
         room = self.rooms.get(room_id)
@@ -255,6 +260,8 @@ class RoomsManager:
             del self.rooms[members.room].members[members.protocol]
             self._directory.drop_empty(members.room, members.protocol)
             self._broker.room_closed(members.room, members.protocol)
+            for callback in self._on_emptying:
+                callback(members.room, members.protocol)
 
 
 def _record(members: Members) -> Record:

@@ -320,8 +320,10 @@ class Session:
         client, engine = self.client, self._engine
         if client.username_set and username == client.username:
             return
-        if engine is not None:
-            engine.check_username(client, username)
+        # Before its first message a client is taken for one of the protocol that is asked first.
+        rules = engine or next(iter(self._host.hooks.engines.values()), None)
+        if rules is not None:
+            rules.check_username(client, username)
         former = client.user
         self._host.clients_manager.rename(client, username)
         if engine is not None:

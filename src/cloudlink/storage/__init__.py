@@ -1,4 +1,4 @@
-"""Where cloud variables stay when the server stops: the interface of a store, and which store a server gets.
+"""Where variables stay when the server stops: the interface of a store, and which store a server gets.
 
 Nothing here knows a protocol, the settings or the event loop. SQLite is imported only when a file is
 named, so that a server without storage does not pay for it.
@@ -12,19 +12,24 @@ from cloudlink.storage.memory import MemoryStore
 __all__ = ["MemoryStore", "VariableStore", "open_store"]
 
 
-def open_store(file: str, *, max_size: int | None = None, keep_days: float = 0) -> VariableStore:
+def open_store(
+    file: str, *, max_size: int | None = None, keep_days: float = 0, of_rooms: bool = False
+) -> VariableStore:
     """Return the store that keeps variables in a file, or in memory when the name is empty.
 
     Args:
         file: The file's name.
         max_size: Bytes the file may have; None for any number.
         keep_days: Days after which a room that is not used is deleted from the file; 0 for never.
+        of_rooms: Whether it keeps variables of CloudLink 4 rooms, whose tables are their own, and not cloud variables.
 
     Raises:
         StartError: The file is damaged or belongs to something else, or its folder does not exist.
     """
     if not file:
         return MemoryStore()
-    from cloudlink.storage.sqlite import SqliteStore  # noqa: PLC0415  # see the module docstring
+    from cloudlink.storage.database import CLOUD, ROOMS  # noqa: PLC0415  # see the module docstring
+    from cloudlink.storage.sqlite import SqliteStore  # noqa: PLC0415  # likewise
 
-    return SqliteStore(file, max_size=max_size, keep_days=keep_days)
+    tables = ROOMS if of_rooms else CLOUD
+    return SqliteStore(file, max_size=max_size, keep_days=keep_days, tables=tables)

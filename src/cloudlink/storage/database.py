@@ -13,12 +13,13 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cloudlink.storage.errors import StorageError, damaged
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from cloudlink.storage.calendar import Move
@@ -31,8 +32,8 @@ VERSION = 2
 """The version of the tables below; a file of version 1, which had no `uses`, gets it."""
 
 # Names are stored as bytes, because SQLite's text ends at NUL and cannot hold half a surrogate pair.
-_TABLES = """
-CREATE TABLE variables (
+_CREATE = """
+CREATE TABLE {variables} (
     room BLOB NOT NULL CHECK (typeof(room) = 'blob'),
     name BLOB NOT NULL CHECK (typeof(name) = 'blob'),
     value BLOB CHECK (typeof(value) IN ('blob', 'null')),
@@ -40,13 +41,50 @@ CREATE TABLE variables (
     changed_at INTEGER NOT NULL,
     UNIQUE (room, name)
 );
-CREATE INDEX variables_by_change ON variables (change);
-CREATE INDEX variables_deleted ON variables (changed_at) WHERE value IS NULL;
-CREATE TABLE changes (last INTEGER NOT NULL);
-INSERT INTO changes VALUES (0);
+CREATE INDEX {variables}_by_change ON {variables} (change);
+CREATE INDEX {variables}_deleted ON {variables} (changed_at) WHERE value IS NULL;
+CREATE TABLE {changes} (last INTEGER NOT NULL);
+INSERT INTO {changes} VALUES (0);
 """
-_USES = "CREATE TABLE uses (room BLOB PRIMARY KEY, used_at INTEGER NOT NULL) WITHOUT ROWID"
+_CREATE_USES = "CREATE TABLE {uses} (room BLOB PRIMARY KEY, used_at INTEGER NOT NULL) WITHOUT ROWID"
 """When each room was last used; one that is only looked at has no other trace."""
+
+_PUT = (
+    "INSERT INTO {variables} (room, name, value, change, changed_at) VALUES {places}"
+    " ON CONFLICT (room, name) DO UPDATE SET"
+    " value = excluded.value, change = excluded.change, changed_at = excluded.changed_at"
+)
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The tables that hold one kind of variables; a file can have those of several kinds.
+
+    Attributes:
+        variables: Name of the table of values.
+        changes: Name of the table of the last change number.
+        uses: Name of the table that says when each room was last used.
+        kind: How the log calls the variables, in the plural and in small letters.
+        place: How the log calls what has variables, likewise.
+        command: The sub-command of `cloudlink` that deletes them.
+    """
+
+    variables: str
+    changes: str
+    uses: str
+    kind: str
+    place: str
+    command: str
+
+    def fill(self, statements: str) -> str:
+        """Return SQL with these names in place of `{variables}`, `{changes}` and `{uses}`."""
+        return statements.format(variables=self.variables, changes=self.changes, uses=self.uses)
+
+
+CLOUD = Tables("variables", "changes", "uses", "cloud variables", "projects", "vars")
+"""The cloud variables of Scratch projects; every file has these tables."""
+ROOMS = Tables("room_variables", "room_changes", "room_uses", "variables of rooms", "rooms", "rooms")
+"""The variables of CloudLink 4 rooms; a file gets these tables when they are first wanted."""
 
 _ROWS_AT_ONCE = 199
 """Rows of one statement; five parameters each, and an old SQLite takes 999.
@@ -96,6 +134,7 @@ class Database:
         path: The file.
         patience: Seconds to wait for another program that is writing.
         create: Whether to make the file when it does not exist; its folder must.
+        tables: Which kind of variables to read and write.
         max_size: Bytes the file may have, None for any number. Beyond, only what is in it can be changed.
         wall_clock: Returns the Unix time in seconds.
 
@@ -114,6 +153,7 @@ class Database:
         *,
         patience: float,
         create: bool = True,
+        tables: Tables = CLOUD,
         max_size: int | None = None,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
@@ -128,6 +168,7 @@ class Database:
             isolation_level=None,
             check_same_thread=False,
         )
+        self._tables = tables
         self._swept = 0.0
         self._max_size = max_size
         self._wall_clock = wall_clock
@@ -136,7 +177,7 @@ class Database:
         self._data_version = -1
         try:
             self._prepare(path)
-            self.seen = self._value("SELECT last FROM changes")
+            self.seen = self._value(tables.fill("SELECT last FROM {changes}"))
         except BaseException:
             self.close()
             raise
@@ -159,6 +200,11 @@ class Database:
             with self._transaction():
                 if self._pragma("user_version") < VERSION:  # nobody else was faster
                     self._add_uses()
+        if not self._has_tables():
+            with self._transaction():
+                if not self._has_tables():  # nobody else was faster
+                    self._add_tables(self._tables)
+                    self._connection.execute(self._tables.fill(_CREATE_USES))
         self._connection.execute("PRAGMA journal_mode = WAL")
         # A commit is on the disk when it returns, also on macOS, which would otherwise promise less.
         self._connection.execute("PRAGMA synchronous = FULL")
@@ -169,14 +215,23 @@ class Database:
     def _is_empty(self) -> bool:
         return not self._value("SELECT count(*) FROM sqlite_master")
 
+    def _has_tables(self) -> bool:
+        found = self._connection.execute(
+            "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (self._tables.variables,)
+        )
+        return found.fetchone() is not None
+
     def _create(self) -> None:
-        for statement in _TABLES.split(";\n"):
-            self._connection.execute(statement)
+        self._add_tables(CLOUD)
         self._connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         self._add_uses()
 
+    def _add_tables(self, tables: Tables) -> None:
+        for statement in tables.fill(_CREATE).split(";\n"):
+            self._connection.execute(statement)
+
     def _add_uses(self) -> None:
-        self._connection.execute(_USES)
+        self._connection.execute(CLOUD.fill(_CREATE_USES))
         self._connection.execute(f"PRAGMA user_version = {VERSION}")
 
     def close(self) -> None:
@@ -208,16 +263,16 @@ class Database:
 
     def load(self, room: str) -> dict[str, bytes]:
         """Return the variables of a room."""
-        rows = self._connection.execute(
-            "SELECT name, value FROM variables WHERE room = ? AND value IS NOT NULL ORDER BY name",
+        rows = self._run(
+            "SELECT name, value FROM {variables} WHERE room = ? AND value IS NOT NULL ORDER BY name",
             (encode(room),),
         )
         return {decode(name): value for name, value in rows.fetchall()}
 
     def rooms(self) -> dict[str, tuple[int, int]]:
         """Return the rooms by name, sorted: how many variables each has, and when one last changed (Unix time)."""
-        rows = self._connection.execute(
-            "SELECT room, count(*), max(changed_at) FROM variables WHERE value IS NOT NULL GROUP BY room ORDER BY room"
+        rows = self._run(
+            "SELECT room, count(*), max(changed_at) FROM {variables} WHERE value IS NOT NULL GROUP BY room ORDER BY room"
         )
         return {decode(room): (count, changed_at) for room, count, changed_at in rows.fetchall()}
 
@@ -251,8 +306,8 @@ class Database:
         return news
 
     def _next_change(self) -> int:
-        self._connection.execute("UPDATE changes SET last = last + 1")
-        number: int = self._value("SELECT last FROM changes")
+        self._run("UPDATE {changes} SET last = last + 1")
+        number: int = self._run("SELECT last FROM {changes}").fetchone()[0]
         return number
 
     def _fitting(self, rows: list[Row]) -> list[Row]:
@@ -268,23 +323,25 @@ class Database:
     def _has_place(self, room: bytes, name: bytes, value: bytes | None) -> bool:
         if value is None:
             return True
-        known = self._connection.execute(
-            "SELECT length(value) FROM variables WHERE room = ? AND name = ? AND value IS NOT NULL",
+        known = self._run(
+            "SELECT length(value) FROM {variables} WHERE room = ? AND name = ? AND value IS NOT NULL",
             (room, name),
         ).fetchone()
         return known is not None and len(value) <= max(known[0], _NO_GROWTH)
 
     def _note_use(self, rooms: Iterable[str], now: int) -> None:
         self._connection.executemany(
-            "INSERT INTO uses SELECT :room, :now WHERE EXISTS (SELECT 1 FROM variables WHERE room = :room)"
-            " ON CONFLICT (room) DO UPDATE SET used_at = :now WHERE used_at < :now - :lasts",
+            self._tables.fill(
+                "INSERT INTO {uses} SELECT :room, :now WHERE EXISTS (SELECT 1 FROM {variables} WHERE room = :room)"
+                " ON CONFLICT (room) DO UPDATE SET used_at = :now WHERE used_at < :now - :lasts"
+            ),
             [{"room": encode(room), "now": now, "lasts": _USE_LASTS} for room in rooms],
         )
 
     def newest(self) -> float | None:
         """Return the newest time in the file (Unix time), None when there is none."""
-        times = self._connection.execute(
-            "SELECT (SELECT changed_at FROM variables ORDER BY change DESC LIMIT 1), (SELECT max(used_at) FROM uses)"
+        times = self._run(
+            "SELECT (SELECT changed_at FROM {variables} ORDER BY change DESC LIMIT 1), (SELECT max(used_at) FROM {uses})"
         ).fetchone()
         return max((at for at in times if at is not None), default=None)
 
@@ -300,11 +357,11 @@ class Database:
             "until": move.until + _ROUNDED,
         }
         with self._transaction():
-            self._connection.execute(
-                "UPDATE uses SET used_at = used_at + :by WHERE used_at BETWEEN :since AND :until", times
+            self._run(
+                "UPDATE {uses} SET used_at = used_at + :by WHERE used_at BETWEEN :since AND :until", times
             )
-            self._connection.execute(
-                "INSERT INTO uses SELECT room, max(changed_at) + :by FROM variables"
+            self._run(
+                "INSERT INTO {uses} SELECT room, max(changed_at) + :by FROM {variables}"
                 " WHERE value IS NOT NULL AND changed_at BETWEEN :since AND :until GROUP BY room"
                 " ON CONFLICT (room) DO UPDATE SET used_at = max(used_at, excluded.used_at)",
                 times,
@@ -317,13 +374,16 @@ class Database:
         """
         with self._transaction():
             number, now = self._next_change(), int(self._wall_clock())
-            found = self._connection.execute(
-                "SELECT room FROM variables WHERE value IS NOT NULL GROUP BY room HAVING max(changed_at) < :since"
-                " EXCEPT SELECT room FROM uses WHERE used_at >= :since",
-                {"since": since - _ROUNDED},
+            found = self._run(
+                "SELECT room FROM {variables} WHERE value IS NOT NULL GROUP BY room HAVING max(changed_at) < ?"
+                " EXCEPT SELECT room FROM {uses} WHERE used_at >= ?",
+                (since - _ROUNDED, since - _ROUNDED),
             ).fetchall()
             self._connection.executemany(
-                "UPDATE variables SET value = NULL, change = ?, changed_at = ? WHERE room = ? AND value IS NOT NULL",
+                self._tables.fill(
+                    "UPDATE {variables} SET value = NULL, change = ?, changed_at = ?"
+                    " WHERE room = ? AND value IS NOT NULL"
+                ),
                 [(number, now, room) for (room,) in found],
             )
         self.recall_news(self.seen)
@@ -331,20 +391,15 @@ class Database:
 
     def _put(self, rows: list[Row], number: int, now: int) -> None:
         places = ",".join(["(?,?,?,?,?)"] * len(rows))
-        self._connection.execute(
-            f"INSERT INTO variables (room, name, value, change, changed_at) VALUES {places}"  # noqa: S608  # question marks
-            " ON CONFLICT (room, name) DO UPDATE SET"
-            " value = excluded.value, change = excluded.change, changed_at = excluded.changed_at",
-            [field for row in rows for field in (*row, number, now)],
-        )
+        self._run(_PUT.replace("{places}", places), [field for row in rows for field in (*row, number, now)])
 
     def _sweep(self, now: float) -> None:
         """Once in a while, remove the rows of variables deleted long ago."""
         if abs(now - self._swept) > _KEPT_DELETIONS:
-            self._connection.execute(
-                "DELETE FROM variables WHERE value IS NULL AND changed_at < ?", (now - _KEPT_DELETIONS,)
+            self._run(
+                "DELETE FROM {variables} WHERE value IS NULL AND changed_at < ?", (now - _KEPT_DELETIONS,)
             )
-            self._connection.execute("DELETE FROM uses WHERE room NOT IN (SELECT room FROM variables)")
+            self._run("DELETE FROM {uses} WHERE room NOT IN (SELECT room FROM {variables})")
             self._swept = now
 
     def news(self) -> list[Change]:
@@ -362,13 +417,17 @@ class Database:
         self._data_version = -1
 
     def _newer(self) -> tuple[list[Change], int]:
-        rows = self._connection.execute(
-            "SELECT room, name, value, change FROM variables WHERE change > ? ORDER BY change", (self.seen,)
+        rows = self._run(
+            "SELECT room, name, value, change FROM {variables} WHERE change > ? ORDER BY change", (self.seen,)
         ).fetchall()
         changes = [(decode(room), decode(name), value) for room, name, value, _ in rows]
         return changes, rows[-1][3] if rows else self.seen
 
     # --------------------------------------------------------------------------------------------- SQLite
+
+    def _run(self, statement: str, values: Sequence[Any] | dict[str, Any] = ()) -> sqlite3.Cursor:
+        """Run a statement that names its tables as `Tables.fill` wants them."""
+        return self._connection.execute(self._tables.fill(statement), values)
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -93,16 +93,20 @@ class Trouble:
         pause: Seconds to wait before the next attempt; 0 while all is well.
     """
 
-    def __init__(self, path: Path, timing: Timing, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, path: Path, timing: Timing, kind: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         """Begin without trouble.
 
         Args:
             path: The file.
             timing: Has the pauses.
+            kind: How the log calls what is kept in the file, in small letters.
             clock: Returns the time in seconds.
         """
         self.pause = 0.0
         self._timing = timing
+        self._kind = kind.capitalize()
         self._clock = clock
         self._path = path
         self._told: set[str] = set()
@@ -120,7 +124,8 @@ class Trouble:
         self._told.add(told.cause)
         self._worth_telling = True
         logger.error(
-            "Cloud variables are kept in memory only, because %s: %s, and CloudLink saves them by itself.",
+            "%s are kept in memory only, because %s: %s, and CloudLink saves them by itself.",
+            self._kind,
             told.cause,
             told.remedy,
             exc_info=None if isinstance(error, (StorageError, sqlite3.Error)) else error,
@@ -134,4 +139,4 @@ class Trouble:
         self._ended = self._clock()
         if self._worth_telling:
             self._worth_telling = False
-            logger.info("Cloud variables are saved to %s again.", self._path)
+            logger.info("%s are saved to %s again.", self._kind, self._path)

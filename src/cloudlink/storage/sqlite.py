@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from cloudlink.errors import StartError
 from cloudlink.storage.calendar import Calendar
-from cloudlink.storage.database import Database
+from cloudlink.storage.database import CLOUD, Database
 from cloudlink.storage.errors import Trouble, is_hopeless, sentence
 from cloudlink.storage.timing import Timing
 from cloudlink.storage.writequeue import WriteQueue
@@ -25,6 +25,7 @@ from cloudlink.storage.writequeue import WriteQueue
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from cloudlink.storage.database import Tables
     from cloudlink.storage.interface import Watcher
     from cloudlink.storage.writequeue import Batch, Change
 
@@ -55,6 +56,7 @@ class SqliteStore:
         file: The file; it is made when it does not exist, its folder is not.
         max_size: Bytes the file may have; None for any number.
         keep_days: Days after which a room that is not used is deleted; 0 for never.
+        tables: Which kind of variables it keeps. Stores of different kinds share a file, each with its own thread.
         timing: How long it waits for what.
         wall_clock: Returns the Unix time in seconds.
         clock: Returns seconds that always pass evenly.
@@ -69,6 +71,7 @@ class SqliteStore:
         *,
         max_size: int | None = None,
         keep_days: float = 0,
+        tables: Tables = CLOUD,
         timing: Timing = _USUAL_TIMING,
         wall_clock: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
@@ -78,13 +81,14 @@ class SqliteStore:
         self._wall_clock = wall_clock
         self._max_size = max_size
         self._keep_days = keep_days
+        self._tables = tables
         self._told_full = -math.inf
         self._clock = clock
         self._tidied = clock()
         self._calendar = Calendar(wall_clock, clock)
         self._newest: float | None = None  # the newest time in the file before this process wrote
         self._queue = WriteQueue()
-        self._trouble = Trouble(self._path, timing)
+        self._trouble = Trouble(self._path, timing, tables.kind)
         self._watchers: list[Watcher] = []
         self._call_soon: Callable[..., object] | None = None
         self._wake = threading.Event()
@@ -184,7 +188,7 @@ class SqliteStore:
                 try:
                     watcher(*change)
                 except Exception:
-                    logger.exception("A change of a cloud variable could not be taken over.")
+                    logger.exception("A change of a variable could not be taken over.")
         if len(changes) == _TOLD_AT_ONCE:
             self._have_told()
 
@@ -262,7 +266,8 @@ class SqliteStore:
         self._tidied = self._clock()
         if forgotten:
             logger.info(
-                "Projects that nobody had opened for %g days were deleted from %s: %d (setting storage_keep_days).",
+                "%s that nobody had opened for %g days were deleted from %s: %d (setting storage_keep_days).",
+                self._tables.place.capitalize(),
                 self._keep_days,
                 self._path,
                 forgotten,
@@ -273,11 +278,14 @@ class SqliteStore:
             return
         self._told_full = time.monotonic()
         logger.error(
-            "New cloud variables are kept in memory only, because %s has reached storage_max_size (%d bytes): "
-            "set that higher, or delete projects with `cloudlink vars delete`. Variables in the file are saved as ever, "
+            "New %s are kept in memory only, because %s has reached storage_max_size (%d bytes): "
+            "set that higher, or delete %s with `cloudlink %s delete`. Variables in the file are saved as ever, "
             "unless they become longer.",
+            self._tables.kind,
             self._path,
             self._max_size,
+            self._tables.place,
+            self._tables.command,
         )
 
     def _missed_by(self, database: Database) -> list[Change]:
@@ -301,9 +309,10 @@ class SqliteStore:
             return
         if self._place is not None:
             logger.warning(
-                "%s was %s while the server runs; cloud variables go to a new file from now on.",
+                "%s was %s while the server runs; %s go to a new file from now on.",
                 self._path,
                 "replaced" if place else "removed",
+                self._tables.kind,
             )
         self._close_writer()
         self._close_reader()
@@ -331,14 +340,20 @@ class SqliteStore:
             time.sleep(_PAUSE_AT_END)
             self._round()
         if unsaved := len(self._queue):
-            logger.error("%d cloud variables could not be saved to %s and are lost.", unsaved, self._path)
+            logger.error(
+                "%d %s could not be saved to %s and are lost.", unsaved, self._tables.kind, self._path
+            )
         self._close_writer()
 
     # ------------------------------------------------------------------------------------- the connections
 
     def _open(self, max_size: int | None = None) -> Database:
         return Database(
-            self._path, patience=self._timing.patience, max_size=max_size, wall_clock=self._wall_clock
+            self._path,
+            patience=self._timing.patience,
+            tables=self._tables,
+            max_size=max_size,
+            wall_clock=self._wall_clock,
         )
 
     def _open_writer(self) -> Database:

@@ -42,6 +42,29 @@ test('each block sends its packet', async () => {
   ]);
 });
 
+test('messages and variables for others leave out their sender', async () => {
+  const world = new World();
+  await world.join('alice');
+  await world.run('sendGDataToOthers', {DATA: '{"x": 1}'});
+  await world.run('sendGDataAsVarToOthers', {DATA: '5', VAR: 'v'});
+  const id = {except: 'me'};
+  assert.deepEqual(world.socket.take(), [
+    {cmd: 'gmsg', val: {x: 1}, id},
+    {cmd: 'gvar', name: 'v', val: 5, id},
+  ]);
+});
+
+test('messages for others go to the selected rooms, with the listener', async () => {
+  const world = new World();
+  await world.join('alice', 'den', 'hall');
+  await world.run('selectRoomsInNextPacket', {ROOMS: 'den'});
+  await world.run('createListener', {ID: 'sent'});
+  await world.run('sendGDataToOthers', {DATA: 'hi'});
+  assert.deepEqual(world.socket.take(), [
+    {cmd: 'gmsg', val: 'hi', id: {except: 'me'}, rooms: ['den'], listener: 'sent'},
+  ]);
+});
+
 for (const [typed, sent] of [
   ['12', 12],
   ['1.5', 1.5],

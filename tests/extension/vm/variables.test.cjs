@@ -87,6 +87,18 @@ test('the limit is per variable, recipient and rooms', async () => {
   assert.deepEqual(values(world), ['x', 'y', 'to bob', 'to carol', 'only red']);
 });
 
+test('a variable for others and the same one for everybody share a limit, so that no older value comes last', async () => {
+  const world = new World();
+  await world.connect();
+  await world.run('setPace', {RATE: 1});
+  await setX(world, 1);
+  await setX(world, 2);
+  await world.run('sendGDataAsVarToOthers', {VAR: 'x', DATA: 3});
+  assert.deepEqual(values(world), [1]);
+  await world.clock.advance(1500);
+  assert.deepEqual(values(world), [3]);
+});
+
 test('messages are not limited', async () => {
   const world = new World();
   await world.connect();

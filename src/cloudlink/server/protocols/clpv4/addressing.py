@@ -6,12 +6,14 @@ Everything is checked before anything is sent. What a packet may not do is raise
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
+from cloudlink import jsontext
 from cloudlink.buckets import Bucket
 
 from .dialects.base import room_text
-from .packet import TooMany, decode_scalar, names
+from .packet import SyntaxProblem, TooMany, decode_scalar, names
 from .recipients import AmbiguousName, Recipients, RoomsScope, ServerScope
 from .statuscodes import Dropped, Refusal, StatusCodes
 
@@ -34,6 +36,8 @@ _AMBIGUOUS = (
     "Multiple matches found for {name}, found {count} matches. "
     "Please use Snowflakes, UUIDs, or client objects instead."
 )
+_MYSELF = "me"
+_NOT_EXCEPTION = """except must be "me" or a list of users"""
 _TOO_OFTEN = "The name or the rooms are changed too often; try again later."
 _TOO_MANY_ROOMS = "Too much is sent to too many rooms; this packet was dropped."
 _NAMED_COPIES_MAX_BYTES = 1 << 22
@@ -128,6 +132,38 @@ class Addressing:
 
     # Recipients.
 
+    def left_out(self, client: Client, packet: Packet, rooms: Sequence[Members]) -> tuple[str, ...]:
+        """Return the ids of the users that a packet for everybody leaves out.
+
+        `{"except":"me"}` leaves out the sender, `{"except":[...]}` whoever the list names, as recipients of a
+        private packet are named. Nobody by that name, or several of it, is no mistake; any other `id` means nothing.
+
+        Args:
+            client: The sender.
+            packet: The packet.
+            rooms: The rooms it goes to.
+
+        Raises:
+            SyntaxProblem: `except` is neither.
+            Refusal: The list is too long.
+        """
+        named = _exception(packet.id)
+        if not named:
+            return ()
+        if named.startswith(b'"') and decode_scalar(named) == _MYSELF:
+            return (client.snowflake,)
+        if not named.startswith(b"["):
+            raise SyntaxProblem({"id": [_NOT_EXCEPTION]}, packet.listener)
+        try:
+            recipients = Recipients(
+                named, packet.listener, refuse_ambiguous=False, most=self._limits.max_names_per_packet
+            )
+        except TooMany as error:
+            raise _too_many_names(error) from None
+        scope = RoomsScope({members.room: members.presence for members in rooms}, self._directory)
+        found = recipients.find(scope, math.inf)
+        return tuple({user_id: None for users in found.values() for user_id in users})
+
     def recipients_anywhere(self, client: Client, packet: Packet) -> list[User]:
         """Return the users a packet is for, wherever they are. Raises `Refusal`, `SyntaxProblem`."""
         found = self._find(self._parse_recipients(client, packet), ServerScope(self._directory))
@@ -194,6 +230,16 @@ class Addressing:
         except TooMany as error:
             details = f"A private packet can be sent on at most {error.most} times."
             raise Refusal(StatusCodes.too_large, details) from None
+
+
+def _exception(raw: bytes) -> bytes:
+    """Return the JSON text of what an `id` excepts, empty if it excepts nothing."""
+    if not raw.startswith(b"{"):
+        return b""
+    try:
+        return (jsontext.pick(raw, "except") or {}).get("except", b"")
+    except jsontext.JSONTextError:  # it cannot be decoded, so it cannot be one
+        return b""
 
 
 def _dropped(client: Client, packet: Packet, why: str) -> Dropped:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from cloudlink.server.events import Direct, Message, PrivateMessage, PrivateVariable, Variable
 
 from .dialects import DEFAULT_ROOM, user_object
@@ -21,10 +23,12 @@ if TYPE_CHECKING:
     from cloudlink.server.api import PluginAPI
     from cloudlink.server.clients import Client
     from cloudlink.server.events import Event
+    from cloudlink.server.members import Members
 
     from .addressing import Addressing, Copies
     from .greeting import Greeter
     from .packet import Packet
+    from .roomstates import RoomStates
     from .userlists import UserLists
     from .usernames import UsernameRules
 
@@ -37,15 +41,18 @@ class Commands:
         server: PluginAPI,
         addressing: Addressing,
         lists: UserLists,
+        states: RoomStates,
         greeter: Greeter,
         usernames: UsernameRules,
     ) -> None:
         self._limits = server.limits
+        self._settings = server.settings
         self._clients = server.clients_manager
         self._delivery = server.delivery
         self._hub = server.hub
         self._addressing = addressing
         self._lists = lists
+        self._states = states
         self._greeter = greeter
         self._usernames = usernames
 
@@ -117,10 +124,25 @@ class Commands:
         self._addressing.check_variable(packet.name)
         self._emit(client, packet, Variable(packet.name, packet.val, client.user))
 
-    def _emit(self, client: Client, packet: Packet, event: Event) -> None:
-        for members in self._addressing.target_rooms(client, packet):
-            self._hub.emit(members, event, client, packet.listener)
+    def _emit(self, client: Client, packet: Packet, event: Message | Variable) -> None:
+        rooms = self._addressing.target_rooms(client, packet)
+        if self._settings.message_origin:
+            event = msgspec.structs.replace(event, attributed=True)
+        if packet.id and (left_out := self._addressing.left_out(client, packet, rooms)):
+            self._emit_except(client, packet, rooms, msgspec.structs.replace(event, left_out=left_out))
+        else:
+            for members in rooms:
+                self._hub.emit(members, event, client, packet.listener)
         if client.dialect.confirms_all:
+            self.confirm(client, packet)
+
+    def _emit_except(
+        self, client: Client, packet: Packet, rooms: list[Members], event: Message | Variable
+    ) -> None:
+        for members in rooms:
+            self._hub.emit_except(members, event, client, packet.listener)
+        # A sender that gets no copy would wait for its listener for ever.
+        if packet.listener and rooms and client.snowflake in event.left_out:
             self.confirm(client, packet)
 
     # To some.
@@ -172,8 +194,11 @@ class Commands:
         for room_id in leaves:
             self._lists.leave(client, room_id)
         for room_id in room_ids:
+            is_newcomer = room_id not in client.joined
             self._lists.join(client, room_id)
             self._lists.show(client, room_id)
+            if is_newcomer:
+                self._states.show(client, room_id)
         self._send(client, after)
 
     def _left_by_linking(self, client: Client, room_ids: list[str]) -> list[str]:
@@ -199,6 +224,7 @@ class Commands:
         if not client.joined:
             self._lists.join(client, DEFAULT_ROOM)
             self._lists.show(client, DEFAULT_ROOM)
+            self._states.show(client, DEFAULT_ROOM)
         self._send(client, after)
 
     def _require_rooms(self, client: Client) -> None:

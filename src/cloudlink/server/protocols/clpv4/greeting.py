@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from .channels import Channels
     from .dialects import Dialect
+    from .roomstates import RoomStates
     from .userlists import UserLists
 
 logger = logging.getLogger("cloudlink.server")
@@ -29,12 +30,13 @@ class Greeter:
         enable_motd: Whether the greeting holds the message of the day.
     """
 
-    def __init__(self, server: PluginAPI, lists: UserLists, channels: Channels) -> None:
+    def __init__(self, server: PluginAPI, lists: UserLists, states: RoomStates, channels: Channels) -> None:
         self.enable_motd = bool(server.settings.motd)
         self._settings = server.settings
         self._rooms = server.rooms_manager
         self._commands = server.hooks.commands.setdefault(Schema, {})
         self._lists = lists
+        self._states = states
         self._channels = channels
         self._dialects = DIALECTS if server.settings.legacy else MODERN
 
@@ -72,6 +74,8 @@ class Greeter:
         )
         for frame in dialect.greeting(facts):
             client.session.send_frame(frame)
+        for room_id in sorted(client.joined):
+            self._states.show(client, room_id)
 
     def greet_implicitly(self, client: Client) -> None:
         """Greet a client whose first packet is not a handshake, unless the host does not want that."""

@@ -64,6 +64,7 @@ class LegacyCommands:
     ) -> None:
         """Args: commands: the built-in ones, which some older commands fall back to."""
         self._hub = server.hub
+        self._settings = server.settings
         self._addressing = addressing
         self._lists = lists
         self._commands = commands
@@ -165,7 +166,8 @@ class LegacyCommands:
         self._addressing.charge_identity_change(client, packet)
         for room_id in sorted(client.joined):
             members = client.joined[room_id]
-            self._hub.emit(members, Message(_EMPTY_TEXT, client.user))
+            is_attributed = self._settings.message_origin
+            self._hub.emit(members, Message(_EMPTY_TEXT, client.user, "", is_attributed))
             copies = [(room_id, user) for user in members.presence.users.values()]
             self._hub.send(copies, PrivateMessage(_EMPTY_TEXT, client.user))
 

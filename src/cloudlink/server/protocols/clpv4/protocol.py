@@ -17,6 +17,7 @@ from .greeting import Greeter
 from .legacycommands import LegacyCommands
 from .livelimits import follow_settings
 from .packet import SyntaxProblem, as_name
+from .roomstates import RoomStates
 from .schema import Schema
 from .statuscodes import Refusal, StatusCodes
 from .userlists import UserLists
@@ -54,10 +55,11 @@ class Clpv4:
         self._answers = Answers(hooks)
         channels = Channels()
         lists = UserLists(server.rooms_manager, server.hub, server.delivery, server.later, server.limits)
-        self._greeter = Greeter(server, lists, channels)
+        states = self._room_states = RoomStates(server, lists)
+        self._greeter = Greeter(server, lists, states, channels)
         usernames = UsernameRules(server)
         addressing = Addressing(server, lists)
-        commands = Commands(server, addressing, lists, self._greeter, usernames)
+        commands = Commands(server, addressing, lists, states, self._greeter, usernames)
         legacy = LegacyCommands(server, addressing, lists, commands, channels)
         for name, handler in commands.handlers().items():
             hooks.bind_native(Schema, name, handler)

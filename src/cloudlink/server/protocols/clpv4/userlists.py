@@ -103,7 +103,8 @@ class UserLists:
         members = (self._rooms.members(room_id, Schema) for room_id in room_ids)
         return sum(len(m.presence.users) for m in members if m) * per_member > self._limits.user_list_burst
 
-    def _charge(self, client: Client, size: int) -> None:
+    def charge(self, client: Client, size: int) -> None:
+        """Charge a client for bytes that it caused."""
         # May go into debt: what a packet causes is known only when it is done.
         self._bucket(client).take(size)
 
@@ -126,7 +127,7 @@ class UserLists:
             self._rooms.subscribe(client, room_id)
             logger.debug("%s is in the room %.100r.", client, room_id)
             if client.username_set:
-                self._charge(client, self._announce_joined(client, room_id))
+                self.charge(client, self._announce_joined(client, room_id))
 
     def leave(self, client: Client, room_id: str) -> None:
         """Take a client out of a room; nothing happens if it is not inside."""
@@ -149,7 +150,7 @@ class UserLists:
             else:
                 event = Renamed(client.user, former)
                 size += self._hub.emit(client.joined[room_id], event, client, to_sender=False)
-        self._charge(client, size)
+        self.charge(client, size)
 
     def announce_left(self, client: Client, room_ids: Iterable[str]) -> None:
         """Tell the members left in rooms that a named client is no longer in them."""
@@ -158,7 +159,7 @@ class UserLists:
         size = 0
         for room_id in room_ids:
             size += self._hub.emit_to(room_id, Schema, Left(client.user))
-        self._charge(client, size)
+        self.charge(client, size)
 
     def _announce_joined(self, client: Client, room_id: str) -> int:
         return self._hub.emit(client.joined[room_id], Joined(client.user), client, to_sender=False)
@@ -210,13 +211,13 @@ class UserLists:
         members = client.joined.get(room_id)
         if members is not None:
             frame = self._list_for(client, members)
-            self._charge(client, len(frame))
+            self.charge(client, len(frame))
             self._delivery.send(client.outbox, frame)
 
     def lists_of(self, client: Client) -> list[bytes]:
         """Return a frame with the list of each room a client is in."""
         frames = [self._list_for(client, client.joined[room_id]) for room_id in sorted(client.joined)]
-        self._charge(client, sum(map(len, frames)))
+        self.charge(client, sum(map(len, frames)))
         return frames
 
     def _list_for(self, client: Client, members: Members) -> bytes:

@@ -51,7 +51,8 @@ class UsernameRules:
         most = _BYTES_PER_CHARACTER * longest
         if len(jsontext.dumps(username)) - 2 > most:
             raise Refusal(StatusCodes.refused, f"A username can take at most {most} bytes as JSON.")
-        is_unique = self._settings.unique_usernames or client.dialect.unique_names
+        dialect = client.dialect  # None before the first message
+        is_unique = self._settings.unique_usernames or (dialect is not None and dialect.unique_names)
         if is_unique and self._is_taken(client, username):
             raise Refusal(StatusCodes.id_conflict, f"The username {username} is taken.")
 

@@ -269,7 +269,8 @@ class Scratch:
         self.server.rooms_manager.subscribe(client, project)
         shown = rules.name_for_log(user, anonymous_guests=self._settings.cloud_anonymous_guests)
         write(client, "log_name", shown)
-        self.server.clients_manager.set_username(client, user)
+        if not client.username_set:  # a plugin may have given it a name before
+            self.server.clients_manager.set_username(client, user)
         logger.debug("%s is in the cloud project %s.", client, project)
         if room.variables:
             client.session.send_frame(room.all_values())

@@ -161,6 +161,8 @@ class Dialect(EventWriter, ABC):
         repeats_list: Whether each `remove` is followed by the whole list, because the client's own
             list does not shrink (protocol, decision D4).
         routes_unknown: Whether a command that does not exist goes to the user named in `id`.
+        tells_origin: Whether a gmsg and a gvar have a place for their sender (`Message.attributed`).
+        repeats_message: Whether a newcomer expects the last message of its room, where it is kept.
         list_form: Dialects with the same form share a user list's frame.
         loop: The status of a message to oneself, None where it is delivered.
         own_commands: Commands that only this era had.
@@ -181,6 +183,8 @@ class Dialect(EventWriter, ABC):
     whole_lists: bool = True
     repeats_list: bool = False
     routes_unknown: bool = False
+    tells_origin: bool = False
+    repeats_message: bool = False
     list_form: str = ""
     loop: StatusCode | None = None
     own_commands: ClassVar[frozenset[str]] = frozenset()

@@ -59,6 +59,7 @@ class Cl2Early(Dialect):
     """CloudLink 2. What fails, fails silently."""
 
     name = "CL2 early"
+    repeats_message = True
     greets_as = "CL2 early"
     is_settled = False
     names_recipient = frozenset({PrivateMessage})

@@ -24,6 +24,7 @@ class Cl3Of015(Dialect):
     """CloudLink 0.1.5. What fails, fails silently."""
 
     name = "CL3 0.1.5"
+    repeats_message = True
     greets_as = "CL3 0.1.5"
     version = "0.1.5"
     renames = True

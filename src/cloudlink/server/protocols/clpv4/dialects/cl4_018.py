@@ -43,6 +43,7 @@ class Cl4Safe(Cl4):
     is_settled = False
     is_modern = False
     whole_lists = True
+    tells_origin = False
     own_commands = frozenset({"ulist"})
 
     def claims(self, opening: Opening, current: Dialect) -> bool:
@@ -71,6 +72,7 @@ class Cl4Of018(Cl4Safe):
     """CloudLink 0.1.8: no modes, no UUIDs, no numbers of status codes; a room is `room`."""
 
     name = "CL4 0.1.8"
+    repeats_message = True
     is_settled = True
     confirms_first = True
     replaces_rooms = True

@@ -17,6 +17,8 @@ class Cl4Of019(Cl4):
     """CloudLink 0.1.9. Its clients read the packets of 0.2.0 and lack nothing."""
 
     name = "CL4 0.1.9"
+    repeats_message = True
+    tells_origin = False
     replaces_rooms = True
 
     def claims(self, opening: Opening, current: Dialect) -> bool:

@@ -40,6 +40,7 @@ class Cl4(Dialect):
     has_rooms = True
     has_status = True
     whole_lists = False
+    tells_origin = True
     list_form = "CL4"
     read = staticmethod(parse)
 
@@ -82,19 +83,30 @@ class Cl4(Dialect):
     ) -> bytes:
         """A gmsg; the listener is the sender's alone."""
         tag = b',"listener":' + listener if listener else b""
+        if event.attributed:
+            tag += self._origin(event.origin)
         return text_frame(b'{"cmd":"gmsg","val":%b%b,"rooms":%b}' % (event.val, tag, room_text(room)))
 
     def variable(
         self, event: Variable, room: str, listener: bytes = b"", recipient: User | None = None
     ) -> bytes:
         """A gvar; the listener is the sender's alone."""
-        if listener:
-            return text_frame(
-                b'{"cmd":"gvar","name":%b,"val":%b,"listener":%b,"rooms":%b}'
-                % (event.name, event.val, listener, room_text(room))
-            )
+        if listener or event.attributed:
+            return self._tagged_variable(event, room, listener)
         text = b'{"cmd":"gvar","name":%b,"val":%b,"rooms":%b}' % (event.name, event.val, room_text(room))
         return update_frame(text, ("gvar", event.name, room))
+
+    def _tagged_variable(self, event: Variable, room: str, listener: bytes) -> bytes:
+        tag = self._origin(event.origin) if event.attributed else b""
+        if listener:
+            tag += b',"listener":' + listener
+        text = b'{"cmd":"gvar","name":%b,"val":%b%b,"rooms":%b}'
+        text %= (event.name, event.val, tag, room_text(room))
+        return text_frame(text) if listener else update_frame(text, ("gvar", event.name, room))
+
+    def _origin(self, user: User | None) -> bytes:
+        """Return the key that tells a sender, empty where the era has no such key or nobody sent it."""
+        return b',"origin":' + user_object(user) if self.tells_origin and user is not None else b""
 
     def joined(self, event: Joined, room: str, listener: bytes = b"", recipient: User | None = None) -> bytes:
         """A user with a name is new in a room."""
