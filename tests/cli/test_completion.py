@@ -48,7 +48,7 @@ needs_bash = pytest.mark.skipif(shutil.which("bash") is None, reason="bash is no
     ("line", "expected"),
     [
         ("cloudlink s", ["serve"]),
-        ("cloudlink ", ["serve", "config", "vars", "client", "doctor", "completion"]),
+        ("cloudlink ", ["serve", "config", "vars", "rooms", "client", "doctor", "completion"]),
         ("cloudlink --hos", ["--host"]),
         ("cloudlink serve --hos", ["--host"]),
         ("cloudlink serve --log-l", ["--log-level"]),
