@@ -6,7 +6,9 @@ import logging
 
 import pytest
 
+from cloudlink.server.clients import _SUCCESSORS
 from cloudlink.server.compat import SUCCESSORS
+from tests.support.memoryclients import MemoryClient
 from tests.support.servers import build
 
 SERVER = """
@@ -20,6 +22,12 @@ connection_handler connection_loop execute_on_disconnect_events execute_on_conne
 execute_on_command_events execute_on_error_events execute_exception_handlers execute_disabled_command_events
 execute_protocol_identified_events execute_protocol_disconnect_events execute_unicast execute_multicast
 execute_close_single execute_close_multi bind_callback bind_event
+"""
+CLIENT = """
+snowflake id protocol protocol_set rooms username username_set handshake birth_time
+remote_address request_headers response_headers path send close open closed
+close_code close_reason recv wait_closed ping pong latency ping_interval ping_timeout local_address host port secure origin
+subprotocol extensions logger loop max_size transport ws_server ws_handler
 """
 MANAGERS = {
     "clients_manager": """
@@ -53,6 +61,22 @@ def test_attributes_of_the_server(server, name):
     with pytest.raises(AttributeError) as caught:
         getattr(server, name)
     assert str(caught.value) == f"'Server' object has no attribute '{name}' any more: {SUCCESSORS[name]}"
+
+
+@pytest.mark.parametrize("name", CLIENT.split())
+def test_attributes_of_a_client(server, name):
+    client = MemoryClient(server).client
+    if name not in _SUCCESSORS:
+        assert hasattr(client, name)
+        return
+    with pytest.raises(AttributeError) as caught:
+        getattr(client, name)
+    assert str(caught.value) == f"'Client' object has no attribute '{name}': {_SUCCESSORS[name]}"
+
+
+def test_a_client_lacks_other_attributes_without_a_sentence(server):
+    with pytest.raises(AttributeError, match=r"^'Client' object has no attribute 'points'$"):
+        _ = MemoryClient(server).client.points
 
 
 def test_nothing_else_has_a_successor():

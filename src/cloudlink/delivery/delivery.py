@@ -184,7 +184,9 @@ class Delivery:
             if sender is not None and (self._behind or len(frame) >= _ANONYMOUS):
                 frame = signed(frame, sender, tag)
             self._collect(audience, frame, skip)
-            self._make_due()
+            self._is_due = True
+            if self._open is None:
+                self._begin()
 
     def broadcast_except(self, audience: Audience, frame: bytes, skips: Iterable[Outbox]) -> None:
         """Queue one frame for an audience, except for any clients, who need not be in it."""

@@ -145,6 +145,36 @@ _READ_ONLY = {
 """What to do instead of writing an attribute, where that is not simply to leave it."""
 
 
+_ENDED = "whoever closes a client knows both; @server.on_disconnect is called at its end"
+_KEEPALIVE = "the server pings clients, see the settings keepalive_interval and keepalive_timeout"
+_NO_INSIDE = "the connection belongs to the server; use client.send, client.close and server.send_packet"
+_SUCCESSORS = {
+    "close_code": _ENDED,
+    "close_reason": _ENDED,
+    "recv": "messages reach plugins by @server.on_message and @server.on_command",
+    "wait_closed": "@server.on_disconnect is called at its end",
+    "ping": _KEEPALIVE,
+    "pong": _KEEPALIVE,
+    "latency": _KEEPALIVE,
+    "ping_interval": _KEEPALIVE,
+    "ping_timeout": _KEEPALIVE,
+    "local_address": "see server.settings.host and server.port",
+    "host": "see server.settings.host",
+    "port": "see server.port",
+    "secure": "see server.ssl_enabled",
+    "origin": 'see client.request_headers.get("Origin")',
+    "subprotocol": "the server accepts whichever subprotocol is offered first",
+    "extensions": "the server agrees to no WebSocket extensions",
+    "logger": "see server.logger",
+    "loop": "call asyncio.get_running_loop()",
+    "max_size": "see the setting max_message_size",
+    "transport": _NO_INSIDE,
+    "ws_server": _NO_INSIDE,
+    "ws_handler": _NO_INSIDE,
+}
+"""What takes the place of attributes that clients of CloudLink 0.2.0 had."""
+
+
 class Client:
     """One connected client, as plugins see it (protocol, section 2.2).
 
@@ -252,6 +282,12 @@ class Client:
         if name in _ATTRIBUTES:
             raise AttributeError(f"client.{name} cannot be written: {_READ_ONLY.get(name, _OWN)}")
         write(self, name, value)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        """Say what takes the place of an attribute that CloudLink 0.2.0's clients had from their WebSocket library."""
+        successor = _SUCCESSORS.get(name)
+        text = f"'Client' object has no attribute {name!r}" + (f": {successor}" if successor else "")
+        raise AttributeError(text, name=name, obj=self)
 
     def __delattr__(self, name: str) -> None:
         if name in _ATTRIBUTES:

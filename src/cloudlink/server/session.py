@@ -114,7 +114,13 @@ class Session:
             share.put(self._account, self, partial(self._handle_late, self._handle, data))
             return
         began = share.clock()
-        self._handle(data)
+        engine = self._engine
+        if engine is not None and self._meter.admit(len(data)):  # as nearly always; spared a call
+            engine.receive(self.client, data)
+        elif engine is not None:
+            self.throttle(data)
+        else:
+            self._handle(data)
         share.spent += share.clock() - began
         if not share.is_turn_open:
             share.open_turn()

@@ -252,3 +252,12 @@ def test_changes_made_in_the_store_are_told(build):
     assert values(one.heard()) == [("a", 99)]
     server.scratch._changed_in_store("1", "a", None)
     assert server.scratch.variables("1") == {}
+
+
+def test_the_host_may_allow_any_username(build):
+    assert Player(build(), user="Zoë ☁").code == 4002
+    server = build(cloud_usernames="any")
+    player = Player(server, user="Zoë ☁")
+    assert player.code is None
+    assert player.session.client.username == "Zoë ☁"
+    assert Player(server, user="x" * 101).code == 4002

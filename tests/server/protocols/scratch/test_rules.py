@@ -89,6 +89,22 @@ def test_patterns_fit_the_whole_name_in_any_spelling():
     assert not users.allow("ScratchTeam")
 
 
+@pytest.mark.parametrize("user", ["Zoë ☁", "a b", "x" * 100, "cat"])
+def test_any_text_may_be_a_name_where_the_host_says_so(user):
+    assert UserRules().allow(user, longest=100)
+
+
+@pytest.mark.parametrize("user", ["", "x" * 101, "a\nb", "\x1b[2J", 5, None])
+def test_not_everything_is_a_name_even_then(user):
+    assert not UserRules().allow(user, longest=100)
+
+
+def test_reserved_and_blocked_names_stay_so():
+    users = UserRules([re.compile("bad.*")])
+    assert not users.allow("ScratchTeam", longest=100)
+    assert not users.allow("bad ☁", longest=100)
+
+
 def test_a_list_of_blocked_names_is_one_expression_a_line(tmp_path):
     file = tmp_path / "blocked.txt"
     file.write_text("# Troublemakers\nEve\n\n  mallory[0-9]*  \n#trent\n   \nÄ+|o\n", encoding="utf-8")
