@@ -204,6 +204,11 @@ async def messages(alice, bob):
     await alice.hat("onNewPacket")
     await bob.do("sendPData", DATA="psst", ID="alice")
     await alice.until("psst", "returnPrivateData")
+    await alice.do("sendGDataToOthers", DATA="hello, others")
+    await bob.until("hello, others", "returnGlobalData")
+    assert await alice.get("returnGlobalData") == "hello"
+    await alice.do("sendGDataAsVarToOthers", VAR="x", DATA="for others")
+    await bob.until("for others", "returnVarData", TYPE="Global variables", VAR="x")
     await alice.do("sendGData", DATA="hello")
     await alice.do("sendPData", DATA="psst", ID="nobody")
     await alice.until("E:103 | ID not found", "returnStatusCode")
