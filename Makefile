@@ -10,7 +10,8 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 # The tests without a marker of their own; pyproject.toml describes the markers.
-FAST := "not browser and not real_client and not crash and not timing and not release"
+PLAIN := not browser and not real_client and not crash and not timing and not release
+FAST := "$(PLAIN) and not slow"
 
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # What pip says is for those who know it; this is for everybody else.
@@ -51,7 +52,7 @@ test-fast: $(VENV)/.dev
 # pyproject.toml lists the modules that have a floor.
 coverage: $(VENV)/.dev
 	@rm -f .coverage
-	timeout 600 $(BIN)/python -m pytest -m $(FAST) --cov --cov-report= $(ARGS)
+	timeout 600 $(BIN)/python -m pytest -m "$(PLAIN)" --cov --cov-report= $(ARGS)
 	$(BIN)/coverage report
 
 lint: $(VENV)/.dev

@@ -20,6 +20,16 @@ KINDS = {
     "crash": ("storage/test_crash.py",),
     "timing": ("fairness",),
     "release": ("test_release.py",),
+    "slow": (
+        "cli/test_reload.py",
+        "client/test_typing.py",
+        "legacy/test_properties.py",
+        "server/test_signals.py",
+        "server/test_watchdog.py",
+        "storage/test_storage_properties.py",
+        "test_cloud_properties.py",
+        "test_properties.py",
+    ),
 }
 """The files and folders of each kind of test; pyproject.toml describes the markers."""
 

@@ -94,9 +94,9 @@ class PullSession(Session):
         else:
             self._handle_binary(message)
 
-    def connection_lost(self) -> None:
-        """End the coroutines' wait for messages."""
-        super().connection_lost()
+    def _depart(self) -> None:
+        """End the coroutines' wait for messages, too."""
+        super()._depart()
         self._inbox.put(None)
 
     def _queue(self, message: str | bytes) -> None:
