@@ -66,7 +66,7 @@ class Host(Protocol):
 _EMPTY = "Empty message"
 _NOT_JSON = "Invalid JSON"
 _UNKNOWN = "Unable to identify protocol"
-_TOO_MUCH = "Too much is sent; this packet was dropped."
+_TOO_MUCH = "You are sending too much; this packet was dropped."
 _UNDELIVERED = "A recipient reads more slowly than you send; it did not get this."
 
 
