@@ -368,7 +368,7 @@ class Server(PluginAPI):
             try:
                 tick()
             except Exception:  # one failing protocol must not stop the others
-                self.logger.exception("What is done once a second failed.")
+                self.logger.exception("A periodic task failed.")
 
     def _expire(self) -> None:
         """Close connections that have sent nothing in time; the oldest come first."""
