@@ -24,7 +24,7 @@ class InternalError(Exception):
 
 
 class Overloaded(Exception):  # noqa: N818
-    """The server cannot accept more clients."""
+    """The server refused a packet because it, or the client, exceeded a limit."""
 
 
 class ServerExceptions:
