@@ -395,7 +395,7 @@ class PluginAPI(ABC):
 
     @abstractmethod
     def later(self, delay: float, callback: Callable[[], None]) -> None:
-        """Call a function after some seconds, or at once where no event loop runs."""
+        """Call a function after `delay` seconds, or immediately if no event loop runs."""
 
     def _add(
         self, handlers: list[Callable[..., Any]], function: F, event: str, takes: tuple[str, ...] | None

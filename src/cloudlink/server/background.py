@@ -163,7 +163,7 @@ class Ticker:
         self._log = LogThrottle()
 
     async def run(self) -> None:
-        """Tick until cancelled."""
+        """Call the handler at each tick until cancelled."""
         loop = asyncio.get_running_loop()
         due = loop.time() + self._interval
         while True:

@@ -108,13 +108,13 @@ class Custom(Event, frozen=True, gc=False):
 
 
 class ChannelMessage(Event, frozen=True, gc=False):
-    """Data sent to everybody in a linked channel (protocol, section 4.2)."""
+    """Data sent to all members of a linked channel (protocol, section 4.2)."""
 
     val: bytes
 
 
 class ChannelVariable(Event, frozen=True, gc=False):
-    """A variable sent to everybody in a linked channel (protocol, section 4.2)."""
+    """A variable sent to all members of a linked channel (protocol, section 4.2)."""
 
     name: bytes
     val: bytes

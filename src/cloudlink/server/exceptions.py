@@ -20,7 +20,7 @@ class InvalidCommand(Exception):  # noqa: N818
 
 
 class InternalError(Exception):
-    """A handler raised."""
+    """A handler raised an exception."""
 
 
 class Overloaded(Exception):  # noqa: N818

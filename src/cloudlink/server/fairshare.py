@@ -40,7 +40,7 @@ class Worker(Protocol):
         ...
 
     def release(self) -> None:
-        """Go on reading."""
+        """Resume reading from the connection."""
         ...
 
 
@@ -173,7 +173,7 @@ class FairShare:
             try:
                 work()
             except Exception:  # one failing packet must not stop the others
-                logger.exception("A message could not be dealt with.")
+                logger.exception("Processing a message failed.")
             before, now = now, self.clock()
             account.deficit -= now - before
             self.spent += now - before

@@ -99,7 +99,7 @@ def log_closing(client: Client, code: int, reason: str) -> None:
             logger.info("%s was disconnected by the plugin %s: %d %s", client, plugin, code, reason)
 
 
-# What may be a handler.
+# Validating handlers.
 
 
 def add_handler(

@@ -132,7 +132,7 @@ class Meter:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What to do about a refused packet.
+    """The required response to a refused packet.
 
     Attributes:
         first: Whether it is the first refusal in a while and should be logged.

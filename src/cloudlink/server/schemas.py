@@ -60,7 +60,7 @@ def check_schema(schema: Any) -> None:
         f"class {schema.__name__}" if isinstance(schema, type) else f"value of type {type(schema).__name__}"
     )
     raise TypeError(
-        f"the {what} is no protocol schema, for it has no command_key: "
+        f"the {what} is not a protocol schema, because it has no command_key: "
         "for CloudLink 4 commands write schema=protocol.schema, or schema=clpv4.schema in a script of your own"
     )
 

@@ -135,7 +135,7 @@ class Session:
         try:
             handle(data)
         except Exception:
-            logger.exception("A message could not be dealt with; its connection is closed.")
+            logger.exception("Processing a message failed; the connection is closed.")
             self.close(CloseCode.INTERNAL_ERROR, "The server made a mistake")
 
     def hold(self) -> None:
@@ -295,7 +295,7 @@ class Session:
             try:
                 step()
             except Exception:  # the remaining steps must run
-                logger.exception("A step of the departure of %s failed.", client)
+                logger.exception("A cleanup step after the disconnect of %s failed.", client)
         self._retire()
 
     def _departure(self, engine: Engine | None) -> Iterator[Callable[[], object]]:
@@ -416,11 +416,11 @@ class NullSession:
         """Do nothing."""
 
     def admit_next_packet(self, packet: bytes) -> bool:  # noqa: ARG002  # the session's signature
-        """Take nothing."""
+        """Refuse everything."""
         return False
 
     def charge_bytes(self, size: int) -> bool:  # noqa: ARG002  # the session's signature
-        """Take nothing."""
+        """Refuse everything."""
         return False
 
     def rename(self, username: str) -> NoReturn:

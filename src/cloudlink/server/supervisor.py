@@ -56,7 +56,8 @@ class Supervisor:
         _, stubborn = await asyncio.wait(tasks, timeout=_CANCEL_TIMEOUT)
         if stubborn:
             logger.warning(
-                "The server stops without %s, which went on when cancelled.", _list(self._names(stubborn))
+                "The server stops without %s, which kept running when cancelled.",
+                _list(self._names(stubborn)),
             )
         return names
 

@@ -93,7 +93,9 @@ class Answers:
             dialect = CL4  # nothing has been received; most clients speak CL4
         else:
             if self._throttle.should_log(client.protocol):
-                logger.warning("%s does not speak CloudLink 4; its like are sent no status codes.", client)
+                logger.warning(
+                    "%s does not speak CloudLink 4; clients of its protocol get no status codes.", client
+                )
             return
         client.session.send_frame(dialect.status(code, listener, details, val))
 

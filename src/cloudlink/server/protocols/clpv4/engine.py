@@ -109,7 +109,7 @@ class Clpv4Engine:
             self.receive(client, data)
 
     def receive(self, client: Client, data: bytes) -> None:
-        """Handle one message."""
+        """Handle one text message."""
         if not client.dialect.is_settled:
             self._greeter.decide(client, data)
         try:

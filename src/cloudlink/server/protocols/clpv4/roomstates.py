@@ -180,7 +180,7 @@ class RoomStates:
             store.save(room, name, val, address)
         elif self._throttle.should_log(address):
             logger.warning(
-                "Values of the room %.100r are kept in memory only: too much of one address waits to be stored.",
+                "Values of the room %.100r are kept only in memory, because too much of one address is waiting to be stored.",
                 room,
             )
 

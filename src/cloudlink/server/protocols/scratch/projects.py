@@ -44,8 +44,8 @@ _NOTE_EVERY = 3600.0
 """Seconds after which a project in use is marked again as used in the store."""
 
 _FORGOTTEN = (
-    "Projects without players are forgotten before their time, because cloud_max_memory or cloud_max_rooms "
-    "is reached; with the setting storage they would be kept."
+    "Projects without players are unloaded early and lose their variables, because cloud_max_memory or cloud_max_rooms "
+    "is reached; set storage to keep the variables in a file."
 )
 _NO_MEMORY = (
     "Cloud variables of project %r are refused, because those of the projects being played, or of one address, "
@@ -58,9 +58,7 @@ _NO_ROOMS = (
 _TOO_MUCH_STORED = (
     "Cloud variables of project %r are refused, because their address has had storage_bytes_per_hour stored."
 )
-_STORE_BEHIND = (
-    "Cloud variables of project %r are refused, because too much waits to be written to the storage file."
-)
+_STORE_BEHIND = "Cloud variables of project %r are refused, because too much is waiting to be written to the storage file."
 
 
 class Projects:

@@ -95,7 +95,9 @@ class UserRules:
                 try:
                     patterns.append(re.compile(line.strip(), re.IGNORECASE))
                 except re.error as error:
-                    raise StartError(f"Line {number} of {path} is no regular expression: {error}.") from None
+                    raise StartError(
+                        f"Line {number} of {path} is not a regular expression: {error}."
+                    ) from None
         return cls(patterns)
 
     def allow(self, user: Any, longest: int | None = None) -> TypeGuard[str]:

@@ -289,13 +289,13 @@ class Dialect(EventWriter, ABC):
     def private_message(
         self, event: PrivateMessage, room: str, listener: bytes = b"", recipient: User | None = None
     ) -> bytes:
-        """A pmsg."""
+        """Return a pmsg frame."""
         return NOTHING
 
     def private_variable(
         self, event: PrivateVariable, room: str, listener: bytes = b"", recipient: User | None = None
     ) -> bytes:
-        """A pvar."""
+        """Return a pvar frame."""
         return NOTHING
 
     def direct(self, event: Direct, room: str, listener: bytes = b"", recipient: User | None = None) -> bytes:

@@ -108,7 +108,7 @@ class Cl2Early(Dialect):
     def message(
         self, event: Message, room: str, listener: bytes = b"", recipient: User | None = None
     ) -> bytes:
-        """A gmsg."""
+        """Return a gmsg frame."""
         return text_frame(b'{"type":"gs","data":%b}' % as_flat(event.val))
 
     def user_list(self, room: str, users: UserList) -> bytes:

@@ -45,19 +45,19 @@ class Cl2Late(Cl2Early):
     def message(
         self, event: Message, room: str, listener: bytes = b"", recipient: User | None = None
     ) -> bytes:
-        """A gmsg."""
+        """Return a gmsg frame."""
         return text_frame(b'{"type":"sf","data":{"type":"gs","data":%b}}' % as_flat(event.val))
 
     def variable(
         self, event: Variable, room: str, listener: bytes = b"", recipient: User | None = None
     ) -> bytes:
-        """A gvar."""
+        """Return a gvar frame."""
         return update_frame(_variable(b"g", event.name, event.val), ("gvar", event.name, room))
 
     def private_variable(
         self, event: PrivateVariable, room: str, listener: bytes = b"", recipient: User | None = None
     ) -> bytes:
-        """A pvar."""
+        """Return a pvar frame."""
         text = _variable(b"p", event.name, event.val, recipient)
         return update_frame(text, ("pvar", event.name, room, event.origin.uuid))
 

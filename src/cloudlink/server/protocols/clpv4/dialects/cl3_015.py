@@ -72,13 +72,13 @@ class Cl3Of015(Dialect):
     def message(
         self, event: Message, room: str, listener: bytes = b"", recipient: User | None = None
     ) -> bytes:
-        """A gmsg."""
+        """Return a gmsg frame."""
         return text_frame(b'{"cmd":"gmsg","val":%b}' % as_flat(event.val))
 
     def variable(
         self, event: Variable, room: str, listener: bytes = b"", recipient: User | None = None
     ) -> bytes:
-        """A gvar."""
+        """Return a gvar frame."""
         text = b'{"cmd":"gvar","name":%b,"val":%b}' % (event.name, as_flat(event.val))
         return update_frame(text, ("gvar", event.name, room))
 
@@ -89,14 +89,14 @@ class Cl3Of015(Dialect):
     def private_message(
         self, event: PrivateMessage, room: str, listener: bytes = b"", recipient: User | None = None
     ) -> bytes:
-        """A pmsg."""
+        """Return a pmsg frame."""
         sender = jsontext.dumps(event.origin.username or "")
         return text_frame(b'{"cmd":"pmsg","val":%b,"origin":%b}' % (as_flat(event.val), sender))
 
     def private_variable(
         self, event: PrivateVariable, room: str, listener: bytes = b"", recipient: User | None = None
     ) -> bytes:
-        """A pvar."""
+        """Return a pvar frame."""
         origin = event.origin
         sender = jsontext.dumps(origin.username or "")
         text = b'{"cmd":"pvar","name":%b,"val":%b,"origin":%b}' % (event.name, as_flat(event.val), sender)

@@ -55,7 +55,7 @@ class Cl4Safe(Cl4):
         return NOTHING
 
     def left(self, event: Left, room: str, listener: bytes = b"", recipient: User | None = None) -> bytes:
-        """Nothing, as `joined`."""
+        """Return nothing, as `joined`."""
         return NOTHING
 
     def read(self, data: bytes) -> Packet:
@@ -111,14 +111,14 @@ class Cl4Of018(Cl4Safe):
     def private_message(
         self, event: PrivateMessage, room: str, listener: bytes = b"", recipient: User | None = None
     ) -> bytes:
-        """A pmsg."""
+        """Return a pmsg frame."""
         text = b'{"cmd":"pmsg","val":%b,"origin":%b%b}'
         return text_frame(text % (event.val, _user(event.origin), _tags(room)))
 
     def private_variable(
         self, event: PrivateVariable, room: str, listener: bytes = b"", recipient: User | None = None
     ) -> bytes:
-        """A pvar."""
+        """Return a pvar frame."""
         origin = event.origin
         text = b'{"cmd":"pvar","name":%b,"val":%b,"origin":%b%b}'
         return update_frame(
@@ -146,7 +146,7 @@ class Cl4Of018(Cl4Safe):
         details: bytes = b"",
         val: bytes = b"",
     ) -> bytes:
-        """A status code."""
+        """Return a status code frame."""
         text, _ = StatusCodes.generate(code)
         tag = b',"listener":' + listener if listener else b""
         payload = b',"val":' + val if val else b""

@@ -137,7 +137,7 @@ class Cl4(Dialect):
     def private_message(
         self, event: PrivateMessage, room: str, listener: bytes = b"", recipient: User | None = None
     ) -> bytes:
-        """A pmsg."""
+        """Return a pmsg frame."""
         return text_frame(
             b'{"cmd":"pmsg","val":%b,"origin":%b,"rooms":%b}'
             % (event.val, user_object(event.origin), room_text(room))
@@ -146,7 +146,7 @@ class Cl4(Dialect):
     def private_variable(
         self, event: PrivateVariable, room: str, listener: bytes = b"", recipient: User | None = None
     ) -> bytes:
-        """A pvar."""
+        """Return a pvar frame."""
         text = b'{"cmd":"pvar","name":%b,"val":%b,"origin":%b,"rooms":%b}'
         origin = event.origin
         return update_frame(
