@@ -275,12 +275,12 @@ class PluginAPI(ABC):
     def every(self, seconds: float) -> Callable[[F], F]:
         """Decorate `async def f()`, which is called at a fixed interval while the server runs.
 
-        Calls are due at multiples of `seconds` after the start: they do not drift, and do not overlap. A call that
-        takes longer than `seconds`, or raises, is logged; calls that became due meanwhile are skipped.
+        Calls are due at multiples of `seconds` after the start: they do not drift, and do not overlap. A call
+        that takes longer than `seconds`, or raises, is logged; calls that became due meanwhile are skipped.
 
         Args:
-            seconds: Seconds between two calls, such as 0.05 for 20 calls a second. The first call comes `seconds`
-                after the start.
+            seconds: Seconds between two calls, such as 0.05 for 20 calls a second. The first call comes
+                `seconds` after the start.
 
         Raises:
             TypeError: The decorator is used without parentheses.
@@ -301,7 +301,8 @@ class PluginAPI(ABC):
     def create_task(self, coro: Any) -> BackgroundTask:
         """Run a coroutine in the background until it ends or the server stops.
 
-        Exceptions of the coroutine are logged. If the server does not run yet, the coroutine starts with the server.
+        Exceptions of the coroutine are logged. If the server does not run yet, the coroutine starts with the
+        server.
 
         Args:
             coro: The coroutine, such as `watch()` of `async def watch()`.
@@ -347,8 +348,8 @@ class PluginAPI(ABC):
             message: A dict to encode as JSON, or JSON text.
 
         Raises:
-            TypeError: The message is neither a dict nor text, or JSON cannot represent it; or `obj` is neither a
-                client nor an iterable.
+            TypeError: The message is neither a dict nor text, or JSON cannot represent it; or `obj` is
+                neither a client nor an iterable.
         """
         if isinstance(obj, Client):
             self.send_packet_unicast(obj, message)

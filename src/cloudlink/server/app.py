@@ -468,7 +468,8 @@ def _loop_runner(name: str) -> Callable[[Coroutine[Any, Any, None]], None]:
 def _calm_garbage_collector() -> None:
     """Make garbage collections rare: with thousands of clients, each one pauses the server.
 
-    Disconnected clients are freed by reference counting. Cycles that plugins create are still collected, but later.
+    Disconnected clients are freed by reference counting. Cycles that plugins create are still collected, but
+    later.
     """
     gc.collect()
     gc.freeze()

@@ -1,7 +1,7 @@
 """Plugin code that does not belong to a client: start and stop handlers, periodic handlers and background tasks.
 
-It may be registered before the server runs, while plugins are loaded, or later. Exceptions that it raises are logged
-with the place of the handler and do not propagate.
+It may be registered before the server runs, while plugins are loaded, or later. Exceptions that it raises are
+logged with the place of the handler and do not propagate.
 """
 
 from __future__ import annotations
@@ -153,7 +153,8 @@ class Background:
 class Ticker:
     """Calls a handler at multiples of `interval` seconds after the start.
 
-    A call waits for the end of the previous call. Ticks that pass meanwhile are skipped, so calls never pile up.
+    A call waits for the end of the previous call. Ticks that pass meanwhile are skipped, so calls never pile
+    up.
     """
 
     def __init__(self, interval: float, handler: Callable[[], Any]) -> None:

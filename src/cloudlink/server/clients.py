@@ -148,8 +148,8 @@ _READ_ONLY = {
 class Client:
     """One connected client, as plugins see it (protocol, section 2.2).
 
-    Plugins may keep attributes of their own on a client. They cannot write those listed here: the rest of the server
-    would not notice the change, and user lists would become wrong.
+    Plugins may keep attributes of their own on a client. They cannot write those listed here: the rest of the
+    server would not notice the change, and user lists would become wrong.
 
     Attributes:
         snowflake: A 64-bit id as decimal text, never reused.
@@ -169,8 +169,8 @@ class Client:
         address: Address that limits and logs use; behind trusted proxies, the address of the real client.
         open: Whether messages can still be sent.
         user: The client as other users see it.
-        joined: The members of each room that the client is in, by room name. After a disconnect, the rooms that it
-            was in.
+        joined: The members of each room that the client is in, by room name. After a disconnect, the rooms
+            that it was in.
         state: The protocol's own state for this client.
         log_name: Name to use in the log, None for the username.
     """

@@ -1,8 +1,8 @@
 """Compatibility attributes for plugins of CloudLink 0.2.0.
 
 That server exposed its own libraries to plugins: `server.ujson`, `server.validator`, `server.ws`,
-`server.async_iterable`. This module provides them without depending on those libraries. For attributes that were
-removed, it holds a sentence that names the replacement.
+`server.async_iterable`. This module provides them without depending on those libraries. For attributes that
+were removed, it holds a sentence that names the replacement.
 """
 
 from __future__ import annotations

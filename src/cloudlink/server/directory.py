@@ -1,7 +1,7 @@
 """The directory: finds users by name, by id and by room.
 
-Recipients, name conflicts and user lists are looked up only here. The directory covers the users of this process,
-whose indexes the clients manager keeps. Look-ups never block.
+Recipients, name conflicts and user lists are looked up only here. The directory covers the users of this
+process, whose indexes the clients manager keeps. Look-ups never block.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Events in rooms and between users, independent of any dialect.
 
-An event is an immutable record without references to live objects, so that it can be passed to every audience, to
-subscribers and to other processes. Values and names are raw JSON text, as the sender wrote them. This module sends
-nothing.
+An event is an immutable record without references to live objects, so that it can be passed to every
+audience, to subscribers and to other processes. Values and names are raw JSON text, as the sender wrote them.
+This module sends nothing.
 """
 
 from __future__ import annotations

@@ -17,10 +17,10 @@ class EventWriter:
     """Writes events for all clients that get identical bytes.
 
     Attributes:
-        writers: Functions that write an event, by the event's class. They take the arguments of `write`; the last
-            two may be omitted. The dialect cannot express classes that are missing here.
-        may_miss: Whether events of a busy sender may be dropped for a slow recipient, with a notice to the sender;
-            otherwise the recipient is disconnected.
+        writers: Functions that write an event, by the event's class. They take the arguments of `write`; the
+            last two may be omitted. The dialect cannot express classes that are missing here.
+        may_miss: Whether events of a busy sender may be dropped for a slow recipient, with a notice to the
+            sender; otherwise the recipient is disconnected.
         names_recipient: Events whose frames hold the recipient's name and so differ for each recipient.
     """
 

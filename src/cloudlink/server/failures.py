@@ -1,7 +1,7 @@
 """Errors in plugin code: which are logged and suppressed, and which propagate.
 
-Everything that a plugin raises is logged and suppressed, including `SystemExit` of argparse. Only what comes from
-outside of the plugin propagates: Ctrl-C, and the cancellation or the end of the task that runs its code.
+Everything that a plugin raises is logged and suppressed, including `SystemExit` of argparse. Only what comes
+from outside of the plugin propagates: Ctrl-C, and the cancellation or the end of the task that runs its code.
 """
 
 from __future__ import annotations

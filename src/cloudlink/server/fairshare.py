@@ -1,10 +1,11 @@
 """Shares the server's processing time fairly among addresses.
 
-The processing time of each packet is charged to the address that it came from. While an iteration of the event loop
-has time left, packets are processed as they arrive. Once the packets of one iteration have taken 10 ms, further packets
-wait, nothing more is read from their connections, and the addresses take turns by the time they have used (deficit
-round robin). A flood therefore delays only its own address, and a classroom behind one address may use the whole server
-while no other address needs it. Packets of one client keep their order.
+The processing time of each packet is charged to the address that it came from. While an iteration of the
+event loop has time left, packets are processed as they arrive. Once the packets of one iteration have taken
+10 ms, further packets wait, nothing more is read from their connections, and the addresses take turns by the
+time they have used (deficit round robin). A flood therefore delays only its own address, and a classroom
+behind one address may use the whole server while no other address needs it. Packets of one client keep their
+order.
 
 The module does no I/O: the clock and the scheduling function are passed in.
 """
@@ -50,7 +51,8 @@ class Account:
     Attributes:
         address: The address, as limits and logs use it.
         queue: The waiting work: pairs of a session and a function to call.
-        deficit: Seconds that the address may still use in this round; below 0 after a packet that took longer.
+        deficit: Seconds that the address may still use in this round; below 0 after a packet that took
+            longer.
         sessions: Number of connections of the address.
         waiting_since: When the oldest work began to wait, in seconds of the clock.
     """
@@ -68,8 +70,8 @@ class Account:
 class FairShare:
     """Decides which waiting packet is processed next.
 
-    While `spent` is below `TURN` and the account's queue is empty, a session processes a packet immediately and adds
-    the time that it took to `spent`. Otherwise it passes the packet to `put`.
+    While `spent` is below `TURN` and the account's queue is empty, a session processes a packet immediately
+    and adds the time that it took to `spent`. Otherwise it passes the packet to `put`.
 
     Attributes:
         clock: Returns the time, in seconds.
@@ -86,8 +88,8 @@ class FairShare:
         """Set up the shares of one server.
 
         Args:
-            call_soon: Calls a function in the next iteration of the event loop; returns False if no loop runs, and
-                then nothing ever waits.
+            call_soon: Calls a function in the next iteration of the event loop; returns False if no loop
+                runs, and then nothing ever waits.
             clock: Returns the time, in seconds.
             shown: Returns an address in the form that may be logged.
         """

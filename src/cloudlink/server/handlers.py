@@ -32,8 +32,8 @@ class EventHandlers(list["Callable[..., Any]"]):
     Attributes:
         event: The name of the event, such as `on_connect`.
         is_droppable: Whether `async` handlers may be skipped for a client that has too many unfinished ones.
-        is_deferred: Whether a call during another call waits for the end of that call, so that handlers that cause
-            the same event for other clients do not recurse.
+        is_deferred: Whether a call during another call waits for the end of that call, so that handlers that
+            cause the same event for other clients do not recurse.
     """
 
     __slots__ = ("event", "is_deferred", "is_droppable")

@@ -53,9 +53,9 @@ class Command:
 class Hooks:
     """The registry of all handlers, with methods to call them.
 
-    Protocols also register functions here: `protocol_start` is called with the loop's `call_soon_threadsafe` when the
-    server starts, `protocol_tick` at least once a second, and `protocol_stop` after all clients are disconnected. (For
-    plugins, see `background`.) `routes` holds the handlers of HTTP requests.
+    Protocols also register functions here: `protocol_start` is called with the loop's `call_soon_threadsafe`
+    when the server starts, `protocol_tick` at least once a second, and `protocol_stop` after all clients are
+    disconnected. (For plugins, see `background`.) `routes` holds the handlers of HTTP requests.
     """
 
     NOT_JSON = object()
@@ -158,7 +158,8 @@ class Hooks:
     def run_command(self, command: Command, client: Client, message: Any, engine: Engine) -> None:
         """Call a command's plugin handlers; if one raises, the request is answered as failed.
 
-        If too many handlers are unfinished, `async` ones are not started and the request is answered as refused.
+        If too many handlers are unfinished, `async` ones are not started and the request is answered as
+        refused.
         """
         if not command.handlers:
             return

@@ -1,8 +1,8 @@
 """The hub: sends every event to clients, subscribers and other processes.
 
-A command, a bridge or a plugin emits an event. The hub has each local audience's dialect write it once, queues the
-frame, and passes the event to the subscribers of its class and to the broker. The hub knows no protocol; of a dialect,
-it uses only the `EventWriter` interface.
+A command, a bridge or a plugin emits an event. The hub has each local audience's dialect write it once,
+queues the frame, and passes the event to the subscribers of its class and to the broker. The hub knows no
+protocol; of a dialect, it uses only the `EventWriter` interface.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ class Hub:
 
         Args:
             kind: The event class, such as `events.Message`.
-            subscriber: `f(room, protocol, event, skip)`: the room's name, the protocol's schema class, the event, and
-                the outbox that was skipped, None if none was; if several were, the sender's. Exceptions of the
-                subscriber are logged.
+            subscriber: `f(room, protocol, event, skip)`: the room's name, the protocol's schema class, the
+                event, and the outbox that was skipped, None if none was; if several were, the sender's.
+                Exceptions of the subscriber are logged.
         """
         self._subscribers.setdefault(kind, []).append(subscriber)
 
@@ -62,7 +62,7 @@ class Hub:
         *,
         to_sender: bool = True,
     ) -> int:
-        """Send an event to all members of a room in this and other processes; the room has members in this process.
+        """Send an event to all members of a room, in this and other processes.
 
         Args:
             members: The members of one protocol in the room.

@@ -27,8 +27,8 @@ _CALM = 2.0
 class Limits:
     """The limits in effect; all are infinite if limits are disabled.
 
-    Each server has one object. `update` changes it in place, so that code on the hot path reads plain attributes and
-    still sees the current settings.
+    Each server has one object. `update` changes it in place, so that code on the hot path reads plain
+    attributes and still sees the current settings.
     """
 
     packet_rate: float = math.inf

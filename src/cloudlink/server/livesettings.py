@@ -1,7 +1,7 @@
 """Applies changed settings while the server runs, and logs doubtful settings when it starts.
 
-Most settings are read whenever they are needed. The parts named here keep copies of values, because they need them for
-each packet or each write; changes are passed on to them. This module is not on the hot path.
+Most settings are read whenever they are needed. The parts named here keep copies of values, because they need
+them for each packet or each write; changes are passed on to them. This module is not on the hot path.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The fan-out of a room: the connections of this process that get the room's frames.
 
-Each dialect has one audience: the outboxes of all members that get identical bytes. An event is therefore encoded once
-per dialect and not once per recipient. The users in a room, in all processes, are kept in `presence`.
+Each dialect has one audience: the outboxes of all members that get identical bytes. An event is therefore
+encoded once per dialect and not once per recipient. The users in a room, in all processes, are kept in
+`presence`.
 """
 
 from __future__ import annotations

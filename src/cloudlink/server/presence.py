@@ -1,6 +1,7 @@
 """The users in a room, in the order in which they joined, connected to this process or to another.
 
-This module only answers queries and delivers nothing. The recipients of a room's frames are kept in `members`.
+This module only answers queries and delivers nothing. The recipients of a room's frames are kept in
+`members`.
 """
 
 from __future__ import annotations
@@ -69,7 +70,8 @@ class Presence:
     def listed(self) -> list[User]:
         """Return the users that have a name, in the order in which they joined.
 
-        The list belongs to this object; do not modify it. While `version` stays the same, users are only appended.
+        The list belongs to this object; do not modify it. While `version` stays the same, users are only
+        appended.
         """
         if self._listed is None:
             self._listed = [user for user in self.users.values() if user.username is not None]

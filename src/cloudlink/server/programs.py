@@ -1,6 +1,7 @@
 """Recognises complete server programs among files that should be plugins, by parsing them.
 
-Users of CloudLink 0.2.0 have a script that creates and runs the server; loaded as a plugin, it does nothing or fails.
+Users of CloudLink 0.2.0 have a script that creates and runs the server; loaded as a plugin, it does nothing
+or fails.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The rooms, and the clients of this process that are in them.
 
-A room holds its members per protocol. It exists while it has members, or, if a plugin created it, until the plugin
-deletes it. This module sends nothing and knows no protocol.
+A room holds its members per protocol. It exists while it has members, or, if a plugin created it, until the
+plugin deletes it. This module sends nothing and knows no protocol.
 """
 
 from __future__ import annotations

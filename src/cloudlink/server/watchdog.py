@@ -1,8 +1,8 @@
 """Logs the line of a plugin that blocks the event loop and so every client.
 
-The server calls `beat` about once a second. A thread checks twice a second whether the beats continue; if they do not,
-it finds the blocking line in the stack of the loop's thread. Only lines outside of CloudLink and the standard library
-are reported, so neither the server's own work nor a suspended machine is.
+The server calls `beat` about once a second. A thread checks twice a second whether the beats continue; if
+they do not, it finds the blocking line in the stack of the loop's thread. Only lines outside of CloudLink and
+the standard library are reported, so neither the server's own work nor a suspended machine is.
 """
 
 from __future__ import annotations

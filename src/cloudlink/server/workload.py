@@ -1,7 +1,7 @@
 """Counts the unfinished plugin handlers, per client and in total, and enforces their limits.
 
-Without a limit, a client that floods a slow command would fill the memory with waiting tasks. This module only counts;
-`hooks` decides what to do if a handler must not start.
+Without a limit, a client that floods a slow command would fill the memory with waiting tasks. This module
+only counts; `hooks` decides what to do if a handler must not start.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Lets a CloudLink 4 room and the Scratch project of the same name share variables (protocol, section 3.4).
 
-A Scratch `set` becomes a gvar, and a gvar becomes a `set`. Names are unchanged, so CloudLink projects use names
-such as `☁ score`. Messages, private variables and user lists do not cross. Bridged events carry the bridge's name, so
-they are not bridged back: there are no echoes and no loops.
+A Scratch `set` becomes a gvar, and a gvar becomes a `set`. Names are unchanged, so CloudLink projects use
+names such as `☁ score`. Messages, private variables and user lists do not cross. Bridged events carry the
+bridge's name, so they are not bridged back: there are no echoes and no loops.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Finds the rooms and recipients of a packet, and checks that its sender may reach them (protocol, 1.6, 1.7).
 
-Everything is checked before anything is sent. A packet that is not allowed raises `Refusal`, `SyntaxProblem` or
-`Dropped`.
+Everything is checked before anything is sent. A packet that is not allowed raises `Refusal`, `SyntaxProblem`
+or `Dropped`.
 """
 
 from __future__ import annotations
@@ -135,8 +135,9 @@ class Addressing:
     def left_out(self, client: Client, packet: Packet, rooms: Sequence[Members]) -> tuple[str, ...]:
         """Return the ids of the users that a gmsg or gvar leaves out.
 
-        `{"except":"me"}` leaves out the sender. `{"except":[...]}` leaves out the listed users, which are named like
-        the recipients of a private packet; a name may match no user or several. Any other `id` is ignored.
+        `{"except":"me"}` leaves out the sender. `{"except":[...]}` leaves out the listed users, which are
+        named like the recipients of a private packet; a name may match no user or several. Any other `id` is
+        ignored.
 
         Args:
             client: The sender.
@@ -174,8 +175,8 @@ class Addressing:
     def recipients_in_rooms(self, client: Client, packet: Packet) -> list[tuple[str, User]]:
         """Return the room and the recipient of each copy of a packet.
 
-        The result is empty only if the packet's list of rooms is empty. Such a packet is neither delivered nor answered
-        (protocol, section 1.6).
+        The result is empty only if the packet's list of rooms is empty. Such a packet is neither delivered
+        nor answered (protocol, section 1.6).
 
         Raises:
             Refusal: No recipient is found, or the packet cannot be sent.

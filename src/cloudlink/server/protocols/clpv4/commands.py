@@ -1,8 +1,8 @@
 """The built-in commands of CloudLink 4 (protocol, section 1.7).
 
-Each handler takes the client and the parsed packet, and runs synchronously. If a packet is not allowed, the handler
-raises `Refusal` or `SyntaxProblem`, which the engine answers with the packet's listener. Everything is checked before
-anything is sent.
+Each handler takes the client and the parsed packet, and runs synchronously. If a packet is not allowed, the
+handler raises `Refusal` or `SyntaxProblem`, which the engine answers with the packet's listener. Everything
+is checked before anything is sent.
 """
 
 from __future__ import annotations

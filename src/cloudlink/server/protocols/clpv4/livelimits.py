@@ -18,7 +18,7 @@ _MEASURED = {"limits", *(name for name in LIMITS if name.startswith(("identity_"
 
 
 def follow_settings(server: PluginAPI) -> None:
-    """Update the buckets of connected clients when one of these limits changes; what was used remains used."""
+    """Update the buckets of connected clients when a limit changes; what was used remains used."""
     limits, clients = server.limits, server.clients_manager
 
     def apply(name: str) -> None:

@@ -137,8 +137,8 @@ class Clpv4:
     ) -> None:
         """Send a status code.
 
-        A client that has not sent anything yet is treated as a CloudLink 4 client. A client of another protocol
-        gets nothing, which is logged.
+        A client that has not sent anything yet is treated as a CloudLink 4 client. A client of another
+        protocol gets nothing, which is logged.
 
         Args:
             client: The recipient.

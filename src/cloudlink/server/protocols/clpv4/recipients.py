@@ -156,8 +156,8 @@ class Recipients:
 
         Args:
             scope: The places to search.
-            most: The maximum number of matches, counted per place and name: a user named in three ways counts three
-                times.
+            most: The maximum number of matches, counted per place and name: a user named in three ways counts
+                three times.
 
         Raises:
             AmbiguousName: A username matches several clients in one place.

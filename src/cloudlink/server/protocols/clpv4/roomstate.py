@@ -1,7 +1,8 @@
 """The state of one room: the latest value of each of its variables, and its last message.
 
-Its size is limited so that no address can displace the variables of others: each variable belongs to the address that
-set it last, and if there is too much, the address that holds most loses variables. This module neither sends nor stores.
+Its size is limited so that no address can displace the variables of others: each variable belongs to the
+address that set it last, and if there is too much, the address that holds most loses variables. This module
+neither sends nor stores.
 """
 
 from __future__ import annotations
@@ -46,8 +47,8 @@ class RoomState:
 
     Attributes:
         room: The room's name.
-        variables: Each variable by the JSON text of its name, the least recently set first; changed only by `put`
-            and `drop`.
+        variables: Each variable by the JSON text of its name, the least recently set first; changed only by
+            `put` and `drop`.
         message: JSON text of the payload of the last message, empty for none; changed only by `put_message`.
         size: Bytes of all names and values.
         empty_since: When the last member left the room, in seconds of the server's clock.

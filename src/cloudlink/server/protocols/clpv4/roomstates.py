@@ -1,10 +1,11 @@
 """The state of all rooms, for newcomers: kept in memory and, depending on the settings, in the storage file.
 
-A subscriber of the hub records the latest value of each variable (gvar) and the last message (gmsg) of a room. Clients
-that enter the room get them as ordinary packets. If the setting `room_state` is off, nothing is recorded.
+A subscriber of the hub records the latest value of each variable (gvar) and the last message (gmsg) of a
+room. Clients that enter the room get them as ordinary packets. If the setting `room_state` is off, nothing is
+recorded.
 
-The memory is limited. Empty rooms are dropped to make space for others; values that still do not fit are not kept. One
-address may use at most a quarter.
+The memory is limited. Empty rooms are dropped to make space for others; values that still do not fit are not
+kept. One address may use at most a quarter.
 """
 
 from __future__ import annotations

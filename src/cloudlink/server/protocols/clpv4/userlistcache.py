@@ -1,7 +1,7 @@
 """Caches the encoded user list of one room, in the form of each dialect.
 
-If the list were encoded from scratch for each newcomer, the cost of many clients joining at once would grow with the
-square of their number. The JSON text of the user objects is therefore extended as users join.
+If the list were encoded from scratch for each newcomer, the cost of many clients joining at once would grow
+with the square of their number. The JSON text of the user objects is therefore extended as users join.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
 """User lists: joining and leaving rooms, and notifying the members (protocol, section 1.8).
 
-Joining and leaving are events for the other members of a room, which dialects with modes write as `add` and `remove`.
-Dialects that support or need only whole lists get the list again, whoever caused the event. Unnamed clients are not
-listed.
+Joining and leaving are events for the other members of a room, which dialects with modes write as `add` and
+`remove`. Dialects that support or need only whole lists get the list again, whoever caused the event. Unnamed
+clients are not listed.
 
-A small packet can cause much of this traffic: it grows with the rooms that the packet names, their members, and the
-members' names. The traffic is therefore charged to the sender, for every byte and recipient, and a sender that
-has exhausted its limit must wait. Lists that are repeated for others have one limit for the whole server.
+A small packet can cause much of this traffic: it grows with the rooms that the packet names, their members,
+and the members' names. The traffic is therefore charged to the sender, for every byte and recipient, and a
+sender that has exhausted its limit must wait. Lists that are repeated for others have one limit for the whole
+server.
 """
 
 from __future__ import annotations
@@ -178,10 +179,10 @@ class UserLists:
         """Send the whole list to all members of a room that speak a dialect, except the one to skip.
 
         In a room with thousands of members, that is hundreds of megabytes, and a client that repeatedly joins
-        and leaves could keep the server busy with it. The larger a list is, the longer it is delayed, and lists
-        that become due meanwhile are merged into one. If many small lists are due at a time, most are delayed,
-        too. This limits the total traffic, so no client is charged for it: a client that leaves one large room
-        may immediately leave another.
+        and leaves could keep the server busy with it. The larger a list is, the longer it is delayed, and
+        lists that become due meanwhile are merged into one. If many small lists are due at a time, most are
+        delayed, too. This limits the total traffic, so no client is charged for it: a client that leaves one
+        large room may immediately leave another.
         """
         room_id = members.room
         if (room_id, dialect) in self._repeating:
@@ -223,7 +224,7 @@ class UserLists:
 
     def _list_for(self, client: Client, members: Members) -> bytes:
         frame = self._list(client.dialect, members)
-        # For a slow reader, a newer list replaces a queued one. For short lists, the usual case, that is not worth a copy.
+        # For a slow reader, a newer list replaces a queued one; short lists, the usual case, are not worth a copy.
         is_replaceable = len(frame) >= _LONG_LIST or client.outbox.connection.congested
         return as_update(frame, (_LIST, members.room)) if is_replaceable else frame
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from cloudlink.server.clients import Client
 
 _BYTES_PER_CHARACTER = 4
-"""Maximum bytes of a username's JSON text per allowed character: enough for UTF-8, but not for only six-byte escapes."""
+"""Maximum bytes of JSON text per character of a username: enough for UTF-8, not for six-byte escapes only."""
 
 
 class UsernameRules:

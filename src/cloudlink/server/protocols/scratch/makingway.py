@@ -1,7 +1,7 @@
 """Chooses what to remove from a full project: something of an address that holds more than half of it.
 
-These functions only choose; `projects` acts. A single address can fill a project. When a client of another address
-needs space, the newest clients or variables of the larger holder are removed, until each has half.
+These functions only choose; `projects` acts. A single address can fill a project. When a client of another
+address needs space, the newest clients or variables of the larger holder are removed, until each has half.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """The projects in memory: limits their number and size, and unloads unused ones.
 
-A project with clients stays in memory. An empty one stays for some time, and is unloaded earlier if its space is
-needed; when it is opened again, its variables are read from the store.
+A project with clients stays in memory. An empty one stays for some time, and is unloaded earlier if its space
+is needed; when it is opened again, its variables are read from the store.
 
 No address can exhaust the resources of all. In memory, it may hold no more than it leaves for others
-(`cloudlink.shares`); in a full project, an address that holds more than half loses clients or variables (`makingway`);
-and the bytes that it may add to the file per hour are limited (`storagebudgets`). A refused request closes the
-connection of its client. The address None means no particular one, such as a program on this machine, to which only
-the limits for all addresses together apply.
+(`cloudlink.shares`); in a full project, an address that holds more than half loses clients or variables
+(`makingway`); and the bytes that it may add to the file per hour are limited (`storagebudgets`). A refused
+request closes the connection of its client. The address None means no particular one, such as a program on
+this machine, to which only the limits for all addresses together apply.
 """
 
 from __future__ import annotations
@@ -308,8 +308,8 @@ class Projects:
     def _charge_storage(self, former: tuple[str | None, int], latter: tuple[str | None, int]) -> None:
         """Charge the replacement of one footprint in the file by another.
 
-        An address that overwrites another's value is charged for it, and the other one gets its charge back. An
-        address therefore cannot exhaust the budget of others by repeatedly shortening their values.
+        An address that overwrites another's value is charged for it, and the other one gets its charge back.
+        An address therefore cannot exhaust the budget of others by repeatedly shortening their values.
         """
         if former == latter or not self._settings.storage:
             return
@@ -385,8 +385,9 @@ class Projects:
     def _forget_one_for(self, address: str | None, needing: CloudRoom | None = None, needed: int = 0) -> bool:
         """Unload one empty project to make space for an address; return False if there is none to unload.
 
-        An address loses its own projects first. Without a storage file, unloaded values are lost; the projects of
-        other addresses are then unloaded only while the address uses no more memory than one project may have.
+        An address loses its own projects first. Without a storage file, unloaded values are lost; the
+        projects of other addresses are then unloaded only while the address uses no more memory than one
+        project may have.
 
         Args:
             address: The address.

@@ -366,7 +366,8 @@ class Scratch:
             project: The project id, a key of `projects.rooms`.
             name: The variable's name.
             value: JSON text of the new value.
-            via: Name of the bridge that the change came through. All of its changes are charged to one address.
+            via: Name of the bridge that the change came through. All of its changes are charged to one
+                address.
 
         Raises:
             Violation: The change would exceed a limit.

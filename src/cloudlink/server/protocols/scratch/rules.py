@@ -1,7 +1,7 @@
 """The rules for project ids and usernames, and the exceptions for broken rules (protocol, section 3.1).
 
-These are the rules of TurboWarp's cloud server, for which the clients were written. The rules for values are in
-`cloudlink.cloudvalues`, which the client also uses.
+These are the rules of TurboWarp's cloud server, for which the clients were written. The rules for values are
+in `cloudlink.cloudvalues`, which the client also uses.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Limits the bytes that each address may store per hour, so that a single one cannot fill the disk.
 
-An address is charged for the bytes that it adds to the file: a new variable, or the growth of a value. Bytes that it
-frees are credited.
+An address is charged for the bytes that it adds to the file: a new variable, or the growth of a value. Bytes
+that it frees are credited.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The empty projects in memory, in the order in which they will be unloaded.
 
-Each belongs to the address that holds most of its memory, so that an address that needs memory loses its own projects
-first. Every method takes constant time.
+Each belongs to the address that holds most of its memory, so that an address that needs memory loses its own
+projects first. Every method takes constant time.
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ class Greeting(msgspec.Struct, frozen=True, gc=False):
 
 
 class Signs(msgspec.Struct, gc=False):
-    """The keys of a CL4 or CL3 packet that identify its era. All but the command are JSON text; missing ones are empty."""
+    """The keys that identify a packet's era, empty if missing; all but the command are JSON text."""
 
     cmd: str = ""
     val: msgspec.Raw = msgspec.Raw()  # immutable
@@ -84,7 +84,7 @@ _decode_signs = msgspec.json.Decoder(Signs).decode
 
 
 def read_signs(data: bytes) -> Signs:
-    """Return the signs of a message's era, empty ones if it is not a packet. Accepts everything that `parse` accepts."""
+    """Return the signs of a message's era, empty if not a packet; accept everything that `parse` accepts."""
     try:
         return _decode_signs(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -141,9 +141,9 @@ class UserList(Protocol):
 class Dialect(EventWriter, ABC):
     """A dialect that sends nothing; subclasses override the methods for what their era can express.
 
-    `write` encodes an event by calling the method for the event's class. Each such method takes the event, the
-    room's name, the JSON text of the sender's listener (empty in copies for others), and the recipient of an event
-    for one user (None for all members of the room). It returns a frame.
+    `write` encodes an event by calling the method for the event's class. Each such method takes the event,
+    the room's name, the JSON text of the sender's listener (empty in copies for others), and the recipient of
+    an event for one user (None for all members of the room). It returns a frame.
 
     Attributes:
         name: The dialect's name, for logs and plugins.
@@ -350,7 +350,7 @@ def translate(dialect: Dialect, data: bytes) -> bytes:
 
 
 def as_flat(val: bytes) -> bytes:
-    """Convert a JSON list or object to a JSON string of its text, for clients that do not support lists and objects."""
+    """Convert a JSON list or object to a JSON string of its text, for clients that support only scalars."""
     return jsontext.dumps(val.decode()) if val[0] in b"{[" else val
 
 
