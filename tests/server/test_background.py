@@ -140,7 +140,7 @@ def test_a_handler_that_ignores_being_cancelled_does_not_keep_the_server(server,
 
     play(scenario)
     assert messages(caplog)[0] == (
-        f"The server stops without stubborn {place(stubborn)}, which went on when cancelled."
+        f"The server stops without stubborn {place(stubborn)}, which kept running when cancelled."
     )
 
 

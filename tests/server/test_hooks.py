@@ -354,7 +354,9 @@ def test_what_is_no_function_is_no_handler(server, handler):
 def test_a_command_belongs_to_a_protocol(server, schema, what):
     with pytest.raises(TypeError, match=r"write schema=protocol\.schema") as caught:
         server.on_command("ping", schema)(print)
-    assert str(caught.value).startswith(f"the {what} is no protocol schema, for it has no command_key: ")
+    assert str(caught.value).startswith(
+        f"the {what} is not a protocol schema, because it has no command_key: "
+    )
 
 
 @pytest.mark.parametrize("of", [protocol_of, lambda server: Clpv4])

@@ -212,7 +212,7 @@ def test_a_client_that_sends_too_much_is_reported_once_a_second_and_hears_nothin
     visitor.say(ADD | {"padding": "x" * 5000})
     witness.take()
     assert visitor.ask(ADD, ADD, b"{}") == []
-    why = "Too much is sent; this packet was dropped."
+    why = "You are sending too much; this packet was dropped."
     assert witness.take() == [("Overloaded", why), ("error", why)]
     assert visitor.closed is None
 

@@ -1,4 +1,4 @@
-"""The server and what it is made of; `server` is the public spelling of `Server`."""
+"""The server package; `server` is the public spelling of `Server`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What plugins call on the server: the API of CloudLink 0.2.0 (protocol, section 2.1).
+"""The server API for plugins, compatible with CloudLink 0.2.0 (protocol, section 2.1).
 
-Decorators return the function they decorate, so they stack. Everything sent leaves in the order it was
-sent, and none of these calls waits.
+Decorators return the function they decorate, so they stack. Packets leave in the order in which they were
+sent, and none of these calls blocks.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ if TYPE_CHECKING:
     F = TypeVar("F", bound=Callable[..., Any])
 
 _NOTHING: Any = object()
-"""Stands for the function that a decorator with needless parentheses was not given."""
+"""Default that shows that a decorator was written with parentheses and so did not get its function."""
 
 
 class PluginAPI(ABC):
-    """The registering, sending and closing that plugins do."""
+    """Methods of the server with which plugins register handlers, send packets and close connections."""
 
     exceptions = ServerExceptions
     logging = logging
@@ -75,7 +75,7 @@ class PluginAPI(ABC):
     hub: Hub
 
     def __getattr__(self, name: str) -> Any:
-        """Import the libraries that few plugins ask for when one does."""
+        """Import rarely used libraries on first access."""
         if name not in self._LAZY:
             successor = compat.SUCCESSORS.get(name)
             then = f" any more: {successor}" if successor else ""
@@ -86,7 +86,7 @@ class PluginAPI(ABC):
         return getattr(module, attribute) if attribute else module
 
     def plugin_settings(self, name: str) -> Mapping[str, Any]:
-        """Return a read-only copy of the section `[plugin.NAME]` of the settings file; empty where there is none.
+        """Return a read-only copy of the section `[plugin.NAME]` of the settings file; empty if it does not exist.
 
         Args:
             name: The plugin's own name for its section; no other plugin should use it.
@@ -98,15 +98,15 @@ class PluginAPI(ABC):
     def on_command(self, cmd: str, schema: Schema = _NOTHING) -> Callable[[F], F]:
         """Decorate a handler `async def f(client, message)` of a command.
 
-        A built-in command keeps its own behaviour and the handler runs beside it; a new command becomes
-        valid at once.
+        A built-in command keeps its own behaviour and the handler runs in addition; a new command becomes
+        valid immediately.
 
         Args:
             cmd: The command's name.
             schema: The protocol it belongs to, such as `clpv4.schema`.
 
         Raises:
-            TypeError: It is used as a decorator without parentheses, or one of the two is missing.
+            TypeError: The decorator is used without parentheses, or one of the two arguments is missing.
         """
         if not isinstance(cmd, str) or schema is _NOTHING:
             raise TypeError(
@@ -120,29 +120,29 @@ class PluginAPI(ABC):
         return decorator
 
     def bind_callback(self, cmd: str, schema: Schema, method: Callable[..., Any]) -> None:
-        """Add a handler to a command; `on_command` for code that is no decorator.
+        """Add a handler to a command, like `on_command` without a decorator.
 
         Raises:
-            TypeError: It cannot be called with `(client, message)`, or the schema is none.
+            TypeError: The handler cannot be called with `(client, message)`, or `schema` is not a schema.
         """
         self._adopt(schema)
         self.hooks.bind(schema, cmd, method)
 
     def unbind_command(self, cmd: str, schema: Schema) -> None:
-        """Drop all handlers of a command, built-in ones too. Raises `ValueError` if there are none."""
+        """Remove all handlers of a command, including built-in ones. Raises `ValueError` if there are none."""
         self.hooks.unbind(schema, cmd)
 
     def disable_command(self, cmd: str, schema: Schema) -> None:
-        """Switch a command off. Raises `ValueError` if it is off."""
+        """Disable a command. Raises `ValueError` if it is already disabled."""
         self.hooks.set_disabled(schema, cmd, disabled=True)
 
     def enable_command(self, cmd: str, schema: Schema) -> None:
-        """Switch a command on again. Raises `ValueError` if it is on."""
+        """Enable a disabled command. Raises `ValueError` if it is already enabled."""
         self.hooks.set_disabled(schema, cmd, disabled=False)
 
     @property
     def disabled_commands(self) -> dict[Schema, set[str]]:
-        """The commands that are switched off, per protocol; a snapshot."""
+        """The disabled commands, per protocol; a snapshot."""
         return {
             schema: {name for name, command in commands.items() if command.disabled}
             for schema, commands in self.hooks.commands.items()
@@ -171,7 +171,7 @@ class PluginAPI(ABC):
         return self._add(self.hooks.message, func, "on_message", ("client", "message"))
 
     def on_disconnect(self, func: F = _NOTHING) -> F:
-        """Decorate `async def f(client)`: a client is gone; `client.rooms` tells where it was."""
+        """Decorate `async def f(client)`: a client disconnected; `client.rooms` still holds the rooms it was in."""
         return self._add(self.hooks.disconnect, func, "on_disconnect", ("client",))
 
     def on_error(self, func: F = _NOTHING) -> F:
@@ -186,8 +186,8 @@ class PluginAPI(ABC):
 
         Args:
             exception_type: `EmptyMessage`, `JSONError`, `ValidationError`, `InvalidCommand` or
-                `InternalError` of `server.exceptions`; details are a text, the exception, a dict, the
-                command's name, and a text.
+                `InternalError` of `server.exceptions`. For these, `details` is a text, the exception, a dict,
+                the command's name and a text, respectively.
             schema: The client's protocol.
         """
         if schema is _NOTHING:
@@ -196,12 +196,12 @@ class PluginAPI(ABC):
         handlers = self.hooks.exception.setdefault(
             (exception_type, schema), EventHandlers("on_exception", is_droppable=True)
         )
-        # CloudLink 0.2.0 never calls those of EmptyMessage, and its own takes the client alone.
+        # CloudLink 0.2.0 never calls handlers of EmptyMessage, and its own handler takes only the client.
         takes = None if exception_type is EmptyMessage else ("client", "details")
         return lambda function: self._add(handlers, function, "on_exception", takes)
 
     def on_disabled_command(self, schema: Schema) -> Callable[[F], F]:
-        """Decorate `async def f(client, cmd)`: a client sent a command that is switched off."""
+        """Decorate `async def f(client, cmd)`: a client sent a disabled command."""
         _check_parentheses(schema, "on_disabled_command")
         self._adopt(schema)
         handlers = self.hooks.disabled_command.setdefault(
@@ -217,7 +217,7 @@ class PluginAPI(ABC):
         return lambda function: self._add(handlers, function, "on_protocol_identified", ("client",))
 
     def on_protocol_disconnect(self, schema: Schema) -> Callable[[F], F]:
-        """Decorate `async def f(client)`: a client of that protocol is gone; runs after `on_disconnect`."""
+        """Decorate `async def f(client)`: a client of that protocol disconnected; runs after `on_disconnect`."""
         _check_parentheses(schema, "on_protocol_disconnect")
         self._adopt(schema)
         handlers = self.hooks.protocol_disconnect.setdefault(
@@ -226,15 +226,15 @@ class PluginAPI(ABC):
         return lambda function: self._add(handlers, function, "on_protocol_disconnect", ("client",))
 
     def on_request(self, path: str) -> Callable[[F], F]:
-        """Decorate `async def f(request)`: somebody asks for a path over HTTP, by GET or HEAD.
+        """Decorate `async def f(request)`: an HTTP client requests the path with GET or HEAD.
 
-        It returns a `Response` of `cloudlink.http`, text, bytes, a dict or a list.
+        The handler returns a `Response` of `cloudlink.http`, text, bytes, a dict or a list.
 
         Args:
-            path: Such as `/scores`, or `/scores/*` for everything below `/scores/`.
+            path: A path such as `/scores`, or `/scores/*` for everything below `/scores/`.
 
         Raises:
-            ValueError: The path is not one, or another handler has it.
+            ValueError: The path is invalid, or already has a handler.
         """
 
         def decorator(function: F) -> F:
@@ -248,42 +248,43 @@ class PluginAPI(ABC):
         """Serve the files of a folder over HTTP.
 
         Args:
-            path: What they are below, such as `/game`.
-            folder: The folder, seen from where the server was started.
+            path: The path below which the files are served, such as `/game`.
+            folder: The folder, relative to the working directory of the server.
 
         Raises:
-            ValueError: There is no such folder, the path is not one, or another handler has it.
+            ValueError: The folder does not exist, or the path is invalid or already has a handler.
         """
         for route in folder_routes(path, folder, f"serve_folder({path!r}, {folder!r})"):
             self.hooks.routes.add_route(route)
 
-    # The server's own life.
+    # Start, stop and background work.
 
     def on_start(self, func: F = _NOTHING) -> F:
-        """Decorate `async def f()`: the server accepts clients now. An `async` one may run until the server stops."""
+        """Decorate `async def f()`: the server accepts clients now. The coroutine may run until the server stops."""
         self._add(self.background.on_start, func, "on_start", ())
         self.background.start_late(func)
         return func
 
     def on_stop(self, func: F = _NOTHING) -> F:
-        """Decorate `async def f()`: the server stops, its clients are gone.
+        """Decorate `async def f()`: the server is stopping and all clients are disconnected.
 
-        The server waits for it, at most as long as the setting `shutdown_timeout` says.
+        The server waits for the handler for at most `shutdown_timeout` seconds (a setting).
         """
         return self._add(self.background.on_stop, func, "on_stop", ())
 
     def every(self, seconds: float) -> Callable[[F], F]:
-        """Decorate `async def f()`, which is called every few seconds while the server runs.
+        """Decorate `async def f()`, which is called at a fixed interval while the server runs.
 
-        Calls keep to a grid that begins with the start: they do not drift, and do not overlap. One that takes
-        longer than `seconds`, or raises, is logged; ticks that have passed meanwhile are skipped.
+        Calls are due at multiples of `seconds` after the start: they do not drift, and do not overlap. A call
+        that takes longer than `seconds`, or raises, is logged; calls that became due meanwhile are skipped.
 
         Args:
-            seconds: Seconds between two calls, such as 0.05 for 20 a second; the first comes after as many.
+            seconds: Seconds between two calls, such as 0.05 for 20 calls a second. The first call comes
+                `seconds` after the start.
 
         Raises:
-            TypeError: It is used as a decorator without parentheses.
-            ValueError: `seconds` is not above 0.
+            TypeError: The decorator is used without parentheses.
+            ValueError: `seconds` is not a number above 0.
         """
         if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
             raise TypeError("write @server.every(seconds), with the seconds between two calls in parentheses")
@@ -300,7 +301,8 @@ class PluginAPI(ABC):
     def create_task(self, coro: Any) -> BackgroundTask:
         """Run a coroutine in the background until it ends or the server stops.
 
-        What it raises is logged. Before the server runs, it is kept and starts with the server.
+        Exceptions of the coroutine are logged. If the server does not run yet, the coroutine starts with the
+        server.
 
         Args:
             coro: The coroutine, such as `watch()` of `async def watch()`.
@@ -309,7 +311,7 @@ class PluginAPI(ABC):
             A handle with `cancel()` and `done`.
 
         Raises:
-            TypeError: It is not a coroutine.
+            TypeError: `coro` is not a coroutine.
         """
         if not asyncio.iscoroutine(coro):
             call = ", such as f() of async def f(), with the parentheses" if callable(coro) else ""
@@ -326,7 +328,7 @@ class PluginAPI(ABC):
             func: The handler.
 
         Raises:
-            ValueError: It is none of those.
+            ValueError: `event` is not one of those.
         """
         events = (self.on_connect, self.on_message, self.on_disconnect, self.on_error)
         if event not in events:
@@ -339,14 +341,15 @@ class PluginAPI(ABC):
     # Sending.
 
     def send_packet(self, obj: Client | Iterable[Client], message: dict[str, Any] | str) -> None:
-        """Send a packet to a client, or to each of any number of clients.
+        """Send a packet to one client or to several.
 
         Args:
             obj: The recipient, or an iterable of recipients.
-            message: A dict to encode as JSON, or ready text.
+            message: A dict to encode as JSON, or JSON text.
 
         Raises:
-            TypeError: The message is neither, or holds what JSON cannot; or the recipient is neither.
+            TypeError: The message is neither a dict nor text, or JSON cannot represent it; or `obj` is
+                neither a client nor an iterable.
         """
         if isinstance(obj, Client):
             self.send_packet_unicast(obj, message)
@@ -374,26 +377,26 @@ class PluginAPI(ABC):
     def close_connection(
         self, obj: Client | Iterable[Client], code: int = CloseCode.NORMAL, reason: str = ""
     ) -> None:
-        """Close the connection of a client, or of each of any number of clients.
+        """Close the connection of one client or of several.
 
         Args:
-            obj: Whom to disconnect, a client or an iterable of clients.
-            code: Close code (RFC 6455, section 7.4), 1000 or 3000 to 4999 for your own.
-            reason: Text for the client, cut to 123 bytes.
+            obj: The client to disconnect, or an iterable of clients.
+            code: Close code (RFC 6455, section 7.4): 1000, or 3000 to 4999 for codes of your own.
+            reason: Text for the client, truncated to 123 bytes.
 
         Raises:
-            TypeError: It is neither.
-            ValueError: Nobody may send that code; nobody was disconnected.
+            TypeError: `obj` is neither a client nor an iterable.
+            ValueError: The code must not be sent (RFC 6455); no client was disconnected.
         """
         closecodes.check(code)
         for client in (obj,) if isinstance(obj, Client) else _each(obj):
             client.session.disconnect(code, reason)
 
-    # Inside.
+    # Internals.
 
     @abstractmethod
     def later(self, delay: float, callback: Callable[[], None]) -> None:
-        """Call a function after some seconds, or at once where no event loop runs."""
+        """Call a function after `delay` seconds, or immediately if no event loop runs."""
 
     def _add(
         self, handlers: list[Callable[..., Any]], function: F, event: str, takes: tuple[str, ...] | None
@@ -404,7 +407,7 @@ class PluginAPI(ABC):
         return function
 
     def _adopt(self, schema: Schema) -> None:
-        """Run a protocol that a plugin brings along, from its first handler on."""
+        """Start a protocol that a plugin defines when its first handler is registered."""
         if not isinstance(schema, Hashable) or schema not in self.hooks.engines:
             check_schema(schema)
             self.hooks.engines[schema] = SchemaEngine(self.hooks, schema)
@@ -417,13 +420,13 @@ def _check_parentheses(schema: object, event: str) -> None:
 
 
 def _translator(client: Client) -> Callable[[bytes], bytes] | None:
-    """Return what turns CL4 packets into the words of a client that knows others, None for most."""
+    """Return a function that translates CL4 packets for a client of an older dialect, None if none is needed."""
     translate: Callable[[bytes], bytes] | None = getattr(client.dialect, "translate", None)
     return translate
 
 
 def _each(clients: Any) -> list[Client]:
-    """Return the clients of an iterable, which may be one that changes when clients go."""
+    """Return a copy of an iterable of clients, because the original may change when clients disconnect."""
     if isinstance(clients, (str, bytes)) or not isinstance(clients, Iterable):
         raise TypeError(f"a client or an iterable of clients is wanted, not {type(clients).__name__}")
     return list(clients)

@@ -1,6 +1,6 @@
-"""The server: wires the parts together, starts and stops them, and is what plugins hold on to.
+"""The server object: wires the parts together, and starts and stops them. Plugins keep a reference to it.
 
-It has no protocol knowledge: protocols register themselves in its hooks, like any plugin.
+It knows no protocol: protocols register themselves in its hooks, as plugins do.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 
 _FULL = "Server is full!"
 _CLOSE_WAIT = 2.0
-"""Seconds clients have to answer the close frame when the server stops."""
+"""Seconds that clients have to answer the close frame when the server stops."""
 
 
 class Server(PluginAPI):
@@ -65,27 +65,27 @@ class Server(PluginAPI):
 
     Attributes:
         settings: All options; attributes set in code win over the environment.
-        clients_manager: Who is connected.
-        rooms_manager: Who is in which room.
-        directory: The users that can be found, by id, by name and by room.
-        hub: The way of events to clients and subscribers.
+        clients_manager: The connected clients.
+        rooms_manager: The rooms and their members.
+        directory: The users, by id, by name and by room.
+        hub: Sends events to clients and subscribers.
         hooks: The registry of handlers.
-        delivery: The way out to clients.
-        suppress_websocket_logs: Whether the reports of the WebSocket library (logger `picows`) are kept out
-            of the log; looked at when the server starts.
+        delivery: Writes queued frames to clients.
+        suppress_websocket_logs: Whether to keep the messages of the WebSocket library (logger `picows`) out
+            of the log; read when the server starts.
     """
 
     _endpoint_class: Callable[..., Any] = Endpoint
-    """What accepts connections; `cloudlink.testing` has one without a port."""
+    """Accepts connections; `cloudlink.testing` replaces it with an endpoint without a port."""
 
     def __init__(self, settings: Settings | None = None) -> None:
         """Set up a server.
 
         Args:
-            settings: The options; None takes them from the environment.
+            settings: The options; None reads them from the environment.
 
         Raises:
-            SystemExit: The environment has a setting that is wrong; the message says which.
+            SystemExit: A setting in the environment is invalid; the message says which.
         """
         self.settings = settings or _settings_of_environment()
         self.logger = logging.getLogger("cloudlink.server")
@@ -127,7 +127,7 @@ class Server(PluginAPI):
 
     @property
     def max_clients(self) -> int:
-        """Most clients at a time, -1 for no limit; checked when the server starts."""
+        """Maximum number of connected clients, -1 for no limit; validated when the server starts."""
         return self.settings.max_clients if self._refused_max_clients is None else self._refused_max_clients
 
     @max_clients.setter
@@ -135,14 +135,14 @@ class Server(PluginAPI):
         try:
             self.settings.set("max_clients", value)
         except StartError:
-            # CloudLink 0.2.0 says what is wrong with it when the server starts.
+            # CloudLink 0.2.0 reports an invalid value when the server starts.
             self._refused_max_clients = value
         else:
             self._refused_max_clients = None
 
     @property
     def version(self) -> str:
-        """The version told to clients; it must contain `0.2.` (protocol, decision D5)."""
+        """The version sent to clients; it must contain `0.2.` (protocol, decision D5)."""
         return self.settings.reported_version
 
     @version.setter
@@ -151,14 +151,14 @@ class Server(PluginAPI):
 
     @property
     def port(self) -> int:
-        """The port listened on, 0 before the start."""
+        """The listening port, 0 before the server starts."""
         return self._endpoint.port if self._endpoint else 0
 
     def enable_ssl(self, certfile: str, keyfile: str) -> None:
-        """Speak TLS with a certificate and its key, both PEM files.
+        """Enable TLS with a certificate and its key, both PEM files.
 
-        A file that is no good is logged here, and keeps the server from starting without the TLS that
-        was asked for.
+        An invalid file is logged here and prevents the server from starting, so that it never runs without
+        the requested TLS.
         """
         self.settings.set("tls_certificate", certfile)
         self.settings.set("tls_key", keyfile)
@@ -171,19 +171,19 @@ class Server(PluginAPI):
             self._certificates_error = None
             self.ssl_enabled = True
 
-    # Life.
+    # Starting and stopping.
 
     def run(self, ip: str | None = None, port: int | None = None) -> None:
-        """Run the server until it is interrupted; the way to start it from a script.
+        """Run the server until it is interrupted. Scripts start the server this way.
 
         Args:
-            ip: Address to listen on; None takes the setting `host`.
-            port: Port to listen on; None takes the setting `port`.
+            ip: Address to listen on; None uses the setting `host`.
+            port: Port to listen on; None uses the setting `port`.
 
         Raises:
-            TypeError: `max_clients` is no integer.
+            TypeError: `max_clients` is not an integer.
             ValueError: `max_clients` is 0 or below -1.
-            RuntimeError: An event loop runs in this thread; there, `start` is the way.
+            RuntimeError: An event loop already runs in this thread; await `start` there.
             SystemExit: The server cannot start; the message says why.
         """
         try:
@@ -195,7 +195,7 @@ class Server(PluginAPI):
         """Run the server like `run`, but raise `StartError` when it cannot start.
 
         Raises:
-            RuntimeError: An event loop runs in this thread; there, `start` is the way.
+            RuntimeError: An event loop already runs in this thread; await `start` there.
         """
         refuse_while_loading()
         _refuse_inside_loop()
@@ -205,7 +205,7 @@ class Server(PluginAPI):
             run(self._serve(ip, port))
 
     async def start(self, ip: str | None = None, port: int | None = None) -> None:
-        """Start to accept clients on the running event loop. Raises `StartError`."""
+        """Start accepting clients on the running event loop. Raises `StartError`."""
         self._check_max_clients()
         settings = self.settings
         settings.check()
@@ -246,7 +246,7 @@ class Server(PluginAPI):
         self.background.start()
 
     async def stop(self) -> None:
-        """Stop in order: accept nobody, close every client with 1001, let handlers and stop handlers finish."""
+        """Stop accepting connections, close every client with 1001, then let handlers and stop handlers finish."""
         endpoint = self._endpoint
         if endpoint is None:
             return
@@ -264,7 +264,7 @@ class Server(PluginAPI):
         await endpoint.finish(_CLOSE_WAIT)
         for stop in self.hooks.protocol_stop:
             stop()
-        self.delivery.flush()  # nothing may wait for a loop that is gone
+        self.delivery.flush()  # the loop ends now, so it cannot write what is queued later
         self._loop = None
         self.logger.info("CloudLink has stopped.")
 
@@ -282,7 +282,7 @@ class Server(PluginAPI):
                 await self.stop()
 
     def reload_certificates(self) -> None:
-        """Read the TLS files again; nobody is disconnected, and bad files leave the old ones in use."""
+        """Reload the TLS files without disconnecting clients; if they are invalid, keep using the old ones."""
         if self._endpoint is None or self.ssl_context is None:
             self.logger.info("There are no TLS certificates to read again.")
             return
@@ -300,10 +300,10 @@ class Server(PluginAPI):
     # Connections.
 
     def open_session(self, connection: Connection) -> Session:
-        """Take in a connection, or refuse it if the server is full.
+        """Accept a connection, or refuse it if the server is full.
 
         Returns:
-            What the transport hands the connection's messages to.
+            The session that the transport passes the connection's messages to.
         """
         session = self._session_class(self, connection, next(self.gen))
         client = session.client
@@ -329,11 +329,11 @@ class Server(PluginAPI):
         return session
 
     async def connection_handler(self, client: Client) -> None:
-        """See a connection through; may be overridden."""
+        """Handle a connection from start to end; may be overridden."""
         await self.connection_loop(client)
 
     async def connection_loop(self, client: Client) -> None:
-        """Process a connection's messages one after another; may be overridden."""
+        """Process a connection's messages in order; may be overridden."""
         async for message in cast("PullClient", client):
             await self.message_processor(client, message)
 
@@ -353,7 +353,7 @@ class Server(PluginAPI):
             session.close(CloseCode.NORMAL)
 
     def _overrides(self) -> list[Callable[..., Any]]:
-        """Return which of the coroutines that read a connection are a plugin's or a subclass's own."""
+        """Return the coroutines that read a connection and were replaced by a plugin or a subclass."""
         names = ("connection_handler", "connection_loop", "message_processor")
         return [
             getattr(self, name)
@@ -367,11 +367,11 @@ class Server(PluginAPI):
         for tick in self.hooks.protocol_tick:
             try:
                 tick()
-            except Exception:  # what one protocol has to do must not keep the others from theirs
-                self.logger.exception("What is done once a second failed.")
+            except Exception:  # one failing protocol must not stop the others
+                self.logger.exception("A periodic task failed.")
 
     def _expire(self) -> None:
-        """Close connections that have not said anything in time; the oldest stand first."""
+        """Close connections that have sent nothing in time; the oldest come first."""
         timeout = self.settings.identify_timeout
         waiting, latest_birth = self._unidentified, time.monotonic() - timeout
         while waiting and (
@@ -382,14 +382,14 @@ class Server(PluginAPI):
     # Parts.
 
     def later(self, delay: float, callback: Callable[[], None]) -> None:
-        """Call a function after some seconds, or at once where no event loop runs."""
+        """Call a function after `delay` seconds, or immediately if no event loop runs."""
         if self._loop is None:
             callback()
         else:
             self._loop.call_later(delay, callback)
 
     def _schedule(self, delay: float, callback: Callable[[], None]) -> None:
-        # Without a loop, whoever drives the server flushes by hand.
+        # Without a loop, the code that drives the server flushes explicitly.
         if self._loop is None:
             return
         if delay > 0:
@@ -398,7 +398,7 @@ class Server(PluginAPI):
             self._loop.call_soon(callback)
 
     def _call_soon(self, callback: Callable[[], None]) -> bool:
-        """Call a function in the event loop's next turn; return False where no loop runs."""
+        """Call a function in the event loop's next iteration; return False if no loop runs."""
         if self._loop is None:
             return False
         self._loop.call_soon(callback)
@@ -447,12 +447,12 @@ def _settings_of_environment() -> Settings:
 
 
 def _exit(error: StartError) -> SystemExit:
-    """Return what ends a script with one sentence instead of a traceback."""
+    """Return an exception that ends a script with one sentence instead of a traceback."""
     return SystemExit(f"CloudLink cannot start: {error}")
 
 
 def _loop_runner(name: str) -> Callable[[Coroutine[Any, Any, None]], None]:
-    """Return what runs a coroutine on a new event loop of that name. Raises `StartError`."""
+    """Return a function that runs a coroutine on a new event loop of that name. Raises `StartError`."""
     if name == "asyncio":
         return asyncio.run
     try:
@@ -466,9 +466,10 @@ def _loop_runner(name: str) -> Callable[[Coroutine[Any, Any, None]], None]:
 
 
 def _calm_garbage_collector() -> None:
-    """Keep the garbage collector from stopping the world of thousands of clients many times a minute.
+    """Make garbage collections rare: with thousands of clients, each one pauses the server.
 
-    Clients that leave are freed without it. What cycles plugins make is still found, only later.
+    Disconnected clients are freed by reference counting. Cycles that plugins create are still collected, but
+    later.
     """
     gc.collect()
     gc.freeze()

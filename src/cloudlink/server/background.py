@@ -1,7 +1,7 @@
-"""Code of plugins that runs for no client: when the server starts and stops, every few seconds, and in the background.
+"""Plugin code that does not belong to a client: start and stop handlers, periodic handlers and background tasks.
 
-Everything may be registered before the server runs, while plugins are loaded, or later. Whatever this code raises is
-logged with its place and ends there.
+It may be registered before the server runs, while plugins are loaded, or later. Exceptions that it raises are
+logged with the place of the handler and do not propagate.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ class BackgroundTask:
 
     @property
     def done(self) -> bool:
-        """Whether it has ended, by itself, by an error or by being cancelled."""
+        """Whether the task has ended: returned, raised or been cancelled."""
         return self._coroutine is None and (self._task is None or self._task.done())
 
     def cancel(self) -> None:
-        """End it: the coroutine gets `asyncio.CancelledError`; one that has not started never does."""
+        """Cancel the task: raise `asyncio.CancelledError` in the coroutine, or never start it."""
         if self._task is not None:
             self._task.cancel()
         elif self._coroutine is not None:
@@ -47,7 +47,7 @@ class BackgroundTask:
     def __del__(self) -> None:
         if (
             self._coroutine is not None
-        ):  # the server never started; Python would complain that nobody awaited it
+        ):  # the server never started; Python would warn that the coroutine was never awaited
             self._coroutine.close()
 
     def start(self, supervisor: Supervisor) -> None:
@@ -68,7 +68,7 @@ class Background:
     """
 
     def __init__(self, handler_tasks: Supervisor) -> None:
-        """Args: handler_tasks: runs what the server waits for when it stops: `async` stop handlers."""
+        """Args: handler_tasks: Runs `async` stop handlers, for which the server waits when it stops."""
         self.on_start = EventHandlers("on_start")
         self.on_stop = EventHandlers("on_stop")
         self._tickers: list[Ticker] = []
@@ -81,7 +81,7 @@ class Background:
     # Registering.
 
     def start_late(self, handler: Callable[[], Any]) -> None:
-        """Call a start handler that was registered while the server runs; before, do nothing."""
+        """Call a start handler that is registered while the server runs; do nothing if it does not run yet."""
         if self._is_running:
             asyncio.get_running_loop().call_soon(self._call_start, handler)
 
@@ -101,10 +101,10 @@ class Background:
             self._waiting.append(task)
         return task
 
-    # The server's life.
+    # Starting and stopping.
 
     def start(self) -> None:
-        """Start everything; the server accepts clients now."""
+        """Call the start handlers and start tickers and tasks; the server accepts clients now."""
         self._is_running = True
         for handler in tuple(self.on_start):
             self._call_start(handler)
@@ -115,16 +115,16 @@ class Background:
             task.start(self._tasks)
 
     async def stop_tickers(self) -> None:
-        """Cancel all tickers; tasks go on."""
+        """Cancel all tickers; background tasks continue."""
         await self._ticks.finish(0)
 
     def call_stop_handlers(self) -> None:
-        """Call the stop handlers: plain ones on the spot, `async` ones as handlers that the server waits for."""
+        """Call the stop handlers: plain ones immediately, `async` ones as tasks that the server waits for."""
         for handler in tuple(self.on_stop):
             self._call(handler, "on_stop", self._handler_tasks)
 
     async def finish(self) -> None:
-        """Cancel the tasks that still run."""
+        """Cancel the tasks that are still running."""
         self._is_running = False
         await self._tasks.finish(0)
 
@@ -151,9 +151,10 @@ class Background:
 
 
 class Ticker:
-    """Calls a handler every `interval` seconds, on a grid that begins when it starts.
+    """Calls a handler at multiples of `interval` seconds after the start.
 
-    A call waits for the end of the one before. Ticks that pass meanwhile are skipped, so calls never bunch.
+    A call waits for the end of the previous call. Ticks that pass meanwhile are skipped, so calls never pile
+    up.
     """
 
     def __init__(self, interval: float, handler: Callable[[], Any]) -> None:
@@ -163,7 +164,7 @@ class Ticker:
         self._log = LogThrottle()
 
     async def run(self) -> None:
-        """Tick until cancelled."""
+        """Call the handler at each tick until cancelled."""
         loop = asyncio.get_running_loop()
         due = loop.time() + self._interval
         while True:
@@ -195,7 +196,7 @@ class Ticker:
 
 
 def next_tick(due: float, interval: float, now: float) -> tuple[float, int]:
-    """Return when the tick after that of `due` comes, and how many were skipped because their time has passed."""
+    """Return the time of the next tick after `due`, and the number of ticks skipped because their time has passed."""
     ticks = max(1, math.floor((now - due) / interval) + 1)
     return due + ticks * interval, ticks - 1
 

@@ -1,6 +1,6 @@
-"""What other processes are told of this one's events, and how they are reached.
+"""The broker interface: carries events from this process to other server processes.
 
-A server that runs alone has a `LocalBroker`, which does nothing.
+A single server uses `LocalBroker`, which does nothing.
 """
 
 from __future__ import annotations
@@ -12,28 +12,28 @@ if TYPE_CHECKING:
 
 
 class Broker(Protocol):
-    """Carries events to other processes. No call may block."""
+    """Carries events to other processes. Calls must not block."""
 
     def publish(self, room: str, protocol: type | None, event: Event) -> None:
-        """Carry an event to everybody in a room who is connected elsewhere."""
+        """Carry an event to the members of a room that are connected to other processes."""
         ...
 
     def send(self, user: User, room: str, event: Event) -> None:
-        """Carry an event to one user who is connected elsewhere.
+        """Carry an event to one user that is connected to another process.
 
         Args:
             user: The recipient; its `node` is not empty.
-            room: The room it was sent in, empty for none.
+            room: The room that the event was sent in, empty for none.
             event: The event.
         """
         ...
 
     def room_opened(self, room: str, protocol: type | None) -> None:
-        """Note that a room has its first member here."""
+        """Record that a room has its first member in this process."""
         ...
 
     def room_closed(self, room: str, protocol: type | None) -> None:
-        """Note that the last member here has left a room."""
+        """Record that the last member in this process has left a room."""
         ...
 
 
@@ -41,10 +41,10 @@ class LocalBroker:
     """The broker of a server without peers."""
 
     def publish(self, room: str, protocol: type | None, event: Event) -> None:
-        """Do nothing: everybody is connected here."""
+        """Do nothing: all members are connected to this process."""
 
     def send(self, user: User, room: str, event: Event) -> None:
-        """Do nothing: no user is connected elsewhere."""
+        """Do nothing: all users are connected to this process."""
 
     def room_opened(self, room: str, protocol: type | None) -> None:
         """Do nothing."""

@@ -1,7 +1,7 @@
 """The connected clients: one `Client` per connection, and the manager that finds them.
 
-All look-ups are by dictionary. Nothing here sends, and nothing here knows a protocol: a protocol is
-whatever schema class a client was given.
+All look-ups use dictionaries. This module sends nothing and knows no protocol: a client's protocol is
+the schema class that was set on it.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ Schema = type
 
 
 class ClientDoesNotExist(Exception):  # noqa: N818  # the names are CloudLink 0.2.0's
-    """The client is not, or no longer, connected."""
+    """The client is not connected, or no longer connected."""
 
 
 class ClientAlreadyExists(Exception):  # noqa: N818
-    """The client was added before."""
+    """The client has already been added."""
 
 
 class ClientUsernameAlreadySet(Exception):  # noqa: N818
-    """The client has a username; it keeps it until it disconnects."""
+    """The client already has a username and keeps it until it disconnects."""
 
 
 class ClientUsernameNotSet(Exception):  # noqa: N818
@@ -50,7 +50,7 @@ class NoResultsFound(Exception):  # noqa: N818
 
 
 class ProtocolAlreadySet(Exception):  # noqa: N818
-    """The client's protocol was decided before; that decision is final."""
+    """The client's protocol is already set and cannot change."""
 
 
 class ClientsExceptions:
@@ -65,7 +65,7 @@ class ClientsExceptions:
 
 
 class ClientSession(Protocol):
-    """What a client asks of the session it belongs to, see `session.Session`."""
+    """The part of a session that its client uses; see `session.Session`."""
 
     @property
     def state(self) -> Enum:
@@ -73,31 +73,31 @@ class ClientSession(Protocol):
         ...
 
     def send_text(self, payload: bytes) -> None:
-        """Queue one text message of UTF-8."""
+        """Queue one text message, encoded as UTF-8."""
         ...
 
     def send_frame(self, frame: bytes) -> None:
-        """Queue a ready frame."""
+        """Queue an encoded frame."""
         ...
 
     def process(self, message: str | bytes) -> None:
-        """Handle one whole message, text or binary."""
+        """Handle one complete message, text or binary."""
         ...
 
     def rename(self, username: str) -> None:
-        """Give the client another name and tell its rooms."""
+        """Rename the client and notify its rooms."""
         ...
 
     def close(self, code: int = ..., reason: str = "") -> None:
-        """Write what is queued and close the connection."""
+        """Write the queued frames and close the connection."""
         ...
 
     def disconnect(self, code: int = ..., reason: str = "") -> None:
-        """Close the connection on behalf of a plugin, which the log names."""
+        """Close the connection on behalf of a plugin and log the plugin's name."""
         ...
 
     def admit_next_packet(self, packet: bytes) -> bool:
-        """Return whether one more packet of an admitted message may be processed."""
+        """Return whether the next packet of an admitted message may be processed."""
         ...
 
     def charge_bytes(self, size: int) -> bool:
@@ -109,16 +109,16 @@ class ClientSession(Protocol):
         ...
 
     def log_limit(self, what: str) -> None:
-        """Log that a limit keeps the client from something."""
+        """Log that the client has reached a limit."""
         ...
 
     def apply_limits(self) -> None:
-        """Follow limits that have changed."""
+        """Apply changed limits."""
         ...
 
 
 class RoomNames(frozenset[str]):
-    """The names of the rooms a client is in: a snapshot, whose changes would change nothing."""
+    """The names of the rooms a client is in: a snapshot. Changing it would not move the client."""
 
     __slots__ = ()
 
@@ -142,7 +142,7 @@ _READ_ONLY = {
     "joined": "to move a client, call server.rooms_manager.subscribe(client, room)",
     "open": "to disconnect a client, call `await client.close()` or server.close_connection(client)",
 }
-"""What to do instead of writing an attribute, where that is not simply to leave it."""
+"""What plugins should do instead of writing an attribute; `_OWN` covers the others."""
 
 
 _ENDED = "whoever closes a client knows both; @server.on_disconnect is called at its end"
@@ -178,31 +178,31 @@ _SUCCESSORS = {
 class Client:
     """One connected client, as plugins see it (protocol, section 2.2).
 
-    Plugins may keep attributes of their own on a client. Those listed here cannot be written by them: a value that
-    other parts of the server do not know of would break the user lists.
+    Plugins may keep attributes of their own on a client. They cannot write those listed here: the rest of the
+    server would not notice the change, and user lists would become wrong.
 
     Attributes:
-        snowflake: Decimal text of a 64-bit id, unique among all clients ever.
+        snowflake: A 64-bit id as decimal text, never reused.
         id: Random UUID of the connection.
-        uuid: Its text.
+        uuid: `id` as text.
         protocol: Schema class of the client's protocol, None until its first message.
-        dialect: How packets are read from and written for this client; `str()` of it is its name, such as
-            `CL3 0.1.7`. Chosen by its protocol.
-        username: Name, `""` while none is set.
+        dialect: Reads and writes packets for this client; chosen by its protocol. `str(dialect)` is its name,
+            such as `CL3 0.1.7`.
+        username: Name, `""` until one is set.
         username_set: Whether a name is set.
         handshake: Whether the client has been greeted.
-        birth_time: When it connected, in seconds of `time.monotonic()`.
-        remote_address: Address and port of the peer as the socket sees it.
+        birth_time: Time of the connection, in seconds of `time.monotonic()`.
+        remote_address: Address and port of the socket's peer.
         request_headers: Headers of the upgrade request; look-ups ignore case.
-        response_headers: Headers of the server's answer to it.
+        response_headers: Headers of the response to the upgrade request.
         path: Request target of the upgrade request.
-        address: Address that limits and logs go by, behind trusted proxies the real one.
+        address: Address that limits and logs use; behind trusted proxies, the address of the real client.
         open: Whether messages can still be sent.
-        user: What others are told of the client.
-        joined: The rooms the client is in by name, with the client's fellow members in each. After a disconnect,
-            those it was in.
-        state: Whatever its protocol keeps about it.
-        log_name: Name the log may hold, None for the username.
+        user: The client as other users see it.
+        joined: The members of each room that the client is in, by room name. After a disconnect, the rooms
+            that it was in.
+        state: The protocol's own state for this client.
+        log_name: Name to use in the log, None for the username.
     """
 
     __slots__ = (
@@ -296,7 +296,7 @@ class Client:
 
     @property
     def rooms(self) -> RoomNames:
-        """Names of the rooms the client is in. After a disconnect, those it was in."""
+        """Names of the rooms that the client is in. After a disconnect, those that it was in."""
         return RoomNames(self.joined)
 
     @property
@@ -305,13 +305,13 @@ class Client:
         return self.protocol is not None
 
     def set_username(self, username: str) -> None:
-        """Give the client a name, or another one, and tell its rooms.
+        """Name or rename the client and notify its rooms.
 
         Args:
-            username: The name; the rules that clients are held to apply.
+            username: The name; it must follow the same rules as names that clients choose.
 
         Raises:
-            TypeError: It is not text.
+            TypeError: The name is not text.
             ValueError: The name is empty, too long, or taken on a server with `unique_usernames`.
             ClientDoesNotExist: The client has disconnected.
         """
@@ -320,9 +320,9 @@ class Client:
         self.session.rename(username)
 
     async def send(self, message: str | bytes) -> None:
-        """Send one text message; returns at once, the message is queued in order.
+        """Queue one text message and return immediately; messages are sent in order.
 
-        Half a surrogate pair, which UTF-8 cannot hold, is sent as its JSON escape.
+        A lone surrogate, which UTF-8 cannot encode, is sent as its JSON escape.
         """
         self.session.send_text(jsontext.text(message) if isinstance(message, str) else message)
 
@@ -330,11 +330,11 @@ class Client:
         """Close the connection.
 
         Args:
-            code: Close code (RFC 6455, section 7.4), 1000 or 3000 to 4999 for your own.
-            reason: Text for the client, cut to 123 bytes.
+            code: Close code (RFC 6455, section 7.4): 1000, or 3000 to 4999 for codes of your own.
+            reason: Text for the client, truncated to 123 bytes.
 
         Raises:
-            ValueError: Nobody may send that code.
+            ValueError: The code must not be sent (RFC 6455).
         """
         closecodes.check(code)
         self.session.disconnect(code, reason)
@@ -345,7 +345,7 @@ class Client:
         return not self.open
 
     def log_fields(self) -> dict[str, str]:
-        """Return what structured log lines say about the client: `client`, `name` once it has one, and `address`."""
+        """Return the client's fields for structured log lines: `client`, `address`, and `name` once it has one."""
         fields = {"client": self.snowflake, "address": self.address}
         if self.username_set:
             fields["name"] = self._name_for_log
@@ -360,7 +360,7 @@ class Client:
 
 
 write = object.__setattr__
-"""Writes an attribute of a client, for the server itself."""
+"""Write an attribute of a client; for the server itself, not for plugins."""
 
 _ATTRIBUTES = frozenset((*Client.__annotations__, "rooms", "protocol_set", "closed"))
 
@@ -385,7 +385,7 @@ class ClientsManager:
         return iter(self.clients)
 
     def on_user_change(self, callback: Callable[[Client, User], None]) -> None:
-        """Have `callback(client, user)` called when a client gets or loses its name, with what it is to others now."""
+        """Call `callback(client, user)` when a client's name changes; `user` is the client as others now see it."""
         self._on_user_change = callback
 
     def get_snowflakes(self) -> set[str]:
@@ -397,11 +397,11 @@ class ClientsManager:
         return set(self.uuids)
 
     def exists(self, obj: Client) -> bool:
-        """Tell whether the client is connected."""
+        """Return whether the client is connected."""
         return obj in self.clients
 
     def add(self, obj: Client) -> None:
-        """Take in a client. Raises `ClientAlreadyExists`."""
+        """Add a client. Raises `ClientAlreadyExists`."""
         if obj in self.clients:
             raise ClientAlreadyExists(repr(obj))
         self.clients.add(obj)
@@ -409,12 +409,12 @@ class ClientsManager:
         self.uuids[obj.uuid] = obj
 
     def discard(self, obj: Client) -> None:
-        """Forget a client unless that was done before; its own attributes stay."""
+        """Remove a client if it is present; its attributes keep their values."""
         if obj in self.clients:
             self.remove(obj)
 
     def remove(self, obj: Client) -> None:
-        """Forget a client; its own attributes stay. Raises `ClientDoesNotExist`."""
+        """Remove a client; its attributes keep their values. Raises `ClientDoesNotExist`."""
         self._require(obj)
         self.clients.discard(obj)
         del self.snowflakes[obj.snowflake]
@@ -434,7 +434,7 @@ class ClientsManager:
         logger.info("%s has this name now.", obj, extra={"event": "named"})
 
     def clear_username(self, obj: Client) -> None:
-        """Take a client's name, so that it can get another; CloudLink 0.1.5 allows that.
+        """Remove a client's name so that it can set another one, as CloudLink 0.1.5 allows.
 
         Raises `ClientDoesNotExist`, `ClientUsernameNotSet`.
         """
@@ -445,7 +445,7 @@ class ClientsManager:
         self._write_name(obj, None)
 
     def rename(self, obj: Client, username: str) -> None:
-        """Give a client a name, or another one. Raises `ClientDoesNotExist`."""
+        """Name or rename a client. Raises `ClientDoesNotExist`."""
         self._require(obj)
         if obj.username_set:
             _drop(self.usernames, obj.username, obj)
@@ -461,7 +461,7 @@ class ClientsManager:
         write(client, "username_set", username is not None)
 
     def set_protocol(self, obj: Client, schema: Schema) -> None:
-        """Decide a client's protocol. Raises `ClientDoesNotExist`, `ProtocolAlreadySet`."""
+        """Set a client's protocol. Raises `ClientDoesNotExist`, `ProtocolAlreadySet`."""
         self._require(obj)
         if obj.protocol is not None:
             raise ProtocolAlreadySet(repr(obj.protocol))
@@ -472,10 +472,10 @@ class ClientsManager:
         """Find clients by username, UUID or snowflake, or one by its user object.
 
         Returns:
-            The set of clients of that username, or the one client of that UUID or snowflake.
+            The set of clients with that username, or the client with that UUID or snowflake.
 
         Raises:
-            NoResultsFound: Nobody matches.
+            NoResultsFound: No client matches.
             TypeError: The query is neither text nor a user object.
         """
         if isinstance(query, dict):
@@ -488,7 +488,7 @@ class ClientsManager:
         return set(found) if isinstance(found, set) else found
 
     def _find_user(self, user: dict[str, Any]) -> set[Client] | Client:
-        # Each key is looked up as what it is: nobody takes another's place by a name that is an id.
+        # Each key has its own index, so a username that looks like an id cannot impersonate another client.
         indexes: tuple[tuple[str, Mapping[str, set[Client] | Client]], ...] = (
             ("uuid", self.uuids),
             ("id", self.snowflakes),

@@ -1,8 +1,8 @@
-"""What plugins of CloudLink 0.2.0 reach through the server and find nowhere else now.
+"""Compatibility attributes for plugins of CloudLink 0.2.0.
 
-That server handed its own libraries to plugins: `server.ujson`, `server.validator`, `server.ws`,
-`server.async_iterable`. Here they are, without those libraries being dependencies. For what exists no more, there is a
-sentence that names its successor.
+That server exposed its own libraries to plugins: `server.ujson`, `server.validator`, `server.ws`,
+`server.async_iterable`. This module provides them without depending on those libraries. For attributes that
+were removed, it holds a sentence that names the replacement.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ SUCCESSORS = {
     "execute_close_single": "call server.close_connection(client, code, reason), without await",
     "execute_close_multi": "call server.close_connection(clients, code, reason), without await",
 }
-"""Attributes of CloudLink 0.2.0's server that are gone: what to write instead."""
+"""What to write instead of removed attributes of CloudLink 0.2.0's server."""
 
 
 def equip_manager(manager: object, server: Any) -> None:
-    """Give a manager what those of CloudLink 0.2.0 carry: `parent`, `logging` and `logger`."""
+    """Set the attributes that CloudLink 0.2.0's managers have: `parent`, `logging` and `logger`."""
     vars(manager).update(parent=server, logging=server.logging, logger=server.logger)
 
 
@@ -68,12 +68,12 @@ class UJSON:
 
     @classmethod
     def dump(cls, obj: Any, file: IO[str], **_options: Any) -> None:
-        """Encode a value into a text file."""
+        """Encode a value as JSON and write it to a text file."""
         file.write(cls.dumps(obj))
 
     @classmethod
     def load(cls, file: IO[str], **_options: Any) -> Any:
-        """Decode a text file."""
+        """Decode a text file that holds JSON."""
         return cls.loads(file.read())
 
     encode = dumps

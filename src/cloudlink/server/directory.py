@@ -1,8 +1,7 @@
-"""The directory: who a name or an id stands for, and who is in which room.
+"""The directory: finds users by name, by id and by room.
 
-The one place that recipients, name conflicts and user lists are looked up in. Its users are those of this process,
-whose indexes the clients manager keeps; users of other processes will be added here and nowhere else. Look-ups never
-wait.
+Recipients, name conflicts and user lists are looked up only here. The directory covers the users of this
+process, whose indexes the clients manager keeps. Look-ups never block.
 """
 
 from __future__ import annotations
@@ -22,12 +21,12 @@ class Directory:
     """All users, and their presence in rooms."""
 
     def __init__(self, clients: ClientsManager) -> None:
-        """Args: clients: the clients of this process."""
+        """Args: clients: The clients of this process."""
         self._clients = clients
         self._rooms: dict[Schema | None, dict[str, Presence]] = {}
 
     def by_id(self, text: str, protocol: Schema) -> User | None:
-        """Return the user of a protocol with that UUID or snowflake, None if there is none."""
+        """Return the user of a protocol with that UUID or snowflake, None if it does not exist."""
         client = self._clients.uuids.get(text) or self._clients.snowflakes.get(text)
         return client.user if client is not None and client.protocol is protocol else None
 
@@ -42,14 +41,14 @@ class Directory:
         return client.joined.keys() if client is not None else frozenset()
 
     def presence(self, room: str, protocol: Schema | None) -> Presence | None:
-        """Return who is in a room, None if nobody of that protocol is."""
+        """Return the presence of a room, None if it has no members of that protocol."""
         return self._rooms.get(protocol, {}).get(room)
 
     def open_presence(self, room: str, protocol: Schema | None) -> Presence:
-        """Return the presence of a room, created if nobody of that protocol is there."""
+        """Return the presence of a room, creating it if it has no members of that protocol."""
         return self._rooms.setdefault(protocol, {}).setdefault(room, Presence())
 
     def drop_empty(self, room: str, protocol: Schema | None) -> None:
-        """Forget the presence of a room that nobody is in any more."""
+        """Remove the presence of a room that has become empty."""
         if not self._rooms[protocol][room]:
             del self._rooms[protocol][room]

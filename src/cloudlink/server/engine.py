@@ -1,4 +1,4 @@
-"""What the server asks of a protocol. It imports no protocol; an engine registers itself in the hooks."""
+"""The interface that a protocol implements. The server imports no protocol; engines register in the hooks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Engine(Protocol):
-    """What a protocol does with its clients' messages; a session finds it here by its schema."""
+    """Handles the messages of one protocol's clients; a session finds its engine by the client's schema."""
 
     @property
     def schema(self) -> Schema:
@@ -23,25 +23,25 @@ class Engine(Protocol):
         ...
 
     def identify(self, client: Client, data: bytes, packet: object) -> bool:
-        """Tell whether a connection's first message belongs to this protocol.
+        """Return whether a connection's first message belongs to this protocol.
 
         Args:
-            client: Who sent it; `client.path` is the request target of its upgrade request.
+            client: The sender; `client.path` is the request target of its upgrade request.
             data: The message.
-            packet: Its root keys `cmd` and `method` as far as they hold text, as a dict that may have more keys;
-                `Hooks.NOT_JSON` where the message is no JSON.
+            packet: A dict with the message's root keys `cmd` and `method` if they hold text, and maybe more
+                keys; `Hooks.NOT_JSON` if the message is not JSON.
         """
         ...
 
     def on_attach(self, client: Client) -> None:
-        """Take in a client whose first message was identified; `client.protocol` is set.
+        """Prepare a client whose first message was identified; `client.protocol` is set.
 
-        The engine sets `client.dialect`, and `client.state` to whatever it keeps about the client.
+        The engine sets `client.dialect`, and stores its own state for the client in `client.state`.
         """
         ...
 
     def receive(self, client: Client, data: bytes) -> None:
-        """Handle one message of a client, the first one included."""
+        """Handle one text message of a client, including the first."""
         ...
 
     def receive_binary(self, client: Client, data: bytes) -> None:
@@ -53,30 +53,30 @@ class Engine(Protocol):
         ...
 
     def tell_undelivered(self, client: Client, listener: bytes, why: str) -> None:
-        """Tell a client that a message of its was dropped for some of its recipients.
+        """Tell a client that its message was dropped for some recipients.
 
         Args:
             client: The sender.
             listener: JSON text of the message's echo tag, empty for none.
-            why: What the client is told.
+            why: The reason to send to the client.
         """
         ...
 
     def internal_error(self, client: Client, request: Any) -> None:
-        """Answer a request whose handler raised; `request` is the message it was called with."""
+        """Answer a request whose handler raised; `request` is the message that the handler was called with."""
         ...
 
     def check_username(self, client: Client, username: str) -> None:
         """Raise `ValueError`, with the reason, if a client may not be given this name.
 
-        The client is one of this protocol, or its first message has not come.
+        The client has this protocol, or has not sent its first message.
         """
         ...
 
     def on_rename(self, client: Client, former: User) -> None:
-        """Tell others that a client has another name than `former` had, which may have had none."""
+        """Tell others that a client was renamed; `former` is the user before, possibly without a name."""
         ...
 
     def on_detach(self, client: Client) -> None:
-        """Tell others that a client is gone; `client.rooms` still tells where it was."""
+        """Tell others that a client disconnected; `client.rooms` still holds the rooms it was in."""
         ...

@@ -1,7 +1,8 @@
-"""Events: what happens in rooms and between users, before a dialect puts it into words.
+"""Events in rooms and between users, independent of any dialect.
 
-An event is an immutable record without any live object, so that it can be handed to every audience, to subscribers
-and to other processes. Values and names are raw JSON text, as the sender wrote them. Nothing here sends.
+An event is an immutable record without references to live objects, so that it can be passed to every
+audience, to subscribers and to other processes. Values and names are raw JSON text, as the sender wrote them.
+This module sends nothing.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ import msgspec
 
 
 class User(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
-    """Who a client is to others.
+    """A client as other users see it.
 
     Attributes:
         node: The server process that the client is connected to, empty for this one.
-        id: The client's snowflake, unique among all clients ever.
+        id: The client's snowflake, never reused.
         uuid: UUID of its connection.
-        username: Its name, None while it has none.
+        username: Its name, None until it has one.
     """
 
     node: str
@@ -28,10 +29,10 @@ class User(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
-    """Something that the members of a room, or one user, are told.
+    """Base class of what is sent to the members of a room, or to one user.
 
     Attributes:
-        deferrable: Whether it may reach clients some milliseconds late, together with others of its kind.
+        deferrable: Whether delivery may be delayed by some milliseconds to combine it with other events.
     """
 
     deferrable: ClassVar[bool] = False
@@ -42,10 +43,10 @@ class Message(Event, frozen=True, gc=False):
 
     Attributes:
         val: JSON text of the payload.
-        origin: The sender, None where the server itself sends.
-        via: What carried it here: empty for a client of this protocol, else the name of a bridge.
-        attributed: Whether recipients are sent the origin, in dialects that have a place for it.
-        left_out: Ids of the users who are not sent it.
+        origin: The sender, None if the server itself sends.
+        via: Name of the bridge that the message came through, empty for a client of this protocol.
+        attributed: Whether recipients see the origin, in dialects that can express it.
+        left_out: Ids of the users that do not get the message.
     """
 
     val: bytes
@@ -61,10 +62,10 @@ class Variable(Event, frozen=True, gc=False):
     Attributes:
         name: JSON text of the variable's name, a JSON string.
         val: JSON text of the value.
-        origin: As in `Message`, like all that follow.
-        via: What carried it here.
-        attributed: Whether recipients are sent the origin.
-        left_out: Ids of the users who are not sent it.
+        origin: As in `Message`.
+        via: As in `Message`.
+        attributed: As in `Message`.
+        left_out: As in `Message`.
     """
 
     name: bytes
@@ -99,7 +100,7 @@ class Direct(Event, frozen=True, gc=False):
 
 
 class Custom(Event, frozen=True, gc=False):
-    """A command of a project's own making, for clients of an era that routed such commands."""
+    """A custom command of a project, for dialects that routed such commands."""
 
     cmd: str
     val: bytes
@@ -107,13 +108,13 @@ class Custom(Event, frozen=True, gc=False):
 
 
 class ChannelMessage(Event, frozen=True, gc=False):
-    """Data sent to everybody in a linked channel (protocol, section 4.2)."""
+    """Data sent to all members of a linked channel (protocol, section 4.2)."""
 
     val: bytes
 
 
 class ChannelVariable(Event, frozen=True, gc=False):
-    """A variable sent to everybody in a linked channel (protocol, section 4.2)."""
+    """A variable sent to all members of a linked channel (protocol, section 4.2)."""
 
     name: bytes
     val: bytes
@@ -133,25 +134,25 @@ class LinkedVariable(Event, frozen=True, gc=False):
 
 
 class Joined(Event, frozen=True, gc=False):
-    """A user with a name is new in a room's user list."""
+    """A named user was added to a room's user list."""
 
     user: User
     deferrable: ClassVar[bool] = True
 
 
 class Left(Event, frozen=True, gc=False):
-    """A user with a name is no longer in a room's user list."""
+    """A named user was removed from a room's user list."""
 
     user: User
     deferrable: ClassVar[bool] = True
 
 
 class Renamed(Event, frozen=True, gc=False):
-    """A user in a room's user list has another name now.
+    """A user in a room's user list was renamed.
 
     Attributes:
-        user: The user under its new name.
-        former: The user as it was listed before.
+        user: The user with its new name.
+        former: The user as previously listed.
     """
 
     user: User

@@ -1,4 +1,4 @@
-"""What the hub asks of a dialect: to write events as frames."""
+"""The interface between the hub and dialects: writing events as frames."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 class EventWriter:
-    """Writes events for all clients who are sent the very same bytes.
+    """Writes events for all clients that get identical bytes.
 
     Attributes:
-        writers: The function that writes an event, by the event's class. It takes what `write` takes; the last two
-            arguments may be left out. Classes that are not in it have no words.
-        may_miss: Whether a recipient that reads slowly may miss events of a sender that sends much, who is told;
-            otherwise the recipient is disconnected.
-        names_recipient: Events whose frames hold the recipient's name, and so differ from one recipient to another.
+        writers: Functions that write an event, by the event's class. They take the arguments of `write`; the
+            last two may be omitted. The dialect cannot express classes that are missing here.
+        may_miss: Whether events of a busy sender may be dropped for a slow recipient, with a notice to the
+            sender; otherwise the recipient is disconnected.
+        names_recipient: Events whose frames hold the recipient's name and so differ for each recipient.
     """
 
     may_miss = True
@@ -31,13 +31,13 @@ class EventWriter:
         self.writers: dict[type[Event], Any] = defaultdict(lambda: _write_nothing, writers)
 
     def write(self, event: Event, room: str, listener: bytes = b"", recipient: User | None = None) -> bytes:
-        """Return an event as a frame, empty where there are no words for it.
+        """Return an event as a frame, empty if the dialect cannot express it.
 
         Args:
             event: The event.
             room: The name of the room it happened in, empty for none.
             listener: JSON text of the echo tag in the sender's own copy, empty in all others.
-            recipient: To whom it is sent, None for everybody in the room.
+            recipient: The recipient, None for all members of the room.
         """
         frame: bytes = self.writers[type(event)](event, room, listener, recipient)
         return frame

@@ -1,10 +1,10 @@
-"""The exceptions that plugins meet: what `on_exception` handlers register for (protocol, section 2.1)."""
+"""The exceptions that `on_exception` handlers register for (protocol, section 2.1)."""
 
 from __future__ import annotations
 
 
 class EmptyMessage(Exception):  # noqa: N818  # the names are CloudLink 0.2.0's
-    """A client sent a message of no length."""
+    """A client sent an empty message."""
 
 
 class JSONError(Exception):
@@ -20,15 +20,15 @@ class InvalidCommand(Exception):  # noqa: N818
 
 
 class InternalError(Exception):
-    """A handler raised."""
+    """A handler raised an exception."""
 
 
 class Overloaded(Exception):  # noqa: N818
-    """The server cannot take more."""
+    """The server refused a packet because it, or the client, exceeded a limit."""
 
 
 class ServerExceptions:
-    """What `on_exception` can be asked for, reachable as `server.exceptions`."""
+    """The exceptions for `on_exception`, reachable as `server.exceptions`."""
 
     EmptyMessage = EmptyMessage
     JSONError = JSONError

@@ -1,7 +1,7 @@
-"""Errors of plugins' code: which of them end where they are logged, and which have to go on.
+"""Errors in plugin code: which are logged and suppressed, and which propagate.
 
-Whatever a plugin raises is logged and ends there, `SystemExit` of argparse included. Only what comes from outside of the
-plugin goes on: Ctrl-C, and the cancellation or the end of the task that runs its code.
+Everything that a plugin raises is logged and suppressed, including `SystemExit` of argparse. Only what comes
+from outside of the plugin propagates: Ctrl-C, and the cancellation or the end of the task that runs its code.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ def must_propagate(error: BaseException) -> bool:
     task = _current_task()
     if isinstance(error, asyncio.CancelledError):
         return task is not None and task.cancelling() > 0
-    # A coroutine that is closed, not run, gets GeneratorExit.
+    # A coroutine that is closed instead of run gets GeneratorExit.
     return isinstance(error, GeneratorExit) and task is None
 
 
 def _is_ctrl_c(error: KeyboardInterrupt) -> bool:
-    """Return whether Ctrl-C has raised an error, and not the plugin itself.
+    """Return whether Ctrl-C, not the plugin itself, raised an error.
 
-    An event loop takes Ctrl-C without raising anything: the first time, `asyncio.run` cancels its main task.
+    An event loop handles the first Ctrl-C without raising: `asyncio.run` cancels its main task.
     """
     if threading.current_thread() is not threading.main_thread():
         return False
@@ -44,12 +44,12 @@ def _is_ctrl_c(error: KeyboardInterrupt) -> bool:
 
 
 def log_failure(handler: object, of: str, error: BaseException, whom: str = "") -> None:
-    """Log with its traceback what a handler or background coroutine raised.
+    """Log the exception of a handler or background coroutine, with its traceback.
 
     Args:
-        handler: What raised it.
-        of: What it handles, such as `on_start` or `the command kick`; empty for nothing.
-        error: What it raised.
+        handler: The handler or coroutine.
+        of: What it handles, such as `on_start` or `the command kick`; empty for a background coroutine.
+        error: The exception.
         whom: The client for which it ran; empty for none.
     """
     event = f" of {of}" if of else ""

@@ -1,12 +1,13 @@
-"""Shares the server's time among addresses, so that nobody waits for somebody else's work.
+"""Shares the server's processing time fairly among addresses.
 
-The time that each packet takes is charged to the address it came from. While a turn of the event loop has time left,
-packets are processed as they come and nobody is held back. Once the packets of one turn have taken their 10 ms, further
-ones wait, nothing more is read from their connections, and the addresses take turns by the time they have used (deficit
-round robin): a flood waits for itself, and a classroom behind one address has the whole server while nobody else wants
-it. A client's packets keep their order.
+The processing time of each packet is charged to the address that it came from. While an iteration of the
+event loop has time left, packets are processed as they arrive. Once the packets of one iteration have taken
+10 ms, further packets wait, nothing more is read from their connections, and the addresses take turns by the
+time they have used (deficit round robin). A flood therefore delays only its own address, and a classroom
+behind one address may use the whole server while no other address needs it. Packets of one client keep their
+order.
 
-Pure: the clock and the way to be called back are handed in.
+The module does no I/O: the clock and the scheduling function are passed in.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger("cloudlink.server")
 
 TURN = 0.010
-"""Seconds that packets may take in one turn of the event loop; the last one may take longer."""
+"""Seconds that packets may take in one iteration of the event loop; the last packet may exceed it."""
 _QUANTUM = 0.002
-"""Seconds an address may use before the next one has its turn."""
+"""Seconds that an address may use before the next address has its turn."""
 _LONG = 1.0
-"""Seconds of waiting after which the log says that an address uses more than its share."""
+"""Seconds of waiting after which the log reports that an address uses more than its share."""
 
 
 class Worker(Protocol):
@@ -40,19 +41,20 @@ class Worker(Protocol):
         ...
 
     def release(self) -> None:
-        """Go on reading."""
+        """Resume reading from the connection."""
         ...
 
 
 class Account:
-    """What one address asks of the server.
+    """The waiting work and the used time of one address.
 
     Attributes:
-        address: The address, as limits and logs go by.
-        queue: What waits to be done for it: the session, and a function that does it.
-        deficit: Seconds it may still use in this round; below 0 after a packet that took longer.
-        sessions: Connections of that address.
-        waiting_since: When something began to wait, in seconds of the clock.
+        address: The address, as limits and logs use it.
+        queue: The waiting work: pairs of a session and a function to call.
+        deficit: Seconds that the address may still use in this round; below 0 after a packet that took
+            longer.
+        sessions: Number of connections of the address.
+        waiting_since: When the oldest work began to wait, in seconds of the clock.
     """
 
     __slots__ = ("address", "deficit", "queue", "sessions", "waiting_since")
@@ -66,15 +68,15 @@ class Account:
 
 
 class FairShare:
-    """Decides which waiting packet is next.
+    """Decides which waiting packet is processed next.
 
-    A session processes a packet at once while `spent` is below `TURN` and the account's queue is empty, and adds the
-    time it took to `spent`; it hands the packet to `put` otherwise.
+    While `spent` is below `TURN` and the account's queue is empty, a session processes a packet immediately
+    and adds the time that it took to `spent`. Otherwise it passes the packet to `put`.
 
     Attributes:
         clock: Returns the time, in seconds.
-        spent: Seconds that packets have taken in this turn of the event loop.
-        is_turn_open: Whether `open_turn` has been called since `spent` was last forgotten.
+        spent: Seconds that packets have taken in this iteration of the event loop.
+        is_turn_open: Whether `open_turn` has been called since `spent` was last reset.
     """
 
     def __init__(
@@ -86,23 +88,23 @@ class FairShare:
         """Set up the shares of one server.
 
         Args:
-            call_soon: Calls a function in the next turn of the event loop; returns False where no loop runs, and
-                then nothing ever waits.
+            call_soon: Calls a function in the next iteration of the event loop; returns False if no loop
+                runs, and then nothing ever waits.
             clock: Returns the time, in seconds.
-            shown: Returns an address as the log may hold it.
+            shown: Returns an address in the form that may be logged.
         """
         self.clock = clock
         self._call_soon = call_soon
         self._shown = shown
         self._accounts: dict[str, Account] = {}
-        self._waiting: deque[Account] = deque()  # addresses with a queue, in the order of their turns
-        self._held: Counter[Worker] = Counter()  # what waits, by session
+        self._waiting: deque[Account] = deque()  # addresses with queued work, in the order of their turns
+        self._held: Counter[Worker] = Counter()  # number of waiting functions, by session
         self.spent = 0.0
         self.is_turn_open = False
         self._throttle = LogThrottle(clock=clock)
 
     def open_account(self, address: str) -> Account:
-        """Return the account of an address for one more connection; `close_account` gives it back."""
+        """Return the account of an address for a new connection; release it with `close_account`."""
         key = addresses.subscriber(address)
         account = self._accounts.get(key)
         if account is None:
@@ -111,24 +113,24 @@ class FairShare:
         return account
 
     def close_account(self, account: Account) -> None:
-        """Note that a connection of an address is gone."""
+        """Release the account of a closed connection."""
         account.sessions -= 1
         if not account.sessions:
             self._accounts.pop(addresses.subscriber(account.address), None)
 
     def open_turn(self) -> None:
-        """See to it that `spent` is forgotten, and that waiting packets have their turn, in the loop's next turn."""
+        """Schedule the reset of `spent` and the processing of waiting packets for the loop's next iteration."""
         self.is_turn_open = self._call_soon(self._begin_turn)
         if not self.is_turn_open:
             self.spent = 0.0
 
     def put(self, account: Account, worker: Worker, work: Callable[[], None]) -> None:
-        """Have something done for an address when it is its turn, after all that waits for it already.
+        """Queue work for an address, to be done when the address has its turn.
 
         Args:
             account: The address's account.
-            worker: The session it is for; nothing more is read from its connection meanwhile.
-            work: Does it.
+            worker: The session; nothing more is read from its connection until the work is done.
+            work: The function to call.
         """
         if not account.queue:
             account.deficit = 0.0
@@ -142,7 +144,7 @@ class FairShare:
             self.open_turn()
 
     def is_held(self, worker: Worker) -> bool:
-        """Return whether something waits to be done for a session."""
+        """Return whether work is queued for a session."""
         return worker in self._held
 
     def _begin_turn(self) -> None:
@@ -160,7 +162,7 @@ class FairShare:
             self.open_turn()
 
     def _serve(self, account: Account) -> None:
-        """Do what waits for an address for as long as it may use the server's time."""
+        """Do the queued work of an address until it has used its share of time."""
         queue = account.queue
         now = self.clock()
         if now - account.waiting_since > _LONG and self._throttle.should_log(account.address):
@@ -172,8 +174,8 @@ class FairShare:
             worker, work = queue.popleft()
             try:
                 work()
-            except Exception:  # one packet's trouble must not end everybody's turn
-                logger.exception("A message could not be dealt with.")
+            except Exception:  # one failing packet must not stop the others
+                logger.exception("Processing a message failed.")
             before, now = now, self.clock()
             account.deficit -= now - before
             self.spent += now - before

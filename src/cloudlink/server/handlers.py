@@ -1,6 +1,6 @@
-"""Handlers of plugins: what may be one, how the log names it, and which one is running.
+"""Plugin handlers: validates them, names them in the log, and tracks which one is running.
 
-Nothing here calls a handler or knows the server.
+This module calls no handler and does not know the server.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ logger = logging.getLogger("cloudlink.server")
 _PACKAGE = Path(__file__).parents[1]
 
 running: ContextVar[Any] = ContextVar("running", default=None)
-"""The handler or background coroutine whose code runs; tasks that it starts inherit it."""
+"""The running handler or background coroutine; tasks that it starts inherit it."""
 
 
 class EventHandlers(list["Callable[..., Any]"]):
@@ -31,9 +31,9 @@ class EventHandlers(list["Callable[..., Any]"]):
 
     Attributes:
         event: The name of the event, such as `on_connect`.
-        is_droppable: Whether an `async` handler may be left out for a client that has too many unfinished ones.
-        is_deferred: Whether a call that comes during another one waits for the end of that one, so that handlers
-            which cause the same event for other clients do not recurse.
+        is_droppable: Whether `async` handlers may be skipped for a client that has too many unfinished ones.
+        is_deferred: Whether a call during another call waits for the end of that call, so that handlers that
+            cause the same event for other clients do not recurse.
     """
 
     __slots__ = ("event", "is_deferred", "is_droppable")
@@ -49,7 +49,7 @@ class EventHandlers(list["Callable[..., Any]"]):
 
 
 def code_of(handler: Any) -> CodeType | None:
-    """Return the code of a handler or coroutine, None where it has none in Python."""
+    """Return the code of a handler or coroutine, None if it is not written in Python."""
     if inspect.iscoroutine(handler):
         return handler.cr_code
     with suppress(ValueError):  # a wrapper that wraps itself
@@ -62,27 +62,27 @@ def code_of(handler: Any) -> CodeType | None:
 
 
 def shown_path(file: str) -> str:
-    """Return a path as sentences give it: below the working folder without that folder."""
+    """Return a path for use in messages: relative to the working directory if it is below it."""
     path = Path(file)
-    with suppress(OSError, ValueError):  # it lies elsewhere, or the folder is gone
+    with suppress(OSError, ValueError):  # the file is elsewhere, or the directory does not exist any more
         path = path.relative_to(Path.cwd())
     return str(path)
 
 
 def describe(handler: Any) -> str:
-    """Return the name of a handler or coroutine and its place, such as `greet (plugins/hello.py, line 3)`."""
+    """Return the name and the place of a handler or coroutine, such as `greet (plugins/hello.py, line 3)`."""
     name = getattr(handler, "__qualname__", None) or type(handler).__qualname__
     return f"{name.rpartition('<locals>.')[2]}{place_of(handler)}"
 
 
 def place_of(handler: Any) -> str:
-    """Return ` (file, line 3)` of a handler; empty where that cannot be told."""
+    """Return the place of a handler, such as ` (file, line 3)`; empty if unknown."""
     code = code_of(handler)
     return f" ({shown_path(code.co_filename)}, line {code.co_firstlineno})" if code else ""
 
 
 def calling_plugin() -> str:
-    """Return the name of the plugin's file whose handler is running; empty outside plugins."""
+    """Return the file name of the plugin whose handler is running; empty outside plugins."""
     handler = running.get()
     code = code_of(handler) if handler is not None else None
     if code is None:
@@ -92,56 +92,58 @@ def calling_plugin() -> str:
 
 
 def log_closing(client: Client, code: int, reason: str) -> None:
-    """Log which plugin is about to close a client's connection; nothing if none is, or the client is gone."""
+    """Log which plugin closes a client's connection; do nothing outside plugins or if the client is disconnected."""
     if client.open and logger.isEnabledFor(logging.INFO):
         plugin = calling_plugin()
         if plugin:
             logger.info("%s was disconnected by the plugin %s: %d %s", client, plugin, code, reason)
 
 
-# What may be a handler.
+# Validating handlers.
 
 
 def add_handler(
     handlers: list[Callable[..., Any]], handler: Callable[..., Any], event: str, takes: tuple[str, ...] | None
 ) -> Callable[..., Any]:
-    """Add a handler once and return it, so that decorators leave the function in place.
+    """Add a handler unless it is already present, and return it, as decorators have to.
 
     Args:
-        handlers: Those of the event.
-        handler: What the plugin gave.
-        event: How the sentence about a wrong one calls the event.
-        takes: The names of what a handler of the event is called with; None to let it take what it likes.
+        handlers: The handlers of the event.
+        handler: The plugin's handler.
+        event: The event's name in error messages.
+        takes: The names of the arguments that handlers of the event get; None to skip the check.
 
     Raises:
-        TypeError: The handler cannot be called, or not with that many arguments.
+        TypeError: The handler cannot be called, or not with these arguments.
     """
     check_handler(handler, event, takes)
-    # CloudLink 0.2.0 keeps handlers in sets: adding one twice calls it once.
+    # CloudLink 0.2.0 keeps handlers in sets: a handler that is added twice is called once.
     if handler not in handlers:
         handlers.append(handler)
     return handler
 
 
 def check_handler(handler: Any, event: str, takes: tuple[str, ...] | None) -> None:
-    """Refuse what certainly cannot be called as a handler; whatever may be callable is let through.
+    """Reject a handler that certainly cannot be called with the given arguments; accept it in case of doubt.
 
     Args:
-        handler: What the plugin gave.
-        event: How the sentence calls what it is to handle, such as `on_connect`.
-        takes: The names of its arguments; None not to look at them.
+        handler: The plugin's handler.
+        event: The event's name in error messages, such as `on_connect`.
+        takes: The names of its arguments; None to skip the check of the signature.
 
     Raises:
-        TypeError: The handler is not a function, or its signature has no place for these arguments.
+        TypeError: The handler is not callable, or its signature does not accept these arguments.
     """
     if not callable(handler):
         raise TypeError(f"a handler must be a function, not {type(handler).__name__}")
-    if takes is None or hasattr(handler, "__signature__"):  # what it says of itself need not be what it takes
+    if takes is None or hasattr(
+        handler, "__signature__"
+    ):  # a declared signature may differ from the real one
         return
     try:
-        # A wrapper takes what it takes itself, whatever the function inside takes.
+        # The wrapper's own signature decides, not that of the wrapped function.
         signature = inspect.signature(handler, follow_wrapped=False)
-    except (TypeError, ValueError):  # a callable written in C need not tell
+    except (TypeError, ValueError):  # callables written in C may lack a signature
         return
     try:
         signature.bind(*takes)
@@ -156,7 +158,7 @@ def check_handler(handler: Any, event: str, takes: tuple[str, ...] | None) -> No
 
 
 def _lacks_self(handler: Any, takes: tuple[str, ...]) -> bool:
-    """Return whether a method would fit if it were a function: `self` was forgotten."""
+    """Return whether a method was written without `self` and would fit as a plain function."""
     if not inspect.ismethod(handler):
         return False
     try:

@@ -1,11 +1,11 @@
-"""The hooks plugins and protocols hang their code on, and the calling of it.
+"""The hooks: the registry of all handlers of plugins and protocols, and the code that calls them.
 
-Built-in commands are registered here like a plugin's, with one difference: they are *native*. A
-native handler is a plain function that gets the packet as its protocol parsed it and runs in place. A
-plugin's handler gets the decoded message and, being `async`, runs as a task of its own, so that a slow
-one delays nobody and one that raises harms nothing else.
+Built-in commands are registered here like a plugin's, with one difference: they are *native*. A native
+handler is a plain function that gets the packet as its protocol parsed it and is called directly. A
+plugin's handler gets the decoded message. If it is `async`, it runs as its own task, so that a slow or
+failing handler does not affect others.
 
-This module does not know the event loop: whoever builds `Hooks` hands it the function that starts a
+This module does not know the event loop: the creator of `Hooks` passes in a function that starts a
 coroutine as a task.
 """
 
@@ -35,7 +35,7 @@ logger = logging.getLogger("cloudlink.server")
 
 
 class Command:
-    """One command of one protocol: who handles it, and whether it is switched off."""
+    """One command of one protocol: its handlers, and whether it is disabled."""
 
     __slots__ = ("disabled", "handlers", "native")
 
@@ -51,11 +51,11 @@ class Command:
 
 
 class Hooks:
-    """The registry of all handlers, and the way to call them.
+    """The registry of all handlers, with methods to call them.
 
-    Protocols also register here for the server's own life: `protocol_start` is called with the loop's
-    `call_soon_threadsafe`, `protocol_tick` at least once a second, `protocol_stop` when all clients are gone. (What
-    plugins do at these times is in `background`.) `routes` says what HTTP requests are answered with.
+    Protocols also register functions here: `protocol_start` is called with the loop's `call_soon_threadsafe`
+    when the server starts, `protocol_tick` at least once a second, and `protocol_stop` after all clients are
+    disconnected. (For plugins, see `background`.) `routes` holds the handlers of HTTP requests.
     """
 
     NOT_JSON = object()
@@ -63,7 +63,7 @@ class Hooks:
     def __init__(
         self, start: Callable[[Coroutine[Any, Any, None]], object], workload: Workload | None = None
     ) -> None:
-        """Args: start: runs a coroutine as a task and keeps it alive. workload: how many may run, None for any."""
+        """Args: start: Runs a coroutine as a task and keeps it alive. workload: Limits the tasks, None for no limit."""
         self._begin = start
         self._workload = workload or Workload()
         self._overload_log = LogThrottle()
@@ -85,24 +85,24 @@ class Hooks:
 
     @property
     def unfinished(self) -> int:
-        """How many `async` handlers have started and not finished."""
+        """Number of `async` handlers that have started and not finished."""
         return self._workload.total
 
     # Registering.
 
     def command(self, schema: Schema, cmd: str) -> Command:
-        """Return a protocol's command, made if need be."""
+        """Return a protocol's command, creating it if needed."""
         return self.commands.setdefault(schema, {}).setdefault(cmd, Command())
 
     def bind_native(self, schema: Schema, cmd: str, function: Callable[[Client, Any], None]) -> None:
-        """Let a protocol's own function handle a command in place."""
+        """Set the native handler of a command."""
         self.command(schema, cmd).native = function
 
     def bind(self, schema: Schema, cmd: str, handler: Callable[..., Any]) -> None:
         """Add a plugin's handler `handler(client, message)` to a command.
 
         Raises:
-            TypeError: The handler cannot be called so.
+            TypeError: The handler cannot be called with these arguments.
         """
         check_handler(handler, f"the command {cmd}", ("client", "message"))
         command = self.command(schema, cmd)
@@ -112,7 +112,7 @@ class Hooks:
             command.handlers.append(handler)
 
     def unbind(self, schema: Schema, cmd: str) -> None:
-        """Drop all handlers of a command, native ones too. Raises `ValueError` if there are none."""
+        """Remove all handlers of a command, including native ones. Raises `ValueError` if there are none."""
         command = self.commands.get(schema, {}).get(cmd)
         if command is None or not command.known:
             raise ValueError(f"There is no command {cmd!r} to unbind.")
@@ -120,7 +120,7 @@ class Hooks:
         command.handlers.clear()
 
     def set_disabled(self, schema: Schema, cmd: str, disabled: bool) -> None:
-        """Switch a command off or on. Raises `ValueError` if it is so already."""
+        """Disable or enable a command. Raises `ValueError` if that changes nothing."""
         command = self.command(schema, cmd)
         if command.disabled == disabled:
             raise ValueError(f"The command {cmd!r} is {'already' if disabled else 'not'} disabled.")
@@ -129,7 +129,7 @@ class Hooks:
     # Calling.
 
     def run(self, handlers: list[Callable[..., Any]], *arguments: Any) -> None:
-        """Call the handlers of an event; whatever one of them raises is logged and ends there."""
+        """Call the handlers of an event; exceptions are logged and do not propagate."""
         if not handlers:
             return
         if not (isinstance(handlers, EventHandlers) and handlers.is_deferred):
@@ -140,7 +140,7 @@ class Hooks:
             self._run_deferred(handlers, arguments)
 
     def _run_deferred(self, handlers: EventHandlers, arguments: tuple[Any, ...]) -> None:
-        """Call handlers, and then those of each event that came meanwhile, one after another."""
+        """Call handlers, and then those of each event that was deferred meanwhile, in order."""
         self._deferred = deque([(handlers, arguments)])
         try:
             while self._deferred:
@@ -156,14 +156,15 @@ class Hooks:
                 self._log_overload(handler, event, arguments[0])
 
     def run_command(self, command: Command, client: Client, message: Any, engine: Engine) -> None:
-        """Call a command's plugin handlers; one that raises has the request answered as failed.
+        """Call a command's plugin handlers; if one raises, the request is answered as failed.
 
-        Where too many handlers are unfinished, `async` ones are not started and the request is answered as refused.
+        If too many handlers are unfinished, `async` ones are not started and the request is answered as
+        refused.
         """
         if not command.handlers:
             return
         refusal, is_refused = self._workload.refusal(client), False
-        packet = jsontext.dumps(message) if refusal else b""  # before a handler changes it
+        packet = jsontext.dumps(message) if refusal else b""  # before a handler can change it
         for handler in tuple(command.handlers):
             if not self._call(handler, (client, message), engine, "", may_start=not refusal):
                 is_refused = True
@@ -179,9 +180,9 @@ class Hooks:
         Args:
             client: The client that made it.
             schema: The client's protocol.
-            exception: What `on_exception` handlers registered for.
-            details: What they are given.
-            error: What `on_error` handlers are given.
+            exception: The exception class that `on_exception` handlers registered for.
+            details: The argument for `on_exception` handlers.
+            error: The argument for `on_error` handlers.
         """
         handlers = self.exception.get((exception, schema))
         if handlers:
@@ -244,7 +245,7 @@ class Hooks:
         error: BaseException,
         event: str = "",
     ) -> None:
-        """Log what a handler raised, and have its protocol answer the request if it was one."""
+        """Log the exception of a handler and, if it handled a request, have the protocol answer it as failed."""
         log_failure(handler, event if engine is None else _command_name(engine, request), error, repr(client))
         if engine is None:
             return
@@ -260,14 +261,14 @@ class Hooks:
 
 
 def _command_name(engine: Engine, request: Any) -> str:
-    """Return how sentences call the command of a request, given as a dict or as its protocol parsed it."""
+    """Return the command name of a request for log messages; the request is a dict or a parsed packet."""
     key = getattr(engine.schema, "command_key", "")
     name = request.get(key) if isinstance(request, dict) else getattr(request, key, None)
     return f"the command {name}"
 
 
 def _warn_of_rivals(cmd: str, others: list[Callable[..., Any]], handler: Callable[..., Any]) -> None:
-    """Log that handlers of two files answer one command, which is seldom meant."""
+    """Log that handlers of two files answer the same command, which is rarely intended."""
     code = code_of(handler)
     for other in others:
         rival = code_of(other)

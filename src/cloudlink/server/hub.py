@@ -1,8 +1,8 @@
-"""The hub: the one way that events reach clients, subscribers and other processes.
+"""The hub: sends every event to clients, subscribers and other processes.
 
-A command, a bridge or a plugin emits an event; the hub has each local audience's dialect write it once, queues the
-frame, and hands the event to whoever subscribed to its kind and to the broker. The hub knows no protocol, and of a
-dialect only that it is an `EventWriter`.
+A command, a bridge or a plugin emits an event. The hub has each local audience's dialect write it once,
+queues the frame, and passes the event to the subscribers of its class and to the broker. The hub knows no
+protocol; of a dialect, it uses only the `EventWriter` interface.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ class Hub:
         self._subscribers: dict[type[Event], list[Subscriber]] = {}
 
     def subscribe(self, kind: type[Event], subscriber: Subscriber) -> None:
-        """Call a function after each event of a kind that was sent to a room.
+        """Call a function after each event of a class that is sent to a room.
 
         Args:
-            kind: The events' class, such as `events.Message`.
-            subscriber: `f(room, protocol, event, skip)`: the room's name, the protocol's schema class, the event, and
-                the outbox of the client that it was not sent to, None for none; of several, the sender's. What it
-                raises is logged.
+            kind: The event class, such as `events.Message`.
+            subscriber: `f(room, protocol, event, skip)`: the room's name, the protocol's schema class, the
+                event, and the outbox that was skipped, None if none was; if several were, the sender's.
+                Exceptions of the subscriber are logged.
         """
         self._subscribers.setdefault(kind, []).append(subscriber)
 
@@ -62,17 +62,17 @@ class Hub:
         *,
         to_sender: bool = True,
     ) -> int:
-        """Send an event to everybody in a room that has members here, wherever the others are connected.
+        """Send an event to all members of a room, in this and other processes.
 
         Args:
             members: The members of one protocol in the room.
-            event: What they are told.
+            event: The event.
             sender: The client that caused it, None for the server itself.
             listener: JSON text of the sender's echo tag, which only its own copy carries; empty for none.
-            to_sender: Whether the sender gets a copy, too.
+            to_sender: Whether the sender also gets a copy.
 
         Returns:
-            Bytes queued, counted for each member here, a sender that is left out included.
+            Bytes queued for all members in this process, counting an omitted sender.
         """
         skip = None
         if sender is not None:
@@ -88,16 +88,16 @@ class Hub:
     def emit_except(
         self, members: Members, event: Message | Variable, sender: Client, listener: bytes = b""
     ) -> int:
-        """Send an event to everybody in a room but the users that it leaves out (`event.left_out`).
+        """Send an event to all members of a room except those in `event.left_out`.
 
         Args:
             members: As in `emit`.
-            event: What they are told.
-            sender: The client that caused it; it gets a copy unless it is left out.
+            event: The event.
+            sender: The client that caused it; it gets a copy unless it is in `event.left_out`.
             listener: JSON text of the sender's echo tag, which only its own copy carries; empty for none.
 
         Returns:
-            Bytes queued, counted for each member here, those left out included.
+            Bytes queued for all members in this process, counting omitted members.
         """
         skips = self._outboxes(event.left_out)
         if listener and sender.outbox not in skips:
@@ -109,7 +109,7 @@ class Hub:
         return size
 
     def emit_to(self, room: str, protocol: Schema, event: Event) -> int:
-        """Send an event on nobody's behalf to everybody in a room, which need not have members here.
+        """Send an event without a sender to all members of a room, which may have no members in this process.
 
         Returns:
             Bytes queued, over all recipients.
@@ -119,9 +119,9 @@ class Hub:
         return size
 
     def deliver(self, room: str, protocol: Schema, event: Event) -> int:
-        """Send an event to the members of a room who are connected here.
+        """Send an event to the members of a room that are connected to this process.
 
-        What comes from another process enters here, so that it does not go out again.
+        Events from other processes use this method, so that they are not published again.
 
         Returns:
             Bytes queued, over all recipients.
@@ -146,7 +146,7 @@ class Hub:
         room = members.room
         kind = type(event)
         for dialect, audience in members.audiences.items():
-            frame = dialect.writers[kind](event, room)  # `dialect.write`, spared a call
+            frame = dialect.writers[kind](event, room)  # `dialect.write`, inlined
             if frame:
                 size += len(frame) * len(audience.outboxes)
                 if event.deferrable:
@@ -171,7 +171,7 @@ class Hub:
         return size
 
     def _outboxes(self, ids: Iterable[str]) -> dict[Outbox, None]:
-        """Return the outboxes of those users who are connected here."""
+        """Return the outboxes of those users that are connected to this process."""
         clients = map(self._clients.snowflakes.get, ids)
         return {client.outbox: None for client in clients if client is not None}
 
@@ -181,7 +181,7 @@ class Hub:
         for subscriber in tuple(self._subscribers.get(type(event), ())):
             try:
                 subscriber(room, protocol, event, skip)
-            except Exception:  # delivery is done, and other subscribers must hear of the event
+            except Exception:  # the event is delivered, and other subscribers must still get it
                 logger.exception("A subscriber of %s events failed.", type(event).__name__)
 
     # To users.
@@ -193,16 +193,16 @@ class Hub:
         sender: Client | None = None,
         listener: bytes = b"",
     ) -> int:
-        """Send an event to users, written once per dialect and room unless it holds the recipient's name.
+        """Send an event to users; it is written once per dialect and room unless it holds the recipient's name.
 
         Args:
-            copies: A room and a recipient for each copy; the room is empty for what is sent in no room.
-            event: What they are told.
+            copies: A room and a recipient for each copy; the room is empty for events outside rooms.
+            event: The event.
             sender: The client that caused it, None for the server itself.
-            listener: JSON text of the echo tag that the sender is answered with where a copy is dropped.
+            listener: JSON text of the echo tag for the answer to the sender if a copy is dropped.
 
         Returns:
-            Copies that were sent: recipients whose dialect has no words for the event get none.
+            Number of copies sent. Recipients whose dialect cannot express the event get none.
         """
         sent = 0
         kind = type(event)

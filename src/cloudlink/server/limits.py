@@ -1,6 +1,6 @@
-"""How much one client may send, so that it cannot take from the others.
+"""Rate limits: how much one client may send.
 
-Pure. What is done about a packet that is too much is the session's business.
+This module does no I/O; the session decides how to respond to a packet that exceeds a limit.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 _ANSWER_INTERVAL = 1.0
 """Seconds between two answers to a client that sends too much."""
 _CALM = 2.0
-"""Seconds without a refusal after which a client counts as behaving again."""
+"""Seconds without a refusal after which a client counts as well-behaved again."""
 
 
 @dataclass(slots=True)
 class Limits:
-    """The limits in effect; each is infinite where limits are switched off.
+    """The limits in effect; all are infinite if limits are disabled.
 
-    There is one object for each server. `update` changes it in place, so that who holds it reads plain attributes on
-    the hot path and still goes by the settings of now.
+    Each server has one object. `update` changes it in place, so that code on the hot path reads plain
+    attributes and still sees the current settings.
     """
 
     packet_rate: float = math.inf
@@ -50,23 +50,23 @@ class Limits:
 
     @classmethod
     def of(cls, settings: Settings) -> Limits:
-        """Return the limits that settings ask for."""
+        """Return the limits that the settings define."""
         limits = cls()
         limits.update(settings)
         return limits
 
     def update(self, settings: Settings) -> None:
-        """Take over what settings ask for now."""
+        """Apply the current settings."""
         for name in LIMITS:
             setattr(self, name, getattr(settings, name) if settings.limits else math.inf)
 
 
 LIMITS = frozenset(field.name for field in fields(Limits))
-"""The settings of which `Limits` holds the values."""
+"""The names of the settings whose values `Limits` holds."""
 
 
 class Meter:
-    """Measures what one client sends, and how long it has been sending too much."""
+    """Measures what one client sends, and for how long it has exceeded the limits."""
 
     __slots__ = (
         "_answered_at",
@@ -86,28 +86,28 @@ class Meter:
         self._refusing_since = self._refused_at = self._answered_at = -math.inf
 
     def update(self) -> None:
-        """Go by the limits as they are now; what has been used of them stays used."""
+        """Apply changed limits; what the client has already used remains used."""
         limits = self._limits
         self._packets.change(limits.packet_rate, limits.packet_burst)
         self._bytes.change(limits.byte_rate, limits.byte_burst)
 
     def admit(self, size: int) -> bool:
-        """Tell whether a packet of `size` bytes may be processed."""
+        """Return whether a packet of `size` bytes may be processed."""
         return self._packets.take() and self._bytes.take(size)
 
     def admit_packet(self) -> bool:
-        """Tell whether one more packet may be processed, of bytes that were admitted with an earlier one."""
+        """Return whether another packet may be processed whose bytes were already admitted with an earlier one."""
         return self._packets.take()
 
     def charge_bytes(self, size: int) -> bool:
-        """Tell whether a packet that was admitted may count for so many bytes more than it has."""
+        """Charge extra bytes to an admitted packet; return False if over the limit."""
         return self._bytes.take(size)
 
     def refuse_packet(self, *, answerable: bool = True) -> Verdict:
-        """Take note of a refused packet and say what to do.
+        """Record a refused packet and return what to do.
 
         Args:
-            answerable: Whether it can be answered; what cannot leaves the answer to the next that can.
+            answerable: Whether the packet can be answered; if not, the next one that can gets the answer.
         """
         now = self._clock()
         is_new = now - self._refused_at > _CALM
@@ -122,7 +122,7 @@ class Meter:
         )
 
     def take_answer(self) -> bool:
-        """Tell whether the client may be told of a refusal now: once a second, whatever was refused."""
+        """Return whether a refusal may be answered now: at most once a second, for all kinds of refusals."""
         now = self._clock()
         is_due = now - self._answered_at >= _ANSWER_INTERVAL
         if is_due:
@@ -132,12 +132,12 @@ class Meter:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What to do about a refused packet.
+    """The required response to a refused packet.
 
     Attributes:
-        first: It is the first in a while: worth a line in the log.
-        answer: The client is to be told; not every time, or answering would be the harm.
-        close: It has gone on for too long.
+        first: Whether it is the first refusal in a while and should be logged.
+        answer: Whether to answer the client; not every packet is answered, because answers cost time, too.
+        close: Whether to close the connection, because the client has exceeded the limits for too long.
     """
 
     first: bool

@@ -1,7 +1,7 @@
-"""Settings that act while the server runs, and what the log says about settings when it starts.
+"""Applies changed settings while the server runs, and logs doubtful settings when it starts.
 
-Most settings are read whenever they are needed. The parts named here keep values of their own, because they are asked
-for each packet or each write; a change is handed to them. Nothing here is asked for a packet.
+Most settings are read whenever they are needed. The parts named here keep copies of values, because they need
+them for each packet or each write; changes are passed on to them. This module is not on the hot path.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _KEEPALIVE = ("keepalive_interval", "keepalive_timeout", "stalled_timeout")
 
 
 class LiveSettings:
-    """Hands changed settings to the parts of one server."""
+    """Passes changed settings to the parts of one server."""
 
     def __init__(
         self,
@@ -38,14 +38,14 @@ class LiveSettings:
         clients: ClientsManager,
         apply_keepalive: Callable[[], None],
     ) -> None:
-        """Watch settings from now on.
+        """Start watching settings.
 
         Args:
             settings: The server's settings.
-            limits: What each packet is measured by; changed in place.
-            delivery: Keeps how long frames wait, and how much may wait for a client.
+            limits: The limits for packets; changed in place.
+            delivery: Keeps the write delay, and the maximum backlog of a client.
             clients: The connected clients, each of which keeps what it has used of its limits.
-            apply_keepalive: Called after a time of the keepalive has changed.
+            apply_keepalive: Called after a keepalive setting has changed.
         """
         self._settings = settings
         self._limits = limits
@@ -69,27 +69,27 @@ class LiveSettings:
 
 
 def coalescer(write_delay: float | Literal["auto"]) -> Coalescer | None:
-    """Return what says how long frames wait, None for never. Args: write_delay: milliseconds, or `auto`."""
+    """Return the write coalescer, None for no delay. Args: write_delay: Milliseconds, or `auto`."""
     if write_delay == "auto":
         return WriteCoalescer()
     return ConstantWait(write_delay / 1000) if write_delay else None
 
 
 def max_queued_bytes(settings: Settings) -> int | None:
-    """Return the most bytes that may wait for a client, None for any number."""
+    """Return the maximum backlog of a client in bytes, None for no limit."""
     return settings.max_queued_bytes if settings.limits else None
 
 
 def log_doubts(settings: Settings, hooks: Hooks, logger: logging.Logger) -> None:
-    """Log what was ignored and what has no effect, once.
+    """Log settings that were ignored or have no effect, once.
 
-    Call it when logging is set up and plugins have brought their commands.
+    Call this after logging is set up and plugins have registered their commands.
     """
     for sentence in settings.warnings:
         logger.warning("%s", printable(sentence))
     settings.warnings.clear()
     for commands in hooks.commands.values():
-        # Disabling a command registers it, in its own protocol only, and without a handler until somebody brings one.
+        # Disabling a command registers it in its own protocol, without a handler until a plugin adds one.
         known = [name for name, command in commands.items() if command.known]
         for name in settings.disabled_commands:
             if name in commands and name not in known:

@@ -1,7 +1,8 @@
-"""The fan-out side of a room: which connections of this process are sent the room's frames.
+"""The fan-out of a room: the connections of this process that get the room's frames.
 
-Per dialect there is one audience, the outboxes of all members who are sent the very same bytes, so that delivering
-an event costs nothing per recipient. Who is present, here or elsewhere, is kept in `presence`.
+Each dialect has one audience: the outboxes of all members that get identical bytes. An event is therefore
+encoded once per dialect and not once per recipient. The users in a room, in all processes, are kept in
+`presence`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Member(Protocol):
-    """What a room asks of a client."""
+    """The part of a client that a room uses."""
 
     outbox: Outbox
     dialect: Any
@@ -31,10 +32,10 @@ class Members:
 
     Attributes:
         room: The room's name.
-        protocol: The protocol's schema class, None for clients whose first message has not come.
-        presence: Every user of that protocol in the room, those of other processes included.
-        clients: The members, in the order they joined.
-        audiences: Per dialect, the members who speak it.
+        protocol: The protocol's schema class, None for clients that have not sent their first message.
+        presence: All users of that protocol in the room, including those of other processes.
+        clients: The members, in the order in which they joined.
+        audiences: The members that speak each dialect.
     """
 
     __slots__ = ("_delivery", "audiences", "clients", "presence", "protocol", "room")

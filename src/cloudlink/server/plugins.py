@@ -1,7 +1,7 @@
-"""Finds, loads and starts plugins: named ones, those of the plugins folder, and installed packages.
+"""Finds, loads and starts plugins: named ones, those in the plugins folder, and installed packages.
 
-A plugin is any callable that takes `(server, protocol)` or `(server)`. What it does with them is its own
-affair: nothing here knows commands, events or the server's class.
+A plugin is any callable that takes `(server, protocol)` or `(server)`. This module does not know commands,
+events or the server's class.
 """
 
 from __future__ import annotations
@@ -45,18 +45,18 @@ _BOTH = 2
 
 
 class PluginError(StartError):
-    """A plugin cannot be found, loaded or started; the sentence names it, the line and the reason."""
+    """A plugin cannot be found, loaded or started; the message names the plugin, the line and the reason."""
 
 
 class OwnServerError(RuntimeError):
-    """A plugin runs a server while plugins are loaded, and would keep everything else waiting."""
+    """A plugin runs a server while plugins are loaded, which would block everything else."""
 
 
 _is_loading = ContextVar("_is_loading", default=False)
 
 
 def refuse_while_loading() -> None:
-    """Keep a server from running: raise `OwnServerError` while a plugin is loaded or started."""
+    """Raise `OwnServerError` while a plugin is loaded or started, to prevent it from running a server."""
     if _is_loading.get():
         raise OwnServerError("a plugin must not run a server")
 
@@ -78,25 +78,25 @@ class PluginSettings(Protocol):
 
     @property
     def origins(self) -> dict[str, str]:
-        """Where the value of each setting came from."""
+        """The origin of each setting's value."""
 
 
 def load_all(
     server: object, protocol: object, settings: PluginSettings, logger: logging.Logger
 ) -> list[object]:
-    """Load and start every plugin, each once however often it is named.
+    """Load and start every plugin once, even if it is named several times.
 
     The plugins named in the settings come first, then those of the folder, then those of installed
-    packages. A plugin that fails while it starts keeps what it had registered by then.
+    packages. If a plugin fails while it starts, the handlers it has registered until then remain.
 
     Args:
-        server: What a plugin gets as `server`.
-        protocol: What a plugin gets as `protocol`.
-        settings: Which plugins to load, and whether one that fails stops the start.
+        server: Passed to plugins as `server`.
+        protocol: Passed to plugins as `protocol`.
+        settings: The plugins to load, and whether a failing one stops the start.
         logger: Gets one line for each plugin.
 
     Returns:
-        What the plugins returned; for classes, their instances.
+        The return values of the plugins; for classes, their instances.
 
     Raises:
         PluginError: A plugin failed and `plugin_errors` is `stop`.
@@ -118,7 +118,7 @@ def load_all(
 
 
 def load_plugin(spec: str) -> list[Plugin]:
-    """Load the plugins that a text names.
+    """Load the plugins that a specification names.
 
     Args:
         spec: `package.module:Attribute`, `path/to/file.py:Attribute`, or `path/to/file.py` for every
@@ -126,13 +126,13 @@ def load_plugin(spec: str) -> list[Plugin]:
             `(server, protocol)` or `(server)`.
 
     Raises:
-        PluginError: It cannot be found or loaded, or is no plugin.
+        PluginError: The plugin cannot be found or loaded, or is not a plugin.
     """
     if match := _FILE.fullmatch(spec):
         module = _import_file(spec, Path(match["path"]).expanduser())
         return [_attribute(spec, module, match["name"])] if match["name"] else _plugins_in(spec, module)
     if match := _MODULE.fullmatch(spec):
-        # As with `python -m`, what lies in the working directory beats an installed package.
+        # As with `python -m`, modules in the working directory take precedence over installed packages.
         _add_to_path(Path.cwd(), first=True)
         return [_attribute(spec, _import_module(spec, match["module"]), match["name"])]
     file = Path(spec.replace(".", "/") + ".py")
@@ -142,11 +142,11 @@ def load_plugin(spec: str) -> list[Plugin]:
     )
 
 
-# Where plugins come from
+# Sources of plugins
 
 
 def _sources(settings: PluginSettings) -> Iterator[tuple[str, Callable[[], list[Plugin]]]]:
-    """Yield each source of plugins: how a sentence calls it, and what loads it."""
+    """Yield each source of plugins: its name in messages, and a function that loads it."""
     for spec in settings.plugins:
         yield spec, partial(load_plugin, spec)
     for path in _files_of_folder(settings):
@@ -157,7 +157,7 @@ def _sources(settings: PluginSettings) -> Iterator[tuple[str, Callable[[], list[
 
 
 def _entry_points() -> list[EntryPoint]:
-    """Return what installed packages offer, without the price of asking where none offers anything."""
+    """Return the plugins of installed packages; avoid the expensive import if no package has any."""
     offers = (file for folder in sys.path for file in Path(folder).glob("*-info/entry_points.txt"))
     if not any(ENTRY_POINT_GROUP.encode() in file.read_bytes() for file in offers):
         return []
@@ -190,7 +190,7 @@ def _files_of_folder(settings: PluginSettings) -> list[Path]:
 
 
 def _import_file(label: str, path: Path) -> ModuleType:
-    """Import a file under a name of its own, so that `greet.py` of two folders are two modules."""
+    """Import a file under a unique name, so that files called `greet.py` in two folders are two modules."""
     full = path.resolve()
     if not full.is_file():
         hint = did_you_mean(full.name, [file.name for file in full.parent.glob("*.py")]) or "."
@@ -199,7 +199,7 @@ def _import_file(label: str, path: Path) -> ModuleType:
     name = f"cloudlink_plugin_{re.sub(r'[^0-9A-Za-z_]', '_', full.stem)}_{digest}"
     if name in sys.modules:
         return sys.modules[name]
-    # Last, because a plugin called queue.py or random.py must not replace Python's own module.
+    # Append the folder, because a plugin called queue.py or random.py must not replace Python's own module.
     _add_to_path(full.parent, first=False)
     spec = importlib.util.spec_from_file_location(name, full)
     if spec is None or spec.loader is None:  # pragma: no cover - every name in .py has a loader
@@ -219,7 +219,7 @@ def _import_file(label: str, path: Path) -> ModuleType:
 
 
 def _explain_program(label: str, file: Path, error: PluginError) -> None:
-    """Raise a better `PluginError` if a file that failed to load is a whole program."""
+    """Raise a more helpful `PluginError` if a file that failed to load is a complete program."""
     program = program_in(file)
     if program is Program.OLD_SCRIPT:
         raise PluginError(
@@ -248,17 +248,17 @@ def _import_module(label: str, name: str) -> ModuleType:
 
 
 def _add_to_path(folder: Path, *, first: bool) -> None:
-    # Files may have appeared since the import system last looked.
+    # The import system caches directories; files may have been added since.
     importlib.invalidate_caches()
     if str(folder) not in sys.path:
         sys.path.insert(0 if first else len(sys.path), str(folder))
 
 
-# What is a plugin
+# Recognising plugins
 
 
 def _attribute(label: str, module: ModuleType, dotted: str) -> Plugin:
-    """Return the callable that a dotted name stands for in a module."""
+    """Return the callable with a dotted name in a module."""
     found: Any = module
     for name in dotted.split("."):
         try:
@@ -272,11 +272,11 @@ def _attribute(label: str, module: ModuleType, dotted: str) -> Plugin:
             f"Plugin {label} is not a plugin: {dotted} is of type {type(found).__name__}, "
             f"but a plugin is {_SHAPE}."
         )
-    return found  # type: ignore[no-any-return]  # whatever it returns is an object
+    return found  # type: ignore[no-any-return]  # every return value is an object
 
 
 def _plugins_in(label: str, module: ModuleType) -> list[Plugin]:
-    """Return the plugins of a file that does not say which they are."""
+    """Return the plugins of a file that was named without an attribute."""
     found: dict[int, Plugin] = {}
     for name, value in vars(module).items():
         own = (inspect.isclass(value) or inspect.isfunction(value)) and value.__module__ == module.__name__
@@ -308,10 +308,10 @@ def _looks_like_plugin(value: Plugin) -> bool:
 
 
 def _argument_count(plugin: Plugin) -> int:
-    """Return how many of `(server, protocol)` a plugin takes; 0 when it needs others."""
+    """Return how many of `(server, protocol)` a plugin takes; 0 if it requires other arguments."""
     try:
         parameters = inspect.signature(plugin).parameters.values()
-    except (TypeError, ValueError):  # a callable written in C need not tell
+    except (TypeError, ValueError):  # callables written in C may lack a signature
         return _BOTH
     places = [one for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
     needed = sum(one.default is one.empty for one in places)
@@ -325,7 +325,7 @@ def _argument_count(plugin: Plugin) -> int:
 
 
 def _identity(plugin: Plugin) -> object:
-    """Return what two names of one plugin have in common, also when two modules came from its file."""
+    """Return a key that is equal for all names of one plugin, even if its file was imported as two modules."""
     module = sys.modules.get(getattr(plugin, "__module__", None) or "")
     file = getattr(module, "__file__", None)
     name = getattr(plugin, "__qualname__", "<locals>")
@@ -340,16 +340,16 @@ def _full_name(label: str, plugin: Plugin) -> str:
 
 
 def start_plugin(label: str, plugin: Plugin, server: object, protocol: object) -> object:
-    """Call a plugin with as much of `(server, protocol)` as it takes, and return what it returns.
+    """Call a plugin with `(server, protocol)` or `(server)`, and return its result.
 
     Args:
-        label: How sentences call it.
+        label: The plugin's name in messages.
         plugin: The plugin.
-        server: What it gets as `server`.
-        protocol: What it gets as `protocol`.
+        server: Passed as `server`.
+        protocol: Passed as `protocol`.
 
     Raises:
-        PluginError: It raises, is `async`, or takes something else.
+        PluginError: The plugin raises, is `async`, or takes other arguments.
     """
     count = _argument_count(plugin)
     if not count:
@@ -368,16 +368,16 @@ def start_plugin(label: str, plugin: Plugin, server: object, protocol: object) -
     return result
 
 
-# What went wrong
+# Error messages
 
 
 @contextlib.contextmanager
 def _reported(label: str, logger: logging.Logger, *, skip: bool) -> Iterator[None]:
-    """Log a plugin's failure, and let it stop the start unless it is to be skipped."""
+    """Log a plugin's failure and, unless failing plugins are skipped, re-raise it to stop the start."""
     try:
         yield
     except PluginError as error:
-        # The sentence is for whoever runs the server; whoever wrote the plugin may want the traceback.
+        # The message is for the operator of the server; the traceback is for the author of the plugin.
         logger.debug("Traceback of the plugin %s", label, exc_info=error.__cause__)
         if not skip:
             raise
@@ -386,7 +386,7 @@ def _reported(label: str, logger: logging.Logger, *, skip: bool) -> Iterator[Non
 
 @contextlib.contextmanager
 def _explained(label: str, module: str, doing: str) -> Iterator[None]:
-    """Turn whatever a plugin's own code raises, its `exit()` included, into a `PluginError`."""
+    """Convert every exception of a plugin's code, including `SystemExit`, to a `PluginError`."""
     token = _is_loading.set(True)
     try:
         yield
@@ -399,7 +399,7 @@ def _explained(label: str, module: str, doing: str) -> Iterator[None]:
 
 
 def _place(label: str, module: str, error: BaseException) -> str:
-    """Return the last line of the plugin's own code that an error passed, as words; empty without one."""
+    """Return the last line of the plugin's own code in a traceback, as text; empty if there is none."""
     if isinstance(error, SyntaxError) and error.filename and error.lineno:
         file, line = error.filename, error.lineno
     else:
@@ -434,7 +434,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _meant(error: BaseException) -> str:
-    """Return what a misspelled attribute resembles, which Python itself says in tracebacks only."""
+    """Return a suggestion for a misspelled attribute, which Python itself shows only in tracebacks."""
     if not isinstance(error, AttributeError) or not error.name:
         return ""
     return did_you_mean(error.name, [known for known in dir(error.obj) if known[0] != "_"])

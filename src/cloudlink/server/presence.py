@@ -1,6 +1,7 @@
-"""Which users are in a room, in the order they joined, with or without a connection to this process.
+"""The users in a room, in the order in which they joined, connected to this process or to another.
 
-Presence answers questions; it delivers nothing. Who is sent a room's frames is kept in `members`.
+This module only answers queries and delivers nothing. The recipients of a room's frames are kept in
+`members`.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ class Presence:
     """The users of one protocol in one room.
 
     Attributes:
-        users: Every user by id, in the order they joined.
-        version: Changes whenever the list of named users changes other than by growing at its end.
+        users: All users by id, in the order in which they joined.
+        version: Changes whenever the list of named users changes, except when a user is appended.
     """
 
     __slots__ = ("_ids", "_joined", "_last_listed", "_listed", "_places", "users", "version")
@@ -27,14 +28,14 @@ class Presence:
         self._joined = 0
         self._places: dict[str, int] = {}
         self._ids: dict[str, tuple[str, ...]] = {}  # by username
-        self._listed: list[User] | None = None  # None: to be collected when somebody asks
+        self._listed: list[User] | None = None  # None: collected on the next query
         self._last_listed = -1
 
     def __bool__(self) -> bool:
         return bool(self.users)
 
     def add(self, user: User) -> None:
-        """Add a user at the end."""
+        """Append a user."""
         self.users[user.id] = user
         self._places[user.id] = self._joined
         self._joined += 1
@@ -49,7 +50,7 @@ class Presence:
             self._drop_name(known, known.username)
 
     def update(self, user: User) -> None:
-        """Replace what is known of a user that is present, who keeps its place; its name may have changed."""
+        """Replace the record of a present user, whose name may have changed; the user keeps its position."""
         known = self.users[user.id]
         self.users[user.id] = user
         if known.username is not None:
@@ -58,7 +59,7 @@ class Presence:
             self._add_name(user, user.username)
 
     def named(self, username: str) -> tuple[User, ...]:
-        """Return the users of that name, in the order they got it here."""
+        """Return the users with that name, in the order in which they got it here."""
         ids = self._ids.get(username)
         return tuple([self.users[each] for each in ids]) if ids is not None else ()
 
@@ -67,9 +68,10 @@ class Presence:
         return {name: self.named(name) for name in self._ids}
 
     def listed(self) -> list[User]:
-        """Return the users who have a name, in the order they joined.
+        """Return the users that have a name, in the order in which they joined.
 
-        The list is this object's own. It grows at its end while `version` stays the same.
+        The list belongs to this object; do not modify it. While `version` stays the same, users are only
+        appended.
         """
         if self._listed is None:
             self._listed = [user for user in self.users.values() if user.username is not None]

@@ -1,6 +1,7 @@
-"""Recognises whole server programs among files that should be plugins, by their text alone.
+"""Recognises complete server programs among files that should be plugins, by parsing them.
 
-Users of CloudLink 0.2.0 have a script that makes the server and runs it; as a plugin, it does nothing or fails.
+Users of CloudLink 0.2.0 have a script that creates and runs the server; loaded as a plugin, it does nothing
+or fails.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ _SERVERS = {"server", "Server"}
 
 
 class Program(Enum):
-    """What a file is that makes a server of its own."""
+    """The kinds of files that create a server of their own."""
 
     SCRIPT = "a script that makes a server and runs it"
     OLD_SCRIPT = "the same for CloudLink 0.1"
 
 
 def program_in(file: Path) -> Program | None:
-    """Return which kind of whole program a Python file is, None if it is none or cannot be read."""
+    """Return which kind of program a Python file is, None if it is not a program or cannot be read."""
     tree = _parsed(file)
     if not any(_imports_cloudlink(node) for node in ast.walk(tree)):
         return None
@@ -43,7 +44,7 @@ def how_to_run(file: Path) -> str:
 
 
 def forgotten_self(file: Path) -> str:
-    """Return a sentence about the first class that takes a server but no `self`; empty without one."""
+    """Return an error text about the first class that takes a server but not `self`; empty if there is none."""
     for found in (node for node in _parsed(file).body if isinstance(node, ast.ClassDef)):
         for method in found.body:
             if isinstance(method, ast.FunctionDef) and method.name == "__init__":
@@ -57,7 +58,7 @@ def forgotten_self(file: Path) -> str:
 
 
 def _parsed(file: Path) -> ast.Module:
-    """Return the syntax tree of a file, an empty one where there is none."""
+    """Return the syntax tree of a file, an empty one if it cannot be parsed."""
     try:
         with tokenize.open(file) as opened:
             return ast.parse(opened.read())
@@ -74,7 +75,7 @@ def _imports_cloudlink(node: ast.AST) -> bool:
 
 
 def _called(tree: ast.AST) -> Iterator[str]:
-    """Yield the last name of whatever is called: `server` of `cloudlink.server()`."""
+    """Yield the last part of each called name: `server` for `cloudlink.server()`."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             if isinstance(node.func, ast.Attribute):

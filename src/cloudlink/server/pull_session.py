@@ -1,9 +1,9 @@
-"""Sessions for servers whose author overrides how a client's messages are processed.
+"""Sessions for servers that override how a client's messages are processed.
 
 CloudLink 0.2.0 reads each connection in coroutines that a subclass may override:
 `connection_handler`, which calls `connection_loop`, which calls `message_processor` for each message.
-A server that overrides one of them gets sessions that queue messages and run those coroutines; all
-other servers never come here.
+A server that overrides one of them gets sessions that queue messages and run those coroutines. All
+other servers use `session.Session`.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 _MAX_MESSAGES = 1024
 _MAX_BYTES = 8 << 20
-"""Bytes, or characters of text, that may wait in one client's inbox beside one message."""
+"""Bytes, or characters of text, that may wait in one client's inbox in addition to one message."""
 
 
 class Inbox:
-    """The messages of one client that have not been asked for, and then None."""
+    """The queue of one client's unread messages, with None as end marker."""
 
     def __init__(self) -> None:
         self._messages: asyncio.Queue[bytes | str | None] = asyncio.Queue()
@@ -33,16 +33,16 @@ class Inbox:
 
     @property
     def is_full(self) -> bool:
-        """Whether more waits than may."""
+        """Whether the waiting messages exceed the maximum."""
         return self._messages.qsize() >= _MAX_MESSAGES or self._size > _MAX_BYTES
 
     def put(self, message: bytes | str | None) -> None:
-        """Add a message, text or binary, or the end."""
+        """Add a text or binary message, or None for the end."""
         self._size += len(message or b"")
         self._messages.put_nowait(message)
 
     async def get(self) -> bytes | str | None:
-        """Wait for the next message; None at the end, and ever after."""
+        """Wait for the next message and return it; at the end, return None, also on later calls."""
         message = await self._messages.get()
         self._size -= len(message or b"")
         if message is None:
@@ -60,7 +60,7 @@ class PullClient(Client):
             yield message
 
     async def recv(self) -> str | bytes:
-        """Return the next message. Raises `ConnectionError` when the client is gone."""
+        """Return the next message. Raises `ConnectionError` if the client has disconnected."""
         message = await self.inbox.get()
         if message is None:
             raise ConnectionError("the client is gone")
@@ -68,7 +68,7 @@ class PullClient(Client):
 
 
 class PullSession(Session):
-    """A session whose messages wait until the server's coroutines ask for them."""
+    """A session whose messages wait until the server's coroutines read them."""
 
     __slots__ = ("_inbox",)
 
@@ -88,7 +88,7 @@ class PullSession(Session):
         self._queue(data)
 
     def process(self, message: str | bytes) -> None:
-        """Handle a message the way a session normally does at once."""
+        """Handle a message as a normal session does on arrival."""
         if isinstance(message, str):
             self._handle(message.encode())
         else:

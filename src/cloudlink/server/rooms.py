@@ -1,7 +1,7 @@
-"""The rooms, and which clients of this process are in them.
+"""The rooms, and the clients of this process that are in them.
 
-A room holds its members per protocol. It exists while somebody is in it, or while a plugin that created it keeps
-it. Nothing here sends, and nothing here knows a protocol.
+A room holds its members per protocol. It exists while it has members, or, if a plugin created it, until the
+plugin deletes it. This module sends nothing and knows no protocol.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
     from .events import User
 
 Record = dict[str, Any]
-"""A room as CloudLink 0.2.0 shows it to plugins (protocol, section 2.4)."""
+"""A room in the form that CloudLink 0.2.0 shows to plugins (protocol, section 2.4)."""
 
 
 class RoomDoesNotExist(Exception):  # noqa: N818  # the names are CloudLink 0.2.0's
-    """There is no room of that name."""
+    """No room has that name."""
 
 
 class RoomAlreadyExists(Exception):  # noqa: N818
-    """There is a room of that name."""
+    """A room with that name already exists."""
 
 
 class RoomNotEmpty(Exception):  # noqa: N818
-    """Clients are in the room."""
+    """The room has members."""
 
 
 class RoomUnsupportedProtocol(Exception):  # noqa: N818
@@ -52,7 +52,7 @@ class RoomsExceptions:
 
 
 class Room:
-    """A room: its name, its members per protocol, and what plugins keep in it."""
+    """A room: its name, its members per protocol, and the data of plugins."""
 
     __slots__ = ("global_vars", "id", "kept", "members", "private_vars")
 
@@ -64,7 +64,7 @@ class Room:
         self.private_vars: dict[str, Any] = {}
 
     def record(self) -> Record:
-        """Return the room as CloudLink 0.2.0 shows it; the members are a snapshot."""
+        """Return the room in CloudLink 0.2.0's form; the members are a snapshot."""
         return {
             "clients": {schema: _record(members) for schema, members in self.members.items()},
             "global_vars": self.global_vars,
@@ -84,10 +84,10 @@ class RoomsManager:
         self._broker = broker
         self._on_emptying: list[Callable[[str, Schema | None], None]] = []
 
-    # What plugins call.
+    # Called by plugins.
 
     def create(self, room_id: str) -> None:
-        """Create an empty room that stays until `delete`. Raises `RoomAlreadyExists`, `TypeError`."""
+        """Create an empty room that exists until `delete`. Raises `RoomAlreadyExists`, `TypeError`."""
         if self.exists(room_id):
             raise RoomAlreadyExists(room_id)
         self.rooms[room_id] = Room(room_id, kept=True)
@@ -101,13 +101,13 @@ class RoomsManager:
         del self.rooms[room_id]
 
     def exists(self, room_id: str) -> bool:
-        """Tell whether there is a room of that name. Raises `TypeError` for a name that is no text."""
+        """Return whether a room exists. Raises `TypeError` if the name is not text."""
         if not isinstance(room_id, str):
             raise TypeError(f"a room's name is text, not {type(room_id).__name__}")
         return room_id in self.rooms
 
     def get(self, room_id: str) -> Record:
-        """Return a room's record, or an empty record that is kept nowhere."""
+        """Return a room's record, or a new empty record if the room does not exist."""
         return self.rooms[room_id].record() if self.exists(room_id) else Room(room_id).record()
 
     def find_room(self, query: str) -> Record:
@@ -120,12 +120,12 @@ class RoomsManager:
         """Find clients in one protocol's part of a record, by username, UUID or snowflake.
 
         Args:
-            query: What to look for.
+            query: A username, UUID or snowflake.
             room: A value of the record's `clients`.
 
         Raises:
-            NoResultsFound: Nobody matches.
-            TypeError: The query is no text.
+            NoResultsFound: No client matches.
+            TypeError: The query is not text.
         """
         if not isinstance(query, str):
             raise TypeError(f"a client is found by text, not by {type(query).__name__}")
@@ -176,9 +176,9 @@ class RoomsManager:
         return found
 
     def subscribe(self, obj: Client, room_id: str) -> None:
-        """Put a client into a room, creating the room if need be.
+        """Add a client to a room, creating the room if needed.
 
-        Does nothing if it is inside, or has disconnected.
+        Does nothing if the client is already a member, or has disconnected.
         """
         if not obj.open:
             return
@@ -188,10 +188,10 @@ class RoomsManager:
             self._join_members(self.rooms[room_id], obj)
 
     def unsubscribe(self, obj: Client, room_id: str) -> None:
-        """Take a client out of a room, and drop the room if that empties it.
+        """Remove a client from a room, and delete the room if it becomes empty.
 
-        Does nothing if the client is not inside. A client that has disconnected is inside no room any
-        more; for it, this only corrects `client.rooms`. Raises `RoomDoesNotExist`.
+        Does nothing if the client is not a member. A client that has disconnected is not in any room;
+        for it, this only corrects `client.rooms`. Raises `RoomDoesNotExist`.
         """
         members = obj.joined.pop(room_id, None)
         if members is None:
@@ -200,32 +200,32 @@ class RoomsManager:
         elif obj.open:
             self._leave(obj, members)
 
-    # What the server and the protocols call.
+    # Called by the server and the protocols.
 
     def watch_emptying(self, callback: Callable[[str, Schema | None], None]) -> None:
-        """Have `callback(room, protocol)` called when the last client of a protocol here has left a room."""
+        """Call `callback(room, protocol)` when the last client of a protocol in this process has left a room."""
         self._on_emptying.append(callback)
 
     def members(self, room_id: str, protocol: Schema) -> Members | None:
-        """Return a room's members of one protocol, None if there are none."""
+        """Return a room's members of one protocol, None if it has none."""
         room = self.rooms.get(room_id)
         return room.members.get(protocol) if room else None
 
     def update_user(self, client: Client, user: User) -> None:
-        """Note in all rooms of a client what it is to others from now on, see `ClientsManager.on_user_change`."""
+        """Update a client's user record in all its rooms; see `ClientsManager.on_user_change`."""
         if client.open:
             for members in client.joined.values():
                 members.presence.update(user)
 
     def change_dialect(self, client: Client, dialect: object) -> None:
-        """Have a client's events written in another dialect from now on."""
+        """Change the dialect in which a client's events are written."""
         if dialect is not client.dialect:
             for members in client.joined.values():
                 members.change_dialect(client, dialect)
             write(client, "dialect", dialect)
 
     def change_protocol(self, client: Client, change: Callable[[], None]) -> None:
-        """Have a client's protocol changed while it stays in its rooms."""
+        """Change a client's protocol while it stays in its rooms; `change` sets the protocol."""
         former = dict(client.joined)
         for members in former.values():
             self._leave_members(members, client)
@@ -234,7 +234,7 @@ class RoomsManager:
             self._join_members(self.rooms[room_id], client)
 
     def forget(self, client: Client) -> None:
-        """Take a client that is gone out of every room; `client.rooms` still tells where it was."""
+        """Remove a disconnected client from all rooms; `client.rooms` still holds the rooms it was in."""
         for members in client.joined.values():
             self._leave(client, members)
 
@@ -265,7 +265,7 @@ class RoomsManager:
 
 
 def _record(members: Members) -> Record:
-    """Return members as CloudLink 0.2.0 shows them to plugins; a snapshot."""
+    """Return a snapshot of members in the form that CloudLink 0.2.0 shows to plugins."""
     by_id: dict[str, Client] = {client.snowflake: client for client in members.clients}
     names = members.presence.names()
     return {

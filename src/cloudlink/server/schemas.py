@@ -1,10 +1,10 @@
-"""Protocols that plugins bring along: a schema class of Cerberus rules, and handlers.
+"""Protocols that plugins define: a schema class of Cerberus rules, and handlers.
 
 CloudLink 0.2.0 lets a plugin define a protocol by a class with `command_key` (the root key that names
 the command) and `default` (the rules every packet must satisfy). Registering a handler with such a
-class is enough; the first message of a connection is then tried against it too.
+class is enough; the first message of a connection is then also matched against it.
 
-Cerberus is imported on first use: a server whose plugins bring no rules never pays for it.
+Cerberus is imported on first use, so that servers whose plugins define no rules do not load it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def validation_errors(message: Any, rules: Rules, *, allow_unknown: bool = True)
     """Validate a decoded message against Cerberus rules.
 
     Returns:
-        Per offending key the list of complaints; empty where the message is valid.
+        A list of errors for each invalid key; empty if the message is valid.
     """
     from cerberus import Validator  # noqa: PLC0415  # see the module's docstring
 
@@ -41,13 +41,13 @@ def validation_errors(message: Any, rules: Rules, *, allow_unknown: bool = True)
 
 
 def check_schema(schema: Any) -> None:
-    """Refuse what is no protocol's identity.
+    """Reject a value that is not a protocol's schema.
 
     Args:
-        schema: What a plugin gave as `schema`.
+        schema: The `schema` argument of a plugin.
 
     Raises:
-        TypeError: It has no text `command_key`.
+        TypeError: It has no `command_key` that is text.
     """
     if _is_schema(schema):
         return
@@ -60,7 +60,7 @@ def check_schema(schema: Any) -> None:
         f"class {schema.__name__}" if isinstance(schema, type) else f"value of type {type(schema).__name__}"
     )
     raise TypeError(
-        f"the {what} is no protocol schema, for it has no command_key: "
+        f"the {what} is not a protocol schema, because it has no command_key: "
         "for CloudLink 4 commands write schema=protocol.schema, or schema=clpv4.schema in a script of your own"
     )
 
@@ -70,7 +70,7 @@ def _is_schema(value: Any) -> bool:
 
 
 class SchemaEngine:
-    """Runs a plugin's protocol. It sends nothing by itself: answering mistakes is the plugin's to do."""
+    """Runs a plugin's protocol. It sends nothing itself: the plugin answers invalid messages."""
 
     slow_reader_code = 1013
 
@@ -82,7 +82,7 @@ class SchemaEngine:
         self._key: str = schema.command_key  # type: ignore[attr-defined]
 
     def identify(self, client: Client, data: bytes, packet: object) -> bool:  # noqa: ARG002  # the protocol of Engine
-        """Take a first message that satisfies the schema's `default`."""
+        """Return whether a first message satisfies the schema's `default`."""
         if packet is Hooks.NOT_JSON:
             return False
         try:
@@ -95,22 +95,22 @@ class SchemaEngine:
         """Do nothing: such a protocol has no greeting and no rooms of its own."""
 
     def on_detach(self, client: Client) -> None:
-        """Do nothing, see `on_attach`; the plugin hears of it by `on_protocol_disconnect`."""
+        """Do nothing, see `on_attach`; the plugin's `on_protocol_disconnect` handlers are called."""
 
     def check_username(self, client: Client, username: str) -> None:
         """Accept every name: such a protocol has no rules of its own."""
 
     def on_rename(self, client: Client, former: User) -> None:
-        """Do nothing: whom to tell is the plugin's to know."""
+        """Do nothing: the plugin decides whom to notify."""
 
     def tell_undelivered(self, client: Client, listener: bytes, why: str) -> None:
-        """Do nothing: there is no message for it."""
+        """Do nothing: the protocol has no message for it."""
 
     def internal_error(self, client: Client, request: Any) -> None:
-        """Do nothing; the plugin hears of it by `on_exception`."""
+        """Do nothing; the plugin's `on_exception` handlers are called."""
 
     def reject_packet(self, client: Client, data: bytes, why: str) -> None:  # noqa: ARG002  # the protocol of Engine
-        """Tell the plugin, whose protocol knows how to tell the client."""
+        """Report the refusal to the plugin, which can notify the client."""
         self._report(client, Overloaded, why, why)
 
     def receive_binary(self, client: Client, data: bytes) -> None:

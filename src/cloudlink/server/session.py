@@ -1,8 +1,8 @@
-"""One connection's life: connected, identified, closed.
+"""The session of one connection, from the handshake to the disconnect.
 
-The first message decides a client's protocol; from then on its messages belong to that protocol's
-engine, which is found in the hooks. Everything that can end a connection (a close frame, a reset, a
-timeout, a kick, the server's stop) comes through `connection_lost`, once.
+The first message decides a client's protocol. From then on, its messages go to that protocol's engine,
+which is found in the hooks. However a connection ends (close frame, reset, timeout, kick or server
+stop), `connection_lost` is called once.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ logger = logging.getLogger("cloudlink.server")
 
 
 class State(Enum):
-    """Where a session stands. Transitions: CONNECTED → IDENTIFIED → CLOSED, or CONNECTED → CLOSED."""
+    """The state of a session. Transitions: CONNECTED → IDENTIFIED → CLOSED, or CONNECTED → CLOSED."""
 
     CONNECTED = "connected"
     IDENTIFIED = "identified"
@@ -51,7 +51,7 @@ class State(Enum):
 
 
 class Host(Protocol):
-    """What a session needs of the server it belongs to."""
+    """The part of the server that a session uses."""
 
     hooks: Hooks
     delivery: Delivery
@@ -62,16 +62,16 @@ class Host(Protocol):
     limit_log: LogThrottle
 
 
-# A first message that belongs to no protocol is answered by a text and closed (protocol, section 1.4).
+# A first message of no known protocol is answered with a text, and the connection is closed (protocol, section 1.4).
 _EMPTY = "Empty message"
 _NOT_JSON = "Invalid JSON"
 _UNKNOWN = "Unable to identify protocol"
-_TOO_MUCH = "Too much is sent; this packet was dropped."
+_TOO_MUCH = "You are sending too much; this packet was dropped."
 _UNDELIVERED = "A recipient reads more slowly than you send; it did not get this."
 
 
 class Session:
-    """Hands a connection's messages to its protocol and sees to its end."""
+    """Passes a connection's messages to its protocol, and cleans up when the connection ends."""
 
     __slots__ = ("_account", "_engine", "_host", "_meter", "_share", "client", "state")
 
@@ -88,12 +88,12 @@ class Session:
         self._engine: Engine | None = None
 
     def begin(self) -> None:
-        """Take the client in and tell `on_connect` handlers."""
+        """Add the client and call the `on_connect` handlers."""
         self._host.clients_manager.add(self.client)
         self._host.hooks.run(self._host.hooks.connect, self.client)
 
     def reject_connection(self, text: str) -> None:
-        """Turn the connection away instead of beginning: a text frame, then a close with that reason."""
+        """Reject the connection instead of `begin`: send a text frame, then close with that reason."""
         self.send_text(text.encode())
         self.state = State.CLOSED
         write(self.client, "open", False)
@@ -101,14 +101,14 @@ class Session:
         self._retire()
 
     def process(self, message: str | bytes) -> None:
-        """Handle one whole message, text or binary."""
+        """Handle one complete message, text or binary."""
         if isinstance(message, str):
             self.receive(message.encode())
         else:
             self.receive_binary(message)
 
     def receive(self, data: bytes) -> None:
-        """Handle one whole text message of valid UTF-8, now or when it is its address's turn."""
+        """Handle one complete text message of valid UTF-8, now or when its address has its turn."""
         share = self._share
         if share.spent >= TURN or self._account.queue:
             share.put(self._account, self, partial(self._handle_late, self._handle, data))
@@ -126,7 +126,7 @@ class Session:
             share.open_turn()
 
     def receive_binary(self, data: bytes) -> None:
-        """Handle one whole binary message, now or when it is its address's turn."""
+        """Handle one complete binary message, now or when its address has its turn."""
         share = self._share
         if share.spent >= TURN or self._account.queue:
             share.put(self._account, self, partial(self._handle_late, self._handle_binary, data))
@@ -141,7 +141,7 @@ class Session:
         try:
             handle(data)
         except Exception:
-            logger.exception("A message could not be dealt with; its connection is closed.")
+            logger.exception("Processing a message failed; the connection is closed.")
             self.close(CloseCode.INTERNAL_ERROR, "The server made a mistake")
 
     def hold(self) -> None:
@@ -149,7 +149,7 @@ class Session:
         self.client.outbox.connection.hold()
 
     def release(self) -> None:
-        """Go on reading from the connection."""
+        """Resume reading from the connection."""
         if self.state is not State.CLOSED:
             self.client.outbox.connection.release()
 
@@ -174,28 +174,28 @@ class Session:
             self._first(data)
 
     def send_text(self, payload: bytes) -> None:
-        """Queue one text message of UTF-8 for the client."""
+        """Queue one text message, encoded as UTF-8, for the client."""
         if self.state is not State.CLOSED:
             self._host.delivery.send(self.client.outbox, text_frame(payload))
 
     def send_frame(self, frame: bytes) -> None:
-        """Queue a ready WebSocket frame for the client; the empty one is none."""
+        """Queue an encoded WebSocket frame for the client; ignore an empty one."""
         if frame and self.state is not State.CLOSED:
             self._host.delivery.send(self.client.outbox, frame)
 
     def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
-        """Write what is queued, close the connection, and let the client go at once."""
+        """Write the queued frames, close the connection, and disconnect the client immediately."""
         if self.state is not State.CLOSED:
             self._host.delivery.close(self.client.outbox, code, reason)
             self._depart()
 
     def disconnect(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
-        """Close the connection on behalf of a plugin, which the log names."""
+        """Close the connection on behalf of a plugin and log the plugin's name."""
         log_closing(self.client, code, reason)
         self.close(code, reason)
 
     def close_for_reading_slowly(self) -> None:
-        """Close the connection because too much is waiting for the client."""
+        """Close the connection because the client's backlog is too large."""
         logger.warning(
             "%s reads too slowly and is disconnected.", self.client, extra={"event": "slow_reader"}
         )
@@ -203,7 +203,7 @@ class Session:
         self.close(self._engine.slow_reader_code if self._engine else CloseCode.TRY_AGAIN_LATER, reason)
 
     def tell_undelivered(self, listener: bytes) -> None:
-        """Tell the client, once a second at most, that a recipient reads too slowly to get its messages.
+        """Tell the client, at most once a second, that a recipient reads too slowly to get its messages.
 
         Args:
             listener: JSON text of the echo tag of such a message, empty for none.
@@ -214,19 +214,19 @@ class Session:
             engine.tell_undelivered(self.client, listener, _UNDELIVERED)
 
     def writable(self) -> None:
-        """Go on writing to a client that had stopped reading."""
+        """Resume writing to a client that had stopped reading."""
         if self.state is not State.CLOSED:
             self._host.delivery.resume(self.client.outbox)
 
     def apply_limits(self) -> None:
-        """Go by the limits as the settings say now; what the client has used of them stays used."""
+        """Apply changed limits; what the client has already used remains used."""
         self._meter.update()
 
     def admit(self, size: int) -> bool:
-        """Tell whether a frame that completes no message may be dealt with: a ping, or a part of a message.
+        """Return whether a frame that does not complete a message may be processed: a ping, or a fragment.
 
         Args:
-            size: Bytes to count; those of a part are counted with its message.
+            size: Bytes to charge; the bytes of a fragment are charged with its message.
         """
         if self._meter.admit(size):
             return True
@@ -234,22 +234,22 @@ class Session:
         return False
 
     def admit_next_packet(self, packet: bytes) -> bool:
-        """Tell whether one more packet of a message that was taken may be dealt with."""
+        """Return whether the next packet of an admitted message may be processed."""
         if self._meter.admit_packet():
             return True
         self.throttle(packet)
         return False
 
     def charge_bytes(self, size: int) -> bool:
-        """Tell whether a packet that was taken may count for more bytes: it is sent on several times."""
+        """Charge extra bytes to an admitted packet; return False if over the limit."""
         return self._meter.charge_bytes(size)
 
     def throttle(self, data: bytes | None, why: str = _TOO_MUCH) -> None:
-        """Do what is due about a packet that is too much: tell the client now and then, in the end close.
+        """Refuse a packet that exceeds a limit: notify the client occasionally, and finally close the connection.
 
         Args:
-            data: The packet, None for what is none and cannot be answered.
-            why: What the client is told.
+            data: The packet, None if it cannot be answered.
+            why: The reason to send to the client.
         """
         self.client.outbox.connection.slow_down()
         engine = self._engine
@@ -267,20 +267,20 @@ class Session:
             engine.reject_packet(self.client, data, why)
 
     def log_limit(self, what: str) -> None:
-        """Say in the log that a limit keeps the client from something, once a minute for each client."""
+        """Log that the client has reached a limit, at most once a minute for each client."""
         if self._host.limit_log.should_log(self.client.snowflake):
             logger.info("%s was refused: %s", self.client, what, extra={"event": "refused"})
 
     def close_if_silent(self, reason: str) -> None:
-        """Close the connection unless its first message has come."""
+        """Close the connection unless its first message has arrived."""
         if self.state is State.CONNECTED:
             logger.info("%s is disconnected: %s.", self.client, reason, extra={"event": "silent"})
             self.close(CloseCode.POLICY_VIOLATION, reason)
 
     def connection_lost(self) -> None:
-        """Note that the connection is gone, for whatever reason. Only the first call has an effect.
+        """Clean up after the connection has ended, for whatever reason. Only the first call has an effect.
 
-        What the client sent before and is still waiting takes effect first.
+        Messages of the client that are still waiting are processed first.
         """
         if self._share.is_held(self):
             self._share.put(self._account, self, self._depart)
@@ -300,12 +300,12 @@ class Session:
         for step in self._departure(engine):
             try:
                 step()
-            except Exception:  # whatever fails, the steps after it must run
-                logger.exception("A step of the departure of %s failed.", client)
+            except Exception:  # the remaining steps must run
+                logger.exception("A cleanup step after the disconnect of %s failed.", client)
         self._retire()
 
     def _departure(self, engine: Engine | None) -> Iterator[Callable[[], object]]:
-        """Yield what is to be done when the connection is gone, in order."""
+        """Yield the cleanup steps after the end of the connection, in order."""
         client, host, hooks = self.client, self._host, self._host.hooks
         yield partial(host.clients_manager.discard, client)
         yield partial(host.rooms_manager.forget, client)
@@ -316,17 +316,17 @@ class Session:
             yield partial(hooks.run, hooks.protocol_disconnect.get(engine.schema, []), client)
 
     def _retire(self) -> None:
-        """Let go of the client, so that it and its session can go without the garbage collector."""
+        """Break the reference cycle with the client, so that both are freed without the garbage collector."""
         self._host.delivery.retire(self.client.outbox)
         self._share.close_account(self._account)
         write(self.client, "session", NULL_SESSION)
 
     def rename(self, username: str) -> None:
-        """Give the client another name and tell its rooms, see `Client.set_username`."""
+        """Rename the client and notify its rooms; see `Client.set_username`."""
         client, engine = self.client, self._engine
         if client.username_set and username == client.username:
             return
-        # Before its first message a client is taken for one of the protocol that is asked first.
+        # Before its first message, a client is assumed to speak the first registered protocol.
         rules = engine or next(iter(self._host.hooks.engines.values()), None)
         if rules is not None:
             rules.check_username(client, username)
@@ -340,7 +340,7 @@ class Session:
         for engine in self._host.hooks.engines.values():
             if engine.identify(self.client, data, packet):
                 self._identify(engine)
-                # A handler may have turned the client away meanwhile.
+                # A handler may have closed the connection meanwhile.
                 if self.state is State.IDENTIFIED:
                     engine.receive(self.client, data)
                 return
@@ -355,7 +355,7 @@ class Session:
             self._engine = engine
             engine.on_attach(client)
 
-        # A plugin may have put the client into rooms on connecting.
+        # A plugin may have added the client to rooms in `on_connect`.
         host.rooms_manager.change_protocol(client, take_in)
         host.hooks.run(host.hooks.protocol_identified.get(engine.schema, []), client)
 
@@ -367,7 +367,7 @@ class Session:
 
 
 class _Opening(msgspec.Struct, gc=False):
-    """What tells protocols apart in a first message; the rest of it is looked at by its protocol only."""
+    """The keys of a first message that identify its protocol; only the protocol itself parses the rest."""
 
     cmd: msgspec.Raw = msgspec.Raw()
     method: msgspec.Raw = msgspec.Raw()
@@ -378,15 +378,15 @@ _TEXT_START = b'"'
 
 
 def _opening(data: bytes) -> object:
-    """Return the root keys of a message by which protocols are told apart, see `Engine.identify`."""
+    """Return the root keys of a message that identify its protocol, see `Engine.identify`."""
     try:
-        data.decode()  # a binary message may be anything
+        data.decode()  # a binary message may hold any bytes
         opening = _decode_opening(data)
         keys = {"cmd": bytes(opening.cmd), "method": bytes(opening.method)}
         return {key: jsontext.loads(raw) for key, raw in keys.items() if raw.startswith(_TEXT_START)}
     except (UnicodeDecodeError, RecursionError, jsontext.JSONTextError):
         return Hooks.NOT_JSON
-    except msgspec.MsgspecError:  # no object, half a surrogate pair, or no JSON
+    except msgspec.MsgspecError:  # not an object, a lone surrogate, or not JSON
         return _opening_slowly(data)
 
 
@@ -398,7 +398,7 @@ def _opening_slowly(data: bytes) -> object:
         jsontext.check(data)
     except jsontext.JSONTextError:
         return Hooks.NOT_JSON
-    return {}  # JSON, but no object
+    return {}  # JSON, but not an object
 
 
 class NullSession:
@@ -422,11 +422,11 @@ class NullSession:
         """Do nothing."""
 
     def admit_next_packet(self, packet: bytes) -> bool:  # noqa: ARG002  # the session's signature
-        """Take nothing."""
+        """Refuse everything."""
         return False
 
     def charge_bytes(self, size: int) -> bool:  # noqa: ARG002  # the session's signature
-        """Take nothing."""
+        """Refuse everything."""
         return False
 
     def rename(self, username: str) -> NoReturn:

@@ -1,7 +1,7 @@
-"""Signals: stop, read the TLS certificate again, and end a server that no longer reacts.
+"""Signal handling: stops the server, reloads the TLS certificate, and ends a server that no longer reacts.
 
-Handlers are Python's own, not the event loop's: they run also while a plugin keeps the loop from turning. What a signal
-asks for is still done by the loop.
+The handlers are set with `signal.signal`, not on the event loop, so that they run even while a plugin blocks
+the loop. The requested action still runs in the loop.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _PATIENCE = 1.0
-"""Seconds that the loop has to react to a second signal."""
+"""Seconds in which the loop has to react to a second signal."""
 _STDERR = 2
 _UNANSWERED = (
     f"CloudLink has not reacted to the signal before. Unless it does within {_PATIENCE:g} second, "
@@ -28,14 +28,14 @@ _UNANSWERED = (
 
 @contextlib.contextmanager
 def handled(stop: Callable[[], None], reload: Callable[[], None]) -> Iterator[None]:
-    """Handle signals while the running event loop runs, and as before afterwards.
+    """Install signal handlers, and restore the previous ones at the end of the context.
 
-    SIGINT and SIGTERM stop the server. SIGHUP reads the certificate again where no terminal can be closed or `nohup` was
-    used, and stops the server where it means that its terminal was closed. Where the platform lacks one of them, or this is not the
-    main thread, it keeps its meaning.
+    SIGINT and SIGTERM stop the server. SIGHUP reloads the certificate if the server has no terminal or runs
+    under `nohup`; otherwise it means that the terminal was closed, and stops the server. Signals that the
+    platform lacks are ignored, and outside the main thread no handler is installed.
 
     Args:
-        stop: Called in the loop; again for each further signal.
+        stop: Called in the loop; called again for each further signal.
         reload: Called in the loop.
     """
     stopper = _Stopper(asyncio.get_running_loop(), stop)
@@ -63,7 +63,7 @@ def handled(stop: Callable[[], None], reload: Callable[[], None]) -> Iterator[No
 
 
 class _Stopper:
-    """Stops a server, and ends the process when its loop does not react to a second signal."""
+    """Stops a server, and ends the process if its loop does not react to a second signal."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> None:
         self.loop = loop
@@ -71,12 +71,12 @@ class _Stopper:
         self._is_asked = self._is_waiting = self._is_watched = False
 
     def handle(self, *_: object) -> None:
-        """Handle a signal; as this interrupts the main thread anywhere, it uses neither logging nor `print`."""
+        """Handle a signal. It may interrupt the main thread anywhere, so it uses neither logging nor `print`."""
         self.loop.call_soon_threadsafe(self._react)
         if self._is_waiting:
             os.write(_STDERR, _UNANSWERED.encode())
         if self._is_asked:
-            # The watchdog is a thread in C: it works whatever the main thread does.
+            # The timer of `faulthandler` is a C thread and works even if the main thread hangs.
             self._is_watched = True
             faulthandler.dump_traceback_later(_PATIENCE, exit=True, file=_STDERR)
         self._is_asked = self._is_waiting = True
@@ -87,7 +87,7 @@ class _Stopper:
         self._stop()
 
     def call_off(self) -> None:
-        """Do not end the process."""
+        """Cancel the end of the process."""
         if self._is_watched:
             self._is_watched = False
             faulthandler.cancel_dump_traceback_later()

@@ -15,11 +15,11 @@ _SEQUENCE_MASK = (1 << _WORKER_SHIFT) - 1
 
 
 class SnowflakeGenerator:
-    """An endless iterator of snowflakes, each larger than the one before.
+    """An endless iterator of snowflakes, each larger than the previous one.
 
-    A snowflake is the milliseconds since the Unix epoch, a worker number of 10 bits and a sequence of
-    12. When one millisecond's sequence is used up, or the clock goes back, the next millisecond is
-    borrowed.
+    A snowflake consists of the milliseconds since the Unix epoch, a worker number of 10 bits and a
+    sequence number of 12 bits. When the sequence of a millisecond is exhausted, or the clock goes
+    back, the generator continues with the next millisecond.
 
     Args:
         clock: Returns the nanoseconds since the Unix epoch.

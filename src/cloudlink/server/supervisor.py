@@ -1,4 +1,4 @@
-"""Keeps the tasks of plugins' code alive, and ends them when the server stops."""
+"""Keeps the tasks of plugin code alive, and ends them when the server stops."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger("cloudlink.server")
 
 _CANCEL_TIMEOUT = 1.0
-"""Seconds a cancelled task has for its own cleaning up before the server stops without it."""
+"""Seconds that a cancelled task has to clean up before the server stops without it."""
 
 
 class Supervisor:
-    """Owns tasks: those of handlers, or those that run in the background.
+    """Owns the tasks of handlers, or the background tasks.
 
-    The event loop itself holds tasks only weakly. What a handler raises is dealt with inside its task.
+    The event loop holds only weak references to tasks. Exceptions of a handler are handled inside its task.
     """
 
     def __init__(self) -> None:
@@ -38,13 +38,15 @@ class Supervisor:
         return self._names(self._tasks)
 
     async def finish(self, timeout: float) -> list[str]:
-        """Let the tasks finish and cancel those that do not within `timeout` seconds.
+        """Wait up to `timeout` seconds for the tasks to finish, then cancel the others.
 
         Returns:
-            What had to be cancelled: the name and place of the handler of each such task.
+            The name and place of the handler of each cancelled task.
         """
         tasks = self._tasks.keys() - {asyncio.current_task()}
-        if tasks:  # even without time each takes its first step, so that none is dropped unawaited
+        if (
+            tasks
+        ):  # even if `timeout` is 0, each task takes its first step, so that every coroutine is awaited
             _, tasks = await asyncio.wait(tasks, timeout=timeout)
         if not tasks:
             return []
@@ -54,7 +56,8 @@ class Supervisor:
         _, stubborn = await asyncio.wait(tasks, timeout=_CANCEL_TIMEOUT)
         if stubborn:
             logger.warning(
-                "The server stops without %s, which went on when cancelled.", _list(self._names(stubborn))
+                "The server stops without %s, which kept running when cancelled.",
+                _list(self._names(stubborn)),
             )
         return names
 

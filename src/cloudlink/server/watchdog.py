@@ -1,8 +1,8 @@
-"""Names the line of a plugin that blocks the event loop, and with it every client.
+"""Logs the line of a plugin that blocks the event loop and so every client.
 
-The server calls `beat` about once a second. A thread looks twice a second whether the beats go on; when they do not,
-it reads from the stack of the loop's thread which line keeps it. Blocks by the server itself are not reported, nor is
-a machine that was suspended: only a line that is neither CloudLink's nor the standard library's is named.
+The server calls `beat` about once a second. A thread checks twice a second whether the beats continue; if
+they do not, it finds the blocking line in the stack of the loop's thread. Only lines outside of CloudLink and
+the standard library are reported, so neither the server's own work nor a suspended machine is.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("cloudlink.server")
 
 _BEAT = 1.0
-"""Seconds between two beats, at most."""
+"""Maximum seconds between two beats."""
 _LOOK_INTERVAL = 0.5
-"""Seconds between two looks."""
+"""Seconds between two checks."""
 _LOOP_MODULES = ("asyncio.events", "asyncio.base_events", "asyncio.runners", "uvloop")
 _DEBUGGERS = {"bdb", "pdb", "pydevd", "_pydevd_bundle", "debugpy"}
 _CLOUDLINK = str(Path(__file__).parents[1]) + os.sep
@@ -36,24 +36,24 @@ _PACKAGES = tuple(sysconfig.get_path(name) + os.sep for name in ("purelib", "pla
 
 
 class Watchdog:
-    """Watches one event loop, from the thread that calls `start` until `stop`."""
+    """Watches the event loop of the thread that calls `start`, until `stop`."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """Args: clock: returns the time in seconds."""
+        """Args: clock: Returns the time in seconds."""
         self._clock = clock
         self._beat_at = clock()
         self._threshold = 0.0
         self._report_at = 0.0
         self._loop_thread = 0
         self._suspect: FrameType | None = None
-        """The frame of a plugin's code that was seen at the last look since which the loop has not beaten."""
+        """The frame of plugin code seen at the last check, if the loop has not beaten since."""
         self._stopped = threading.Event()
 
     def start(self, threshold: float) -> None:
-        """Start to watch this thread's event loop.
+        """Start watching this thread's event loop.
 
         Args:
-            threshold: Seconds of blocking after which a line is named; 0 starts nothing.
+            threshold: Seconds of blocking after which a line is logged; 0 disables the watchdog.
         """
         if not threshold:
             return
@@ -69,11 +69,11 @@ class Watchdog:
         self._suspect = None
 
     def beat(self) -> None:
-        """Note that the event loop runs."""
+        """Record that the event loop runs."""
         self._beat_at = self._clock()
 
     def look(self, frame: FrameType | None) -> None:
-        """Name the line that blocks the loop if one does, and again whenever it has taken twice as long.
+        """Log the line that blocks the loop, if any, and again each time the blocking time has doubled.
 
         Args:
             frame: The innermost frame of the loop's thread.
@@ -84,7 +84,7 @@ class Watchdog:
             self._suspect = None
             return
         stack = plugin_frames(frame)
-        # A busy loop calls many handlers for a moment each; one that blocks it is still there at the next look.
+        # A busy loop runs many short handlers; a blocking one is still on the stack at the next check.
         suspect, self._suspect = self._suspect, stack[-1] if stack else None
         if suspect is not None and suspect is self._suspect and blocked_for >= self._report_at:
             place = f"{shown_path(stack[0].f_code.co_filename)} line {stack[0].f_lineno}"
@@ -96,11 +96,11 @@ class Watchdog:
 
     def _watch(self) -> None:
         while not self._stopped.wait(_LOOK_INTERVAL):
-            self.look(sys._current_frames().get(self._loop_thread))  # noqa: SLF001  # the only way to another thread's stack
+            self.look(sys._current_frames().get(self._loop_thread))  # noqa: SLF001  # the only way to read another thread's stack
 
 
 def plugin_frames(frame: FrameType | None) -> list[FrameType]:
-    """Return the frames of a stack that are a plugin's, innermost first; none where a debugger has stopped it.
+    """Return the frames of plugin code in a stack, innermost first; none if a debugger has stopped it.
 
     Args:
         frame: The innermost frame of the stack.
@@ -109,13 +109,13 @@ def plugin_frames(frame: FrameType | None) -> list[FrameType]:
     if any(_is_debugger(one) for one in stack):
         return []
     foreign = [one for one in stack if not one.f_code.co_filename.startswith("<") and not _is_ours(one)]
-    # The plugin's own line says more than that of a library which it calls.
+    # The plugin's own line is more helpful than a line of a library that it calls.
     own = [one for one in foreign if not one.f_code.co_filename.startswith(_PACKAGES)]
     return own or foreign
 
 
 def _above_loop(frame: FrameType | None) -> Iterator[FrameType]:
-    """Yield the frames that the event loop has called, innermost first: those below belong to its caller."""
+    """Yield the frames above the event loop, innermost first; the frames below belong to its caller."""
     stack = []
     while frame is not None:
         stack.append(frame)
@@ -131,7 +131,7 @@ def _module(frame: FrameType) -> str:
 
 
 def _is_debugger(frame: FrameType) -> bool:
-    # PyCharm runs its debugger as a script, whose module is __main__.
+    # PyCharm runs its debugger as a script, so its module is __main__.
     return bool({_module(frame).partition(".")[0], Path(frame.f_code.co_filename).stem} & _DEBUGGERS)
 
 

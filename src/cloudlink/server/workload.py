@@ -1,7 +1,7 @@
-"""How many handlers of plugins may be unfinished at a time, for one client and for all.
+"""Counts the unfinished plugin handlers, per client and in total, and enforces their limits.
 
-Without a bound, a client that floods a slow command would fill the memory with waiting tasks. Pure counting: what is
-done about a handler that is one too many is the business of `hooks`.
+Without a limit, a client that floods a slow command would fill the memory with waiting tasks. This module
+only counts; `hooks` decides what to do if a handler must not start.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ class Workload:
     """Counts the unfinished handlers of each client."""
 
     def __init__(self, limits: Limits | None = None) -> None:
-        """Args: limits: how many handlers may be unfinished, read at each call; None for any number."""
+        """Args: limits: The maximum numbers of unfinished handlers, read at each call; None for no limit."""
         self._limits = limits or Limits()
         self._of_client: dict[Client, int] = {}
         self.total = 0
 
     def refusal(self, client: Client) -> str:
-        """Return what to tell a client for which no more handlers may start; empty where one may."""
+        """Return the refusal text for a client if no further handler may start for it; empty if one may."""
         if self._of_client.get(client, 0) >= self._limits.max_handlers_per_client:
             return _OWN
         return _ALL if self.total >= self._limits.max_handlers else ""

@@ -1,4 +1,4 @@
-"""The protocols: plugins that come with the server.
+"""The built-in protocols, which are plugins of the server.
 
 `clpv4` is the public spelling of `Clpv4`, CloudLink 4, and `scratch` that of `Scratch`, cloud variables.
 """

@@ -1,8 +1,8 @@
 """Lets a CloudLink 4 room and the Scratch project of the same name share variables (protocol, section 3.4).
 
-A Scratch `set` becomes a gvar, a gvar becomes a `set`. Names stay as they are, so who writes CloudLink
-blocks writes `☁ score`. Messages, private variables and user lists never cross. What crossed carries the bridge's
-name, so nothing comes back: no echo, no loop.
+A Scratch `set` becomes a gvar, and a gvar becomes a `set`. Names are unchanged, so CloudLink projects use
+names such as `☁ score`. Messages, private variables and user lists do not cross. Bridged events carry the
+bridge's name, so they are not bridged back: there are no echoes and no loops.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .scratch import Scratch
 
 _NAME = "cloud"
-"""What `via` says of a variable that crossed."""
+"""The value of `via` for bridged variables."""
 _JSON_NUMBER = re.compile(rb"-?(0|[1-9][0-9]*)(\.[0-9]+)?")
 _KEPT_STARTS = b'"-0123456789'
 
@@ -45,7 +45,7 @@ class Bridge:
 
     def _to_scratch(self, room: str, event: Variable) -> None:
         if room not in self._scratch.projects.rooms:
-            return  # nobody plays a project of that name: an ordinary room
+            return  # no project of that name is being played: an ordinary room
         value = as_cloud_value(event.val)
         if not is_value(value, self._scratch.server.settings.cloud_value_max_length, text_allowed=True):
             return
@@ -56,11 +56,11 @@ class Bridge:
 
 
 def as_number(value: bytes) -> bytes:
-    """Return a text that spells a JSON number as that number, anything else as it is."""
+    """Convert a JSON string that holds a JSON number to that number; return other values unchanged."""
     inner = value[1:-1]
     return inner if value.startswith(b'"') and _JSON_NUMBER.fullmatch(inner) else value
 
 
 def as_cloud_value(value: bytes) -> bytes:
-    """Return a value as Scratch can hold it: text and numbers as they are, all else as its JSON text."""
+    """Convert a value for Scratch: text and numbers stay unchanged, other values become their JSON text."""
     return value if value[0] in _KEPT_STARTS else jsontext.dumps(value.decode())

@@ -467,7 +467,7 @@ def test_what_the_store_has_no_place_for_is_refused_before_it_is_accepted(opened
     assert room.variables == {}
     assert asked == [("1", "☁ a", b"1", HONEST)]
     assert caplog.messages == [
-        "Cloud variables of project '1' are refused, because too much waits to be written to the storage file."
+        "Cloud variables of project '1' are refused, because too much is waiting to be written to the storage file."
     ]
     del each.store.has_place
     each.keep(room, "☁ a", b"1", HONEST)

@@ -141,7 +141,7 @@ def test_projects_without_players_make_way_the_oldest_first(opened, caplog):
     each.keep(room, "☁ a", BIG)
     assert list(each.rooms) == ["1", "3", "4"]
     assert each.variables("2") == {}
-    assert "forgotten before their time" in caplog.text
+    assert "unloaded early and lose their variables" in caplog.text
     each.keep(room, "☁ b", BIG)
     each.keep(room, "☁ c", BIG)
     assert list(each.rooms) == ["4"]

@@ -137,7 +137,7 @@ def test_a_line_that_is_no_expression_is_told_with_its_number(tmp_path):
     file = tmp_path / "blocked.txt"
     file.write_text("eve\n\nmallory(\n", encoding="utf-8")
     with pytest.raises(
-        StartError, match=rf"^Line 3 of {re.escape(str(file))} is no regular expression: .+\.$"
+        StartError, match=rf"^Line 3 of {re.escape(str(file))} is not a regular expression: .+\.$"
     ):
         UserRules.from_file(file)
 

@@ -1,7 +1,7 @@
-"""Where a packet goes: the rooms and recipients it names, and whether its sender may reach them (protocol, 1.6, 1.7).
+"""Finds the rooms and recipients of a packet, and checks that its sender may reach them (protocol, 1.6, 1.7).
 
-Everything is checked before anything is sent. What a packet may not do is raised as `Refusal`, `SyntaxProblem` or
-`Dropped`.
+Everything is checked before anything is sent. A packet that is not allowed raises `Refusal`, `SyntaxProblem`
+or `Dropped`.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ _NOT_EXCEPTION = """except must be "me" or a list of users"""
 _TOO_OFTEN = "The name or the rooms are changed too often; try again later."
 _TOO_MANY_ROOMS = "Too much is sent to too many rooms; this packet was dropped."
 _NAMED_COPIES_MAX_BYTES = 1 << 22
-"""Most bytes that the copies of one packet may take that hold their recipient's name, and so are nobody else's."""
+"""Maximum bytes of the copies of one packet that differ per recipient because they hold the recipient's name."""
 
 
 class Addressing:
-    """Finds rooms and recipients, within the limits of the server."""
+    """Finds rooms and recipients, and enforces the limits of the server."""
 
     def __init__(self, server: PluginAPI, lists: UserLists) -> None:
         self._settings = server.settings
@@ -69,7 +69,7 @@ class Addressing:
             raise Refusal(StatusCodes.too_large, f"A variable name can have at most {longest} characters.")
 
     def require_username(self, client: Client) -> None:
-        """Raise `Refusal` for a client without a name."""
+        """Raise `Refusal` if a client has no name."""
         if not client.username_set:
             raise _username_required()
 
@@ -84,28 +84,28 @@ class Addressing:
     # Rooms.
 
     def names(self, raw: bytes, key: str, listener: bytes) -> list[str]:
-        """Return the names in a JSON text, see `packet.names`. Raises `Refusal` where they are too many."""
+        """Return the names in a JSON text, see `packet.names`. Raises `Refusal` if there are too many."""
         try:
             return names(raw, key, listener, self._limits.max_names_per_packet)
         except TooMany as error:
             raise _too_many_names(error) from None
 
     def room_ids(self, client: Client, packet: Packet) -> list[str]:
-        """Return the names of the rooms a packet is for: those it names, or else all the client is in."""
+        """Return the names of a packet's rooms: those it names, or otherwise all rooms that the client is in."""
         if packet.rooms:
             return self.names(packet.rooms, "rooms", packet.listener)
         joined = client.joined
         return sorted(joined) if len(joined) > 1 else list(joined)
 
     def target_rooms(self, client: Client, packet: Packet) -> list[Members]:
-        """Return the rooms that a packet for everybody goes to.
+        """Return the target rooms of a gmsg or gvar.
 
         Raises:
-            Refusal: The client is not in one of them, or they are too many for a packet of this size.
-            Dropped: They are too many for now.
+            Refusal: The client is not in one of them, or there are too many for a packet of this size.
+            Dropped: The copies exceed the client's rate limit.
         """
         joined = client.joined
-        if not packet.rooms and len(joined) == 1:  # as nearly always
+        if not packet.rooms and len(joined) == 1:  # the usual case
             return list(joined.values())
         return self._joined_rooms(client, packet, self.room_ids(client, packet))
 
@@ -122,7 +122,7 @@ class Addressing:
         return rooms
 
     def _charge_copies(self, client: Client, packet: Packet, room_ids: list[str]) -> None:
-        """Count what goes to several rooms as if it had been sent to each by a packet of its own."""
+        """Charge a packet for several rooms as if a separate packet had been sent to each."""
         copy = len(packet.val) + len(packet.name)
         size = (len(room_ids) - 1) * copy + sum(len(room_text(room_id)) for room_id in room_ids)
         if size > self._limits.byte_burst:
@@ -133,18 +133,19 @@ class Addressing:
     # Recipients.
 
     def left_out(self, client: Client, packet: Packet, rooms: Sequence[Members]) -> tuple[str, ...]:
-        """Return the ids of the users that a packet for everybody leaves out.
+        """Return the ids of the users that a gmsg or gvar leaves out.
 
-        `{"except":"me"}` leaves out the sender, `{"except":[...]}` whoever the list names, as recipients of a
-        private packet are named. Nobody by that name, or several of it, is no mistake; any other `id` means nothing.
+        `{"except":"me"}` leaves out the sender. `{"except":[...]}` leaves out the listed users, which are
+        named like the recipients of a private packet; a name may match no user or several. Any other `id` is
+        ignored.
 
         Args:
             client: The sender.
             packet: The packet.
-            rooms: The rooms it goes to.
+            rooms: The packet's target rooms.
 
         Raises:
-            SyntaxProblem: `except` is neither.
+            SyntaxProblem: `except` is neither `"me"` nor a list.
             Refusal: The list is too long.
         """
         named = _exception(packet.id)
@@ -165,23 +166,24 @@ class Addressing:
         return tuple({user_id: None for users in found.values() for user_id in users})
 
     def recipients_anywhere(self, client: Client, packet: Packet) -> list[User]:
-        """Return the users a packet is for, wherever they are. Raises `Refusal`, `SyntaxProblem`."""
+        """Return the recipients of a packet, in any room or none. Raises `Refusal`, `SyntaxProblem`."""
         found = self._find(self._parse_recipients(client, packet), ServerScope(self._directory))
         if not found:
             raise Refusal(StatusCodes.id_not_found)
         return list(found[""].values())
 
     def recipients_in_rooms(self, client: Client, packet: Packet) -> list[tuple[str, User]]:
-        """Return room and recipient of each copy of a packet; none only where it names no rooms at all.
+        """Return the room and the recipient of each copy of a packet.
 
-        Such a packet is neither sent on nor answered (protocol, section 1.6).
+        The result is empty only if the packet's list of rooms is empty. Such a packet is neither delivered
+        nor answered (protocol, section 1.6).
 
         Raises:
-            Refusal: Nobody is found, or the packet cannot be sent.
-            SyntaxProblem: Its recipients or rooms are ill-typed.
+            Refusal: No recipient is found, or the packet cannot be sent.
+            SyntaxProblem: Its recipients or rooms have the wrong type.
         """
         recipients = self._parse_recipients(client, packet)
-        room_ids = self.room_ids(client, packet)  # ill-typed rooms are reported before everything else
+        room_ids = self.room_ids(client, packet)  # rooms of the wrong type are reported first
         if not client.username_set:
             raise _username_required()
         if packet.rooms and not room_ids:
@@ -196,8 +198,8 @@ class Addressing:
         return [(room_id, user) for room_id in room_ids for user in found.get(room_id, {}).values()]
 
     def check_copies(self, packet: Packet, copies: Copies) -> None:
-        """Raise `Refusal` if the copies of a packet that are one recipient's own take too many bytes."""
-        if len(copies) < 2:  # noqa: PLR2004  # one copy is never too much
+        """Raise `Refusal` if the copies of a packet that hold their recipient's name take too many bytes."""
+        if len(copies) < 2:  # noqa: PLR2004  # a single copy is always allowed
             return
         size = len(packet.name) + len(packet.val)
         total = 0
@@ -209,7 +211,7 @@ class Addressing:
             raise Refusal(StatusCodes.too_large, "The copies of this packet take too many bytes.")
 
     def _parse_recipients(self, client: Client, packet: Packet) -> Recipients:
-        # A client that cannot be told that a name is ambiguous reaches all of that name.
+        # A dialect without status codes cannot report an ambiguous name; the packet goes to all users of that name.
         refuse_ambiguous = self._settings.warn_ambiguous_names and client.dialect.has_status
         try:
             return Recipients(
@@ -233,12 +235,12 @@ class Addressing:
 
 
 def _exception(raw: bytes) -> bytes:
-    """Return the JSON text of what an `id` excepts, empty if it excepts nothing."""
+    """Return the JSON text of the `except` key of an `id`, empty if it has none."""
     if not raw.startswith(b"{"):
         return b""
     try:
         return (jsontext.pick(raw, "except") or {}).get("except", b"")
-    except jsontext.JSONTextError:  # it cannot be decoded, so it cannot be one
+    except jsontext.JSONTextError:  # it cannot be decoded, so it has no `except`
         return b""
 
 

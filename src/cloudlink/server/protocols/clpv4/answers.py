@@ -1,4 +1,4 @@
-"""How a client's mistakes are answered, and reported to plugins that want to know of them."""
+"""Answers invalid packets with status codes, and reports them to the handlers of plugins."""
 
 from __future__ import annotations
 
@@ -29,43 +29,43 @@ logger = logging.getLogger("cloudlink.server")
 
 
 class Answers:
-    """The answers, each a status code in the client's own dialect."""
+    """Sends the answers as status codes in the client's dialect."""
 
     def __init__(self, hooks: Hooks) -> None:
         self._hooks = hooks
         self._throttle = LogThrottle(math.inf)
 
     def empty(self, client: Client) -> None:
-        """A message without any content: E:106."""
+        """Answer an empty message with E:106."""
         self.status(client, StatusCodes.empty_packet, details=jsontext.dumps(_EMPTY))
         self._hooks.report(client, Schema, EmptyMessage, _EMPTY, EmptyMessage)
 
     def json_error(self, client: Client, error: Exception, listener: bytes = b"") -> None:
-        """A message that is not JSON, or beyond what can be decoded: E:114."""
+        """Answer a message that is not JSON, or cannot be decoded, with E:114."""
         text = f"A JSON error was raised: {error}"
         self.status(client, StatusCodes.json_error, listener, jsontext.dumps(text))
         self._hooks.report(client, Schema, JSONError, error, error)
 
     def syntax(self, client: Client, problem: SyntaxProblem) -> None:
-        """JSON that is no packet, or lacks what its command needs: E:101."""
+        """Answer JSON that is not a packet, or lacks a required key, with E:101."""
         self.status(client, StatusCodes.syntax, problem.listener, jsontext.dumps(problem.details))
         self._hooks.report(client, Schema, ValidationError, problem.details, problem.details)
 
     def refusal(self, client: Client, request: Packet | dict[str, Any] | None, refusal: Refusal) -> None:
-        """A command that cannot be done: the status it says. What a limit forbids, the log says too."""
+        """Answer a refused command with the refusal's status; if a limit caused it, log it, too."""
         if refusal.code in _LIMITING:
             client.session.log_limit(refusal.details or refusal.code[2])
         details = jsontext.dumps(refusal.details) if refusal.details else b""
         self.status(client, refusal.code, listener_of(request), details, refusal.val)
 
     def invalid(self, client: Client, packet: Packet) -> None:
-        """A command that does not exist: E:109."""
+        """Answer a command that does not exist with E:109."""
         text = f"{packet.cmd} is an invalid command."
         self.status(client, StatusCodes.invalid_command, packet.listener, jsontext.dumps(text))
         self._hooks.report(client, Schema, InvalidCommand, packet.cmd, text)
 
     def disabled(self, client: Client, packet: Packet) -> None:
-        """A command that is switched off: E:110."""
+        """Answer a disabled command with E:110."""
         text = f"{packet.cmd} is a disabled command."
         self.status(client, StatusCodes.disabled_command, packet.listener, jsontext.dumps(text))
         self._hooks.run(self._hooks.disabled_command.get(Schema, []), client, packet.cmd)
@@ -78,28 +78,30 @@ class Answers:
         details: bytes = b"",
         val: bytes = b"",
     ) -> None:
-        """Send a status code; one of another protocol is sent none, which is logged once.
+        """Send a status code. Clients of another protocol get none, which is logged once.
 
         Args:
-            client: Who gets it.
+            client: The recipient.
             code: One of `StatusCodes`.
-            listener: JSON text of the echo tag; like all that follow empty for none.
-            details: JSON text of an explanation.
-            val: JSON text of the payload.
+            listener: JSON text of the echo tag, empty for none.
+            details: JSON text of an explanation, empty for none.
+            val: JSON text of the payload, empty for none.
         """
         if client.protocol is Schema:
             dialect = client.dialect
         elif client.protocol is None:
-            dialect = CL4  # nothing has been received; most will turn out to speak it
+            dialect = CL4  # nothing has been received; most clients speak CL4
         else:
             if self._throttle.should_log(client.protocol):
-                logger.warning("%s does not speak CloudLink 4; its like are sent no status codes.", client)
+                logger.warning(
+                    "%s does not speak CloudLink 4; clients of its protocol get no status codes.", client
+                )
             return
         client.session.send_frame(dialect.status(code, listener, details, val))
 
 
 def listener_of(request: Packet | dict[str, Any] | None) -> bytes:
-    """Return the JSON text of a request's listener, empty if it has none that can be echoed."""
+    """Return the JSON text of a request's listener, empty if it has none or it cannot be echoed."""
     if isinstance(request, Packet):
         return request.listener
     if request is None or not isinstance(request.get("listener"), (str, int, float)):

@@ -1,7 +1,7 @@
-"""Linked channels, which only CloudLink 2 had (protocol, section 4.2).
+"""Linked channels, a feature of CloudLink 2 only (protocol, section 4.2).
 
-A channel is named after whoever hosts it, holds one piece of data, and lasts while somebody is in it. A
-client is in one channel at most.
+A channel is named after its host, holds one piece of data, and exists while it has members. A client is
+in one channel at most.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
 _NO_DATA = b'""'
 _KEPT_BYTES = 1 << 14
-"""Data of more bytes reaches the members but is not kept for those who come later."""
+"""Maximum bytes of data that is kept for later members; larger data reaches only the current members."""
 
 
 class Channel:
     """A channel.
 
     Attributes:
-        host: Its name.
-        members: Who is in it, in the order they came.
-        data: JSON text of its data.
+        host: The channel's name.
+        members: The members, in the order in which they joined.
+        data: JSON text of the channel's data.
     """
 
     __slots__ = ("data", "host", "members")
@@ -34,23 +34,23 @@ class Channel:
 
 
 class Channels:
-    """Every channel by name. The one a client is in is kept in the client's state."""
+    """All channels by name. A client's state refers to the channel that the client is in."""
 
     def __init__(self) -> None:
         self._channels: dict[str, Channel] = {}
 
     def of(self, client: Client) -> Channel | None:
-        """Return the channel a client is in."""
+        """Return the channel of a client, None if it is in none."""
         channel: Channel | None = client.state.channel
         return channel
 
     def members_with(self, client: Client) -> tuple[Client, ...]:
-        """Return everybody in a client's channel, itself included; nobody if it is in none."""
+        """Return all members of a client's channel, including the client; empty if it is in none."""
         channel = self.of(client)
         return tuple(channel.members) if channel else ()
 
     def join(self, client: Client, host: str) -> Channel:
-        """Put a client into a channel, out of any other."""
+        """Move a client to a channel, out of its current one."""
         self.leave(client)
         channel = self._channels.get(host)
         if channel is None:
@@ -60,7 +60,7 @@ class Channels:
         return channel
 
     def leave(self, client: Client) -> None:
-        """Take a client out of its channel; nothing happens if it is in none."""
+        """Remove a client from its channel; do nothing if it is in none."""
         channel = self.of(client)
         if channel is not None:
             client.state.channel = None
@@ -69,7 +69,7 @@ class Channels:
                 del self._channels[channel.host]
 
     def keep(self, client: Client, data: bytes) -> None:
-        """Keep data for those who join a client's channel later."""
+        """Store data for clients that join a client's channel later."""
         channel = self.of(client)
         if channel is not None:
             channel.data = data if len(data) <= _KEPT_BYTES else _NO_DATA

@@ -1,8 +1,8 @@
 """The built-in commands of CloudLink 4 (protocol, section 1.7).
 
-Each takes the client and the parsed packet and runs at once, to its end. What a packet may not do is raised as
-`Refusal` or `SyntaxProblem` and answered by the engine, always with the packet's listener. Everything is checked
-before anything is sent.
+Each handler takes the client and the parsed packet, and runs synchronously. If a packet is not allowed, the
+handler raises `Refusal` or `SyntaxProblem`, which the engine answers with the packet's listener. Everything
+is checked before anything is sent.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Commands:
     # Greeting and name.
 
     def handshake(self, client: Client, packet: Packet) -> None:
-        """Greet the client, once; what the handshake tells decides how it is spoken to."""
+        """Greet the client once. The contents of the handshake decide the client's dialect."""
         self._greeter.decide(client, packet.data)
         if not client.handshake:
             self._greeter.greet(client)
@@ -85,7 +85,7 @@ class Commands:
         self.confirm(client, packet)
 
     def setid(self, client: Client, packet: Packet) -> None:
-        """Give the client its username, for as long as it is connected."""
+        """Set the client's username, which it keeps until it disconnects."""
         packet.require("val")
         if packet.val[0] in b"{[":
             raise SyntaxProblem({"val": [NOT_TEXT]}, packet.listener)
@@ -109,16 +109,16 @@ class Commands:
             self._lists.show(client, room_id)
         self._send(client, after)
 
-    # To everybody in a room.
+    # To all members of a room.
 
     def gmsg(self, client: Client, packet: Packet) -> None:
-        """Send a message to everybody in the client's rooms, itself included."""
+        """Send a message to all members of the client's rooms, including the client."""
         if not packet.val:
             packet.require("val")
         self._emit(client, packet, Message(packet.val, client.user))
 
     def gvar(self, client: Client, packet: Packet) -> None:
-        """Send a variable's value to everybody in the client's rooms, itself included."""
+        """Send a variable's value to all members of the client's rooms, including the client."""
         if not (packet.name and packet.val):
             packet.require("name", "val")
         self._addressing.check_variable(packet.name)
@@ -141,11 +141,11 @@ class Commands:
     ) -> None:
         for members in rooms:
             self._hub.emit_except(members, event, client, packet.listener)
-        # A sender that gets no copy would wait for its listener for ever.
+        # A sender that gets no copy would wait for its listener forever.
         if packet.listener and rooms and client.snowflake in event.left_out:
             self.confirm(client, packet)
 
-    # To some.
+    # To selected users.
 
     def pmsg(self, client: Client, packet: Packet) -> None:
         """Send a message to users in the client's rooms."""
@@ -169,7 +169,7 @@ class Commands:
             self.confirm(client, packet)
 
     def direct(self, client: Client, packet: Packet) -> None:
-        """Send a message to users anywhere on the server; success is not answered."""
+        """Send a message to users in any room; success is not confirmed."""
         packet.require("id", "val")
         users = self._addressing.recipients_anywhere(client, packet)
         event = Direct(packet.val, client.user, packet.listener)
@@ -178,7 +178,7 @@ class Commands:
     # Rooms.
 
     def link(self, client: Client, packet: Packet) -> None:
-        """Put the client into rooms, and out of `default` unless that is one of them."""
+        """Add the client to rooms, and remove it from `default` unless that is one of them."""
         packet.require("val")
         room_ids = self._addressing.names(packet.val, "val", packet.listener)
         self._require_rooms(client)
@@ -210,7 +210,7 @@ class Commands:
         return sorted(leaves - set(room_ids))
 
     def unlink(self, client: Client, packet: Packet) -> None:
-        """Take the client out of rooms, all of them for `""`, and back into `default` if it has none."""
+        """Remove the client from rooms, from all of them for `""`; if none is left, return it to `default`."""
         room_ids = self._addressing.names(packet.val, "val", packet.listener) if packet.val else [""]
         self._require_rooms(client)
         self._addressing.charge_identity_change(client, packet)
@@ -241,11 +241,11 @@ class Commands:
         if self._lists.is_too_much(client, room_ids):
             raise Refusal(StatusCodes.refused, "These rooms have too many members to be joined all at once.")
 
-    # What commands have in common.
+    # Shared by commands.
 
     def _send(self, client: Client, frame: bytes) -> None:
         self._delivery.send(client.outbox, frame)
 
     def confirm(self, client: Client, packet: Packet) -> None:
-        """Tell a client that its command is done."""
+        """Confirm a successful command."""
         self._send(client, client.dialect.status(StatusCodes.ok, packet.listener))

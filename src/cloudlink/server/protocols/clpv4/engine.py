@@ -1,7 +1,7 @@
-"""CloudLink 4's side of a session: a message comes in, its command runs, mistakes are answered.
+"""The engine of CloudLink 4: parses messages, runs commands and answers errors.
 
-The way of a packet: parsed and checked, its command looked up in the hooks, the built-in handler run in
-place, plugins' handlers started beside it. Mistakes are answered with the packet's listener.
+A packet is parsed and checked, its command is looked up in the hooks, the built-in handler is called, and
+the plugins' handlers are called or started. Errors are answered with the packet's listener.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _UNKNOWN_COMMAND = Command()
 
 
 class Clpv4Engine:
-    """Serves the clients of CloudLink 4, and of all older eras, see `cloudlink.server.engine.Engine`."""
+    """Serves the clients of CloudLink 4 and of all older eras; see `cloudlink.server.engine.Engine`."""
 
     schema = Schema
     slow_reader_code = CloseCode.TRY_AGAIN_LATER
@@ -66,22 +66,22 @@ class Clpv4Engine:
         self._legacy = legacy
 
     def identify(self, client: Client, data: bytes, packet: object) -> bool:  # noqa: ARG002  # the protocol of Engine
-        """Take any object with a text `cmd`, and an opcode of CloudLink 2.
+        """Return whether a first message is an object with a text `cmd`, or an opcode of CloudLink 2.
 
-        What else is wrong with it is answered, not closed.
+        Other errors in such a message are answered and do not close the connection.
         """
         if self._settings.legacy and data.startswith(_OPCODE_START):
             return True
         return isinstance(packet, dict) and isinstance(packet.get("cmd"), str)
 
     def on_attach(self, client: Client) -> None:
-        """Put a new client into the default room; nobody is told."""
+        """Add a new client to the default room without notifying others."""
         write(client, "dialect", self._greeter.initial_dialect)
         write(client, "state", ClientState())
         self._rooms.subscribe(client, DEFAULT_ROOM)
 
     def on_detach(self, client: Client) -> None:
-        """Tell the members of the client's rooms that it is gone."""
+        """Tell the members of the client's rooms that it disconnected."""
         self._legacy.forget(client)
         self._lists.announce_left(client, sorted(client.joined))
 
@@ -93,7 +93,7 @@ class Clpv4Engine:
             raise ValueError(refusal.details) from None
 
     def on_rename(self, client: Client, former: User) -> None:
-        """Tell the members of the client's rooms, and show it its lists."""
+        """Notify the members of the client's rooms, and send the client its user lists."""
         self._lists.announce_named(client, former)
         for room_id in sorted(client.joined):
             self._lists.show(client, room_id)
@@ -109,7 +109,7 @@ class Clpv4Engine:
             self.receive(client, data)
 
     def receive(self, client: Client, data: bytes) -> None:
-        """Handle one message."""
+        """Handle one text message."""
         if not client.dialect.is_settled:
             self._greeter.decide(client, data)
         try:
@@ -117,7 +117,7 @@ class Clpv4Engine:
         except (SyntaxProblem, Refusal, jsontext.JSONTextError) as mistake:
             self._answer_unreadable(client, data, mistake)
             return
-        if packet is None:  # it means nothing in the client's dialect
+        if packet is None:  # it has no meaning in the client's dialect
             return
         if not client.handshake and packet.cmd != "handshake":
             self._greeter.greet_implicitly(client)
@@ -142,9 +142,11 @@ class Clpv4Engine:
         client: Client,
         packet: Packet,
     ) -> None:
-        """Run a command's own handler, then those of plugins."""
+        """Call a command's native handler, then those of plugins."""
         try:
-            message = packet.message()  # before the command runs: what cannot be decoded has no effect
+            message = (
+                packet.message()
+            )  # before the command runs, so that a message that cannot be decoded has no effect
         except jsontext.JSONTextError as error:
             self._answers.json_error(client, error, packet.listener)
             return
@@ -162,7 +164,7 @@ class Clpv4Engine:
             self._answers.refusal(client, packet, refusal)
         except SyntaxProblem as problem:
             self._answers.syntax(client, problem)
-        except jsontext.JSONTextError as error:  # JSON, but beyond what can be decoded
+        except jsontext.JSONTextError as error:  # JSON that cannot be decoded
             self._answers.json_error(client, error, packet.listener)
         except Exception as error:  # noqa: BLE001  # one client's packet must not harm another
             self._hooks.failed(native, client, packet, self, error)
@@ -183,7 +185,7 @@ class Clpv4Engine:
         """Answer a request whose handler raised."""
         self._answers.status(client, StatusCodes.internal_error, listener_of(request))
 
-    # Mistakes.
+    # Errors.
 
     def _answer_unreadable(self, client: Client, data: bytes, mistake: Exception) -> None:
         if isinstance(mistake, Refusal):

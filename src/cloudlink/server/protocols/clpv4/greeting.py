@@ -1,4 +1,4 @@
-"""Which dialect a client speaks, and how it is greeted (protocol, sections 1.5 and 4.7)."""
+"""Decides a client's dialect and greets the client (protocol, sections 1.5 and 4.7)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Greeter:
     """Decides dialects and greets.
 
     Attributes:
-        enable_motd: Whether the greeting holds the message of the day.
+        enable_motd: Whether the greeting includes the message of the day.
     """
 
     def __init__(self, server: PluginAPI, lists: UserLists, states: RoomStates, channels: Channels) -> None:
@@ -42,11 +42,11 @@ class Greeter:
 
     @property
     def initial_dialect(self) -> Dialect:
-        """What a client is taken to speak before its first message was looked at."""
+        """The dialect of a client before its first message."""
         return UNDECIDED if self._settings.legacy else CL4
 
     def decide(self, client: Client, data: bytes) -> None:
-        """Let a message decide the client's dialect; one of another era is greeted in its own way."""
+        """Update the client's dialect by a message; if the form of the greeting changes, greet the client."""
         former = client.dialect
         dialect = detect(data, former, self._dialects, prefers_cl3=self._settings.undecided_clients == "cl3")
         if dialect is former:
@@ -61,7 +61,7 @@ class Greeter:
             self.greet(client)
 
     def greet(self, client: Client) -> None:
-        """Tell a client what it is told first: in CL4 what a handshake is answered with, up to the status."""
+        """Send a client its greeting: in CL4, the answer to a handshake up to the status code."""
         write(client, "handshake", True)
         dialect: Dialect = client.dialect
         address = self.shown_address(client) if self._settings.send_client_ip else None
@@ -78,14 +78,14 @@ class Greeter:
             self._states.show(client, room_id)
 
     def greet_implicitly(self, client: Client) -> None:
-        """Greet a client whose first packet is not a handshake, unless the host does not want that."""
-        # TurboWarp drops whatever comes before the version, and locks a username set before it.
+        """Greet a client whose first packet is not a handshake, unless the settings disable that."""
+        # TurboWarp drops all packets before the version, and locks a username set before it.
         if self._settings.implicit_greeting and not client.handshake:
             handshake = self._commands.get("handshake")
             if handshake is None or not handshake.disabled:
                 self.greet(client)
 
     def shown_address(self, client: Client) -> str | None:
-        """Return the address a client is shown as its own, None if it is unknown."""
+        """Return the address that is shown to a client as its own, None if it is unknown."""
         header = self._settings.real_ip_header
         return addresses.shown_address(client.remote_address, client.request_headers, header)

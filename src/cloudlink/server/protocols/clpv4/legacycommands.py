@@ -1,6 +1,6 @@
-"""Commands that only some older era had, and clients of that era alone can give (protocol, section 4).
+"""Commands of older eras, available only to clients of the same era (protocol, section 4).
 
-They work as the built-in commands do: at once, to their end, mistakes raised as `Refusal`.
+Like the built-in commands, they run synchronously and raise `Refusal`.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     Handler = Callable[[Client, Packet], None]
 
 _TOLD_AGAIN_BYTES = 1 << 16
-"""Bytes, over all members, up to which a whole channel is told its data again when somebody joins."""
+"""Maximum bytes, over all members, up to which the whole channel gets its data again when a client joins."""
 _EMPTY_TEXT = b'""'
 
 
@@ -62,7 +62,7 @@ class LegacyCommands:
         commands: Commands,
         channels: Channels,
     ) -> None:
-        """Args: commands: the built-in ones, which some older commands fall back to."""
+        """Args: commands: The built-in commands, which some older commands fall back to."""
         self._hub = server.hub
         self._settings = server.settings
         self._addressing = addressing
@@ -86,10 +86,10 @@ class LegacyCommands:
         }
 
     def find(self, dialect: Dialect, packet: Packet, *, is_known: bool) -> Handler | None:
-        """Return what handles a packet in a client's era, None where nothing particular does.
+        """Return the handler of a packet that is specific to the client's era, None if there is none.
 
         Args:
-            dialect: What the client speaks.
+            dialect: The client's dialect.
             packet: The packet.
             is_known: Whether the command has a handler in CL4.
         """
@@ -100,13 +100,13 @@ class LegacyCommands:
         return None
 
     def forget(self, client: Client) -> None:
-        """Let go of a client that is gone."""
+        """Remove a disconnected client from its channel."""
         self._channels.leave(client)
 
-    # Everybody's.
+    # All eras.
 
     def refresh(self, client: Client, packet: Packet) -> None:
-        """Show the client who is there."""
+        """Send the client its user list."""
         self._addressing.charge_identity_change(client, packet)
         for room_id in sorted(client.joined):
             self._lists.show(client, room_id)
@@ -114,11 +114,11 @@ class LegacyCommands:
     # CloudLink 2.
 
     def leave(self, client: Client, packet: Packet) -> None:  # noqa: ARG002
-        """Close the connection, which the client is about to do itself."""
+        """Close the connection; the client is about to do so itself."""
         client.session.close()
 
     def join_channel(self, client: Client, packet: Packet) -> None:
-        """Put the client into a channel; everybody in it is told its data."""
+        """Move the client to a channel and send the channel's data to its members."""
         host = decode_scalar(packet.val)
         self._addressing.check_room_name(host)
         self._addressing.charge_identity_change(client, packet)
@@ -127,28 +127,28 @@ class LegacyCommands:
         self._hub.send(_copies([client] if is_much else channel.members), ChannelMessage(channel.data))
 
     def leave_channel(self, client: Client, packet: Packet) -> None:  # noqa: ARG002
-        """Take the client out of its channel."""
+        """Remove the client from its channel."""
         self._channels.leave(client)
 
     def channel_message(self, client: Client, packet: Packet) -> None:
-        """Send data to everybody in the client's channel, and keep it for those who come later."""
+        """Send data to all members of the client's channel, and keep it for clients that join later."""
         copies = _copies(self._channels.members_with(client))
         self._addressing.check_copies(packet, copies)
         self._channels.keep(client, packet.val)
         self._hub.send(copies, ChannelMessage(packet.val), client, packet.listener)
 
     def channel_variable(self, client: Client, packet: Packet) -> None:
-        """Send a variable to everybody in the client's channel."""
+        """Send a variable to all members of the client's channel."""
         self._addressing.check_variable(packet.name)
         copies = _copies(self._channels.members_with(client))
         self._hub.send(copies, ChannelVariable(packet.name, packet.val), client, packet.listener)
 
     def linked_message(self, client: Client, packet: Packet) -> None:
-        """Send data to somebody, in whichever channel."""
+        """Send data to a user in any channel."""
         self._hub.send(self._recipients(client, packet), LinkedMessage(packet.val), client, packet.listener)
 
     def linked_variable(self, client: Client, packet: Packet) -> None:
-        """Send a variable to somebody in the same channel."""
+        """Send a variable to a user in the same channel."""
         self._addressing.check_variable(packet.name)
         ids = {member.snowflake for member in self._channels.members_with(client)}
         copies = [(room, user) for room, user in self._recipients(client, packet) if user.id in ids]
@@ -162,7 +162,7 @@ class LegacyCommands:
     # CloudLink 3.
 
     def clear(self, client: Client, packet: Packet) -> None:
-        """Empty everybody's last message, the public and the private one."""
+        """Clear the last public and private message of all clients."""
         self._addressing.charge_identity_change(client, packet)
         for room_id in sorted(client.joined):
             members = client.joined[room_id]
@@ -172,19 +172,19 @@ class LegacyCommands:
             self._hub.send(copies, PrivateMessage(_EMPTY_TEXT, client.user))
 
     def direct(self, client: Client, packet: Packet) -> None:
-        """Take what is told to the server itself: plugins may use it. With an `id` it is as in CL4."""
+        """Accept data for the server itself, which plugins may handle. With an `id`, behave as in CL4."""
         if packet.id:
             self._commands.direct(client, packet)
 
     def route(self, client: Client, packet: Packet) -> None:
-        """Send a command of the project's own making to clients of the same era."""
+        """Send a project's custom command to clients of the same era."""
         self._send_on(client, packet)
         self._commands.confirm(client, packet)
 
     # CloudLink 4, version 0.1.8.
 
     def ping(self, client: Client, packet: Packet) -> None:
-        """Answer, or have clients of the same era answer."""
+        """Answer a ping, or pass it on to clients of the same era."""
         if packet.id:
             packet.require("val")
             self._send_on(client, packet)
@@ -206,5 +206,5 @@ class LegacyCommands:
 
 
 def _copies(members: Iterable[Client]) -> list[tuple[str, User]]:
-    """Return one copy, sent in no room, for each member of a channel."""
+    """Return one copy, outside of rooms, for each member of a channel."""
     return [("", member.user) for member in members]

@@ -1,6 +1,6 @@
-"""Limits that CloudLink 4 measures itself follow their settings, also for connected clients.
+"""Applies changed settings to the limits that CloudLink 4 itself enforces, also for connected clients.
 
-What every protocol's clients send is measured by the session, and handled in `cloudlink.server.livesettings`.
+The session enforces the limits that all protocols share; see `cloudlink.server.livesettings` for those.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _MEASURED = {"limits", *(name for name in LIMITS if name.startswith(("identity_"
 
 
 def follow_settings(server: PluginAPI) -> None:
-    """Have the buckets of connected clients changed whenever one of these limits changes; what was used stays used."""
+    """Update the buckets of connected clients when a limit changes; what was used remains used."""
     limits, clients = server.limits, server.clients_manager
 
     def apply(name: str) -> None:

@@ -1,7 +1,7 @@
-"""CloudLink 4 packets as they come in: parsed once, their values left as the JSON text they were.
+"""Parses incoming CloudLink 4 packets; values remain JSON text.
 
-What a client sent in `val` reaches the others byte for byte, so it is never decoded here. Keys are
-checked by what their text begins with, which is enough to tell text, number, list and object.
+The `val` of a client reaches the others byte for byte, so it is never decoded here. The type of a key is
+checked by the first byte of its JSON text, which is enough to distinguish text, number, list and object.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from cloudlink import jsontext
 from cloudlink.jsontext import JSONTextError
 
 Details = dict[str, list[str]]
-"""What is wrong with a packet: per offending key a list of complaints."""
+"""The errors of a packet: a list of texts for each invalid key."""
 
 REQUIRED = "required field"
 _NULL_REFUSED = "null value not allowed"
@@ -33,8 +33,8 @@ _LIST_START = 0x5B
 _OBJECT_START = 0x7B
 
 
-class SyntaxProblem(Exception):  # noqa: N818  # it is answered, not raised to anybody
-    """The packet is JSON but no valid packet; answered with E:101."""
+class SyntaxProblem(Exception):  # noqa: N818  # it is answered and never reaches a caller of the API
+    """The message is JSON but not a valid packet; answered with E:101."""
 
     def __init__(self, details: Details, listener: bytes = b"") -> None:
         super().__init__(details)
@@ -42,11 +42,11 @@ class SyntaxProblem(Exception):  # noqa: N818  # it is answered, not raised to a
         self.listener = listener
 
 
-class TooMany(Exception):  # noqa: N818  # it is answered, not raised to anybody
-    """A packet lists more names, or causes more copies, than one packet may; answered with E:113.
+class TooMany(Exception):  # noqa: N818  # it is answered and never reaches a caller of the API
+    """A packet lists more names, or causes more copies, than allowed; answered with E:113.
 
     Attributes:
-        most: How many are allowed.
+        most: The maximum.
     """
 
     def __init__(self, most: float) -> None:
@@ -69,12 +69,12 @@ _FIELDS = ("val", "name", "id", "rooms", "listener")
 
 
 class Packet(msgspec.Struct, gc=False):
-    """A packet whose root keys are well-typed.
+    """A packet whose root keys have valid types. JSON texts are empty if the key is missing.
 
     Attributes:
-        data: The whole packet as it came.
+        data: The whole packet as received.
         cmd: The command.
-        val: JSON text of the payload; like all that follow empty where the key is missing.
+        val: JSON text of the payload.
         name: JSON text of the variable's name, always a JSON string.
         id: JSON text of the recipients.
         rooms: JSON text of the rooms.
@@ -91,15 +91,15 @@ class Packet(msgspec.Struct, gc=False):
     _amended: dict[str, bytes] | None = None
 
     def amend(self, **fields: bytes) -> None:
-        """Replace fields by what a client of another era meant by them; empty ones as if they were missing."""
+        """Replace fields with their meaning in a client's dialect; an empty field counts as missing."""
         for key, raw in fields.items():
             setattr(self, key, raw)
         self._amended = {**(self._amended or {}), **fields}
 
     def message(self) -> dict[str, Any]:
-        """Return the packet decoded, as plugins get it.
+        """Return the decoded packet, as plugins get it.
 
-        Null is the text `"null"` (decision D1), and a name or recipient is text however it was typed.
+        Null becomes the text `"null"` (decision D1), and names and recipients of any type become text.
         """
         message: dict[str, Any] = jsontext.loads(self.data)
         for key, raw in (self._amended or {}).items():
@@ -115,7 +115,7 @@ class Packet(msgspec.Struct, gc=False):
         return message
 
     def require(self, *keys: str) -> None:
-        """Check that keys are there. Raises `SyntaxProblem`."""
+        """Raise `SyntaxProblem` if one of the keys is missing."""
         for key in keys:
             if not getattr(self, key):
                 missing = {key: [REQUIRED] for key in keys if not getattr(self, key)}
@@ -126,8 +126,8 @@ def parse(data: bytes) -> Packet:
     """Parse a message.
 
     Raises:
-        JSONTextError: It is not JSON.
-        SyntaxProblem: It is no object with a text `cmd`, or a root key is of the wrong type.
+        JSONTextError: The message is not JSON.
+        SyntaxProblem: It is not an object with a text `cmd`, or a root key has the wrong type.
     """
     try:
         wire = _decode(data)
@@ -140,7 +140,7 @@ def parse(data: bytes) -> Packet:
     listener = bytes(wire.listener)
     name = bytes(wire.name)
     fields = (bytes(wire.val), name, bytes(wire.id), bytes(wire.rooms), listener)
-    # Most packets are plain; only others need a second look.
+    # Most packets need no conversion; only the others are checked in detail.
     if _NULL in fields or (listener and listener[0] in _NESTED_STARTS) or (name and name[0] != _TEXT_START):
         fields = _checked(fields)
     elif fields[3] and fields[3][0] == _OBJECT_START:
@@ -149,7 +149,7 @@ def parse(data: bytes) -> Packet:
 
 
 def _checked(fields: tuple[bytes, ...]) -> tuple[bytes, bytes, bytes, bytes, bytes]:
-    """Take null as text and a number as a name; refuse what has no meaning."""
+    """Convert null to text and a numeric name to a string; raise `SyntaxProblem` for invalid types."""
     val, name, recipients, rooms = (_NULL_TEXT if field == _NULL else field for field in fields[:4])
     listener = fields[4]
     problems: Details = {}
@@ -167,7 +167,7 @@ def _checked(fields: tuple[bytes, ...]) -> tuple[bytes, bytes, bytes, bytes, byt
 
 
 def _parse_slowly(data: bytes, error: msgspec.DecodeError) -> Packet:
-    """Find out what is wrong with a packet, or parse it after all if only the fast way cannot."""
+    """Parse a packet that the fast parser rejected, or raise an error that says what is wrong."""
     if not isinstance(error, msgspec.ValidationError) and not jsontext.may_hold_half_pair(data):
         raise JSONTextError(str(error))
     members = jsontext.pick(data, "cmd", *_FIELDS)
@@ -185,12 +185,12 @@ def _parse_slowly(data: bytes, error: msgspec.DecodeError) -> Packet:
 
 
 def as_text(raw: bytes) -> bytes:
-    """Return a scalar's JSON text as a JSON string: numbers and booleans by their spelling."""
+    """Convert a scalar's JSON text to a JSON string: numbers and booleans become their JSON spelling."""
     return raw if raw[0] == _TEXT_START else b'"' + raw + b'"'
 
 
 def decode_scalar(raw: bytes) -> str:
-    """Return a scalar as text: a string itself, anything else by its JSON spelling."""
+    """Return a scalar as text: a string decoded, any other value in its JSON spelling."""
     if raw[0] == _TEXT_START:
         text: str = jsontext.loads(raw)
         return text
@@ -198,7 +198,7 @@ def decode_scalar(raw: bytes) -> str:
 
 
 def as_name(value: Any) -> str:
-    """Return a decoded value as a name: text itself, anything else by its JSON spelling."""
+    """Return a decoded value as a name: text unchanged, any other value in its JSON spelling."""
     return value if isinstance(value, str) else jsontext.dumps(value).decode()
 
 
@@ -207,11 +207,11 @@ def split_list(raw: bytes, most: float) -> list[bytes]:
 
     Args:
         raw: JSON text of a list.
-        most: How many items are allowed.
+        most: The maximum number of items.
 
     Raises:
-        JSONTextError: It is nested too deeply, or long and has half a surrogate pair.
-        TooMany: There are more items.
+        JSONTextError: The list is nested too deeply, or is long and holds a lone surrogate.
+        TooMany: The list has more items.
     """
     if jsontext.has_more_items(raw, most):
         raise TooMany(most)
@@ -219,25 +219,25 @@ def split_list(raw: bytes, most: float) -> list[bytes]:
         return [bytes(item) for item in _decode_list(raw)]
     except RecursionError:
         raise JSONTextError(jsontext.RECURSION_TEXT) from None
-    except msgspec.DecodeError:  # half a surrogate pair
+    except msgspec.DecodeError:  # a lone surrogate
         return [jsontext.dumps(item) for item in jsontext.loads(raw)]
 
 
 def names(raw: bytes, key: str, listener: bytes, most: float) -> list[str]:
-    """Return the names in a JSON scalar or list of scalars, each once, in the given order.
+    """Return the distinct names in a JSON scalar or list of scalars, in their order.
 
     Args:
         raw: JSON text.
-        key: The packet's key it stands in, for the complaint.
+        key: The key of the packet that holds it, for error messages.
         listener: The packet's echo tag.
-        most: How many names are allowed.
+        most: The maximum number of names.
 
     Raises:
         SyntaxProblem: It is an object, or a list that holds lists or objects.
         JSONTextError: It is JSON that cannot be decoded.
-        TooMany: There are more names.
+        TooMany: It holds more names.
     """
-    if raw[0] == _TEXT_START:  # as nearly always
+    if raw[0] == _TEXT_START:  # the usual case
         return [jsontext.loads(raw)]
     items = split_list(raw, most) if raw[0] == _LIST_START else [raw]
     if any(item[0] in _NESTED_STARTS for item in items):

@@ -1,4 +1,4 @@
-"""CloudLink 4 on a server: puts its parts together, and lends plugins its tools (protocol, section 2.5)."""
+"""The CloudLink 4 protocol object: connects its parts, and offers helpers to plugins (protocol, section 2.5)."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ if TYPE_CHECKING:
 
 
 class Clpv4:
-    """CloudLink 4 on a server; plugins know it as `clpv4(server)` (protocol, section 2.5).
+    """CloudLink 4 on a server; plugins create it with `clpv4(server)` (protocol, section 2.5).
 
     Attributes:
         schema: The protocol's identity and its Cerberus rules.
-        statuscodes: Every status code.
-        real_ip_header: Header whose first address a client is shown as its own, None for none.
+        statuscodes: All status codes.
+        real_ip_header: Header whose first address is shown to a client as its own, None for none.
         enable_motd: Whether the message of the day is sent in the handshake.
         motd_message: The message of the day.
-        warn_if_multiple_username_matches: Whether a private message to a name that several clients
-            have is refused; otherwise all of them get it.
+        warn_if_multiple_username_matches: Whether a private message is refused if several clients have the
+            recipient's name; otherwise all of them get it.
     """
 
     schema = Schema
@@ -91,7 +91,7 @@ class Clpv4:
 
     @property
     def real_ip_header(self) -> str | None:
-        """Header whose first address a client is shown as its own."""
+        """Header whose first address is shown to a client as its own."""
         return self._settings.real_ip_header or None
 
     @real_ip_header.setter
@@ -100,27 +100,27 @@ class Clpv4:
 
     @property
     def warn_if_multiple_username_matches(self) -> bool:
-        """Whether a private message to a name that several clients have is refused."""
+        """Whether a private message is refused if several clients have the recipient's name."""
         return self._settings.warn_ambiguous_names
 
     @warn_if_multiple_username_matches.setter
     def warn_if_multiple_username_matches(self, value: bool) -> None:
         self._settings.set("warn_ambiguous_names", value)
 
-    # Tools for plugins.
+    # Helpers for plugins.
 
     def valid(
         self, client: Client, message: dict[str, Any], schema: dict[str, Any], allow_unknown: bool = True
     ) -> bool:
-        """Validate a message against Cerberus rules; an invalid one is answered with E:101.
+        """Return whether a message satisfies Cerberus rules; if not, answer it with E:101.
 
-        The client is answered as `send_statuscode` does.
+        The answer is sent like those of `send_statuscode`.
 
         Args:
-            client: Who sent the message.
+            client: The sender of the message.
             message: The message.
             schema: The rules, such as `clpv4.schema.gmsg` or a plugin's own.
-            allow_unknown: Whether keys without a rule are fine.
+            allow_unknown: Whether keys without a rule are allowed.
         """
         errors: Details = validation_errors(message, schema, allow_unknown=allow_unknown)
         if errors:
@@ -137,14 +137,14 @@ class Clpv4:
     ) -> None:
         """Send a status code.
 
-        A client that has not said anything yet is taken for one of CloudLink 4. One of another protocol is
-        sent nothing, and the log says so.
+        A client that has not sent anything yet is treated as a CloudLink 4 client. A client of another
+        protocol gets nothing, which is logged.
 
         Args:
-            client: Who gets it.
+            client: The recipient.
             code: One of `clpv4.statuscodes`.
-            details: Explanation, text or a dict of lists of texts.
-            message: The request that is answered; its listener is echoed.
+            details: Explanation: text, or a dict of lists of texts.
+            message: The request to answer; its listener is echoed.
             val: Payload.
         """
         encoded_details = jsontext.dumps(details) if details else b""
@@ -154,19 +154,19 @@ class Clpv4:
     def send_message(
         self, client: Client, payload: dict[str, Any], message: dict[str, Any] | None = None
     ) -> None:
-        """Send a packet; the listener of the request it answers is added."""
+        """Send a packet with the listener of the request that it answers."""
         if message is not None and "listener" in message:
             payload = {**payload, "listener": message["listener"]}
         self.server.send_packet(client, payload)
 
     def require_username_set(self, client: Client, message: dict[str, Any]) -> bool:
-        """Tell whether the client has a username; one that has none is answered with E:111."""
+        """Return whether the client has a username; if not, answer it with E:111."""
         if not client.username_set:
             self._answers.refusal(client, message, Refusal(StatusCodes.id_required, USERNAME_REQUIRED))
         return client.username_set
 
     def gather_rooms(self, client: Client, message: dict[str, Any]) -> set[str]:
-        """Return the rooms a message names, or else all the client is in."""
+        """Return the rooms that a message names, or otherwise all rooms that the client is in."""
         if "rooms" not in message:
             return set(client.rooms)
         rooms = message["rooms"]
@@ -178,5 +178,5 @@ class Clpv4:
         return user
 
     def get_client_ip(self, client: Client) -> str | None:
-        """Return the address a client is shown as its own, None if it is unknown."""
+        """Return the address that is shown to a client as its own, None if it is unknown."""
         return self._greeter.shown_address(client)

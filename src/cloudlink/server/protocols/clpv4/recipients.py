@@ -1,13 +1,13 @@
-"""The recipients of a pmsg, pvar or direct (protocol, section 1.7).
+"""Finds the recipients of a pmsg, pvar or direct (protocol, section 1.7).
 
 A recipient is named by UUID, snowflake or username, by a user object, by a list of these, or by the
-JSON text of an object or list, which is what some Scratch extensions send.
+JSON text of an object or list, as some Scratch extensions send it.
 
-UUIDs and snowflakes are tried before usernames: nobody can take over another's messages by taking
-their UUID as a name.
+UUIDs and snowflakes are tried before usernames, so that a client cannot intercept another's messages
+by choosing that client's UUID as its name.
 
-Each name is parsed once and looked up once on the whole server, however many rooms a packet is for:
-what a packet costs grows with the names it lists plus the copies it causes, not with one times the other.
+Each name is parsed once and looked up once on the whole server, regardless of the number of rooms. The
+cost of a packet is therefore proportional to its names plus its copies, not to their product.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ _USER_KEYS = ("id", "username", "uuid")
 _NOT_RECIPIENT = "must be of ['string', 'dict', 'list', 'set'] type"
 
 Name = tuple[str, bool]
-"""A UUID, snowflake or username, and whether it is certainly not the latter."""
+"""A UUID, snowflake or username, and whether it is certainly not a username."""
 Named = str | dict[str, str]
-"""How a packet names a client: by a text, or by a user object."""
+"""A recipient as a packet names it: a text or a user object."""
 Found = dict[str, tuple["User", ...]]
-"""Who was found, by place: a room's name, or `""` for the server."""
+"""The users found, by place: a room's name, or `""` for the server."""
 
 
-class AmbiguousName(Exception):  # noqa: N818  # it is answered, not raised to anybody
-    """A username stands for several clients."""
+class AmbiguousName(Exception):  # noqa: N818  # it is answered and never reaches a caller of the API
+    """A username matches several clients."""
 
     def __init__(self, name: str, count: int) -> None:
         super().__init__(name, count)
@@ -50,14 +50,14 @@ class AmbiguousName(Exception):  # noqa: N818  # it is answered, not raised to a
 
 
 class Scope(Protocol):
-    """The places in which recipients are looked for."""
+    """The places in which recipients are searched."""
 
     def by_id(self, text: str) -> Found:
-        """Return the user of that UUID or snowflake, for each place it is in."""
+        """Return the user with that UUID or snowflake, for each place that it is in."""
         ...
 
     def by_name(self, text: str) -> Found:
-        """Return the users of that username, for each place where there are any."""
+        """Return the users with that username, for each place that has any."""
         ...
 
 
@@ -65,17 +65,17 @@ class RoomsScope:
     """The CloudLink 4 users of some rooms, each room a place."""
 
     def __init__(self, rooms: Mapping[str, Presence], directory: Directory) -> None:
-        """Args: rooms: who is in each room, by its name."""
+        """Args: rooms: The presence of each room, by its name."""
         self._rooms = rooms
         self._directory = directory
 
     def by_id(self, text: str) -> Found:
-        """Return the user of that UUID or snowflake, for each room it is in."""
+        """Return the user with that UUID or snowflake, for each room that it is in."""
         user = self._directory.by_id(text, Schema)
         return {} if user is None else dict.fromkeys(self._rooms_of(user), (user,))
 
     def by_name(self, text: str) -> Found:
-        """Return the users of that username, for each room where there are any."""
+        """Return the users with that username, for each room that has any."""
         found: Found = {}
         if len(self._rooms) > 1:
             namesakes = self._directory.by_name(text, Schema)
@@ -94,38 +94,38 @@ class RoomsScope:
 
 
 class ServerScope:
-    """All users of CloudLink 4; the server is one place."""
+    """All users of CloudLink 4; the server is a single place."""
 
     def __init__(self, directory: Directory) -> None:
         self._directory = directory
 
     def by_id(self, text: str) -> Found:
-        """Return the user of that UUID or snowflake."""
+        """Return the user with that UUID or snowflake."""
         user = self._directory.by_id(text, Schema)
         return {} if user is None else {"": (user,)}
 
     def by_name(self, text: str) -> Found:
-        """Return the users of that username."""
+        """Return the users with that username."""
         users = tuple(self._directory.by_name(text, Schema))
         return {"": users} if users else {}
 
 
 class Recipients:
-    """The recipients a packet names."""
+    """The recipients that a packet names."""
 
     def __init__(self, raw: bytes, listener: bytes, *, refuse_ambiguous: bool, most: float) -> None:
         """Parse the JSON text of an `id`, and the JSON texts within it.
 
         Args:
-            raw: JSON text of it.
+            raw: JSON text of the `id`.
             listener: The packet's echo tag.
             refuse_ambiguous: Whether a name that several clients have is refused.
-            most: How many names are allowed, those within JSON texts counted too.
+            most: The maximum number of names, including those within JSON texts.
 
         Raises:
             SyntaxProblem: A list holds lists.
-            JSONTextError: A user object is one that cannot be decoded.
-            TooMany: There are more names.
+            JSONTextError: A user object cannot be decoded.
+            TooMany: The `id` holds more names.
         """
         self._refuse_ambiguous = refuse_ambiguous
         self._is_list = raw.startswith(_LIST)
@@ -137,7 +137,9 @@ class Recipients:
         self._named: list[Named] = [
             _user(item) if item.startswith(_OBJECT) else decode_scalar(item) for item in items
         ]
-        self._within: dict[Name, tuple[Name, ...]] = {}  # each name once, with those in the text it may be
+        self._within: dict[
+            Name, tuple[Name, ...]
+        ] = {}  # each name once, with the names in its text if it is JSON
         count = 0
         for named in self._named:
             within = _within(named, most)
@@ -150,15 +152,16 @@ class Recipients:
         return str(self._named if self._is_list else self._named[0])
 
     def find(self, scope: Scope, most: float) -> dict[str, dict[str, User]]:
-        """Return whoever is named, by id, once for each place they are in.
+        """Return the named users by id, for each place that they are in.
 
         Args:
-            scope: Where to look.
-            most: How many may be found, counted once per place and name: who is named three ways counts thrice.
+            scope: The places to search.
+            most: The maximum number of matches, counted per place and name: a user named in three ways counts
+                three times.
 
         Raises:
-            AmbiguousName: A username stands for several clients in one place.
-            TooMany: More are found.
+            AmbiguousName: A username matches several clients in one place.
+            TooMany: There are more matches.
         """
         found: dict[str, dict[str, User]] = {}
         count = 0
@@ -176,7 +179,7 @@ class Recipients:
     ) -> Iterator[tuple[str, tuple[User, ...]]]:
         matches = self._match_one(name, scope)
         yield from matches.items()
-        # A text that is nobody's name in a place may be the JSON text of names there.
+        # A text that matches no user in a place may be the JSON text of names there.
         for other in within:
             for place, users in self._match_one(other, scope).items():
                 if place not in matches:
@@ -194,24 +197,24 @@ class Recipients:
 
 
 def _user(raw: bytes) -> dict[str, str]:
-    """Return a user object with what tells who it is; a list or an object tells nothing."""
+    """Return a user object with its identifying keys; keys that hold a list or an object are dropped."""
     members = jsontext.pick(raw, *_USER_KEYS) or {}
     return {key: "" if text[0] in _NESTED_STARTS else decode_scalar(text) for key, text in members.items()}
 
 
 def _as_name(named: Named) -> Name:
-    """Return what to look for."""
+    """Return the name to look up."""
     if isinstance(named, str):
         return named, False
-    # The most exact key given decides: a stale UUID must not reach whoever has the name today.
+    # The most specific key decides: a stale UUID must not reach the client that has the name now.
     for key in ("uuid", "id", "username"):
         if key in named:
             return named[key], key != "username"
-    return "", False  # nobody is called like nothing
+    return "", False  # the empty name matches no user
 
 
 def _within(named: Named, most: float) -> tuple[Name, ...]:
-    """Return the names in the JSON text of an object or list, none if it is no such text."""
+    """Return the names in the JSON text of an object or list, none if it is not such a text."""
     if not (isinstance(named, str) and named.startswith(("{", "["))):
         return ()
     raw = jsontext.text(named).rstrip(b" \t\n\r")

@@ -1,7 +1,8 @@
 """The state of one room: the latest value of each of its variables, and its last message.
 
-It is bounded so that nobody can push out what others set: each variable belongs to the address that set it last, and
-what is too much goes from the address that has most. Nothing here sends or stores.
+Its size is limited so that no address can displace the variables of others: each variable belongs to the
+address that set it last, and if there is too much, the address that holds most loses variables. This module
+neither sends nor stores.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ if TYPE_CHECKING:
 
 _ROOM_COST = 1000
 _VARIABLE_COST = 300
-"""About what Python needs for one of them in addition to its characters, in bytes."""
+"""Approximate memory of a variable in addition to its characters, in bytes."""
 
 
 def variable_cost(name: bytes, val: bytes) -> int:
-    """Return about how many bytes of memory a variable takes."""
+    """Return the approximate memory of a variable, in bytes."""
     return _VARIABLE_COST + len(name) + len(val)
 
 
@@ -35,20 +36,20 @@ class Kept(msgspec.Struct, gc=False):
 
 
 class Share(msgspec.Struct, gc=False):
-    """What of a room belongs to one address: the number of variables, and their bytes."""
+    """The part of a room that belongs to one address: the number of variables, and their bytes."""
 
     count: int = 0
     size: int = 0
 
 
 class RoomState:
-    """What newcomers of a room are sent.
+    """The state that is sent to newcomers of a room.
 
     Attributes:
         room: The room's name.
-        variables: Each variable by the JSON text of its name, the least recently set first; changed by `put` and
-            `drop` alone.
-        message: JSON text of the payload of the last message, empty for none; changed by `put_message` alone.
+        variables: Each variable by the JSON text of its name, the least recently set first; changed only by
+            `put` and `drop`.
+        message: JSON text of the payload of the last message, empty for none; changed only by `put_message`.
         size: Bytes of all names and values.
         empty_since: When the last member left the room, in seconds of the server's clock.
     """
@@ -66,11 +67,11 @@ class RoomState:
 
     @property
     def own_cost(self) -> int:
-        """About how many bytes of memory it takes in addition to its variables."""
+        """Approximate memory in addition to the variables, in bytes."""
         return _ROOM_COST + sys.getsizeof(self.room) + len(self.message)
 
     def put(self, name: bytes, val: bytes, address: str) -> None:
-        """Add a variable that is not there.
+        """Add a variable that does not exist yet.
 
         Args:
             name: JSON text of its name.
@@ -86,7 +87,7 @@ class RoomState:
         share.size += size
 
     def drop(self, name: bytes) -> Kept:
-        """Forget a variable that is there, and return it."""
+        """Remove an existing variable, and return it."""
         kept = self.variables.pop(name)
         self._frames.clear()
         size = len(name) + len(kept.val)
@@ -104,14 +105,14 @@ class RoomState:
         self._frames.clear()
 
     def surplus(self, most_variables: float, most_bytes: float, address: str) -> bytes | None:
-        """Return the name of the variable to forget next, None while the room is within its bounds.
+        """Return the name of the variable to remove next, None while the room is within its limits.
 
-        The address that has most loses the variable that it has not set for longest.
+        The address that holds most loses its least recently set variable.
 
         Args:
-            most_variables: How many variables there may be.
-            most_bytes: How large `size` may be.
-            address: The address that made it grow; of several that have as much, it loses.
+            most_variables: The maximum number of variables.
+            most_bytes: The maximum `size`.
+            address: The address that made the room grow; if several hold equally much, this one loses.
         """
         shares = self._shares
         if len(self.variables) > most_variables:
@@ -123,7 +124,7 @@ class RoomState:
         return next(name for name, kept in self.variables.items() if kept.address == loser)
 
     def frames(self, dialect: Dialect) -> bytes:
-        """Return the frames that a newcomer is sent, joined; the same for all who speak a dialect."""
+        """Return the concatenated frames for a newcomer, identical for all clients of a dialect."""
         found = self._frames.get(dialect)
         if found is None:
             written = [
@@ -136,5 +137,5 @@ class RoomState:
         return found
 
     def forget_encoded(self) -> None:
-        """Drop the encoded frames, which are kept for clients that come at about the same time."""
+        """Drop the encoded frames, which are cached for clients that join at about the same time."""
         self._frames.clear()

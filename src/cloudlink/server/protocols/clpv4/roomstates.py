@@ -1,10 +1,11 @@
-"""The state of all rooms, for newcomers: kept in memory, and in the storage file if the host wants that.
+"""The state of all rooms, for newcomers: kept in memory and, depending on the settings, in the storage file.
 
-A subscriber of the hub notes the latest value of each variable (gvar) and the last message (gmsg) of a room; whoever
-enters the room is sent them as ordinary packets. With the setting `room_state` off, nothing is noted.
+A subscriber of the hub records the latest value of each variable (gvar) and the last message (gmsg) of a
+room. Clients that enter the room get them as ordinary packets. If the setting `room_state` is off, nothing is
+recorded.
 
-The memory is bounded. Rooms that nobody is in make way for others; what still does not fit is not kept, and one address
-may take a quarter at most.
+The memory is limited. Empty rooms are dropped to make space for others; values that still do not fit are not
+kept. One address may use at most a quarter.
 """
 
 from __future__ import annotations
@@ -39,19 +40,19 @@ if TYPE_CHECKING:
 logger = logging.getLogger("cloudlink.server")
 
 _OURS = ""
-"""The address of what this server itself has set, or read from the store."""
+"""The address for values that this server itself has set, or read from the store."""
 _MESSAGE_MAX_BYTES = 1 << 12
-"""A message of more bytes is not kept."""
+"""Maximum bytes of a message that is kept."""
 _IPV4 = 4
 _SHARE_OF_ADDRESS = 4
-"""One address may take this part of the memory: a quarter."""
+"""One address may use at most the memory divided by this."""
 _TOUCH_EVERY = 3600.0
-"""Seconds after which the store is told again that a room is in use."""
+"""Seconds after which a room in use is marked again as used in the store."""
 _FULL = "Variables of rooms are not kept for newcomers, because %s (setting room_state_max_memory)."
 
 
 class RoomStates:
-    """Notes the state of rooms and shows it to newcomers."""
+    """Records the state of rooms and sends it to newcomers."""
 
     def __init__(
         self, server: PluginAPI, lists: UserLists, clock: Callable[[], float] = time.monotonic
@@ -60,7 +61,7 @@ class RoomStates:
 
         Args:
             server: The server.
-            lists: What newcomers are sent is charged as user lists are.
+            lists: Charges clients for the state they are sent, as for user lists.
             clock: Returns the time, in seconds.
         """
         self._settings = server.settings
@@ -71,7 +72,7 @@ class RoomStates:
         self._lists = lists
         self._clock = clock
         self._states: dict[str, RoomState] = {}
-        self._empty: dict[str, RoomState] = {}  # those of rooms nobody is in, the one left first at the front
+        self._empty: dict[str, RoomState] = {}  # empty rooms, the longest empty first
         self._bytes = 0
         self._by_address: dict[str, int] = {}
         self._store: VariableStore | None = None
@@ -89,7 +90,7 @@ class RoomStates:
         if server.settings.room_state_http:
             server.hooks.routes.add("/rooms/*", documents("/rooms/", self.document))
 
-    # Life.
+    # Start and tick.
 
     def _open_store(self, call_soon: Callable[..., object]) -> None:
         settings = self._settings
@@ -117,7 +118,7 @@ class RoomStates:
         self._bytes = 0
 
     def _tick(self) -> None:
-        """Forget rooms that have been empty for long, and frames that were kept for a crowd."""
+        """Drop rooms that have been empty for long, and cached frames."""
         now = self._clock()
         while (oldest := self._longest_empty()) is not None:
             if now - oldest.empty_since < self._settings.room_state_lifetime:
@@ -130,10 +131,10 @@ class RoomStates:
             for room in self._states.keys() - self._empty.keys():
                 self._store.touch(room)
 
-    # Showing.
+    # Sending.
 
     def show(self, client: Client, room: str) -> None:
-        """Send a newcomer the state of a room it is in."""
+        """Send a newcomer the state of a room that it has joined."""
         if self._mode == "off":
             return
         state = self._states.get(room)
@@ -155,13 +156,13 @@ class RoomStates:
             members = [(jsontext.dumps(name), val) for name, val in self._store.load(room).items()]
         return b"{%b}" % b",".join([b"%b:%b" % member for member in members]) if members else None
 
-    # Noting.
+    # Recording.
 
     def _note_variable(self, room: str, protocol: object, event: Variable, _skip: object) -> None:
         if protocol is not Schema or _is_for_some(event):
             return
         name = event.name
-        if b"\\" in name:  # one name can be written in several ways
+        if b"\\" in name:  # JSON escapes: one name has several spellings
             name = jsontext.dumps(jsontext.loads(name))
         state = self._states.get(room) or self._begin(room)
         if state is None:
@@ -175,12 +176,12 @@ class RoomStates:
                 self._save(self._store, room, jsontext.loads(name), event.val, address)
 
     def _save(self, store: VariableStore, room: str, name: str, val: bytes, address: str) -> None:
-        """Have a value stored, unless so much of its address waits to be written that others would find no place."""
+        """Store a value, unless its address already has too much waiting to be written."""
         if store.has_place(room, name, val, address):
             store.save(room, name, val, address)
         elif self._throttle.should_log(address):
             logger.warning(
-                "Values of the room %.100r are kept in memory only: too much of one address waits to be stored.",
+                "Values of the room %.100r are kept only in memory, because too much of one address is waiting to be stored.",
                 room,
             )
 
@@ -202,7 +203,7 @@ class RoomStates:
             self._set_aside(state)
 
     def _follow_store(self, room: str, name: str, val: bytes | None) -> None:
-        """Follow a change that others made in the store; a room that is not in memory has it when it is opened."""
+        """Apply an external change of the store; a room that is not in memory gets it when it is loaded."""
         state = self._states.get(room)
         if state is None:
             return
@@ -213,16 +214,16 @@ class RoomStates:
             self._drop(state, raw)
 
     def _address(self, origin: User | None) -> str:
-        """Return whose a variable is: an address, another server process, or this server."""
+        """Return the owner of a variable: an address, another server process, or this server."""
         if origin is None:
             return _OURS
         client = self._clients.snowflakes.get(origin.id)
         return _network(client.address) if client is not None else origin.node
 
-    # What is in memory.
+    # Memory.
 
     def _put(self, state: RoomState, name: bytes, val: bytes, address: str) -> list[bytes]:
-        """Give a variable its value, and return the names of those that are not kept because of it."""
+        """Set a variable, and return the names of the variables that are dropped because of it."""
         if name in state.variables:
             self._drop(state, name)
         state.put(name, val, address)
@@ -255,7 +256,7 @@ class RoomStates:
             del self._by_address[kept.address]
 
     def _begin(self, room: str) -> RoomState | None:
-        """Return the state of a room that is not in memory, None if it cannot be kept there."""
+        """Load the state of a room that is not in memory; return None if the memory is full."""
         is_empty = self._rooms.members(room, Schema) is None
         if is_empty and not self._settings.room_state_lifetime:
             return None
@@ -274,10 +275,10 @@ class RoomStates:
         return state
 
     def _set_aside(self, state: RoomState) -> None:
-        """Keep the state of a room that nobody is in, for a while from now on."""
+        """Keep the state of an empty room for a limited time from now on."""
         if self._settings.room_state_lifetime and (state.variables or state.message):
             state.empty_since = self._clock()
-            self._empty.pop(state.room, None)  # it comes after all others
+            self._empty.pop(state.room, None)  # re-insert at the end
             self._empty[state.room] = state
         else:
             self._forget(state)
@@ -290,16 +291,16 @@ class RoomStates:
         self._empty.pop(state.room, None)
 
     def _longest_empty(self) -> RoomState | None:
-        """Return the state of the room that has been empty for longest, None if there is no such room."""
+        """Return the state of the room that has been empty for longest, None if no room is empty."""
         while self._empty:
             room, state = next(iter(self._empty.items()))
             if self._rooms.members(room, Schema) is None:
                 return state
-            del self._empty[room]  # somebody was put into it without being shown anything
+            del self._empty[room]  # a client was added to it without being sent the state
         return None
 
     def _has_space(self, state: RoomState) -> bool:
-        """Forget rooms nobody is in until the memory is enough; False if it is not even then."""
+        """Drop empty rooms until the memory suffices; return False if it does not even then."""
         while self._bytes > self._settings.room_state_max_memory:
             oldest = self._longest_empty()
             if oldest is None or oldest is state:
@@ -309,7 +310,7 @@ class RoomStates:
         return True
 
     def _is_within_share(self, address: str) -> bool:
-        """Return whether an address has no more of the memory than it may; this server's own share is not bounded."""
+        """Return whether an address is within its share of the memory; this server's own share is not limited."""
         most = self._settings.room_state_max_memory // _SHARE_OF_ADDRESS
         if address == _OURS or self._by_address[address] <= most:
             return True
@@ -323,7 +324,7 @@ class RoomStates:
 
 @lru_cache(maxsize=4096)
 def _network(address: str) -> str:
-    """Return an address as those behind one connection share it: of IPv6 the first 64 bits, which one household has."""
+    """Return the network of an address: for IPv6, the first 64 bits, because one household has all of them."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
@@ -332,6 +333,6 @@ def _network(address: str) -> str:
 
 
 def _is_for_some(event: Message | Variable) -> bool:
-    """Return whether an event leaves out others than its sender: newcomers might be among them."""
+    """Return whether an event leaves out users other than its sender; newcomers might be among them."""
     sender = (event.origin.id,) if event.origin is not None else ()
     return bool(event.left_out) and event.left_out != sender

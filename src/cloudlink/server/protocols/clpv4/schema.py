@@ -1,7 +1,7 @@
 """The Cerberus rules of CloudLink 4 packets, for plugins (protocol, section 1.2).
 
-The server itself checks packets as it parses them; these rules are what plugins hand to
-`clpv4.valid`, and the class is CloudLink 4's identity in every call that takes a `schema`.
+The server itself checks packets while it parses them. Plugins pass these rules to `clpv4.valid`. The
+class identifies CloudLink 4 in every call that takes a `schema`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _IN_ROOMS: Rules = {"rooms": {"type": _ROOMS, "required": False}}
 
 
 class Schema:
-    """The rules per command; `default` are the root rules of every packet."""
+    """The rules per command; `default` holds the root rules of every packet."""
 
     command_key = "cmd"
 

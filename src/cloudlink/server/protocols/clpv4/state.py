@@ -1,4 +1,4 @@
-"""What CloudLink 4 keeps about each of its clients, as `client.state`."""
+"""CloudLink 4's state of a client, stored as `client.state`."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 
 class ClientState:
-    """Per-client state; what most clients never need is made when it is needed.
+    """Per-client state; the buckets are created on first use, because most clients never need them.
 
     Attributes:
-        identity_bucket: How often the client may still change its name and rooms, None before the first time.
-        user_list_bucket: How many bytes of user lists it may still cause, None before the first ones.
-        channel: The linked channel it is in, None for none.
+        identity_bucket: Limits changes of name and rooms, None before the first change.
+        user_list_bucket: Limits the bytes of user lists that the client causes, None before the first list.
+        channel: The linked channel that the client is in, None for none.
     """
 
     __slots__ = ("channel", "identity_bucket", "user_list_bucket")

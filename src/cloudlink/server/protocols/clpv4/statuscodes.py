@@ -7,7 +7,7 @@ StatusCode = tuple[str, int, str]
 
 
 class StatusCodes:
-    """Every status code, under the names CloudLink 0.2.0 gives them."""
+    """All status codes, with the names of CloudLink 0.2.0."""
 
     info = "I"
     error = "E"
@@ -39,15 +39,15 @@ class StatusCodes:
 
 
 class Dropped(Exception):  # noqa: N818  # as `Refusal`
-    """A packet is too much; its session has seen to everything else."""
+    """A packet exceeds a limit; its session has already handled the refusal."""
 
 
-class Refusal(Exception):  # noqa: N818  # it is answered, not raised to anybody
-    """A command cannot be done; answered with a status code.
+class Refusal(Exception):  # noqa: N818  # it is answered and never reaches a caller of the API
+    """A command is refused; answered with a status code.
 
     Attributes:
         code: The status code.
-        details: Explanation for a person, None for none.
+        details: Explanation for humans, None for none.
         val: JSON text of the answer's `val`, empty for none.
     """
 

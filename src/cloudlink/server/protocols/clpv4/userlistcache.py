@@ -1,7 +1,7 @@
-"""The user list of one room as it was last written, in each form that some dialect has.
+"""Caches the encoded user list of one room, in the form of each dialect.
 
-Made anew for each newcomer, a list would cost a crowd that comes at once the square of its number. So the JSON text
-of the user objects grows at its end while users come one after another.
+If the list were encoded from scratch for each newcomer, the cost of many clients joining at once would grow
+with the square of their number. The JSON text of the user objects is therefore extended as users join.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 class UserListCache:
-    """The frames of one room's user list, valid for as long as the list stays the same.
+    """The frames of one room's user list, valid until the list changes.
 
     Attributes:
-        presence: Who is in the room.
+        presence: The users in the room.
     """
 
     __slots__ = ("_frames", "_length", "_objects", "_seen", "_version", "presence")
@@ -30,11 +30,11 @@ class UserListCache:
         self.presence = presence
         self._frames: dict[str, bytes] = {}  # by the dialects' `list_form`
         self._objects = bytearray()
-        self._seen = 0  # users whose objects are in the text
-        self._version, self._length = presence.version, 0  # of the list that frames and text are of
+        self._seen = 0  # number of users whose objects are in the text
+        self._version, self._length = presence.version, 0  # of the list that was encoded
 
     def frame(self, dialect: Dialect, room: str) -> bytes:
-        """Return the room's user list in a dialect's words."""
+        """Return the frame of the room's user list in a dialect."""
         self._refresh()
         frame = self._frames.get(dialect.list_form)
         if frame is None:
@@ -42,11 +42,11 @@ class UserListCache:
         return frame
 
     def users(self) -> list[User]:
-        """Return the users, in the order they joined."""
+        """Return the users, in the order in which they joined."""
         return self.presence.listed()
 
     def objects(self) -> bytearray:
-        """Return the users' objects as JSON texts with commas between them; the text is this object's own."""
+        """Return the user objects as JSON texts, separated by commas; do not modify the result."""
         listed = self.presence.listed()
         if self._seen < len(listed):
             added = b",".join(map(user_object, listed[self._seen :]))

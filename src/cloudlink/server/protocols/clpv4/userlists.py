@@ -1,12 +1,13 @@
-"""User-list traffic: joining and leaving rooms, and telling everybody concerned (protocol, section 1.8).
+"""User lists: joining and leaving rooms, and notifying the members (protocol, section 1.8).
 
-Coming and going is an event for the other members of a room, which dialects with modes write as `add` and `remove`.
-Dialects that know whole lists only, or need them, are sent the list again, whoever caused the event. An unnamed client
-is in no list.
+Joining and leaving are events for the other members of a room, which dialects with modes write as `add` and
+`remove`. Dialects that support or need only whole lists get the list again, whoever caused the event. Unnamed
+clients are not listed.
 
-A small packet can cause much of this: it grows with the rooms it names, with their members and with the
-members' names. So it is charged to its sender, byte for byte and recipient for recipient, and a sender that
-has used up what the limits allow must wait. Lists that are repeated for others are bounded for all together.
+A small packet can cause much of this traffic: it grows with the rooms that the packet names, their members,
+and the members' names. The traffic is therefore charged to the sender, for every byte and recipient, and a
+sender that has exhausted its limit must wait. Lists that are repeated for others have one limit for the whole
+server.
 """
 
 from __future__ import annotations
@@ -39,23 +40,23 @@ if TYPE_CHECKING:
 logger = logging.getLogger("cloudlink.server")
 
 _LIST = "ulist"
-"""Names the lists of a room, of which a slow reader needs only the latest."""
+"""Key of a room's lists in the outbox; a slow reader needs only the latest."""
 _LONG_LIST = 1 << 16
-"""Bytes of a list of which a few would be too much for somebody who reads slowly."""
+"""Bytes of a list from which on a few lists would exceed the backlog of a slow reader."""
 _CHEAP_REPEAT = 1 << 20
-"""Bytes, over all recipients, up to which a list is repeated at once."""
+"""Bytes, over all recipients, up to which a list is repeated immediately."""
 _REPEAT_BURST = 8 << 20
-"""Bytes, over all recipients and rooms, up to which lists are repeated at once."""
+"""Bytes, over all recipients and rooms, up to which lists are repeated immediately."""
 _REPEAT_RATE = 50e6
-"""Bytes per second, over all recipients, that repeated lists of one room may take."""
+"""Maximum bytes per second, over all recipients, of the repeated lists of one room."""
 _REPEAT_RATE_OF_ALL = 200e6
-"""Bytes per second, over all recipients, that repeated lists of all rooms may take."""
+"""Maximum bytes per second, over all recipients, of the repeated lists of all rooms."""
 _USER_BYTES = 120
-"""Bytes of a user object with a name of usual length."""
+"""Typical bytes of a user object."""
 
 
 class UserLists:
-    """Moves clients in and out of rooms and tells everybody concerned."""
+    """Moves clients in and out of rooms and notifies the members."""
 
     def __init__(
         self,
@@ -66,14 +67,14 @@ class UserLists:
         limits: Limits,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Set up the traffic of a server.
+        """Set up the user lists of a server.
 
         Args:
             rooms: The server's rooms.
-            hub: The way of events to clients.
-            delivery: The way of user lists to clients.
-            later: Calls a function after some seconds.
-            limits: What a client may cause.
+            hub: Sends events to clients.
+            delivery: Sends user lists to clients.
+            later: Calls a function after a delay in seconds.
+            limits: The limits of a client.
             clock: Returns the time, in seconds.
         """
         self._rooms = rooms
@@ -84,7 +85,7 @@ class UserLists:
         self._clock = clock
         self._repeating: set[tuple[str, Dialect]] = set()
         self._repeats = Bucket(_REPEAT_RATE_OF_ALL, _REPEAT_BURST, clock)
-        self._repeated_by = 0.0  # when the last list that waits will have been sent
+        self._repeated_by = 0.0  # when the last scheduled list will have been sent
         self._caches: dict[str, UserListCache] = {}  # by room
         for kind in (Joined, Left, Renamed):
             hub.subscribe(kind, self._repeat_lists)
@@ -92,20 +93,20 @@ class UserLists:
     # Limits.
 
     def may_cause_more(self, client: Client) -> bool:
-        """Return whether a client may cause more of this now."""
+        """Return whether a client may cause more list traffic now."""
         return self._bucket(client).take(0)
 
     def is_too_much(self, client: Client, room_ids: list[str]) -> bool:
-        """Return whether joining several rooms with one packet would be more than a client may ever cause."""
-        if len(room_ids) < 2:  # noqa: PLR2004  # a single room can be joined however large it is
+        """Return whether joining several rooms with one packet would exceed the limit even of an idle client."""
+        if len(room_ids) < 2:  # noqa: PLR2004  # a single room can always be joined
             return False
         per_member = _USER_BYTES + len(user_object(client.user))
         members = (self._rooms.members(room_id, Schema) for room_id in room_ids)
         return sum(len(m.presence.users) for m in members if m) * per_member > self._limits.user_list_burst
 
     def charge(self, client: Client, size: int) -> None:
-        """Charge a client for bytes that it caused."""
-        # May go into debt: what a packet causes is known only when it is done.
+        """Charge a client for the bytes that it caused."""
+        # The bucket may go below zero: the cost of a packet is known only afterwards.
         self._bucket(client).take(size)
 
     def _bucket(self, client: Client) -> Bucket:
@@ -116,13 +117,13 @@ class UserLists:
         return bucket
 
     def forget_encoded(self) -> None:
-        """Drop the encoded lists, which are kept only for clients that come at about the same time."""
+        """Drop the encoded lists, which are cached for clients that join at about the same time."""
         self._caches.clear()
 
-    # Coming and going.
+    # Joining and leaving.
 
     def join(self, client: Client, room_id: str) -> None:
-        """Put a client into a room; nothing happens if it is inside."""
+        """Add a client to a room; do nothing if it is already a member."""
         if room_id not in client.joined:
             self._rooms.subscribe(client, room_id)
             logger.debug("%s is in the room %.100r.", client, room_id)
@@ -130,18 +131,18 @@ class UserLists:
                 self.charge(client, self._announce_joined(client, room_id))
 
     def leave(self, client: Client, room_id: str) -> None:
-        """Take a client out of a room; nothing happens if it is not inside."""
+        """Remove a client from a room; do nothing if it is not a member."""
         if room_id in client.joined:
             self._rooms.unsubscribe(client, room_id)
             logger.debug("%s is no longer in the room %.100r.", client, room_id)
             self.announce_left(client, (room_id,))
 
     def announce_named(self, client: Client, former: User) -> None:
-        """Tell the members of a client's rooms that it has a name, or another one.
+        """Tell the members of a client's rooms that it was named or renamed.
 
         Args:
             client: The client.
-            former: What it was to others before; its name is None for a first name.
+            former: The user as others saw it before; without a name if this is its first one.
         """
         size = 0
         for room_id in sorted(client.joined):
@@ -153,7 +154,7 @@ class UserLists:
         self.charge(client, size)
 
     def announce_left(self, client: Client, room_ids: Iterable[str]) -> None:
-        """Tell the members left in rooms that a named client is no longer in them."""
+        """Tell the remaining members of rooms that a named client has left."""
         if not client.username_set:
             return
         size = 0
@@ -165,7 +166,7 @@ class UserLists:
         return self._hub.emit(client.joined[room_id], Joined(client.user), client, to_sender=False)
 
     def _repeat_lists(self, room: str, protocol: object, event: Event, skip: Outbox | None) -> None:
-        """Send the whole list to the members who need it after an event; a subscriber of the hub."""
+        """Send the whole list to the members that need it after an event; subscribed to the hub."""
         members = self._rooms.members(room, Schema)
         if protocol is not Schema or members is None:
             return
@@ -175,12 +176,13 @@ class UserLists:
                 self._repeat(members, dialect, skip)
 
     def _repeat(self, members: Members, dialect: Dialect, skip: Outbox | None = None) -> None:
-        """Send the whole list to everybody in a room who speaks a dialect, except the one to skip.
+        """Send the whole list to all members of a room that speak a dialect, except the one to skip.
 
-        In a room of thousands that is hundreds of megabytes, and one client that comes and goes could keep
-        the server busy with it. So the larger it is, the longer it waits, and those that come up meanwhile
-        become one. Of many small ones at a time most wait, too, one after another. That bounds what all of
-        them take, so nobody is charged for them: a client that leaves one large room may leave another.
+        In a room with thousands of members, that is hundreds of megabytes, and a client that repeatedly joins
+        and leaves could keep the server busy with it. The larger a list is, the longer it is delayed, and
+        lists that become due meanwhile are merged into one. If many small lists are due at a time, most are
+        delayed, too. This limits the total traffic, so no client is charged for it: a client that leaves one
+        large room may immediately leave another.
         """
         room_id = members.room
         if (room_id, dialect) in self._repeating:
@@ -204,10 +206,10 @@ class UserLists:
             update = as_update(self._list(dialect, members), (_LIST, room_id))
             self._delivery.broadcast_deferred(members.audiences[dialect], update)
 
-    # Showing.
+    # Sending.
 
     def show(self, client: Client, room_id: str) -> None:
-        """Send a client the list of a room, if it is in it."""
+        """Send a client the list of a room, if it is a member."""
         members = client.joined.get(room_id)
         if members is not None:
             frame = self._list_for(client, members)
@@ -215,14 +217,14 @@ class UserLists:
             self._delivery.send(client.outbox, frame)
 
     def lists_of(self, client: Client) -> list[bytes]:
-        """Return a frame with the list of each room a client is in."""
+        """Return a list frame for each room that a client is in."""
         frames = [self._list_for(client, client.joined[room_id]) for room_id in sorted(client.joined)]
         self.charge(client, sum(map(len, frames)))
         return frames
 
     def _list_for(self, client: Client, members: Members) -> bytes:
         frame = self._list(client.dialect, members)
-        # A slow reader is spared an older list. For a short one, which most are, that would be a copy for nothing.
+        # For a slow reader, a newer list replaces a queued one; short lists, the usual case, are not worth a copy.
         is_replaceable = len(frame) >= _LONG_LIST or client.outbox.connection.congested
         return as_update(frame, (_LIST, members.room)) if is_replaceable else frame
 

@@ -1,4 +1,4 @@
-"""Which usernames a client may have (protocol, section 1.7, `setid`)."""
+"""The rules for usernames (protocol, section 1.7, `setid`)."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ if TYPE_CHECKING:
     from cloudlink.server.clients import Client
 
 _BYTES_PER_CHARACTER = 4
-"""Bytes of a username's JSON text per character it may have: all of UTF-8, but not only escapes of six."""
+"""Maximum bytes of JSON text per character of a username: enough for UTF-8, not for six-byte escapes only."""
 
 
 class UsernameRules:
-    """The rules of one server."""
+    """The username rules of one server."""
 
     def __init__(self, server: PluginAPI) -> None:
         self._settings = server.settings
         self._directory = server.directory
 
     def may_rename(self, client: Client) -> bool:
-        """Return whether a client that has a name may set another one itself."""
+        """Return whether a client that has a name may itself set another one."""
         return self._settings.allow_rename or client.dialect.renames
 
     def check_typed(self, client: Client, raw: bytes, username: str) -> None:
-        """Check a name that a client sent; raise `Refusal` if it may not have it.
+        """Raise `Refusal` if a client may not have the name that it sent.
 
         Args:
-            client: Who wants the name.
+            client: The client that sent the name.
             raw: The name as JSON text.
             username: The name.
         """

@@ -1,8 +1,8 @@
-"""The variables of one project, and when their changes are sent.
+"""The variables of one project, and their changes that are not sent yet.
 
-A variable's value is the JSON text it came as. Normally a change is sent at once; a host can have changes
-collected for a while, and a client that updates too fast has its changes collected too. Of each variable
-only the latest value is sent then, to everybody but the client it came from.
+A variable's value is the JSON text as received. Normally, a change is sent immediately. A setting can make
+the server collect changes for a short time, and the changes of a client that updates too fast are collected,
+too. Of each variable, only the latest value is then sent, to all clients except the one that it came from.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
     from cloudlink.server.clients import Client
 
 VARIABLE_COST = 300
-"""About what Python needs for one variable beside its characters, in bytes."""
+"""Approximate memory of a variable in addition to its characters, in bytes."""
 _ROOM_COST = 1500
-"""The same for a project."""
+"""Approximate memory of a project in addition to its variables, in bytes."""
 
 
 class CloudRoom:
-    """A project's state while somebody is there, and some time longer.
+    """A project's state while it has clients, and for some time afterwards.
 
     Attributes:
         id: The project id.
-        opener: Address of whoever had it taken into memory, None for nobody in particular.
-        variables: Name to value, in the order of their creation; changed by `put` and `drop` alone.
-        writers: Name to the address that set the value since the project is in memory, or None.
-        seats: The clients in the project that have an address, each with it, in the order of their arrival.
+        opener: Address that caused the project to be loaded, None for no particular one.
+        variables: Name to value, in the order of creation; changed only by `put` and `drop`.
+        writers: Name to the address that set the value since the project was loaded, or None.
+        seats: The clients in the project that have an address, and their addresses, in the order of arrival.
         size: Bytes of `all_values`, each object with its line end.
-        members: How many clients are in the project.
+        members: Number of clients in the project.
         empty_since: When it was last used without clients, in seconds of `time.monotonic()`.
     """
 
@@ -63,15 +63,15 @@ class CloudRoom:
 
     @property
     def cost(self) -> int:
-        """About how many bytes of memory the project takes."""
+        """Approximate memory of the project, in bytes."""
         return self.own_cost + self.size + VARIABLE_COST * len(self.variables)
 
     def size_of(self, name: str, value: bytes) -> int:
-        """Return by how much a variable with a value makes `size` larger."""
+        """Return the bytes that a variable with a value adds to `size`."""
         return _SET_SIZE + len(jsontext.dumps(name)) + len(value)
 
     def cost_of(self, name: str) -> int:
-        """Return what a variable that exists adds to `cost`."""
+        """Return the bytes that an existing variable adds to `cost`."""
         return VARIABLE_COST + self.size_of(name, self.variables[name])
 
     def payer(self, name: str) -> str | None:
@@ -79,52 +79,52 @@ class CloudRoom:
         return self.writers[name] or self.opener
 
     def growth(self, name: str, value: bytes) -> int:
-        """Return by how much a new value would make `size` larger."""
+        """Return the bytes that a new value would add to `size`."""
         known = self.variables.get(name)
         return self.size_of(name, value) if known is None else len(value) - len(known)
 
     def put(self, name: str, value: bytes, growth: int, writer: str | None) -> None:
-        """Give a variable a value; `growth` is what the method of that name returns."""
+        """Set a variable; `growth` is the result of the method of that name."""
         self.variables[name] = value
         self.writers[name] = writer
         self.size += growth
 
     def drop(self, name: str) -> None:
-        """Forget a variable that exists."""
+        """Remove an existing variable."""
         self.size -= self.size_of(name, self.variables.pop(name))
         del self.writers[name]
 
     def all_values(self) -> bytes:
-        """Return one frame with every variable, objects joined by newlines (decision D8)."""
+        """Return one frame with all variables, as objects joined by newlines (decision D8)."""
         return text_frame(b"\n".join(_set_of(name, value) for name, value in self.variables.items()))
 
     def hold_back(self, name: str, sender: Client | None) -> bool:
-        """Have a variable's change sent later; True if nothing waited before."""
+        """Queue a variable's change to be sent later; return whether it is the first in the queue."""
         is_first = not self._pending
         self._pending[name] = sender
         return is_first
 
     def is_held_back(self, name: str) -> bool:
-        """Tell whether a change of that variable waits."""
+        """Return whether a change of that variable is queued."""
         return name in self._pending
 
     def forget_pending(self) -> None:
-        """Send nothing of what waited: whoever comes next gets all values."""
+        """Discard the queued changes: the next client gets all values."""
         self._pending = {}
 
     def take_pending(self) -> dict[str, Client | None]:
-        """Return the variables whose changes waited, each with the client it came from, and wait no longer."""
+        """Return and clear the queued variables, each with the client that its change came from."""
         pending, self._pending = self._pending, {}
         return {name: sender for name, sender in pending.items() if name in self.variables}
 
 
 def encode_set(name: bytes, value: bytes) -> bytes:
-    """Return the one message that clients act on, from JSON texts (protocol, section 3.3)."""
+    """Return a `set` message, the only one that clients act on, from JSON texts (protocol, section 3.3)."""
     return b'{"method":"set","name":%b,"value":%b}' % (name, value)
 
 
 _SET_SIZE = len(encode_set(b"", b"")) + 1
-"""Bytes of a `set` beside its name and value, with the end of its line."""
+"""Bytes of a `set` in addition to its name and value, including its line end."""
 
 
 def _set_of(name: str, value: bytes) -> bytes:

@@ -1,7 +1,7 @@
-"""Who makes way in a project that is full: an address that has more than half of it.
+"""Chooses what to remove from a full project: something of an address that holds more than half of it.
 
-Pure: these functions choose, `projects` acts. An address alone in a project can fill it. Once somebody from another
-address wants in, what the larger holder took last makes way, until each has half.
+These functions only choose; `projects` acts. A single address can fill a project. When a client of another
+address needs space, the newest clients or variables of the larger holder are removed, until each has half.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 def seat(room: CloudRoom, newcomer: str | None, most: float) -> Client | None:
-    """Return the client that makes way for somebody from an address, None if nobody does.
+    """Return the client to disconnect for a newcomer from an address, None if there is none.
 
     Args:
-        room: A project with as many clients as it may have.
-        newcomer: The address, None for nobody in particular.
-        most: How many clients it may have.
+        room: A project with the maximum number of clients.
+        newcomer: The address, None for no particular one.
+        most: The maximum number of clients.
     """
     held = Shares()
     for address in room.seats.values():
@@ -36,18 +36,18 @@ def seat(room: CloudRoom, newcomer: str | None, most: float) -> Client | None:
 def variables(
     room: CloudRoom, name: str, writer: str | None, needed: float, most: float, size: Callable[[str], int]
 ) -> list[str]:
-    """Return the names of the variables that make way for one that is new or has become longer.
+    """Return the names of the variables to delete for one that is new or has become longer.
 
     Args:
         room: The project.
         name: The variable.
-        writer: The address that sets it, None for nobody in particular.
-        needed: How much it needs.
-        most: How much there may be in the project, as `size` counts.
-        size: Returns how much a variable that exists takes.
+        writer: The address that sets it, None for no particular one.
+        needed: The space that it needs, in the unit of `size`.
+        most: The maximum for the project, in the unit of `size`.
+        size: Returns the space that an existing variable takes.
 
     Returns:
-        The newest ones of the largest holder; none if they would not do.
+        The newest variables of the largest holder; none if they would not suffice.
     """
     held, total = Shares(), 0
     for other, address in room.writers.items():
@@ -66,7 +66,7 @@ def variables(
 
 
 def _largest(held: Shares, newcomer: str | None, needed: float, most: float) -> str | None:
-    """Return the address with more than half, unless the newcomer would have more than half itself."""
+    """Return the address that holds more than half, unless the newcomer would itself hold more than half."""
     largest, amount = held.largest()
     if 2 * amount <= most or 2 * (held.of(newcomer) + needed) > most:
         return None

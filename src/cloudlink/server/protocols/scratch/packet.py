@@ -1,4 +1,4 @@
-"""Parsing of one Scratch packet; what its fields mean is decided by the methods (protocol, section 3.1)."""
+"""Parses one Scratch packet; its methods interpret the fields (protocol, section 3.1)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _NO_PACKET = "a message must be a JSON object with a method"
 
 
 class Packet(msgspec.Struct, gc=False):
-    """A packet: its method, and the untouched JSON text of the fields that a method may look at."""
+    """A packet: its method, and the unchanged JSON text of the fields that methods use."""
 
     method: str
     name: msgspec.Raw = msgspec.Raw()
@@ -27,14 +27,14 @@ def parse(line: bytes) -> Packet:
     """Parse one object.
 
     Raises:
-        JSONTextError: It is no JSON object with a text `method`.
+        JSONTextError: It is not a JSON object with a text `method`.
     """
     try:
         return _decode(line)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         if not jsontext.may_hold_half_pair(line):
             raise jsontext.JSONTextError(str(error)) from None
-    # A project that takes an emoji apart sends half a surrogate pair, which the fast way does not know.
+    # A project that splits an emoji sends a lone surrogate, which the fast parser rejects.
     fields = jsontext.pick(line, *Packet.__struct_fields__) or {}
     method = jsontext.loads(fields.pop("method", b"null"))
     if not isinstance(method, str):

@@ -1,12 +1,13 @@
-"""The projects in memory: how many there may be, how much they may hold, and how long they stay.
+"""The projects in memory: limits their number and size, and unloads unused ones.
 
-A project somebody is in stays. One that was left stays for a while, and goes earlier when its place is
-needed; whoever opens it again gets its variables from the store.
+A project with clients stays in memory. An empty one stays for some time, and is unloaded earlier if its space
+is needed; when it is opened again, its variables are read from the store.
 
-No address can take all of it from the others. In memory it may hold no more than it leaves for others
-(`cloudlink.shares`), in a full project whoever has more than half makes way (`makingway`), and what it may add to
-the file in an hour is bounded (`storagebudgets`). What is refused closes the connection of the client that wanted it.
-An address of None is nobody in particular, such as a program on this machine, and bounded only together with all others.
+No address can exhaust the resources of all. In memory, it may hold no more than it leaves for others
+(`cloudlink.shares`); in a full project, an address that holds more than half loses clients or variables
+(`makingway`); and the bytes that it may add to the file per hour are limited (`storagebudgets`). A refused
+request closes the connection of its client. The address None means no particular one, such as a program on
+this machine, to which only the limits for all addresses together apply.
 """
 
 from __future__ import annotations
@@ -40,11 +41,11 @@ _NOBODY = ""
 """Compares unequal to every address, None included."""
 
 _NOTE_EVERY = 3600.0
-"""Seconds after which the store is told again that a project is in use."""
+"""Seconds after which a project in use is marked again as used in the store."""
 
 _FORGOTTEN = (
-    "Projects without players are forgotten before their time, because cloud_max_memory or cloud_max_rooms "
-    "is reached; with the setting storage they would be kept."
+    "Projects without players are unloaded early and lose their variables, because cloud_max_memory or cloud_max_rooms "
+    "is reached; set storage to keep the variables in a file."
 )
 _NO_MEMORY = (
     "Cloud variables of project %r are refused, because those of the projects being played, or of one address, "
@@ -57,9 +58,7 @@ _NO_ROOMS = (
 _TOO_MUCH_STORED = (
     "Cloud variables of project %r are refused, because their address has had storage_bytes_per_hour stored."
 )
-_STORE_BEHIND = (
-    "Cloud variables of project %r are refused, because too much waits to be written to the storage file."
-)
+_STORE_BEHIND = "Cloud variables of project %r are refused, because too much is waiting to be written to the storage file."
 
 
 class Projects:
@@ -67,7 +66,7 @@ class Projects:
 
     Attributes:
         rooms: The projects by id.
-        store: Where their variables are kept.
+        store: Stores their variables.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -75,8 +74,8 @@ class Projects:
         self.store: VariableStore = MemoryStore()
         self._settings = settings
         self._unused = UnusedRooms()
-        self._memory = Shares()  # about how many bytes all of them take, by address
-        self._opened = Shares()  # how many there are, by the address that opened them
+        self._memory = Shares()  # approximate bytes of memory, by address
+        self._opened = Shares()  # number of projects, by the address that opened them
         self._budgets = StorageBudgets(math.inf)
         self._throttle = LogThrottle()
         self._noted_at = 0.0
@@ -84,7 +83,7 @@ class Projects:
     def start(
         self, call_soon: Callable[..., object], changed: Callable[[str, str, bytes | None], None]
     ) -> None:
-        """Open the store; `changed` is told what others change there."""
+        """Open the store; `changed` is called for external changes."""
         settings = self._settings
         self.store = open_store(
             settings.storage, max_size=settings.storage_max_size, keep_days=settings.storage_keep_days
@@ -95,7 +94,7 @@ class Projects:
         self._noted_at = time.monotonic()
 
     def close(self) -> None:
-        """Have everything saved, and forget it."""
+        """Save everything, and unload all projects."""
         self.store.close()
         self.store = MemoryStore()
         self.rooms.clear()
@@ -104,12 +103,12 @@ class Projects:
         self._opened = Shares()
 
     def enter(self, project: str, client: Client | None = None, address: str | None = None) -> CloudRoom:
-        """Let a player into a project.
+        """Add a player to a project.
 
         Args:
-            project: Its id.
-            client: The player, who may have to make way for others if there is an address.
-            address: The subscriber's address, None for nobody in particular.
+            project: The project id.
+            client: The player; if `address` is given, it may later be disconnected to make space for others.
+            address: The subscriber's address, None for no particular one.
 
         Raises:
             Violation: There are too many projects, or too many players in this one.
@@ -128,7 +127,7 @@ class Projects:
         return room
 
     def leave(self, room: CloudRoom, client: Client | None = None) -> None:
-        """Note that a player has left."""
+        """Record that a player has left."""
         room.members -= 1
         if client is not None:
             room.seats.pop(client, None)
@@ -148,23 +147,23 @@ class Projects:
         client.session.close(CloseCode.CLOUD_OVERLOADED, reason)
 
     def variables(self, project: str) -> dict[str, bytes]:
-        """Return a project's variables, name to JSON text; empty if there are none."""
+        """Return a project's variables, name to JSON text; empty if it has none."""
         room = self.rooms.get(project)
         return dict(room.variables) if room else self.store.load(project)
 
     # Changes.
 
     def keep(self, room: CloudRoom, name: str, value: bytes, writer: str | None = None) -> None:
-        """Give a variable a value.
+        """Set a variable.
 
         Args:
             room: The project.
             name: The variable.
             value: JSON text of the value.
-            writer: The address it comes from, None for nobody in particular.
+            writer: The address that sets it, None for no particular one.
 
         Raises:
-            Violation: The project, all of them together, or the address would hold too much.
+            Violation: The project, all projects together, or the address would hold too much.
         """
         if room.writers.get(name, _NOBODY) == writer and len(room.variables[name]) == len(value):
             self._check_place(room, name, value, writer)
@@ -177,19 +176,19 @@ class Projects:
         self.store.save(room.id, name, value, writer)
 
     def delete(self, room: CloudRoom, name: str, writer: str | None = None) -> None:
-        """Delete a variable that exists.
+        """Delete an existing variable.
 
         Raises:
-            Violation: The store has no place for what the address wants.
+            Violation: The address has too much waiting to be stored.
         """
         self._check_place(room, name, None, writer)
         self._delete(room, name)
 
     def rename(self, room: CloudRoom, name: str, new_name: str, writer: str | None = None) -> None:
-        """Give a variable that exists another name, which may be that of another one.
+        """Rename an existing variable; the new name may be that of another variable.
 
         Raises:
-            Violation: As `keep`; then the variable is what it was.
+            Violation: As in `keep`; the variable is then unchanged.
         """
         value, former_writer = room.variables[name], room.writers[name]
         self._check_place(room, name, None, writer)
@@ -209,7 +208,7 @@ class Projects:
         self.store.save(room.id, new_name, value, writer)
 
     def take_over(self, room: CloudRoom, name: str, value: bytes | None) -> bool:
-        """Follow a change that others made in the store; False if it is too much for the project."""
+        """Apply an external change of the store; return False if it exceeds the limits of the project."""
         if value is None:
             if name in room.variables:
                 self._drop_variable(room, name)
@@ -227,14 +226,14 @@ class Projects:
         self.store.delete(room.id, name)
 
     def _replace(self, room: CloudRoom, name: str, value: bytes) -> None:
-        """Give a variable another value that is as long and from the same address: no account changes."""
+        """Replace a value by one of the same length and address, which changes no account."""
         if room in self._unused:
             self._set_aside(room)
         room.variables[name] = value
 
     def _put(self, room: CloudRoom, name: str, value: bytes, writer: str | None) -> None:
         if room in self._unused:
-            self._set_aside(room)  # it is in use all the same
+            self._set_aside(room)  # the change counts as use
         growth = room.growth(name, value)
         is_new = name not in room.variables
         if growth > 0:
@@ -251,10 +250,10 @@ class Projects:
         room.drop(name)
 
     def _making_way(self, room: CloudRoom, name: str, writer: str | None, growth: int) -> set[str]:
-        """Return the variables that are to be deleted so that one can be new or so many bytes longer.
+        """Return the variables to delete so that another one can be created, or grow by `growth` bytes.
 
         Raises:
-            Violation: There is no place for it in the project.
+            Violation: The project has no space for it.
         """
         displaced: set[str] = set()
         most = self._bound("cloud_max_variables_per_room")
@@ -285,7 +284,7 @@ class Projects:
             room.id,
         )
 
-    # What is stored.
+    # Storage.
 
     def _check_storable(self, room: CloudRoom, name: str, value: bytes, writer: str | None) -> None:
         self._check_place(room, name, value, writer)
@@ -301,16 +300,16 @@ class Projects:
             raise Violation(CloseCode.CLOUD_OVERLOADED, "Too much of your address waits to be stored")
 
     def _footprint(self, room: CloudRoom, name: str) -> tuple[str | None, int]:
-        """Return to which address a variable in the file is charged, and how many bytes."""
+        """Return the address that a variable in the file is charged to, and its bytes."""
         if name not in room.variables:
             return None, 0
         return room.writers[name], room.size_of(name, room.variables[name])
 
     def _charge_storage(self, former: tuple[str | None, int], latter: tuple[str | None, int]) -> None:
-        """Count that one footprint in the file took the place of another.
+        """Charge the replacement of one footprint in the file by another.
 
-        Whoever overwrites somebody's value takes it over, and that one is given back what it was charged. So nobody
-        can use up the budget of others by making their values short again and again.
+        An address that overwrites another's value is charged for it, and the other one gets its charge back.
+        An address therefore cannot exhaust the budget of others by repeatedly shortening their values.
         """
         if former == latter or not self._settings.storage:
             return
@@ -318,14 +317,14 @@ class Projects:
         if before is not None:
             self._budgets.charge(before, -freed)
         elif after is not None:
-            needed = max(0, needed - freed)  # it was in the file before
+            needed = max(0, needed - freed)  # the freed bytes were in the file before
         if after is not None:
             self._budgets.charge(after, needed)
 
-    # What comes into memory, and what goes.
+    # Loading and unloading.
 
     def tick(self) -> None:
-        """Let go of projects nobody has been in for long; what is stored in a file stays there."""
+        """Unload projects that have been empty for long; stored values stay in the file."""
         now = time.monotonic()
         while oldest := self._unused.oldest():
             if oldest.empty_since >= now - self._settings.cloud_room_lifetime:
@@ -339,7 +338,7 @@ class Projects:
                     self.store.touch(room.id)
 
     def _open(self, project: str, address: str | None) -> CloudRoom:
-        """Take a project into memory."""
+        """Load a project."""
         while not self._opened.admits(address, 1, self._bound("cloud_max_rooms")):
             if not self._forget_one_for(address):
                 self._tell(_NO_ROOMS, project)
@@ -367,15 +366,15 @@ class Projects:
             self.tell_left_out(room.id, violation)
 
     def _set_aside(self, room: CloudRoom) -> None:
-        """Keep a project nobody is in, for a while from now on."""
+        """Keep an empty project for a limited time from now on."""
         self._unused.add(room)
         room.empty_since = time.monotonic()
 
     def _make_memory(self, needed: int, room: CloudRoom, address: str | None) -> None:
-        """Forget projects nobody is in until an address may have so many bytes more for a room.
+        """Unload empty projects until an address may use `needed` more bytes for a room.
 
         Raises:
-            Violation: The projects that are played need it all, or the address has its part.
+            Violation: The projects in use need all of the memory, or the address has used its share.
         """
         most = self._bound("cloud_max_memory")
         while not self._memory.admits(address, needed, most):
@@ -384,15 +383,16 @@ class Projects:
                 raise Violation(CloseCode.CLOUD_OVERLOADED, "There is no memory left for cloud variables")
 
     def _forget_one_for(self, address: str | None, needing: CloudRoom | None = None, needed: int = 0) -> bool:
-        """Forget one project nobody is in, because an address needs its place; False if there is none to forget.
+        """Unload one empty project to make space for an address; return False if there is none to unload.
 
-        An address gives up its own projects first. Without a file, where what is forgotten is lost, it takes the place
-        of those of others only while it has no more memory than one project may have.
+        An address loses its own projects first. Without a storage file, unloaded values are lost; the
+        projects of other addresses are then unloaded only while the address uses no more memory than one
+        project may have.
 
         Args:
             address: The address.
-            needing: A project to be kept.
-            needed: Bytes that the address wants.
+            needing: A project that must stay loaded.
+            needed: Bytes that the address needs.
         """
         own = self._unused.oldest_of(address) if address is not None else None
         if own is not None and own is not needing:
@@ -406,7 +406,7 @@ class Projects:
         return True
 
     def _forget_early(self, room: CloudRoom, address: str | None = None) -> None:
-        """Forget a project; without a file, if an address is named, no more of it than what that one has set."""
+        """Unload a project; without a storage file, unload only the values that `address` has set, if one is given."""
         if not self._settings.storage:
             self._tell(_FORGOTTEN)
             others = [writer for writer in room.writers.values() if writer != address]
@@ -416,7 +416,7 @@ class Projects:
         self._forget(room)
 
     def _forget_part(self, room: CloudRoom, address: str, heir: str | None) -> None:
-        """Delete what an address has set in a project, which somebody else is charged for from now on."""
+        """Delete the values that an address has set in a project; from now on, `heir` is charged for the project."""
         for name in [name for name, writer in room.writers.items() if writer == address]:
             self._delete(room, name)
         self._discharge(room)
@@ -436,13 +436,13 @@ class Projects:
                 self.store.delete(room.id, name)
 
     def _charge(self, room: CloudRoom) -> None:
-        """Put a project's memory on the account."""
+        """Charge a project's memory to its addresses."""
         self._memory.add(room.opener, room.own_cost)
         for name in room.variables:
             self._memory.add(room.payer(name), room.cost_of(name))
 
     def _discharge(self, room: CloudRoom) -> None:
-        """Take a project's memory off the account."""
+        """Reverse the charge for a project's memory."""
         for name in room.variables:
             self._memory.add(room.payer(name), -room.cost_of(name))
         self._memory.add(room.opener, -room.own_cost)
@@ -451,7 +451,7 @@ class Projects:
         return getattr(self._settings, name) if self._settings.limits else math.inf
 
     def tell_left_out(self, project: str, violation: Violation, where: str = "the storage file") -> None:
-        """Say in the log that a project cannot have what comes from elsewhere."""
+        """Log that a project cannot take variables that come from outside, such as the storage file."""
         self._tell(
             "Project %r has more variables in %s than its players may see: %s.",
             project,

@@ -1,8 +1,8 @@
 """The Scratch cloud-variable protocol: TurboWarp projects, packaged projects and bots (protocol, section 3).
 
-Clients of one project share its variables. The values are kept in a store and survive everybody leaving.
-A mistake closes the connection with a code the clients know; nothing is answered in words, since they
-would choke on it.
+Clients of one project share its variables. The values are kept in a store and survive the disconnect of all
+clients. An error closes the connection with a code that the clients know; no text is sent, because clients
+cannot handle it.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("cloudlink.server")
 
 _PATIENCE = 3
-"""Bots read, and so answer pings, only when they write; see `Connection.patience`."""
+"""Bots read, and so answer pings, only while they write; see `Connection.patience`."""
 _LINE = re.compile(rb"[^ \t\r\n][^\n]*")
 
 _COOKIE = "scratchsessionsid="
@@ -60,9 +60,9 @@ _COOKIE_WARNING = (
 
 
 class CloudDialect(EventWriter):
-    """What cloud clients speak: a `set` for a variable's new value, and nothing else."""
+    """The dialect of cloud clients: a `set` for each new value of a variable, and nothing else."""
 
-    may_miss = False  # senders cannot be told, and a client that connects again gets all values
+    may_miss = False  # senders cannot be notified, and a client that reconnects gets all values
 
     def __init__(self) -> None:
         super().__init__({Variable: _write_set})
@@ -79,12 +79,12 @@ _DIALECT = CloudDialect()
 
 
 class CloudState:
-    """What the protocol keeps about each of its clients, as `client.state`.
+    """The protocol's state of a client, stored as `client.state`.
 
     Attributes:
-        room: The project it plays, None before its handshake.
-        address: The address that its share of everything is counted by, None for nobody in particular.
-        updates: How many updates may still be passed on one by one, None before the first.
+        room: The client's project, None before the handshake.
+        address: The address that its resources are charged to, None for no particular one.
+        updates: Limits the updates that are sent individually, None before the first update.
     """
 
     __slots__ = ("address", "room", "updates")
@@ -96,11 +96,11 @@ class CloudState:
 
 
 class Scratch:
-    """The protocol on a server; plugins know it as `scratch(server)`.
+    """The protocol on a server; plugins create it with `scratch(server)`.
 
     Attributes:
         schema: The protocol's identity and its Cerberus rules.
-        projects: Those somebody is in or was in lately.
+        projects: The projects that have clients, or had some recently.
     """
 
     schema = Schema
@@ -133,10 +133,10 @@ class Scratch:
         if self._settings.cloud_http:
             self._hooks.routes.add("/cloud/*", documents("/cloud/", self._document))
 
-    # The protocol's side of a session.
+    # The engine interface.
 
     def identify(self, client: Client, data: bytes, packet: object) -> bool:  # noqa: ARG002  # the protocol of Engine
-        """Take any object with a text `method`; several may come in one frame, one a line."""
+        """Return whether a first message is an object with a text `method`, or several, one per line."""
         if b"\n" not in data.strip():
             return isinstance(packet, dict) and isinstance(packet.get("method"), str)
         try:
@@ -146,7 +146,7 @@ class Scratch:
         return members.get("method", b"").startswith(b'"')
 
     def on_attach(self, client: Client) -> None:
-        """Do nothing more yet: the handshake puts the client into its project."""
+        """Set up the client's state; the handshake adds the client to its project."""
         client.outbox.connection.patience = _PATIENCE
         write(client, "dialect", _DIALECT)
         write(client, "state", CloudState(self._address_of(client)))
@@ -156,13 +156,13 @@ class Scratch:
         return RealAddress(self._settings.real_ip_header, self._settings.trusted_proxies)
 
     def _address_of(self, client: Client) -> str | None:
-        """Return what a client's share is counted by: its subscriber, None where limits per address do not apply."""
+        """Return the subscriber address of a client, None if limits per address do not apply to it."""
         if not self._settings.limits or self._real_address.is_exempt(client.address):
             return None
         return subscriber(client.address)
 
     def on_detach(self, client: Client) -> None:
-        """Note that a client has left its project."""
+        """Remove a client from its project."""
         room = client.state.room
         if room is not None:
             client.state.room = None
@@ -178,7 +178,7 @@ class Scratch:
 
     @property
     def _longest_username(self) -> int | None:
-        """Characters of a username where any text is allowed, None where Scratch's rules apply."""
+        """Maximum characters of a username if any text is allowed, None if Scratch's rules apply."""
         settings = self._settings
         return settings.username_max_length if settings.cloud_usernames == "any" else None
 
@@ -189,7 +189,7 @@ class Scratch:
         """Handle one frame: an object, or several joined by newlines (decision D7)."""
         is_empty = True
         for line in _lines(data):
-            # Of a message with several packets, the session has counted the first.
+            # The session has already charged the first packet of the message.
             if not client.open or not (is_empty or client.session.admit_next_packet(line)):
                 return
             is_empty = False
@@ -199,14 +199,14 @@ class Scratch:
             client.session.close(CloseCode.CLOUD_ERROR, "A message cannot be empty")
 
     def reject_packet(self, client: Client, data: bytes, why: str) -> None:  # noqa: ARG002  # the protocol of Engine
-        """Tell plugins; the client has no ear for it."""
+        """Report the refusal to plugins; the protocol has no message for the client."""
         self._hooks.report(client, Schema, Overloaded, why, why)
 
     def tell_undelivered(self, client: Client, listener: bytes, why: str) -> None:
-        """Do nothing: there is no message for it."""
+        """Do nothing: the protocol has no message for it."""
 
     def internal_error(self, client: Client, request: Any) -> None:
-        """Do nothing: there is no message for it."""
+        """Do nothing: the protocol has no message for it."""
 
     def _receive_object(self, client: Client, line: bytes) -> None:
         try:
@@ -228,7 +228,9 @@ class Scratch:
         hooks, message = self._hooks, None
         try:
             if command.handlers or hooks.message:
-                message = jsontext.loads(line)  # before the method runs: what cannot be decoded has no effect
+                message = jsontext.loads(
+                    line
+                )  # before the method runs, so that a message that cannot be decoded has no effect
             if command.native is not None:
                 command.native(client, packet)
         except Ignored as ignored:
@@ -316,7 +318,7 @@ class Scratch:
             raise Violation(CloseCode.CLOUD_ERROR, "The handshake comes first")
         return room
 
-    # Telling others.
+    # Sending to others.
 
     def _tell(self, room: CloudRoom, name: str, sender: Client) -> None:
         delay = self._delay_for(sender)
@@ -346,7 +348,7 @@ class Scratch:
             self._emit(room, name, sender)
 
     def _emit(self, room: CloudRoom, name: str, sender: Client | None, via: str = "") -> None:
-        """Send a variable's value to everybody in the project but its sender (decision D8)."""
+        """Send a variable's value to all clients of the project except its sender (decision D8)."""
         origin = sender.user if sender is not None else None
         event = Variable(jsontext.dumps(name), room.variables[name], origin, via)
         members = self.server.rooms_manager.members(room.id, Schema)
@@ -355,26 +357,27 @@ class Scratch:
         else:
             self._hub.emit(members, event, sender, to_sender=False)
 
-    # Changes that come from elsewhere.
+    # Changes from outside.
 
     def change(self, project: str, name: str, value: bytes, via: str) -> None:
-        """Change a variable of a project in memory on nobody's behalf: everybody there is told.
+        """Change a variable of a loaded project without a sender, and send it to all clients of the project.
 
         Args:
-            project: Its id, a key of `projects.rooms`.
+            project: The project id, a key of `projects.rooms`.
             name: The variable's name.
             value: JSON text of the new value.
-            via: Name of the bridge that the change came over. What comes over it counts as one address's.
+            via: Name of the bridge that the change came through. All of its changes are charged to one
+                address.
 
         Raises:
-            Violation: It would be too much.
+            Violation: The change would exceed a limit.
         """
         room = self.projects.rooms[project]
         self.projects.keep(room, name, value, writer=via)
         self._emit(room, name, None, via)
 
     def variables(self, project: str) -> dict[str, bytes]:
-        """Return a project's variables, name to JSON text; empty if there are none."""
+        """Return a project's variables, name to JSON text; empty if it has none."""
         return self.projects.variables(project)
 
     def _document(self, project: str) -> bytes | None:
@@ -389,7 +392,7 @@ class Scratch:
         if room is not None and self.projects.take_over(room, name, value) and value is not None:
             self._emit(room, name, None)
 
-    # Life.
+    # Server events.
 
     def _refuse_login_token(self, client: Client) -> None:
         if client.request_headers.get("Cookie", "").startswith(_COOKIE):
@@ -399,17 +402,17 @@ class Scratch:
             client.session.close(CloseCode.CLOUD_SECURITY, "A login token was sent")
 
     def _open_store(self, call_soon: Callable[..., object]) -> None:
-        vars(self).pop("_real_address", None)  # the settings may have changed until now
+        vars(self).pop("_real_address", None)  # the settings may have changed since
         self.projects.start(call_soon, self._changed_in_store)
 
 
 def _lines(data: bytes) -> Iterator[bytes]:
-    """Yield the lines that are not blank, one by one: of a message that is no good, few are looked at."""
+    """Yield the non-blank lines lazily, because processing stops at the first invalid line."""
     return (match[0] for match in _LINE.finditer(data))
 
 
 def _of_length(value: bytes, longest: int) -> tuple[str, ...]:
-    """Return what the log says of a value that cannot be: something only if it is for its length."""
+    """Return the log text for an invalid value, empty unless the value is too long."""
     if len(value) <= longest or value[0] not in b'"-0123456789':
         return ()
     return (f"A value can have at most {longest} characters.",)

@@ -1,7 +1,7 @@
-"""What counts as a project and a user, and what breaking a rule means (protocol, section 3.1).
+"""The rules for project ids and usernames, and the exceptions for broken rules (protocol, section 3.1).
 
-The rules of TurboWarp's cloud server, which the clients were written for. What counts as a value is in
-`cloudlink.cloudvalues`, which the client uses too. Pure functions.
+These are the rules of TurboWarp's cloud server, for which the clients were written. The rules for values are
+in `cloudlink.cloudvalues`, which the client also uses.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _USER = re.compile(r"[A-Za-z0-9_-]{1,20}")
 _GUEST = re.compile(r"player[0-9]{2,9}")
 _NESTED_STARTS = b"{["
 
-# Names under which somebody could pass for Scratch itself. A host's own list comes on top.
+# Names that could be mistaken for Scratch itself. The operator can add a list of further names.
 _RESERVED = (
     r"scratch",
     r"scratch(cat|team|staff|support|foundation|official|moderators?|admins?)",
@@ -30,7 +30,7 @@ _RESERVED = (
 )
 
 
-class Violation(Exception):  # noqa: N818  # it closes a connection, it is nobody's error
+class Violation(Exception):  # noqa: N818  # it closes a connection and is not a programming error
     """The client broke a rule; its connection is closed with a code."""
 
     def __init__(self, code: int, reason: str) -> None:
@@ -39,18 +39,18 @@ class Violation(Exception):  # noqa: N818  # it closes a connection, it is nobod
         self.reason = reason
 
 
-class Ignored(Exception):  # noqa: N818  # nothing happens, nobody is told
-    """The packet is passed over without a word, and not shown to plugins.
+class Ignored(Exception):  # noqa: N818  # the packet is ignored silently
+    """The packet is ignored silently and is not passed to plugins.
 
-    Args: for the log, a sentence about the limit that forbids it; nothing where no limit does.
+    Args: A log text about the limit that forbids the packet; no argument if none does.
     """
 
 
 def project_id(raw: bytes) -> str | None:
-    """Return a project id as text, None if it can be none.
+    """Return a project id as text, None if it is invalid.
 
-    A number means the same project as its text. As in the reference, a missing id is the project
-    `undefined` and null the project `null`.
+    A number means the same project as its text. As in the reference server, a missing id means the
+    project `undefined`, and null the project `null`.
     """
     if raw and raw[0] in _NESTED_STARTS:
         return None
@@ -62,18 +62,18 @@ def project_id(raw: bytes) -> str | None:
 
 
 class UserRules:
-    """Which usernames are taken."""
+    """The rules for usernames."""
 
     def __init__(self, patterns: Iterable[re.Pattern[str]] = ()) -> None:
-        """Args: patterns: names that are refused, beside those reserved for Scratch itself."""
+        """Args: patterns: Names to refuse, in addition to those reserved for Scratch itself."""
         self._blocked = [*(re.compile(pattern) for pattern in _RESERVED), *patterns]
 
     @classmethod
     def from_file(cls, path: Path | None) -> UserRules:
-        """Read a list with one regular expression a line; empty lines and those with `#` do not count.
+        """Read a list with one regular expression per line; ignore empty lines and comments that begin with `#`.
 
         Raises:
-            StartError: The file cannot be read, or a line is no regular expression.
+            StartError: The file cannot be read, or a line is not a regular expression.
         """
         if path is None:
             return cls()
@@ -95,15 +95,17 @@ class UserRules:
                 try:
                     patterns.append(re.compile(line.strip(), re.IGNORECASE))
                 except re.error as error:
-                    raise StartError(f"Line {number} of {path} is no regular expression: {error}.") from None
+                    raise StartError(
+                        f"Line {number} of {path} is not a regular expression: {error}."
+                    ) from None
         return cls(patterns)
 
     def allow(self, user: Any, longest: int | None = None) -> TypeGuard[str]:
-        """Return whether a username may be used. `_` and `-` and capitals cannot hide a blocked one.
+        """Return whether a username may be used. The check against blocked names ignores `_`, `-` and case.
 
         Args:
-            user: The name, which may be of any type.
-            longest: Characters of a name where any text is allowed, None where Scratch's rules apply.
+            user: The name, a value of any type.
+            longest: Maximum characters of a name if any text is allowed, None if Scratch's rules apply.
         """
         if not isinstance(user, str):
             return False
@@ -116,12 +118,12 @@ class UserRules:
 
 
 def is_new_name(name: str, longest: float) -> bool:
-    """Tell whether a variable may be renamed to this."""
+    """Return whether a variable may be renamed to this name."""
     return len(name) <= longest and any(
         name.startswith(prefix) and len(name) > len(prefix) for prefix in PREFIXES
     )
 
 
 def name_for_log(user: str, *, anonymous_guests: bool) -> str:
-    """Return a username as the log may hold it: TurboWarp's guests without their number."""
+    """Return a username in the form that may be logged: TurboWarp's guests without their number."""
     return "player" if anonymous_guests and _GUEST.fullmatch(user) else user

@@ -13,7 +13,7 @@ _CHANGE = {"method": _METHOD, "name": _NAME, "value": _VALUE}
 
 
 class Schema:
-    """The rules per method; `default` are the root rules of every packet."""
+    """The rules per method; `default` holds the root rules of every packet."""
 
     command_key = "method"
 

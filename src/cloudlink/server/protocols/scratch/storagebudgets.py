@@ -1,7 +1,7 @@
-"""How much each address may have stored in the long run, so that one alone cannot fill the disk.
+"""Limits the bytes that each address may store per hour, so that a single one cannot fill the disk.
 
-What counts is what an address adds to the file: a new variable, or what a value is longer than the one before. What
-it frees again, it is given back.
+An address is charged for the bytes that it adds to the file: a new variable, or the growth of a value. Bytes
+that it frees are credited.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 _HOUR = 3600.0
 _FORGET_EVERY = 60.0
-"""Seconds between two looks for addresses whose budget is whole again."""
+"""Seconds between two searches for addresses whose budget is full again."""
 
 
 class StorageBudgets:
-    """The bytes that each address may still have stored.
+    """The bytes that each address may still store.
 
     Args:
-        bytes_per_hour: What each gets in an hour, and has at first.
+        bytes_per_hour: Bytes that each address gets per hour, and initially.
         clock: Returns the time in seconds.
     """
 
@@ -34,16 +34,16 @@ class StorageBudgets:
         self._forgot_at = clock()
 
     def __len__(self) -> int:
-        """Return how many addresses have a budget that may not be whole."""
+        """Return the number of addresses whose budget may not be full."""
         return len(self._buckets)
 
     def has_left(self, address: str) -> bool:
-        """Tell whether an address may have more stored."""
+        """Return whether an address may store more."""
         bucket = self._buckets.get(address)
         return bucket is None or bucket.take(0)
 
     def charge(self, address: str, size: int) -> None:
-        """Count bytes that an address adds to the file; with a negative size, those that it frees."""
+        """Charge the bytes that an address adds to the file; a negative size credits freed bytes."""
         bucket = self._buckets.get(address)
         if bucket is None:
             if size <= 0:
@@ -56,7 +56,7 @@ class StorageBudgets:
             bucket.give_back(-size)
 
     def tick(self) -> None:
-        """Now and then, forget the addresses whose budget is whole again."""
+        """Drop the addresses whose budget is full again; does nothing until `_FORGET_EVERY` has passed."""
         now = self._clock()
         if now - self._forgot_at >= _FORGET_EVERY:
             self._forgot_at = now

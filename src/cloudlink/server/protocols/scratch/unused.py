@@ -1,7 +1,7 @@
-"""The projects in memory that nobody is in, in the order in which they are forgotten.
+"""The empty projects in memory, in the order in which they will be unloaded.
 
-Each belongs to the address that holds most of its memory, so that an address that needs memory can be made to give
-up its own projects first. Every method takes the same time however many projects there are.
+Each belongs to the address that holds most of its memory, so that an address that needs memory loses its own
+projects first. Every method takes constant time.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class UnusedRooms:
         return room.id in self._rooms
 
     def add(self, room: CloudRoom) -> None:
-        """Put a project at the end, whether or not it was here before."""
+        """Add a project at the end, or move it there."""
         self.discard(room)
         owner = _owner(room)
         self._rooms[room.id] = room
@@ -38,7 +38,7 @@ class UnusedRooms:
         self._by_owner.setdefault(owner, OrderedDict())[room.id] = room
 
     def discard(self, room: CloudRoom) -> None:
-        """Take a project out, if it is here."""
+        """Remove a project if it is present."""
         if self._rooms.pop(room.id, None) is None:
             return
         owner = self._owners.pop(room.id)
@@ -48,16 +48,16 @@ class UnusedRooms:
             del self._by_owner[owner]
 
     def oldest(self) -> CloudRoom | None:
-        """Return the project unused for longest, None if there is none."""
+        """Return the project that has been unused for longest, None if there is none."""
         return _first(self._rooms)
 
     def oldest_of(self, owner: str | None) -> CloudRoom | None:
-        """Return the project of an address unused for longest, None if there is none."""
+        """Return the project of an address that has been unused for longest, None if there is none."""
         rooms = self._by_owner.get(owner)
         return _first(rooms) if rooms else None
 
     def clear(self) -> None:
-        """Forget all of them."""
+        """Remove all projects."""
         self._rooms.clear()
         self._owners.clear()
         self._by_owner.clear()
@@ -74,6 +74,6 @@ def _owner(room: CloudRoom) -> str | None:
 def _first(rooms: Rooms) -> CloudRoom | None:
     """Return the first of some rooms.
 
-    An `OrderedDict` finds it at once; a dict would pass over every place that was emptied before it.
+    An `OrderedDict` finds it in constant time; a dict would skip every slot that was emptied before it.
     """
     return next(iter(rooms.values()), None)

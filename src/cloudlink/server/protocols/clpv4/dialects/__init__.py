@@ -1,4 +1,4 @@
-"""The dialects of CloudLink, one file each, and how a client's is told (protocol, section 4.7)."""
+"""The dialects of CloudLink, one file each, and the detection of a client's dialect (protocol, section 4.7)."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ DIALECTS: tuple[Dialect, ...] = (
     CL4_SCRATCH,
     CL4,
 )
-"""Every dialect, the most certain signs first: the first one that claims a message has it."""
+"""All dialects, those with the most specific signs first: the first one that claims a message is chosen."""
 
 MODERN: tuple[Dialect, ...] = (CL4_SCRATCH, CL4)
 """The dialects of a server without legacy support."""
 
 _USUAL = 256
-"""Bytes of a message that is worth remembering what it tells."""
+"""Maximum bytes of a message whose detection result is cached."""
 
 __all__ = [
     "CL4",
@@ -54,11 +54,11 @@ def detect(
 
     Args:
         data: The message.
-        current: What the client was taken for so far, `UNDECIDED` at first.
-        dialects: The dialects that come into question, the most certain signs first.
-        prefers_cl3: Whether what could be CL3 0.1.5 or a CL4 client without listeners is taken as CL3.
+        current: The dialect assumed so far, `UNDECIDED` at first.
+        dialects: The candidates, those with the most specific signs first.
+        prefers_cl3: Whether a client that may be CL3 0.1.5 or CL4 without listeners is treated as CL3.
     """
-    # All clients of one kind greet with the same words.
+    # All clients of one kind send the same first message.
     tell = _detect_again if len(data) <= _USUAL else _detect
     return tell(data, current, dialects, prefers_cl3)
 

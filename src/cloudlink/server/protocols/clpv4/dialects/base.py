@@ -1,11 +1,11 @@
-"""What every dialect is: how one era's clients write their packets, and how events are written for them.
+"""The base class of dialects: reads the packets of one era's clients, and writes events for them.
 
-A dialect is pure. It turns a message into a packet and an event into a ready frame, is asked once per
-event and not once per recipient, and holds no state of any client. What an era has no words for is the
-empty frame, which is not sent.
+A dialect does no I/O and holds no client state. It parses a message into a packet and encodes an event
+as a frame, once per event and not once per recipient. If an era cannot express an event, the frame is
+empty and is not sent.
 
-Most of what differs between the eras is the wording. The few differences in conduct are attributes
-here, so that a command asks "does this client's dialect …" and never which dialect it is.
+Most differences between the eras are in the encoding. The few differences in behaviour are attributes
+of the dialect, so that commands test these attributes and never compare dialects.
 """
 
 from __future__ import annotations
@@ -46,21 +46,21 @@ if TYPE_CHECKING:
     from cloudlink.server.protocols.clpv4.statuscodes import StatusCode
 
 DEFAULT_ROOM = "default"
-"""The room a client is in while it has not joined another one."""
+"""The room of a client that has not joined another one."""
 
 NOTHING = b""
-"""The frame of an event that a dialect has no words for."""
+"""The frame of an event that a dialect cannot express."""
 
 
 class Greeting(msgspec.Struct, frozen=True, gc=False):
-    """What a client is told first.
+    """The contents of a greeting.
 
     Attributes:
-        user: The client, as others see it.
-        address: Its address as it is shown to it, empty if that is unknown or private.
+        user: The client as others see it.
+        address: The address shown to the client as its own, empty if it is unknown or private.
         version: The version that the server reports.
         motd: The message of the day, empty for none.
-        lists: A frame with the user list of each of its rooms.
+        lists: A user list frame for each of the client's rooms.
     """
 
     user: User
@@ -71,7 +71,7 @@ class Greeting(msgspec.Struct, frozen=True, gc=False):
 
 
 class Signs(msgspec.Struct, gc=False):
-    """The keys of a CL4 or CL3 packet that tell its era, JSON texts but for the command; empty where missing."""
+    """The keys that identify a packet's era, empty if missing; all but the command are JSON text."""
 
     cmd: str = ""
     val: msgspec.Raw = msgspec.Raw()  # immutable
@@ -84,7 +84,7 @@ _decode_signs = msgspec.json.Decoder(Signs).decode
 
 
 def read_signs(data: bytes) -> Signs:
-    """Return what a message tells of its era, nothing where it is no packet. Takes whatever `parse` takes."""
+    """Return the signs of a message's era, empty if not a packet; accept everything that `parse` accepts."""
     try:
         return _decode_signs(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -103,17 +103,17 @@ def read_signs(data: bytes) -> Signs:
 
 
 class Opening(msgspec.Struct, frozen=True, gc=False):
-    """A message as detection sees it (protocol, section 4.7).
+    """The input of dialect detection (protocol, section 4.7). JSON texts are empty if the key is missing.
 
     Attributes:
-        cmd: The command, empty where the message is no CL4 or CL3 packet.
-        val: JSON text of the payload; like all that follow empty where the key is missing.
+        cmd: The command, empty if the message is not a CL4 or CL3 packet.
+        val: JSON text of the payload.
         id: JSON text of the recipients.
         listener: JSON text of the echo tag.
-        origin: JSON text of who the client says it is.
+        origin: JSON text of the name that the client claims to have.
         text: The message itself.
-        is_first: Whether nothing has told the client's dialect so far.
-        prefers_cl3: Whether what could be CL3 0.1.5 or a CL4 client without listeners is taken as CL3.
+        is_first: Whether the client's dialect is still undecided.
+        prefers_cl3: Whether a client that may be CL3 0.1.5 or CL4 without listeners is treated as CL3.
     """
 
     cmd: str
@@ -127,46 +127,46 @@ class Opening(msgspec.Struct, frozen=True, gc=False):
 
 
 class UserList(Protocol):
-    """The named users of a room, in the order they joined."""
+    """The named users of a room, in the order in which they joined."""
 
     def users(self) -> Iterable[User]:
         """Return the users."""
         ...
 
     def objects(self) -> bytes | bytearray:
-        """Return their CL4 user objects as JSON texts with commas between them."""
+        """Return the CL4 user objects as JSON texts, separated by commas."""
         ...
 
 
 class Dialect(EventWriter, ABC):
-    """A dialect that says nothing; each era says what it has words for.
+    """A dialect that sends nothing; subclasses override the methods for what their era can express.
 
-    Events are written by `write`, which calls the method for the event's class. Each such method takes the event,
-    the room's name, the JSON text of the sender's listener (empty in copies for others), and the recipient of what
-    is sent to one user (None for everybody); it returns a frame.
+    `write` encodes an event by calling the method for the event's class. Each such method takes the event,
+    the room's name, the JSON text of the sender's listener (empty in copies for others), and the recipient of
+    an event for one user (None for all members of the room). It returns a frame.
 
     Attributes:
-        name: What it is called, in logs and by plugins.
-        greets_as: Names the form of the greeting; a client is greeted again when that changes.
-        is_settled: Whether no later message but a handshake tells that the client speaks another.
+        name: The dialect's name, for logs and plugins.
+        greets_as: The form of the greeting; a client is greeted again when it changes.
+        is_settled: Whether only a handshake, and no other later message, can change the client's dialect.
         is_modern: Whether a handshake changes nothing.
-        has_rooms: Whether the client can be elsewhere than in `default`.
-        has_status: Whether the client can be told that something failed.
-        confirms_all: Whether a gmsg and a gvar are confirmed, too.
-        confirms_first: Whether a command is confirmed before the user lists it changes are shown.
-        replaces_rooms: Whether `link` leaves the rooms it does not name.
-        renames: Whether a name can be changed.
-        unique_names: Whether a name that somebody has is refused.
-        whole_lists: Whether each change of a user list is told as the whole list.
-        repeats_list: Whether each `remove` is followed by the whole list, because the client's own
-            list does not shrink (protocol, decision D4).
-        routes_unknown: Whether a command that does not exist goes to the user named in `id`.
-        tells_origin: Whether a gmsg and a gvar have a place for their sender (`Message.attributed`).
-        repeats_message: Whether a newcomer expects the last message of its room, where it is kept.
-        list_form: Dialects with the same form share a user list's frame.
-        loop: The status of a message to oneself, None where it is delivered.
-        own_commands: Commands that only this era had.
-        translate: Turns a CL4 packet that a plugin made into this era's words, None where it needs no turning.
+        has_rooms: Whether the client can be in rooms other than `default`.
+        has_status: Whether the dialect has status codes to report failures.
+        confirms_all: Whether gmsg and gvar are confirmed, too.
+        confirms_first: Whether a command is confirmed before the changed user lists are sent.
+        replaces_rooms: Whether `link` leaves the rooms that it does not name.
+        renames: Whether a client can change its name.
+        unique_names: Whether a name that is already taken is refused.
+        whole_lists: Whether each change of a user list is sent as the whole list.
+        repeats_list: Whether each `remove` is followed by the whole list, because the client does not
+            remove users from its own list (protocol, decision D4).
+        routes_unknown: Whether an unknown command is routed to the user named in `id`.
+        tells_origin: Whether gmsg and gvar can carry their sender (`Message.attributed`).
+        repeats_message: Whether a newcomer expects the last message of its room, if it is kept.
+        list_form: Dialects with the same form share the frame of a user list.
+        loop: The status of a message to oneself, None if it is delivered.
+        own_commands: Commands that exist only in this era.
+        translate: Translates a CL4 packet of a plugin to this dialect, None if no translation is needed.
     """
 
     name: str = ""
@@ -215,37 +215,37 @@ class Dialect(EventWriter, ABC):
     def __repr__(self) -> str:
         return f"<Dialect {self.name}>"
 
-    # What a client sends.
+    # From the client.
 
     @abstractmethod
     def claims(self, opening: Opening, current: Dialect) -> bool:
-        """Tell whether a message shows that its client, so far taken for another, speaks this."""
+        """Return whether a message shows that its client speaks this dialect; `current` is the one assumed so far."""
 
     @abstractmethod
     def read(self, data: bytes) -> Packet | None:
-        """Return a message as the CL4 packet that means the same, None for one that means nothing.
+        """Return the CL4 packet equivalent to a message, None if the message has no meaning.
 
         Raises:
-            JSONTextError: It is not JSON where it should be.
-            SyntaxProblem: It is JSON but no packet.
+            JSONTextError: The message, or a part that must be JSON, is not JSON.
+            SyntaxProblem: The message is JSON but not a packet.
         """
 
     def refuses_name(self, raw: bytes) -> StatusCode | None:
-        """Return why this JSON text can be no username, None if it can."""
+        """Return the status that refuses this JSON text as a username, None if it is acceptable."""
         return None
 
-    # What a client is sent.
+    # To the client.
 
     def before_and_after(self, confirmation: bytes) -> tuple[bytes, bytes]:
-        """Return what is sent before and after the user lists that a confirmed command changes."""
+        """Return the frames to send before and after the user lists that a confirmed command changes."""
         return (confirmation, NOTHING) if self.confirms_first else (NOTHING, confirmation)
 
     def greeting(self, facts: Greeting) -> list[bytes]:
-        """Return what a client is told first."""
+        """Return the frames of the greeting."""
         return facts.lists
 
     def user_list(self, room: str, users: UserList) -> bytes:
-        """Return the whole user list of a room as a frame; asked once per change of the list."""
+        """Return the whole user list of a room as a frame; called once per change of the list."""
         return NOTHING
 
     def status(
@@ -255,7 +255,7 @@ class Dialect(EventWriter, ABC):
         details: bytes = b"",
         val: bytes = b"",
     ) -> bytes:
-        """A status code; `details` and `val` are left out where they are empty."""
+        """Return a status code frame; empty `details` and `val` are omitted."""
         return NOTHING
 
     # Events, called by `write`.
@@ -263,84 +263,84 @@ class Dialect(EventWriter, ABC):
     def message(
         self, event: Message, room: str, listener: bytes = b"", recipient: User | None = None
     ) -> bytes:
-        """A gmsg; the listener is the sender's alone."""
+        """Return a gmsg frame; only the sender's copy carries the listener."""
         return NOTHING
 
     def variable(
         self, event: Variable, room: str, listener: bytes = b"", recipient: User | None = None
     ) -> bytes:
-        """A gvar; the listener is the sender's alone."""
+        """Return a gvar frame; only the sender's copy carries the listener."""
         return NOTHING
 
     def joined(self, event: Joined, room: str, listener: bytes = b"", recipient: User | None = None) -> bytes:
-        """A user with a name is new in a room."""
+        """Return a frame that adds a named user to the user list."""
         return NOTHING
 
     def left(self, event: Left, room: str, listener: bytes = b"", recipient: User | None = None) -> bytes:
-        """A user with a name has left a room."""
+        """Return a frame that removes a named user from the user list."""
         return NOTHING
 
     def renamed(
         self, event: Renamed, room: str, listener: bytes = b"", recipient: User | None = None
     ) -> bytes:
-        """A user with a name has another one; two frames where an era has no word for it."""
+        """Return a frame that renames a user in the user list: by default, the frames of `left` and `joined`."""
         return self.left(Left(event.former), room) + self.joined(Joined(event.user), room)
 
     def private_message(
         self, event: PrivateMessage, room: str, listener: bytes = b"", recipient: User | None = None
     ) -> bytes:
-        """A pmsg."""
+        """Return a pmsg frame."""
         return NOTHING
 
     def private_variable(
         self, event: PrivateVariable, room: str, listener: bytes = b"", recipient: User | None = None
     ) -> bytes:
-        """A pvar."""
+        """Return a pvar frame."""
         return NOTHING
 
     def direct(self, event: Direct, room: str, listener: bytes = b"", recipient: User | None = None) -> bytes:
-        """A direct; its own listener reaches the recipient."""
+        """Return a direct frame; the recipient gets the listener of the event."""
         return NOTHING
 
     def custom(self, event: Custom, room: str, listener: bytes = b"", recipient: User | None = None) -> bytes:
-        """A command of the projects' own making."""
+        """Return the frame of a project's custom command."""
         return NOTHING
 
-    # Linked channels: only CloudLink 2 with special features has words for them.
+    # Linked channels, which only CloudLink 2 with special features supports.
 
     def channel_message(
         self, event: ChannelMessage, room: str, listener: bytes = b"", recipient: User | None = None
     ) -> bytes:
-        """A message to everybody in a linked channel."""
+        """Return the frame of a message to all members of a linked channel."""
         return NOTHING
 
     def linked_message(
         self, event: LinkedMessage, room: str, listener: bytes = b"", recipient: User | None = None
     ) -> bytes:
-        """A message to one user of a linked channel."""
+        """Return the frame of a message to one user of a linked channel."""
         return NOTHING
 
     def channel_variable(
         self, event: ChannelVariable, room: str, listener: bytes = b"", recipient: User | None = None
     ) -> bytes:
-        """A variable for everybody in a linked channel."""
+        """Return the frame of a variable for all members of a linked channel."""
         return NOTHING
 
     def linked_variable(
         self, event: LinkedVariable, room: str, listener: bytes = b"", recipient: User | None = None
     ) -> bytes:
-        """A variable for one user of a linked channel."""
+        """Return the frame of a variable for one user of a linked channel."""
         return NOTHING
 
 
 def translate(dialect: Dialect, data: bytes) -> bytes:
-    """Write a gmsg or gvar that a plugin made in a dialect's words; anything else stays as it is."""
+    """Translate a plugin's gmsg or gvar to a dialect; return other packets unchanged."""
     try:
         packet = parse(data)
         rooms = names(packet.rooms, "rooms", packet.listener, math.inf) if packet.rooms else []
     except (JSONTextError, SyntaxProblem):
         return text_frame(data)
-    # Of several rooms that a plugin lists the first is named: older clients know one room a packet.
+    # If a plugin lists several rooms, the first is used: older clients support one room per packet.
     room = rooms[0] if rooms else DEFAULT_ROOM
     if packet.cmd == "gmsg" and packet.val:
         return dialect.write(Message(packet.val), room, packet.listener)
@@ -350,12 +350,12 @@ def translate(dialect: Dialect, data: bytes) -> bytes:
 
 
 def as_flat(val: bytes) -> bytes:
-    """Return a JSON text for clients that know no lists and objects: those as a JSON string of their text."""
+    """Convert a JSON list or object to a JSON string of its text, for clients that support only scalars."""
     return jsontext.dumps(val.decode()) if val[0] in b"{[" else val
 
 
 room_text = lru_cache(maxsize=512)(jsontext.dumps)
-"""Returns a room's name as JSON text."""
+"""Return a room's name as JSON text."""
 
 
 def names_list(users: UserList, hidden: str = "") -> bytes:
@@ -363,7 +363,7 @@ def names_list(users: UserList, hidden: str = "") -> bytes:
 
     Args:
         users: The users in the room.
-        hidden: Names that begin and end with this character are left out; empty for none.
+        hidden: Names that begin and end with this character are omitted; empty for none.
     """
     found = ((user.username or "").replace(";", "") for user in users.users())
     shown = (name for name in found if not (hidden and len(name) > 1 and name[0] == name[-1] == hidden))

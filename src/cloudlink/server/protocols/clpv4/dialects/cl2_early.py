@@ -1,7 +1,7 @@
 """CloudLink 2 without special features: S1.1, S2.0, B2.3 (protocol, section 4.2).
 
-Messages are lines of text, the first one an opcode. Those that mean what a CL4 command means become that
-command; the others keep their opcode for a name, with their lines as a list for a value.
+Messages are lines of text, the first of which is an opcode. Messages that are equivalent to a CL4 command
+become that command. For others, the opcode becomes the command and the lines become its value, a list.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ CHANNEL_VARIABLE = "<%l_g>2"
 LINKED_MESSAGE = "<%l_p>0"
 LINKED_VARIABLE = "<%l_p>2"
 
-# Per opcode the CL4 command, or the opcode itself, and what its lines are; `me` is who the client says it
-# is and `-` the number that completes an opcode. The last line takes in all that follow it.
+# For each opcode, the CL4 command, or the opcode itself, and the meaning of its lines. `me` is the name that
+# the client claims, and `-` the number that completes an opcode. The last field takes all remaining lines.
 _COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "<%sn>": ("setid", ("val",)),
     "<%gs>": ("gmsg", ("me", "val")),
@@ -48,15 +48,15 @@ _COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 _NUMBERED = ("<%l_g>", "<%l_p>")
 _MOST_LINES = 5
-"""Lines after the opcode of the longest command."""
+"""Number of lines after the opcode of the longest command."""
 _MOST_GROWTH = 1.5
-"""How many times as long as a message its packet may be: line ends double, control characters grow sixfold."""
+"""Maximum ratio of packet size to message size: line ends double, control characters grow sixfold."""
 _ROOM = 1024
-"""Bytes that short messages may grow besides."""
+"""Additional bytes of growth allowed, for short messages."""
 
 
 class Cl2Early(Dialect):
-    """CloudLink 2. What fails, fails silently."""
+    """CloudLink 2. Failures are silent."""
 
     name = "CL2 early"
     repeats_message = True
@@ -78,11 +78,11 @@ class Cl2Early(Dialect):
     )
 
     def claims(self, opening: Opening, current: Dialect) -> bool:
-        """An opcode as the first message."""
+        """Claim a client whose first message is an opcode."""
         return opening.is_first and opening.text.startswith(b"<%")
 
     def read(self, data: bytes) -> Packet | None:
-        """Take a message as it was meant; of JSON only a handshake has a meaning."""
+        """Convert a message to a packet; of JSON messages, only a handshake is accepted."""
         if data.startswith(b"{"):
             packet = parse(data)
             return packet if packet.cmd == "handshake" else None
@@ -102,23 +102,23 @@ class Cl2Early(Dialect):
         return parse(text) if len(text) <= _MOST_GROWTH * len(data) + _ROOM else None
 
     def translate(self, data: bytes) -> bytes:
-        """A packet that a plugin made."""
+        """Translate a plugin's packet to this dialect."""
         return translate(self, data)
 
     def message(
         self, event: Message, room: str, listener: bytes = b"", recipient: User | None = None
     ) -> bytes:
-        """A gmsg."""
+        """Return a gmsg frame."""
         return text_frame(b'{"type":"gs","data":%b}' % as_flat(event.val))
 
     def user_list(self, room: str, users: UserList) -> bytes:
-        """Return the names of everybody in a room, as `alice;bob;`."""
+        """Return the names in a room, as `alice;bob;`."""
         return text_frame(b'{"type":"ul","data":%b}' % names_list(users))
 
     def private_message(
         self, event: PrivateMessage, room: str, listener: bytes = b"", recipient: User | None = None
     ) -> bytes:
-        """A pmsg. `id` is the receiver's own name: clients drop what has another."""
+        """Return a pmsg frame. `id` is the recipient's own name: clients drop packets with another."""
         return text_frame(b'{"type":"ps","data":%b,"id":%b}' % (as_flat(event.val), name_text(recipient)))
 
 
@@ -126,5 +126,5 @@ CL2_EARLY = Cl2Early()
 
 
 def name_text(user: User | None) -> bytes:
-    """Return a user's name as JSON text, an empty one while it has none."""
+    """Return a user's name as JSON text, an empty string if it has none."""
     return jsontext.dumps((user and user.username) or "")

@@ -1,4 +1,4 @@
-"""CloudLink 2 with special features: S2.2, which asks for them by `<%sh>` (protocol, section 4.2)."""
+"""CloudLink 2 with special features: S2.2, which requests them with `<%sh>` (protocol, section 4.2)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _VERSION = text_frame(b'{"type":"direct","data":{"type":"vers","data":"S2.2"}}')
 
 
 class Cl2Late(Cl2Early):
-    """CloudLink 2 with variables and linked channels; most comes wrapped as a special feature, `sf`."""
+    """CloudLink 2 with variables and linked channels; most packets are wrapped as a special feature, `sf`."""
 
     name = "CL2 late"
     greets_as = "CL2 late"
@@ -35,54 +35,54 @@ class Cl2Late(Cl2Early):
     )
 
     def claims(self, opening: Opening, current: Dialect) -> bool:
-        """The request for special features, also as a later message."""
+        """Claim a client that requests special features, also in a later message."""
         return opening.text.startswith(b"<%sh>") and (opening.is_first or current is CL2_EARLY)
 
     def greeting(self, facts: Greeting) -> list[bytes]:
-        """The version, without which the client sends no variables, then the user list."""
+        """Return the version, without which the client sends no variables, and then the user list."""
         return [_VERSION, *facts.lists]
 
     def message(
         self, event: Message, room: str, listener: bytes = b"", recipient: User | None = None
     ) -> bytes:
-        """A gmsg."""
+        """Return a gmsg frame."""
         return text_frame(b'{"type":"sf","data":{"type":"gs","data":%b}}' % as_flat(event.val))
 
     def variable(
         self, event: Variable, room: str, listener: bytes = b"", recipient: User | None = None
     ) -> bytes:
-        """A gvar."""
+        """Return a gvar frame."""
         return update_frame(_variable(b"g", event.name, event.val), ("gvar", event.name, room))
 
     def private_variable(
         self, event: PrivateVariable, room: str, listener: bytes = b"", recipient: User | None = None
     ) -> bytes:
-        """A pvar."""
+        """Return a pvar frame."""
         text = _variable(b"p", event.name, event.val, recipient)
         return update_frame(text, ("pvar", event.name, room, event.origin.uuid))
 
     def channel_message(
         self, event: ChannelMessage, room: str, listener: bytes = b"", recipient: User | None = None
     ) -> bytes:
-        """A message to everybody in a linked channel, each copy with its recipient's name."""
+        """Return the frame of a message to all members of a linked channel; it holds the recipient's name."""
         return _linked(b"g", event.val, recipient)
 
     def channel_variable(
         self, event: ChannelVariable, room: str, listener: bytes = b"", recipient: User | None = None
     ) -> bytes:
-        """A variable for everybody in a linked channel."""
+        """Return the frame of a variable for all members of a linked channel."""
         return text_frame(_variable(b"g", event.name, event.val))
 
     def linked_message(
         self, event: LinkedMessage, room: str, listener: bytes = b"", recipient: User | None = None
     ) -> bytes:
-        """A message to one user of a linked channel."""
+        """Return the frame of a message to one user of a linked channel."""
         return _linked(b"p", event.val, recipient)
 
     def linked_variable(
         self, event: LinkedVariable, room: str, listener: bytes = b"", recipient: User | None = None
     ) -> bytes:
-        """A variable for one user of a linked channel."""
+        """Return the frame of a variable for one user of a linked channel."""
         return text_frame(_variable(b"p", event.name, event.val, recipient))
 
 

@@ -21,7 +21,7 @@ _TEXT_START = b'"'
 
 
 class Cl3Of015(Dialect):
-    """CloudLink 0.1.5. What fails, fails silently."""
+    """CloudLink 0.1.5. Failures are silent."""
 
     name = "CL3 0.1.5"
     repeats_message = True
@@ -32,7 +32,7 @@ class Cl3Of015(Dialect):
     own_commands = frozenset({"clear"})
 
     def claims(self, opening: Opening, current: Dialect) -> bool:
-        """A private packet that tells who it is from, or what a host says means CL3."""
+        """Claim a private packet that names its origin, or ambiguous packets if the settings prefer CL3."""
         if not opening.is_first or opening.listener:
             return False
         if opening.cmd in _PRIVATE:
@@ -40,24 +40,24 @@ class Cl3Of015(Dialect):
         return opening.prefers_cl3 and opening.cmd in _FIRST_BLOCKS
 
     def read(self, data: bytes) -> Packet | None:
-        """Take a message as it was meant; a private one that tells no origin is nothing."""
+        """Convert a message to a packet; ignore a private one that does not name its origin."""
         packet = self._parse(data)
         if packet.cmd in _PRIVATE and not read_signs(data).origin:
             return None
         if packet.cmd == "gmsg" and packet.val and packet.val[0] not in b'"{[':
-            packet.amend(val=as_text(packet.val))  # that server made a text of every number
+            packet.amend(val=as_text(packet.val))  # that server converted numbers to text
         return packet
 
     @staticmethod
     def _parse(data: bytes) -> Packet:
-        """Parse a packet; of an era without listeners and rooms, unless it is a handshake and so of another."""
+        """Parse a packet without listener and rooms, which this era lacks, unless it is a handshake of a later era."""
         packet = parse(data)
         if packet.cmd != "handshake":
             packet.amend(listener=b"", rooms=b"")
         return packet
 
     def greeting(self, facts: Greeting) -> list[bytes]:
-        """The user list, then the version."""
+        """Return the user list and then the version."""
         return [*facts.lists, self._about("vers", self.version)]
 
     def _about(self, what: str, text: str) -> bytes:
@@ -66,37 +66,37 @@ class Cl3Of015(Dialect):
         )
 
     def translate(self, data: bytes) -> bytes:
-        """A packet that a plugin made."""
+        """Translate a plugin's packet to this dialect."""
         return translate(self, data)
 
     def message(
         self, event: Message, room: str, listener: bytes = b"", recipient: User | None = None
     ) -> bytes:
-        """A gmsg."""
+        """Return a gmsg frame."""
         return text_frame(b'{"cmd":"gmsg","val":%b}' % as_flat(event.val))
 
     def variable(
         self, event: Variable, room: str, listener: bytes = b"", recipient: User | None = None
     ) -> bytes:
-        """A gvar."""
+        """Return a gvar frame."""
         text = b'{"cmd":"gvar","name":%b,"val":%b}' % (event.name, as_flat(event.val))
         return update_frame(text, ("gvar", event.name, room))
 
     def user_list(self, room: str, users: UserList) -> bytes:
-        """Return the names of everybody in a room, as `alice;bob;`."""
+        """Return the names in a room, as `alice;bob;`."""
         return text_frame(b'{"cmd":"ulist","val":%b}' % names_list(users))
 
     def private_message(
         self, event: PrivateMessage, room: str, listener: bytes = b"", recipient: User | None = None
     ) -> bytes:
-        """A pmsg."""
+        """Return a pmsg frame."""
         sender = jsontext.dumps(event.origin.username or "")
         return text_frame(b'{"cmd":"pmsg","val":%b,"origin":%b}' % (as_flat(event.val), sender))
 
     def private_variable(
         self, event: PrivateVariable, room: str, listener: bytes = b"", recipient: User | None = None
     ) -> bytes:
-        """A pvar."""
+        """Return a pvar frame."""
         origin = event.origin
         sender = jsontext.dumps(origin.username or "")
         text = b'{"cmd":"pvar","name":%b,"val":%b,"origin":%b}' % (event.name, as_flat(event.val), sender)

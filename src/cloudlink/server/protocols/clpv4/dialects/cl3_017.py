@@ -1,4 +1,4 @@
-"""CloudLink 3, version 0.1.7: 0.1.5 with status codes, which stand in `val` (protocol, section 4.4)."""
+"""CloudLink 3, version 0.1.7: 0.1.5 with status codes, which are in `val` (protocol, section 4.4)."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ _OWN_CODES: dict[StatusCode, StatusCode] = {
     StatusCodes.too_large: ("E", 107, "Packet too large"),
     StatusCodes.room_not_joined: ("E", 103, "ID not found"),
 }
-"""Status codes that this era numbered or worded in another way."""
+"""Status codes with a different number or text in this era."""
 
 _SERVERS_OWN = frozenset({"ulist", "statuscode", "ds", "direct", "client_ip", "server_version", "motd"})
-"""What a client takes for the server's own word; no other client can say it."""
+"""Commands that clients trust as coming from the server; clients cannot send them to each other."""
 
 
 class Cl3Of017(Cl3Of015):
-    """CloudLink 0.1.7, as its Python client speaks it."""
+    """CloudLink 0.1.7 for its Python client."""
 
     name = "CL3 0.1.7"
     greets_as = "CL3 0.1.7"
@@ -64,37 +64,37 @@ class Cl3Of017(Cl3Of015):
     own_commands = frozenset({"direct"})
 
     def claims(self, opening: Opening, current: Dialect) -> bool:
-        """A first message by which a client tells of itself."""
+        """Claim a first message in which a client describes itself."""
         return _kind(opening) not in ("", "scratch")
 
     def read(self, data: bytes) -> Packet | None:
-        """Take a message as it was meant."""
+        """Convert a message to a packet."""
         packet = self._parse(data)
         if _is_too_long(packet.val):
             raise Refusal(StatusCodes.too_large)
         return packet
 
     def refuses_name(self, raw: bytes) -> StatusCode | None:
-        """A name has to be a text, and not an empty one."""
+        """Refuse a name that is not text, or is empty."""
         if not raw.startswith(b'"'):
             return StatusCodes.datatype
         return StatusCodes.empty_packet if raw == _EMPTY_TEXT else None
 
     def greeting(self, facts: Greeting) -> list[bytes]:
-        """The user list, the message of the day, the version."""
+        """Return the user list, the message of the day and the version."""
         motd = [self._about("motd", facts.motd)] if facts.motd else []
         return [*facts.lists, *motd, self._about("vers", self.version)]
 
     def user_list(self, room: str, users: UserList) -> bytes:
-        """Return the names of everybody in a room, but for those of the form `%X%`."""
+        """Return the names in a room, except those of the form `%X%`."""
         return text_frame(b'{"cmd":"ulist","val":%b}' % names_list(users, hidden="%"))
 
     def direct(self, event: Direct, room: str, listener: bytes = b"", recipient: User | None = None) -> bytes:
-        """A direct. An object goes as text: as an object it would pass for the server's own."""
+        """Return a direct frame. Objects are sent as text, because clients trust objects as coming from the server."""
         return text_frame(b'{"cmd":"direct","val":%b}' % as_flat(event.val))
 
     def custom(self, event: Custom, room: str, listener: bytes = b"", recipient: User | None = None) -> bytes:
-        """A command of the projects' own making."""
+        """Return the frame of a project's custom command."""
         if event.cmd in _SERVERS_OWN:
             return NOTHING
         return text_frame(
@@ -109,7 +109,7 @@ class Cl3Of017(Cl3Of015):
         details: bytes = b"",
         val: bytes = b"",
     ) -> bytes:
-        """A status code, in the words of that era."""
+        """Return a status code frame with the code and text of this era."""
         letter, number, text = _OWN_CODES.get(code, code)
         return text_frame(
             b'{"cmd":"statuscode","val":"%b:%03d | %b"}' % (letter.encode(), number, text.encode())
@@ -117,14 +117,14 @@ class Cl3Of017(Cl3Of015):
 
 
 class Cl3Of017Scratch(Cl3Of017):
-    """CloudLink 0.1.7 for Scratch, whose values are text: a text that is JSON is taken as what it spells."""
+    """CloudLink 0.1.7 for Scratch, whose values are text: a text that holds JSON is decoded."""
 
     def claims(self, opening: Opening, current: Dialect) -> bool:
-        """A first message by which a Scratch client tells of itself."""
+        """Claim a first message in which a Scratch client describes itself."""
         return _kind(opening) == "scratch"
 
     def read(self, data: bytes) -> Packet | None:
-        """Take a message as it was meant."""
+        """Convert a message to a packet."""
         packet = super().read(data)
         if packet is not None and packet.cmd in _WITH_VALUE:
             packet.amend(val=_spelt(packet.val))
@@ -136,7 +136,7 @@ CL3_017_SCRATCH = Cl3Of017Scratch()
 
 
 def _kind(opening: Opening) -> str:
-    """Return what a first message says its client is, empty if it says nothing of the sort."""
+    """Return the type that a client states in its first message, empty if it states none."""
     if not opening.is_first or opening.cmd != "direct" or opening.id or not opening.val.startswith(b"{"):
         return ""
     try:
@@ -146,12 +146,12 @@ def _kind(opening: Opening) -> str:
     what = about.get("cmd")
     if what not in (_TYPE, _ADDRESS):
         return ""
-    # Only the Scratch client tells its address.
+    # Only the Scratch client sends its address.
     return "scratch" if what == _ADDRESS or about.get("val") == _SCRATCH else "other"
 
 
 def _is_too_long(raw: bytes) -> bool:
-    # A character takes 1 to 12 bytes, so few have to be counted.
+    # A character takes 1 to 12 bytes, so the exact count is rarely needed.
     if not _VALUE_MAX_LENGTH < len(raw) <= 12 * _VALUE_MAX_LENGTH + 2:
         return len(raw) > _VALUE_MAX_LENGTH
     text = jsontext.loads(raw) if raw.startswith(b'"') else raw.decode()
@@ -159,7 +159,7 @@ def _is_too_long(raw: bytes) -> bool:
 
 
 def _spelt(raw: bytes) -> bytes:
-    """Return the JSON that a JSON string spells, anything else as it is. `null` stays a text (decision D1)."""
+    """Return the JSON text held in a JSON string; return other values unchanged. `null` stays text (decision D1)."""
     if not raw.startswith(b'"'):
         return raw
     try:
@@ -167,6 +167,6 @@ def _spelt(raw: bytes) -> bytes:
         if text == _NULL_TEXT:
             return raw
         jsontext.loads(text)
-    except ValueError:  # no JSON, or no UTF-8
+    except ValueError:  # not JSON, or not UTF-8
         return raw
     return text  # type: ignore[no-any-return]  # a JSON string is a str

@@ -1,7 +1,7 @@
-"""CloudLink 4, version 0.1.8, and clients that could be of it or of 0.2.0 (protocol, section 4.5).
+"""CloudLink 4, version 0.1.8, and clients that may speak 0.1.8 or 0.2.0 (protocol, section 4.5).
 
-Both eras' Scratch clients set their name without a handshake, in the very same words. Until one tells
-more it gets packets of 0.2.0, with user lists that both understand: whole ones.
+The Scratch clients of both versions set their name without a handshake and with identical packets. Until
+such a client reveals its version, it gets packets of 0.2.0 with whole user lists, which both understand.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _PYTHON_CLIENT = b'"username_set"'
 
 
 class Cl4Safe(Cl4):
-    """Version 0.2.0 for clients that may be of 0.1.8."""
+    """Version 0.2.0 for clients that may be 0.1.8."""
 
     name = "CL4 safe mode"
     is_settled = False
@@ -47,19 +47,19 @@ class Cl4Safe(Cl4):
     own_commands = frozenset({"ulist"})
 
     def claims(self, opening: Opening, current: Dialect) -> bool:
-        """A name as a first message, tagged as Scratch clients of both versions tag it."""
+        """Claim a first message that sets a name with the listener that Scratch clients of both versions use."""
         return opening.is_first and opening.cmd == "setid" and opening.listener == b'"setusername"'
 
     def joined(self, event: Joined, room: str, listener: bytes = b"", recipient: User | None = None) -> bytes:
-        """Nothing: clients of 0.1.8 would take it for the whole list, which they are sent."""
+        """Return nothing: clients of 0.1.8 would mistake it for the whole list, which they get instead."""
         return NOTHING
 
     def left(self, event: Left, room: str, listener: bytes = b"", recipient: User | None = None) -> bytes:
-        """Nothing, as `joined`."""
+        """Return nothing, as `joined`."""
         return NOTHING
 
     def read(self, data: bytes) -> Packet:
-        """Take rooms that are the JSON text of a list as that list."""
+        """Convert a message to a packet; decode rooms that are the JSON text of a list."""
         packet = parse(data)
         if packet.cmd in _LINKS and packet.val.startswith(b'"'):
             packet.amend(val=_as_list(packet.val))
@@ -80,26 +80,26 @@ class Cl4Of018(Cl4Safe):
     own_commands = frozenset({"ulist", "ping", "statuscode"})
 
     def claims(self, opening: Opening, current: Dialect) -> bool:
-        """Rooms to join as JSON text, or the tag of the Python client of that version."""
+        """Claim a `link` whose rooms are JSON text, or a listener of that version's Python client."""
         if opening.is_first and opening.cmd == "setid" and opening.listener == _PYTHON_CLIENT:
             return True
         is_link = opening.cmd == "link" and isinstance(current, Cl4Safe) and current is not self
         return is_link and _as_list(opening.val) != opening.val
 
     def translate(self, data: bytes) -> bytes:
-        """A packet that a plugin made."""
+        """Translate a plugin's packet to this dialect."""
         return translate(self, data)
 
     def message(
         self, event: Message, room: str, listener: bytes = b"", recipient: User | None = None
     ) -> bytes:
-        """A gmsg; the listener is the sender's alone."""
+        """Return a gmsg frame; only the sender's copy carries the listener."""
         return text_frame(b'{"cmd":"gmsg","val":%b%b}' % (event.val, _tags(room, listener)))
 
     def variable(
         self, event: Variable, room: str, listener: bytes = b"", recipient: User | None = None
     ) -> bytes:
-        """A gvar; the listener is the sender's alone."""
+        """Return a gvar frame; only the sender's copy carries the listener."""
         text = b'{"cmd":"gvar","name":%b,"val":%b%b}' % (event.name, event.val, _tags(room, listener))
         return text_frame(text) if listener else update_frame(text, ("gvar", event.name, room))
 
@@ -111,14 +111,14 @@ class Cl4Of018(Cl4Safe):
     def private_message(
         self, event: PrivateMessage, room: str, listener: bytes = b"", recipient: User | None = None
     ) -> bytes:
-        """A pmsg."""
+        """Return a pmsg frame."""
         text = b'{"cmd":"pmsg","val":%b,"origin":%b%b}'
         return text_frame(text % (event.val, _user(event.origin), _tags(room)))
 
     def private_variable(
         self, event: PrivateVariable, room: str, listener: bytes = b"", recipient: User | None = None
     ) -> bytes:
-        """A pvar."""
+        """Return a pvar frame."""
         origin = event.origin
         text = b'{"cmd":"pvar","name":%b,"val":%b,"origin":%b%b}'
         return update_frame(
@@ -127,12 +127,12 @@ class Cl4Of018(Cl4Safe):
         )
 
     def direct(self, event: Direct, room: str, listener: bytes = b"", recipient: User | None = None) -> bytes:
-        """A direct; its own listener reaches the recipient."""
+        """Return a direct frame; the recipient gets the listener of the event."""
         tag = b',"listener":' + event.listener if event.listener else b""
         return text_frame(b'{"cmd":"direct","val":%b,"origin":%b%b}' % (event.val, _user(event.origin), tag))
 
     def custom(self, event: Custom, room: str, listener: bytes = b"", recipient: User | None = None) -> bytes:
-        """A ping, or a status code that answers it, from client to client."""
+        """Return the frame of a ping between clients, or of the status code that answers it."""
         keys = {"ping": b"val", "statuscode": b"code"}
         if event.cmd not in keys:
             return NOTHING
@@ -146,7 +146,7 @@ class Cl4Of018(Cl4Safe):
         details: bytes = b"",
         val: bytes = b"",
     ) -> bytes:
-        """A status code."""
+        """Return a status code frame."""
         text, _ = StatusCodes.generate(code)
         tag = b',"listener":' + listener if listener else b""
         payload = b',"val":' + val if val else b""
@@ -158,7 +158,7 @@ CL4_018 = Cl4Of018()
 
 
 def _as_list(raw: bytes) -> bytes:
-    """Return the JSON list that a JSON string spells, anything else as it is."""
+    """Return the JSON list held in a JSON string; return other values unchanged."""
     if not raw.startswith(b'"'):
         return raw
     text: str = jsontext.loads(raw)
@@ -166,7 +166,7 @@ def _as_list(raw: bytes) -> bytes:
         return raw
     try:
         jsontext.check(text.encode())
-    except ValueError:  # no JSON, or no UTF-8
+    except ValueError:  # not JSON, or not UTF-8
         return raw
     return text.strip().encode()
 

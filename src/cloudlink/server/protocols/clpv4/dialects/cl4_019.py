@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from .base import Dialect, Opening
 
 _LISTENERS = (b'"setprotocol"', b'"protocolset"')
-"""What the clients of that version, written in Scratch and Python, tag their handshake with."""
+"""The handshake listeners of that version's Scratch and Python clients."""
 
 
 class Cl4Of019(Cl4):
-    """CloudLink 0.1.9. Its clients read the packets of 0.2.0 and lack nothing."""
+    """CloudLink 0.1.9. Its clients understand all packets of 0.2.0."""
 
     name = "CL4 0.1.9"
     repeats_message = True
@@ -22,9 +22,9 @@ class Cl4Of019(Cl4):
     replaces_rooms = True
 
     def claims(self, opening: Opening, current: Dialect) -> bool:
-        """A handshake without value from a client of that version.
+        """Claim a handshake without a value from a client of that version.
 
-        Other handshakes without value are written by hand, for 0.2.0.
+        Other handshakes without a value come from handwritten clients of 0.2.0.
         """
         known = opening.cmd == "handshake" and not opening.val and opening.listener in _LISTENERS
         return known and not current.is_modern

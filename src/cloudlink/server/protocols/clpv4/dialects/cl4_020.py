@@ -1,4 +1,4 @@
-"""CloudLink 4, version 0.2.0: the packets that all others are translated from and to (protocol, section 1)."""
+"""CloudLink 4, version 0.2.0, the reference for all other dialects (protocol, section 1)."""
 
 from __future__ import annotations
 
@@ -45,15 +45,15 @@ class Cl4(Dialect):
     read = staticmethod(parse)
 
     def claims(self, opening: Opening, current: Dialect) -> bool:
-        """A handshake, or as a first message anything with a listener or a name that no other era claims."""
+        """Claim a handshake, or a first message with a listener or a name that no other era claims."""
         if opening.cmd == "handshake":
             return not current.is_modern
         return opening.is_first and bool(opening.listener or opening.cmd == "setid")
 
-    # What a client's greeting is made of.
+    # The parts of the greeting.
 
     def greeting(self, facts: Greeting) -> list[bytes]:
-        """Address, version, message of the day, the client's own user object, its rooms' user lists."""
+        """Return the address, version, message of the day, own user object, and user lists of the client's rooms."""
         frames = [self.client_ip(facts.address)] if facts.address else []
         frames.append(self.server_version(facts.version))
         if facts.motd:
@@ -61,19 +61,19 @@ class Cl4(Dialect):
         return [*frames, self.client_obj(facts.user), *facts.lists]
 
     def client_ip(self, address: str) -> bytes:
-        """Tell the client its own address."""
+        """Return the frame with the client's own address."""
         return text_frame(b'{"cmd":"client_ip","val":%b}' % jsontext.dumps(address))
 
     def server_version(self, version: str) -> bytes:
-        """Tell the client what the server speaks."""
+        """Return the frame with the server's version."""
         return _host_says("server_version", version)
 
     def motd(self, text: str) -> bytes:
-        """Tell the client the message of the day."""
+        """Return the frame with the message of the day."""
         return _host_says("motd", text)
 
     def client_obj(self, user: User) -> bytes:
-        """Tell the client its own user object."""
+        """Return the frame with the client's own user object."""
         return text_frame(b'{"cmd":"client_obj","val":%b}' % user_object(user))
 
     # Rooms.
@@ -81,7 +81,7 @@ class Cl4(Dialect):
     def message(
         self, event: Message, room: str, listener: bytes = b"", recipient: User | None = None
     ) -> bytes:
-        """A gmsg; the listener is the sender's alone."""
+        """Return a gmsg frame; only the sender's copy carries the listener."""
         tag = b',"listener":' + listener if listener else b""
         if event.attributed:
             tag += self._origin(event.origin)
@@ -90,7 +90,7 @@ class Cl4(Dialect):
     def variable(
         self, event: Variable, room: str, listener: bytes = b"", recipient: User | None = None
     ) -> bytes:
-        """A gvar; the listener is the sender's alone."""
+        """Return a gvar frame; only the sender's copy carries the listener."""
         if listener or event.attributed:
             return self._tagged_variable(event, room, listener)
         text = b'{"cmd":"gvar","name":%b,"val":%b,"rooms":%b}' % (event.name, event.val, room_text(room))
@@ -105,17 +105,17 @@ class Cl4(Dialect):
         return text_frame(text) if listener else update_frame(text, ("gvar", event.name, room))
 
     def _origin(self, user: User | None) -> bytes:
-        """Return the key that tells a sender, empty where the era has no such key or nobody sent it."""
+        """Return the key that names the sender, empty if the era has no such key or the event has no sender."""
         return b',"origin":' + user_object(user) if self.tells_origin and user is not None else b""
 
     def joined(self, event: Joined, room: str, listener: bytes = b"", recipient: User | None = None) -> bytes:
-        """A user with a name is new in a room."""
+        """Return a frame that adds a named user to the user list."""
         return text_frame(
             b'{"cmd":"ulist","mode":"add","val":%b,"rooms":%b}' % (user_object(event.user), room_text(room))
         )
 
     def left(self, event: Left, room: str, listener: bytes = b"", recipient: User | None = None) -> bytes:
-        """A user with a name has left a room."""
+        """Return a frame that removes a named user from the user list."""
         return text_frame(
             b'{"cmd":"ulist","mode":"remove","val":%b,"rooms":%b}'
             % (user_object(event.user), room_text(room))
@@ -137,7 +137,7 @@ class Cl4(Dialect):
     def private_message(
         self, event: PrivateMessage, room: str, listener: bytes = b"", recipient: User | None = None
     ) -> bytes:
-        """A pmsg."""
+        """Return a pmsg frame."""
         return text_frame(
             b'{"cmd":"pmsg","val":%b,"origin":%b,"rooms":%b}'
             % (event.val, user_object(event.origin), room_text(room))
@@ -146,7 +146,7 @@ class Cl4(Dialect):
     def private_variable(
         self, event: PrivateVariable, room: str, listener: bytes = b"", recipient: User | None = None
     ) -> bytes:
-        """A pvar."""
+        """Return a pvar frame."""
         text = b'{"cmd":"pvar","name":%b,"val":%b,"origin":%b,"rooms":%b}'
         origin = event.origin
         return update_frame(
@@ -155,7 +155,7 @@ class Cl4(Dialect):
         )
 
     def direct(self, event: Direct, room: str, listener: bytes = b"", recipient: User | None = None) -> bytes:
-        """A direct; its own listener reaches the recipient."""
+        """Return a direct frame; the recipient gets the listener of the event."""
         tag = b',"listener":' + event.listener if event.listener else b""
         return text_frame(
             b'{"cmd":"direct","val":%b,"origin":%b%b}' % (event.val, user_object(event.origin), tag)
@@ -166,7 +166,7 @@ class Cl4(Dialect):
     def status(
         self, code: StatusCode, listener: bytes = b"", details: bytes = b"", val: bytes = b""
     ) -> bytes:
-        """A status code; `details` and `val` are left out where they are empty."""
+        """Return a status code frame; empty `details` and `val` are omitted."""
         parts = [_status_start(code)]
         if details:
             parts += (b',"details":', details)
@@ -179,12 +179,12 @@ class Cl4(Dialect):
 
 
 class Cl4Scratch(Cl4):
-    """The same for a client that says it is written in Scratch: some of those never take a user out."""
+    """CL4 for clients that state they are written in Scratch; some of them never remove users from their list."""
 
     repeats_list = True
 
     def claims(self, opening: Opening, current: Dialect) -> bool:
-        """A handshake whose value names the language Scratch, also one that comes late."""
+        """Claim a handshake whose value names the language Scratch, also a late one."""
         if opening.cmd != "handshake" or not opening.val or current is self:
             return False
         try:
@@ -195,13 +195,13 @@ class Cl4Scratch(Cl4):
 
 
 class Undecided(Cl4):
-    """The same for a client that has not told its era so far."""
+    """CL4 for clients whose era is not known yet."""
 
     is_settled = False
     is_modern = False
 
     def claims(self, opening: Opening, current: Dialect) -> bool:
-        """Nothing: every client begins with this."""
+        """Claim nothing: every client starts with this dialect."""
         return False
 
 
