@@ -98,7 +98,7 @@ def test_sections_of_plugins_in_json(capsys):
     }
 
 
-def test_what_is_ignored_is_said_beside_the_settings(capsys, monkeypatch):
+def test_ignored_variables_are_listed_with_the_settings(capsys, monkeypatch):
     monkeypatch.setenv("CLOUDLINK_QQQQ", "1")
 
     assert main(["config", "--json"]) == 0

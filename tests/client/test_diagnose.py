@@ -574,7 +574,7 @@ def test_an_idle_cut_off(examine):
     assert "proxy_read_timeout" in text
 
 
-def test_what_strangers_say_cannot_steer_the_terminal(examine):
+def test_text_from_strangers_cannot_control_the_terminal(examine):
     async def handler(socket):
         await socket.send("\x1b[2J")
         await socket.wait_closed()

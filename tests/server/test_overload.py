@@ -46,7 +46,7 @@ def test_a_client_that_keeps_sending_too_much_is_disconnected(message):
     assert visitor.session.state is State.CLOSED
 
 
-def test_somebody_unknown_who_floods_with_pings_is_disconnected_too():
+def test_an_unnamed_client_that_floods_with_pings_is_disconnected_too():
     visitor = MemoryClient(build(STRICT | {"flood_patience": 0.0}))
     assert visitor.session.admit(5000)
     assert not visitor.session.admit(125)

@@ -145,7 +145,7 @@ def test_a_loop_that_stands_still_without_a_plugin_is_not_reported(caplog):
 
 
 @pytest.mark.parametrize("event_loop", ["asyncio", "uvloop"])
-def test_a_running_server_names_who_blocks_it(event_loop, caplog):
+def test_a_running_server_names_the_plugin_that_blocks_it(event_loop, caplog):
     server = build({"blocking_warning": 0.01, "event_loop": event_loop, "port": 0})
 
     @server.on_start

@@ -52,19 +52,19 @@ def looking():
     return rounds
 
 
-def test_who_takes_nothing_is_dropped_in_time(looking):
+def test_a_client_that_reads_nothing_is_dropped_in_time(looking):
     assert looking(Stuck(1000), [0] * 20) == 8
 
 
-def test_who_takes_a_little_now_and_then_is_kept(looking):
+def test_a_client_that_reads_a_little_now_and_then_is_kept(looking):
     assert looking(Stuck(1000), [0, 0, 0, 0, 0, 0, 0, 1] * 20) is None
 
 
-def test_more_to_take_is_no_progress(looking):
+def test_more_waiting_data_is_not_progress(looking):
     assert looking(Stuck(1000), [-2] * 20) == 8
 
 
-def test_who_is_not_congested_is_left_alone(looking):
+def test_an_uncongested_client_is_left_alone(looking):
     connection = Stuck(0)
     connection.congested = False
     assert looking(connection, [0] * 20) is None

@@ -368,7 +368,7 @@ def test_additions_of_an_address_to_the_file_are_bounded_per_hour(opened, tmp_pa
     assert (tmp_path / "cloud.db").stat().st_size < 800_000
 
 
-def test_what_is_freed_in_the_file_is_given_back(opened):
+def test_space_freed_in_the_file_is_credited_back(opened):
     each = opened(file=True, storage_bytes_per_hour=150_000)
     room = each.enter("1", address=GREEDY)
     for _ in range(10):
@@ -380,7 +380,7 @@ def test_what_is_freed_in_the_file_is_given_back(opened):
         each.delete(room, "☁ b", GREEDY)
 
 
-def test_who_loses_a_variable_to_a_rename_is_given_back_its_place(opened):
+def test_an_address_that_loses_a_variable_to_a_rename_gets_its_place_back(opened):
     each = opened(file=True, storage_bytes_per_hour=150_000)
     room = each.enter("1", address=HONEST)
     for _ in range(5):
@@ -456,7 +456,7 @@ def test_whole_budgets_are_forgotten_with_the_ticks_of_the_server(opened):
     assert len(each._budgets) == 0
 
 
-def test_what_the_store_has_no_place_for_is_refused_before_it_is_accepted(opened, caplog):
+def test_a_value_that_does_not_fit_the_store_is_refused_before_it_is_accepted(opened, caplog):
     each = opened(file=True)
     asked = []
     each.store.has_place = lambda *variable: asked.append(variable)
@@ -482,7 +482,7 @@ def test_what_the_store_has_no_place_for_is_refused_before_it_is_accepted(opened
     assert room.variables == {"☁ a": b"1"}
 
 
-def test_what_is_left_of_a_flood_keeps_nothing_of_others_from_the_file(opened):
+def test_the_rest_of_a_flood_keeps_no_values_of_others_from_the_file(opened):
     each = opened(file=True, storage_bytes_per_hour=1 << 40)
     each.store._queue._most_bytes = 2_000_000
     each.store._trouble.pause = 3600.0  # the disk does not answer
@@ -500,7 +500,7 @@ def test_what_is_left_of_a_flood_keeps_nothing_of_others_from_the_file(opened):
 # ---------------------------------------------------------------------------------------------- the client
 
 
-def test_a_client_is_told_why_it_is_refused(build):
+def test_a_refused_client_gets_the_reason(build):
     server = build(cloud_max_memory=65_536)
     greedy = player(server, GREEDY)
     assert set_variable(greedy, "☁ a", "1" * 25_000) is None
@@ -508,7 +508,7 @@ def test_a_client_is_told_why_it_is_refused(build):
     assert set_variable(player(server, HONEST, "2"), "☁ a", "1" * 10_000) is None
 
 
-def test_what_comes_over_the_bridge_counts_as_one_address(build):
+def test_values_from_the_bridge_count_as_one_address(build):
     server = build(cloud_bridge=True)
     cloud = player(server, HONEST, "room")
     other = named(server, "other", address=GREEDY)

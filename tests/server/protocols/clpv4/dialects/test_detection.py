@@ -137,7 +137,7 @@ def test_only_short_messages_are_remembered():
     assert (remembered().hits, remembered().currsize) == (hits + 1, size)
 
 
-def test_what_the_host_may_say_is_told_of_is_among_the_first_messages():
+def test_messages_that_the_host_may_decide_are_among_the_first():
     assert set(AS_CL3) <= set(FIRST)
 
 
@@ -198,6 +198,6 @@ def test_rooms_as_json_text_show_nothing_in_others():
 
 
 @pytest.mark.parametrize("text", FIRST, ids=short)
-def test_without_legacy_support_only_who_says_scratch_is_told(text):
+def test_without_legacy_support_only_scratch_clients_are_recognized(text):
     dialect = detect(text.encode(), CL4, MODERN)
     assert dialect is (CL4_SCRATCH if FIRST[text] is CL4_SCRATCH else CL4)
