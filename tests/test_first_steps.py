@@ -1,4 +1,4 @@
-"""What stops people before anything runs is said in one sentence: an old Python, and no internet at the first start."""
+"""Obstacles before anything runs are explained in one sentence: an old Python, no internet at the first start."""
 
 from __future__ import annotations
 

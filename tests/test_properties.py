@@ -73,7 +73,7 @@ FAMILIES = [
 
 @dataclass
 class Player:
-    """One client: what it has been told, and where it really is."""
+    """One client: the packets it has received, and its actual rooms."""
 
     family: Family
     connection: MemoryConnection

@@ -1,4 +1,4 @@
-"""What `cloudlink serve` says about the files, plugins and certificate it uses."""
+"""The lines of `cloudlink serve` about the files, plugins and certificate it uses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `cloudlink config` prints, and that the page of settings is up to date."""
+"""The output of `cloudlink config`, and that the page of settings is up to date."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ GETTING_STARTED = Path(__file__).parents[2] / "docs" / "getting-started.md"
 
 
 def doctor(*words):
-    """Run the command in a thread beside the server; the exit status."""
+    """Run the command in a thread while the server runs; return the exit status."""
     return asyncio.to_thread(cli.main, ["doctor", "--timeout", "5", *words])
 
 

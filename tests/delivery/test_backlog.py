@@ -1,4 +1,4 @@
-"""What waits for a slow reader: in order, nothing twice, of updates only the latest."""
+"""The backlog of a slow reader: in order, nothing twice, of updates only the latest."""
 
 import tracemalloc
 from unittest.mock import patch
@@ -29,7 +29,7 @@ def frames_of(steps):
 
 
 def survivors(frames):
-    """What must be left: every message, and of each update the latest, in the order of those."""
+    """The frames that must be left: every message, and the latest of each update, in their order."""
     latest = {frame.key: frame for frame in frames if hasattr(frame, "key")}
     return [frame for frame in frames if not hasattr(frame, "key") or latest[frame.key] is frame]
 
@@ -79,7 +79,7 @@ def test_updates_that_are_replaced_leave_nothing_behind():
 
 
 class Socket:
-    """A connection whose peer reads when it is told to, and that takes `room` bytes until then."""
+    """A connection whose peer reads when the test lets it, and that takes `room` bytes until then."""
 
     def __init__(self):
         self.congested = False

@@ -1,4 +1,4 @@
-"""What one sender may take up of a slow reader's backlog, and who hears that it was too much."""
+"""One sender's share of a slow reader's backlog, and the answer when it is used up."""
 
 import pytest
 from hypothesis import given
@@ -10,7 +10,7 @@ from cloudlink.delivery.frames import signed
 
 
 class Congested:
-    """A connection that takes nothing until it is told to."""
+    """A connection that takes nothing until the test lets it."""
 
     congested = True
 

@@ -1,4 +1,4 @@
-"""The builder: what it makes of the examples is what Scratch would save, and mistakes in sources are told with their place."""
+"""The builder: its projects equal what Scratch would save, and mistakes in sources are reported with their place."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ async def old_browser(user):
 
 
 async def look(user):
-    """What the reporters report that Scratch cannot hold, or that they have thrown."""
+    """Results of reporters that Scratch cannot hold, and errors that they have thrown."""
     return await user.evaluate(LOOK.replace("CALLS", json.dumps(CALLS)))
 
 

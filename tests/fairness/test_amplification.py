@@ -29,7 +29,7 @@ async def send_for_ever(peer, *messages):
 
 
 async def assert_bearable(player, alone, *attacks, bound):
-    """Let a player play beside attacks, during which memory may grow by `bound` bytes."""
+    """Let a player play during attacks, while memory may grow by `bound` bytes."""
     before = memory()
     peak = 0
 

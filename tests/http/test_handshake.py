@@ -1,4 +1,4 @@
-"""What an upgrade request has to say."""
+"""The required parts of an upgrade request."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What handlers return, and the bytes of its head."""
+"""The values that handlers return, and the bytes of the response head."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""What plugins of CloudLink 0.2.0 reach through the server."""
+"""The attributes of the server that plugins of CloudLink 0.2.0 use."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class Time:
 
 
 class Someone:
-    """A session that writes down what it is told."""
+    """A session that records its calls."""
 
     def __init__(self, share, address):
         self.account = share.open_account(address)

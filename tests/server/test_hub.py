@@ -18,7 +18,7 @@ ELSEWHERE = User("n2", "7000", "0-0-0", "zoe")
 
 
 class RecordingBroker(LocalBroker):
-    """A broker that writes down what it is told."""
+    """A broker that records its calls."""
 
     def __init__(self):
         self.published, self.sent, self.rooms = [], [], []

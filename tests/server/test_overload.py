@@ -1,4 +1,4 @@
-"""Who sends too much, and who reads too slowly."""
+"""Clients that send too much, and clients that read too slowly."""
 
 from __future__ import annotations
 

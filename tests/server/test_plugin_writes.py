@@ -50,7 +50,7 @@ def check_departure(server, leaver, witness, gone):
 
 @pytest.fixture
 def gone(server):
-    """What `on_disconnect` handlers are told: each client, its rooms and its name."""
+    """The calls of `on_disconnect` handlers: each client, its rooms and its name."""
     told = []
 
     @server.on_disconnect

@@ -1,4 +1,4 @@
-"""A connection's life: what each event does in each state, and in which order plugins are told."""
+"""The life of a connection: the effect of each event in each state, and the order of plugin handlers."""
 
 from __future__ import annotations
 

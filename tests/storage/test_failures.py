@@ -1,4 +1,4 @@
-"""A disk or a file that fails while the server runs: told once, nothing lost that fits in memory, and mended by itself."""
+"""A disk or file that fails while the server runs: logged once, nothing lost that fits in memory, recovery by itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is particular to the file: when it is written, who else may change it, and what it looks like."""
+"""The SQLite file: when it is written, changes by other processes, and its layout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every store does, whatever it keeps variables in."""
+"""The behaviour that all stores share."""
 
 from __future__ import annotations
 

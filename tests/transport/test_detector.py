@@ -1,4 +1,4 @@
-"""Who stands at the door is counted until the request is answered."""
+"""Connections are counted from the moment they are accepted until the request is answered."""
 
 import asyncio
 import contextlib

@@ -11,7 +11,7 @@ from tests.support.servers import build, listening
 
 
 class Stuck:
-    """A congested connection whose peer goes on sending, and takes what it is told to take."""
+    """A congested connection whose peer keeps sending, and reads as much as the test says."""
 
     def __init__(self, unsent):
         self.congested = True
@@ -121,7 +121,7 @@ def test_a_round_that_fails_is_followed_by_another():
 
 
 class Quiet(Stuck):
-    """A connection that is not congested; its peer sends when it is told to."""
+    """A connection that is not congested; its peer sends when the test says."""
 
     def __init__(self, patience):
         super().__init__(0)

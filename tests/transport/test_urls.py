@@ -1,4 +1,4 @@
-"""Where people are told to connect."""
+"""The addresses that the server shows to users."""
 
 import socket
 

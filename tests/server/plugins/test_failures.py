@@ -1,4 +1,4 @@
-"""What is said about a plugin that fails, and when the server starts all the same."""
+"""Errors about a plugin that fails, and when the server starts anyway."""
 
 from __future__ import annotations
 

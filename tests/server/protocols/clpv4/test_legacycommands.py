@@ -38,7 +38,7 @@ def guest(server, era, name=""):
 
 
 def arrived(visitor):
-    """What a visitor has heard, but for user lists."""
+    """The packets that a visitor has received, except user lists."""
     return [
         packet for packet in visitor.heard() if "ul" not in (packet.get("type"), packet.get("cmd", "")[:2])
     ]

@@ -1,4 +1,4 @@
-"""What the CloudLink 4 object offers to plugins and to the bridge."""
+"""The methods of the CloudLink 4 object for plugins and the bridge."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def protocol(server):
 
 
 def greeting(server, **connection):
-    """What a handshake is answered with, by command."""
+    """The packets that answer a handshake, by command."""
     answers = MemoryClient(server, **connection).ask({"cmd": "handshake"})
     return {packet["cmd"]: packet.get("val") for packet in answers}
 

@@ -1,4 +1,4 @@
-"""What newcomers of a room are sent: bounded, fair between addresses, forgotten in time, and kept in the storage file."""
+"""Room state for newcomers: bounded, fair between addresses, forgotten in time, and kept in the storage file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What coming and going costs: a room of thousands does not repeat its list each time, and who causes much waits."""
+"""The cost of joining and leaving: a huge room does not repeat its list each time, and clients that cause much wait."""
 
 import functools
 import json

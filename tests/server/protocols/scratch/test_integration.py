@@ -1,4 +1,4 @@
-"""Cloud variables on a server that runs: over sockets, with a file, beside plugins and the command line."""
+"""Cloud variables on a running server: over sockets, with a file, with plugins and the command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What counts as a project and a user, and how variables are named."""
+"""Valid project ids, usernames and variable names."""
 
 from __future__ import annotations
 

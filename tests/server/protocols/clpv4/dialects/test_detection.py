@@ -1,4 +1,4 @@
-"""How a client's dialect is told from what it sends (protocol, section 4.7), row by row."""
+"""How a client's dialect is recognized by its messages (protocol, section 4.7), row by row."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ AS_CL3 = (
     '{"cmd":"gvar","name":"v","val":1}',
     '{"cmd":"setid","val":"alice","is_first":true,"prefers_cl3":true,"text":"<%sh>"}',
 )
-"""What is of 0.1.5 if the host says so; all else is as it is without."""
+"""Messages of 0.1.5 if the host configures it; all others are recognized as without that setting."""
 
 
 def told(text: str, current=UNDECIDED, **preference: bool):
