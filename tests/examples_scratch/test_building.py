@@ -190,7 +190,7 @@ def test_the_command_takes_addresses_and_a_folder(tmp_path):
 def test_the_command_refuses_what_is_no_server(tmp_path, server):
     done = run("--server", server, folder=tmp_path)
     assert done.returncode == 1
-    assert done.stderr.startswith(f"{server} is no address of a server")
+    assert done.stderr.startswith(f"{server} is not an address of a server")
     assert "Traceback" not in done.stderr
 
 
