@@ -1,8 +1,8 @@
-"""A bot: greets who joins a room and answers what begins with an exclamation mark.
+"""A bot that greets users who join a room and answers messages that begin with an exclamation mark.
 
     python3 examples/bot.py ws://127.0.0.1:3000/ --name robo --room lobby
 
-It comes back by itself when the connection breaks. Ctrl-C ends it.
+It reconnects by itself when the connection breaks. Ctrl-C ends it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import random
 import sys
 from typing import TYPE_CHECKING
 
-if sys.version_info < (3, 11):  # noqa: UP036  # before what older ones cannot import
+if sys.version_info < (3, 11):  # noqa: UP036  # before imports that older versions cannot run
     sys.exit("CloudLink needs Python 3.11 or newer; install it, and start this with it.")
 
 import cloudlink
@@ -30,7 +30,7 @@ MOST_DIGITS = 8
 
 
 def answer(text: object, users: Sequence[User]) -> str | None:
-    """Return what the bot says to a message; None to keep quiet. Anything may come in a message, not only text."""
+    """Return the answer to a message, None for no answer. A message may be any JSON value, not only text."""
     words = text.split() if isinstance(text, str) else []
     match words:
         case ["!help"]:
@@ -48,7 +48,7 @@ def answer(text: object, users: Sequence[User]) -> str | None:
 
 
 async def live(c: Connection) -> None:
-    """Do what the bot does until the connection ends for good."""
+    """Handle events until the connection ends for good."""
     async for event in c:
         match event:
             case Connected(user, _, rooms):
@@ -65,7 +65,7 @@ async def live(c: Connection) -> None:
 
 
 async def main() -> None:
-    """Read the command line, connect, and live."""
+    """Read the command line, connect, and handle events."""
     parser = argparse.ArgumentParser(description="A CloudLink bot.")
     parser.add_argument("url", nargs="?", default="ws://127.0.0.1:3000/", help="the address of the server")
     parser.add_argument("--name", default="robo", help="the bot's username")

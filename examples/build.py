@@ -1,6 +1,6 @@
 """Builds the example projects: `python3 examples/build.py` makes `build/chat.sb3` and the others.
 
-The sources are the folders in `examples/scratch`; `docs/examples.md` says how they are written.
+The sources are the folders in `examples/scratch`; `docs/examples.md` explains their format.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
-if sys.version_info < (3, 11):  # noqa: UP036  # before what older ones cannot import
+if sys.version_info < (3, 11):  # noqa: UP036  # before imports that older versions cannot run
     sys.exit("CloudLink needs Python 3.11 or newer; install it, and start this with it.")
 
 from sb3 import SourceError, build
@@ -20,7 +20,7 @@ SERVER = "ws://127.0.0.1:3000/"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Build what is asked for; return the exit status."""
+    """Build the requested projects; return the exit status."""
     parser = argparse.ArgumentParser(description="Build the example projects as .sb3 files.")
     parser.add_argument("projects", nargs="*", help="folders with sources (all examples unless given)")
     parser.add_argument(
@@ -52,11 +52,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def extension_of(server: str) -> str:
-    """The address at which a server gives the extension."""
+    """Return the address of a server's extension."""
     parts = urlsplit(server)
     scheme = {"ws": "http", "wss": "https"}.get(parts.scheme)
     if scheme is None or not parts.netloc:
-        sys.exit(f"{server} is no address of a server; one looks like {SERVER}")
+        sys.exit(f"{server} is not an address of a server; write one such as {SERVER}")
     return f"{scheme}://{parts.netloc}/extension.js"
 
 

@@ -44,7 +44,7 @@ PACES = {
 
 @dataclass(eq=False)
 class Player:
-    """One client: what it has set and been told, in the order in which it got to know."""
+    """One client: the values it has set and received, in order."""
 
     project: str
     connection: MemoryConnection

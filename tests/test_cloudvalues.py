@@ -137,7 +137,7 @@ def test_a_program_may_set_exactly_what_a_server_accepts(value, text_allowed):
 
 
 def server_accepts(value, **options):
-    """What the server's side of the rule says of the JSON text of a value."""
+    """The result of the server's side of the rule for the JSON text of a value."""
     try:
         text = json.dumps(value, allow_nan=False).encode()
     except ValueError:

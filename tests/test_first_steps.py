@@ -1,4 +1,4 @@
-"""What stops people before anything runs is said in one sentence: an old Python, and no internet at the first start."""
+"""Obstacles before anything runs are explained in one sentence: an old Python, no internet at the first start."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MODULE = "runpy.run_module('cloudlink', run_name='__main__')"
     ("run", "word"),
     [(FILE, "examples/build.py"), (FILE, "examples/bot.py"), (MODULE, "cloudlink")],
 )
-def test_an_old_python_is_told(run, word, tmp_path):
+def test_an_old_python_is_reported(run, word, tmp_path):
     # Everything that an old Python has not got is imported later than the sentence is said.
     path = ROOT / word
     script = f"{AS_OLD_PYTHON}sys.modules['tomllib'] = sys.modules['picows'] = None; {run}"
@@ -48,7 +48,7 @@ def test_an_old_python_gets_as_far_as_that_sentence(file, version):
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
 @pytest.mark.parametrize("target", ["serve", "test"])
-def test_a_first_start_without_internet_is_told_below_what_pip_says(tmp_path, target):
+def test_a_first_start_without_internet_is_explained_below_the_output_of_pip(tmp_path, target):
     for name in ("Makefile", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path)
     python = tmp_path / ".venv" / "bin" / "python"

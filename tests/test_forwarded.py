@@ -1,4 +1,4 @@
-"""What proxies say of a request, in every dialect they have."""
+"""The headers in which proxies describe a request, in all their variants."""
 
 import time
 

@@ -19,14 +19,14 @@ values = st.recursive(
 
 
 @given(values)
-def test_what_is_encoded_decodes_to_the_same(value):
+def test_encoded_values_decode_to_the_same(value):
     assert jsontext.loads(jsontext.dumps(value)) == value
 
 
 @pytest.mark.parametrize(
     "text", [b"NaN", b"-Infinity", b"", b"{", b"[1,]", b"01", b'"\xff"', b"{a:1}", b"+1"]
 )
-def test_what_is_no_json_is_refused(text):
+def test_invalid_json_is_refused(text):
     with pytest.raises(JSONTextError):
         jsontext.loads(text)
 
@@ -53,7 +53,7 @@ odd_values = st.recursive(
 
 
 @given(odd_values)
-def test_what_the_fast_way_cannot_encode_decodes_to_the_same(value):
+def test_values_that_the_fast_way_cannot_encode_decode_to_the_same(value):
     text = jsontext.dumps(value)
     assert jsontext.loads(text) == value
     assert json.loads(text, parse_constant=pytest.fail) == value
@@ -73,13 +73,13 @@ def test_odd_values_stand_beside_each_other(value, text):
 
 
 @pytest.mark.parametrize("value", [object(), ["\ud83d", object()], {"n": None, (1, 2): 3}])
-def test_what_json_cannot_hold_is_a_type_error(value):
+def test_a_value_that_json_cannot_hold_is_a_type_error(value):
     with pytest.raises(TypeError):
         jsontext.dumps(value)
 
 
 @pytest.mark.parametrize("innermost", [1, None, "\ud83d"])
-def test_what_is_nested_too_deeply_is_a_type_error(innermost):
+def test_a_value_nested_too_deeply_is_a_type_error(innermost):
     value = innermost
     for _ in range(100_000):
         value = [value]
@@ -111,7 +111,7 @@ def test_members_of_any_object_decode_to_its_values(value, indent):
 
 
 @pytest.mark.parametrize("text", [b"[1]", b"5", b'{"a":1', b"", b'{"a":NaN}', b'{"a":' + b"[" * 100_000])
-def test_members_of_what_is_no_object_are_refused(text):
+def test_members_of_text_that_is_not_an_object_are_refused(text):
     with pytest.raises(JSONTextError):
         jsontext.members(text)
 
@@ -123,7 +123,7 @@ BEYOND = "x" * (1 << 16)
 
 
 @given(values)
-def test_what_is_json_is_checked_without_a_word(value):
+def test_valid_json_is_accepted_silently(value):
     jsontext.check(jsontext.dumps(value))
 
 
@@ -137,7 +137,7 @@ def test_a_check_takes_what_decoding_takes(text):
     [b"NaN", b"", b"{", b"[1,]", b"01", rb'"\ud83', b"[" * 100_000, rb'["\ud83d","%b"]' % BEYOND.encode()],
 )
 @pytest.mark.parametrize("look", [jsontext.check, jsontext.pick])
-def test_looking_at_what_is_no_json_is_refused(look, text):
+def test_looking_at_invalid_json_is_refused(look, text):
     with pytest.raises(JSONTextError):
         look(text)
 

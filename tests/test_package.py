@@ -1,4 +1,4 @@
-"""What `import cloudlink` gives, and what it leaves alone until it is asked for."""
+"""The public names of `import cloudlink`, and the modules that it imports lazily."""
 
 import importlib
 import subprocess

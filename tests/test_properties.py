@@ -73,7 +73,7 @@ FAMILIES = [
 
 @dataclass
 class Player:
-    """One client: what it has been told, and where it really is."""
+    """One client: the packets it has received, and its actual rooms."""
 
     family: Family
     connection: MemoryConnection
@@ -265,7 +265,7 @@ def test_user_lists_are_true(crowd, happened):
 
 @settings(max_examples=200)
 @given(crowd=crowds, happened=happenings, at_once=st.integers(2, 15))
-def test_lists_of_rooms_are_true_however_much_is_told_at_once(crowd, happened, at_once):
+def test_user_lists_are_right_for_any_number_of_changes_at_once(crowd, happened, at_once):
     world = gathered(crowd)
     for number, (event, *details) in enumerate(happened):
         if event == "connect" or world.players:

@@ -97,7 +97,7 @@ SETS = 'A > {"method":"set","name":"a","value":1}⏎{"method":"set","name":"b","
 HANDSHAKE = 'B > {"method":"handshake","project_id":"1","user":"b"}'
 
 
-def test_one_frame_of_two_objects_is_told_from_two_frames(tmp_path):
+def test_one_frame_of_two_objects_is_distinguished_from_two_frames(tmp_path):
     before = [SETS, "silence", "B connects", HANDSHAKE]
     _play_text(tmp_path, *before, ONE_FRAME, given="A playing 1")
     with pytest.raises(ConversationError, match="B should have received"):
@@ -112,12 +112,12 @@ def test_a_line_end_after_the_last_object_fails(tmp_path):
         _play_text(tmp_path, SETS, *TWO_FRAMES[:1], f"{TWO_FRAMES[1]}⏎", given="A playing 1, B playing 1")
 
 
-def test_a_scratch_client_that_cannot_play_is_told(tmp_path):
+def test_a_scratch_client_that_cannot_play_is_reported(tmp_path):
     with pytest.raises(ConversationError, match="was closed"):
         _play_text(tmp_path, "A disconnects", given=f"A playing {'x' * 1000}")
 
 
-def test_somebody_who_should_hear_nothing_is_watched(tmp_path):
+def test_a_client_that_should_receive_nothing_is_watched(tmp_path):
     with pytest.raises(ConversationError, match="B should have received"):
         _play_text(
             tmp_path,
@@ -131,7 +131,7 @@ def test_somebody_who_should_hear_nothing_is_watched(tmp_path):
     "line",
     ["A shouts", "A > ", 'A < "no packet"', "A closed", "A drops dead", "silence\nB < text: x", "A > x"],
 )
-def test_a_line_that_is_not_understood_is_told(line, tmp_path):
+def test_an_invalid_line_is_reported(line, tmp_path):
     with pytest.raises(ScenarioSyntaxError):
         _play_text(tmp_path, line)
 

@@ -21,7 +21,7 @@ def test_each_holder_gets_half_of_what_is_there_at_most(count, left):
     assert 1000 - shares.total == left
 
 
-def test_who_has_nothing_gets_what_is_there():
+def test_an_owner_without_anything_gets_the_rest():
     shares = Shares()
     shares.add("a", 90)
     assert shares.admits("b", 10, 100)
@@ -36,7 +36,7 @@ def test_nobody_in_particular_is_bounded_by_the_total_alone():
     assert len(shares) == 0
 
 
-def test_who_gives_all_back_is_forgotten():
+def test_an_owner_that_gives_all_back_is_forgotten():
     shares = Shares()
     shares.add("a", 5)
     shares.add("b", 7)

@@ -2,13 +2,13 @@
 
     cloudlink serve --plugin examples/plugins/lobby_codes.py
 
-Two commands, answered by a status code:
+It has two commands, each answered by a status code:
 
 * `{"cmd":"lobby_open"}`: `val` of the answer is a new code such as `KXQF`. The host links to the room of that name.
 * `{"cmd":"lobby_find","val":"kxqf"}`: `val` of the answer is `{"room":"KXQF","players":["alice"]}`, and the player links to
-  that room. A code that nobody has opened is answered with 103.
+  that room. The answer to an unknown code is 103.
 
-A lobby is there as long as somebody is in it, and for five minutes after it was opened.
+A lobby exists while somebody is in it, and for five minutes after it was opened.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ MOST = 10_000  # lobbies at the same time
 
 
 class LobbyCodes:
-    """Knows the codes that are in use."""
+    """Keeps the codes that are in use."""
 
     def __init__(self, server, protocol):
-        self.opened = {}  # code: when it was opened
+        self.opened = {}  # code: time of opening
         self.rooms = server.rooms_manager
         codes = protocol.statuscodes
 

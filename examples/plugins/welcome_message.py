@@ -1,8 +1,8 @@
-"""Greets everybody by name, and tells them who else is there.
+"""Greets everybody by name, and lists the other users.
 
     cloudlink serve --plugin examples/plugins/welcome_message.py
 
-The greeting comes as a `direct` message when a client has taken its username, once for each connection.
+The greeting is a `direct` message that follows a client's username, once for each connection.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ class WelcomeMessage:
     def __init__(self, server, protocol):
         @server.on_command(cmd="setid", schema=protocol.schema)
         async def named(client, message):
-            # The handler also runs when the name was refused, or asked for twice.
+            # The handler also runs if the name was refused, or requested twice.
             if not client.username_set or getattr(client, "welcomed", False):
                 return
             client.welcomed = True

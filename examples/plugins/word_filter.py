@@ -1,10 +1,10 @@
-"""Takes words out of the values that clients send, and out of usernames.
+"""Removes words from the values that clients send, and refuses usernames with them.
 
     cloudlink serve --plugin examples/plugins/word_filter.py
 
-Change WORDS. A word is found in any letter case and as a word of its own: `ass` does not spoil `class`. It is replaced by
-stars; a username with such a word is refused (status code 108), so that the player can choose another. What clients of
-CloudLink 2 send is no JSON and passes; switch the setting `legacy` off if that matters.
+Change WORDS. Words are matched in any letter case and as whole words: `ass` does not match in `class`. They are replaced by
+stars; a username with such a word is refused (status code 108), so that the player can choose another. Messages of
+CloudLink 2 clients are not JSON and pass unchanged; switch the setting `legacy` off if that matters.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ CENSORED = ("gmsg", "gvar", "pmsg", "pvar", "direct")
 
 
 class WordFilter:
-    """Stands before the server's own way of processing messages."""
+    """Filters messages before the server processes them."""
 
     def __init__(self, server, protocol):
         self.pattern = re.compile(rf"\b({'|'.join(map(re.escape, WORDS))})\b", re.IGNORECASE)
@@ -33,14 +33,14 @@ class WordFilter:
             if cmd in CENSORED:
                 cleaned = self.clean(packet.get("val"))
                 if cleaned != packet.get("val"):
-                    # Only what changes is written anew; all else stays as it was typed, letter by letter.
+                    # Only changed packets are encoded again; all others keep their exact text.
                     message = json.dumps({**packet, "val": cleaned})
             await process(client, message)
 
         server.message_processor = filtered
 
     def clean(self, value):
-        """Return a value with all words replaced, in lists and objects too."""
+        """Return a value with all words replaced, also inside lists and objects."""
         if isinstance(value, str):
             return self.pattern.sub(lambda found: "*" * len(found[0]), value)
         if isinstance(value, list):
@@ -51,7 +51,7 @@ class WordFilter:
 
 
 def _object(message):
-    """Return the packet in a message; an empty one if there is none, for the server to complain about."""
+    """Return the packet in a message; an empty one if there is none, so that the server reports the error."""
     try:
         packet = json.loads(message)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""Makes Scratch projects of readable sources: scripts in the scratchblocks notation, drawings in SVG, a table of contents.
+"""Makes Scratch projects from readable sources: scripts in the scratchblocks notation, drawings in SVG, a table of contents.
 
 `docs/examples.md` describes the sources. `build` makes the bytes of an `.sb3` file of a folder with them.
 """

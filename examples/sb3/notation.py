@@ -1,7 +1,7 @@
 """Reads the scratchblocks notation, in which Scratchers write scripts in forums and wikis.
 
-Only the form of it: which words and which slots a block has, and what stands in its slots and mouths. What a block
-means is for `vocabulary`.
+It parses only the form: the words and slots of a block, and the content of its slots and mouths. `vocabulary` knows the
+meaning of blocks.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _NUMBER = re.compile(r"^-?(\d+\.?\d*|\.\d+)?$")
 
 
 class SourceError(Exception):
-    """Something in the sources that no project can be made of: what, and where if that is known."""
+    """A mistake in the sources: a description, and the place if it is known."""
 
     place = ""
 
     def at(self, place: str) -> SourceError:
-        """This error with its place, if it has none yet."""
+        """Return this error with its place, if it has none yet."""
         self.place = self.place or place
         return self
 
@@ -36,7 +36,7 @@ class SourceError(Exception):
 
 @dataclass
 class Slot:
-    """What stands between brackets.
+    """The content of brackets.
 
     `kind` is `text` for `[…]`, `number` for `(12)`, `menu` for `[… v]`, `round menu` for `(… v)`, `block` for a block
     inside round brackets, `boolean` for one inside pointed ones (`block` is None if it is empty) and `mouth` for `{…}`,
@@ -52,23 +52,23 @@ class Slot:
 
 @dataclass
 class Block:
-    """A block: its words and slots in order, and, where it has mouths, the scripts in them."""
+    """A block: its words and slots in order, and the scripts in its mouths."""
 
     parts: list[str | Slot]
     line: int = 0
     length: int = 0
-    """How many characters its line has, those that indent it included."""
+    """The number of characters of its line, including indentation."""
     mouths: list[list[Block]] = field(default_factory=list)
     comments: list[str] = field(default_factory=list)
 
     @property
     def slots(self) -> list[Slot]:
-        """The slots alone."""
+        """The slots without the words."""
         return [part for part in self.parts if isinstance(part, Slot)]
 
     @property
     def words(self) -> str:
-        """The words alone; `_` stands for a slot."""
+        """The words, with `_` for each slot."""
         return " ".join("_" if isinstance(part, Slot) else part for part in self.parts)
 
 
@@ -97,12 +97,12 @@ def read_scripts(text: str) -> list[list[Block]]:
 
 
 class _Stack:
-    """Stacks the blocks of one line after the other, as Scratch does: below each other, or into a mouth."""
+    """Stacks blocks line by line, as Scratch does: below each other, or into a mouth."""
 
     def __init__(self) -> None:
         self.scripts: list[list[Block]] = []
         self._script: list[Block] = []
-        # The open blocks, each with the script that it stands in.
+        # The open blocks, each with the script that contains it.
         self._path: list[tuple[Block, list[Block]]] = []
         self._notes: list[str] = []  # comments above a block
 
@@ -137,7 +137,7 @@ class _Stack:
         block.mouths.append(self._script)
 
     def _innermost(self, word: str) -> Block:
-        """The block that `else` or `end` is about."""
+        """Return the block that `else` or `end` belongs to."""
         if not self._path:
             raise SourceError(f"`{word}`, but no block is open")
         return self._path[-1][0]
@@ -151,7 +151,7 @@ class _Stack:
 
 
 def _split_comment(line: str) -> tuple[str, str]:
-    """A line without its comment, and the comment: what follows `//` outside of texts."""
+    """Split a line into its code and its comment, the part after `//` outside of texts."""
     depth = 0
     for index, character in enumerate(line):
         if character == "[":
@@ -200,7 +200,7 @@ class _Reader:
             yield word
 
     def _stands_alone(self) -> bool:
-        """Whether there are spaces around: then `<` and `>` compare, else they are brackets."""
+        """Whether spaces surround it: then `<` and `>` compare, otherwise they are brackets."""
         return self.text[max(self.at - 1, 0) : self.at + 2] in (" < ", " > ")
 
     def _slot(self, opening: str) -> Slot:

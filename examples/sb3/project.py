@@ -1,7 +1,7 @@
 """Puts a Scratch project together: `project.json` and the drawings, in the zip file that Scratch calls `.sb3`.
 
-A source folder has `project.toml`, which lists what scripts cannot say (sprites, costumes, variables, what the stage
-shows), a text file with the scripts of each sprite, and the drawings.
+A source folder has `project.toml`, which lists everything except scripts (sprites, costumes, variables, monitors on
+the stage), a text file with the scripts of each sprite, and the drawings.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def build(folder: Path, server: str, extension: str) -> bytes:
 
 
 class _Maker:
-    """What is known while one project is made."""
+    """The state of building one project."""
 
     def __init__(self, folder: Path, table: dict[str, Any], server: str) -> None:
         self.folder = folder
@@ -126,7 +126,7 @@ class _Maker:
         return scripts
 
     def _costume(self, file: str) -> dict[str, Any]:
-        """A drawing, which turns and is placed around its middle."""
+        """A drawing, with its centre as the point of rotation."""
         drawing = (self.folder / file).read_bytes()
         root = ET.fromstring(drawing)  # noqa: S314  # a drawing of this repository
         identity = hashlib.md5(drawing, usedforsecurity=False).hexdigest()  # Scratch names assets by it

@@ -17,8 +17,8 @@ _NUMBER, _TEXT, _MESSAGE, _VARIABLE, _LIST = 4, 10, 11, 12, 13  # kinds of shado
 _PLAIN, _HIDDEN, _REPLACED = 1, 2, 3  # an input: a shadow, a block without one, a block above one
 _MESSAGE_MENU = "event_broadcast_menu"
 _DEFINE = "define "
-_AT_ONCE = "run without screen refresh"  # as a comment beside `define`
-_ENDS = ("control_forever", "control_delete_this_clone")  # nothing can stand below these
+_AT_ONCE = "run without screen refresh"  # as a comment of `define`
+_ENDS = ("control_forever", "control_delete_this_clone")  # no block can follow these
 _STOP, _GOES_ON = "control_stop", "other scripts in sprite"  # nor below `stop`, but for this in its menu
 
 
@@ -41,7 +41,7 @@ class Names:
         return self._within.find(kind, name) if self._within else ""
 
     def message(self, name: str) -> str:
-        """The id of a message; messages exist by being used."""
+        """Return the id of a message; using a message creates it."""
         return self.messages.setdefault(name, f"message {name}")
 
 
@@ -99,7 +99,7 @@ class Scripts:
             self._comment()
 
     def _chain(self, script: list[Block], parent: str | None, shape: str = "command") -> str:
-        """Add blocks that stand one below the other; return the id of the first."""
+        """Add blocks one below the other; return the id of the first."""
         first = above = ""
         for block in script:
             try:
@@ -119,7 +119,7 @@ class Scripts:
             raise SourceError("nothing can stand below the block above")
 
     def _add(self, block: Block, parent: str | None, shape: str) -> str:
-        """Add a block with all that is in it; return its id."""
+        """Add a block with everything inside it; return its id."""
         if shape == "hat" and (custom := self._definition(block)):
             identity = self._add_definition(custom)
         elif shape == "command" and block.words in self._customs:
@@ -166,7 +166,7 @@ class Scripts:
     # ---------------------------------------------------------------------------------------------- what fills a slot
 
     def _fill(self, identity: str, place: Slot, slot: Slot, label: str) -> None:
-        """Put what the source has in a slot into the place that the block has for it."""
+        """Write the content of a slot into the block's input or field."""
         if slot.kind == "mouth":
             raise SourceError("blocks stand in lines of their own, not in { }")
         if place.kind == "menu":
@@ -233,7 +233,7 @@ class Scripts:
     # -------------------------------------------------------------------------------------------------- custom blocks
 
     def _define(self, hat: Block) -> None:
-        """Take note of a definition, before anything uses it."""
+        """Record a definition before anything uses it."""
         if not hat.words.startswith(_DEFINE):
             return
         words = ["%s" if isinstance(part, Slot) else part for part in hat.parts[1:]]
@@ -242,7 +242,7 @@ class Scripts:
         self._customs[hat.words.removeprefix(_DEFINE)] = custom
 
     def _definition(self, hat: Block) -> _Custom | None:
-        """What a hat defines, if it does."""
+        """The definition in a hat, if it has one."""
         return self._customs[hat.words.removeprefix(_DEFINE)] if hat.words.startswith(_DEFINE) else None
 
     def _add_definition(self, custom: _Custom) -> str:
@@ -266,7 +266,7 @@ class Scripts:
     # ------------------------------------------------------------------------------------------------------- comments
 
     def _comment(self) -> None:
-        """Put the comments of the script beside their blocks."""
+        """Place the comments of the script next to their blocks."""
         for block, identity in sorted(self._noted, key=lambda noted: noted[0].line):
             text = " ".join(block.comments)
             note = f"{identity} note"

@@ -1,4 +1,4 @@
-"""Knows the blocks: which opcode a line in the scratchblocks notation means, and what its slots are called."""
+"""The list of blocks: the opcode of a line in the scratchblocks notation, and the names of its slots."""
 
 from __future__ import annotations
 
@@ -72,12 +72,12 @@ def _is_after_mouth(block: Block, part: str | Slot) -> bool:
 
 
 def _shape_of(shape: str) -> str:
-    """A boolean may stand in round slots too, so both are looked for in one place."""
+    """A boolean may be in round slots too, so both kinds share one table."""
     return "reporter" if shape == "boolean" else shape
 
 
 def _form(block: Block, mouths: int) -> str:
-    """What tells a block from all others: its words, which of its slots are menus or conditions, and its mouths."""
+    """The key that identifies a block: its words, which of its slots are menus or conditions, and its mouths."""
     signs = {"menu": "[v]", "boolean": "<>"}
     parts = [signs.get(part.kind, "()") if isinstance(part, Slot) else part for part in block.parts]
     return " ".join(parts + ["{}"] * mouths)

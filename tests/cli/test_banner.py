@@ -1,4 +1,4 @@
-"""What `cloudlink serve` says about the files, plugins and certificate it uses."""
+"""The lines of `cloudlink serve` about the files, plugins and certificate it uses."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_names_of_files_and_the_number_of_plugins(tmp_path):
         ({"cloud": False}, "cloud variables: off; plugins: none"),
     ],
 )
-def test_what_is_not_used(settings, words):
+def test_unused_files_and_settings(settings, words):
     line = banner(Settings(plugins_folder="", **settings), None, 0, None)
 
     assert line == f"Settings file: none; {words}"

@@ -37,7 +37,7 @@ def run(scenario):
     asyncio.run(limited())
 
 
-def test_what_is_piped_in_is_sent_and_answered_before_it_ends():
+def test_piped_input_is_sent_and_answered_before_it_ends():
     async def scenario():
         async with restartable_server(motd="Be \x1b[31mkind.") as host:
             typed = [
@@ -84,7 +84,7 @@ def test_what_is_piped_in_is_sent_and_answered_before_it_ends():
     run(scenario)
 
 
-def test_input_in_another_encoding_is_told_after_what_came_before():
+def test_input_in_another_encoding_is_reported_after_earlier_lines():
     async def scenario():
         async with restartable_server() as host:
             process = await start(host.url)
@@ -159,7 +159,7 @@ def test_when_nobody_reads_its_lines_it_ends_quietly():
     run(scenario)
 
 
-def test_the_end_of_the_connection_is_told():
+def test_the_end_of_the_connection_is_reported():
     async def scenario():
         async with restartable_server() as host:
             process = await start(host.url)
@@ -229,7 +229,7 @@ def test_a_restart_is_said_and_outlived():
         (["--timeout", "soon"], "invalid float value"),
     ],
 )
-def test_what_is_wrong_is_one_sentence(words, sentence, capsys):
+def test_a_mistake_is_reported_in_one_sentence(words, sentence, capsys):
     assert cli.main(["client", *words]) == 1
     printed = capsys.readouterr()
     assert printed.out == ""

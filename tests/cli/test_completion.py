@@ -23,7 +23,7 @@ def script(capsys, shell):
 
 @pytest.fixture
 def offers(capsys, tmp_path):
-    """What bash offers for a line whose last word is being typed."""
+    """The completions that bash offers for the last word of a line."""
     file = tmp_path / "completion.bash"
     file.write_text(script(capsys, "bash"), encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""What `cloudlink config` prints, and that the page of settings is up to date."""
+"""The output of `cloudlink config`, and that the page of settings is up to date."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_sections_of_plugins_in_json(capsys):
     }
 
 
-def test_what_is_ignored_is_said_beside_the_settings(capsys, monkeypatch):
+def test_ignored_variables_are_listed_with_the_settings(capsys, monkeypatch):
     monkeypatch.setenv("CLOUDLINK_QQQQ", "1")
 
     assert main(["config", "--json"]) == 0

@@ -1,4 +1,4 @@
-"""What the command line does with its words before a sub-command gets them."""
+"""How the command line parses its arguments before a sub-command gets them."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def test_delete(run):
         ([], "Say what to do, such as `cloudlink rooms list`; `cloudlink rooms --help` tells more."),
     ],
 )
-def test_what_goes_wrong_is_one_sentence(run, words, sentence):
+def test_an_error_is_one_sentence(run, words, sentence):
     before = content()
     assert run(*words) == (1, "", f"cloudlink: {sentence}\n")
     assert content() == before

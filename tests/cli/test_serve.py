@@ -1,4 +1,4 @@
-"""What `cloudlink serve` does around the server."""
+"""The parts of `cloudlink serve` around the server."""
 
 from __future__ import annotations
 

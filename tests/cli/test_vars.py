@@ -174,7 +174,7 @@ def test_set_warns_of_no_text_where_the_settings_allow_it(said):
     said("set", "12", "a", "hello")
 
 
-def test_set_needs_no_good_settings_file_where_it_is_told_the_file(run):
+def test_set_needs_no_valid_settings_file_if_the_file_is_named(run):
     fill({})
     Path("cloudlink.toml").write_text("nonsense = true\n")
     assert run("set", "12", "a", "hello", "--file", "cloudlink.db")[::2] == (0, NO_NUMBER)
@@ -272,7 +272,7 @@ def test_import_from_standard_input(said, monkeypatch):
     assert content() == {"12": {"☁ a": b"2.50", "☁ b": b"1"}}
 
 
-def test_a_running_server_is_told(said, file_of_a_server):
+def test_a_running_server_notices_changes(said, file_of_a_server):
     store, turns = file_of_a_server
     news = []
     store.watch(lambda *change: news.append(change))

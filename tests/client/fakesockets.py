@@ -70,7 +70,7 @@ class FakeSocket:
 
 
 def answers(packet):
-    """What a server answers; nothing to packets without a listener."""
+    """The answers of a server; none to packets without a listener."""
     cmd = packet.get("cmd")
     if cmd == "handshake":
         return [*GREETING, ok(packet)]
@@ -80,7 +80,7 @@ def answers(packet):
 
 
 class Network:
-    """What connecting leads to.
+    """The result of connecting.
 
     Attributes:
         outcomes: For each attempt an exception to raise, a pair of a close code and a reason with which the server

@@ -147,7 +147,7 @@ def test_garbage_is_an_error_and_not_the_end():
     assert ("on_message", fine) in errors
 
 
-def test_a_command_with_a_handler_is_known_and_listeners_are_told():
+def test_a_command_with_a_handler_is_known_and_listeners_are_called():
     c = client()
     seen = noting(c, "on_error")
     c.on_command("plugin")(c.on_listener("L")(c.on_message(seen.append)))
@@ -191,7 +191,7 @@ def test_waiting_has_a_time_out_and_one_waiter():
     assert c._waiting == {}
 
 
-def test_an_answer_comes_to_who_waits():
+def test_an_answer_reaches_its_waiter():
     async def handler(socket):
         await greet(socket)
         async for text in socket:
@@ -239,7 +239,7 @@ def test_a_refused_handshake_ends_it(caplog):
     assert "E:110" in caplog.text
 
 
-def test_what_a_server_says_begins_no_line_of_the_log(caplog):
+def test_text_from_a_server_begins_no_line_of_the_log(caplog):
     refusal = {"cmd": "statuscode", "code": "E:1\nfake", "code_id": 1, "listener": "init_handshake"}
     play(client(), saying(refusal))
     assert "refuses the handshake: E:1\\x0afake" in caplog.text
@@ -332,7 +332,7 @@ def test_certificates_are_really_used(tmp_path, caplog):
         ("text", {"cmd": ["required field"]}),
     ],
 )
-def test_what_is_complained_about(packet, wrong):
+def test_packets_that_raise_errors(packet, wrong):
     assert validation_errors(packet) == wrong
 
 

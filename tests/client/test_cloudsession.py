@@ -23,7 +23,7 @@ def session(known=None):
     return made
 
 
-def test_the_handshake_says_who_and_where():
+def test_the_handshake_names_user_and_project():
     made = CloudSession("104", "bot")
     made.opened()
     [text] = made.outgoing
@@ -41,14 +41,14 @@ def test_values_before_the_pong_are_those_of_the_beginning():
     assert cloud.ponged() == []
 
 
-def test_after_a_break_what_differs_is_told():
+def test_after_a_reconnection_differences_are_reported():
     cloud = session(known={"☁ a": 1, "☁ b": 2, "☁ gone": 3})
     cloud.received(frame(a=1, b="2", new=4))
     assert cloud.ponged() == [CloudChange("☁ b", "2"), CloudChange("☁ new", 4)]
     assert "☁ gone" not in cloud.variables
 
 
-def test_what_is_set_is_known_at_once():
+def test_a_set_value_is_known_at_once():
     cloud = session()
     cloud.ponged()
     cloud.set("☁ a", 5)
@@ -67,7 +67,7 @@ def test_what_is_set_is_known_at_once():
     "line",
     ["", '{"method":"ack"}', '{"method":"set","name":5,"value":1}', '{"method":"set","name":"x","value":[]}'],
 )
-def test_what_is_no_change_is_passed_over(line):
+def test_a_line_that_is_not_a_change_is_ignored(line):
     cloud = session()
     assert cloud.received(line) == []
     assert cloud.failure is None

@@ -259,7 +259,7 @@ def test_a_client_that_is_sent_away_does_not_come_back():
     run(scenario)
 
 
-def test_a_request_whose_connection_breaks_is_told():
+def test_a_request_whose_connection_breaks_raises_an_error():
     async def handler(socket):
         await greet(socket)
         await socket.recv()
@@ -404,7 +404,7 @@ def test_a_web_server_and_nothing_at_all():
     run(scenario)
 
 
-def test_garbage_frames_are_told_and_survived():
+def test_garbage_frames_are_reported_and_survived():
     async def handler(socket):
         await greet(socket)
         await socket.send("neither JSON")
@@ -586,7 +586,7 @@ def test_nothing_is_logged_by_the_transport(caplog):
     assert [record for record in caplog.records if record.name.startswith("picows.client")] == []
 
 
-def test_what_a_server_says_begins_no_line_of_the_log(caplog):
+def test_text_from_a_server_begins_no_line_of_the_log(caplog):
     async def hanging_up(socket):
         await greet(socket)
         await socket.close(1001, "bye\nfake")

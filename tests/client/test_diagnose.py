@@ -22,7 +22,7 @@ GETTING_STARTED = Path(__file__).parents[2] / "docs" / "getting-started.md"
 
 
 def doctor(*words):
-    """Run the command in a thread beside the server; the exit status."""
+    """Run the command in a thread while the server runs; return the exit status."""
     return asyncio.to_thread(cli.main, ["doctor", "--timeout", "5", *words])
 
 
@@ -574,7 +574,7 @@ def test_an_idle_cut_off(examine):
     assert "proxy_read_timeout" in text
 
 
-def test_what_strangers_say_cannot_steer_the_terminal(examine):
+def test_text_from_strangers_cannot_control_the_terminal(examine):
     async def handler(socket):
         await socket.send("\x1b[2J")
         await socket.wait_closed()

@@ -63,7 +63,7 @@ def untrusted(code):
     ],
     ids=lambda value: str(value)[:50],
 )
-def test_what_is_permanent(error, permanent):
+def test_permanent_errors(error, permanent):
     assert error.permanent == permanent
 
 

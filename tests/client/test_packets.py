@@ -50,12 +50,12 @@ def test_each_packet_is_its_event(packet, event):
         {"cmd": "statuscode", "code": "I:100 | OK"},
     ],
 )
-def test_what_is_not_understood_is_handed_on_as_it_came(packet):
+def test_an_unknown_packet_is_handed_on_as_it_came(packet):
     assert packets.read(json.dumps(packet)) == (events.OtherPacket(packet), packet)
 
 
 @pytest.mark.parametrize("text", ["", "Server is full!", "[]", "5", "{}", '{"cmd":5}', '{"cmd":"gmsg"'])
-def test_what_is_no_packet_is_told_so(text):
+def test_text_that_is_not_a_packet_is_reported(text):
     assert packets.read(text) == (events.Unreadable(text), None)
 
 

@@ -598,7 +598,7 @@ def test_many_small_events_count_for_their_objects_too(network):
     run(scenario)
 
 
-def test_what_came_before_the_session_was_ready_counts_too(network):
+def test_data_from_before_the_session_was_ready_counts_too(network):
     net = network(SILENT)
 
     async def scenario():

@@ -64,7 +64,7 @@ def test_other_errors_of_cloud_connections():
     assert shortest_delay_for_cloud(errors.WaitTimeoutError("slow")) == 0
 
 
-def test_what_waiting_helps():
+def test_errors_that_waiting_helps():
     assert may_come_up(errors.ConnectError("nothing listens"))
     assert may_come_up(errors.ServerFullError("full"))
     assert may_come_up(errors.WaitTimeoutError("slow"))

@@ -170,7 +170,7 @@ def test_rooms_follow_what_the_server_agreed_to(commands, rooms):
     assert server.session.rooms == rooms
 
 
-def test_what_was_refused_changes_nothing():
+def test_a_refused_request_changes_nothing():
     server = started()
     server.session.command("link", {"val": "r1"})
     [request] = server.sent()
@@ -187,7 +187,7 @@ def test_lists_of_rooms_left_are_forgotten():
     assert list(server.session.users.by_room) == ["r1"]
 
 
-def test_user_lists_are_told_once():
+def test_user_lists_are_reported_once():
     server = started()
     eve = {"id": "3", "uuid": "e", "username": "eve"}
     joined = {"cmd": "ulist", "mode": "add", "val": eve, "rooms": "default"}

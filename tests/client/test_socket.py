@@ -117,7 +117,7 @@ def test_a_close_code_that_is_never_sent_is_not_sent_back(code):
         (b"\x88\x05\x0f\xa0bye", (4000, "bye"), 4000),
     ],
 )
-def test_a_close_is_told_and_answered(frame, told, sent):
+def test_a_close_is_reported_and_answered(frame, told, sent):
     code, reason, _, answer = sent_back(frame)
     assert ((code, reason), answer) == (told, sent)
 

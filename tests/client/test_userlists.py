@@ -27,7 +27,7 @@ def test_a_second_add_and_a_false_remove_change_nothing():
     assert lists.by_room == {"r": (ALICE,)}
 
 
-def test_two_with_one_name_are_told_apart():
+def test_two_users_with_one_name_are_distinguished():
     other = User("3", "c", "alice")
     lists = UserLists()
     lists.apply(UserList((ALICE, other), "r"))

@@ -1,4 +1,4 @@
-"""What waits for a slow reader: in order, nothing twice, of updates only the latest."""
+"""The backlog of a slow reader: in order, nothing twice, of updates only the latest."""
 
 import tracemalloc
 from unittest.mock import patch
@@ -29,7 +29,7 @@ def frames_of(steps):
 
 
 def survivors(frames):
-    """What must be left: every message, and of each update the latest, in the order of those."""
+    """The frames that must be left: every message, and the latest of each update, in their order."""
     latest = {frame.key: frame for frame in frames if hasattr(frame, "key")}
     return [frame for frame in frames if not hasattr(frame, "key") or latest[frame.key] is frame]
 
@@ -79,7 +79,7 @@ def test_updates_that_are_replaced_leave_nothing_behind():
 
 
 class Socket:
-    """A connection whose peer reads when it is told to, and that takes `room` bytes until then."""
+    """A connection whose peer reads when the test lets it, and that takes `room` bytes until then."""
 
     def __init__(self):
         self.congested = False
@@ -177,7 +177,7 @@ def waiting(outbox):
     ),
     st.integers(1, 100),
 )
-def test_what_waits_is_bounded_however_much_a_turn_brings(steps, piece):
+def test_a_backlog_is_bounded_for_any_amount_in_a_turn(steps, piece):
     limit, overflows = 300, []
     delivery = Delivery(lambda _delay, _flush: None, max_queued_bytes=limit)
     outbox = Outbox(Socket(), lambda: overflows.append(True))
@@ -219,7 +219,7 @@ def test_a_turn_of_any_size_is_written_whole_to_a_reader_that_keeps_up():
     assert overflows == [True]
 
 
-def test_what_comes_of_a_client_that_is_cut_off_is_written_like_everything_else():
+def test_consequences_of_cutting_off_a_client_are_written_like_everything_else():
     delivery = Delivery(lambda _delay, _flush: None, max_queued_bytes=10)
     everybody = Audience(delivery)
     sizes = []

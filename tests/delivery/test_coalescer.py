@@ -168,7 +168,7 @@ def test_clients_that_are_sent_little_wait_too_where_they_are_many(rate):
     assert min(waits[-10:]) > 0.01
 
 
-def test_a_controller_that_is_told_the_same_keeps_the_same_wait():
+def test_a_controller_keeps_the_same_wait_for_the_same_load():
     controller = Controller()
     waits = []
     for number in range(100):

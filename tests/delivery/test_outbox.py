@@ -189,7 +189,7 @@ def test_so_many_clients_share_a_timer():
     assert all(outbox.connection.frames == [b"x"] for outbox in outboxes)
 
 
-def test_what_is_collected_for_an_audience_waits_no_longer_than_the_rest():
+def test_frames_collected_for_an_audience_wait_no_longer_than_others():
     delivery, turns, (a, b) = make(2, Busy())
     everybody = audience(delivery, [a, b])
     delivery.broadcast(everybody, b"1")
@@ -199,7 +199,7 @@ def test_what_is_collected_for_an_audience_waits_no_longer_than_the_rest():
     assert a.connection.frames == b.connection.frames == [b"12"]
 
 
-def test_a_pacer_is_told_of_every_frame_and_write():
+def test_a_pacer_sees_every_frame_and_write():
     coalescer = Busy()
     delivery, turns, (a, b) = make(2, coalescer)
     everybody = audience(delivery, [a, b])
@@ -219,7 +219,7 @@ def test_flushing_writes_what_would_have_waited_and_nothing_twice():
     assert a.connection.writes == [[b"1"]]
 
 
-def test_who_gets_something_of_its_own_has_all_that_came_before_it():
+def test_a_client_gets_earlier_frames_before_its_own():
     delivery, turns, (a, b) = make(2)
     everybody = audience(delivery, [a, b])
     delivery.broadcast(everybody, b"1")
@@ -231,7 +231,7 @@ def test_who_gets_something_of_its_own_has_all_that_came_before_it():
     assert b.connection.frames == [b"134"]  # joined once for all that got nothing else
 
 
-def test_who_is_left_out_still_has_all_that_came_before():
+def test_a_client_left_out_still_gets_earlier_frames():
     delivery, turns, (a, b) = make(2)
     everybody = audience(delivery, [a, b])
     delivery.broadcast(everybody, b"1")
@@ -253,7 +253,7 @@ def test_several_are_left_out_and_still_have_all_that_came_before():
     assert [b"".join(each.connection.frames) for each in (a, b, c)] == [b"13", b"13", b""]
 
 
-def test_who_comes_later_or_leaves_earlier_gets_its_share():
+def test_a_member_that_joins_late_or_leaves_early_gets_its_share():
     delivery, turns, (a, b, c) = make(3)
     everybody = audience(delivery, [a, b])
     delivery.broadcast(everybody, b"1")
@@ -264,7 +264,7 @@ def test_who_comes_later_or_leaves_earlier_gets_its_share():
     assert [b"".join(outbox.connection.frames) for outbox in (a, b, c)] == [b"12", b"1", b"2"]
 
 
-def test_nothing_is_queued_for_who_is_gone():
+def test_nothing_is_queued_for_a_disconnected_client():
     delivery, turns, (a, b) = make(2)
     everybody = audience(delivery, [a, b])
     delivery.broadcast(everybody, b"1")

@@ -79,7 +79,7 @@ def test_everybody_has_a_part_before_anybody_has_a_second_one(delivery, schedule
     assert all(0 < len(outbox.connection.taken) < 150 for outbox in outboxes)
 
 
-def test_what_comes_while_a_client_catches_up_keeps_its_place(delivery, scheduled):
+def test_frames_that_arrive_while_a_client_catches_up_keep_their_place(delivery, scheduled):
     frames = [b"%06d" % number + bytes(50_000) for number in range(12)]
     (outbox,) = slow_readers(delivery, 1, *frames)
     scheduled.clear()

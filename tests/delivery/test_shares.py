@@ -1,4 +1,4 @@
-"""What one sender may take up of a slow reader's backlog, and who hears that it was too much."""
+"""One sender's share of a slow reader's backlog, and the answer when it is used up."""
 
 import pytest
 from hypothesis import given
@@ -10,7 +10,7 @@ from cloudlink.delivery.frames import signed
 
 
 class Congested:
-    """A connection that takes nothing until it is told to."""
+    """A connection that takes nothing until the test lets it."""
 
     congested = True
 
@@ -121,7 +121,7 @@ def test_frames_know_their_sender_only_while_somebody_is_slow(room):
     assert delivery.sign(frame, sender, b"") is frame
 
 
-def test_a_sender_that_cannot_be_told_keeps_it_from_nobody(room, told, caplog):
+def test_an_unanswerable_sender_reaches_everybody(room, told, caplog):
     delivery, audience, _slow, sender = room
     broken = Outbox(Congested(), lambda: None, fail)
     for who in (broken, broken, sender, sender):
@@ -131,7 +131,7 @@ def test_a_sender_that_cannot_be_told_keeps_it_from_nobody(room, told, caplog):
     assert "RuntimeError" in caplog.text
 
 
-def test_a_sender_that_is_gone_is_not_told(room, told):
+def test_a_disconnected_sender_gets_no_answer(room, told):
     delivery, audience, _slow, sender = room
     for _ in range(2):
         delivery.broadcast(audience, bytes(5000), None, sender, b"tag")

@@ -16,7 +16,7 @@ PROGRAMS = dict(re.findall(r"```python\n# (\w+)\.py\n(.*?)```", PAGE.read_text(e
 
 @contextlib.asynccontextmanager
 async def running(name, host, folder):
-    """A program of the page in a process of its own, told where the server is."""
+    """A program of the page in a process of its own, with the address of the server."""
     text = PROGRAMS[name]
     assert text.count("ws://127.0.0.1:3000/") == 1
     file = folder / f"{name}.py"

@@ -1,4 +1,4 @@
-"""What the documentation says is so: its plugins run, its conversations happen, its commands are understood, its links
+"""The documentation is correct: its plugins run, its conversations happen, its commands are understood, its links
 lead somewhere, and it leaves no part of the plugin API out.
 
 Fenced blocks and what is done with them:
@@ -555,7 +555,7 @@ def test_links_lead_somewhere(page):
 
 
 def _citations() -> set[str]:
-    """What the source code and the tests refer to in protocol.md."""
+    """The parts of protocol.md that the source code and the tests refer to."""
     found = set()
     for folder in ("src", "tests"):
         for file in (ROOT / folder).rglob("*.py"):

@@ -1,4 +1,4 @@
-"""The builder: what it makes of the examples is what Scratch would save, and mistakes in sources are told with their place."""
+"""The builder: its projects equal what Scratch would save, and mistakes in sources are reported with their place."""
 
 from __future__ import annotations
 
@@ -190,7 +190,7 @@ def test_the_command_takes_addresses_and_a_folder(tmp_path):
 def test_the_command_refuses_what_is_no_server(tmp_path, server):
     done = run("--server", server, folder=tmp_path)
     assert done.returncode == 1
-    assert done.stderr.startswith(f"{server} is no address of a server")
+    assert done.stderr.startswith(f"{server} is not an address of a server")
     assert "Traceback" not in done.stderr
 
 
@@ -228,7 +228,7 @@ def test_words_and_slots(line, words, kinds):
     assert (block.words, [slot.kind for slot in block.slots]) == (words, kinds)
 
 
-def test_comparisons_are_told_from_brackets():
+def test_comparisons_are_distinguished_from_brackets():
     [condition] = read_block("wait until <(a) < (b)>").slots
     assert condition.block.words == "_ < _"
     [condition] = read_block("wait until <<(a) > (b)> or <(c) = (d)>>").slots
@@ -330,7 +330,7 @@ def test_stop_tells_whether_something_can_stand_below(tmp_path):
         ("when flag clicked\nrepeat (2)\nhide\nelse\nshow\nend", "line 2: there is no command `repeat _`"),
     ],
 )
-def test_mistakes_are_told_with_their_line(tmp_path, script, message):
+def test_mistakes_are_reported_with_their_line(tmp_path, script, message):
     with pytest.raises(SourceError, match=re.escape(message)) as told:
         made(tmp_path, script)
     assert str(told.value).startswith(f"{tmp_path / 'Stage.txt'}, line ")

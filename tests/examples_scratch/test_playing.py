@@ -250,7 +250,7 @@ def test_the_server_throws_dice_in_the_chat(played, tmp_path):
     played(scenario, "--plugin", str(plugin))
 
 
-def test_the_bot_answers_who_whispers_to_it_in_the_chat(played):
+def test_the_bot_answers_private_messages_in_the_chat(played):
     async def scenario(gathering):
         address = f"ws://{HOST}:{gathering.server.port}/"
         bot = await asyncio.create_subprocess_exec(

@@ -29,7 +29,7 @@ def lab():
 
 @pytest.fixture(scope="module")
 def known(lab):
-    """What TurboWarp's VM knows of the extension once it is loaded."""
+    """The extension's blocks in TurboWarp's VM once it is loaded."""
 
     async def look():
         [user] = await lab.users(1)

@@ -121,7 +121,7 @@ class User:
 
 
 class Lab:
-    """What the tests share."""
+    """The state that the tests share."""
 
     def __init__(self) -> None:
         self._runner = asyncio.Runner()
@@ -186,7 +186,7 @@ class Lab:
         return User(self, await self.browser.open(f"http://{HOST}:{self._web.server_port}{page}"))
 
     def publish(self, path: str, file: Path) -> None:
-        """Serve a file beside the pages."""
+        """Serve a file in addition to the pages."""
         _Files.files[path] = file
 
     @contextlib.asynccontextmanager
@@ -215,7 +215,7 @@ def address_of(server: CloudServer) -> str:
 async def saying(
     *frames: str | bytes, answers: Callable[[str], list[str]] | None = None
 ) -> AsyncIterator[str]:
-    """The address of a server that says these frames to whoever connects, and then `answers` what it is told."""
+    """The address of a server that sends these frames to each new client, and then `answers` its packets."""
 
     async def say(socket: websockets.ServerConnection) -> None:
         with contextlib.suppress(websockets.ConnectionClosed):

@@ -140,7 +140,7 @@ async def test_the_server_list_has_the_own_machine_and_other_numbers_fail(lab):
 
 
 @scenario
-async def test_a_lost_connection_is_told_from_one_that_was_closed(lab):
+async def test_a_lost_connection_is_distinguished_from_a_closed_one(lab):
     async with lab.another_server() as server:
         [user] = await lab.users(1, COUNT_CLOSES, variables=COUNTERS)
         await user.joins("alice", address_of(server))

@@ -117,7 +117,7 @@ async def old_browser(user):
 
 
 async def look(user):
-    """What the reporters report that Scratch cannot hold, or that they have thrown."""
+    """Results of reporters that Scratch cannot hold, and errors that they have thrown."""
     return await user.evaluate(LOOK.replace("CALLS", json.dumps(CALLS)))
 
 
@@ -250,7 +250,7 @@ async def test_a_server_that_never_greets_is_given_up(lab):
 
 
 @scenario
-async def test_what_this_browser_cannot_write_is_not_sent(lab):
+async def test_values_that_this_browser_cannot_encode_are_not_sent(lab):
     [user] = await lab.users(1)
     await user.joins()
     async with old_browser(user):

@@ -1,4 +1,4 @@
-"""What saved projects depend on: the blocks that TurboWarp's VM knows once the extension is loaded."""
+"""The interface that saved projects depend on: the blocks in TurboWarp's VM once the extension is loaded."""
 
 import re
 from pathlib import Path

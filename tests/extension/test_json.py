@@ -45,7 +45,7 @@ async def test_items_of_arrays(lab):
 
 
 @scenario
-async def test_what_is_json(lab):
+async def test_valid_json(lab):
     [user] = await lab.users(1)
     for text in ('{"test": true}', "5", "true", "null", '"x"'):
         assert await user.get("isValidJSON", JSON_STRING=text) is True

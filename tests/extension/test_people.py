@@ -17,7 +17,7 @@ async def names(user):
 
 
 @scenario
-async def test_a_username_is_set_and_told(lab):
+async def test_a_username_is_set_and_reported(lab):
     [user] = await lab.users(1)
     await user.joins()
     assert await user.get("getUsernameState") is False

@@ -163,7 +163,7 @@ async def test_a_server_that_falls_silent_counts_as_lost(lab):
 
 
 @scenario
-async def test_what_was_wished_last_is_restored_even_if_it_was_not_answered(lab):
+async def test_the_last_request_is_restored_even_if_it_was_not_answered(lab):
     sent = []
 
     def answers(told):

@@ -99,7 +99,7 @@ async def test_without_a_pace_what_waits_goes_out(lab):
 
 
 @scenario
-async def test_what_waits_dies_with_the_connection(lab):
+async def test_waiting_values_are_discarded_with_the_connection(lab):
     alice, bob = await pair(lab)
     await alice.do("setPace", RATE=0.1)
     await alice.do("sendGDataAsVar", VAR="x", DATA=1)

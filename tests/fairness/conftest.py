@@ -1,4 +1,4 @@
-"""What measuring in the process of other tests needs."""
+"""Fixtures for measuring in the process of other tests."""
 
 import gc
 

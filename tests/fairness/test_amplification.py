@@ -29,7 +29,7 @@ async def send_for_ever(peer, *messages):
 
 
 async def assert_bearable(player, alone, *attacks, bound):
-    """Let a player play beside attacks, during which memory may grow by `bound` bytes."""
+    """Let a player play during attacks, while memory may grow by `bound` bytes."""
     before = memory()
     peak = 0
 
@@ -48,7 +48,7 @@ async def assert_bearable(player, alone, *attacks, bound):
     assert peak < bound, f"{peak >> 20} MB"
 
 
-def test_a_huge_turn_is_not_kept_for_those_who_do_not_read():
+def test_a_huge_turn_is_not_kept_for_clients_that_do_not_read():
     async def scenario():
         async with running(byte_rate=1e9, byte_burst=1 << 30) as server:
             player = await join(server.port, "game", "player")

@@ -24,7 +24,7 @@ ROUNDS, QUICK_ROUNDS = 20, 2
 
 @dataclass
 class Result:
-    """What came of the rounds of one fault."""
+    """The results of the rounds of one fault."""
 
     fault: str
     passed: int = 0

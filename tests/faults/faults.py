@@ -1,4 +1,4 @@
-"""What can go wrong with the storage file, each as a function that does it once and checks what comes of it.
+"""Faults of the storage file, each as a function that causes it once and checks the result.
 
 A fault is given an empty folder and a source of chance. It raises `AssertionError` when the storage does not keep what
 it promises, and `NotPossible` where this machine does not let it happen.

@@ -1,4 +1,4 @@
-"""What an upgrade request has to say."""
+"""The required parts of an upgrade request."""
 
 import pytest
 
@@ -32,7 +32,7 @@ def asking(method="GET", is_http10=False, **changed):
         ({"method": "POST"}, False),
     ],
 )
-def test_what_asks_for_a_websocket(changed, asks):
+def test_requests_for_a_websocket(changed, asks):
     assert is_upgrade(asking(**changed)) is asks
 
 

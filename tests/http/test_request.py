@@ -77,7 +77,7 @@ def test_the_forms_of_a_target(line, target, host):
         (LINE + b"A: b\r\n" * 200 + b"\r\n", 431, "at most 128 headers"),
     ],
 )
-def test_what_is_no_request_is_refused_in_plain_words(head, status, words):
+def test_an_invalid_request_is_refused_in_plain_words(head, status, words):
     assert head_end(head) == len(head)
     with pytest.raises(BadRequest) as refused:
         parse(head)

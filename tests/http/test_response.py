@@ -1,4 +1,4 @@
-"""What handlers return, and the bytes of its head."""
+"""The values that handlers return, and the bytes of the response head."""
 
 import io
 
@@ -19,14 +19,14 @@ from cloudlink.http import File, Response
         ("half \ud800", b"half ?", "text/plain; charset=utf-8"),
     ],
 )
-def test_what_a_handler_may_return(result, body, content_type):
+def test_values_that_a_handler_may_return(result, body, content_type):
     response = Response.of(result)
     assert (response.status, response.body, response.content_type) == (200, body, content_type)
     assert response.size == len(body)
 
 
 @pytest.mark.parametrize("result", [None, 1, object(), {"a": object()}, {1, 2}])
-def test_what_a_handler_may_not_return(result):
+def test_values_that_a_handler_may_not_return(result):
     with pytest.raises(TypeError):
         Response.of(result)
 

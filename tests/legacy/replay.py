@@ -34,7 +34,7 @@ INSERTED: dict[tuple[str, int], list[tuple[str, Any]]] = {
     # The recording leaves out the long packet that was sent here.
     ("cl3_0.1.7__session", 28): [("A", {"cmd": "gmsg", "val": "x" * 1001})],
 }
-"""What is said beside what was recorded."""
+"""Packets in addition to the recorded ones."""
 
 _MEMBERS = "ABC"
 """Ids of the old servers are numbers: the connections' places in the order of naming."""
@@ -42,7 +42,7 @@ _MEMBERS = "ABC"
 
 @dataclass
 class Exchange:
-    """What one connection heard in one step, then and now."""
+    """The packets of one connection in one step, then and now."""
 
     recording: str
     step: int

@@ -59,7 +59,7 @@ MEANS_TO_CL2 = {
     "a text of JSON": '"{\\"k\\": [1]}"',
     "empty text": '""',
 }
-"""What a CL4 client hears of it from CL2: a text."""
+"""The value that a CL4 client gets from CL2: a text."""
 MEANS_TO_CL4 = {**SENT, "null": '"null"'}
 """From CL4: what was sent, but for null (decision D1)."""
 MEANS_TO_015 = {**MEANS_TO_CL4, "number": '"5"', "fraction": '"1.50"', "boolean": '"true"'}
@@ -122,7 +122,7 @@ def user_018(guest: EraClient) -> str:
 
 
 def ok(era: str, listener: str = "") -> list[str]:
-    """What a client hears when its command is done, if its era is told at all."""
+    """The confirmation that a client gets after its command, if its era has one."""
     tag = f',"listener":"{listener}"' if listener else ""
     if era in CL3_017:
         return ['{"cmd":"statuscode","val":"I:100 | OK"}']
@@ -322,7 +322,7 @@ def setid(era: str, name: str) -> str:
 
 
 def named(newcomer: EraClient) -> list[str]:
-    """How an era is told that it has its name."""
+    """How a client of an era gets the confirmation of its name."""
     users = {"CL4 0.1.8": user_018, **dict.fromkeys(CL4_AS_020, user)}
     return [
         frame[:-1] + f',"val":{users[newcomer.era](newcomer)}}}' if newcomer.era in users else frame

@@ -62,13 +62,13 @@ def crowd(written):
     return guests
 
 
-def test_what_all_are_told_is_written_once_for_each_dialect(crowd, written):
+def test_an_event_for_all_is_written_once_for_each_dialect(crowd, written):
     crowd[-1].tell('{"cmd":"gmsg","val":{"a":1}}', '{"cmd":"gvar","name":"v","val":[1]}')
     assert written == {(dialect, kind): 1 for dialect in DIALECTS for kind in (Message, Variable)}
     assert all(guest.frames() for guest in crowd[:-1])
 
 
-def test_what_some_are_told_is_written_once_for_each_dialect_but_where_it_names_them(crowd, written):
+def test_an_event_for_some_is_written_once_for_each_dialect_unless_it_names_them(crowd, written):
     names = ",".join(f'"{guest.name}"' for guest in crowd[:-1])
     for cmd in ("pmsg", "pvar", "direct"):
         crowd[-1].tell(f'{{"cmd":"{cmd}","id":[{names}],"name":"v","val":{{}}}}')
@@ -115,7 +115,7 @@ def test_a_settled_client_is_not_looked_at(kind, monkeypatch):
         )
 
 
-def test_a_dialect_is_seen_by_plugins_and_told_in_the_log(caplog):
+def test_a_dialect_is_visible_to_plugins_and_in_the_log(caplog):
     server = build()
     with caplog.at_level(logging.INFO, "cloudlink.server"):
         guests = [EraClient(server, kind, f"to {number}") for number, kind in enumerate(KINDS)]

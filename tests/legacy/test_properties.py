@@ -229,7 +229,7 @@ events = st.one_of(
     + [("shake_hands", number, "CL4 0.2.0") for number in range(10)]
     + [("disconnect", 0)] * 9,
 )
-def test_all_have_the_same_idea_of_who_is_there(undecided, crowd, happened):
+def test_all_clients_have_the_same_user_list(undecided, crowd, happened):
     world = World(undecided)
     for number, (kind, name) in enumerate(crowd):
         world.connect(kind)

@@ -1,6 +1,6 @@
-"""What the old servers' clients said, said again to ours: it answers as theirs did, but for what is listed here.
+"""Recordings of the old servers, replayed against this one: it gives the same answers, except those listed here.
 
-Rules hold for every recording; beside them `differences` lists single answers, with their reasons. A difference that
+Rules apply to every recording; in addition, `differences` lists single answers, with their reasons. A difference that
 is not listed fails, and so does one that is listed and does not occur.
 """
 

@@ -1,4 +1,4 @@
-"""A protocol of its own, beside CL4: packets have an "action", and everybody meets in one room."""
+"""A protocol of its own, in addition to CL4: packets have an "action", and everybody meets in one room."""
 
 # ruff: noqa: RUF012  # this is how schemas of CloudLink 0.2.0 are written
 

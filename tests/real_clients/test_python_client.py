@@ -21,7 +21,7 @@ TIME_LIMIT = 20.0  # seconds
 
 @pytest.fixture(scope="module", params=["upstream", "ours"])
 def events(request):
-    """What alice and bob saw, each as a list of [event, details…]."""
+    """The events of alice and bob, each as a list of [event, details…]."""
     python = upstream_python() if request.param == "upstream" else sys.executable
 
     async def main():

@@ -1,4 +1,4 @@
-"""What the scenarios say about CloudLink 0.2.0 is true of it: they are played against its server.
+"""The scenarios describe CloudLink 0.2.0 correctly: they are played against its server.
 
 Those marked `upstream: same` must go as they are written, and those about cloud variables that are marked
 `upstream: differs` must not.

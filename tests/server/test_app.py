@@ -56,7 +56,7 @@ def test_a_server_in_every_network_says_an_address_that_can_be_used():
         assert process.stop() == 0
 
 
-def test_uvloop_that_is_missing_is_told_with_the_command_that_installs_it(monkeypatch):
+def test_the_error_for_a_missing_uvloop_names_the_command_that_installs_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "uvloop", None)
     server = Server()
     server.settings.set("event_loop", "uvloop")
@@ -93,7 +93,7 @@ def test_port_in_use_is_one_sentence_and_exit_status_1():
         (("--max-clients", "0"), "max_clients"),
     ],
 )
-def test_what_keeps_it_from_starting_is_one_sentence_and_exit_status_1(arguments, sentence):
+def test_a_failed_start_prints_one_sentence_with_exit_status_1(arguments, sentence):
     with ServerProcess(*arguments) as process:
         assert process.stop() == 1
         text = "".join(process.lines).strip()
@@ -204,7 +204,7 @@ def test_a_version_that_would_mislead_clients_is_refused():
     assert server.version == "MyServer 1.4 (CL 0.2.0)"
 
 
-def test_what_still_waited_when_a_server_stopped_holds_nothing_up_when_it_starts_again():
+def test_frames_waiting_when_a_server_stopped_do_not_delay_the_next_start():
     server = Server(Settings(implicit_greeting=False))
     Clpv4(server)
 

@@ -50,7 +50,7 @@ def test_the_managers_own_collections_can_be_closed_while_they_shrink(server):
 
 
 @pytest.mark.parametrize("obj", ["alice", b"alice", None, 5])
-def test_what_is_no_client_is_named(server, obj):
+def test_an_object_that_is_not_a_client_is_named(server, obj):
     for call in (lambda: server.send_packet(obj, "hello"), lambda: server.close_connection(obj)):
         with pytest.raises(TypeError, match=f"not {type(obj).__name__}"):
             call()

@@ -1,4 +1,4 @@
-"""What plugins do for no client: at start and stop, every few seconds, and in the background."""
+"""Plugin code that belongs to no client: at start and stop, at intervals, and in the background."""
 
 from __future__ import annotations
 

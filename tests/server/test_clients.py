@@ -68,7 +68,7 @@ def test_whoever_connects_is_there_until_it_leaves(server, manager):
     assert (manager.snowflakes, manager.uuids, manager.usernames, manager.protocols) == ({}, {}, {}, {})
 
 
-def test_a_client_that_is_gone_still_tells_who_it_was(gone):
+def test_a_disconnected_client_keeps_its_identity(gone):
     assert (gone.username, gone.username_set, gone.rooms) == ("ghost", True, {"default"})
     assert gone.protocol is Clpv4.schema
     assert not gone.open
@@ -217,7 +217,7 @@ def test_nobody_is_found_in_anothers_place_by_taking_its_id_as_name(server, mana
 
 
 @pytest.mark.parametrize("query", ["bob", "", {}, {"username": "bob"}, {"username": 5}, {"name": "alice"}])
-def test_who_is_not_there_is_not_found(manager, alice, query):
+def test_a_missing_client_is_not_found(manager, alice, query):
     with pytest.raises(NoResultsFound):
         manager.find_obj(query)
 
@@ -271,7 +271,7 @@ def test_a_plugin_may_keep_something_on_a_client(alice):
     assert alice.points == 5
 
 
-def test_a_client_is_told_apart_in_the_log(server, alice):
+def test_the_log_distinguishes_clients(server, alice):
     assert repr(alice) == f"Client {alice.snowflake} 'alice'"
     nameless = MemoryClient(server).client
     assert repr(nameless) == f"Client {nameless.snowflake}"
@@ -279,7 +279,7 @@ def test_a_client_is_told_apart_in_the_log(server, alice):
     assert repr(alice) == f"Client {alice.snowflake} 'player'"
 
 
-def test_a_name_is_told_to_those_who_want_all_as_the_log_may_hold_it(server, caplog):
+def test_a_name_is_logged_at_level_debug_without_control_characters(server, caplog):
     guest = MemoryClient(server).client
     write(guest, "log_name", "player")
     with caplog.at_level("DEBUG", "cloudlink.server"):

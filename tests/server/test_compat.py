@@ -1,4 +1,4 @@
-"""What plugins of CloudLink 0.2.0 reach through the server."""
+"""The attributes of the server that plugins of CloudLink 0.2.0 use."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_ws_is_a_library_with_a_server_and_a_client(server):
     assert callable(server.ws.serve)
 
 
-def test_what_the_server_does_not_have_is_told_as_usual(server):
+def test_an_unknown_attribute_of_the_server_raises_the_usual_error(server):
     with pytest.raises(AttributeError, match="'Server' object has no attribute 'websocket'"):
         _ = server.websocket
     assert not hasattr(server, "nothing")

@@ -30,7 +30,7 @@ class Time:
 
 
 class Someone:
-    """A session that writes down what it is told."""
+    """A session that records its calls."""
 
     def __init__(self, share, address):
         self.account = share.open_account(address)
@@ -100,7 +100,7 @@ def test_addresses_with_equal_packets_are_served_equally(time, share):
     assert max(counts) - min(counts) <= 2, counts
 
 
-def test_who_shares_an_address_shares_its_turns(share):
+def test_clients_of_one_address_share_its_turns(share):
     accounts = [share.open_account(address) for address in ("2001:db8::1", "2001:db8::2", "2001:db8:1::1")]
     assert accounts[0] is accounts[1]
     assert accounts[0] is not accounts[2]
@@ -160,7 +160,7 @@ def test_packets_wait_while_the_turn_is_used_up_and_keep_their_order(server, tim
     assert not alice.connection.is_held
 
 
-def test_what_a_client_sent_before_it_left_takes_effect(server, time):
+def test_packets_sent_before_leaving_take_effect(server, time):
     alice, bob = named(server, "alice"), named(server, "bob")
     bob.heard()
     server.fair_share.spent = 1.0
@@ -174,7 +174,7 @@ def test_what_a_client_sent_before_it_left_takes_effect(server, time):
     assert len(server.clients_manager) == 1
 
 
-def test_what_a_kicked_client_had_sent_is_forgotten(server, time):
+def test_waiting_packets_of_a_kicked_client_are_discarded(server, time):
     alice, bob = named(server, "alice"), named(server, "bob")
     bob.heard()
     server.fair_share.spent = 1.0

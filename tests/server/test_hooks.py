@@ -323,7 +323,7 @@ def test_bind_event_does_not_take_another_servers_event(server):
 
 
 @pytest.mark.parametrize("handler", [None, "ping", 5, {}])
-def test_what_is_no_function_is_no_handler(server, handler):
+def test_an_object_that_is_not_a_function_is_not_a_handler(server, handler):
     registrations = [
         server.on_connect,
         server.on_message,
@@ -375,7 +375,7 @@ def test_bare_decorators_say_that_they_take_no_parentheses(server, event):
         getattr(server, event)()
 
 
-def test_what_is_not_there_says_what_was_asked_for(server):
+def test_the_error_for_a_missing_command_names_it(server):
     with pytest.raises(AttributeError, match="'Server' object has no attribute 'on_comand'") as caught:
         _ = server.on_comand
     assert caught.value.name == "on_comand"
@@ -501,7 +501,7 @@ def test_a_handler_of_empty_messages_may_be_one_of_old(server):
     server.on_exception(server.exceptions.EmptyMessage, CL4)(one)
 
 
-def test_what_is_not_there_cannot_be_unbound(server):
+def test_a_missing_command_cannot_be_unbound(server):
     server.unbind_command("ping", CL4)
     for cmd, schema in (("ping", CL4), ("no such command", CL4), ("ping", Other)):
         with pytest.raises(ValueError, match=f"There is no command '{cmd}' to unbind"):
@@ -883,7 +883,7 @@ class Forgetful:
     async def hello(client): ...  # noqa: N805  # the mistake that is named
 
 
-def test_a_forgotten_self_is_told(server):
+def test_a_forgotten_self_is_reported(server):
     line = Forgetful.hello.__code__.co_firstlineno
     with pytest.raises(TypeError) as caught:
         server.on_connect(Forgetful().hello)

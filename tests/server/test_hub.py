@@ -18,7 +18,7 @@ ELSEWHERE = User("n2", "7000", "0-0-0", "zoe")
 
 
 class RecordingBroker(LocalBroker):
-    """A broker that writes down what it is told."""
+    """A broker that records its calls."""
 
     def __init__(self):
         self.published, self.sent, self.rooms = [], [], []
@@ -64,7 +64,7 @@ def test_a_command_is_one_event_for_everybody(server, broker):
     assert bob.heard() == [{"cmd": "gmsg", "val": 1.0, "rooms": "default"}]
 
 
-def test_what_comes_from_another_process_does_not_go_out_again(server, broker):
+def test_events_from_another_process_do_not_go_out_again(server, broker):
     heard = []
     alice = named(server, "alice")
     alice.heard()
@@ -144,7 +144,7 @@ def test_the_size_of_all_copies_is_returned(server):
 # Leaving users out.
 
 
-def test_who_is_left_out_is_named_in_the_event_so_that_other_processes_leave_them_out_too(server, broker):
+def test_users_left_out_are_named_in_the_event_so_that_other_processes_leave_them_out_too(server, broker):
     heard = []
     alice, bob, carol = (named(server, name) for name in ("alice", "bob", "carol"))
     for each in (alice, bob, carol):

@@ -80,7 +80,7 @@ def test_refusals_are_answered_at_most_once_a_second(clock):
     assert answers == 5
 
 
-def test_what_cannot_be_answered_leaves_the_answer_to_the_next(clock):
+def test_an_unanswerable_packet_leaves_the_answer_to_the_next(clock):
     refused = meter(clock, flood_patience=math.inf)
     assert refused.refuse_packet(answerable=False) == Verdict(first=True, answer=False, close=False)
     assert refused.refuse_packet() == Verdict(first=False, answer=True, close=False)
@@ -128,7 +128,7 @@ def test_patience_without_end_never_closes(clock):
         clock.now += 1.5
 
 
-def test_what_one_client_may_send_at_once_disconnects_nobody_else():
+def test_one_clients_largest_burst_disconnects_nobody_else():
     # Beside one message of any size, a queue holds `max_queued_bytes`: somebody who has not read yet has room for it.
     settings = Settings()
     assert settings.byte_burst <= settings.max_queued_bytes + settings.max_message_size

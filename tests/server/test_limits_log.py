@@ -55,7 +55,7 @@ def server(caplog):
         ),
     ],
 )
-def test_what_a_client_is_refused_is_logged_once(server, caplog, packet, line):
+def test_a_refusal_of_a_client_is_logged_once(server, caplog, packet, line):
     named(server, "bob")
     alice = named(server, "alice")
     alice.say(packet, packet)
@@ -100,7 +100,7 @@ def test_mistakes_that_no_limit_forbids_are_not_logged(server, caplog):
         ([value("a")] * 3, "was refused: More than 1 cloud updates a second; the latest are passed on."),
     ],
 )
-def test_what_a_cloud_player_may_not_is_logged(server, caplog, packets, line):
+def test_a_forbidden_action_of_a_cloud_player_is_logged(server, caplog, packets, line):
     player(server).say(*packets)
     assert caplog.text.count(line) == 1
 
@@ -111,14 +111,14 @@ def test_a_full_project_is_logged(server, caplog):
     assert caplog.text.count("is disconnected: There are too many players in this project.") == 1
 
 
-def test_what_the_bridge_leaves_out_is_logged_once(server, caplog):
+def test_a_value_that_the_bridge_leaves_out_is_logged_once(server, caplog):
     player(server, "r").say(value("a"))
     alice = named(server, "alice")
     alice.say({"cmd": "link", "val": "r"}, *[{"cmd": "gvar", "name": name, "val": 1} for name in "bcde"])
     assert caplog.text.count("Project 'r' has more variables in its CloudLink room") == 1
 
 
-def test_who_says_nothing_is_disconnected_with_a_line(server, caplog):
+def test_a_silent_client_is_disconnected_with_a_log_line(server, caplog):
     silent = MemoryClient(server)
     silent.session.close_if_silent("Nothing was sent within 30 seconds")
     assert f"{silent.client} is disconnected: Nothing was sent within 30 seconds." in caplog.text

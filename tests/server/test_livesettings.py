@@ -39,7 +39,7 @@ def test_a_rate_counts_for_the_next_packet_of_a_connected_client(server):
     assert codes(visitor.ask(*[PING] * 4)) == [OK, OK, *ON_CREDIT, TOO_MUCH]
 
 
-def test_what_was_used_stays_used():
+def test_used_amounts_stay_used():
     server = build({"implicit_greeting": False, "packet_burst": 10, "packet_rate": 0.001})
     visitor = MemoryClient(server, *[PING] * 9)  # the first packet of a connection does not count
     server.settings.packet_burst = 1000
@@ -206,7 +206,7 @@ def warnings_at_the_start(server, caplog):
     return caplog.messages
 
 
-def test_what_was_ignored_is_logged_once(caplog):
+def test_an_ignored_change_is_logged_once(caplog):
     settings = from_environment({"CLOUDLINK_QQQQ\x1b": "1"})
     settings.set("storage", "")
     server = Server(settings)

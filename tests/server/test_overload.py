@@ -1,4 +1,4 @@
-"""Who sends too much, and who reads too slowly."""
+"""Clients that send too much, and clients that read too slowly."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_packet_that_is_too_much_is_refused_whatever_it_is(message):
 
 
 @pytest.mark.parametrize("message", ['{"cmd":"ping"}', b'{"cmd":"ping"}'])
-def test_who_goes_on_sending_too_much_is_disconnected(message):
+def test_a_client_that_keeps_sending_too_much_is_disconnected(message):
     visitor = MemoryClient(build(STRICT | {"flood_patience": 0.0}), {"cmd": "ping"})
     visitor.say({"cmd": "ping", "val": "x" * 5000})
     assert visitor.closed is None
@@ -46,7 +46,7 @@ def test_who_goes_on_sending_too_much_is_disconnected(message):
     assert visitor.session.state is State.CLOSED
 
 
-def test_somebody_unknown_who_floods_with_pings_is_disconnected_too():
+def test_an_unnamed_client_that_floods_with_pings_is_disconnected_too():
     visitor = MemoryClient(build(STRICT | {"flood_patience": 0.0}))
     assert visitor.session.admit(5000)
     assert not visitor.session.admit(125)
@@ -56,7 +56,7 @@ def test_somebody_unknown_who_floods_with_pings_is_disconnected_too():
 # Slow readers.
 
 
-def test_a_slow_reader_is_closed_and_the_others_are_told(caplog):
+def test_a_slow_reader_is_closed_and_the_others_get_its_departure(caplog):
     server = build({"max_queued_bytes": 2000})
     sleeper, other = named(server, "sleeper"), named(server, "other")
     several = [named(server, f"sender {number}") for number in range(7)]
@@ -75,7 +75,7 @@ def test_a_slow_reader_is_closed_and_the_others_are_told(caplog):
     assert server.clients_manager.clients == {each.client for each in (other, *several)}
 
 
-def test_a_sender_that_sends_a_slow_reader_too_much_is_told_and_nobody_is_closed(caplog):
+def test_a_sender_that_sends_a_slow_reader_too_much_gets_a_status_code_and_nobody_is_closed(caplog):
     caplog.set_level("INFO")
     server = build({"max_queued_bytes": 10_000})
     sleeper, reader, sender, quiet = (
@@ -98,7 +98,7 @@ def test_a_sender_that_sends_a_slow_reader_too_much_is_told_and_nobody_is_closed
     assert "A recipient reads more slowly than you send" in caplog.text
 
 
-def test_who_is_told_that_a_recipient_reads_slowly_is_told_once_a_second_with_the_listener():
+def test_a_sender_to_a_slow_reader_gets_one_status_code_a_second_with_the_listener():
     now = 1000.0
     server = build({"max_queued_bytes": 10_000})
     sleeper, sender = named(server, "sleeper"), named(server, "sender")
@@ -188,7 +188,7 @@ def test_a_slow_reader_of_a_server_without_limits_is_never_closed():
     assert len(sleeper.heard()) == 10
 
 
-def test_changing_rooms_without_end_is_told_once_a_second_and_ends_in_a_disconnection():
+def test_changing_rooms_without_end_gets_one_status_code_a_second_and_then_a_disconnection():
     now = 1000.0
     alice = named(build({"identity_burst": 5, "identity_rate": 0.001, "flood_patience": 3.0}), "alice")
     alice.session._meter._clock = lambda: now

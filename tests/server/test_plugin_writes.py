@@ -50,7 +50,7 @@ def check_departure(server, leaver, witness, gone):
 
 @pytest.fixture
 def gone(server):
-    """What `on_disconnect` handlers are told: each client, its rooms and its name."""
+    """The calls of `on_disconnect` handlers: each client, its rooms and its name."""
     told = []
 
     @server.on_disconnect
@@ -181,7 +181,7 @@ RENAMED = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_change_of_name_is_told_in_every_dialect(server, kind):
+def test_a_change_of_name_is_sent_in_every_dialect(server, kind):
     witness = EraClient(server, kind, "bob")
     client = named(server, "old")
     witness.heard()

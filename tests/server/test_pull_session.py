@@ -265,7 +265,7 @@ def test_too_much_unread_ends_a_connection_however_few_messages_it_is(message):
     run(server, scenario)
 
 
-def test_what_was_read_does_not_count_as_unread():
+def test_read_messages_do_not_count_as_unread():
     server = pulling(Reading)
 
     async def scenario():

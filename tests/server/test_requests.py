@@ -36,7 +36,7 @@ def fetch(prepare, *paths, **settings):
     ],
 )
 @pytest.mark.parametrize("is_async", [False, True])
-def test_what_a_handler_returns_is_the_answer(result, status, body, is_async):
+def test_the_return_value_of_a_handler_is_the_answer(result, status, body, is_async):
     def prepare(server):
         if is_async:
 

@@ -81,7 +81,7 @@ def test_a_room_goes_when_its_last_client_disconnects_and_a_created_one_stays(se
     assert rooms.get("kept")["clients"] == {}
 
 
-def test_what_cannot_be_made_or_deleted(rooms, alice):
+def test_rooms_that_cannot_be_made_or_deleted(rooms, alice):
     rooms.create("den")
     with pytest.raises(RoomAlreadyExists, match="den"):
         rooms.create("den")
@@ -168,7 +168,7 @@ def test_a_plain_handler_of_on_disconnect_may_take_the_client_out_of_its_rooms(s
     assert rooms.rooms == {}
 
 
-def test_who_is_put_into_a_room_hears_what_is_said_there(server, rooms):
+def test_a_client_put_into_a_room_gets_its_messages(server, rooms):
     listener, speaker = named(server, "listener"), named(server, "speaker")
     rooms.subscribe(listener.client, "den")
     rooms.subscribe(speaker.client, "den")
@@ -226,7 +226,7 @@ def test_a_name_given_on_connecting_is_in_the_list_once_the_protocol_is_known(se
     assert [user["username"] for user in rooms.generate_userlist("default", CL4_SCHEMA)] == ["guest"]
 
 
-def test_what_a_plugin_keeps_in_a_room_outlasts_that_the_protocol_becomes_known(server, rooms):
+def test_plugin_data_in_a_room_outlasts_identifying_the_protocol(server, rooms):
     @server.on_connect
     def seat(client):
         rooms.subscribe(client, "lobby")
@@ -313,7 +313,7 @@ def test_members_are_found_by_name_uuid_and_snowflake(server, rooms, alice):
     assert rooms.find_obj(alice.snowflake, members) is alice
 
 
-def test_who_is_elsewhere_is_not_found(rooms, alice, bob):
+def test_a_client_in_another_room_is_not_found(rooms, alice, bob):
     rooms.subscribe(alice, "den")
     for query in ("bob", bob.uuid, bob.snowflake, ""):
         with pytest.raises(NoResultsFound):
@@ -412,7 +412,7 @@ def test_changing_to_the_same_dialect_changes_nothing(rooms, alice):
     assert rooms.members("default", CL4_SCHEMA).audiences == {CL4: before}
 
 
-def test_what_was_said_before_a_change_of_dialect_arrives_once_and_in_order(server, rooms):
+def test_messages_from_before_a_change_of_dialect_arrive_once_and_in_order(server, rooms):
     listener, speaker = named(server, "listener"), named(server, "speaker")
     listener.heard()
     speaker.session.receive(b'{"cmd":"gmsg","val":1}')
@@ -423,7 +423,7 @@ def test_what_was_said_before_a_change_of_dialect_arrives_once_and_in_order(serv
     assert [packet["val"] for packet in listener.heard()] == [1, 2, 3]
 
 
-def test_who_changed_the_dialect_can_leave(server, rooms):
+def test_a_client_that_changed_its_dialect_can_leave(server, rooms):
     visitor = named(server, "alice")
     rooms.change_dialect(visitor.client, CL4_SCRATCH)
     visitor.leave()

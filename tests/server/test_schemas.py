@@ -140,7 +140,7 @@ def test_an_empty_message_is_reported_to_the_plugin_only(visitor, server, witnes
 
 
 @pytest.mark.parametrize("message", ["hello", "{", "NaN", '{"do":"add","numbers":[01]}'])
-def test_what_is_not_json_is_reported_to_the_plugin_only(visitor, witness, message):
+def test_invalid_json_is_reported_to_the_plugin_only(visitor, witness, message):
     assert visitor.ask(message) == []
     (kind, details), (word, error) = witness.take()
     assert (kind, word) == ("JSONError", "error")
@@ -231,7 +231,7 @@ def test_both_protocols_live_side_by_side(server, visitor):
     assert cl4.ask({"cmd": "direct", "id": visitor.client.uuid, "val": 1})[0]["code_id"] == 103
 
 
-def test_a_plugins_client_can_be_put_into_rooms_and_is_not_told_of_cloudlink_4(server, visitor):
+def test_a_plugins_client_can_be_put_into_rooms_and_gets_no_cloudlink_4_packets(server, visitor):
     server.rooms_manager.subscribe(visitor.client, "default")
     cl4 = MemoryClient(server, {"cmd": "setid", "val": "alice"}, {"cmd": "gmsg", "val": 1})
     cl4.leave()

@@ -1,4 +1,4 @@
-"""A connection's life: what each event does in each state, and in which order plugins are told."""
+"""The life of a connection: the effect of each event in each state, and the order of plugin handlers."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ CELLS = [(state, event) for state in TABLE for event in EVENTS]
 
 
 @pytest.mark.parametrize(("state", "event"), CELLS, ids=[f"{state.value}: {event}" for state, event in CELLS])
-def test_what_an_event_does_in_a_state(server, state, event):
+def test_the_effect_of_an_event_in_a_state(server, state, event):
     visitor = MemoryClient(server)
     if state is not CONNECTED:
         visitor.say({"cmd": "ping"})
@@ -137,7 +137,7 @@ def test_any_value_may_stand_in_a_first_packet(server, value):
 @pytest.mark.parametrize(
     "text", ['["\\ud83d"]', LONG_LIST, "1e400", "true", ' "cmd" ', '{"cmd":1}', '{"method":null}', "{}"]
 )
-def test_json_of_no_protocol_is_told_from_what_is_no_json(server, text):
+def test_json_of_no_protocol_is_distinguished_from_invalid_json(server, text):
     assert MemoryClient(server, text).closed == (1000, "Unable to identify protocol")
 
 
@@ -154,7 +154,7 @@ def test_json_of_no_protocol_is_told_from_what_is_no_json(server, text):
         b'{"cmd":"ping","val":"\xff"}',
     ],
 )
-def test_what_is_no_json_opens_nothing(server, data):
+def test_invalid_json_opens_nothing(server, data):
     visitor = MemoryClient(server)
     visitor.session.receive_binary(data)
     assert visitor.closed == (1000, "Invalid JSON")
@@ -281,7 +281,7 @@ def test_a_client_of_no_protocol_disconnects_without_one(server):
         ("{}", ["Unable to identify protocol"]),
     ],
 )
-def test_a_first_message_of_no_protocol_is_told_to_plugins(server, message, errors):
+def test_a_first_message_of_no_protocol_is_reported_to_plugins(server, message, errors):
     seen = []
     server.on_error(lambda client, error: seen.append(error))
     MemoryClient(server, message)
@@ -291,7 +291,7 @@ def test_a_first_message_of_no_protocol_is_told_to_plugins(server, message, erro
 # What the log tells.
 
 
-def test_who_leaves_is_told_with_the_time_it_was_there(server, caplog):
+def test_a_departure_is_logged_with_the_length_of_the_stay(server, caplog):
     alice, nobody = named(server, "alice"), MemoryClient(server)
     write(alice.client, "birth_time", alice.client.birth_time - (3 * 3600 + 4 * 60 + 5))
     with caplog.at_level("INFO", "cloudlink.server"):
@@ -312,7 +312,7 @@ def test_a_client_that_was_refused_does_not_leave(caplog):
     assert not [line for line in caplog.messages if " left after " in line]
 
 
-def test_names_and_rooms_are_told_to_those_who_want_all(server, caplog):
+def test_names_and_rooms_are_logged_at_level_debug(server, caplog):
     with caplog.at_level("DEBUG", "cloudlink.server"):
         eve = named(server, "eve\n\u202e\x1b[2J")
         eve.say({"cmd": "link", "val": ["a\nb"]}, {"cmd": "unlink", "val": "a\nb"})
@@ -326,7 +326,7 @@ def test_names_and_rooms_are_told_to_those_who_want_all(server, caplog):
     ]
 
 
-def test_names_are_told_once_and_rooms_not_otherwise(server, caplog):
+def test_names_are_logged_once_and_rooms_not_at_other_levels(server, caplog):
     with caplog.at_level("INFO", "cloudlink.server"):
         alice = named(server, "alice")
         alice.say({"cmd": "link", "val": ["secret"]})

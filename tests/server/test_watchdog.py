@@ -62,7 +62,7 @@ def test_the_line_that_runs_is_named():
     "library",
     [asyncio.__file__, sys.modules["cloudlink.server.hooks"].__file__, pytest.__file__, "<string>"],
 )
-def test_what_the_plugin_calls_is_not_named(library):
+def test_functions_called_by_the_plugin_are_not_named(library):
     plugin, called = compiled("/games/chess.py"), compiled(library)
     assert inside_loop(partial(plugin, called)) == "/games/chess.py line 1"
 
@@ -71,7 +71,7 @@ def test_an_installed_plugin_is_named():
     assert inside_loop(compiled(pytest.__file__)) == f"{shown_path(pytest.__file__)} line 1"
 
 
-def test_what_has_called_the_loop_is_not_named():
+def test_callers_of_the_loop_are_not_named():
     assert inside_loop(compiled(sys.modules["cloudlink.server.hooks"].__file__)) == ""
 
 
@@ -145,7 +145,7 @@ def test_a_loop_that_stands_still_without_a_plugin_is_not_reported(caplog):
 
 
 @pytest.mark.parametrize("event_loop", ["asyncio", "uvloop"])
-def test_a_running_server_names_who_blocks_it(event_loop, caplog):
+def test_a_running_server_names_the_plugin_that_blocks_it(event_loop, caplog):
     server = build({"blocking_warning": 0.01, "event_loop": event_loop, "port": 0})
 
     @server.on_start

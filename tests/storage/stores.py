@@ -1,4 +1,4 @@
-"""What the tests of the storage share: a stand-in for the event loop, and the file seen by somebody else."""
+"""Helpers of the storage tests: a stand-in for the event loop, and the file as another process sees it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A disk or a file that fails while the server runs: told once, nothing lost that fits in memory, and mended by itself."""
+"""A disk or file that fails while the server runs: logged once, nothing lost that fits in memory, recovery by itself."""
 
 from __future__ import annotations
 
@@ -188,7 +188,7 @@ def test_reading_that_fails_once(store, turns, other, monkeypatch, caplog):
     assert len(told(caplog)) == 2
 
 
-def test_changes_of_others_during_a_trouble_are_told_after_it(store, turns, other, file):
+def test_changes_of_others_during_a_failure_are_reported_after_it(store, turns, other, file):
     news = []
     store.watch(lambda *change: news.append(change))
     with locked(file):
@@ -212,9 +212,7 @@ def failing_once(monkeypatch, owner, name):
 
 @pytest.mark.parametrize("is_writing", [True, False], ids=["writing", "looking"])
 @pytest.mark.parametrize("step", ["forget_unused", "load"])
-def test_news_that_were_read_before_something_failed_are_told(
-    opened, turns, other, monkeypatch, step, is_writing
-):
+def test_changes_read_before_a_failure_are_reported(opened, turns, other, monkeypatch, step, is_writing):
     uptime = FakeClock()
     store = opened(keep_days=1, clock=uptime)
     uptime.now += 3600
@@ -307,7 +305,7 @@ def test_a_file_that_turns_into_something_else(store, turns, file, caplog, tmp_p
     assert diary.read_text().startswith("Dear diary")
 
 
-def test_what_cannot_be_written_at_the_end_is_counted(store, file, caplog):
+def test_values_that_cannot_be_written_at_the_end_are_counted(store, file, caplog):
     with locked(file):
         store.save("1", "a", b"1")
         store.save("1", "b", b"1")
@@ -351,7 +349,7 @@ def test_a_mistake_of_ours_does_not_end_the_thread(store, turns, other, caplog, 
     assert caplog.records[0].exc_info[0] is ZeroDivisionError
 
 
-def test_pauses_grow_and_each_cause_is_told_once(file, caplog):
+def test_pauses_grow_and_each_cause_is_logged_once(file, caplog):
     trouble_ = Trouble(file, Timing(), "cloud variables")
     pauses = []
     for number in range(7):
@@ -367,7 +365,7 @@ def test_pauses_grow_and_each_cause_is_told_once(file, caplog):
     ]
 
 
-def test_a_trouble_that_comes_and_goes_is_not_told_each_time(file, caplog):
+def test_a_recurring_failure_is_not_logged_each_time(file, caplog):
     clock = FakeClock()
     trouble_ = Trouble(file, Timing(), "cloud variables", clock)
     for _ in range(3):

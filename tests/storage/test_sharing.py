@@ -81,7 +81,7 @@ def test_a_file_that_another_process_converts_first(file, other, monkeypatch):
         assert mine.load("1") == {"a": b"1"}
 
 
-def test_what_is_committed_while_it_is_loaded_is_not_lost(opened, monkeypatch):
+def test_a_value_committed_during_loading_is_not_lost(opened, monkeypatch):
     store = opened()
     store.save("1", "a", b"1")
     read = store._read

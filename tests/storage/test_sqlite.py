@@ -1,4 +1,4 @@
-"""What is particular to the file: when it is written, who else may change it, and what it looks like."""
+"""The SQLite file: when it is written, changes by other processes, and its layout."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_rows_of_deleted_variables_go_in_time(opened, file):
 # -------------------------------------------------------------------------------------- changes of others
 
 
-def test_changes_of_others_are_told_on_the_servers_thread(store, turns, other):
+def test_changes_of_others_are_reported_on_the_servers_thread(store, turns, other):
     told = []
     store.watch(lambda *change: told.append((*change, threading.current_thread())))
     other.write("1", a=b"1", b=b"2")
@@ -116,7 +116,7 @@ def test_changes_of_others_are_told_on_the_servers_thread(store, turns, other):
     assert {thread for *_, thread in told} == {threading.current_thread()}
 
 
-def test_changes_between_opening_and_starting_are_told(opened, turns, other):
+def test_changes_between_opening_and_starting_are_reported(opened, turns, other):
     store = opened()
     other.write("1", a=b"1")
     news = []
@@ -126,7 +126,7 @@ def test_changes_between_opening_and_starting_are_told(opened, turns, other):
     assert news == [("1", "a", b"1")]
 
 
-def test_what_was_there_at_the_start_is_no_news(opened, turns, other):
+def test_values_present_at_the_start_are_not_reported(opened, turns, other):
     other.write("1", a=b"1")
     store = opened()
     news = []
@@ -314,7 +314,7 @@ def test_the_rooms_in_use_that_cannot_be_noted_are_bounded():
     assert queue.take_used() == set()
 
 
-def test_what_waits_is_bounded_for_each_writer():
+def test_waiting_values_are_bounded_for_each_writer():
     queue = writequeue.WriteQueue(most_bytes=30_000)
     accepted = 0
     while queue.has_place(f"{accepted}", "a", b"1" * 1000, "greedy"):
@@ -358,7 +358,7 @@ def test_the_account_of_what_waits_is_right_whatever_happens():
     assert queue.take() == {"1": {"a": b"2"}}
 
 
-def test_news_that_arrive_after_a_newer_own_value_are_not_told():
+def test_changes_that_arrive_after_a_newer_own_value_are_not_reported():
     queue = writequeue.WriteQueue()
     queue.put("1", "a", b"own")
     assert not queue.announce([("1", "a", b"other")])

@@ -35,7 +35,7 @@ OF_OTHERS = st.one_of(
 
 
 class Server:
-    """A store without its thread, and the dict that a server keeps beside it."""
+    """A store without its thread, and the dict that a server keeps with it."""
 
     def __init__(self, file):
         self.file = file

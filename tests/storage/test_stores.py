@@ -1,4 +1,4 @@
-"""What every store does, whatever it keeps variables in."""
+"""The behaviour that all stores share."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def store(request, opened, turns):
     return store
 
 
-def test_what_is_saved_is_there_at_once(store):
+def test_a_saved_value_is_there_at_once(store):
     store.save("1", "a", b"1")
     store.save("1", "a", b"2")
     store.save("1", "b", b"3")
@@ -43,7 +43,7 @@ def test_what_is_saved_is_there_at_once(store):
     assert store.load("3") == {}
 
 
-def test_what_is_deleted_is_gone_at_once(store):
+def test_a_deleted_value_is_gone_at_once(store):
     store.save("1", "a", b"1")
     store.save("1", "b", b"2")
     store.delete("1", "a")
@@ -55,7 +55,7 @@ def test_what_is_deleted_is_gone_at_once(store):
     assert store.load("1") == {}
 
 
-def test_what_was_loaded_is_the_callers(store):
+def test_loaded_values_belong_to_the_caller(store):
     store.save("1", "a", b"1")
     store.load("1")["a"] = b"2"
     assert store.load("1") == {"a": b"1"}

@@ -80,7 +80,7 @@ def test_packets_may_be_waited_for_in_any_order():
     play(scenario)
 
 
-def test_what_is_waited_for_may_come_later():
+def test_an_awaited_packet_may_come_later():
     async def scenario():
         async with testing.server() as s:
             alice, bob = await s.connect(), await s.connect("bob", rooms=["default", "a"])
@@ -118,7 +118,7 @@ def test_what_is_waited_for_may_come_later():
         ),
     ],
 )
-def test_what_did_not_come_is_told_with_what_did(wanted, sentence):
+def test_a_missing_packet_is_reported_with_the_received_ones(wanted, sentence):
     async def scenario():
         async with testing.server() as s:
             alice = await s.connect("alice")
@@ -360,7 +360,7 @@ def test_plugins_may_be_named_as_on_the_command_line(tmp_path):
         ([lambda: None], {}, PluginError, "is not a plugin"),
     ],
 )
-def test_what_is_wrong_is_told(plugins, settings, error, sentence):
+def test_mistakes_are_reported(plugins, settings, error, sentence):
     async def scenario():
         async with testing.server(*plugins, **settings):
             pass

@@ -95,7 +95,7 @@ def test_pongs_keep_their_place_among_the_messages():
         (frame(b"\x03\xed", CLOSE), 1002),  # 1005 is never sent
     ],
 )
-def test_what_breaks_the_rules_is_closed_with_the_right_code(sent, code):
+def test_a_violation_closes_with_the_right_code(sent, code):
     async def scenario():
         async with running(max_message_size=1024) as server:
             peer = await connect(server.port)
@@ -339,7 +339,7 @@ def test_a_connection_is_congested_from_the_first_byte_on_that_the_kernel_does_n
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sockets are written to by the transport")
-def test_what_is_written_while_the_transport_holds_something_goes_behind_it():
+def test_frames_written_while_the_transport_holds_data_follow_it():
     async def scenario():
         async with running(implicit_greeting=False) as server:
             peer, connection = await opened(server, receive_buffer=4096)

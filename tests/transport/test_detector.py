@@ -1,4 +1,4 @@
-"""Who stands at the door is counted until the request is answered."""
+"""Connections are counted from the moment they are accepted until the request is answered."""
 
 import asyncio
 import contextlib
@@ -125,7 +125,7 @@ def test_a_loop_that_notices_late_that_it_has_another_protocol_loses_nothing():
     asyncio.run(scenario())
 
 
-def test_what_comes_with_the_end_of_the_tls_handshake_is_not_lost(certificates):
+def test_data_that_comes_with_the_end_of_the_tls_handshake_is_not_lost(certificates):
     async def scenario():
         async with running(**certificates.settings) as server:
             for path in ("/health", "/" + "x" * 5000):  # longer than what the door looks at
@@ -135,7 +135,7 @@ def test_what_comes_with_the_end_of_the_tls_handshake_is_not_lost(certificates):
     asyncio.run(scenario())
 
 
-def test_who_asks_while_the_server_stops_is_told_so():
+def test_a_request_while_the_server_stops_gets_an_explanation():
     async def scenario():
         async with running() as server:
             staying, late = await connect(server.port), await open_socket(server.port)

@@ -205,7 +205,7 @@ def test_a_handler_nobody_waits_for_is_cancelled(who, monkeypatch):
     asyncio.run(scenario())
 
 
-def test_what_a_client_sends_behind_its_request_is_not_kept():
+def test_data_after_a_request_is_not_kept():
     async def scenario():
         async with running() as server:
             started, go = asyncio.Event(), asyncio.Event()

@@ -64,7 +64,7 @@ def test_a_flood_of_tiny_frames_delays_nobody(frames, tiny):
     asyncio.run(scenario())
 
 
-def test_what_was_sent_during_the_pause_is_dealt_with_after_it():
+def test_packets_sent_during_the_pause_are_processed_after_it():
     async def scenario():
         async with running(implicit_greeting=False, packet_burst=5, packet_rate=1000.0) as server:
             peer = await connect(server.port)
@@ -77,7 +77,7 @@ def test_what_was_sent_during_the_pause_is_dealt_with_after_it():
     asyncio.run(scenario())
 
 
-def test_who_goes_on_flooding_is_disconnected_all_the_same():
+def test_a_client_that_keeps_flooding_is_disconnected_all_the_same():
     async def scenario():
         async with running(packet_burst=100, flood_patience=0.3) as server:
             flooder = await connect(server.port)

@@ -164,14 +164,14 @@ def test_only_allowed_origins_may_connect_once_some_are_listed():
 
 
 @pytest.mark.parametrize("version", ["8", "7", "99", "", "\xff", "13\r\nSec-WebSocket-Version: 8"])
-def test_another_version_of_websocket_is_told_which_one_is_spoken(version):
+def test_the_answer_to_another_version_of_websocket_names_the_supported_one(version):
     head, body = fetch("/", UPGRADE | {"Sec-WebSocket-Version": version})
     assert head.startswith("HTTP/1.1 426")
     assert "\r\nSec-WebSocket-Version: 13" in head
     assert "not " + version.replace("\r\nSec-WebSocket-Version:", ",").replace("\xff", "?") in body
 
 
-def test_a_wrong_upgrade_is_told_what_is_wrong():
+def test_the_answer_to_a_wrong_upgrade_says_what_is_wrong():
     head, body = fetch("/", UPGRADE | {"Sec-WebSocket-Key": "short"})
     assert head.startswith("HTTP/1.1 400")
     assert "short" in body
@@ -213,7 +213,7 @@ def test_a_tls_client_on_the_plain_port_gets_one_clear_log_line(caplog):
 
 
 @pytest.mark.parametrize(("is_silent", "reports"), [(True, 0), (False, 1)])
-def test_what_the_websocket_library_reports_is_logged_only_if_asked_for(caplog, is_silent, reports):
+def test_messages_of_the_websocket_library_are_logged_only_on_request(caplog, is_silent, reports):
     async def scenario():
         async with running(log_addresses="anonymous") as server:
             await server.stop()

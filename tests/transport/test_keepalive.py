@@ -11,7 +11,7 @@ from tests.support.servers import build, listening
 
 
 class Stuck:
-    """A congested connection whose peer goes on sending, and takes what it is told to take."""
+    """A congested connection whose peer keeps sending, and reads as much as the test says."""
 
     def __init__(self, unsent):
         self.congested = True
@@ -52,19 +52,19 @@ def looking():
     return rounds
 
 
-def test_who_takes_nothing_is_dropped_in_time(looking):
+def test_a_client_that_reads_nothing_is_dropped_in_time(looking):
     assert looking(Stuck(1000), [0] * 20) == 8
 
 
-def test_who_takes_a_little_now_and_then_is_kept(looking):
+def test_a_client_that_reads_a_little_now_and_then_is_kept(looking):
     assert looking(Stuck(1000), [0, 0, 0, 0, 0, 0, 0, 1] * 20) is None
 
 
-def test_more_to_take_is_no_progress(looking):
+def test_more_waiting_data_is_not_progress(looking):
     assert looking(Stuck(1000), [-2] * 20) == 8
 
 
-def test_who_is_not_congested_is_left_alone(looking):
+def test_an_uncongested_client_is_left_alone(looking):
     connection = Stuck(0)
     connection.congested = False
     assert looking(connection, [0] * 20) is None
@@ -121,7 +121,7 @@ def test_a_round_that_fails_is_followed_by_another():
 
 
 class Quiet(Stuck):
-    """A connection that is not congested; its peer sends when it is told to."""
+    """A connection that is not congested; its peer sends when the test says."""
 
     def __init__(self, patience):
         super().__init__(0)

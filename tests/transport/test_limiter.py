@@ -109,7 +109,7 @@ def test_limits_off_lets_everybody_in():
     assert all(made.begin(CHILD) for _ in range(10))
 
 
-def test_those_who_say_nothing_at_the_door_are_limited_too():
+def test_connections_that_send_no_request_are_limited_too():
     made, _ = limiter(max_connections_per_address=2)
     assert [made.begin(CHILD) for _ in range(3)] == [True, True, False]
     made.end(CHILD)
@@ -117,7 +117,7 @@ def test_those_who_say_nothing_at_the_door_are_limited_too():
     assert made.begin(CHILD)
 
 
-def test_what_is_known_of_quiet_addresses_is_forgotten():
+def test_the_state_of_quiet_addresses_is_forgotten():
     made, clock = limiter()
     for number in range(1000):
         made.connection_refusal(f"198.51.100.{number % 250}.{number}")

@@ -58,7 +58,7 @@ def test_every_connection_is_bounded():
     asyncio.run(scenario())
 
 
-def test_strangers_do_not_have_players_closed_who_read_slowly():
+def test_strangers_cannot_get_slow_readers_closed():
     async def scenario():
         async with running(implicit_greeting=False) as server:
             players = [await connect(server.port, receive_buffer=4096) for _ in range(20)]

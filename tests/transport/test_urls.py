@@ -1,4 +1,4 @@
-"""Where people are told to connect."""
+"""The addresses that the server shows to users."""
 
 import socket
 
@@ -67,7 +67,7 @@ def test_addresses_that_can_be_used(monkeypatch, host, own, told):
     assert where_to_connect(host, 3000, secure=False) == told
 
 
-def test_tls_is_told(monkeypatch):
+def test_tls_is_shown(monkeypatch):
     monkeypatch.setattr(urls.socket, "socket", Route("192.168.1.5"))
     told = "wss://127.0.0.1:3000/, others on your network to wss://192.168.1.5:3000/"
     assert where_to_connect("0.0.0.0", 3000, secure=True) == told

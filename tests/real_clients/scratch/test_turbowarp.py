@@ -87,7 +87,7 @@ def test_a_counter_loses_no_step(played):
     played(scenario)
 
 
-def test_text_keeps_its_zeros_and_what_is_no_number_stays_with_who_typed_it(played):
+def test_text_keeps_its_zeros_and_an_invalid_value_stays_with_its_sender(played):
     async def scenario(game):
         one, other = await game.joined(), await game.joined()
         for text in ("007", "hello", "-0.50"):

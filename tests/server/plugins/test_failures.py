@@ -1,4 +1,4 @@
-"""What is said about a plugin that fails, and when the server starts all the same."""
+"""Errors about a plugin that fails, and when the server starts anyway."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_a_file_that_fails(write, text, expected, sentence):
         ("raise AttributeError('none of mine.')", "AttributeError: none of mine."),
     ],
 )
-def test_a_misspelled_attribute_is_told_what_it_resembles(write, sentence, line, expected):
+def test_the_error_for_a_misspelled_attribute_names_a_similar_one(write, sentence, line, expected):
     write("greet.py", f"def plugin(server):\n    {line}\n")
 
     assert sentence("greet.py") == f"Plugin greet.py failed to start at line 2: {expected}"
@@ -82,7 +82,7 @@ def test_a_misspelled_attribute_is_told_what_it_resembles(write, sentence, line,
 RUNS = "from cloudlink.server import Server\nmake = Server\ndef plugin(server):\n    make().run()\n"
 
 
-def test_a_plugin_that_runs_a_server_is_told_not_to(write, sentence):
+def test_a_plugin_that_runs_a_server_is_an_error(write, sentence):
     write("greet.py", RUNS)
 
     assert sentence("greet.py") == (
@@ -103,7 +103,7 @@ def main():
 """
 
 
-def test_a_server_script_that_runs_is_told_how_to_run_it(write, sentence):
+def test_the_error_for_a_running_server_script_says_how_to_run_it(write, sentence):
     path = write("server.py", SCRIPT + "main()\n")
 
     assert sentence("server.py") == (
@@ -120,7 +120,7 @@ def test_a_server_script_that_runs_is_told_how_to_run_it(write, sentence):
         'from cloudlink.server import Server\nif __name__ == "__main__":\n    Server().run()\n',
     ],
 )
-def test_a_server_script_that_does_nothing_here_is_told_how_to_run_it(write, sentence, text):
+def test_the_error_for_an_idle_server_script_says_how_to_run_it(write, sentence, text):
     path = write("server.py", text)
 
     assert sentence("server.py") == (
@@ -130,7 +130,7 @@ def test_a_server_script_that_does_nothing_here_is_told_how_to_run_it(write, sen
 
 
 @pytest.mark.parametrize("name", ["Cloudlink", "CloudLink"])
-def test_a_script_of_cloudlink_0_1_is_told_what_it_is(write, sentence, name):
+def test_a_script_of_cloudlink_0_1_is_recognized(write, sentence, name):
     write("old.py", f"from cloudlink import {name}\ncl = {name}()\nserver = cl.server()\nserver.run()\n")
 
     assert sentence("old.py") == (
@@ -154,7 +154,7 @@ def test_other_files_are_not_taken_for_server_scripts(write, sentence, text):
     assert "script" not in sentence("odd.py")
 
 
-def test_a_class_without_self_is_told(write, sentence):
+def test_a_class_without_self_is_reported(write, sentence):
     write("greet.py", "class Greet:\n    def __init__(server, protocol):\n        pass\n")
 
     assert sentence("greet.py") == (
@@ -255,7 +255,7 @@ def test_an_interrupt_is_not_a_failure(write, start):
         start("greet.py", errors="skip")
 
 
-def test_a_file_that_failed_can_be_loaded_once_mended(write, sentence, start):
+def test_a_file_that_failed_can_be_loaded_once_corrected(write, sentence, start):
     path = write("greet.py", "foo()\n")
     sentence("greet.py")
     path.write_text("def greet(server):\n    return 'mended, and of another length'\n")
@@ -263,7 +263,7 @@ def test_a_file_that_failed_can_be_loaded_once_mended(write, sentence, start):
     assert start("greet.py") == ["mended, and of another length"]
 
 
-def test_failures_are_skipped_only_when_told_to(write, caplog, start):
+def test_failures_are_skipped_only_if_configured(write, caplog, start):
     write("plugins/a.py", "foo()\n")
     write("plugins/b.py", "def one(server):\n    foo()\ndef two(server):\n    return 'two'\n")
     write("plugins/c.py", "def plugin(server):\n    return 'c'\n")

@@ -51,7 +51,7 @@ def test_an_absolute_path(write, start):
         ("(server, *, verbose=False)", ("the server",)),
     ],
 )
-def test_what_a_plugin_is_given(write, head, expected, start):
+def test_the_arguments_of_a_plugin(write, head, expected, start):
     write(
         "given.py",
         f"def given{head}:\n    return tuple(x for x in locals().values() if str(x)[:3] == 'the')\n",

@@ -38,7 +38,7 @@ def guest(server, era, name=""):
 
 
 def arrived(visitor):
-    """What a visitor has heard, but for user lists."""
+    """The packets that a visitor has received, except user lists."""
     return [
         packet for packet in visitor.heard() if "ul" not in (packet.get("type"), packet.get("cmd", "")[:2])
     ]
@@ -93,7 +93,7 @@ def test_nothing_is_left_of_a_channel_that_nobody_is_in(server, leave):
     assert all(member.client.state.channel is None for member in members)
 
 
-def test_who_goes_from_channel_to_channel_leaves_nothing_behind(server):
+def test_a_client_that_changes_channels_leaves_nothing_behind(server):
     visitor = guest(server, "CL2 late", "alice")
     for number in range(200):
         visitor.say(f"<%rl>\nme\nhost {number}")
@@ -115,7 +115,7 @@ def test_much_data_is_not_kept_for_newcomers(server):
     assert [packet["data"]["data"] for packet in arrived(first)] == [""]
 
 
-def test_a_newcomer_alone_is_told_what_would_be_much_for_all(server):
+def test_large_channel_data_is_sent_to_a_newcomer_alone(server):
     members = crowd(server, 9)
     members[0].say(f"<%l_g>\n0\nme\n{'x' * 7 * KIB}")
     for member in members:
@@ -252,7 +252,7 @@ def test_the_limit_of_017_is_one_of_characters(server, val, fits, escaped):
 
 
 @pytest.mark.parametrize("text", ["\u00a01", "\u20281", "\x1f1", "1\u3000"])
-def test_what_only_looks_like_json_stays_a_text(server, text):
+def test_text_that_only_looks_like_json_stays_text(server, text):
     visitor = guest(server, "CL3 0.1.7", "alice")
     assert visitor.ask({"cmd": "gvar", "name": "v", "val": text})[0]["val"] == text
 
@@ -261,7 +261,7 @@ def test_what_only_looks_like_json_stays_a_text(server, text):
 
 
 @pytest.mark.parametrize("era", ["CL2 late", "CL3 0.1.5", "CL3 0.1.7"])
-def test_who_knows_no_rooms_is_where_a_plugin_puts_it(server, era):
+def test_a_client_without_rooms_stays_where_a_plugin_puts_it(server, era):
     moved, inside, outside = (
         guest(server, era, "alice"),
         guest(server, "CL4 0.2.0", "bob"),

@@ -144,7 +144,7 @@ def test_a_packet_must_be_an_object(data):
     ],
     ids=lambda data: repr(data[:40]),
 )
-def test_what_is_not_json(data):
+def test_text_that_is_not_json(data):
     with pytest.raises(JSONTextError):
         parse(data)
 

@@ -1,4 +1,4 @@
-"""What the CloudLink 4 object offers to plugins and to the bridge."""
+"""The methods of the CloudLink 4 object for plugins and the bridge."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def protocol(server):
 
 
 def greeting(server, **connection):
-    """What a handshake is answered with, by command."""
+    """The packets that answer a handshake, by command."""
     answers = MemoryClient(server, **connection).ask({"cmd": "handshake"})
     return {packet["cmd"]: packet.get("val") for packet in answers}
 
@@ -70,7 +70,7 @@ def test_the_header_of_the_real_address_can_be_set(server, protocol):
     assert greeting(server, **behind_proxy)["client_ip"] == "127.0.0.1"
 
 
-def test_an_address_that_is_unknown_is_not_told(server, protocol):
+def test_an_unknown_address_is_not_sent(server, protocol):
     visitor = MemoryClient(server)
     write(visitor.client, "remote_address", None)
     assert protocol.get_client_ip(visitor.client) is None
@@ -161,7 +161,7 @@ def test_a_variable_is_sent_to_a_room_on_nobodys_behalf(server, protocol):
     assert outsider.heard() == []
 
 
-def test_variables_are_told_once_per_room(server, protocol):
+def test_variables_are_sent_once_per_room(server, protocol):
     told = []
     server.hub.subscribe(
         Variable, lambda room, _protocol, event, _skip: told.append((room, event.name, event.val))
@@ -395,7 +395,7 @@ def test_a_packet_for_no_rooms_still_needs_a_name_where_one_is_needed(server):
 
 
 @pytest.mark.parametrize("cmd", ["gmsg", "gvar", "pmsg", "pvar"])
-def test_what_goes_to_several_rooms_counts_for_each(cmd):
+def test_a_packet_to_several_rooms_counts_for_each(cmd):
     server = build({"byte_burst": 10_000, "byte_rate": 0.001})
     alice, bob = named(server, "alice"), named(server, "bob")
     for player in (alice, bob):

@@ -81,7 +81,7 @@ def test_a_text_that_is_nobodys_name_in_a_room_may_be_a_list_there(server):
     "query", [{}, {"uuid": {"username": "alice"}}, {"id": ["alice"]}, [{"username": []}], "", "[[]]"]
 )
 @pytest.mark.usefixtures("players")
-def test_what_names_nobody_finds_nobody(server, query):
+def test_a_query_that_names_nobody_finds_nobody(server, query):
     assert found(query, in_rooms(server, *ROOMS)) == {}
 
 
@@ -113,7 +113,7 @@ class Counting(dict):
         return super().get(*arguments)
 
 
-def test_what_a_packet_costs_does_not_multiply_names_with_rooms(server):
+def test_the_cost_of_a_packet_does_not_multiply_names_with_rooms(server):
     everywhere = [f"room {number}" for number in range(99)]
     alice = named(server, "alice")
     alice.say({"cmd": "link", "val": everywhere})

@@ -1,4 +1,4 @@
-"""What newcomers of a room are sent: bounded, fair between addresses, forgotten in time, and kept in the storage file."""
+"""Room state for newcomers: bounded, fair between addresses, forgotten in time, and kept in the storage file."""
 
 from __future__ import annotations
 
@@ -255,7 +255,7 @@ def test_a_crowd_is_shown_frames_that_were_written_once():
     assert place.states._states["r"].frames(dialect) is not frames
 
 
-def test_what_is_shown_is_charged_as_user_lists_are():
+def test_room_variables_are_charged_like_user_lists():
     place = Place(user_list_burst=3000, user_list_rate=1.0)
     place.client("10.0.0.1").say(put("x", "x" * 4000))
     visitor = named(place.server, "visitor")
@@ -264,7 +264,7 @@ def test_what_is_shown_is_charged_as_user_lists_are():
     assert [answer["code_id"] for answer in refused] == [108]
 
 
-def test_what_the_server_itself_emits_is_noted_also_in_a_room_nobody_is_in():
+def test_events_of_the_server_are_kept_also_in_an_empty_room():
     place = Place()
     place.server.hub.emit_to("r", CL4, Variable(b'"x"', b"1"))
     assert place.seen() == {"x": 1}

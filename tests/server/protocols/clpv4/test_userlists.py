@@ -1,4 +1,4 @@
-"""What coming and going costs: a room of thousands does not repeat its list each time, and who causes much waits."""
+"""The cost of joining and leaving: a huge room does not repeat its list each time, and clients that cause much wait."""
 
 import functools
 import json
@@ -115,7 +115,7 @@ def linking(server, name, *rooms):
     return player
 
 
-def test_what_a_client_is_shown_is_charged_to_it():
+def test_lists_that_a_client_gets_are_charged_to_it():
     server = build({"user_list_rate": 0.001, "user_list_burst": 3000})
     alice = linking(server, "alice", "a")
     link = {"cmd": "link", "val": "a"}
@@ -126,7 +126,7 @@ def test_what_a_client_is_shown_is_charged_to_it():
     assert codes(alice.ask({"cmd": "gmsg", "val": 1}, {"cmd": "ping"})) == [100]
 
 
-def test_what_others_are_told_is_charged_to_who_causes_it():
+def test_changes_that_others_get_are_charged_to_their_cause():
     server = build({"user_list_rate": 0.001, "user_list_burst": 20_000})
     for number in range(50):
         linking(server, f"p{number}", "a")
@@ -139,7 +139,7 @@ def test_what_others_are_told_is_charged_to_who_causes_it():
     assert codes(fresh.ask({"cmd": "link", "val": "a"})) == [100]
 
 
-def test_who_leaves_a_large_room_of_scratch_projects_can_go_on():
+def test_a_client_that_leaves_a_large_room_of_scratch_projects_can_continue():
     server = build()
     for number in range(100):
         MemoryClient(

@@ -109,7 +109,7 @@ def test_one_address_that_plays_many_projects_leaves_half_of_the_memory(opened, 
     assert accounts_are_right(each)
 
 
-def test_what_was_stored_before_counts_for_the_address_that_opens_it(opened):
+def test_earlier_stored_values_count_for_the_address_that_opens_them(opened):
     each = opened(file=True)
     for number in range(10):
         room = each.enter(f"{number}")
@@ -158,7 +158,7 @@ def test_without_a_file_nobody_has_the_projects_of_others_forgotten_for_more_tha
     assert accounts_are_right(each)
 
 
-def test_what_is_in_the_file_makes_way_for_everybody(opened):
+def test_projects_in_the_file_make_way_for_everybody(opened):
     each = opened(file=True, cloud_max_memory=1_000_000, cloud_max_bytes_per_room=150_000)
     for number in range(6):
         room = each.enter(f"honest {number}", address=f"198.51.100.{number}")
@@ -304,7 +304,7 @@ def test_nobody_makes_way_for_more_than_half(build):
     assert list(server.scratch.projects.variables("1")) == ["a"]
 
 
-def test_what_would_not_be_enough_is_not_displaced(build):
+def test_nothing_is_displaced_if_it_would_not_be_enough(build):
     server = build(cloud_max_bytes_per_room=1024)
     greedy, honest, third = player(server, GREEDY), player(server, HONEST), player(server, THIRD)
     set_variable(greedy, "a", "1" * 300)
@@ -314,7 +314,7 @@ def test_what_would_not_be_enough_is_not_displaced(build):
     assert list(server.scratch.projects.variables("1")) == ["a", "b", "c"]
 
 
-def test_what_is_refused_in_the_end_has_displaced_nothing(build):
+def test_a_refused_value_has_displaced_nothing(build):
     server = build(cloud_max_variables_per_room=4, cloud_max_bytes_per_room=1024)
     greedy, honest = player(server, GREEDY), player(server, HONEST)
     for name in "abcd":
@@ -342,7 +342,7 @@ def test_variables_from_the_file_belong_to_nobody(opened):
 # ------------------------------------------------------------------------------------------------ the file
 
 
-def test_what_an_address_may_add_to_the_file_in_an_hour_is_bounded(opened, tmp_path, caplog):
+def test_additions_of_an_address_to_the_file_are_bounded_per_hour(opened, tmp_path, caplog):
     each = opened(file=True, storage_bytes_per_hour=500_000)
     codes = []
     for number in range(20):
@@ -368,7 +368,7 @@ def test_what_an_address_may_add_to_the_file_in_an_hour_is_bounded(opened, tmp_p
     assert (tmp_path / "cloud.db").stat().st_size < 800_000
 
 
-def test_what_is_freed_in_the_file_is_given_back(opened):
+def test_space_freed_in_the_file_is_credited_back(opened):
     each = opened(file=True, storage_bytes_per_hour=150_000)
     room = each.enter("1", address=GREEDY)
     for _ in range(10):
@@ -380,7 +380,7 @@ def test_what_is_freed_in_the_file_is_given_back(opened):
         each.delete(room, "☁ b", GREEDY)
 
 
-def test_who_loses_a_variable_to_a_rename_is_given_back_its_place(opened):
+def test_an_address_that_loses_a_variable_to_a_rename_gets_its_place_back(opened):
     each = opened(file=True, storage_bytes_per_hour=150_000)
     room = each.enter("1", address=HONEST)
     for _ in range(5):
@@ -456,7 +456,7 @@ def test_whole_budgets_are_forgotten_with_the_ticks_of_the_server(opened):
     assert len(each._budgets) == 0
 
 
-def test_what_the_store_has_no_place_for_is_refused_before_it_is_accepted(opened, caplog):
+def test_a_value_that_does_not_fit_the_store_is_refused_before_it_is_accepted(opened, caplog):
     each = opened(file=True)
     asked = []
     each.store.has_place = lambda *variable: asked.append(variable)
@@ -482,7 +482,7 @@ def test_what_the_store_has_no_place_for_is_refused_before_it_is_accepted(opened
     assert room.variables == {"☁ a": b"1"}
 
 
-def test_what_is_left_of_a_flood_keeps_nothing_of_others_from_the_file(opened):
+def test_the_rest_of_a_flood_keeps_no_values_of_others_from_the_file(opened):
     each = opened(file=True, storage_bytes_per_hour=1 << 40)
     each.store._queue._most_bytes = 2_000_000
     each.store._trouble.pause = 3600.0  # the disk does not answer
@@ -500,7 +500,7 @@ def test_what_is_left_of_a_flood_keeps_nothing_of_others_from_the_file(opened):
 # ---------------------------------------------------------------------------------------------- the client
 
 
-def test_a_client_is_told_why_it_is_refused(build):
+def test_a_refused_client_gets_the_reason(build):
     server = build(cloud_max_memory=65_536)
     greedy = player(server, GREEDY)
     assert set_variable(greedy, "☁ a", "1" * 25_000) is None
@@ -508,7 +508,7 @@ def test_a_client_is_told_why_it_is_refused(build):
     assert set_variable(player(server, HONEST, "2"), "☁ a", "1" * 10_000) is None
 
 
-def test_what_comes_over_the_bridge_counts_as_one_address(build):
+def test_values_from_the_bridge_count_as_one_address(build):
     server = build(cloud_bridge=True)
     cloud = player(server, HONEST, "room")
     other = named(server, "other", address=GREEDY)

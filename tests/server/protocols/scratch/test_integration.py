@@ -1,4 +1,4 @@
-"""Cloud variables on a server that runs: over sockets, with a file, beside plugins and the command line."""
+"""Cloud variables on a running server: over sockets, with a file, with plugins and the command line."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_a_project_that_was_left_for_long_is_in_the_file_alone(tmp_path, file):
     run(scenario, storage=file and str(tmp_path / file), cloud_room_lifetime=0.0)
 
 
-def test_of_what_is_collected_the_latest_is_told_in_time():
+def test_the_latest_of_the_collected_values_is_sent_in_time():
     async def scenario(cloud):
         await cloud.joins("A")
         await cloud.joins("B")
@@ -135,7 +135,7 @@ def test_of_what_is_collected_the_latest_is_told_in_time():
     run(scenario, cloud_batch_interval=0.02)
 
 
-def test_what_the_host_changes_is_told_to_players_and_over_the_bridge(tmp_path, capsys):
+def test_changes_of_the_host_reach_players_and_the_bridge(tmp_path, capsys):
     file = str(tmp_path / "cloud.db")
     backup = tmp_path / "backup.json"
     backup.write_text('{"104":{"☁ a":1}}', encoding="utf-8")
@@ -166,7 +166,7 @@ def test_what_the_host_changes_is_told_to_players_and_over_the_bridge(tmp_path, 
     run(scenario, storage=file, cloud_bridge=True)
 
 
-def test_more_than_a_project_may_have_is_not_told(tmp_path):
+def test_variables_beyond_the_limit_of_a_project_are_not_sent(tmp_path):
     file = tmp_path / "cloud.db"
     backup = tmp_path / "backup.json"
     backup.write_text(json.dumps({"104": {f"☁ {number:03}": number for number in range(200)}}))

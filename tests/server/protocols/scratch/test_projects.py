@@ -107,7 +107,7 @@ def test_a_project_without_players_stays_for_its_lifetime(opened, clock):
     assert list(each.rooms) == ["3"]
 
 
-def test_who_comes_back_within_the_lifetime_starts_it_anew(opened, clock):
+def test_returning_within_the_lifetime_restarts_it(opened, clock):
     each = opened(cloud_room_lifetime=60.0)
     left(each, "1", ("☁ a", b"1"))
     clock.now += 50
@@ -117,7 +117,7 @@ def test_who_comes_back_within_the_lifetime_starts_it_anew(opened, clock):
     assert each.variables("1") == {"☁ a": b"1"}
 
 
-def test_what_is_stored_outlives_the_lifetime(opened, clock):
+def test_stored_values_outlive_the_lifetime(opened, clock):
     each = opened(file=True, cloud_room_lifetime=60.0)
     left(each, "1", ("☁ a", b"1"))
     clock.now += 61
@@ -152,7 +152,7 @@ def test_projects_without_players_make_way_the_oldest_first(opened, caplog):
     assert len(caplog.records) == 2, "each bound is told once"
 
 
-def test_what_is_stored_makes_way_without_a_loss(opened, caplog):
+def test_a_stored_project_is_forgotten_without_loss(opened, caplog):
     each = opened(file=True, cloud_max_memory=70_000)
     for project in "12345":
         left(each, project, ("☁ a", BIG))
@@ -205,7 +205,7 @@ def test_a_rename_that_is_too_long_changes_nothing(opened, tmp_path):
 
 
 @pytest.mark.parametrize("bounds", [{"cloud_max_variables_per_room": 2}, {"cloud_max_bytes_per_room": 1024}])
-def test_what_is_too_much_in_the_store_is_left_out(opened, tmp_path, caplog, bounds):
+def test_stored_values_beyond_the_limits_are_left_out(opened, tmp_path, caplog, bounds):
     variables = [("☁ a", b"1" * 400), ("☁ b", b"2" * 400), ("☁ c", b"3" * 400), ("☁ d", b"4" * 400)]
     each = opened(file=True)
     left(each, "1\n2", *variables)

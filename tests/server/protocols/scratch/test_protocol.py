@@ -150,7 +150,7 @@ def test_limits_close_with_their_codes(build):
     assert one.code == 4000
 
 
-def test_who_reads_too_slowly_is_told_that_it_is_too_much(build):
+def test_a_client_that_reads_too_slowly_is_closed_with_the_reason(build):
     server = build(max_queued_bytes=1024)
     one, two = Player(server), Player(server)
     two.connection.congested = True
@@ -243,7 +243,7 @@ def test_without_the_bridge_rooms_of_one_name_do_not_meet(build):
     assert blocks.heard() == scratch.heard() == []
 
 
-def test_changes_made_in_the_store_are_told(build):
+def test_changes_made_in_the_store_are_sent(build):
     server = build()
     one = Player(server)
     one.set("a", 1)

@@ -1,4 +1,4 @@
-"""What counts as a project and a user, and how variables are named."""
+"""Valid project ids, usernames and variable names."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_project_ids(raw, project):
 @pytest.mark.parametrize(
     "raw", ['""', '"%s"' % ("x" * 1000), "1" * 1000, "[]", '["104"]', "{}", '{"id":"104"}']
 )
-def test_what_cannot_be_a_project_id(raw):
+def test_an_invalid_project_id(raw):
     assert project_id(raw.encode()) is None
 
 
@@ -61,7 +61,7 @@ def test_usernames_that_can_be_used(user):
 
 
 @pytest.mark.parametrize("user", ["", "x" * 21, "a b", "é", "a\n", "٣", None, 5, 1.5, True, [], ["a"], {}])
-def test_what_is_no_username(user):
+def test_an_invalid_username(user):
     assert not UserRules().allow(user)
 
 
@@ -133,7 +133,7 @@ def test_an_empty_list_blocks_nobody_else(tmp_path):
     assert UserRules.from_file(file).allow("eve")
 
 
-def test_a_line_that_is_no_expression_is_told_with_its_number(tmp_path):
+def test_a_line_that_is_not_an_expression_is_reported_with_its_number(tmp_path):
     file = tmp_path / "blocked.txt"
     file.write_text("eve\n\nmallory(\n", encoding="utf-8")
     with pytest.raises(
@@ -142,7 +142,7 @@ def test_a_line_that_is_no_expression_is_told_with_its_number(tmp_path):
         UserRules.from_file(file)
 
 
-def test_a_list_that_is_not_there_is_told(tmp_path):
+def test_a_missing_list_is_reported(tmp_path):
     with pytest.raises(
         StartError,
         match=r"^Cannot read the list of blocked usernames .*nowhere\.txt: .*create .* setting cloud_blocklist\.$",
@@ -150,7 +150,7 @@ def test_a_list_that_is_not_there_is_told(tmp_path):
         UserRules.from_file(tmp_path / "nowhere.txt")
 
 
-def test_a_list_that_is_no_text_is_told(tmp_path):
+def test_a_list_that_is_not_text_is_reported(tmp_path):
     file = tmp_path / "blocked.txt"
     file.write_bytes(b"eve\n\xff\xfe")
     with pytest.raises(

@@ -1,4 +1,4 @@
-"""How a client's dialect is told from what it sends (protocol, section 4.7), row by row."""
+"""How a client's dialect is recognized by its messages (protocol, section 4.7), row by row."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ AS_CL3 = (
     '{"cmd":"gvar","name":"v","val":1}',
     '{"cmd":"setid","val":"alice","is_first":true,"prefers_cl3":true,"text":"<%sh>"}',
 )
-"""What is of 0.1.5 if the host says so; all else is as it is without."""
+"""Messages of 0.1.5 if the host configures it; all others are recognized as without that setting."""
 
 
 def told(text: str, current=UNDECIDED, **preference: bool):
@@ -137,7 +137,7 @@ def test_only_short_messages_are_remembered():
     assert (remembered().hits, remembered().currsize) == (hits + 1, size)
 
 
-def test_what_the_host_may_say_is_told_of_is_among_the_first_messages():
+def test_messages_that_the_host_may_decide_are_among_the_first():
     assert set(AS_CL3) <= set(FIRST)
 
 
@@ -198,6 +198,6 @@ def test_rooms_as_json_text_show_nothing_in_others():
 
 
 @pytest.mark.parametrize("text", FIRST, ids=short)
-def test_without_legacy_support_only_who_says_scratch_is_told(text):
+def test_without_legacy_support_only_scratch_clients_are_recognized(text):
     dialect = detect(text.encode(), CL4, MODERN)
     assert dialect is (CL4_SCRATCH if FIRST[text] is CL4_SCRATCH else CL4)

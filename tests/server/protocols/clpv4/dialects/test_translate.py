@@ -64,7 +64,7 @@ ROOMS = [
 
 
 @pytest.mark.parametrize(("rooms", "told"), ROOMS)
-def test_a_client_that_knows_one_room_a_packet_is_told_the_first(server, rooms, told):
+def test_a_client_that_knows_one_room_a_packet_gets_the_first(server, rooms, told):
     visitor = arrive(server, "CL4 0.1.8", "alice")
     server.send_packet(visitor.client, GMSG | {"rooms": rooms})
     server.send_packet([visitor.client], GVAR | {"rooms": rooms})
@@ -80,7 +80,7 @@ def test_rooms_that_are_none_stay_as_they_are(server):
     assert visitor.heard() == [GMSG | {"rooms": [["a"]]}]
 
 
-def test_what_an_era_has_no_words_for_is_not_sent(server):
+def test_an_event_that_an_era_has_no_packet_for_is_not_sent(server):
     visitor = arrive(server, "CL2 early", "alice")
     server.send_packet(visitor.client, GVAR)
     server.send_packet([visitor.client], json.dumps(GVAR))
