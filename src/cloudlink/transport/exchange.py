@@ -144,7 +144,7 @@ class Exchange(asyncio.BufferedProtocol):
                     await self._writable.wait()
         except OSError as error:  # the time-out included
             # The response is shorter than its head says, so the peer can see that it is incomplete.
-            logger.info("A file was not sent completely: %s.", str(error) or "the client reads nothing")
+            logger.info("A file was not sent to its end: %s.", str(error) or "the client reads nothing")
             transport.abort()
         else:
             self._finish()

@@ -80,7 +80,7 @@ class Keepalive:
 
     def _look_at(self, connection: WebSocketConnection) -> None:
         if connection.congested and self._is_stalled(connection):
-            logger.warning("Dropping a connection that reads nothing of what is sent to it.")
+            logger.warning("Dropping a connection that takes nothing of what is sent to it.")
             connection.abort()
             return
         if connection.take_heard():

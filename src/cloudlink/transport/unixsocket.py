@@ -101,7 +101,7 @@ def _remove_stale(path: str) -> None:
         return  # there is none, or `bind` will report what is wrong
     if not is_socket:
         raise StartError(
-            f"Cannot listen on unix:{path}: another file has this name; remove it or choose another path."
+            f"Cannot listen on unix:{path}: there is another file of this name; remove it or choose another path."
         )
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(_CONNECT_TIMEOUT)
