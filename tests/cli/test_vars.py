@@ -349,7 +349,7 @@ def test_no_storage_is_an_empty_name(capsys):
         ("import good.json --file no/a.db", "The folder no does not exist: make it, or name another file."),
         (
             "list --file in.json",
-            "in.json is no storage file of CloudLink: move it away, or name another file with the setting storage.",
+            "in.json is not a storage file of CloudLink: move it away, or name another file with the setting storage.",
         ),
         ("import no.json", "There is no file no.json."),
         ("import .", ". cannot be read: Is a directory."),
