@@ -1,7 +1,7 @@
-"""What one option is: its type and limits, its names, and how a text or a TOML value becomes its value.
+"""One option: its type and limits, its names, and the conversion of text and TOML values to its value.
 
-It knows no particular option (those stand in `cloudlink.settings`) and reads no file, environment or
-command line itself.
+The options themselves are in `cloudlink.settings`. This module does not read files, the environment or the
+command line.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PREFIX = "CLOUDLINK_"
-"""How the name of each environment variable of CloudLink begins."""
+"""The prefix of all environment variables of CloudLink."""
 
 _TRUE = ("true", "1", "yes", "on")
 _FALSE = ("false", "0", "no", "off")
@@ -29,16 +29,16 @@ _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]+")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Limits:
-    """What an option accepts beyond its type, and how that reads.
+    """The values that an option accepts, beyond its type, and their description.
 
     Attributes:
         minimum: The smallest number allowed.
         maximum: The largest number allowed.
         above: A number that the value must exceed.
-        check: Says whether a value (of a list: one entry) is allowed.
-        wanted: What is allowed, to follow "it must be"; without it the words come from type and range.
-        shared_variable: A variable without the prefix that counts too, such as `PORT`.
-        joins_lists: Whether a text may be given as a list of its parts, which are separated by commas otherwise.
+        check: Returns whether a value (for a list: one entry) is allowed.
+        wanted: Text to follow "it must be"; by default it is derived from type and range.
+        shared_variable: A further environment variable, without the prefix, such as `PORT`.
+        joins_lists: Whether a text may also be given as a list of its comma-separated parts.
     """
 
     minimum: float | None = None
@@ -51,7 +51,7 @@ class Limits:
 
     @property
     def range_words(self) -> str:
-        """The range of a number, to follow its type; empty without one."""
+        """The range of a number, to follow its type; empty if there is none."""
         if self.minimum is not None and self.maximum is not None:
             return f" from {self.minimum:.15g} to {self.maximum:.15g}"
         if self.minimum is not None:
@@ -77,10 +77,10 @@ def option(default: T, help: str, *, unit: str = "", topic: str = "", **limits: 
     several words, or `float | Literal[...]` for a number or a word.
 
     Args:
-        default: The value when nobody sets the option; a list is copied.
+        default: The value of an option that is not set; a list is copied.
         help: One sentence for the reference page and `--help`.
         unit: The unit of a number, such as `seconds`.
-        topic: The heading in `--help` of this option and those after it; empty for that of the option before.
+        topic: The heading in `--help` of this option and those after it; empty to continue the previous topic.
         **limits: The attributes of `Limits`.
     """
     metadata = {"help": help, "unit": unit, "topic": topic, "limits": Limits(**limits)}
@@ -89,13 +89,13 @@ def option(default: T, help: str, *, unit: str = "", topic: str = "", **limits: 
         if isinstance(default, list)
         else dataclasses.field(default=default, metadata=metadata)
     )
-    # A dataclass takes the field, a type checker the type of the default.
+    # The dataclass needs the field, the type checker the type of the default.
     return cast("T", field)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Option:
-    """One option, as the parts that read, print and document settings see it."""
+    """One option, for the code that reads, prints and documents settings."""
 
     name: str
     kind: type
@@ -105,7 +105,7 @@ class Option:
     unit: str
     topic: str
     choices: tuple[str, ...]
-    """The words of which the value is one; of a number, the words that may stand instead of it."""
+    """The allowed words; for a number, the words allowed instead of it."""
     limits: Limits
 
     @property
@@ -115,13 +115,13 @@ class Option:
 
     @property
     def variables(self) -> tuple[str, ...]:
-        """The environment variables that set it, the strongest first."""
+        """The environment variables that set it, by precedence."""
         own = PREFIX + self.name.upper()
         return (own, self.limits.shared_variable) if self.limits.shared_variable else (own,)
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """The flags that set it, the usual one first; a list is filled one entry a flag."""
+        """The flags that set it, the usual one first; for a list, each flag adds one entry."""
         plural = "--" + self.name.replace("_", "-")
         if self.kind is not list:
             return (plural,)
@@ -140,7 +140,7 @@ class Option:
 
     @property
     def wanted(self) -> str:
-        """What is allowed (of a list: as an entry), to follow "it must be"."""
+        """The allowed values (for a list: of an entry), to follow "it must be"."""
         if self.limits.wanted:
             return self.limits.wanted
         if self.is_number:
