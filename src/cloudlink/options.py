@@ -150,7 +150,7 @@ class Option:
         return self.type_words if self.choices or self.kind is bool else "text"
 
     def from_text(self, text: str) -> object:
-        """Turn the text of a variable or flag into a value, or return the text when it does not fit."""
+        """Convert the text of a variable or flag to a value, or return the text if that is impossible."""
         word = text.strip()
         if self.kind is bool and word.lower() in _TRUE + _FALSE:
             return word.lower() in _TRUE
@@ -166,7 +166,7 @@ class Option:
         return text
 
     def checked(self, value: object) -> Any:
-        """Return the value in the option's own type.
+        """Return the value, converted to the option's type.
 
         Raises:
             ValueError: It has another type or is not allowed; the text reads on from "The setting x".
@@ -174,7 +174,7 @@ class Option:
         if self.kind is float and type(value) is int:
             value = float(value)
         if isinstance(value, str) and value.lower() in self.choices:
-            return value.lower()  # people write DEBUG, as Python does
+            return value.lower()  # people write DEBUG, as in Python
         if (
             self.limits.joins_lists
             and isinstance(value, list)
@@ -199,7 +199,7 @@ class Option:
         elif wanted == "text":
             wanted = f"text, such as {quoted(str(value))}"
         elif isinstance(value, str) and type(self.from_text(value)) is self.kind is not str:
-            # A text from a variable or flag has been converted by now, so this one was quoted in a file.
+            # Text from a variable or flag has been converted already, so this text was quoted in a file.
             wanted += ", written without quotes"
         return f"is {quoted(value)}, but it must be {wanted}"
 
@@ -208,12 +208,12 @@ class Option:
             if not self.limits.hold(value):
                 return False
         elif self.choices:
-            return False  # the words themselves have been accepted by now
+            return False  # the words themselves have been accepted already
         return self.limits.check is None or bool(self.limits.check(value))
 
 
 def options_of(settings: type) -> dict[str, Option]:
-    """Return the options of a settings dataclass by name, in the order in which they stand there."""
+    """Return the options of a settings dataclass by name, in the order of its fields."""
     hints = get_type_hints(settings)
     found: dict[str, Option] = {}
     topic = ""
