@@ -55,7 +55,7 @@ class Disconnected(Event):
     """The connection has ended, and the client will connect again.
 
     Attributes:
-        reason: Why, one sentence.
+        reason: One sentence that says why.
         retry_in: Seconds until the next attempt.
     """
 
