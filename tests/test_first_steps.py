@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-TOO_OLD = "CloudLink needs Python 3.11 or newer; install it, and run this command with it.\n"
+TOO_OLD = "CloudLink needs Python 3.11 or newer; install it, and start this with it.\n"
 AS_OLD_PYTHON = "import runpy, sys; sys.version_info = (3, 10, 13); sys.argv = sys.argv[1:]; "
 FILE = "runpy.run_path(sys.argv[0], run_name='__main__')"
 MODULE = "runpy.run_module('cloudlink', run_name='__main__')"

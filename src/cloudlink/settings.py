@@ -107,7 +107,7 @@ class Settings:
         "The server version reported to clients, which choose their dialect by it; must contain `0.2.`.",
         check=lambda text: "0.2." in text,
         wanted='text that contains "0.2.", because Scratch extensions choose their way of speaking by it',
-        topic="What clients receive",
+        topic="Packets to clients",
     )
     implicit_greeting: bool = option(
         True, "Greet a client whose first packet is not a handshake before answering that packet."
@@ -118,7 +118,7 @@ class Settings:
         "How to treat clients that send no `listener` and no handshake: as CL4 0.2.0, or as CL3 0.1.5.",
     )
     message_origin: bool = option(
-        False, "Tell clients of CloudLink 0.2.0 who sent a gmsg or gvar, by a user object in `origin`."
+        False, "Show clients of CloudLink 0.2.0 the sender of a gmsg or gvar, as a user object in `origin`."
     )
     room_state: Literal["off", "memory", "stored"] = option(
         "off",
@@ -150,7 +150,7 @@ class Settings:
     room_state_http: bool = option(
         False, "Whether `GET /rooms/<room>` shows the variables that `room_state` keeps as JSON to anybody."
     )
-    send_client_ip: bool = option(True, "Tell each client its own address in the handshake.")
+    send_client_ip: bool = option(True, "Send each client its own address in the handshake.")
     real_ip_header: str = option(
         "",
         "The header in which a proxy names the client's address, such as `X-Forwarded-For`; empty for none.",
