@@ -1,7 +1,7 @@
-# `make serve` runs the server, `make test-fast` passes the tests that need nothing but Python, `make test` all of them.
-# Each sets up what it needs in .venv; nothing else on the machine is touched.
+# `make serve` runs the server, `make test-fast` the tests that need only Python, `make test` all tests.
+# Each installs its requirements into .venv; nothing else on the machine is touched.
 
-# The first Python that really runs and is new enough; PYTHON=... names another.
+# The first Python that runs and is new enough; PYTHON=... selects another.
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	    $$python -c '$(NEW_ENOUGH)' 2>/dev/null && echo $$python && break; done)
@@ -14,7 +14,7 @@ PLAIN := not browser and not real_client and not crash and not timing and not re
 FAST := "$(PLAIN) and not slow"
 
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-# What pip says is for those who know it; this is for everybody else.
+# A plain explanation in addition to pip's own error message.
 NOT_INSTALLED := { echo "CloudLink could not be installed: the first start needs the internet, to fetch the packages \
 that CloudLink uses. Is this computer online? Then see what pip says above." >&2; exit 1; }
 
@@ -49,7 +49,7 @@ test: $(VENV)/.dev
 test-fast: $(VENV)/.dev
 	$(BIN)/python -m pytest -m $(FAST) $(ARGS)
 
-# pyproject.toml lists the modules that have a floor.
+# pyproject.toml lists the modules with a coverage floor.
 coverage: $(VENV)/.dev
 	@rm -f .coverage
 	timeout 600 $(BIN)/python -m pytest -m "$(PLAIN)" --cov --cov-report= $(ARGS)
@@ -64,7 +64,7 @@ lint: $(VENV)/.dev
 autobahn: $(VENV)/.dev
 	$(BIN)/python -m tests.autobahn $(ARGS)
 
-# Rounds of everything that can go wrong with the storage file; ARGS=--quick takes under a minute.
+# Rounds of all kinds of storage file faults; ARGS=--quick takes under a minute.
 faults: $(VENV)/.dev
 	$(BIN)/python -m tests.faults $(ARGS)
 
@@ -79,7 +79,7 @@ bench-compare: $(VENV)/.dev
 	@$(if $(BASE),,echo "Name the commit to compare with: make bench-compare BASE=v1.0.0" >&2; exit 2)
 	$(BIN)/python -m bench.compare $(BASE) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
-# VERSION=1.2.3 names the release; DRY=1 does everything but commit and tag.
+# VERSION=1.2.3 names the release; DRY=1 does everything except commit and tag.
 release: $(VENV)/.dev
 	$(BIN)/python scripts/release.py $(if $(DRY),--dry) $(VERSION)
 

@@ -29,7 +29,7 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     measures, servers = list(MODULES), list(PEERS)
     parser = argparse.ArgumentParser(
         prog="python -m bench",
-        description="Measure CloudLink beside other servers on this machine. All traffic stays on 127.0.0.1.",
+        description="Compare CloudLink with other servers on this machine. All traffic stays on 127.0.0.1.",
     )
     parser.add_argument(
         "--quick", action="store_true", help="small sizes, one round: about a minute of measuring"
@@ -52,7 +52,7 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _prepare(servers: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Set up the servers; returns the versions of those that can run, and why the others cannot."""
+    """Set up the servers; return the versions of those that can run, and why the others cannot."""
     versions: dict[str, str] = {}
     skipped: dict[str, str] = {}
     for name in servers:
@@ -86,7 +86,7 @@ def _measure(arguments: argparse.Namespace, command: str) -> Report:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run the benchmark; returns the exit status, 1 when no server could be measured."""
+    """Run the benchmark; return the exit status, 1 if no server could be measured."""
     arguments = _arguments(words)
     allow_many_connections()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

@@ -87,9 +87,9 @@ def _panel(
 def _row(
     report: Report, top: float, taken: Sequence[Taken], metrics: Sequence[Metric | None], names: Sequence[str]
 ) -> tuple[list[str], float]:
-    """Draw one metric of every measure, beside the servers' names; returns the elements and where the row ends.
+    """Draw one metric of every measure, with the servers' names; return the elements and the end of the row.
 
-    A heading is written once for all columns from there on that have the same metric.
+    A heading is written once for all adjacent columns with the same metric.
     """
     pitch = (WIDTH - 2 * MARGIN - LABELS + SPACE) / len(taken)
     first = top + HEAD

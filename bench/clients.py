@@ -1,4 +1,4 @@
-"""The crowds of simulated clients: who is in which room, and who writes to whom. Opens no connection."""
+"""The crowds of simulated clients: their rooms, and the recipients of their messages. Opens no connection."""
 
 from __future__ import annotations
 
@@ -38,5 +38,5 @@ def correspondents(count: int, senders: int, letters: int = 16) -> tuple[Client,
 
 
 def idlers(peer: Peer, count: int) -> tuple[Client, ...]:
-    """Return clients that come into `default`, named where the server knows names, and then say nothing."""
+    """Return clients that join `default`, with a name if the server has names, and then stay silent."""
     return in_rooms(peer, count, lambda _: DEFAULT_ROOM, "nothing")

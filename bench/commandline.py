@@ -1,4 +1,4 @@
-"""What the commands of the benchmark share: lists of names as arguments, and progress on standard error."""
+"""Shared by the benchmark's commands: lists of names as arguments, and progress on standard error."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The command `python -m bench.compare BASE`: two commits measured in turn, A B A B, and their ratio pair by pair.
+"""The command `python -m bench.compare BASE`: measures two commits in turn, A B A B, and their ratio pair by pair.
 
-One run after the other on one machine says little, because the machine's speed changes within minutes; two runs
-within the same few seconds meet the same machine. So every round runs both commits, each in a fresh process, and only
-the ratio within a round counts. It compares the headline figures; `python -m bench` compares with other servers.
+Comparing all runs of one commit with all runs of the other says little, because a machine's speed changes within
+minutes; it hardly changes between two runs within a few seconds. So every round runs both commits, each in a fresh
+process, and only the ratio within a round counts. It compares the headline figures; `python -m bench` compares with other servers.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ HEADLINES: dict[str, tuple[Metric, ...]] = {
     "joining": (SECONDS,),
     "memory": (IDLE, PER_CLIENT),
 }
-"""The figures compared, by the group whose first measure gives them."""
+"""The compared metrics, by the group whose first measure yields them."""
 
 
 @dataclass
@@ -57,7 +57,7 @@ class Figures:
     failures: list[str] = field(default_factory=list)
 
     def complete(self, metric: Metric) -> list[tuple[Run, Run]]:
-        """Return the pairs in which both runs gave this number."""
+        """Return the pairs in which both runs yielded this metric."""
         return [pair for pair in self.pairs if all(run.values.get(metric.key) for run in pair)]
 
     def ratios(self, metric: Metric) -> list[float]:
@@ -131,7 +131,7 @@ def _metric_lines(figures: Figures, metric: Metric) -> list[str]:
 
 
 def report(base: Peer, new: Peer, taken: Sequence[Figures]) -> str:
-    """Return the comparison as text: for each figure both medians, the ratio's median and spread, and its pairs."""
+    """Return the comparison as text: for each metric both medians, the ratio's median and range, and its pairs."""
     facts = machine.describe()
     lines = [
         f"{new.title} / {base.title}",
@@ -151,7 +151,7 @@ def report(base: Peer, new: Peer, taken: Sequence[Figures]) -> str:
 def judge(figures: Figures, limit: float | None) -> str:
     """Return why CPU per copy is not good enough: it rose by more than `limit` per cent, or no pair has it.
 
-    Returns an empty string when it is good enough, when there is no limit, and for figures without CPU per copy.
+    Returns an empty string if it is good enough, if there is no limit, and for figures without CPU per copy.
     """
     if CPU_PER_COPY not in figures.metrics or limit is None:
         return ""
@@ -173,7 +173,7 @@ def _stage(arguments: argparse.Namespace) -> Stage:
 
 
 def _compare(arguments: argparse.Namespace, base: Peer, new: Peer) -> int:
-    """Measure and report; returns the exit status."""
+    """Measure and report; return the exit status."""
     stage = _stage(arguments)
     taken = [Figures(MODULES[group].measures(stage.plan)[0], HEADLINES[group]) for group in arguments.only]
     start = time.monotonic()
@@ -200,7 +200,7 @@ def main(words: Sequence[str] | None = None) -> int:
     """Run the comparison.
 
     Returns:
-        The exit status: 1 when a figure is worse than allowed or missing, 2 when a commit cannot be run.
+        The exit status: 1 if a figure is worse than allowed or missing, 2 if a commit cannot be run.
     """
     arguments = _arguments(words)
     allow_many_connections()

@@ -1,4 +1,4 @@
-"""What the benchmark ran on: processor, memory, system, date. Reads, and changes nothing."""
+"""Facts about the machine of the benchmark: processor, memory, system, date. Only reads."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def _field(file: str, name: str) -> str:
 
 
 def busy_seconds() -> float:
-    """Return the CPU seconds all cores together have worked since the start, for anybody, stolen ones included."""
+    """Return the CPU seconds of all cores since boot, for all processes and including stolen time."""
     user, nice, system, _idle, _wait, irq, softirq, steal = Path("/proc/stat").read_text().split()[1:9]
     return sum(map(int, (user, nice, system, irq, softirq, steal))) / os.sysconf("SC_CLK_TCK")
 
 
 def describe() -> dict[str, str | int | float]:
-    """Return the facts without which the figures say little. Memory is in GiB."""
+    """Return the facts that readers need to judge the figures. Memory is in GiB."""
     memory = _field("/proc/meminfo", "MemTotal").split()[0]
     return {
         "processor": _field("/proc/cpuinfo", "model name"),

@@ -1,4 +1,4 @@
-"""How long and how big: the full benchmark and the quick one. Knows no server and measures nothing."""
+"""Durations and sizes of the full benchmark and the quick one. Independent of servers; measures nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class Plan:
 
     rounds: int = 3
     repeats: int = 2
-    """How often a run is repeated because other processes disturbed it; the least disturbed one counts."""
+    """Most repetitions of a run that other processes disturbed; the least disturbed run counts."""
     warmup: float = 1.0
     measure: float = 4.0
     drain: float = 1.0
@@ -20,7 +20,7 @@ class Plan:
     search_steps: int = 6
     search_measure: float = 2.5
     search_all: bool = True
-    """Search the most players for every server, or only for those that speak CloudLink."""
+    """Whether to search for the most players of every server, or only of those that speak CloudLink."""
     correspondents: int = 1000
     joining: tuple[int, ...] = (300, 2000)
     """Clients that join at once; upstream is measured with the first number only."""
@@ -63,6 +63,6 @@ COMPARE = Plan(
     idle=1000,
     settle=0.5,
 )
-"""Two commits pair by pair: many short runs, because only what both meet in the same minute is comparable."""
+"""Two commits pair by pair: many short runs, because only runs close in time are comparable."""
 
 COMPARE_QUICK = replace(COMPARE, rounds=3, warmup=0.3, measure=1.2, drain=0.2)

@@ -1,4 +1,4 @@
-"""Starting, watching and ending the processes of a run. Knows nothing of what the servers are or what is measured."""
+"""Starting, watching and ending the processes of a run. Independent of the servers and the measures."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ class ServerDiedError(Exception):
 
 @dataclass(frozen=True)
 class Memory:
-    """Memory of a process and its children in bytes: resident, and proportional (0 when the kernel does not say)."""
+    """Memory of a process and its children in bytes: resident, and proportional (0 if the kernel does not report it)."""
 
     resident: int
     proportional: int
 
 
 def keep_on_core(process: subprocess.Popen[str], core: int) -> None:
-    """Keep a process that was just started on one core, when there is such a core."""
+    """Pin a process that was just started to one core, if that core exists."""
     if core in os.sched_getaffinity(0):
         os.sched_setaffinity(process.pid, {core})
 
@@ -67,7 +67,7 @@ def free_port() -> int:
 
 
 class Server:
-    """A server under test as a process of its own; use it as a context manager, so that it always ends."""
+    """A server under test in its own process; use it as a context manager, so that it always ends."""
 
     def __init__(
         self, name: str, command: Sequence[str], port: int, environment: Mapping[str, str], *, pin: bool
@@ -121,7 +121,7 @@ class Server:
         return "".join(f"\n    {line}" for line in tail)
 
     def check(self) -> None:
-        """Raise ServerDiedError when the server has ended."""
+        """Raise ServerDiedError if the server has ended."""
         code = self._process.poll()
         if code is not None:
             raise ServerDiedError(f"{self.name} ended with code {code}{self._end_of_log()}")
@@ -144,7 +144,7 @@ class Server:
         return ticks / TICKS_PER_SECOND
 
     def memory(self) -> Memory:
-        """Return what the server and its child processes hold now."""
+        """Return the current memory of the server and its child processes."""
         pids = list(self._processes())
         return Memory(
             sum(_kilobytes(f"/proc/{pid}/status", "VmRSS:") for pid in pids) * 1024,

@@ -1,4 +1,4 @@
-"""Turns what was taken into a table for people and JSON for programs. Measures nothing; charts are in `charts`."""
+"""Turns results into a table for people and JSON for programs. Measures nothing; charts are in `charts`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LEGEND = {
 
 @dataclass(frozen=True)
 class Report:
-    """All that one benchmark gave: the facts of the machine, the servers with their versions, and the measures."""
+    """The results of one benchmark: the facts of the machine, the servers with their versions, and the measures."""
 
     machine: dict[str, str | int | float]
     command: str
@@ -35,12 +35,12 @@ class Report:
     peers: list[Peer]
 
     def title(self, name: str) -> str:
-        """Return how a server is called in the report."""
+        """Return the name of a server in the report."""
         return next(peer.title for peer in self.peers if peer.name == name)
 
 
 def ratio(taken: Taken, metric: Metric, name: str) -> float | None:
-    """Return how many times better CloudLink is than this server in a metric; None when there is nothing to compare."""
+    """Return how many times better CloudLink is than this server in a metric; None if a value is missing."""
     if name == REFERENCE or REFERENCE not in taken.outcomes or not metric.compare:
         return None
     ours, theirs = taken.outcomes[REFERENCE].median(metric.key), taken.outcomes[name].median(metric.key)
@@ -50,17 +50,17 @@ def ratio(taken: Taken, metric: Metric, name: str) -> float | None:
 
 
 def number(value: float | None, digits: int) -> str:
-    """Return a number with thin thousands, or a dash."""
+    """Return a number with thin spaces between thousands, or a dash."""
     return "-" if value is None else f"{value:,.{digits}f}".replace(",", " ")
 
 
 def marks(outcome: Outcome) -> str:
-    """Return the marks of what limits the worth of an outcome."""
+    """Return the marks for the reservations about an outcome."""
     return LIMITED * outcome.limited_by_generator + DISTURBED * outcome.disturbed
 
 
 def legend(taken: list[Taken]) -> list[str]:
-    """Return a line for each mark that these measures bear."""
+    """Return a line for each mark that occurs in these measures."""
     used = "".join(marks(outcome) for one in taken for outcome in one.outcomes.values())
     return [f"{mark} {meaning}" for mark, meaning in LEGEND.items() if mark in used]
 

@@ -1,7 +1,7 @@
-"""CloudLink as it is at a commit: its files in a temporary folder, and the Python that can run them. Measures nothing.
+"""CloudLink at a commit: its files in a temporary folder, and the Python that can run them. Measures nothing.
 
-The folder is filled by `git archive`, so that no working tree is touched. A commit with the dependencies of the
-working tree runs in the environment of the benchmark; one with others gets an environment of its own.
+`git archive` fills the folder, so that the working tree is not touched. A commit with the same dependencies as the
+working tree runs in the environment of the benchmark; any other gets its own environment.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ class Revision(CloudLink):
     """The server of one commit, or of the working tree."""
 
     def __init__(self, name: str, title: str, sources: Path, python: str = sys.executable) -> None:
-        """Args: name: word for its log; title: its heading; sources: its files; python: runs them."""
+        """Args: name: Word for its log. title: Its heading. sources: Its files. python: The interpreter for them."""
         super().__init__()
         self.name, self.title, self.python = name, title, python
         self._sources = sources
         self.programs = sources / "bench" / "peers" / "programs"
 
     def prepare(self) -> str:
-        """Compile it, so that no start does, and ask it for its version."""
+        """Compile it in advance, and return its version."""
         package = self._sources / "src" / "cloudlink"
         run_quietly([self.python, "-m", "compileall", "-q", str(package)])
         where = (
@@ -52,7 +52,7 @@ class Revision(CloudLink):
 
 
 def working_tree(name: str) -> Revision:
-    """Return the server as its files are now."""
+    """Return the server with the current files of the working tree."""
     return Revision(name, "working tree", ROOT)
 
 
@@ -82,7 +82,7 @@ def _dependencies(sources: Path) -> set[str]:
 
 
 def _environment(sources: Path, place: Path) -> str:
-    """Create an environment with what these sources depend on, and return its Python."""
+    """Create an environment with the dependencies of these sources, and return its Python."""
     python = str(place / "bin" / "python")
     run_quietly([sys.executable, "-m", "venv", str(place)])
     wanted = sorted(_dependencies(sources))

@@ -1,4 +1,4 @@
-"""Takes the rounds: every measure several times, the servers in turn within each round, and the median of it all."""
+"""Runs the rounds: every measure several times, the servers in turn within each round, then the median."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ if TYPE_CHECKING:
 
 @dataclass
 class Outcome:
-    """What the rounds of one measure gave for one server."""
+    """The results of all rounds of one measure for one server."""
 
     runs: list[Run] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
     def median(self, key: str) -> float | None:
-        """Return the median over the rounds; None when no round gave this value."""
+        """Return the median over the rounds; None if no round yielded this value."""
         values = [run.values[key] for run in self.runs if key in run.values]
         return statistics.median(values) if values else None
 
     @property
     def generator_share(self) -> float:
-        """Return the median share of a core the load generator worked."""
+        """Return the median share of a core that the load generator used."""
         return statistics.median(run.generator_share for run in self.runs) if self.runs else 0.0
 
     @property
     def others_share(self) -> float:
-        """Return the median share of a core that processes outside the benchmark took."""
+        """Return the median share of a core that processes outside the benchmark used."""
         return statistics.median(run.others_share for run in self.runs) if self.runs else 0.0
 
     @property
@@ -50,7 +50,7 @@ class Outcome:
 
     @property
     def notes(self) -> list[str]:
-        """Return what the runs remarked and why any failed, each once."""
+        """Return the notes of the runs and the reasons for failures, without duplicates."""
         return list(dict.fromkeys([note for run in self.runs for note in run.notes] + self.failures))
 
 
@@ -76,7 +76,7 @@ def _quietest(stage: Stage, measure: Measure, peer: Peer, say: Callable[[str], N
 def take(
     stage: Stage, measure: Measure, peers: Sequence[Peer], rounds: int, say: Callable[[str], None]
 ) -> Taken:
-    """Run all rounds of one measure; a run that fails is noted, and the others go on."""
+    """Run all rounds of one measure; a failed run is noted, and the others continue."""
     taking_part = [peer for peer in peers if peer.name in measure.servers]
     outcomes = {peer.name: Outcome() for peer in taking_part}
     for number in range(1, rounds + 1):

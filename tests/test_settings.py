@@ -305,31 +305,31 @@ def test_wrong_flags(flags, expected):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("prot = 1", "There is no setting prot, which stands in {file}; did you mean port?"),
+        ("prot = 1", "There is no setting prot, which is in {file}; did you mean port?"),
         (
             "max-clients = 1",
-            "There is no setting max-clients, which stands in {file}; did you mean max_clients?",
+            "There is no setting max-clients, which is in {file}; did you mean max_clients?",
         ),
-        ("Port = 1", "There is no setting Port, which stands in {file}; did you mean port?"),
+        ("Port = 1", "There is no setting Port, which is in {file}; did you mean port?"),
         (
             '"a\\nb" = 1',
-            "There is no setting a b, which stands in {file}; `cloudlink config` lists all settings.",
+            "There is no setting a b, which is in {file}; `cloudlink config` lists all settings.",
         ),
         (
             "[server]\nport = 1",
             (
-                "{file} has a section [server], but settings stand without sections: "
+                "{file} has a section [server], but settings need no sections: "
                 "remove that line and leave the settings below it as they are."
             ),
         ),
-        ("plugin = 1", "There is no setting plugin, which stands in {file}; did you mean plugins?"),
+        ("plugin = 1", "There is no setting plugin, which is in {file}; did you mean plugins?"),
         (
             "[plugins.greet]\nword = 1",
             "{file} has a section [plugins], which does not exist; did you mean [plugin.NAME]?",
         ),
         (
             "port = 1\nmotd = hello\n",
-            "{file} has a mistake in line 2: Invalid value (text must stand in quotes).",
+            "{file} has a mistake in line 2: Invalid value (text must be in quotes).",
         ),
         ("port = 1\n\nport = 2", "{file} has a mistake in line 3: Cannot overwrite a value."),
         ('port = 1\nplugins = ["a"', "{file} has a mistake in line 2: Unclosed array."),

@@ -1,1 +1,1 @@
-"""The load generator, a process of its own: what it is told (`job`), and how it is built and run (`run`)."""
+"""The load generator, a separate process: its input and output (`job`), and how it is built and run (`run`)."""

@@ -1,7 +1,7 @@
 """The load generator in Python, for machines without a C compiler. Same job file, same output, same method.
 
-Slower than most servers under test, so what it measures are lower bounds. See generator.c for what is done and why.
-It stands alone: run as `python generator.py JOBFILE`, it imports nothing from this project.
+It is slower than most servers under test, so its results are lower bounds. generator.c explains the method.
+Run it as `python generator.py JOBFILE`; it imports nothing from this project.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def microseconds() -> int:
 
 
 def make_frame(text: str) -> bytearray:
-    """Return a text frame, or of `hex:` and digits a binary frame, masked with a zero key."""
+    """Return a text frame, or a binary frame for `hex:` and digits, masked with a zero key."""
     binary = text.startswith("hex:")
     body = bytes.fromhex(text[4:]) if binary else text.encode()
     size = bytes([0x80 | len(body)]) if len(body) < 126 else b"\xfe" + len(body).to_bytes(2, "big")
@@ -33,7 +33,7 @@ def make_frame(text: str) -> bytearray:
 
 
 class Client:
-    """One connection: what it still has to say to be ready, and what it then sends."""
+    """One connection: the remaining steps until it is ready, and the messages it then sends."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -99,13 +99,13 @@ class Play:
         self.opening += 1
 
     def drop(self, client: Client) -> None:
-        """Forget a connection that the server closed."""
+        """Remove a connection that the server closed."""
         self.dropped += 1
         self.poller.unregister(client.socket)
         client.socket.close()
 
     def say(self, client: Client, data: bytes | bytearray) -> None:
-        """Send, or count what the socket does not take."""
+        """Send data, or count the bytes that the socket does not accept."""
         try:
             taken = client.socket.send(data)
         except OSError:
@@ -122,7 +122,7 @@ class Play:
         self.say(client, frame)
 
     def count(self, client: Client, data: bytes, now: int) -> None:
-        """Count the copies in what came in, and send what they make room for."""
+        """Count the copies in the received data, and send the messages that they make room for."""
         data = client.carry + data
         cut = data.find(b"^^", max(0, len(data) - MARKER_SIZE + 1))  # a marker that is not yet whole
         if cut < 0:
@@ -132,7 +132,7 @@ class Play:
             self.count_copy(client, int(sender), int(sent), now)
 
     def count_copy(self, client: Client, sender: int, sent: int, now: int) -> None:
-        """Count one copy that came in."""
+        """Count one received copy."""
         own = self.clients[sender] is client
         self.copies += self.begin <= now < self.end
         if self.begin <= sent < self.end:
@@ -144,7 +144,7 @@ class Play:
             self.send_next(sender, microseconds())
 
     def prepare(self, client: Client, data: bytes) -> None:
-        """Take the next steps of a client that is not ready, as far as the answers are in."""
+        """Perform the next steps of a client that is not ready, as far as the answers have arrived."""
         client.carry += data
         while not client.ready:
             wanted = b"\r\n\r\n" if client.stage < 0 else client.steps[client.stage][0]

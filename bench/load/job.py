@@ -1,4 +1,4 @@
-"""What the load generator is told, and what it answers. Starts nothing itself.
+"""The input and output of the load generator. Starts nothing itself.
 
 A job is a text file of lines `name TAB value`. Options come first, then each client with its steps and frames:
 
@@ -6,7 +6,7 @@ A job is a text file of lines `name TAB value`. Options come first, then each cl
     opening 64          connections being opened or prepared at once
     patience 30         seconds until all clients must be ready
     mode closed         closed | open | hold
-    senders 10          the first so many clients send
+    senders 10          the first 10 clients send
     window 4            closed: messages in flight per sender
     credit own          closed: a message has arrived when the sender has it (own) or when anyone has it (any)
     rate 10             open: messages per second and sender, all senders spread evenly over time
@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 MARK = "^^" + "0" * 18
-"""Place for the sender's number (6 digits) and the time of sending (12 digits, microseconds)."""
+"""Placeholder for the sender's number (6 digits) and the time of sending (12 digits, microseconds)."""
 
 TEXT = MARK + "a line of chat in a g"
 """The value of every measured message: 41 characters."""
@@ -94,9 +94,9 @@ class Job:
 
 @dataclass(frozen=True)
 class Result:
-    """What one run gave. `numbers` are the generator's own; the others are CPU seconds in the measured interval.
+    """The result of one run. `numbers` are the generator's own; the others are CPU seconds in the measured interval.
 
-    `machine_cpu` is that of all processes together; the load generator, which never sleeps, is in it with one core.
+    `machine_cpu` covers all processes together; it includes one core for the load generator, which never sleeps.
     """
 
     numbers: dict[str, float] = field(default_factory=dict)
@@ -104,7 +104,7 @@ class Result:
     machine_cpu: float = 0.0
 
     def __getitem__(self, name: str) -> float:
-        """Return one of the generator's numbers, 0.0 when it was not measured."""
+        """Return one of the generator's numbers, 0.0 if it was not measured."""
         return self.numbers.get(name, 0.0)
 
     @property
@@ -119,11 +119,11 @@ class Result:
 
     @property
     def others_share(self) -> float:
-        """CPU of all other processes of the machine, 1.0 being one core: what disturbed the run."""
+        """CPU of all other processes of the machine, which disturbs the run; 1.0 is one core."""
         seconds = self["seconds"]
         return max(0.0, (self.machine_cpu - self.server_cpu) / seconds - 1.0) if seconds else 0.0
 
     @property
     def cpu_per_copy(self) -> float | None:
-        """CPU microseconds of the server for each copy delivered; None when there was none."""
+        """CPU microseconds of the server for each copy delivered; None if there was none."""
         return self.server_cpu / self["copies"] * 1e6 if self["copies"] else None

@@ -1,8 +1,8 @@
-"""Builds the load generator and runs jobs on it. What a job is, `job` says; what to run, the measures say.
+"""Builds the load generator and runs jobs on it. `job` defines a job; the measures define the jobs to run.
 
 The generator is a C program, compiled with `cc` into `bench/.env/`. It must be faster than any server under
-test: at 1000 players each copy arrives in a write of its own, and one read costs Python three times what it
-costs C. Without a compiler the same jobs run on `generator.py`, which says so and limits what can be seen.
+test: at 1000 players each copy arrives in its own write, and one read costs Python three times as much as
+C. Without a compiler the same jobs run on `generator.py`, with a warning and a lower measurable maximum.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ SOURCES = Path(__file__).parent
 
 
 class LoadError(Exception):
-    """The load generator could not do its job; the text is its own."""
+    """The load generator could not do its job; the text is its own error message."""
 
 
 @dataclass(frozen=True)
 class Generator:
-    """How to run the load generator; `warning` is empty unless it is the slow one, and then says why."""
+    """How to run the load generator; `warning` says why it is the slow one, and is empty otherwise."""
 
     command: tuple[str, ...]
     warning: str = ""
@@ -48,7 +48,7 @@ class Generator:
 
 
 def build() -> Generator:
-    """Compile the load generator if its sources changed; fall back to Python when that is impossible."""
+    """Compile the load generator if its sources changed; fall back to Python if that is impossible."""
     ENVIRONMENTS.mkdir(exist_ok=True)
     slow = (sys.executable, str(SOURCES / "generator.py"))
     sources = sorted(SOURCES.glob("*.c"))
@@ -73,14 +73,14 @@ def build() -> Generator:
 
 
 def allow_many_connections() -> None:
-    """Raise this process's limit of open files, which its children inherit, as far as the system lets it."""
+    """Raise this process's limit of open files, which its children inherit, as far as the system allows."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 @contextlib.contextmanager
 def running(generator: Generator, job: Job, server: Server, *, pin: bool) -> Iterator[Iterator[list[str]]]:
-    """Run a job against a server; yields its output as lists of words, and ends it on leaving.
+    """Run a job against a server; yield its output as lists of words, and end it at the end of the block.
 
     Raises:
         LoadError: the clients were not ready in time, connections were lost, or the generator failed.
@@ -117,7 +117,7 @@ def running(generator: Generator, job: Job, server: Server, *, pin: bool) -> Ite
 
 
 def play(generator: Generator, job: Job, server: Server, *, pin: bool) -> Result:
-    """Run a job to its end (or, when it holds connections, until they stand) and return what it gave.
+    """Run a job to its end (or, in mode `hold`, until all clients are ready) and return its result.
 
     Raises:
         LoadError: as `running`.
@@ -137,7 +137,7 @@ def play(generator: Generator, job: Job, server: Server, *, pin: bool) -> Result
                 numbers[name] = float(value[0])
     server.check()
     if not numbers:
-        raise LoadError("the load generator ended without a word")
+        raise LoadError("the load generator ended without output")
     if numbers.get("dropped"):
         raise LoadError(f"{server.name} closed {numbers['dropped']:.0f} connections during the run")
     return Result(numbers, after - before, machine_after - machine_before)

@@ -1,4 +1,4 @@
-"""What is measured: one module per measure, each with `measures(plan)`, in the order of the table."""
+"""The measures: one module for each, with a function `measures(plan)`, in the order of the table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all measures share: what a measure is, the numbers it gives, and the stage on which it runs."""
+"""Shared by all measures: the classes of a measure, of its metrics, and of the stage on which it runs."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ class Metric:
 
 @dataclass(frozen=True)
 class Run:
-    """What one run of a measure gave: values by the keys of its metrics, and the shares of a core that others took.
+    """The result of one run of a measure: values by the keys of its metrics, and the shares of a core of other processes.
 
-    `generator_share` is what the load generator worked, `others_share` what all the rest of the machine did.
+    `generator_share` is the share of the load generator, `others_share` that of all other processes of the machine.
     """
 
     values: dict[str, float]
@@ -56,13 +56,13 @@ class Run:
 
     @property
     def disturbed(self) -> bool:
-        """Whether other processes of the machine took so much that the values say little."""
+        """Whether other processes of the machine took too much CPU for the values to be reliable."""
         return self.others_share > DISTURBED
 
 
 @dataclass(frozen=True)
 class Measure:
-    """One line of the benchmark; `run` measures one server once."""
+    """One measure of the benchmark; `run` measures one server once."""
 
     name: str
     group: str
@@ -77,7 +77,7 @@ class Measure:
 
 @dataclass(frozen=True)
 class Stage:
-    """Where runs take place: the plan's sizes, the load generator, and whether processes are kept on their cores."""
+    """The environment of runs: the plan's sizes, the load generator, and whether to pin processes to cores."""
 
     plan: Plan
     generator: Generator
@@ -110,7 +110,7 @@ DELIVERED = Metric("delivered_percent", "copies delivered", "%", "higher", 2, co
 
 
 def numbers(result: Result) -> dict[str, float]:
-    """Return the values of the metrics above, but for the share delivered."""
+    """Return the values of the metrics above, except for the share delivered."""
     values = {
         COPIES.key: result["copies"] / result["seconds"],
         ECHO_P50.key: result["echo_p50"] / 1000,

@@ -1,7 +1,7 @@
 """Players on Scratch cloud variables: projects of 10, each player 10 updates a second, at a fixed rate.
 
-As the players of rooms, but nobody gets its own update back. Once as CloudLink does it, which passes updates on at
-once, and once as TurboWarp's cloud server does it, which collects them and sends 60 times a second. CloudLink checks
+Like the players of rooms, but no one gets its own update back. There are two variants: CloudLink passes updates on at
+once; TurboWarp's cloud server collects them and sends 60 times a second. CloudLink checks
 every value and stores it on disk; the plain cloud server it is compared with keeps values in memory.
 """
 

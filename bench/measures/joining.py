@@ -1,10 +1,10 @@
-"""Joining: clients connect, handshake and name themselves into `default` as fast as they can, 64 at a time.
+"""Joining: clients connect, send a handshake and set a name in `default` as fast as they can, 64 at a time.
 
-The time ends when the last client has the answer to its setid. Every one of them gets the user list as it stands and
-a notice of each client that comes later, so the work grows with the square of the number.
+The time ends when the last client has the answer to its setid. Every client gets the current user list and
+a notice of each client that joins later, so the work grows with the square of their number.
 
-A few hundred are in within a twentieth of a second, in which a virtual machine may well do something else: so they
-come several times a round, each time to a fresh server, and the median counts.
+A few hundred clients join within a twentieth of a second, during which a virtual machine may be interrupted. So they
+join several times a round, each time on a fresh server, and the median counts.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def _measure(count: int, servers: tuple[str, ...], times: int = 1) -> Measure:
 
 
 def measures(plan: Plan) -> list[Measure]:
-    """Return one measure beside upstream and one of CloudLink alone."""
+    """Return one measure with upstream and one of CloudLink alone."""
     beside, alone = plan.joining
     return [
         _measure(beside, ("cloudlink", "upstream"), plan.joining_times),

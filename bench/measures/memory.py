@@ -1,7 +1,7 @@
-"""Memory: resident set of the server alone, and what each client adds that is there and says nothing.
+"""Memory: resident set of the server alone, and the addition for each idle client.
 
 Clients of CloudLink servers have a name and are in `default`; those of plain broadcasters are bare connections. The
-peak of the joining stays in the figure as far as the allocator keeps it, as it would for a host.
+figure includes memory that the allocator keeps from the peak while clients join, as on a real host.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Players: rooms of 10, each player 10 variable updates a second, at a fixed rate whatever the server does.
 
-Updates are spread evenly over time and over all players. Who plays with whom is drawn by lot, the same way in every
-run: within a room updates come at random distances, as they do from players whose clocks know nothing of each other.
-Latency is from the sender to every receiver, the sender included. It also searches the largest number of players that
+Updates are spread evenly over time and over all players. Players are assigned to rooms at random, the same way in every
+run, so that updates within a room come at random intervals, as from independent players.
+Latency is from the sender to every receiver, including the sender. It also searches the largest number of players that
 one server process carries, but not for Colyseus: it sends 20 times a second, so an update waits for up to 50 ms, the
 limit of that search.
 """
@@ -37,14 +37,14 @@ if TYPE_CHECKING:
 ROOM_SIZE = 10
 UPDATES_PER_SECOND = 10.0
 P99_LIMIT = 50.0
-"""Milliseconds a crowd's p99 may take in the search."""
+"""Limit of a crowd's p99 in the search, in milliseconds."""
 DELIVERED_LIMIT = 99.9
 """Per cent of the copies that must arrive in the search."""
 LATE_LIMIT = 5000.0
 """Microseconds by which the load generator's own p99 may lag behind its schedule."""
 FACTOR = 1.5
 UPSTREAM_CROWD = 50
-"""Players upstream can carry: it is not measured with more."""
+"""Most players with which upstream is measured; it cannot carry more."""
 MOST = Metric("players", "players on one core", "", "higher", 0)
 
 
@@ -56,7 +56,7 @@ def draw_rooms(count: int) -> list[str]:
 
 
 def crowd(peer: Peer, count: int, stage: Stage, measure: float) -> Result:
-    """Let so many players play for a time (seconds), on a fresh server."""
+    """Run `count` players for `measure` seconds on a fresh server."""
     rooms = draw_rooms(count)
     clients = in_rooms(peer, count, lambda number: rooms[number], "variable")
     plan = stage.plan
@@ -67,12 +67,12 @@ def crowd(peer: Peer, count: int, stage: Stage, measure: float) -> Result:
 
 
 def delivered(result: Result) -> float:
-    """Return the per cent of the copies due that arrived."""
+    """Return the percentage of the expected copies that arrived."""
     return result["delivered"] / (result["sent"] * ROOM_SIZE) * 100 if result["sent"] else 0.0
 
 
 def generator_was_late(result: Result) -> bool:
-    """Whether the load generator could not keep to its own schedule."""
+    """Return whether the load generator fell behind its own schedule."""
     return result["late_p99"] > LATE_LIMIT or result.generator_share > GENERATOR_LIMIT
 
 
@@ -96,7 +96,7 @@ def _crowd_measure(count: int) -> Measure:
 
 
 def search_most(stage: Stage, peer: Peer) -> Run:
-    """Search the most players: by factors of 1.5 until good and bad are known, then half-way between them."""
+    """Search for the most players: by factors of 1.5 until a good and a bad number are known, then by bisection."""
     good, bad, late = 0, 0, False
     results, notes = [Result()], []
     count = peer.players_guess

@@ -1,6 +1,6 @@
 """Private messages: pmsg by name to clients chosen at random, all of them in one room.
 
-A closed loop: a sender writes again when its last letter has arrived. Only servers that know names take part.
+A closed loop: a sender writes again when its last message has arrived. Only servers with usernames take part.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a server under test has to tell, and the virtual environment some of them need. Starts no server."""
+"""The interface of a server under test, and the virtual environment that some of them need. Starts no server."""
 
 from __future__ import annotations
 

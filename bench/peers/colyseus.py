@@ -1,6 +1,6 @@
 """Colyseus: a room whose clients broadcast messages and whose players are in its state. Its own `ws` transport.
 
-Its documentation has state for what players see of each other, and messages for everything else; so has this room.
+As its documentation advises, this room uses state for what players see of each other, and messages for everything else.
 State goes out 20 times a second, the default. Colyseus asks for node 22 but also runs on 20.
 """
 
@@ -26,7 +26,7 @@ CHECK = "require('@colyseus/core'); require('@colyseus/ws-transport'); require('
 
 
 class ColyseusServer(Peer):
-    """What a game developer would take."""
+    """The usual choice of a game developer."""
 
     name = "colyseus"
     title = "Colyseus"

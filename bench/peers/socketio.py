@@ -21,7 +21,7 @@ PACKAGES = (f"socket.io@{VERSION}", "bufferutil@4.1.0")
 
 
 class SocketIOServer(Peer):
-    """What a web developer would take."""
+    """The usual choice of a web developer."""
 
     name = "socketio"
     title = "Socket.IO"

@@ -1,4 +1,4 @@
-"""What the simulated clients say to each kind of server; one module per protocol. Opens no connection of a client."""
+"""The messages of simulated clients to each kind of server; one module per protocol. Opens no client connection."""
 
 from bench.protocols.base import Kind, Protocol
 from bench.protocols.broadcast import Broadcast

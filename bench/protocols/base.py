@@ -1,4 +1,4 @@
-"""What a protocol has to say for the measures: the way into a room, a message to it, a player's variable in it."""
+"""The interface of a protocol: joining a room, a message to it, and a player's variable in it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from bench.load.job import Client, Job
 
 Kind = Literal["message", "variable", "nothing"]
-"""What a client sends in the measured interval: a message to its room, its own variable there, or nothing."""
+"""The packet that a client sends in the measured interval: a message to its room, its variable there, or none."""
 
 
 class Protocol(ABC):
@@ -17,10 +17,10 @@ class Protocol(ABC):
 
     @abstractmethod
     def client(self, number: int, room: str, kind: Kind) -> Client:
-        """Return a client that enters a room (in which its number is its name) and then sends what `kind` says."""
+        """Return a client that joins a room (where its number is its name) and then sends packets of a kind."""
 
     def admit(self, job: Job, port: int) -> Job:  # noqa: ARG002  # for protocols that ask over HTTP first
-        """Do what has to be done before the clients of this job can connect to the server; returns the job to run.
+        """Prepare the server for the clients of this job, and return the job to run.
 
         Raises:
             LoadError: the server refused.

@@ -25,13 +25,13 @@ def username(number: int) -> str:
 
 
 def _step(cmd: str, val: object) -> tuple[str, str]:
-    """Return the listener by which the answer to a packet of the way in is known, and the packet."""
+    """Return a step of joining: the listener that identifies the answer, and the packet."""
     listener = f"bench-{cmd}"
     return listener, packet(cmd, val=val, listener=listener)
 
 
 def enter(number: int, room: str = DEFAULT_ROOM) -> tuple[tuple[str, str], ...]:
-    """Return the way in: handshake, username, and the room unless it is the default one."""
+    """Return the steps of joining: handshake, username, and the room unless it is the default one."""
     steps = (_step("handshake", {"language": "Python", "version": "0.2.0"}), _step("setid", username(number)))
     return steps if room == DEFAULT_ROOM else (*steps, _step("link", [room]))
 

@@ -3,10 +3,10 @@
     from cloudlink import server, client
     import cloudlink                        # cloudlink.connect(...), cloudlink.connect_cloud(...)
 
-`server` and `client` are classes, the public spellings of `Server` and `Client`; the packages of the same names are
-imported from as usual (`from cloudlink.server.protocols import clpv4`). Each is loaded when it is first used: a server
-does not load the client, nor a bot the server. Names that earlier versions had and this one does not have raise errors
-that say what takes their place (`removed`).
+`server` and `client` are classes, the public names of `Server` and `Client`; imports from the packages of the same
+names work as usual (`from cloudlink.server.protocols import clpv4`). Each is loaded on first use: a server does not
+load the client, nor a bot the server. Names that were removed since earlier versions raise errors that name their
+replacement (see `removed`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["__version__", "client", "connect", "connect_cloud", "server"]
 
 
 def _lazy(package: str, name: str) -> property:
-    """Make an attribute of this package that is looked up in one of its packages when it is read.
+    """Return a property that looks up an attribute in a subpackage each time it is read.
 
     Importing `cloudlink.server` anywhere makes Python set `cloudlink.server` to the package; the attribute
     ignores that and remains the class.
@@ -60,14 +60,14 @@ class _Package(ModuleType):
 class _RemovedNames:
     """A finder that explains failed imports of removed names; it never finds a module.
 
-    It is asked last, when no module was found. `from cloudlink import Name` asks it too, and would replace
-    the words of an AttributeError by its own.
+    Python calls it last, when no module was found. `from cloudlink import Name` calls it too, and would replace
+    the text of an AttributeError by its own.
     """
 
     @staticmethod
     def find_spec(fullname: str, path: object = None, target: object = None) -> None:  # noqa: ARG004  # the interface
         package, _, name = fullname.partition(".")
-        words = _explain(name) if package == __name__ else None  # Python 3.7 has to be able to read this file
+        words = _explain(name) if package == __name__ else None  # Python 3.7 must be able to parse this file
         if words is not None:
             raise ImportError(words, name=fullname)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-if sys.version_info < (3, 11):  # noqa: UP036  # run from a checkout, where pip has not looked
+if sys.version_info < (3, 11):  # noqa: UP036  # in a checkout, pip has not checked the version
     sys.exit("CloudLink needs Python 3.11 or newer; install it, and start this with it.")
 
 from cloudlink.cli import main

@@ -1,7 +1,7 @@
-"""Addresses of clients: which one is the real one behind proxies, and how it appears in logs.
+"""Addresses of clients: the real address behind proxies, and its form in logs.
 
-Two uses, two rules (protocol, decision D2). What is *shown* to a client may come from a header anybody
-can forge; what *limits and bans* go by counts only what a trusted proxy said.
+There are two uses with two rules (protocol, decision D2). The address *shown* to a client may come from a header
+that anybody can forge; *limits and bans* use only the address reported by a trusted proxy.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger("cloudlink.transport")
 
 _WITH_PORT = re.compile(r"\[([^]]*)\](?::\d+)?|([\d.]+):\d+")
-"""An address as proxies write it that add the port: `[2001:db8::1]:443` or `203.0.113.7:443`."""
+"""An address with a port, as some proxies write it: `[2001:db8::1]:443` or `203.0.113.7:443`."""
 
 _IPV6_PREFIX = 64
-"""Bits of an IPv6 address that make one subscriber; the rest is that subscriber's to choose."""
+"""Bits of an IPv6 address that identify a subscriber; the subscriber chooses the rest."""
 _PRIVATE: list[Network] = [
     ip_network(network)
     for network in (
@@ -38,23 +38,23 @@ _PRIVATE: list[Network] = [
         "fe80::/10",
     )
 ]
-"""Private and link-local networks (RFC 1918, 3927, 4193, 4291). The library calls many others private too."""
+"""Private and link-local networks (RFC 1918, 3927, 4193, 4291). `ipaddress` considers many others private too."""
 
 UNKNOWN = "unknown"
-"""Stands for an address that is not known, or not to be written down."""
+"""Replaces an address that is unknown or must not be logged."""
 UNIX = "unix"
-"""Stands for the peers of Unix sockets: programs of this machine."""
+"""The address of all peers on Unix sockets, which are programs on this machine."""
 
 
 class RealAddress:
-    """Finds the address that limits and bans go by."""
+    """Finds the address for limits and bans."""
 
     def __init__(self, header: str, trusted_proxies: Iterable[str]) -> None:
         """Set up the finder.
 
         Args:
-            header: Name of the header proxies add, `""` for none; its value is a list of hops.
-            trusted_proxies: Addresses or networks (CIDR) whose header is believed; `unix` for Unix sockets.
+            header: Name of the header that proxies add, `""` for none; its value is a list of hops.
+            trusted_proxies: Addresses or networks (CIDR) whose header is trusted; `unix` for Unix sockets.
         """
         trusted = list(trusted_proxies)
         self._header = header
@@ -63,14 +63,14 @@ class RealAddress:
         self._is_warned = False
 
     def of(self, peer: str, headers: Mapping[str, str]) -> str:
-        """Return the last hop that is no trusted proxy.
+        """Return the last hop that is not a trusted proxy.
 
         Args:
             peer: The address of the peer as the socket sees it, `UNIX` or `UNKNOWN`.
             headers: The headers of its request.
 
         Returns:
-            An address, or `UNIX`; `UNKNOWN` if that hop is not an address, or nobody knows it.
+            An address, or `UNIX`; `UNKNOWN` if that hop is not an address or is unknown.
         """
         if not (self._trusted or self._trusts_unix):
             self._warn_of_proxy(peer, headers)
@@ -80,7 +80,7 @@ class RealAddress:
         for hop in reversed(forwarded.hops(headers, self._header)):
             address = _parse(hop)
             if address is None:
-                # Whoever this is, it is not the proxy, whose address no limit applies to.
+                # The client must not get the address of the proxy, which is exempt from limits.
                 self._warn_of_hop()
                 return UNKNOWN
             peer = str(address)
@@ -89,16 +89,16 @@ class RealAddress:
         return peer
 
     def is_trusted(self, text: str) -> bool:
-        """Tell whether an address is a trusted proxy's."""
+        """Return whether an address belongs to a trusted proxy."""
         if text == UNIX:
             return self._trusts_unix
         address = _parse(text)
         return address is not None and any(address in network for network in self._trusted)
 
     def is_exempt(self, text: str) -> bool:
-        """Tell whether limits per address do not apply to an address.
+        """Return whether an address is exempt from limits per address.
 
-        They do not apply to this machine. Where proxies are trusted, the addresses are those of clients, and only the
+        This machine is exempt. If proxies are trusted, the addresses are those of clients, and only the
         proxies themselves are exempt.
         """
         if self._trusted or self._trusts_unix:
@@ -107,7 +107,7 @@ class RealAddress:
         return address is None or address.is_loopback  # a peer without an address is on this machine
 
     def _warn_of_hop(self) -> None:
-        """Say once that a trusted proxy writes something else into the header than addresses."""
+        """Log once that a trusted proxy writes something other than addresses into the header."""
         if not self._is_warned:
             self._is_warned = True
             logger.warning(
@@ -117,7 +117,7 @@ class RealAddress:
             )
 
     def _warn_of_proxy(self, peer: str, headers: Mapping[str, str]) -> None:
-        """Say once that there seems to be a proxy of which the settings say nothing."""
+        """Log once that there seems to be a proxy that the settings do not mention."""
         if self._is_warned:
             return
         header = forwarded.client_header(headers)
@@ -135,9 +135,9 @@ class RealAddress:
 
 @lru_cache(maxsize=1024)
 def subscriber(address: str) -> str:
-    """Return what limits per address count as one: an IPv4 address, or the /64 network of an IPv6 address.
+    """Return the key for limits per address: an IPv4 address, or the /64 network of an IPv6 address.
 
-    An IPv4 address written as IPv6 (`::ffff:192.0.2.1`) is the IPv4 address. Other text is returned as it is.
+    An IPv4 address in IPv6 form (`::ffff:192.0.2.1`) counts as the IPv4 address. Other text is returned unchanged.
     """
     parsed = _parse(address)
     if parsed is None:
@@ -150,7 +150,7 @@ def subscriber(address: str) -> str:
 def shown_address(
     remote_address: tuple[str, int] | None, headers: Mapping[str, str], header: str
 ) -> str | None:
-    """Return the address a client is told is its own: the header's first, else the peer's, without a port."""
+    """Return the address reported to a client as its own: the header's first, else the peer's, without a port."""
     named = forwarded.hops(headers, header) if header else []
     if named and named[0]:
         return _without_port(named[0])
@@ -158,11 +158,11 @@ def shown_address(
 
 
 def for_log(address: str, mode: str) -> str:
-    """Return an address as the log may hold it.
+    """Return an address in the form allowed in the log.
 
     Args:
         address: An IPv4 or IPv6 address.
-        mode: `full` leaves it; `anonymous` clears the last 8 (IPv4) or 80 (IPv6) bits; `none` hides it.
+        mode: `full` keeps it; `anonymous` clears the last 8 (IPv4) or 80 (IPv6) bits; `none` hides it.
     """
     if mode == "full":
         return address

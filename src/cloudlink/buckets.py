@@ -1,4 +1,4 @@
-"""Token buckets, by which everything that may come too fast is measured."""
+"""Token buckets, which implement all rate limits."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 class Bucket:
-    """A token bucket: `rate` tokens a second flow in, at most `burst` are kept.
+    """A token bucket: `rate` tokens are added per second, and at most `burst` are kept.
 
-    After a rest, up to twice `burst` can be taken at once: what flowed in meanwhile is looked at only when
-    the bucket seems empty, and most never do.
+    After a pause, up to twice `burst` can be taken at once: tokens are added only when the bucket seems
+    empty, which most never do.
     """
 
     __slots__ = ("_burst", "_clock", "_filled_at", "_rate", "_tokens")
@@ -26,8 +26,8 @@ class Bucket:
         self._filled_at = clock()
 
     def take(self, tokens: float = 1) -> bool:
-        """Take tokens if there are any, going into debt for what is missing."""
-        # Asking the clock each time would cost more than all the rest.
+        """Take tokens and return True if there are any left, going into debt for the rest."""
+        # Reading the clock each time would cost more than everything else here.
         if self._tokens <= 0:
             now = self._clock()
             self._tokens = min(self._burst, self._tokens + (now - self._filled_at) * self._rate)
@@ -38,9 +38,9 @@ class Bucket:
         return True
 
     def change(self, rate: float, burst: float) -> None:
-        """Take another rate and burst from now on; the tokens stay, as far as the burst allows.
+        """Change the rate and the burst; the bucket keeps its tokens, up to the new burst.
 
-        A bucket that was without bounds (an infinite rate) becomes full.
+        A bucket that had no limit (an infinite rate) becomes full.
         """
         now = self._clock()
         if math.isinf(self._rate) or math.isinf(rate):
@@ -52,10 +52,10 @@ class Bucket:
         self._filled_at = now
 
     def give_back(self, tokens: float) -> None:
-        """Put back tokens that were taken; beyond `burst` they are lost."""
+        """Return tokens to the bucket; those beyond `burst` are lost."""
         self._tokens = min(self._burst, self._tokens + tokens)
 
     @property
     def full(self) -> bool:
-        """Whether the bucket would be full by now."""
+        """Return whether the bucket would be full by now."""
         return self._tokens + (self._clock() - self._filled_at) * self._rate >= self._burst

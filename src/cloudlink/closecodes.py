@@ -1,7 +1,7 @@
-"""The close codes of WebSocket connections, once for server and client.
+"""The close codes of WebSocket connections, for server and client.
 
-The first block is RFC 6455's (section 7.4.1) with what IANA has registered since, the second one is that of Scratch
-cloud servers (protocol, section 3.1). Plugins may close connections with any code that `check` accepts.
+The first block holds the codes of RFC 6455 (section 7.4.1) and those that IANA has registered since, the second one
+those of Scratch cloud servers (protocol, section 3.1). Plugins may close connections with any code that `check` accepts.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class CloseCode(IntEnum):
 
 
 _ALLOWED = (range(1000, 1004), range(1007, 1015), range(3000, 5000))
-"""Codes that a close frame may hold (RFC 6455, section 7.4, and what IANA has registered since)."""
+"""Codes that a close frame may hold (RFC 6455, section 7.4, and later registrations by IANA)."""
 
 
 def check(code: int) -> None:

@@ -1,7 +1,7 @@
-"""The rule of what a Scratch cloud variable can hold and how its name begins (protocol, section 3.1).
+"""The rules for the values of Scratch cloud variables and the prefix of their names (protocol, section 3.1).
 
-One rule for the server, the client and `cloudlink vars`. It is applied to the JSON text of a value where packets are
-not decoded (`is_value`), and to a Python value where a program sets one (`check`). Pure functions.
+The server, the client and `cloudlink vars` share them. `is_value` applies them to the JSON text of a value where
+packets are not decoded, `check` to a Python value that a program sets. Pure functions.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from cloudlink import jsontext
 Value = int | float | str
 
 PREFIXES = ("☁ ", ":cloud: ")
-"""How the names of cloud variables begin in Scratch."""
+"""The prefix of cloud variable names in Scratch."""
 
 MAX_LENGTH = 100_000
-"""Characters of the longest text that a variable holds, where a host has not set another limit."""
+"""Most characters of a value, unless the host sets another limit."""
 
 _NUMERIC_TEXT = re.compile(r"-?[0-9]*(?:\.[0-9]*)?")
 _NOT_NUMERIC = ("-", ".")
@@ -26,12 +26,12 @@ _NUMBER_STARTS = b"-0123456789"
 
 
 def is_value(raw: bytes, longest: int, *, text_allowed: bool) -> bool:
-    """Tell whether a JSON text is a value a cloud variable can have.
+    """Return whether a JSON text is a valid value of a cloud variable.
 
     Args:
         raw: The text; empty for a missing value.
         longest: Most characters of a value.
-        text_allowed: Whether any text is a value; in Scratch only text that spells a number is.
+        text_allowed: Whether any text is valid; in Scratch, only text that spells a number is.
     """
     if not raw:
         return False
@@ -46,14 +46,14 @@ def is_value(raw: bytes, longest: int, *, text_allowed: bool) -> bool:
 
 
 def check(value: object, *, text_allowed: bool = False) -> None:
-    """Check that a cloud variable can hold a Python value.
+    """Raise an error unless a cloud variable can hold a Python value.
 
     Args:
         value: The value.
-        text_allowed: Whether any text is a value, as some hosts have it.
+        text_allowed: Whether any text is valid, as on some hosts.
 
     Raises:
-        TypeError: It is neither number nor text.
+        TypeError: It is neither a number nor text.
         ValueError: It is not finite, or not text of digits, or too long.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):

@@ -1,6 +1,6 @@
-"""What proxies say of a request in its headers, in all their dialects: the clients they had it from, and its address.
+"""The headers in which proxies describe a request, in all their dialects: its clients and its original address.
 
-Anybody can write these headers. What is read here may be *shown*; whether it *counts* is for `cloudlink.addresses`.
+Anybody can forge these headers. Their values may be *shown*; `cloudlink.addresses` decides whether they *count*.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CLIENT_HEADERS = (
     "X-Real-IP",
     "X-Client-IP",
 )
-"""The headers in which proxies name the client, the commonest first."""
+"""The headers in which proxies name the client, the most common first."""
 _FORWARDED = "Forwarded"
 
 _TOKEN = re.compile(
@@ -47,12 +47,12 @@ _DEFAULT_PORTS = ("80", "443")
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """Where a client sees this server.
+    """The address of this server as a client sees it.
 
     Attributes:
-        secure: Whether it is reached by `https://` and `wss://`.
-        host: Name or address, with the port unless that is the usual one; empty if the request names none.
-        prefix: The path below which a proxy has put the server, such as `/cloudlink`; empty for none.
+        secure: Whether clients reach it by `https://` and `wss://`.
+        host: Name or address, with the port unless it is the default; empty if the request names none.
+        prefix: The path below which a proxy serves this server, such as `/cloudlink`; empty for none.
     """
 
     secure: bool
@@ -61,14 +61,14 @@ class Outside:
 
 
 def outside(headers: Mapping[str, str], *, secure: bool) -> Outside:
-    """Return where the sender of a request sees this server.
+    """Return the address of this server as the sender of a request sees it.
 
     Args:
-        headers: The headers of the request. Of a list with a value for each proxy, the first is the client's side.
-        secure: Whether the request itself came by TLS.
+        headers: The headers of the request. In a list with a value for each proxy, the first is nearest to the client.
+        secure: Whether the request itself came over TLS.
     """
-    # A proxy nearer to the server that got the request without TLS may have overwritten what an outer one wrote, and
-    # none has a reason to claim TLS falsely: one that says so is enough.
+    # A proxy nearer to the server that got the request without TLS may have overwritten a header of an outer one, and
+    # no proxy has a reason to claim TLS falsely, so one header is enough.
     secure = secure or _is_tls(headers)
     host = _first_match(
         _HOST, _forwarded(headers, "host"), _first(headers, "X-Forwarded-Host"), headers.get("Host", "")
@@ -82,11 +82,11 @@ def outside(headers: Mapping[str, str], *, secure: bool) -> Outside:
 
 
 def hops(headers: Mapping[str, str], header: str) -> list[str]:
-    """Return the hops that a header names, from the client to the last proxy, as the proxies spelled them.
+    """Return the hops in a header, from the client to the last proxy, as the proxies wrote them.
 
     Args:
         headers: The headers of the request.
-        header: One of a comma list of addresses, or `Forwarded` (RFC 7239, section 5.2).
+        header: The name of a header with comma-separated addresses, or `Forwarded` (RFC 7239, section 5.2).
     """
     if header.lower() == _FORWARDED.lower():
         return [pairs.get("for", "") for pairs in _elements(headers)]
@@ -94,12 +94,12 @@ def hops(headers: Mapping[str, str], header: str) -> list[str]:
 
 
 def client_header(headers: Mapping[str, str]) -> str | None:
-    """Return the name of a header by which a proxy names the client, None if the request has none."""
+    """Return the name of a header in which a proxy names the client, None if the request has none."""
     return next((name for name in CLIENT_HEADERS if name in headers), None)
 
 
 def values(headers: Mapping[str, str], name: str) -> list[str]:
-    """Return the values of all lines of a header, as each proxy may add one."""
+    """Return the values of all lines of a header, because each proxy may add one."""
     get_all = getattr(headers, "getall", None)
     return list(get_all(name, ())) if get_all is not None else [headers.get(name, "")]
 
@@ -126,7 +126,7 @@ def _forwarded(headers: Mapping[str, str], parameter: str) -> str:
 
 
 def _elements(headers: Mapping[str, str]) -> list[dict[str, str]]:
-    """Return the parameters of each element of `Forwarded`, by name in small letters (RFC 7239, section 4)."""
+    """Return the parameters of each element of `Forwarded`, by name in lower case (RFC 7239, section 4)."""
     return [element for line in values(headers, _FORWARDED) for element in _elements_of(line)]
 
 
@@ -142,7 +142,7 @@ def _elements_of(line: str) -> list[dict[str, str]]:
                 elements.append(pairs)
             pairs = {}
         elif token["junk"]:
-            # A client's open quote could take the proxy's own element for its inside: nothing here can be relied on.
+            # A quote left open by the client could swallow the proxy's own element, so nothing here is reliable.
             return [{}]
     return elements
 

@@ -1,6 +1,6 @@
-"""The setting `host`: one or several addresses to listen on, in the spellings that hosts use.
+"""The setting `host`: one or several addresses to listen on, in the usual spellings.
 
-Pure: which spellings there are and what they mean. `cloudlink.transport` listens.
+Pure: this module only parses; `cloudlink.transport` listens.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _NUMBERS = re.compile(r"[0-9.]+")
 
 
 def parse_hosts(text: str) -> list[str]:
-    """Return the entries of a comma list, each once and in one spelling.
+    """Return the entries of a comma-separated list, normalised and without duplicates.
 
     Returns:
         For each entry `EVERY`, an address without brackets, a name, or `unix:` and a path.
@@ -27,7 +27,7 @@ def parse_hosts(text: str) -> list[str]:
 
 
 def are_hosts(text: str) -> bool:
-    """Return whether a text is a list of hosts that can be listened on, as far as its spelling tells."""
+    """Return whether a text is spelled as a list of hosts to listen on."""
     entries = [entry.strip() for entry in text.split(",")]
     return all(entry and _is_host(_normalised(entry)) for entry in entries)
 

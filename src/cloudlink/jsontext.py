@@ -1,10 +1,10 @@
-"""JSON text as CloudLink handles it: strict on the wire, forgiving about size and range.
+"""JSON text as CloudLink handles it: strict syntax, but lenient about size and range.
 
-msgspec does the work. Two things it refuses are JSON all the same and are sent by real clients, so
-the standard library steps in for them: half a surrogate pair written as an escape (a Scratch project
-that takes an emoji apart letter by letter) and numbers beyond a double (`1e400`).
+msgspec does the work. It refuses two kinds of valid JSON that real clients send; the standard library handles
+these: half a surrogate pair written as an escape (a Scratch project that splits an emoji letter by
+letter), and numbers beyond the range of a double (`1e400`).
 
-This module knows nothing of packets or protocols.
+This module does not depend on packets or protocols.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ RECURSION_TEXT = "the value is nested too deeply"
 """Reason given for JSON that is nested beyond what the parser follows (1000 levels on Python 3.11, 10,000 on 3.13)."""
 
 _LENIENT_LIMIT = 1 << 16
-"""Bytes of text for which the slow way is taken; it must not hold up others for long."""
+"""Most bytes of text for the slow path, which must not delay other clients for long."""
 _MEMBERS_LIMIT = 1 << 12
-"""The same for the slowest way of all."""
+"""The same for the slowest path."""
 _MOST_FIELDS = 1 << 12
-"""Items up to which the rest of a list is not looked at; a struct with more fields takes long to make."""
+"""Index up to which the rest of a list is skipped; creating a struct with more fields takes long."""
 
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 _ESCAPE = re.compile(rb"\\(?:u([dD])([89a-fA-F])|.)", re.DOTALL)
 
-# The escapes of surrogates are hidden from msgspec as such of private characters: in text that has none of
-# these, each stands for a surrogate, spelled in its own way.
+# Escapes of surrogates are hidden from msgspec as escapes of private characters: in text that has no others,
+# each of these represents one surrogate in its original spelling.
 _PRIVATE_ESCAPE = re.compile(rb"\\u[eE]")
 _HIDDEN_ESCAPE = re.compile(rb"\\(?:u([eE])([0-9a-d])|.)", re.DOTALL)
 _SECOND_DIGITS = b"89abcdefABCDEF"
@@ -54,7 +54,7 @@ class JSONTextError(ValueError):
 
 
 def _reject_constant(name: str) -> NoReturn:
-    # json.loads takes NaN and Infinity, which JSON has not (RFC 8259, section 6).
+    # json.loads accepts NaN and Infinity, which are not JSON (RFC 8259, section 6).
     raise JSONTextError(f"{name} is not JSON")
 
 
@@ -65,7 +65,7 @@ def loads(data: bytes) -> Any:
     """Decode UTF-8 JSON text.
 
     Args:
-        data: The text; big integers stay integers, a number beyond a double becomes infinite.
+        data: The text. Big integers remain integers; a number beyond the range of a double becomes infinite.
 
     Raises:
         JSONTextError: The text is not JSON.
@@ -85,7 +85,7 @@ def loads(data: bytes) -> Any:
 def _worth_second_look(data: bytes, error: msgspec.MsgspecError) -> bool:
     if len(data) > _LENIENT_LIMIT:
         return False
-    # A ValidationError from an untyped decode can only be a number out of range.
+    # A ValidationError from an untyped decode can only mean a number out of range.
     return isinstance(error, msgspec.ValidationError) or bool(_SURROGATE_ESCAPE.search(data))
 
 
@@ -99,7 +99,7 @@ def _loads_leniently(data: bytes) -> Any:
 
 
 def check(data: bytes) -> None:
-    """Check that UTF-8 text is JSON, without making anything of it: that takes long where it has many parts.
+    """Raise an error unless UTF-8 text is JSON; creating its values would take long if there are many.
 
     Raises:
         JSONTextError: The text is not JSON.
@@ -118,11 +118,11 @@ def check(data: bytes) -> None:
 
 
 def pick(data: bytes, *keys: str) -> dict[str, bytes] | None:
-    """Return the untouched text of some of an object's members; everything else is only checked to be JSON.
+    """Return the unchanged text of some members of an object; everything else is only checked to be JSON.
 
     Args:
         data: UTF-8 JSON text.
-        keys: The keys of the members; those the object has not are missing in what is returned.
+        keys: The keys of the members; keys that the object lacks are missing from the result.
 
     Returns:
         The members by key, None if the text is JSON but not an object.
@@ -134,7 +134,7 @@ def pick(data: bytes, *keys: str) -> dict[str, bytes] | None:
         picked = _picker(keys)(data)
     except RecursionError:
         raise JSONTextError(RECURSION_TEXT) from None
-    except msgspec.ValidationError:  # no object, as its first character shows
+    except msgspec.ValidationError:  # not an object, as its first character shows
         check(data)
         return None
     except msgspec.DecodeError as error:
@@ -151,12 +151,12 @@ def _pick_beside_pairs(data: bytes, keys: tuple[str, ...]) -> dict[str, bytes]:
         picked = _with_pairs_hidden(_picker(keys), data)
         return {key: _HIDDEN_ESCAPE.sub(_show_pair, bytes(getattr(picked, key))) for key in keys}
     if len(data) > _MEMBERS_LIMIT:
-        raise JSONTextError("half a surrogate pair stands beside escaped private characters")
+        raise JSONTextError("half a surrogate pair occurs together with escaped private characters")
     return members(data)
 
 
 def _with_pairs_hidden(decode: Callable[[bytes], Any], data: bytes) -> Any:
-    """Decode JSON that has no escapes of private characters but those that then stand for surrogates."""
+    """Decode JSON that has no escapes of private characters, with its surrogates hidden as such escapes."""
     try:
         return decode(_ESCAPE.sub(_hide_pair, data))
     except RecursionError:
@@ -184,7 +184,7 @@ def _picker(keys: tuple[str, ...]) -> Callable[[bytes], Any]:
 def dumps(value: Any) -> bytes:
     """Encode a value as compact UTF-8 JSON text.
 
-    Half a surrogate pair is written as its escape, an infinite number as one beyond a double.
+    Half a surrogate pair is written as its escape, an infinite number as a number beyond the range of a double.
 
     Raises:
         TypeError: The value has a part that JSON cannot hold, or is nested too deeply.
@@ -192,16 +192,16 @@ def dumps(value: Any) -> bytes:
     try:
         try:
             encoded = _encode(value)
-        except UnicodeEncodeError:  # half a surrogate pair has no UTF-8
+        except UnicodeEncodeError:  # half a surrogate pair cannot be encoded as UTF-8
             return _encode_slowly(value)
-        # msgspec writes null for an infinite number, which a number beyond a double became when decoded.
+        # msgspec writes null for an infinite number, the result of decoding a number beyond the range of a double.
         return _encode_slowly(value) if b"null" in encoded else encoded
     except RecursionError:
         raise TypeError(RECURSION_TEXT) from None
 
 
 def _encode_slowly(value: Any) -> bytes:
-    """Encode the values that msgspec does not, and leave all others to it."""
+    """Encode the values that msgspec cannot encode, and leave all others to it."""
     if isinstance(value, dict):
         return b"{%b}" % b",".join([_key(key) + _encode_slowly(item) for key, item in value.items()])
     if isinstance(value, (list, tuple, set, frozenset)):
@@ -215,7 +215,7 @@ def _encode_slowly(value: Any) -> bytes:
 
 
 def _key(key: Any) -> bytes:
-    """Encode the key of an object, with its colon; which types may be keys is for msgspec to say."""
+    """Encode the key of an object, with its colon; msgspec decides which types may be keys."""
     try:
         return _encode({key: 0})[1:-2]
     except UnicodeEncodeError:
@@ -223,14 +223,14 @@ def _key(key: Any) -> bytes:
 
 
 def text(message: str) -> bytes:
-    """Return ready text as UTF-8; half a surrogate pair, which has none, becomes its JSON escape."""
+    """Return JSON text as UTF-8; half a surrogate pair, which UTF-8 cannot encode, becomes its JSON escape."""
     return message.encode(errors="backslashreplace")
 
 
 def members(data: bytes) -> dict[str, bytes]:
-    """Split a JSON object into its keys and the untouched text of their values.
+    """Split a JSON object into its keys and the unchanged text of their values.
 
-    The slow way, for objects that hold half a surrogate pair; typed structs do the others.
+    This is the slow path, for objects that hold half a surrogate pair; typed structs handle the others.
 
     Raises:
         JSONTextError: The text is not JSON, or not an object.
@@ -247,7 +247,7 @@ def _members(text: str) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     if not isinstance(_lenient.decode(text), dict):
         raise JSONTextError("the text is not an object")
-    # The text is known to be one whole object, so only its shape has to be followed from here.
+    # The text is known to be one whole object, so only its structure has to be followed from here.
     position = _skip_space(text, text.index("{") + 1)
     while text[position] != "}":
         key, position = _lenient.raw_decode(text, position)
@@ -261,7 +261,7 @@ def _members(text: str) -> dict[str, bytes]:
 
 
 def has_more_items(data: bytes, most: float) -> bool:
-    """Tell whether a JSON list has more than so many items, without making anything of those beyond.
+    """Return whether a JSON list has more than `most` items, without decoding those beyond.
 
     Args:
         data: The text of a list, known to be JSON.
@@ -286,9 +286,9 @@ def has_more_items(data: bytes, most: float) -> bool:
 
 @lru_cache(maxsize=8)
 def _item_at(index: int) -> Callable[[bytes], msgspec.Raw]:
-    """Return what finds the untouched text of one of a list's items, empty where there are fewer."""
+    """Return a function that finds the unchanged text of one item of a list, empty if the list is shorter."""
     names = [f"item{number}" for number in range(index + 1)]
-    # Of a list with more items than the struct has fields, msgspec skips the rest.
+    # If a list has more items than the struct has fields, msgspec skips the rest.
     items = msgspec.defstruct(
         "Items", [(name, msgspec.Raw, msgspec.Raw()) for name in names], array_like=True, gc=False
     )
@@ -303,5 +303,5 @@ def _skip_space(text: str, position: int) -> int:
 
 
 def may_hold_half_pair(data: bytes) -> bool:
-    """Whether the text has an escape that could be half a surrogate pair, and is short enough to try."""
+    """Return whether the text has an escape that may be half a surrogate pair, and is short enough to try."""
     return len(data) <= _LENIENT_LIMIT and bool(_SURROGATE_ESCAPE.search(data))

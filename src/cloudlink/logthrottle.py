@@ -1,4 +1,4 @@
-"""Keeps an event that repeats from filling the log: one line per key and interval."""
+"""Keeps a repeated event from filling the log: one line per key and interval."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class LogThrottle:
-    """Says whether an event should be logged, per key such as an address, once in an interval.
+    """Says whether to log an event: once per interval for each key, such as an address.
 
     Keys whose interval is over are forgotten at most once per interval, so memory is bounded by the keys of two
     intervals.
@@ -19,7 +19,7 @@ class LogThrottle:
     __slots__ = ("_clock", "_forgotten_at", "_interval", "_logged_at")
 
     def __init__(self, interval: float = 60.0, clock: Callable[[], float] = time.monotonic) -> None:
-        """Args: interval: seconds between two lines of one key. clock: returns the time in seconds."""
+        """Args: interval: Seconds between two lines of one key. clock: Returns the time in seconds."""
         self._interval = interval
         self._clock = clock
         self._logged_at: dict[Hashable, float] = {}

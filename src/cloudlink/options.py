@@ -1,7 +1,7 @@
-"""What one option is: its type and limits, its names, and how a text or a TOML value becomes its value.
+"""One option: its type and limits, its names, and the conversion of text and TOML values to its value.
 
-It knows no particular option (those stand in `cloudlink.settings`) and reads no file, environment or
-command line itself.
+The options themselves are in `cloudlink.settings`. This module does not read files, the environment or the
+command line.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PREFIX = "CLOUDLINK_"
-"""How the name of each environment variable of CloudLink begins."""
+"""The prefix of all environment variables of CloudLink."""
 
 _TRUE = ("true", "1", "yes", "on")
 _FALSE = ("false", "0", "no", "off")
@@ -29,16 +29,16 @@ _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]+")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Limits:
-    """What an option accepts beyond its type, and how that reads.
+    """The values that an option accepts, beyond its type, and their description.
 
     Attributes:
         minimum: The smallest number allowed.
         maximum: The largest number allowed.
         above: A number that the value must exceed.
-        check: Says whether a value (of a list: one entry) is allowed.
-        wanted: What is allowed, to follow "it must be"; without it the words come from type and range.
-        shared_variable: A variable without the prefix that counts too, such as `PORT`.
-        joins_lists: Whether a text may be given as a list of its parts, which are separated by commas otherwise.
+        check: Returns whether a value (for a list: one entry) is allowed.
+        wanted: Text to follow "it must be"; by default it is derived from type and range.
+        shared_variable: A further environment variable, without the prefix, such as `PORT`.
+        joins_lists: Whether a text may also be given as a list of its comma-separated parts.
     """
 
     minimum: float | None = None
@@ -51,7 +51,7 @@ class Limits:
 
     @property
     def range_words(self) -> str:
-        """The range of a number, to follow its type; empty without one."""
+        """The range of a number, to follow its type; empty if there is none."""
         if self.minimum is not None and self.maximum is not None:
             return f" from {self.minimum:.15g} to {self.maximum:.15g}"
         if self.minimum is not None:
@@ -77,10 +77,10 @@ def option(default: T, help: str, *, unit: str = "", topic: str = "", **limits: 
     several words, or `float | Literal[...]` for a number or a word.
 
     Args:
-        default: The value when nobody sets the option; a list is copied.
+        default: The value of an option that is not set; a list is copied.
         help: One sentence for the reference page and `--help`.
         unit: The unit of a number, such as `seconds`.
-        topic: The heading in `--help` of this option and those after it; empty for that of the option before.
+        topic: The heading in `--help` of this option and those after it; empty to continue the previous topic.
         **limits: The attributes of `Limits`.
     """
     metadata = {"help": help, "unit": unit, "topic": topic, "limits": Limits(**limits)}
@@ -89,13 +89,13 @@ def option(default: T, help: str, *, unit: str = "", topic: str = "", **limits: 
         if isinstance(default, list)
         else dataclasses.field(default=default, metadata=metadata)
     )
-    # A dataclass takes the field, a type checker the type of the default.
+    # The dataclass needs the field, the type checker the type of the default.
     return cast("T", field)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Option:
-    """One option, as the parts that read, print and document settings see it."""
+    """One option, for the code that reads, prints and documents settings."""
 
     name: str
     kind: type
@@ -105,7 +105,7 @@ class Option:
     unit: str
     topic: str
     choices: tuple[str, ...]
-    """The words of which the value is one; of a number, the words that may stand instead of it."""
+    """The allowed words; for a number, the words allowed instead of it."""
     limits: Limits
 
     @property
@@ -115,13 +115,13 @@ class Option:
 
     @property
     def variables(self) -> tuple[str, ...]:
-        """The environment variables that set it, the strongest first."""
+        """The environment variables that set it, by precedence."""
         own = PREFIX + self.name.upper()
         return (own, self.limits.shared_variable) if self.limits.shared_variable else (own,)
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """The flags that set it, the usual one first; a list is filled one entry a flag."""
+        """The flags that set it, the usual one first; for a list, each flag adds one entry."""
         plural = "--" + self.name.replace("_", "-")
         if self.kind is not list:
             return (plural,)
@@ -140,7 +140,7 @@ class Option:
 
     @property
     def wanted(self) -> str:
-        """What is allowed (of a list: as an entry), to follow "it must be"."""
+        """The allowed values (for a list: of an entry), to follow "it must be"."""
         if self.limits.wanted:
             return self.limits.wanted
         if self.is_number:
@@ -150,7 +150,7 @@ class Option:
         return self.type_words if self.choices or self.kind is bool else "text"
 
     def from_text(self, text: str) -> object:
-        """Turn the text of a variable or flag into a value, or return the text when it does not fit."""
+        """Convert the text of a variable or flag to a value, or return the text if that is impossible."""
         word = text.strip()
         if self.kind is bool and word.lower() in _TRUE + _FALSE:
             return word.lower() in _TRUE
@@ -166,7 +166,7 @@ class Option:
         return text
 
     def checked(self, value: object) -> Any:
-        """Return the value in the option's own type.
+        """Return the value, converted to the option's type.
 
         Raises:
             ValueError: It has another type or is not allowed; the text reads on from "The setting x".
@@ -174,7 +174,7 @@ class Option:
         if self.kind is float and type(value) is int:
             value = float(value)
         if isinstance(value, str) and value.lower() in self.choices:
-            return value.lower()  # people write DEBUG, as Python does
+            return value.lower()  # people write DEBUG, as in Python
         if (
             self.limits.joins_lists
             and isinstance(value, list)
@@ -199,7 +199,7 @@ class Option:
         elif wanted == "text":
             wanted = f"text, such as {quoted(str(value))}"
         elif isinstance(value, str) and type(self.from_text(value)) is self.kind is not str:
-            # A text from a variable or flag has been converted by now, so this one was quoted in a file.
+            # Text from a variable or flag has been converted already, so this text was quoted in a file.
             wanted += ", written without quotes"
         return f"is {quoted(value)}, but it must be {wanted}"
 
@@ -208,12 +208,12 @@ class Option:
             if not self.limits.hold(value):
                 return False
         elif self.choices:
-            return False  # the words themselves have been accepted by now
+            return False  # the words themselves have been accepted already
         return self.limits.check is None or bool(self.limits.check(value))
 
 
 def options_of(settings: type) -> dict[str, Option]:
-    """Return the options of a settings dataclass by name, in the order in which they stand there."""
+    """Return the options of a settings dataclass by name, in the order of its fields."""
     hints = get_type_hints(settings)
     found: dict[str, Option] = {}
     topic = ""

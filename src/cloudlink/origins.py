@@ -12,18 +12,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _OPAQUE = "null"
-"""What browsers send for pages without an origin of their own, such as sandboxed ones."""
+"""The header that browsers send for pages without an origin of their own, such as sandboxed ones."""
 _DEFAULT_PORTS = {"http": "80", "https": "443", "ws": "80", "wss": "443"}
 _ORIGIN = re.compile(
     r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<wildcard>\*\.)?(?P<host>\[[0-9a-f:.]+\]|[a-z0-9._~-]*)(?::(?P<port>[0-9]{1,5}))?"
 )
 _NAMES = re.compile(r"[a-z0-9_~-][a-z0-9._~-]*")
-"""What a wildcard stands for."""
+"""The text that a wildcard matches."""
 _LARGEST_PORT = 65535
 
 
 def is_origin_entry(text: str) -> bool:
-    """Return whether an entry can ever match: whether it is spelled as browsers spell origins, perhaps with a wildcard."""
+    """Return whether an entry can match at all: an origin as browsers spell it, possibly with a wildcard."""
     match = _ORIGIN.fullmatch(text)
     if match is None:
         return text == _OPAQUE
@@ -41,7 +41,7 @@ def is_allowed(origin: str, entries: Iterable[str]) -> bool:
 
     Args:
         origin: The header `Origin`; empty if there is none.
-        entries: Origins; `https://*.example.org` stands for every subdomain of example.org, not for itself.
+        entries: Origins; `https://*.example.org` matches every subdomain of example.org, but not example.org itself.
     """
     asked = _without_default_port(origin)
     return any(_matches(_without_default_port(entry), asked) for entry in entries)
@@ -51,7 +51,7 @@ def _matches(entry: str, origin: str) -> bool:
     scheme, mark, rest = entry.partition("://*.")
     if not mark:
         return entry == origin
-    # The dot is a part of what has to be there: `https://evilexample.org` is not below `example.org`.
+    # The dot is required: `https://evilexample.org` is not a subdomain of `example.org`.
     beginning, ending = scheme + "://", "." + rest
     if not (origin.startswith(beginning) and origin.endswith(ending)):
         return False

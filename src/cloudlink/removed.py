@@ -1,7 +1,7 @@
 """The removed public names of earlier versions of CloudLink, and what takes their place.
 
-Only the sentences: `cloudlink` itself raises them, as an ImportError or an AttributeError. docs/migrating.md has the
-same names in tables, and the methods of the removed classes.
+This module only has the sentences; `cloudlink` raises them as an ImportError or an AttributeError. docs/migrating.md
+lists the same names in tables, and the methods of the removed classes.
 """
 
 from __future__ import annotations

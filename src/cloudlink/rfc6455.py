@@ -1,7 +1,7 @@
-"""What RFC 6455 asks of both ends and picows leaves to its users: whole messages, and what a close frame may say.
+"""The parts of RFC 6455 that picows leaves to its users, for both ends: whole messages, and valid close frames.
 
 Joins a message's fragments and checks them (sections 5.4, 5.6 and 8.1), answers close codes and cuts reasons (5.5
-and 7.4). Pure: bytes, flags and codes in, messages and codes out. Reading and writing frames is not its business.
+and 7.4). Pure: bytes, flags and codes in, messages and codes out. It does not read or write frames.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ _CONTINUATION = 0x0
 _TEXT = 0x1
 
 _NEVER_SENT = (1004, 1005, 1006, 1015)
-"""Close codes that may not stand in a close frame (RFC 6455, section 7.4.1)."""
+"""Close codes that a close frame must not hold (RFC 6455, section 7.4.1)."""
 
 _MAX_REASON = 123
-"""Bytes of a reason: a control frame holds 125, two of which are the code (RFC 6455, section 5.5)."""
+"""Most bytes of a reason: a control frame holds 125, two of which are the code (RFC 6455, section 5.5)."""
 
 _NOT_UTF8 = "Text is not UTF-8"
 
 
-class Violation(Exception):  # noqa: N818  # it closes a connection, it is nobody's error
+class Violation(Exception):  # noqa: N818  # it closes a connection and is not a program error
     """The peer broke a rule; its connection is to be closed.
 
     Attributes:
@@ -37,16 +37,16 @@ class Violation(Exception):  # noqa: N818  # it closes a connection, it is nobod
 
 
 RESERVED_BITS = Violation(CloseCode.PROTOCOL_ERROR, "Reserved bits are set but no extension was agreed on")
-"""What a frame with any of RSV1, RSV2 and RSV3 set is (RFC 6455, section 5.2)."""
+"""The violation by a frame with RSV1, RSV2 or RSV3 set (RFC 6455, section 5.2)."""
 
 
 def fitting_reason(reason: str) -> bytes:
-    """Return a close reason as UTF-8, cut between two characters to the 123 bytes that a close frame holds."""
+    """Return a close reason as UTF-8, cut between characters to the 123 bytes that fit into a close frame."""
     return reason.encode(errors="replace")[:_MAX_REASON].decode(errors="ignore").encode()
 
 
 def answer_to_close(code: int | None) -> int:
-    """Return the close code with which a close frame is answered: its own, if it may be sent.
+    """Return the close code of the answer to a close frame: its own code, if that may be sent.
 
     Args:
         code: The code in the frame to be answered; None if it has none.
@@ -58,12 +58,12 @@ def answer_to_close(code: int | None) -> int:
 
 
 class Assembler:
-    """Puts the data frames of one connection together."""
+    """Assembles the messages of one connection from data frames."""
 
     __slots__ = ("_decoder", "_max_size", "_message", "busy")
 
     def __init__(self, max_size: int) -> None:
-        """Args: max_size: largest message taken, in bytes."""
+        """Args: max_size: Largest message accepted, in bytes."""
         self.busy = False
         self._max_size = max_size
         self._message: bytearray | None = None
@@ -80,7 +80,7 @@ class Assembler:
         return data
 
     def add(self, opcode: int, *, fin: bool, data: bytes) -> tuple[bool, bytes] | None:
-        """Take one data frame.
+        """Handle one data frame.
 
         Args:
             opcode: 0 continuation, 1 text or 2 binary.
@@ -92,7 +92,7 @@ class Assembler:
 
         Raises:
             Violation: Fragments are out of order, the message is too big, or text is not UTF-8. Text is
-                checked fragment by fragment, so that a bad one is not waited upon.
+                checked fragment by fragment, to find errors early.
         """
         if (opcode == _CONTINUATION) != self.busy:
             raise Violation(CloseCode.PROTOCOL_ERROR, "A message's fragments are out of order")

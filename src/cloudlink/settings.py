@@ -1,9 +1,9 @@
-"""Every option of CloudLink once: name, type, default, unit and meaning.
+"""All options of CloudLink: name, type, default, unit and meaning of each, defined once.
 
 Flags, environment variables, `cloudlink config` and the reference page all derive from the fields of
-`Settings`: a new option is one field here and nothing else. `cloudlink.options` says what an option is and how a value
-is read and checked, `cloudlink.tables` the same of the sections of the settings file, and `cloudlink.sources` where
-values come from. Nothing here acts on a setting.
+`Settings`: a new option is one field here and nothing else. `cloudlink.options` defines an option and how its value
+is read and checked, `cloudlink.tables` does the same for sections of the settings file, and `cloudlink.sources` gathers
+the values. Nothing here acts on a setting.
 """
 
 # ruff: noqa: RUF009  # `option` returns a fresh dataclass field at each call
@@ -48,8 +48,8 @@ def _is_network(text: str) -> bool:
 class Settings:
     """The settings of one server.
 
-    Reading is attribute access. `set` and assigning an attribute check a value, change it, and call the functions that
-    were given to `on_change`; changing a list in place does neither.
+    Attributes hold the values. `set` and assigning an attribute check a value, change it, and call the functions that
+    were passed to `on_change`; changing a list in place does neither.
 
     Attributes:
         origins: Where the value of each option came from: `default`, the name of the settings file,
@@ -62,7 +62,7 @@ class Settings:
 
     host: str = option(
         "127.0.0.1",
-        "The addresses to listen on, separated by commas: `127.0.0.1` for this computer alone, `0.0.0.0` for every network it is in, `*` for IPv6 too, `unix:/path` for a proxy.",
+        "The addresses to listen on, separated by commas: `127.0.0.1` for this computer only, `0.0.0.0` for all its networks, `*` for IPv6 too, `unix:/path` for a proxy.",
         check=are_hosts,
         wanted='an address such as "127.0.0.1", "0.0.0.0" or "*", or several with commas between them; the port is a setting of its own',
         shared_variable="HOST",
@@ -70,7 +70,7 @@ class Settings:
         topic="Address and TLS",
     )
     port: int = option(
-        3000, "The port to listen on; 0 takes any free one.", minimum=0, maximum=65535, shared_variable="PORT"
+        3000, "The port to listen on; 0 picks a free one.", minimum=0, maximum=65535, shared_variable="PORT"
     )
     tls_certificate: str = option(
         "",
@@ -87,7 +87,7 @@ class Settings:
     )
     max_clients: int = option(
         -1,
-        "The most clients at one time; -1 for any number.",
+        "The most clients at a time; -1 for no limit.",
         check=lambda count: count == -1 or count >= 1,
         wanted="-1 (any number) or a whole number of at least 1",
     )
@@ -97,52 +97,52 @@ class Settings:
         unit="characters",
         minimum=1,
     )
-    unique_usernames: bool = option(False, "Refuse a username that somebody else has at the moment.")
+    unique_usernames: bool = option(False, "Refuse a username that another client is using.")
     allow_rename: bool = option(
-        False, "Whether a client that has a name may set another one; otherwise it is answered with E:107."
+        False, "Whether a client that has a name may change it; otherwise the answer is E:107."
     )
-    motd: str = option("", "The message of the day, sent in the handshake; empty sends none.")
+    motd: str = option("", "The message of the day, sent in the handshake; empty for none.")
     reported_version: str = option(
         "0.2.0",
-        "The server version told to clients, which choose their way of speaking by it; must contain `0.2.`.",
+        "The server version reported to clients, which choose their dialect by it; must contain `0.2.`.",
         check=lambda text: "0.2." in text,
         wanted='text that contains "0.2.", because Scratch extensions choose their way of speaking by it',
-        topic="What clients are told",
+        topic="Packets to clients",
     )
     implicit_greeting: bool = option(
         True, "Greet a client whose first packet is not a handshake before answering that packet."
     )
-    legacy: bool = option(True, "Whether clients of CloudLink 2, 3 and the early 4 are understood.")
+    legacy: bool = option(True, "Whether to support clients of CloudLink 2, 3 and early versions of 4.")
     undecided_clients: Literal["cl4", "cl3"] = option(
         "cl4",
-        "What a client is that sends packets without `listener` and no handshake: CL4 0.2.0, or CL3 0.1.5.",
+        "How to treat clients that send no `listener` and no handshake: as CL4 0.2.0, or as CL3 0.1.5.",
     )
     message_origin: bool = option(
-        False, "Tell clients of CloudLink 0.2.0 who sent a gmsg or gvar, by a user object in `origin`."
+        False, "Show clients of CloudLink 0.2.0 the sender of a gmsg or gvar, as a user object in `origin`."
     )
     room_state: Literal["off", "memory", "stored"] = option(
         "off",
-        "Whether whoever enters a CloudLink room gets the latest value of each of its variables (gvar): "
-        "`memory` keeps them while the server runs, `stored` in `storage` as well.",
+        "Whether a client that joins a CloudLink room gets the latest value of each of its variables (gvar): "
+        "`memory` keeps them while the server runs, `stored` also keeps them in `storage`.",
     )
     room_state_max_variables: int = option(
-        128, "How many variables of a room are kept by `room_state`.", unit="variables", minimum=1
+        128, "The most variables that `room_state` keeps for a room.", unit="variables", minimum=1
     )
     room_state_max_bytes: int = option(
         65_536,
-        "How long the variables of a room that `room_state` keeps may be together, names and values.",
+        "The largest total size of the variables that `room_state` keeps for a room, names and values.",
         unit="bytes",
         minimum=1024,
     )
     room_state_max_memory: int = option(
         67_108_864,
-        "How much memory `room_state` may take for all rooms; those nobody is in make way for others.",
+        "How much memory `room_state` may use for all rooms; empty rooms are dropped first.",
         unit="bytes",
         minimum=65_536,
     )
     room_state_lifetime: float = option(
         60.0,
-        "How long `room_state` keeps the variables of a room that nobody is in; 0 forgets them at once. "
+        "How long `room_state` keeps the variables of an empty room in memory; 0 drops them at once. "
         "Those in `storage` stay.",
         unit="seconds",
         minimum=0,
@@ -150,7 +150,7 @@ class Settings:
     room_state_http: bool = option(
         False, "Whether `GET /rooms/<room>` shows the variables that `room_state` keeps as JSON to anybody."
     )
-    send_client_ip: bool = option(True, "Tell each client its own address in the handshake.")
+    send_client_ip: bool = option(True, "Send each client its own address in the handshake.")
     real_ip_header: str = option(
         "",
         "The header in which a proxy names the client's address, such as `X-Forwarded-For`; empty for none.",
@@ -166,31 +166,31 @@ class Settings:
     )
     allowed_origins: list[str] = option(
         [],
-        "The web pages that may connect, such as `https://turbowarp.org` or `https://*.itch.zone`; none listed allows every page.",
+        "The web pages that may connect, such as `https://turbowarp.org` or `https://*.itch.zone`; an empty list allows every page.",
         check=is_origin_entry,
         wanted='an origin as browsers send it, such as "https://turbowarp.org" or "https://*.itch.zone" (small letters, no path; for every page leave the list empty)',
     )
     pages_folder: str = option(
         "",
-        "The folder whose files are served over HTTP, its `index.html` as the start page; empty for none.",
+        "The folder whose files are served over HTTP, with its `index.html` as the start page; empty for none.",
         unit="path",
     )
     keepalive_interval: float = option(
         20.0,
-        "How often a quiet client is pinged; one of Scratch cloud variables a third as often.",
+        "How often to ping a silent client; clients of Scratch cloud variables are pinged a third as often.",
         unit="seconds",
         above=0,
         topic="Connections",
     )
     keepalive_timeout: float = option(
         20.0,
-        "How long a pinged client may stay silent before it is disconnected; one of Scratch cloud variables three times as long.",
+        "How long a pinged client may stay silent before it is disconnected; three times as long for Scratch cloud variables.",
         unit="seconds",
         above=0,
     )
     stalled_timeout: float = option(
         30.0,
-        "How long a client may take nothing of what waits for it before it is disconnected.",
+        "How long a client may read nothing while data waits for it before it is disconnected.",
         unit="seconds",
         above=0,
     )
@@ -199,49 +199,49 @@ class Settings:
     )
     event_loop: Literal["asyncio", "uvloop"] = option(
         "asyncio",
-        "What runs the server; `uvloop` (`pip install uvloop`) is about as fast, lets clients in more slowly and needs 2 MB more.",
+        "The event loop; `uvloop` (`pip install uvloop`) is about as fast, accepts clients more slowly and needs 2 MB more.",
     )
     write_delay: float | Literal["auto"] = option(
         "auto",
-        "How long frames may wait for more so that they share a write: longer as the server gets busier with `auto`, "
-        "or always that long; 0 for not at all.",
+        "How long frames may wait for further ones to share a write: `auto` waits longer as the server gets busier, "
+        "a number is a constant wait; 0 turns waiting off.",
         unit="milliseconds",
         minimum=0,
         maximum=100,
     )
     cloud: bool = option(
-        True, "Whether Scratch cloud variables are served beside CloudLink.", topic="Cloud variables"
+        True, "Whether to serve Scratch cloud variables in addition to CloudLink.", topic="Cloud variables"
     )
     cloud_text_values: bool = option(
-        False, "Whether a cloud variable may hold any text; in Scratch it holds numbers."
+        False, "Whether a cloud variable may hold any text; in Scratch it holds only numbers."
     )
     cloud_value_max_length: int = option(
         100_000, "The longest value of a cloud variable.", unit="characters", minimum=1
     )
     cloud_max_variables_per_room: int = option(
-        128, "How many cloud variables a project may have.", unit="variables", minimum=1
+        128, "The most cloud variables of a project.", unit="variables", minimum=1
     )
     cloud_max_bytes_per_room: int = option(
         1_048_576,
-        "How long the variables of a project may be together, as a newcomer gets them in one message.",
+        "The largest total size of a project's variables, which a new client gets in one message.",
         unit="bytes",
         minimum=1024,
     )
     cloud_max_clients_per_room: int = option(
-        128, "How many clients may be in one project's cloud.", unit="clients", minimum=1
+        128, "The most clients in one project's cloud.", unit="clients", minimum=1
     )
     cloud_max_rooms: int = option(
-        16_384, "How many projects may have a cloud at a time.", unit="projects", minimum=1
+        16_384, "The most projects with a cloud at a time.", unit="projects", minimum=1
     )
     cloud_max_memory: int = option(
         67_108_864,
-        "How much memory the variables of all projects may take; those nobody is in make way for others.",
+        "How much memory the variables of all projects may use; projects without clients are dropped first.",
         unit="bytes",
         minimum=65_536,
     )
     cloud_room_lifetime: float = option(
         3600.0,
-        "How long the variables of a project without clients are kept in memory at most; those in `storage` stay.",
+        "The longest time that variables of a project without clients stay in memory; those in `storage` stay.",
         unit="seconds",
         minimum=0,
     )
@@ -251,14 +251,14 @@ class Settings:
         "The usernames allowed in the cloud: those of Scratch (letters, digits, `_` and `-`, at most 20), or any text.",
     )
     cloud_blocklist: str = option(
-        "", "A file of usernames that are refused, one regular expression a line.", unit="path"
+        "", "A file of usernames to refuse in the cloud, one regular expression a line.", unit="path"
     )
     cloud_anonymous_guests: bool = option(
-        True, "Whether the log says `player` instead of TurboWarp's guest names such as `player1234`."
+        True, "Whether the log shows `player` instead of TurboWarp's guest names such as `player1234`."
     )
     cloud_updates_per_second: float = option(
         60.0,
-        "How many cloud updates of one client are passed on in the long run; of faster ones the latest value is; 0 for any number.",
+        "How many cloud updates of one client are passed on in the long run; of faster ones, only the latest value; 0 for no limit.",
         unit="updates per second",
         minimum=0,
     )
@@ -267,7 +267,7 @@ class Settings:
     )
     cloud_batch_interval: float = option(
         0.0,
-        "For how long cloud updates are collected before the latest values are passed on; 0 for not at all.",
+        "How long to collect cloud updates before passing on the latest values; 0 passes on each at once.",
         unit="seconds",
         minimum=0,
     )
@@ -279,13 +279,13 @@ class Settings:
     )
     storage: str = option(
         "cloudlink.db",
-        "The file in which cloud variables are kept; empty keeps them in memory only.",
+        "The file for cloud variables; empty keeps them in memory only.",
         unit="path",
         topic="Storage",
     )
     storage_max_size: int = option(
         1_073_741_824,
-        "The size from which on `storage` takes no new variables; those it has are still saved, unless they become longer.",
+        "The size at which `storage` accepts no new variables; existing ones are still saved, unless they become longer.",
         unit="bytes",
         minimum=65_536,
     )
@@ -303,12 +303,12 @@ class Settings:
     )
     limits: bool = option(
         True,
-        "Whether the limits below apply; off for measuring, or behind something that limits better.",
+        "Whether the limits below apply; turn them off for measurements, or behind a better limiter.",
         topic="Limits",
     )
     max_queued_bytes: int = option(
         1_048_576,
-        "The most that may wait, beside one message, for a client that reads too slowly before it is disconnected.",
+        "The most that may wait, in addition to one message, for a slow client before it is disconnected.",
         unit="bytes",
         minimum=1024,
     )
@@ -322,28 +322,28 @@ class Settings:
     byte_burst: int = option(2_097_152, "How much a client may send at once.", unit="bytes", minimum=1024)
     identity_rate: float = option(
         10.0,
-        "How often a client may set its name and change rooms (setid, link, unlink) in the long run.",
+        "How often a client may set its name or change rooms (setid, link, unlink) in the long run.",
         unit="packets per second",
         above=0,
     )
     identity_burst: int = option(
-        300, "How often a client may set its name and change rooms at once.", unit="packets", minimum=1
+        300, "How often a client may set its name or change rooms at once.", unit="packets", minimum=1
     )
     user_list_rate: float = option(
         262_144.0,
-        "How much in user lists and news of its coming and going a client may cause in the long run.",
+        "How much traffic in user lists and join and leave notices a client may cause in the long run.",
         unit="bytes per second",
         above=0,
     )
     user_list_burst: int = option(
         16_777_216,
-        "How much in user lists and news of its coming and going a client may cause at once.",
+        "How much traffic in user lists and join and leave notices a client may cause at once.",
         unit="bytes",
         minimum=1024,
     )
     flood_patience: float = option(
         10.0,
-        "How long a client may go on sending too much, with packets refused, before it is disconnected.",
+        "How long a client may exceed its limits, with packets refused, before it is disconnected.",
         unit="seconds",
         minimum=0,
     )
@@ -372,13 +372,13 @@ class Settings:
     )
     max_copies_per_packet: int = option(
         5000,
-        "How often one private packet may be sent on: once for each recipient, in each room it shares.",
+        "The most copies of one private packet: one for each recipient, in each room it shares.",
         unit="copies",
         minimum=1,
     )
     shutdown_timeout: float = option(
         5.0,
-        "How long handlers may go on when the server stops.",
+        "How long handlers may continue when the server stops.",
         unit="seconds",
         minimum=0,
         topic="Behaviour",
@@ -394,11 +394,11 @@ class Settings:
         "Refuse a private message to a username that several clients have; otherwise all of them get it.",
     )
     disabled_commands: list[str] = option(
-        [], "CL4 commands that are switched off, those of plugins too.", check=bool, wanted="a command"
+        [], "CL4 commands that are switched off, including those of plugins.", check=bool, wanted="a command"
     )
     plugins: list[str] = option(
         [],
-        "Plugins to load, each `path/to/file.py`, `path/to/file.py:Name` or `package.module:Name`.",
+        "The plugins to load, each `path/to/file.py`, `path/to/file.py:Name` or `package.module:Name`.",
         check=bool,
         wanted="path/to/file.py, path/to/file.py:Name or package.module:Name",
         topic="Plugins",
@@ -421,10 +421,11 @@ class Settings:
         minimum=1,
     )
     plugin_errors: Literal["stop", "skip"] = option(
-        "stop", "Whether a plugin that fails to load stops the start or is skipped with an error in the log."
+        "stop",
+        "Whether a plugin that fails to load prevents the start, or is skipped with an error in the log.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = option(
-        "info", "The least severe lines to log.", topic="Log"
+        "info", "The lowest severity to log.", topic="Log"
     )
     log_format: Literal["text", "json"] = option("text", "Lines to read, or one JSON object a line.")
     log_addresses: Literal["full", "anonymous", "none"] = option(
@@ -432,7 +433,7 @@ class Settings:
         "How client addresses appear in the log: `anonymous` zeroes the last 8 bits (IPv6: 80), `none` omits them.",
     )
     plugin: dict[str, dict[str, Any]] = table(
-        "The settings of one plugin, which gets them from `server.plugin_settings(NAME)`."
+        "The settings of one plugin, which reads them with `server.plugin_settings(NAME)`."
     )
     origins: dict[str, str] = dataclasses.field(default_factory=dict, repr=False, compare=False)
     warnings: list[str] = dataclasses.field(default_factory=list, repr=False, compare=False)
@@ -462,7 +463,7 @@ class Settings:
         """Set an option or a table, from code unless `origin` says otherwise.
 
         Raises:
-            StartError: There is no such option, or the value is of the wrong type or not allowed.
+            StartError: The option does not exist, or the value is of the wrong type or not allowed.
         """
         try:
             if name in OPTIONS:
@@ -479,11 +480,11 @@ class Settings:
             callback(name)
 
     def on_change(self, callback: Callable[[str], None]) -> None:
-        """Have `callback(name)` called whenever a setting got a value, the same one included."""
+        """Have `callback(name)` called whenever a setting is assigned a value, even the same one."""
         self._observers.append(callback)
 
     def check(self) -> None:
-        """Check what no option can check alone, so after the last `set` and before the start.
+        """Check that settings agree with each other; called after the last `set` and before the start.
 
         Raises:
             StartError: Two settings contradict each other.
@@ -510,12 +511,12 @@ TABLES: dict[str, Table] = tables_of(Settings)
 
 
 def suggestion(name: str, known: Mapping[str, Option], prefix: str = "") -> str:
-    """Return the end of a sentence about a name that no setting has."""
+    """Return the end of a sentence about an unknown setting name."""
     return did_you_mean(name, known, prefix=prefix) or "; `cloudlink config` lists all settings."
 
 
 def _place(origin: str) -> str:
-    """Return where a value stood, in the words of an error sentence."""
+    """Return the place of a value, for an error message."""
     word, _, name = origin.partition(" ")
     places = {
         "environment": f"in the environment variable {name}",

@@ -1,7 +1,7 @@
-"""Where the values of settings come from: a file, the environment and flags, the later over the earlier.
+"""The sources of settings: a file, the environment and flags; later ones override earlier ones.
 
-A value that is wrong ends the start with one sentence that says where it is and what to write instead. A variable of
-the environment that cannot be meant for this server is left alone, and a sentence in `Settings.warnings` says so.
+A wrong value stops the start with one sentence that says where it is and what to write instead. An environment
+variable that cannot be meant for this server is ignored, with a sentence in `Settings.warnings`.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _KUBERNETES_NAME = re.compile(
     PREFIX + r"(?:\w+_)?(?:SERVICE_(?:HOST|PORT(?:_\w+)?)|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)"
 )
 _KUBERNETES_ADDRESS = re.compile(r"(?:tcp|udp|sctp)://.*", re.DOTALL)
-"""The variables that Kubernetes and Docker's links set in every container beside a service called `cloudlink` or
-`cloudlink-...` (Kubernetes documentation, "Service", section "Environment variables")."""
+"""The variables that Kubernetes and Docker's links set in every container with access to a service called `cloudlink`
+or `cloudlink-...` (Kubernetes documentation, "Service", section "Environment variables")."""
 
 _MISSPELLED = 0.7
-"""How much a variable must resemble that of a setting to be a mistake that stops the start. `CLOUDLINK_VERSION`, which
-images of containers set, resembles `CLOUDLINK_REPORTED_VERSION` less."""
+"""How much a variable must resemble that of a setting to count as a misspelling, which stops the start.
+`CLOUDLINK_VERSION`, which container images set, resembles `CLOUDLINK_REPORTED_VERSION` less."""
 
 _TOML_PLACE = re.compile(r"\s*\(at (?:line (\d+), column \d+|end of document)\)$")
 
@@ -75,7 +75,7 @@ def _apply_file(settings: Settings, path: Path) -> None:
             raise StartError(_unknown_section(path, name))
         else:
             raise StartError(
-                f"There is no setting {one_line(name)}, which stands in {path}{suggestion(name, OPTIONS)}"
+                f"There is no setting {one_line(name)}, which is in {path}{suggestion(name, OPTIONS)}"
             )
 
 
@@ -85,13 +85,13 @@ def _unknown_section(path: Path, name: str) -> str:
     if meant:
         return f"{section}, which does not exist; did you mean [{meant}.NAME]?"
     return (
-        f"{section}, but settings stand without sections: "
+        f"{section}, but settings need no sections: "
         f"remove that line and leave the settings below it as they are."
     )
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
-    import tomllib  # noqa: PLC0415  # only a server with a settings file pays for it
+    import tomllib  # noqa: PLC0415  # only a server with a settings file needs it
 
     try:
         # Editors on Windows put a byte order mark first, which TOML does not allow.
@@ -107,17 +107,17 @@ def _read_toml(path: Path) -> dict[str, Any]:
         place = _TOML_PLACE.search(str(error))
         line = (place and place[1]) or len(text.splitlines())
         reason = _TOML_PLACE.sub("", str(error))
-        hint = " (text must stand in quotes)" if reason == "Invalid value" else ""
+        hint = " (text must be in quotes)" if reason == "Invalid value" else ""
         raise StartError(f"{path} has a mistake in line {line}: {reason}{hint}.") from None
 
 
 def _apply_environment(settings: Settings, environ: Mapping[str, str], overridden: Collection[str]) -> None:
-    """Set what variables ask for.
+    """Set the options for which there are environment variables.
 
     Args:
         settings: The settings to change.
         environ: The environment variables.
-        overridden: Names of the options that flags set: their variables do not count, so may be wrong.
+        overridden: Names of the options that flags set: their variables are not used, so may be wrong.
     """
     foreign = {name for name, value in environ.items() if _is_of_kubernetes(name, value)}
     if foreign:
@@ -128,7 +128,7 @@ def _apply_environment(settings: Settings, environ: Mapping[str, str], overridde
     _look_for_unknown(settings, environ.keys() - foreign)
     for known in OPTIONS.values():
         for name in known.variables:
-            # Hosting panels hand over an empty PORT when they mean none.
+            # Hosting panels set an empty PORT to mean none.
             if name in environ and name not in foreign and (environ[name] or name.startswith(PREFIX)):
                 try:
                     settings.set(known.name, known.from_text(environ[name]), f"environment {name}")

@@ -1,8 +1,8 @@
-"""What one table of settings is: sections `[table.NAME]` of the settings file, one for each name that people choose.
+"""One table of settings: sections `[table.NAME]` of the settings file, one for each name that people choose.
 
-A table holds either free keys, which CloudLink hands on without looking at them, or the keys of a dataclass of
-options. It knows no particular table (`cloudlink.settings` declares them) and reads no file. The environment and
-flags set no tables.
+A table holds either free keys, which CloudLink passes on unchecked, or the keys of a dataclass of options.
+`cloudlink.settings` declares the tables; this module does not read files. The environment and flags cannot
+set tables.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def table(help: str, *, entry: type | None = None) -> Any:  # noqa: A002  # the 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Table:
-    """One table, as the parts that read, print and document settings see it."""
+    """One table, for the code that reads, prints and documents settings."""
 
     name: str
     help: str
@@ -35,7 +35,7 @@ class Table:
 
     @property
     def default(self) -> dict[str, Any]:
-        """The value when nobody sets the table."""
+        """The value of a table that is not set."""
         return {}
 
     def checked(self, value: dict[str, Any]) -> dict[str, Any]:
@@ -74,7 +74,7 @@ class Table:
 
 
 def tables_of(settings: type) -> dict[str, Table]:
-    """Return the tables of a settings dataclass by name, in the order in which they stand there."""
+    """Return the tables of a settings dataclass by name, in the order of its fields."""
     return {
         field.name: dataclasses.replace(field.metadata["table"], name=field.name)
         for field in dataclasses.fields(settings)

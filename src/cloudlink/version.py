@@ -1,3 +1,3 @@
-"""The version of the package, which is not the version reported to clients."""
+"""The version of the package; the version reported to clients is another one."""
 
 __version__ = "1.0.0.dev0"

@@ -244,7 +244,7 @@ def test_a_mistake_is_reported_in_one_sentence(words, sentence, capsys):
         (events.StatusCode("I:100 | OK", 100), ""),
         (events.StatusCode("E:101 | Syntax", 101, {"val": ["x"]}), '! E:101 | Syntax: {"val":["x"]}'),
         (events.OtherPacket({"cmd": "x"}), '* {"cmd":"x"}'),
-        (events.Unreadable("what"), "! The server says what is no packet: what"),
+        (events.Unreadable("what"), "! The server sent something that is not a packet: what"),
         (events.UserList((ALICE, events.User("2", "b")), "r"), "* In r: alice, 2."),
         (events.Event(), ""),
     ],

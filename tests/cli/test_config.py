@@ -201,7 +201,7 @@ def test_a_page_that_has_no_place_for_the_table(capsys):
     assert main(["config", "--markdown", "page.md"]) == 1
     assert main(["config", "--markdown", "none.md"]) == 1
     assert capsys.readouterr().err.splitlines() == [
-        "cloudlink: The page page.md lacks the comment lines between which the table stands.",
+        "cloudlink: The page page.md lacks the comment lines that enclose the table.",
         "cloudlink: The page none.md cannot be read: No such file or directory.",
     ]
     assert Path("page.md").read_text() == "# Settings\n"

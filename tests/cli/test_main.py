@@ -92,7 +92,7 @@ def test_help_all_lists_every_flag_below_its_topic(capsys):
     out = help_of(capsys, "serve", "--help-all")
 
     assert "--implicit-greeting, --no-implicit-greeting" in out
-    assert "The port to listen on; 0 takes any free one (default: 3000)" in out
+    assert "The port to listen on; 0 picks a free one (default: 3000)" in out
     assert "--write-delay {auto,MILLISECONDS}" in out
     assert "--plugins TEXT" in out
     topics = list(dict.fromkeys(option.topic for option in OPTIONS.values()))

@@ -84,7 +84,7 @@ def test_delete(run):
             ["delete", "lobby", "zzz"],
             "Room lobby has no variable zzz; `cloudlink rooms list lobby` lists all variables.",
         ),
-        ([], "Say what to do, such as `cloudlink rooms list`; `cloudlink rooms --help` tells more."),
+        ([], "Say what to do, such as `cloudlink rooms list`; see `cloudlink rooms --help`."),
     ],
 )
 def test_an_error_is_one_sentence(run, words, sentence):

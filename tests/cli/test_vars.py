@@ -326,7 +326,7 @@ def test_no_storage_is_an_empty_name(capsys):
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ("", "Say what to do, such as `cloudlink vars list`; `cloudlink vars --help` tells more."),
+        ("", "Say what to do, such as `cloudlink vars list`; see `cloudlink vars --help`."),
         ("list 21", "There is no project 21 in cloudlink.db; `cloudlink vars list` lists all projects."),
         ("list 1234", "There is no project 1234 in cloudlink.db; did you mean 12345?"),
         ("get 1234 a", "There is no project 1234 in cloudlink.db; did you mean 12345?"),
@@ -349,17 +349,17 @@ def test_no_storage_is_an_empty_name(capsys):
         ("import good.json --file no/a.db", "The folder no does not exist: make it, or name another file."),
         (
             "list --file in.json",
-            "in.json is no storage file of CloudLink: move it away, or name another file with the setting storage.",
+            "in.json is not a storage file of CloudLink: move it away, or name another file with the setting storage.",
         ),
         ("import no.json", "There is no file no.json."),
         ("import .", ". cannot be read: Is a directory."),
         (
             "import cloudlink.db",
-            "cloudlink.db is no export of CloudLink: it is not UTF-8 text; nothing was written.",
+            "cloudlink.db is not an export of CloudLink: it is not UTF-8 text; nothing was written.",
         ),
         (
             "import in.json",
-            'in.json is no export of CloudLink: the project "34" must be an object of names and values; nothing was written.',
+            'in.json is not an export of CloudLink: the project "34" must be an object of names and values; nothing was written.',
         ),
         (
             "export --output ./cloudlink.db",
@@ -391,7 +391,7 @@ def test_a_value_that_scratch_has_not(refused, value):
     fill({"12": {"☁ a": b"1"}})
     Path("in.json").write_text(f'{{"12": {{"☁ a": 2, "☁ bad": {value}}}}}')
     assert refused("import", "in.json") == (
-        'in.json is no export of CloudLink: the variable "☁ bad" of project "12" must be a finite number or text; '
+        'in.json is not an export of CloudLink: the variable "☁ bad" of project "12" must be a finite number or text; '
         "nothing was written."
     )
     assert content() == {"12": {"☁ a": b"1"}}

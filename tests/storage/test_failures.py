@@ -296,7 +296,7 @@ def test_a_file_that_turns_into_something_else(store, turns, file, caplog, tmp_p
     store.save("1", "a", b"1")
     turns.run_until(lambda: len(told(caplog)) == 2)
     assert told(caplog)[1] == trouble(
-        f"{file} is no storage file of CloudLink",
+        f"{file} is not a storage file of CloudLink",
         "move it away, or name another file with the setting storage",
     )
     file.rename(diary)

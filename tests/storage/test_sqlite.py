@@ -235,7 +235,7 @@ def refusal(file):
 def test_a_file_that_is_no_database(file):
     file.write_text("Dear diary, " * 1000)
     assert refusal(file) == (
-        f"{file} is no storage file of CloudLink: move it away, or name another file with the setting storage."
+        f"{file} is not a storage file of CloudLink: move it away, or name another file with the setting storage."
     )
     assert file.read_text().startswith("Dear diary")
 

@@ -1,4 +1,4 @@
-"""CloudLink with cloud projects that already have a variable: a client knows by it that it is in.
+"""CloudLink with cloud projects that already have a variable, by which a client recognises that it has joined.
 
 Run as `cloud_server.py PORT PROJECTS [FLAGS]`; the file of the variables lives as long as the server.
 """

@@ -1,7 +1,7 @@
 """A uWebSockets broadcaster (through socketify) on the port given as the only argument.
 
 Every message goes, unread, to all clients whose connection has the same path, the sender included. The only
-Python in the way of a message is one call of `publish`; the copies are made and sent by uWebSockets itself.
+Python code per message is one call of `publish`; uWebSockets itself makes and sends the copies.
 """
 
 import importlib

@@ -1,7 +1,7 @@
-"""The command `cloudlink`: picks the sub-command, runs it, and says in one sentence what went wrong.
+"""The command `cloudlink`: selects and runs a sub-command, and reports an error in one sentence.
 
-Each sub-command is a module of this package with `HELP`, `add_arguments` and `run`. What a sub-command
-does stands there; nothing here knows settings or the server.
+Each sub-command is a module of this package with `HELP`, `add_arguments` and `run`. Nothing here depends on
+settings or the server.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class _Command(Protocol):
-    """What a module of a sub-command offers."""
+    """The interface of a sub-command's module."""
 
     HELP: str
 
@@ -42,23 +42,23 @@ _COMMANDS: dict[str, _Command] = {
     "completion": completion,
 }
 _INTERRUPTED = 130
-"""The exit status of a program that Ctrl-C ended, as shells count it."""
+"""The exit status that shells report for a program ended by Ctrl-C."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status: 0, or 1 when CloudLink could not start.
 
     Args:
-        argv: The words after `cloudlink`; None takes those of this process.
+        argv: The arguments after `cloudlink`; None for those of this process.
     """
     try:
         return _run_to_the_end(list(sys.argv[1:] if argv is None else argv))
     except BrokenPipeError:
-        # Nobody reads on, as after `| head`; Python must not try to write the rest at its end.
+        # The reader has closed the pipe, as `| head` does; Python must not try to write the rest at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except StartError as error:
-        # It may repeat what strangers named their variables.
+        # The sentence may repeat variable names that strangers chose.
         print(f"cloudlink: {printable(str(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run_to_the_end(words: list[str]) -> int:
-    """Run, and write what is printed, so that an error in that is met here and not when Python ends."""
+    """Run, and flush the output, so that an error in writing it occurs here and not when Python exits."""
     try:
         return _run(words)
     finally:

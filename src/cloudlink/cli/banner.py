@@ -1,6 +1,6 @@
-"""The line in which `cloudlink serve` says what the server uses: files, plugins, and the names of its certificate.
+"""The line in which `cloudlink serve` lists what the server uses: files, plugins, and the names of its certificate.
 
-It reads what is there and changes nothing.
+It only reads.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from cloudlink.settings import Settings
 
 _MESSAGES_OF_A_HANDSHAKE = 10
-"""Times that each side is asked to go on; TLS 1.2 and 1.3 need fewer."""
+"""Most steps of each side in a handshake; TLS 1.2 and 1.3 need fewer."""
 
 
 def banner(settings: Settings, file: Path | None, plugins: int, context: ssl.SSLContext | None) -> str:
@@ -37,10 +37,10 @@ def banner(settings: Settings, file: Path | None, plugins: int, context: ssl.SSL
 
 
 def certificate_names(context: ssl.SSLContext, certificate: str) -> str:
-    """Return the host names and addresses that a certificate is valid for, or why it is valid for none.
+    """Return the host names and addresses that a certificate is valid for, or why it is not valid.
 
-    Python's `ssl` shows the names of a certificate only to a client that has verified it. So a client that trusts
-    this very certificate shakes hands with the server's context, in memory.
+    Python's `ssl` reveals the names of a certificate only to a client that has verified it. So a client that trusts
+    exactly this certificate performs a handshake with the server's context, in memory.
 
     Args:
         context: The server's context, with the certificate.

@@ -1,4 +1,4 @@
-"""`cloudlink client`: shows the events of a server, line by line, and sends the lines that are typed.
+"""`cloudlink client`: shows the events of a server, one a line, and sends the lines that are typed.
 
 The input may also come from a pipe: `echo hello | cloudlink client` sends it, waits until the server has processed it,
 and ends.
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from cloudlink.client import Connection
 
-HELP = "See what happens on a server, and send what you type."
+HELP = "Show what happens on a server, and send what you type."
 
 _COMMANDS = """\
 /msg NAME TEXT    send a private message

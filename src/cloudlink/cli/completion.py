@@ -1,7 +1,7 @@
-"""`cloudlink completion`: prints a script with which a shell completes the words of `cloudlink`.
+"""`cloudlink completion`: prints a script that completes the arguments of `cloudlink` in a shell.
 
-The scripts are generated from the parsers, so a new command, flag or choice needs nothing here. How each shell wants to
-be told is in `cloudlink.cli.shells`.
+The scripts are generated from the parsers, so a new command, flag or choice needs no change here.
+`cloudlink.cli.shells` holds the format of each shell.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ DEFAULT_COMMAND = "serve"
 """The command whose flags may follow `cloudlink` directly."""
 
 _NAMES_OF_FILES = ("FILE", "PATH", "PAGE", "TEXT")
-"""Placeholders of values for which names of files are offered."""
+"""Placeholders of values that are completed with file names."""
 
 
 @dataclass(frozen=True)
 class Flag:
-    """One flag, as a shell completes it."""
+    """One flag, as shell completion needs it."""
 
     names: tuple[str, ...]
     help: str
@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def commands(parsers: Mapping[str, Parser]) -> list[Command]:
-    """Return all commands, the words after them included, after `cloudlink` alone.
+    """Return all commands, including their sub-commands; the first is `cloudlink` alone.
 
     Args:
         parsers: The parser of each command.

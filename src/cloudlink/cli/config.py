@@ -33,7 +33,7 @@ TABLE_END = "<!-- End of the generated table -->\n"
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _WIDEST_VALUE = 32
-"""Values up to this width are padded, so that the origins stand in one column."""
+"""Values up to this width are padded, so that the origins form one column."""
 
 
 def add_arguments(parser: Parser) -> None:
@@ -45,13 +45,13 @@ def add_arguments(parser: Parser) -> None:
         nargs="?",
         const="-",
         metavar="PAGE",
-        help="print the reference table of all settings in Markdown, or renew it in the file PAGE",
+        help="print the reference table of all settings in Markdown, or update it in the file PAGE",
     )
     add_settings_flags(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print what was asked for.
+    """Print the settings in the requested form.
 
     Raises:
         StartError: A setting is unknown, of the wrong type or not allowed, or a file cannot be read.
@@ -113,7 +113,7 @@ def _renew_table(page: Path) -> None:
     before, begin, rest = text.partition(TABLE_BEGIN)
     _, end, after = rest.partition(TABLE_END)
     if not (begin and end):
-        raise StartError(f"The page {page} lacks the comment lines between which the table stands.")
+        raise StartError(f"The page {page} lacks the comment lines that enclose the table.")
     page.write_text(f"{before}{begin}\n{markdown_table()}\n{end}{after}", encoding="utf-8")
 
 
@@ -154,7 +154,7 @@ def _key(name: str) -> str:
 
 
 def _value(value: object) -> str:
-    """Return a value as TOML spells it on one line."""
+    """Return a value as TOML on one line."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{_key(key)} = {_value(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list):
@@ -162,6 +162,6 @@ def _value(value: object) -> str:
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, (str, bool, int, float)):
-        # JSON leaves this one character as it is, TOML allows it in no text.
+        # JSON does not escape this character, but TOML forbids it in text.
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     return str(value)  # a date or time

@@ -1,4 +1,4 @@
-"""`cloudlink doctor`: connects to a server as a browser would, and says what is wrong and how to fix it."""
+"""`cloudlink doctor`: connects to a server as a browser would, and reports what is wrong and how to fix it."""
 
 from __future__ import annotations
 

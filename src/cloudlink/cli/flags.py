@@ -1,7 +1,7 @@
-"""The flags of all settings, generated from their table, and the settings that a command line asks for.
+"""The flags of all settings, generated from their fields, and the settings that a command line yields.
 
-Values are handed on as the texts they are: reading and checking them is the work of `cloudlink.settings`,
-so that a wrong flag reads like a wrong line of the settings file.
+Values are passed on as text: `cloudlink.settings` converts and checks them, so that the error for a wrong
+flag reads like the error for a wrong line of the settings file.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cloudlink.options import Option
 
 DEFAULT_FILE = "cloudlink.toml"
-"""The settings file that is read from the working directory when there is one."""
+"""The settings file that is read from the working directory if it exists."""
 
 COMMON = (
     "host",
@@ -89,7 +89,7 @@ def _action(option: Option) -> dict[str, Any]:
 
 
 def _help(option: Option) -> str:
-    # argparse fills in percent signs, and its terminal pages know no Markdown.
+    # argparse expands percent signs, and terminals do not render Markdown.
     text = option.help.replace("`", "").replace("%", "%%").removesuffix(".")
     if option.kind is list:
         return f"{text} (may be given several times)"

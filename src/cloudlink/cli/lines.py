@@ -1,4 +1,4 @@
-"""The lines in which `cloudlink client` tells of what happens."""
+"""The lines in which `cloudlink client` reports events."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def line_of(event: Event) -> str:
-    """Return the line that tells of an event; empty for what tells nothing new.
+    """Return the line that reports an event; empty if the event adds nothing new.
 
-    The text may hold anything that strangers have sent.
+    The line may contain any characters that strangers have sent.
     """
     teller = _TELLERS.get(type(event))
     return "" if teller is None else teller(event)
@@ -55,5 +55,5 @@ _TELLERS: dict[type[Event], Callable[[Any], str]] = {
     events.UserLeft: lambda event: f"* {event.user} left {event.room}.",
     events.StatusCode: _status,
     events.OtherPacket: lambda event: f"* {_text(event.packet)}",
-    events.Unreadable: lambda event: f"! The server says what is no packet: {event.text}",
+    events.Unreadable: lambda event: f"! The server sent something that is not a packet: {event.text}",
 }

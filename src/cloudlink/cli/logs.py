@@ -1,4 +1,4 @@
-"""Logging for the command line: lines to read, or one JSON object a line, on standard error.
+"""Logging for the command line: text lines, or one JSON object a line, on standard error.
 
 Only the command line sets logging up. A server started from Python leaves it to that program.
 """
@@ -22,7 +22,7 @@ _INDENT = "    "
 class TextFormatter(logging.Formatter):
     """Formats a record as `2026-01-31 18:00:00 INFO cloudlink.server: message`, local time.
 
-    Lines of a traceback follow, indented: what a stranger put into one never looks like a record.
+    The lines of a traceback follow, indented, so that text from strangers in it never looks like a record.
     """
 
     def __init__(self) -> None:
@@ -49,15 +49,15 @@ class JsonFormatter(logging.Formatter):
     """Formats a record as one line of JSON.
 
     Its keys are `time` (ISO 8601, UTC, milliseconds), `level` (lower case), `logger` and `message`; where they apply
-    `event` (a word that stays the same when the message is worded anew), `client` (a snowflake), `name`, `address`, and
+    `event` (a word that stays the same even if the message is reworded), `client` (a snowflake), `name`, `address`, and
     `exception` (a traceback).
 
-    A record is about a client that is among the arguments of its message, or its attribute `about`: anything with
-    `log_fields()`. Its event is the attribute `event`. Both are set with `extra=` of the logging functions.
+    The client of a record is an argument of its message or its attribute `about`: any object with
+    `log_fields()`. The event is the attribute `event`. Both attributes are set with `extra=` of the logging functions.
     """
 
     def __init__(self, log_addresses: str) -> None:
-        """Args: log_addresses: the setting of that name."""
+        """Args: log_addresses: The setting of that name."""
         super().__init__()
         self._log_addresses = log_addresses
 

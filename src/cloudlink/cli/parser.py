@@ -1,6 +1,6 @@
-"""The argument parser of every command: mistakes as sentences, a short and a full help, and its flags as data.
+"""The argument parser of every command: errors as sentences, a short and a full help, and its flags as data.
 
-It knows no command and no setting.
+It does not depend on any command or setting.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that reports a mistake as a `StartError` instead of printing its usage and exiting."""
+    """A parser that raises a `StartError` instead of printing its usage and exiting."""
 
     def __init__(self, **keywords: Any) -> None:
         super().__init__(allow_abbrev=False, **keywords)
@@ -31,7 +31,7 @@ class Parser(argparse.ArgumentParser):
         return f"{self.prog} {'--help-all' if '--help-all' in self.flag_names else '--help'}"
 
     def abridge(self, rare: Collection[str]) -> None:
-        """Leave flags out of `--help`, and add `--help-all`, which lists them too.
+        """Omit flags from `--help`, and add `--help-all`, which lists them too.
 
         Args:
             rare: The destinations of these flags.
@@ -39,7 +39,7 @@ class Parser(argparse.ArgumentParser):
         parser = self
 
         class ShortHelp(argparse.HelpFormatter):
-            """Leaves the rare flags out."""
+            """Omits the rare flags."""
 
             def add_argument(self, action: argparse.Action) -> None:
                 if action.dest not in rare:
@@ -72,7 +72,7 @@ class Parser(argparse.ArgumentParser):
 
     @property
     def subparsers(self) -> dict[str, Parser]:
-        """The parsers of the words that may follow, such as `list` of `cloudlink vars`."""
+        """The parsers of the sub-commands, such as `list` of `cloudlink vars`."""
         return {
             name: parser
             for action in self._actions
@@ -82,6 +82,6 @@ class Parser(argparse.ArgumentParser):
 
     @property
     def flag_names(self) -> list[str]:
-        """The names of all flags, those of the words that may follow too."""
+        """The names of all flags, including those of sub-commands."""
         own = [name for action in self._actions for name in action.option_strings]
         return own + [name for parser in self.subparsers.values() for name in parser.flag_names]

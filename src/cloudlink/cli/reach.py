@@ -1,4 +1,4 @@
-"""The flags of commands that go to a server: where it is, and how to get there."""
+"""The flags of commands that connect to a server: its address, and how to reach it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DEFAULT_URL = "ws://127.0.0.1:3000/"
 
 
 def add_reach_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the address and the flags of connecting."""
+    """Add the address and the connection flags."""
     parser.add_argument(
         "url", nargs="?", default=DEFAULT_URL, help=f"the ws:// or wss:// address (default: {DEFAULT_URL})"
     )
@@ -26,7 +26,7 @@ def add_reach_flags(parser: argparse.ArgumentParser) -> None:
         help="how long each step may take (default: 10)",
     )
     parser.add_argument(
-        "--ca", metavar="FILE", help="a certificate (PEM) to trust beside those this machine trusts"
+        "--ca", metavar="FILE", help="a certificate (PEM) to trust in addition to those of this machine"
     )
     parser.add_argument(
         "--proxy", metavar="URL", help="a proxy to go through: http://, socks4:// or socks5://"

@@ -1,7 +1,7 @@
-"""`cloudlink serve --reload`: starts the server again whenever a file of a plugin changes.
+"""`cloudlink serve --reload`: restarts the server whenever a file of a plugin changes.
 
-The server runs in a child process, so that it starts with nothing of its former plugins. This process watches files and
-passes signals on; it loads neither the server nor a plugin.
+The server runs in a child process, so that nothing of the former plugins remains. This process watches files and
+forwards signals; it loads neither the server nor a plugin.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ if TYPE_CHECKING:
 logger = logging.getLogger("cloudlink.reload")
 
 _INTERVAL = 1.0
-"""Seconds between two looks at the files."""
+"""Seconds between two checks of the files."""
 _STOP_TIMEOUT = 10.0
-"""Seconds beyond `shutdown_timeout` in which a child has to stop before it is killed."""
+"""Seconds in addition to `shutdown_timeout` after which a child that has not stopped is killed."""
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 _FILE = re.compile(r"(?P<path>.+\.py)(?::[^:/\\]+)?")
 
 
 class Child(Protocol):
-    """A process that runs the server, as `subprocess.Popen` has it."""
+    """A process that runs the server; `subprocess.Popen` implements this."""
 
     def poll(self) -> int | None:
         """Return the exit status, None while it runs."""
@@ -63,14 +63,14 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
 
     Args:
         arguments: The flags of `cloudlink serve`.
-        settings: What they and all other sources come to.
+        settings: The settings from the flags and all other sources.
     """
     words = flags_of(arguments)
     if not settings.port:
-        words.append(f"--port={_free_port(settings.host)}")  # the last one counts
+        words.append(f"--port={_free_port(settings.host)}")  # the last flag wins
     command = [sys.executable, "-m", "cloudlink", "serve", *words]
     reloader = Reloader(
-        # In a session of its own, Ctrl-C reaches it once: from here.
+        # In its own session, the child gets Ctrl-C only once: from this process.
         lambda: subprocess.Popen(command, start_new_session=True),  # noqa: S603  # this program itself
         lambda: snapshot(plugin_files(settings)),
         settings.shutdown_timeout + _STOP_TIMEOUT,
@@ -80,7 +80,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 class Reloader:
-    """Keeps a child running, and replaces it when the watched files have changed."""
+    """Keeps a child running, and replaces it when the watched files change."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class Reloader:
             start: Starts a child.
             look: Returns the state of the watched files.
             stop_timeout: Seconds a child has to stop.
-            interval: Seconds between two looks.
+            interval: Seconds between two checks.
         """
         self._start = start
         self._look = look
@@ -105,11 +105,11 @@ class Reloader:
         self._stopping = threading.Event()
 
     def run(self) -> int:
-        """Run until the server is stopped; return its exit status, 0 where none runs."""
+        """Run until the server is stopped; return its exit status, 0 if none is running."""
         while True:
             files = self._look()
             self._child = self._start()
-            if self._stopping.is_set():  # the signal came while the child was made
+            if self._stopping.is_set():  # the signal arrived while the child was starting
                 self._child.terminate()
             status = self._status_before_change(files)
             if status is not None:
@@ -117,7 +117,7 @@ class Reloader:
 
     @contextmanager
     def forwarding_signals(self) -> Iterator[None]:
-        """Pass the signals that concern the server on to the child meanwhile."""
+        """Forward the server's signals to the child inside the `with` block."""
         known = [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
         before = {
             number: signal.signal(number, lambda number, _frame: self.forward(number)) for number in known
@@ -129,14 +129,14 @@ class Reloader:
                 signal.signal(number, handler)
 
     def forward(self, number: int) -> None:
-        """Pass a signal on to the child, and run no other after it if the signal stops the server."""
+        """Forward a signal to the child, and start no further child if the signal stops the server."""
         if number in (signal.SIGINT, signal.SIGTERM):
             self._stopping.set()
         if self._child is not None and self._child.poll() is None:
             self._child.send_signal(number)
 
     def _status_before_change(self, files: Snapshot) -> int | None:
-        """Watch until the child is stopped, and return its status; None when it is to be replaced."""
+        """Watch until the child has stopped, and return its status; return None if it has to be replaced."""
         has_failed = False
         while True:
             status = self._wait(has_failed=has_failed)
@@ -154,7 +154,7 @@ class Reloader:
                 return None
 
     def _wait(self, *, has_failed: bool) -> int | None:
-        """Wait until it is time to look at the files; return the status of a child that has ended."""
+        """Wait until the next check of the files; return the status of a child that has ended."""
         if has_failed or self._child is None:
             self._stopping.wait(self._interval)
             return None
@@ -177,7 +177,7 @@ class Reloader:
 
 
 def plugin_files(settings: Settings) -> set[Path]:
-    """Return the Python files that plugins are made of, with the modules beside them that they may import."""
+    """Return the Python files of plugins, including the modules in their folders, which they may import."""
     files: set[Path] = set()
     for spec in settings.plugins:
         match = _FILE.fullmatch(spec)
@@ -191,7 +191,7 @@ def plugin_files(settings: Settings) -> set[Path]:
 
 
 def snapshot(files: set[Path]) -> Snapshot:
-    """Return the time of the last change and the size of each file that is there."""
+    """Return the time of the last change and the size of each existing file."""
     found = {}
     for file in files:
         with suppress(OSError):  # it has just been removed
@@ -201,7 +201,7 @@ def snapshot(files: set[Path]) -> Snapshot:
 
 
 def _files_of_module(name: str) -> set[Path]:
-    """Return the files of a top-level module or package, that of the working folder first."""
+    """Return the files of a top-level module or package; the working folder takes precedence."""
     places = [Path(f"{name}.py"), Path(name)]
     if not any(place.exists() for place in places):
         with suppress(ImportError, ValueError):
@@ -216,7 +216,7 @@ def _files_of_module(name: str) -> set[Path]:
 
 
 def flags_of(arguments: argparse.Namespace) -> list[str]:
-    """Return the flags from which a command line with these settings was parsed, without `--reload`."""
+    """Return the flags from which these arguments were parsed, without `--reload`."""
     words = [] if arguments.config is None else [f"--config={arguments.config}"]
     for name, value in vars(arguments).items():
         if name in OPTIONS:
@@ -229,7 +229,7 @@ def flags_of(arguments: argparse.Namespace) -> list[str]:
 
 
 def _free_port(hosts: str) -> int:
-    """Return a free port, which each child gets; 0 where no host has ports or can be used, as each child will say."""
+    """Return a free port for all children; 0 if no host has ports, or if none can be used, which the child reports."""
     host = next((host for host in parse_hosts(hosts) if unix_path(host) is None), None)
     if host is None:
         return 0

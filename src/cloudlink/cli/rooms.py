@@ -1,7 +1,7 @@
 """`cloudlink rooms`: lists, reads and deletes the variables of CloudLink rooms that are stored (setting `room_state`).
 
-It works on the storage file itself, also while a server runs, which notices a deletion within about a second.
-Setting a variable is left to the players: those in the room would not hear of it.
+It works on the storage file itself, even while a server runs, which notices a deletion within about a second.
+It cannot set variables, because the players in the room would not be notified.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _ACTIONS = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the actions, each with its words and flags."""
+    """Add the actions, each with its arguments and flags."""
     add_places(parser, default=None)
     actions = parser.add_subparsers(dest="action", metavar="ACTION")
     for name, meaning in _ACTIONS.items():
@@ -52,15 +52,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do what was asked for.
+    """Run an action.
 
     Raises:
-        StartError: There is no such file, room or variable, or the file cannot be read or written.
+        StartError: The file, room or variable does not exist, or the file cannot be read or written.
     """
     if arguments.action is None:
-        raise StartError(
-            "Say what to do, such as `cloudlink rooms list`; `cloudlink rooms --help` tells more."
-        )
+        raise StartError("Say what to do, such as `cloudlink rooms list`; see `cloudlink rooms --help`.")
     {"list": _list, "get": _get, "delete": _delete}[arguments.action](storage_file(arguments), arguments)
     return 0
 

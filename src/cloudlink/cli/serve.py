@@ -1,6 +1,6 @@
 """`cloudlink serve`: starts the server with its plugins and runs it until it is stopped.
 
-It imports the server when it starts one, so that a wrong setting is told before anything else happens.
+It imports the server only after checking the settings, so that a wrong setting is reported first.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the server; the exit status is 0 when it was asked to stop.
+    """Run the server; return exit status 0 if it was asked to stop.
 
     Raises:
-        StartError: A setting, a plugin, the port or the certificate keeps the server from starting.
+        StartError: A setting, a plugin, the port or the certificate prevents the start.
     """
     settings = settings_from(arguments)
     logs.set_up(settings)
@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
         scratch = Scratch(server)
         if settings.cloud_bridge:
             Bridge(protocol, scratch)
-    # What a plugin returns lives as long as the server, even when none of its handlers refers to it.
+    # The objects that plugins return live as long as the server, even if none of their handlers refers to them.
     logger = logging.getLogger("cloudlink.server")
     plugins = load_all(server, protocol, settings, logger)
 

@@ -1,7 +1,7 @@
-"""The completion scripts of the shells, from the commands that `cloudlink.cli.completion` found.
+"""The completion scripts of the shells, made from the commands that `cloudlink.cli.completion` collects.
 
-Every script finds the command before the cursor, then offers values if a flag before the cursor takes one, flags if the
-word begins with a dash, and otherwise the words that may follow the command, or names of files.
+Every script finds the command before the cursor. It then offers values if the flag before the cursor takes one, flags if
+the word begins with a dash, and otherwise the command's sub-commands or file names.
 """
 
 from __future__ import annotations
@@ -58,9 +58,9 @@ def _value_cases(command: Command, *, files: str, choices: str, nothing: str) ->
 
     Args:
         command: The command with its flags.
-        files: What offers names of files.
-        choices: What offers words; `{}` becomes the words.
-        nothing: What offers nothing.
+        files: The shell code that offers file names.
+        choices: The shell code that offers words; `{}` is replaced by the words.
+        nothing: The shell code that offers nothing.
     """
     kinds: dict[str, list[str]] = {}
     for flag in command.flags:

@@ -1,6 +1,6 @@
-"""The storage file on the command line: where it is, opening it, and printing what strangers put into it.
+"""The storage file on the command line: finding it, opening it, and printing its contents safely.
 
-Used by the sub-commands that work on the file itself. Which tables there are is known to `cloudlink.storage.database`.
+Used by the sub-commands that work on the file itself. `cloudlink.storage.database` defines its tables.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
     from cloudlink.storage.database import Database
 
 _PATIENCE = 5.0
-"""Seconds to wait for a server that is writing; it writes for milliseconds."""
+"""Seconds to wait while a server writes, which takes milliseconds."""
 _WIDEST_VALUE = 60
-"""Characters of a value in a list."""
+"""Most characters of a value in a list."""
 _WIDEST_NAME = 40
-"""Characters to which the names of rooms are filled up in a list."""
+"""Width to which room names are padded in a list."""
 
 
 def add_places(parser: argparse.ArgumentParser, default: str | None) -> None:
-    """Add the flags that say where the variables are.
+    """Add the flags that locate the variables.
 
     Args:
-        parser: That of a sub-command, or of one of its actions.
-        default: What a flag that is not given becomes; `argparse.SUPPRESS` leaves what stood before the action.
+        parser: The parser of a sub-command, or of one of its actions.
+        default: The value of a flag that is not given; `argparse.SUPPRESS` keeps the value from before the action.
     """
     parser.add_argument(
         "--file", default=default, metavar="PATH", help="the storage file (default: the setting storage)"
@@ -58,17 +58,17 @@ def storage_file(arguments: argparse.Namespace) -> Path:
 
 @contextlib.contextmanager
 def opened(path: Path, *, create: bool = False, of_rooms: bool = False) -> Iterator[Database]:
-    """Open the storage file, and say in a sentence what goes wrong with it.
+    """Open the storage file, and raise its errors as a `StartError`.
 
-    SQLite is imported here, so that the other commands do without it.
+    SQLite is imported here, so that the other commands do not load it.
 
     Args:
         path: The file.
-        create: Whether to make it when it does not exist.
-        of_rooms: Whether the variables are those of CloudLink 4 rooms and not cloud variables.
+        create: Whether to create it if it does not exist.
+        of_rooms: Whether the variables are those of CloudLink 4 rooms instead of cloud variables.
 
     Raises:
-        StartError: There is no such file, or it cannot be read or written.
+        StartError: The file does not exist, or cannot be read or written.
     """
     import sqlite3  # noqa: PLC0415
 
@@ -86,7 +86,7 @@ def opened(path: Path, *, create: bool = False, of_rooms: bool = False) -> Itera
 
 
 def print_rooms(rooms: dict[str, tuple[int, int]]) -> None:
-    """Print a line for each room, as `Database.rooms` returns them."""
+    """Print a line for each room that `Database.rooms` returned."""
     width = min(max((len(shown(room)) for room in rooms), default=0), _WIDEST_NAME)
     for room, (count, changed_at) in rooms.items():
         changed = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(changed_at))
@@ -106,18 +106,18 @@ def counted(count: int, noun: str) -> str:
 
 
 def shown(name: str) -> str:
-    """Return a name that strangers chose so that it cannot steer the terminal."""
+    """Return a name with its control characters escaped, because strangers may have chosen it."""
     return name if name.isprintable() else varsjson.ascii_text(varsjson.quoted(name))
 
 
 def safe(value: bytes) -> str:
-    """Return JSON text of strangers the same way."""
+    """Return JSON text with its control characters escaped, likewise."""
     text = value.decode()
     return text if text.isprintable() else varsjson.ascii_text(text)
 
 
 def print_text(text: str) -> None:
-    """Print a line, also on a terminal of Windows that has no cloud."""
+    """Print a line, even on a Windows terminal that lacks the cloud character."""
     try:
         print(text)
     except UnicodeEncodeError:

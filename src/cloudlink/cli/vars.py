@@ -1,7 +1,7 @@
 """`cloudlink vars`: lists, reads, sets, deletes, exports and imports stored cloud variables.
 
-It works on the storage file itself, also while a server runs, which notices changes within about a second.
-How the file is opened is known to `cloudlink.cli.storagefile`, how an export looks to `cloudlink.cli.varsjson`.
+It works on the storage file itself, even while a server runs, which notices changes within about a second.
+`cloudlink.cli.storagefile` opens the file, and `cloudlink.cli.varsjson` defines the format of an export.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ _ACTIONS = {
     "set": "set a variable",
     "delete": "delete a variable, or all variables of a project",
     "export": "write all projects, or one, as JSON",
-    "import": "set all variables of a JSON file that export wrote, or none if it has a mistake",
+    "import": "set all variables of a JSON file that export wrote, or none if it has an error",
 }
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the actions, each with its words and flags."""
+    """Add the actions, each with its arguments and flags."""
     add_places(parser, default=None)
     actions = parser.add_subparsers(dest="action", metavar="ACTION")
     for name, meaning in _ACTIONS.items():
@@ -61,15 +61,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             action.add_argument("project", metavar="PROJECT", nargs=optional, help="the project's id")
         if name in ("get", "set", "delete"):
             optional = "?" if name == "delete" else None
-            help_text = "the variable's name; the cloud in front may be left out"
+            help_text = "the variable's name; the cloud in front may be omitted"
             action.add_argument("name", metavar="NAME", nargs=optional, help=help_text)
     _add_own(actions.choices)
 
 
 def _add_own(actions: dict[str, argparse.ArgumentParser]) -> None:
-    """Add what only one action has."""
+    """Add the arguments that only one action has."""
     actions["set"].add_argument(
-        "value", metavar="VALUE", help='a number, or a text; "10" in double quotes is text as well'
+        "value", metavar="VALUE", help='a number or text; "10" in double quotes is text too'
     )
     actions["set"].add_argument(
         "--text", action="store_true", help="take VALUE as text, whatever it looks like"
@@ -81,13 +81,13 @@ def _add_own(actions: dict[str, argparse.ArgumentParser]) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do what was asked for.
+    """Run an action.
 
     Raises:
-        StartError: There is no such file, project or variable, or the file cannot be read or written.
+        StartError: The file, project or variable does not exist, or the file cannot be read or written.
     """
     if arguments.action is None:
-        raise StartError("Say what to do, such as `cloudlink vars list`; `cloudlink vars --help` tells more.")
+        raise StartError("Say what to do, such as `cloudlink vars list`; see `cloudlink vars --help`.")
     path = storage_file(arguments)
     {
         "list": _list,
@@ -195,7 +195,7 @@ def _variables(database: Database, path: Path, project: str) -> dict[str, bytes]
 
 
 def _matching(variables: dict[str, bytes], name: str) -> list[str]:
-    """Return the variables that a name can mean: itself, or with a cloud in front."""
+    """Return the existing variables that a name can mean: the name itself, or with a cloud in front."""
     if name in variables:
         return [name]
     return [prefix + name for prefix in PREFIXES if prefix + name in variables]
@@ -217,7 +217,7 @@ def _ambiguous(found: list[str]) -> str:
 
 
 def _value(word: str, *, text: bool) -> bytes:
-    """Return the JSON text that a word of the command line means."""
+    """Return the value of a command-line word as JSON text."""
     if not text and _NUMBER.fullmatch(word):
         if math.isinf(float(word)):
             raise StartError(f"No variable can hold the number {word}; --text takes it as text.")
@@ -229,10 +229,10 @@ def _value(word: str, *, text: bool) -> bytes:
 
 
 def _is_of_scratch(value: bytes, arguments: argparse.Namespace) -> bool:
-    """Return whether a player could set that value too; what is no number takes a setting."""
+    """Return whether a player could set that value too; values that are not numbers need a setting."""
     if not value.startswith(b'"'):
         return True
     text_allowed = False
-    with contextlib.suppress(StartError):  # the variable is set, whatever the settings file is like
+    with contextlib.suppress(StartError):  # the variable is set even if the settings file has errors
         text_allowed = settings_from(arguments).cloud_text_values
     return is_value(value, len(value), text_allowed=text_allowed)

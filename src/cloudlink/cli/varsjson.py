@@ -1,6 +1,6 @@
 """The JSON of `cloudlink vars export` and `import`: `{project: {name: value}}`.
 
-Values go through as they are spelled: `1.0` stays `1.0`, and no digit of a long number is lost.
+Values keep their spelling: `1.0` stays `1.0`, and no digit of a long number is lost.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _NOT_ASCII = re.compile(r"[^\x20-\x7e\n]")
 
 
 def text_of(projects: dict[str, dict[str, bytes]]) -> str:
-    """Return projects as JSON text, one variable a line, in the order given."""
+    """Return projects as JSON text, one variable a line, in the given order."""
     blocks = [
         f"  {quoted(project)}: {{\n"
         + ",\n".join(f"    {quoted(name)}: {value.decode()}" for name, value in variables.items())
@@ -36,7 +36,7 @@ def read(source: str) -> dict[str, dict[str, bytes]]:
     """Read projects from a file, or from standard input for `-`.
 
     Raises:
-        StartError: The file cannot be read, or is not what `text_of` writes.
+        StartError: The file cannot be read, or does not have the format of `text_of`.
     """
     name = "Standard input" if source == "-" else source
     try:
@@ -50,10 +50,10 @@ def read(source: str) -> dict[str, dict[str, bytes]]:
         projects = jsontext.members(data.decode("utf-8-sig").encode())
     except UnicodeDecodeError:
         raise StartError(
-            f"{name} is no export of CloudLink: it is not UTF-8 text; nothing was written."
+            f"{name} is not an export of CloudLink: it is not UTF-8 text; nothing was written."
         ) from None
     except jsontext.JSONTextError as error:
-        raise StartError(f"{name} is no export of CloudLink: {error}; nothing was written.") from None
+        raise StartError(f"{name} is not an export of CloudLink: {error}; nothing was written.") from None
     return {project: _variables(project, text, name) for project, text in projects.items()}
 
 
@@ -62,13 +62,13 @@ def _variables(project: str, text: bytes, name: str) -> dict[str, bytes]:
         variables = jsontext.members(text)
     except jsontext.JSONTextError:
         raise StartError(
-            f"{name} is no export of CloudLink: the project {quoted(project)} must be an object of names and values; "
+            f"{name} is not an export of CloudLink: the project {quoted(project)} must be an object of names and values; "
             f"nothing was written."
         ) from None
     for variable, value in variables.items():
         if value[0] not in _VALUE_STARTS or (value[0] != _TEXT_START and math.isinf(float(value))):
             raise StartError(
-                f"{name} is no export of CloudLink: the variable {quoted(variable)} of project {quoted(project)} "
+                f"{name} is not an export of CloudLink: the variable {quoted(variable)} of project {quoted(project)} "
                 f"must be a finite number or text; nothing was written."
             )
     return variables
@@ -77,8 +77,8 @@ def _variables(project: str, text: bytes, name: str) -> dict[str, bytes]:
 def print_text(text: str) -> None:
     """Print JSON text.
 
-    A terminal gets escapes for what could steer it, and a terminal or pipe that lacks a character gets the escape of
-    that. Escapes are JSON too.
+    For a terminal, control characters are escaped; so are characters that the encoding of a terminal or pipe
+    lacks. Escapes are JSON too.
     """
     try:
         sys.stdout.write(terminal_text(text) if sys.stdout.isatty() else text)
@@ -87,7 +87,7 @@ def print_text(text: str) -> None:
 
 
 def write_text(text: str, output: Path, *, storage: Path) -> None:
-    """Write JSON text to a file, which keeps what it had when that fails.
+    """Write JSON text to a file; if that fails, the file keeps its contents.
 
     Raises:
         StartError: The file cannot be written, or is the storage file itself.
@@ -109,23 +109,23 @@ def write_text(text: str, output: Path, *, storage: Path) -> None:
 
 
 def quoted(name: str) -> str:
-    """Return a name as JSON text, with escapes only where it cannot do without."""
+    """Return a name as JSON text, with escapes only where they are required."""
     text = json.dumps(name, ensure_ascii=False)
     try:
         text.encode()
     except UnicodeEncodeError:
-        # Half a surrogate pair has no UTF-8.
+        # Half a surrogate pair cannot be encoded as UTF-8.
         return json.dumps(name)
     return text
 
 
 def ascii_text(text: str) -> str:
-    """Return JSON text with an escape for each character that is not plain ASCII."""
+    """Return JSON text with an escape for each non-ASCII character."""
     return _NOT_ASCII.sub(lambda match: _escape(match[0]), text)
 
 
 def terminal_text(text: str) -> str:
-    """Return JSON text with an escape for each character, but line ends, that is not printable."""
+    """Return JSON text with an escape for each unprintable character except line ends."""
     return "\n".join(
         line if line.isprintable() else "".join(c if c.isprintable() else _escape(c) for c in line)
         for line in text.split("\n")

@@ -19,7 +19,7 @@ class Backoff:
     def __init__(
         self, first: float = 0.5, longest: float = 30.0, random: Callable[[], float] = random.random
     ) -> None:
-        """Args: first, longest: seconds. random: returns a number from 0 to 1."""
+        """Args: first, longest: Seconds. random: Returns a number from 0 to 1."""
         self._first = first
         self._longest = longest
         self._random = random
@@ -29,7 +29,7 @@ class Backoff:
         """Return the seconds to wait before the next attempt.
 
         Args:
-            at_least: Seconds that the delay must not be shorter than. A longer delay than the usual one is a random
+            at_least: Minimum delay in seconds. If it exceeds the usual delay, the result is a random
                 one to two times this.
         """
         share = self._random()

@@ -10,8 +10,8 @@
 
     c.run(host="ws://127.0.0.1:3000/")
 
-New programs use `cloudlink.connect`, which does more. This client passes packets to its handlers as they came, as
-dictionaries, and does not reconnect. Handlers are coroutine functions; each call of one is a task of its own.
+New programs should use `cloudlink.connect`, which does more. This client passes received packets to its handlers as
+dictionaries, and does not reconnect. Handlers are coroutine functions; each call runs in its own task.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _ANSWER_TIMEOUT = 60.0
 
 
 class Client:
-    """A client as CloudLink 0.2.0 had it.
+    """A client with the interface of CloudLink 0.2.0.
 
     Attributes:
         logging: The module of the standard library, for `c.logging.basicConfig(...)`.
@@ -92,7 +92,7 @@ class Client:
             self.logger.info("Stopped by Ctrl-C.")
 
     def enable_ssl(self, certfile: str) -> None:
-        """Trust a certificate besides those that this machine trusts.
+        """Trust a certificate in addition to those that this machine trusts.
 
         Args:
             certfile: Path of a PEM file with the certificate of the server, or of the authority that signed it. If it
@@ -153,7 +153,7 @@ class Client:
     # Handlers: each of these takes a coroutine function and returns it.
 
     def on_initial_connect(self, func: H) -> H:
-        """`func()` when the socket is open; the handshake is sent already."""
+        """`func()` when the socket is open; the handshake has already been sent."""
         return self._bind("initial_connect", func)
 
     def on_connect(self, func: H) -> H:
@@ -263,10 +263,10 @@ class Client:
 
     def connection_lost(self, code: int, reason: str) -> None:
         """Note the end of the connection, for `run`."""
-        if self._closed is not None and not self._closed.done():  # Ctrl-C ends the waiting before
+        if self._closed is not None and not self._closed.done():  # Ctrl-C may have ended the wait
             self._closed.set_result((code, reason))
 
-    # Inside.
+    # Internal methods.
 
     def _bind(self, event: object, func: H) -> H:
         self._handlers[event].append(func)

@@ -1,4 +1,4 @@
-"""The attributes that the client of CloudLink 0.2.0 had and `client()` does not have, and what takes their place."""
+"""The attributes of the client of CloudLink 0.2.0 that `client()` lacks, and their replacements."""
 
 from __future__ import annotations
 

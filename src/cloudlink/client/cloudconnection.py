@@ -54,7 +54,7 @@ def connect_cloud(
         username: 1 to 20 letters, digits, `_` and `-`.
         text_values: Whether the host accepts any text as a value (setting `cloud_text_values`).
         timeout: Seconds for connecting and for the initial values.
-        wait: Whether to wait for a server that is not up yet; as for `connect`.
+        wait: Whether to wait for a server that is not running yet; as for `connect`.
         reconnect: Whether to connect again when the connection breaks.
         max_queue: Changes that may wait in the queue before reading pauses.
         max_queue_bytes: Bytes that these may have, before reading pauses; as for `connect`.
@@ -79,8 +79,8 @@ def connect_cloud(
 class CloudConnection(ReconnectingClient[CloudSession, CloudChange]):
     """A connection to the cloud variables of a project, made by `connect_cloud`.
 
-    Iterating gives the changes that other clients make. After a reconnection the values are those of the server; those
-    that have changed meanwhile come as changes.
+    Iterating yields the changes that other clients make. After a reconnection the values are those of the server;
+    values that differ from before are yielded as changes.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class CloudConnection(ReconnectingClient[CloudSession, CloudChange]):
         return {} if self._session is None else dict(self._session.variables)
 
     def get(self, name: str, default: Value | None = None) -> Value | None:
-        """Return the current value of a variable, or the default if there is no such variable."""
+        """Return the current value of a variable, or the default if the variable does not exist."""
         self._warn_without_prefix("get", name)
         return self._value(name, default)
 

@@ -1,7 +1,7 @@
 """One connection as a client of cloud variables sees it (protocol, section 3).
 
-Pure, like `session`. A server answers the handshake with the current values, or with nothing; so the client pings after
-it, and the values that have come before the pong are the initial ones.
+Pure, like `session`. A server answers the handshake with the current values, or not at all. So the client sends a ping
+after it, and the values that arrive before the pong are the initial ones.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ class CloudSession:
 
     Attributes:
         outgoing: Texts to send, in order; the sender empties it.
-        ready: Whether the initial values have come.
+        ready: Whether the initial values have arrived.
         failure: Why the session cannot become ready; None while it can.
         variables: The values, by full name.
-        waiting_for: What has not come yet, in words.
+        waiting_for: The message that has not arrived yet, in words.
     """
 
     def __init__(self, project_id: str, username: str, known: Mapping[str, Value] | None = None) -> None:
-        """Args: known: the values before the connection broke; None for the first connection."""
+        """Args: known: The values before the connection broke; None for the first connection."""
         self.outgoing: list[str] = []
         self.ready = False
         self.failure: ClientError | None = None

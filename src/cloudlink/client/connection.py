@@ -51,18 +51,18 @@ def connect(
         username: The name to set; None for none.
         rooms: The rooms to join, which needs a username; none for the room `default`.
         timeout: Seconds for connecting, for each start of a session, and for an answer.
-        wait: Whether to wait for a server that is not up yet: the first connection is tried again, as after a break,
-            until it succeeds or fails in a way that waiting does not help. Without it, the first attempt decides.
-            To limit the waiting, enter the connection inside `asyncio.timeout`.
+        wait: Whether to wait for a server that is not running yet: the first connection is retried like a broken one,
+            until it succeeds or fails in a way that waiting cannot fix. Otherwise, there is only one attempt.
+            To limit the wait, enter the connection inside `asyncio.timeout`.
         reconnect: Whether to connect again when the connection breaks.
         max_queue: Events that may wait in the queue before reading pauses.
-        max_queue_bytes: Bytes that these may have, before reading pauses; each event counts 500 more than its message.
+        max_queue_bytes: Bytes that these may have before reading pauses; each event counts as its message plus 500.
         ssl: The TLS context of a wss address; None trusts what this machine trusts.
         proxy: The address of a proxy to go through, such as `socks5://127.0.0.1:1080`.
         headers: Further headers of the request.
 
     Raises:
-        ValueError: Rooms are asked for without a username, or a bound of the queue is less than 1.
+        ValueError: Rooms are given without a username, or a limit of the queue is less than 1.
     """
     options = Options(ssl=ssl, proxy=proxy, headers=headers or {}, timeout=timeout)
     desired = DesiredState(username, [rooms] if isinstance(rooms, str) else list(rooms))
@@ -82,7 +82,7 @@ def connect(
 class Connection(ReconnectingClient[Session, Event]):
     """A connection to a CloudLink server, made by `connect`.
 
-    Iterating gives the events of `cloudlink.client.events`, the first of which is `Connected`. Sending during a
+    Iterating yields the events of `cloudlink.client.events`, the first of which is `Connected`. Sending during a
     disconnection waits for the reconnection.
     """
 
@@ -164,7 +164,7 @@ class Connection(ReconnectingClient[Session, Event]):
         Args:
             to: As for `pmsg`.
             value: Anything that JSON can hold.
-            listener: A tag that the recipient gets: to answer a message, the one it had.
+            listener: A tag that the recipient gets; to answer a message, pass that message's listener.
         """
         await self.command("direct", id=to, val=value, listener=listener)
 
@@ -212,12 +212,12 @@ class Connection(ReconnectingClient[Session, Event]):
             **keys: As for `command`.
 
         Returns:
-            The answer: a `StatusCode`; for gmsg and gvar this client's own copy; for direct what the recipient sends
-            back with the listener it got; for a command of a plugin what that answers, mostly an `OtherPacket`.
+            The answer: a `StatusCode`; for gmsg and gvar this client's own copy; for direct the recipient's packet
+            with the same listener; for a command of a plugin the plugin's answer, usually an `OtherPacket`.
 
         Raises:
             RequestError: The answer is an error.
-            WaitTimeoutError: There is no answer in time.
+            WaitTimeoutError: No answer came in time.
             DisconnectedError: The connection broke before the answer came.
             TypeError: A value has a part that JSON cannot hold.
         """

@@ -82,7 +82,7 @@ async def examine(plan: Plan, report: Callable[[str], None]) -> list[str]:
         report: Called with a sentence for each step that succeeded.
 
     Returns:
-        Notes on what works from here and will not work from elsewhere.
+        Notes on things that work from this computer but will not work from others.
 
     Raises:
         ClientError: A step failed.
@@ -148,7 +148,7 @@ async def _upgrade(address: Address, plan: Plan, probe: _Probe) -> Socket:
 
 
 async def _explain(address: Address, plan: Plan, error: ConnectError) -> ConnectError:
-    """Return a better explanation of a failed upgrade if another attempt finds one, otherwise the same."""
+    """Return a better error for a failed upgrade if another attempt finds one, otherwise the same error."""
     cause = error.__cause__
     if isinstance(cause, ssl.SSLCertVerificationError):
         return error

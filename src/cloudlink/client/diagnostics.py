@@ -1,7 +1,7 @@
 """The sentences of `ConnectError`: why a server cannot be reached, and how to fix that.
 
-Functions from an exception or an HTTP answer to a `ConnectError`. Nothing is tried here; `cloudlink doctor` tries more
-where one answer can have several causes.
+The functions turn an exception or an HTTP answer into a `ConnectError`. They do not connect; `cloudlink doctor` makes
+further attempts if one answer can have several causes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ OTHER_NAME, OTHER_ADDRESS = 62, 64
 
 @dataclass(frozen=True)
 class HttpAnswer:
-    """What a server answered to an upgrade request instead of upgrading."""
+    """The answer of a server to an upgrade request that it did not upgrade."""
 
     status: int
     headers: Mapping[str, str]

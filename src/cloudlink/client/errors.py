@@ -20,7 +20,7 @@ class ConnectError(ClientError, ConnectionError):
     """The server could not be reached.
 
     Attributes:
-        problem: What is wrong, one sentence.
+        problem: One sentence that says what is wrong.
         remedy: How to fix it, one or two sentences; may be empty.
         status: The HTTP status of the answer to the upgrade request; None if there was no such answer.
         close_code: The close code, if the server closed the connection before the session began; else None.

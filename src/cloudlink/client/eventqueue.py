@@ -1,7 +1,7 @@
 """The events that wait for a program, bounded by their number and by the bytes they came in.
 
-It only counts: its owner pauses reading when it is full and resumes when it is half empty. What is put into a full queue
-is kept, because it has been read already.
+It only counts: its owner pauses reading when it is full and resumes when it is half empty. Events put into a full queue
+are kept, because they have been read already.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 E = TypeVar("E")
 
 EVENT_BYTES = 500
-"""Bytes that an event counts for besides its message: about what its Python objects need."""
+"""Bytes added for each event, in addition to its message: the approximate size of its Python objects."""
 _HARD_LIMIT = 4
 
 
@@ -23,7 +23,7 @@ class EventQueue(Generic[E]):
     """A queue of events that knows whether it is full."""
 
     def __init__(self, max_events: int, max_bytes: int) -> None:
-        """Args: max_events, max_bytes: what the queue holds before it is full."""
+        """Args: max_events, max_bytes: The size at which the queue is full."""
         self._max_events = max_events
         self._max_bytes = max_bytes
         self._events: deque[tuple[E, int]] = deque()
@@ -34,27 +34,27 @@ class EventQueue(Generic[E]):
 
     @property
     def size(self) -> int:
-        """The bytes that the events count for."""
+        """The bytes of all events."""
         return self._bytes
 
     @property
     def is_full(self) -> bool:
-        """Whether there are as many events or bytes as allowed."""
+        """Whether the allowed number of events or bytes is reached."""
         return len(self._events) >= self._max_events or self._bytes >= self._max_bytes
 
     @property
     def hard_limit(self) -> int:
-        """Four times the allowed bytes: what may wait where reading cannot pause."""
+        """Four times the allowed bytes: the limit while reading cannot pause."""
         return _HARD_LIMIT * self._max_bytes
 
     @property
     def is_overfull(self) -> bool:
-        """Whether as many bytes wait as the hard limit."""
+        """Whether the waiting bytes reach the hard limit."""
         return self._bytes >= self.hard_limit
 
     @property
     def is_half_empty(self) -> bool:
-        """Whether at most half of the allowed events and bytes are there."""
+        """Whether at most half of the allowed events and bytes wait."""
         return len(self._events) <= self._max_events // 2 and self._bytes <= self._max_bytes // 2
 
     def put(self, events: Sequence[E], size: int) -> None:
@@ -70,7 +70,7 @@ class EventQueue(Generic[E]):
             self._append(event, EVENT_BYTES + size)
 
     def get(self) -> E:
-        """Remove and return the oldest event. There must be one."""
+        """Remove and return the oldest event; the queue must not be empty."""
         event, size = self._events.popleft()
         self._bytes -= size
         return event

@@ -55,7 +55,7 @@ class Disconnected(Event):
     """The connection has ended, and the client will connect again.
 
     Attributes:
-        reason: Why, one sentence.
+        reason: One sentence that says why.
         retry_in: Seconds until the next attempt.
     """
 
@@ -75,7 +75,7 @@ class GlobalMessage(Event):
     """A message to a room (gmsg). The server sends all of them, this client's own included.
 
     Attributes:
-        value: What was sent.
+        value: The value that was sent.
         room: The room it was sent to.
         listener: The tag of this client's own message, if it had one; the messages of others have none.
     """
@@ -100,7 +100,7 @@ class PrivateMessage(Event):
     """A message to this client (pmsg).
 
     Attributes:
-        value: What was sent.
+        value: The value that was sent.
         sender: The client that sent it.
         room: A room that sender and recipient share.
     """
@@ -125,7 +125,7 @@ class DirectMessage(Event):
     """A message from a client anywhere on the server (direct).
 
     Attributes:
-        value: What was sent.
+        value: The value that was sent.
         sender: The client that sent it; may have no name.
         listener: The sender's tag, to be sent back with an answer.
     """

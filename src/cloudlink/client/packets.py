@@ -20,7 +20,7 @@ _PRIVATE_COMMANDS = ("pmsg", "pvar", "direct")
 
 
 class _MalformedPacketError(Exception):
-    """A packet lacks a key, or has it with a value of another type."""
+    """A packet lacks a key, or a key has a value of the wrong type."""
 
 
 def encode(cmd: str, keys: dict[str, Any]) -> str:

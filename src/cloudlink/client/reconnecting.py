@@ -1,4 +1,4 @@
-"""A connection that is made again when it breaks, and whose events wait in a bounded queue.
+"""A connection that reconnects when it breaks, and whose events wait in a bounded queue.
 
 The shell around a session, shared by CloudLink 4 (`connection`) and cloud variables (`cloudconnection`). It decides when
 to connect and when to read. The session decides what messages mean, and `retries` which errors are final.
@@ -63,7 +63,7 @@ class AnySession(Protocol[E_co]):
         ...
 
     def ponged(self) -> Iterable[E_co]:
-        """Handle the pong to the ping after the first packet: the server has read that."""
+        """Handle the pong to the ping after the first packet: the server has read that packet."""
         ...
 
     def closed(self, code: int, reason: str) -> ClientError:
@@ -89,7 +89,7 @@ class ReconnectingClient(ABC, Generic[S, E]):
         backoff: Backoff,
     ) -> None:
         if max_queue < 1 or max_queue_bytes < 1:
-            raise ValueError("max_queue and max_queue_bytes have to be at least 1")
+            raise ValueError("max_queue and max_queue_bytes must be at least 1")
         self.url = url
         self._options = options
         self._wait = wait
@@ -109,7 +109,7 @@ class ReconnectingClient(ABC, Generic[S, E]):
         """Connect.
 
         Raises:
-            ClientError: The first attempt failed; with `wait`, it failed in a way that waiting does not help.
+            ClientError: The first attempt failed; with `wait`, an attempt failed in a way that waiting cannot fix.
         """
         if self._task is not None:
             raise RuntimeError("A connection can be entered once; make another one")
@@ -187,7 +187,7 @@ class ReconnectingClient(ABC, Generic[S, E]):
         """Return the events for a broken connection."""
 
     def _shortest_delay(self, error: ClientError) -> float:  # noqa: ARG002  # for subclasses
-        """Return the seconds to wait at least before connecting again."""
+        """Return the minimum number of seconds before reconnecting."""
         return 0.0
 
     def _enqueue(self, events: Iterable[E], size: int) -> None:
@@ -224,7 +224,7 @@ class ReconnectingClient(ABC, Generic[S, E]):
             await self._attempt.socket.drain()
 
     def _adjust_flow(self) -> None:
-        """Pause or resume reading, as the queue demands."""
+        """Pause or resume reading, depending on the queue."""
         socket = None if self._attempt is None else self._attempt.socket
         if socket is None:
             return

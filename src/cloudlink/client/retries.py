@@ -1,4 +1,4 @@
-"""Whether to connect again after a connection has ended or could not be made, and how soon. Pure functions.
+"""Whether, and how soon, to reconnect after a connection has ended or failed. Pure functions.
 
 A server closes a connection for good with 1000 or 1008, and with 4000 to 4099 on CloudLink 4 connections: the client was
 asked to leave, kicked or banned. On cloud connections 4000 to 4005 have meanings of their own (protocol, section 3.1).
@@ -20,7 +20,7 @@ _KICKED = range(4000, 4100)
 _FINAL_FOR_CLOUD = _FINAL | {CloseCode.CLOUD_USERNAME, CloseCode.CLOUD_PROJECT, CloseCode.CLOUD_SECURITY}
 _LATER_FOR_CLOUD = (CloseCode.CLOUD_ERROR, CloseCode.CLOUD_OVERLOADED)
 _LATER = 60.0
-"""Seconds to stay away at least from a cloud server that has no room or did not understand a packet."""
+"""Minimum seconds before reconnecting to a cloud server that was full or did not understand a packet."""
 _ID_CONFLICT = 112
 
 
@@ -44,7 +44,7 @@ def is_final_for_cloud(error: ClientError) -> bool:
 
 
 def shortest_delay_for_cloud(error: ClientError) -> float:
-    """Return the seconds that a client of cloud variables stays away at least after an error; mostly 0."""
+    """Return the minimum seconds before a client of cloud variables reconnects after an error; usually 0."""
     code = error.code if isinstance(error, DisconnectedError) else getattr(error, "close_code", None)
     return _LATER if code in _LATER_FOR_CLOUD else 0.0
 

@@ -44,7 +44,7 @@ FULL = "Server is full!"
 """The bare text that a full server sends before it closes the connection (protocol, section 1.4)."""
 
 GENERATION = "0.2."
-"""What a server's version contains if it speaks CloudLink 4 as this client does (protocol, decision D5)."""
+"""Part of the version of every server that speaks this client's dialect of CloudLink 4 (protocol, decision D5)."""
 
 _CLIENT_INFO = {"language": "Python", "version": "0.2.0"}
 _LONGEST_QUOTE = 60
@@ -64,7 +64,7 @@ _STATE_COMMANDS = ("setid", "link", "unlink")
 
 @dataclass
 class DesiredState:
-    """The name and the rooms that a client asks for after each connecting.
+    """The name and the rooms that a client requests after each connection.
 
     Attributes:
         username: None for none.
@@ -90,7 +90,7 @@ class Session:
     """
 
     def __init__(self, desired: DesiredState, *, again: bool = False) -> None:
-        """Args: desired: what to ask for; kept up to date. again: whether this follows another session."""
+        """Args: desired: The state to request; kept up to date. again: Whether this follows another session."""
         self.outgoing: list[str] = []
         self.answers: list[tuple[Listener, Event]] = []
         self.ready = False
@@ -147,7 +147,7 @@ class Session:
     def received(self, text: str) -> list[Event]:
         """Handle a message from the server and return the events it means.
 
-        Until the session is ready or has failed nothing is returned. Then the first event is `Connected`.
+        Nothing is returned until the session is ready or has failed. Then the first event is `Connected`.
         """
         event, packet = packets.read(text)
         if isinstance(event, StatusCode):
@@ -168,7 +168,7 @@ class Session:
         return []
 
     def closed(self, code: int, reason: str) -> ClientError:
-        """Return the error for the end of the connection, which depends on how far the session came."""
+        """Return the error for the end of the connection, which depends on the steps completed so far."""
         if self.failure is not None:
             return self.failure
         if not self.version and code in _NOT_UNDERSTOOD:
@@ -258,9 +258,9 @@ class Session:
     # Sending, and the requests that change the state of this client.
 
     def _send_tagged(self, cmd: str, keys: dict[str, Any]) -> Listener:
-        """Send a packet with a listener of its own, and return that.
+        """Send a packet with a new listener, and return the listener.
 
-        Nobody can guess it, not even a client that has seen others: strangers choose the listeners of their packets.
+        The listener cannot be guessed from earlier ones, because other clients choose the listeners of their packets.
         """
         listener = f"python-{secrets.token_hex(8)}"
         self._send(cmd, {**keys, "listener": listener})
@@ -314,7 +314,7 @@ def _names(value: object) -> list[str]:
 
 
 def not_cloudlink(text: str) -> ClientError:
-    """Return the error for a text that a server sends instead of anything a client understands."""
+    """Return the error for a text that is not part of the CloudLink protocol."""
     if text == FULL:
         return ServerFullError("The server is full.", "Try again later.")
     quote = text if len(text) <= _LONGEST_QUOTE else text[:_LONGEST_QUOTE] + "…"

@@ -1,8 +1,8 @@
 """A WebSocket of a client: whole messages in and out, closing, keepalive, and pausing.
 
-picows cuts the byte stream into frames and masks outgoing ones; `cloudlink.rfc6455` joins fragments, checks text and
-knows what a close frame may hold. A silent peer is pinged and, if it stays silent, dropped. While reading is paused
-nothing can be received, so then the peer is pinged, which keeps it from dropping this client, and is not dropped.
+picows splits the byte stream into frames and masks outgoing ones; `cloudlink.rfc6455` joins fragments, and checks text
+and close frames. A silent peer is pinged and, if it stays silent, dropped. While reading is paused, nothing can be
+received: then the peer is still pinged, so that it does not drop this client, but it is not dropped.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _MAX_MESSAGE = 16 << 20
 _CLOSE_TIMEOUT = 5.0
 """Seconds a peer has to answer a close frame before its socket is dropped."""
 _WRITE_BUFFER = 1 << 16
-"""Bytes waiting to be written above which `drain` waits."""
+"""Bytes in the write buffer above which `drain` waits."""
 _ROUNDS = 4
 
 logger = logging.getLogger("cloudlink.client")
@@ -137,7 +137,7 @@ class Socket(WSListener):
     # Called by picows.
 
     def on_ws_connected(self, transport: WSTransport) -> None:
-        """The upgrade is done."""
+        """Note that the upgrade is complete."""
         self._transport = transport
         transport.underlying_transport.set_write_buffer_limits(high=_WRITE_BUFFER)
         self._timer = asyncio.get_running_loop().call_later(self._step, self._check_liveness)
@@ -164,7 +164,7 @@ class Socket(WSListener):
                 self._fail(transport, violation)
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:  # noqa: ARG002  # picows' signature
-        """The socket is closed, by either side."""
+        """Note that the socket is closed, by either side."""
         self._closing = True
         self._transport = None
         if self._timer is not None:
@@ -175,11 +175,11 @@ class Socket(WSListener):
             self._receiver.connection_lost(*self._closed_with)
 
     def pause_writing(self) -> None:
-        """The write buffer is above its limit."""
+        """Note that the write buffer is above its limit."""
         self._writable.clear()
 
     def resume_writing(self) -> None:
-        """The write buffer is below its limit again."""
+        """Note that the write buffer is below its limit again."""
         self._writable.set()
 
     def _answer_close(self, transport: WSTransport, payload: bytes) -> None:
@@ -240,7 +240,7 @@ async def open_socket(url: str, receiver: Receiver, options: Options) -> Socket:
                 ssl_context=options.ssl,
                 websocket_handshake_timeout=options.timeout,
                 logger_name=_quiet,
-                enable_auto_pong=False,  # picows would answer pings whose reserved bits nobody has checked
+                enable_auto_pong=False,  # picows would answer pings without checking their reserved bits
                 max_frame_size=_MAX_MESSAGE,
                 extra_headers={"User-Agent": f"cloudlink-python/{__version__}", **options.headers},
                 max_redirects=0,
@@ -253,7 +253,7 @@ async def open_socket(url: str, receiver: Receiver, options: Options) -> Socket:
     except WSHandshakeError as error:
         raise diagnostics.upgrade_failed(url, _answer_of(error)) from error
     except OSError as error:
-        # A proxy's own refusals and time-outs come as these too, TLS errors from behind it only.
+        # Refusals and time-outs of a proxy raise these too; TLS errors come only from the server behind it.
         if options.proxy is not None and not isinstance(error, tls.SSLError):
             raise diagnostics.proxy_failed(url, options.proxy, error) from error
         raise diagnostics.unreachable(url, error) from error

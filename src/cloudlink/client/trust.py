@@ -1,4 +1,4 @@
-"""TLS contexts that trust a certificate of the user's own."""
+"""TLS contexts that trust the user's own certificate."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import ssl
 
 
 def trusting(file: str) -> ssl.SSLContext:
-    """Return a TLS context that trusts a certificate besides those that this machine trusts.
+    """Return a TLS context that trusts a certificate in addition to those that this machine trusts.
 
     Args:
         file: Path of a PEM file with the certificate of a server, or of the authority that signed it.

@@ -1,4 +1,4 @@
-"""The way out: encode once, queue per client, write once per turn of the event loop."""
+"""Outgoing frames: encoded once, queued per client, written once per turn of the event loop."""
 
 from __future__ import annotations
 

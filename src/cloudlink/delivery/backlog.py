@@ -1,8 +1,8 @@
-"""What waits for a client that reads more slowly than others write.
+"""The frames that wait for a client that reads more slowly than others write.
 
-Messages queue. Of updates, such as the value of one variable, only the latest is kept: nobody needs to
-see old positions of a player late. The frames of each sender are counted, so that one sender cannot fill the
-backlog alone.
+Every message is kept. Of the updates with one key, such as the values of one variable, only the latest is kept:
+an old position of a player is useless. The frames of each sender are counted, so that one sender cannot fill
+the backlog alone.
 
 A deque holds the order. A dict would too, but finding its first key again and again takes quadratic time, because
 CPython scans the slots of all keys that were removed. An `OrderedDict` would take about 200 bytes for each message.
@@ -37,8 +37,8 @@ class Backlog:
     Adding and taking cost the same however much waits, averaged over all calls.
 
     Attributes:
-        size: Bytes that wait.
-        largest: Bytes of the largest frame that waited so far.
+        size: Bytes of all waiting frames.
+        largest: Bytes of the largest frame added so far.
     """
 
     def __init__(self, owner: Outbox | None = None) -> None:
@@ -56,12 +56,12 @@ class Backlog:
         return bool(self._queue)
 
     def add(self, frames: Iterable[bytes], share: float = math.inf) -> list[Frame]:
-        """Add frames, in order, except those of a sender that takes up too much.
+        """Add frames, in order, except those of a sender that exceeds its share.
 
         Args:
             frames: The frames.
-            share: Bytes that the frames of one sender may have. One frame may be longer, as long as none was before
-                and nothing else of its sender waits.
+            share: Bytes that the frames of one sender may have. One longer frame is accepted if no frame longer
+                than the share was added before and nothing else of its sender waits.
 
         Returns:
             The frames that were not added.
@@ -72,7 +72,7 @@ class Backlog:
                 refused.append(frame)
                 continue
             if isinstance(frame, Update):
-                # Its place is that of the latest value, behind all that was sent before it.
+                # The update moves to the end, behind everything sent before its latest value.
                 self._drop(frame.key)
                 place = self._places[frame.key] = _Place(frame)
                 self._queue.append(place)
@@ -87,7 +87,7 @@ class Backlog:
         return refused
 
     def take(self, size: int) -> list[bytes]:
-        """Take out the oldest frames, at least one, until they have `size` bytes."""
+        """Remove and return the oldest frames: at least one, and as many as needed to reach `size` bytes."""
         taken: list[bytes] = []
         while self._queue and size > 0:
             entry = self._queue.popleft()
@@ -105,7 +105,7 @@ class Backlog:
         return taken
 
     def _charge(self, frame: Frame, share: float) -> bool:
-        """Count a frame for its sender; False if that would be too much."""
+        """Count a frame for its sender; return False if the sender would exceed its share."""
         sender = frame.sender
         if sender is None or sender is self._owner:
             return True
@@ -125,7 +125,7 @@ class Backlog:
         return len(place.frame)
 
     def _drop(self, key: Hashable) -> None:
-        """Drop the update with a key, if one waits; it leaves a gap."""
+        """Drop the waiting update with a key, if there is one; it leaves a gap."""
         place = self._places.pop(key, None)
         if place is not None and place.frame is not None:
             self._release(place.frame)

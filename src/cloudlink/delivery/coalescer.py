@@ -1,16 +1,16 @@
-"""How long a client's frames wait for more.
+"""How long a client's frames wait for more frames (write coalescing).
 
-While there is time, everything is written at the end of the turn it was made in. Only when the server's thread would be
-busy nearly all the time, and most of its writes carry one frame, a client's frames wait some milliseconds from the first
-on: then more of them share a write, and writing is what costs. They wait just long enough that the thread has some time
-left again.
+Normally, frames are written at the end of the turn that produced them. Frames wait only when the server's thread would
+be busy nearly all the time and most of its writes carry one frame. A client's frames then wait some milliseconds,
+counted from the first, so that more of them share a write: writing is the expensive part. They wait just long enough
+that the thread has some time left again.
 
-`WriteCoalescer` measures, `Controller` decides. It goes by how busy the thread would be if every frame were written by
-itself. As long as that stays the same, so does the wait; it is not ended by the time it frees. Two things end it:
+`WriteCoalescer` measures and `Controller` decides. The controller considers how busy the thread would be if every frame
+had its own write. Waiting does not change that figure, so the time it saves does not end it. Two things end it:
 
 * Frames that share writes anyway, as in one crowded room, gain nothing by waiting.
-* A program that waits for an answer before it sends more would only be slowed. Where waiting brings no frames together,
-  or less is sent because of it, it stops for some seconds.
+* A program that waits for an answer before it sends more would only be slowed down. If waiting brings no frames
+  together, or reduces how much is sent, it stops for some seconds.
 """
 
 from __future__ import annotations
@@ -23,34 +23,34 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _SAMPLE = 0.05
-"""Seconds between two looks at what was written."""
+"""Seconds between two samples."""
 _SMOOTHING = 0.2
 """Weight of the newest sample."""
 
 _BUSY = 0.85
-"""Share of a core that the thread may use before frames wait, and that waiting brings it back to."""
+"""Share of a core that waiting brings the thread back to."""
 _BEGIN = 0.9
-"""Share of a core from which on waiting begins; above `_BUSY`, so that it does not begin and end all the time."""
+"""Share of a core at which waiting begins; above `_BUSY`, so that waiting does not begin and end all the time."""
 _FIRST = 0.002
-"""Seconds that frames wait at first, when it is not known yet how many more come in that time."""
+"""Seconds that frames wait at first, while it is unknown how many more come in that time."""
 _LONGEST = 0.03
 _SHORTEST = 0.0005
-"""Seconds of waiting that are not worth a timer."""
+"""Longest wait, in seconds, that is not worth a timer."""
 
 _ENOUGH = 6.0
-"""Frames per write that are not to become more by waiting."""
+"""Frames per write above which waiting is useless."""
 _WORTHWHILE = 1.2
-"""Frames per write that waiting has to bring."""
+"""Frames per write that waiting must achieve."""
 _TRIAL = 0.015
-"""Seconds of waiting that have to bring them."""
+"""Shortest wait, in seconds, that is judged by this."""
 _SLOWED = 0.9
-"""Frames per second, as a fraction of those before waiting, below which somebody waits for answers."""
+"""Fraction of the former frames per second below which some sender must be waiting for answers."""
 _BREAK = 5.0
-"""Seconds without waiting after it did no good."""
+"""Seconds without waiting after it did not help."""
 
 
 class Coalescer(Protocol):
-    """What `Delivery` asks how long frames wait, and tells when it writes.
+    """Decides for `Delivery` how long frames wait; `Delivery` reports each time it writes.
 
     Attributes:
         wait: Seconds from a client's first frame until it is written; 0 for the end of the turn.
@@ -59,14 +59,14 @@ class Coalescer(Protocol):
     wait: float
 
     def begin(self) -> None:
-        """Writing begins."""
+        """Note that writing begins."""
 
     def end(self, frames: int, writes: int) -> None:
-        """Writing has ended; see `WriteCoalescer.end`."""
+        """Note that writing has ended; see `WriteCoalescer.end`."""
 
 
 class ConstantWait:
-    """Lets frames wait equally long at all times."""
+    """Lets frames always wait equally long."""
 
     def __init__(self, wait: float) -> None:
         """Args: wait: seconds from a client's first frame until it is written."""
@@ -81,7 +81,7 @@ class ConstantWait:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What was measured.
+    """One measurement.
 
     Attributes:
         now: The time, in seconds.
@@ -112,7 +112,7 @@ class Controller:
         self._break_until = 0.0
 
     def update(self, sample: Sample) -> None:
-        """Choose anew."""
+        """Choose the wait that follows from a sample."""
         share = sample.frames_per_write
         if share > _ENOUGH:
             self._most = self.wait * _ENOUGH / share
@@ -131,21 +131,21 @@ class Controller:
         return self.wait >= _TRIAL or sample.frames_per_second < _SLOWED * self._frames_before
 
     def _wanted(self, sample: Sample) -> float:
-        """Return the wait that would have the thread busy for `_BUSY` of the time, half-way from the present one."""
+        """Return a wait halfway between the present one and the one that would keep the thread busy for `_BUSY`."""
         if sample.demand <= (_BUSY if self.wait else _BEGIN):
             return 0.0
         if not self.wait:
             return _FIRST
-        # Writing takes the time that is left when each write carries so many frames.
+        # With this many frames per write, writing takes just the time that is left.
         left = max(_BUSY - (sample.demand - sample.writing), sample.writing / _ENOUGH)
         share = sample.writing / left
-        # Each frame but the first of a write came while that one waited, in proportion to the time.
+        # Every frame of a write but the first arrived during the wait, in proportion to its length.
         goal = self.wait * (share - 1) / max(sample.frames_per_write - 1, 0.01)
         return min((self.wait + goal) / 2, 2 * self.wait)
 
 
 class WriteCoalescer:
-    """Watches how busy this thread is, and says how long frames should wait."""
+    """Measures how busy this thread is, and says how long frames should wait."""
 
     def __init__(
         self,
@@ -155,8 +155,8 @@ class WriteCoalescer:
         """Set up the coalescer.
 
         Args:
-            clock: Tells the time, in seconds.
-            work: Tells how long this thread has worked, in seconds.
+            clock: Returns the time, in seconds.
+            work: Returns the CPU time of this thread, in seconds.
         """
         self.wait = 0.0
         """Seconds from a client's first frame until it is written; 0 for the end of the turn."""
@@ -170,14 +170,14 @@ class WriteCoalescer:
         self._writing = 0.0
 
     def begin(self) -> None:
-        """Take note that writing begins."""
+        """Note that writing begins."""
         self._began_at = self._clock()
 
     def end(self, frames: int, writes: int) -> None:
-        """Take note that it has ended.
+        """Note that writing has ended.
 
         Args:
-            frames: Frames queued since the last time, counted once per recipient.
+            frames: Frames queued since the last call, counted once per recipient.
             writes: Clients written to.
         """
         now = self._clock()
@@ -191,7 +191,7 @@ class WriteCoalescer:
         elapsed, worked = now - self._sampled_at, self._work()
         per_write = self._writing / self._writes
         saved = max(0, self._frames - self._writes) * per_write
-        # After a rest, what was before it says nothing about now.
+        # After a pause, the figures from before it say nothing about the present.
         weight = _SMOOTHING if elapsed < 10 * _SAMPLE else 1.0
         self._demand += weight * ((worked - self._worked + saved) / elapsed - self._demand)
         self._writing_demand += weight * ((self._writing + saved) / elapsed - self._writing_demand)

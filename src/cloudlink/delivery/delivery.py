@@ -1,15 +1,15 @@
-"""The way out: frames are queued per client and written together.
+"""Outgoing frames: queued per client and written together.
 
-Per recipient almost nothing happens: a frame is appended to a list. Frames that follow one another to
-the audiences of one room are not even that: they are collected once, joined once, and appended as one. A
-member who is sent something of its own meanwhile, or left out, is only handed its share earlier. All that
-one turn of the event loop produced for a client leaves in one write, in the order it was produced, whoever
-it came from. A saturated server waits a few milliseconds from a client's first frame on, so that more of them
-share a write. News that nobody waits for, who came and who left, is collected a little longer: a crowd that
-comes into a room at once is told of each other in few writes.
+The work per recipient is small: one append to a list. Consecutive frames to the audiences of one room cost
+even less: they are collected once, joined once, and appended as one. A member that is sent a frame of its own
+meanwhile, or is left out, only gets its share earlier. Everything that one turn of the event loop produced for a
+client leaves in one write, in the order it was produced, whoever sent it. A saturated server waits a few
+milliseconds after a client's first frame, so that more frames share a write. News that nobody waits for, such as
+who joined and who left, is collected a little longer: when a crowd joins a room at once, its members learn
+of each other in a few writes.
 
-This module does not know the event loop: whoever builds a `Delivery` hands it the function that calls
-back at the end of the turn, or some milliseconds later.
+This module does not know the event loop: the creator of a `Delivery` passes it the function that schedules a
+call at the end of the turn, or some milliseconds later.
 """
 
 from __future__ import annotations
@@ -33,27 +33,27 @@ if TYPE_CHECKING:
 logger = logging.getLogger("cloudlink.delivery")
 
 _BATCH = 32
-"""Clients whose frames wait until the same moment where they wait: so many share a timer."""
+"""Number of clients that share a timer when frames wait."""
 _CROWD = 32
-"""Clients from whom on writing to them takes so long that it should not be done for half of what is there."""
+"""Minimum batch size for which sockets are read again before writing."""
 _ANONYMOUS = 4096
-"""Bytes of a frame from which on it always knows its sender; shorter ones do while somebody reads slowly."""
+"""Size in bytes from which a frame always knows its sender; shorter ones do while a recipient reads slowly."""
 _RESUMED = 1 << 18
-"""Bytes of backlogs written in one turn of the event loop, over all clients that read again."""
+"""Bytes written from backlogs in one turn of the event loop, for all clients that read again together."""
 _NEWS_INTERVAL = 0.02
-"""Seconds between two times that news is written, unless something else is sent to a room meanwhile."""
+"""Seconds between two writes of news, unless something else is sent to the room meanwhile."""
 
 
 class Audience:
     """Clients who are sent the same bytes: the members of a room who speak one dialect.
 
-    Of one group of audiences at a time, `Delivery` leaves frames here instead of queueing them.
+    `Delivery` collects frames here, for one group of audiences at a time, instead of queueing them.
 
     Attributes:
-        group: Whatever the audiences of one room have in common; no client is in two of them.
+        group: An object that the audiences of one room share; no client is in two of them.
         outboxes: The queues of its members.
-        frames: What was sent to them and is in no queue yet.
-        offsets: Clients for whom so many of those frames are dealt with: queued all the same, or not for them.
+        frames: Frames sent to the audience that are not in any queue yet.
+        offsets: By client, how many of those frames are already queued for it or not meant for it.
     """
 
     __slots__ = ("_delivery", "frames", "group", "offsets", "outboxes")
@@ -69,13 +69,13 @@ class Audience:
         return len(self.outboxes)
 
     def add(self, outbox: Outbox) -> None:
-        """Take in a client; what was sent to the audience before is not for it."""
+        """Add a client; it does not get what was sent to the audience before."""
         self.outboxes[outbox] = None
         if self.frames:
             self.offsets[outbox] = len(self.frames)
 
     def remove(self, outbox: Outbox, *, is_gone: bool = False) -> None:
-        """Let a client go; what was sent to the audience before still is for it, unless it is gone for good."""
+        """Remove a client; it still gets what was sent to the audience before, unless it has disconnected."""
         if not is_gone:
             self._delivery.flush_member(outbox)
         self.offsets.pop(outbox, None)
@@ -83,12 +83,12 @@ class Audience:
 
 
 class Batch:
-    """Clients whose queues were empty before, and are written together.
+    """Clients whose queues were empty before, and that are written to together.
 
     Attributes:
         outboxes: Their queues.
-        capacity: How many it takes; who comes after them begins another batch.
-        bytes_before: What had been queued before the first of them.
+        capacity: The most clients in this batch; further ones begin another batch.
+        bytes_before: Bytes queued in total before the first of them.
     """
 
     __slots__ = ("bytes_before", "capacity", "outboxes")
@@ -103,7 +103,7 @@ class Delivery:
     """Takes frames for clients and writes them at the end of the event loop's turn, or a little later.
 
     Attributes:
-        coalescer: Says how long frames wait, None for never; may be replaced at any time.
+        coalescer: Says how long frames wait; None if they never wait. May be replaced at any time.
     """
 
     def __init__(
@@ -113,28 +113,28 @@ class Delivery:
         coalescer: Coalescer | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Set up the way out.
+        """Set up the queues.
 
         Args:
-            schedule: Called with seconds to wait, mostly 0, and what is to be called then.
-            max_queued_bytes: Most bytes that may wait for a client that does not read, beside the largest
-                frame among them; None for any number.
-            coalescer: Says how long frames wait, None for never.
-            clock: Tells the time, in seconds.
+            schedule: Called with a delay in seconds, usually 0, and the function to call after it.
+            max_queued_bytes: Most bytes that may wait for a client that does not read, in addition to the largest
+                frame among them; None for no limit.
+            coalescer: Says how long frames wait; None if they never wait.
+            clock: Returns the time, in seconds.
         """
         self._clock = clock
         self.coalescer = coalescer
         self._schedule = schedule
         self._writer = Writer(max_queued_bytes)
-        self._frames = 0  # queued since the coalescer was told, counted per recipient
+        self._frames = 0  # queued since the last report to the coalescer, counted per recipient
         self._bytes = 0  # queued so far, counted once for all recipients
         self._largest = 0  # bytes of the largest entry of a queue since all were empty
-        self._batches: dict[Batch, None] = {}  # what is to be written, in this order
-        self._open: Batch | None = None  # the last of them, if it takes more clients
-        self._audiences: list[Audience] = []  # whose frames are in no queue yet
+        self._batches: dict[Batch, None] = {}  # batches to write, in this order
+        self._open: Batch | None = None  # the last of them, if it has room for more clients
+        self._audiences: list[Audience] = []  # those whose frames are not in any queue yet
         self._group: object = None  # what they have in common
-        self._is_due = False  # whether those frames go with the next batch, or wait as news does
-        self._next_news = 0.0  # when news may go again
+        self._is_due = False  # whether those frames go with the next batch or wait, as news does
+        self._next_news = 0.0  # the earliest time for the next news
         self._is_news_scheduled = False
         self._behind = self._writer.behind  # clients that have a backlog
         self._resuming: deque[Outbox] = deque()  # those of them that read again
@@ -142,7 +142,7 @@ class Delivery:
 
     @property
     def max_queued_bytes(self) -> int | None:
-        """Most bytes that may wait for a client that does not read, None for any number."""
+        """Most bytes that may wait for a client that does not read; None for no limit."""
         return self._writer.max_queued_bytes
 
     @max_queued_bytes.setter
@@ -150,11 +150,11 @@ class Delivery:
         self._writer.max_queued_bytes = value
 
     def sign(self, frame: bytes, sender: Outbox, tag: bytes) -> bytes:
-        """Return a frame that knows its sender, if that may matter: see `broadcast`."""
+        """Return a frame that knows its sender, if the sender may matter: see `broadcast`."""
         return signed(frame, sender, tag) if self._behind or len(frame) >= _ANONYMOUS else frame
 
     def send(self, outbox: Outbox, frame: bytes) -> None:
-        """Queue one frame for one client; the empty one is none."""
+        """Queue one frame for one client; an empty frame is ignored."""
         if not frame:
             return
         if self._audiences:
@@ -170,15 +170,15 @@ class Delivery:
         sender: Outbox | None = None,
         tag: bytes = b"",
     ) -> None:
-        """Queue one frame for an audience, except the one to skip; the empty frame is none.
+        """Queue one frame for an audience, except for `skip`; an empty frame is ignored.
 
         Args:
             audience: The recipients.
             frame: The frame.
-            skip: Who does not get it.
-            sender: The client that caused it, None for the server itself. One sender may take up a share of what may
-                wait for a recipient that reads slowly; beyond it, that recipient does not get the frame.
-            tag: Handed to `sender.undelivered` then.
+            skip: The client that does not get it.
+            sender: The client that caused it, None for the server itself. One sender may fill only a share of the
+                backlog of a slow recipient; beyond that share, the recipient does not get the frame.
+            tag: Passed to `sender.undelivered` in that case.
         """
         if frame:
             if sender is not None and (self._behind or len(frame) >= _ANONYMOUS):
@@ -189,7 +189,7 @@ class Delivery:
                 self._begin()
 
     def broadcast_except(self, audience: Audience, frame: bytes, skips: Iterable[Outbox]) -> None:
-        """Queue one frame for an audience, except for any clients, who need not be in it."""
+        """Queue one frame for an audience, except for some clients, which need not be in it."""
         if not frame:
             return
         members = [outbox for outbox in skips if outbox in audience.outboxes]
@@ -199,7 +199,7 @@ class Delivery:
         audience.offsets.update(dict.fromkeys(members, len(audience.frames)))
 
     def broadcast_deferred(self, audience: Audience, frame: bytes, skip: Outbox | None = None) -> None:
-        """Do the same with news that may come some milliseconds late, if there was some just before."""
+        """Queue news as `broadcast` does; it may be delayed by some milliseconds if other news went just before."""
         if not frame:
             return
         self._collect(audience, frame, skip)
@@ -236,7 +236,7 @@ class Delivery:
             audience.offsets[skip] = len(audience.frames)
 
     def multicast(self, outboxes: Iterable[Outbox], frame: bytes) -> None:
-        """Queue one frame for any clients, once for each time they are named."""
+        """Queue one frame for any clients, once for each time they occur in `outboxes`."""
         self.flush_room()
         outboxes = list(outboxes)
         if self._open is None:
@@ -245,9 +245,9 @@ class Delivery:
         self._append(outboxes, frame)
 
     def flush_member(self, outbox: Outbox) -> None:
-        """Queue for a client what was sent to the audience it is in, if that is in no queue yet.
+        """Queue the collected frames of its audience for one client.
 
-        Needed before anything else is queued for it: that is what keeps the order.
+        This must happen before anything else is queued for the client, to keep the order.
         """
         for audience in self._audiences:
             if outbox in audience.outboxes:
@@ -259,7 +259,7 @@ class Delivery:
                 return
 
     def flush_room(self) -> None:
-        """Queue for all its members what was sent to a room; from now on it waits no longer than any frame."""
+        """Queue the collected frames of a room for all its members; they then wait no longer than other frames."""
         for audience in self._audiences:
             frames, offsets = audience.frames, audience.offsets
             outboxes: Collection[Outbox] = audience.outboxes
@@ -305,7 +305,7 @@ class Delivery:
             self._open = None
 
     def _begin(self) -> Batch:
-        """Begin a batch, and see to it that it is written."""
+        """Begin a batch, and schedule its writing."""
         wait = self.coalescer.wait if self.coalescer else 0.0
         if not self._batches:
             self._largest = 0
@@ -315,17 +315,17 @@ class Delivery:
         return batch
 
     def flush(self) -> None:
-        """Write everything that is queued, one write per client, and wait for nothing that was scheduled."""
+        """Write everything that is queued now, one write per client, without waiting for scheduled calls."""
         self._is_news_scheduled = False
         while self._resuming:
             self._resume_some()
-        while self._audiences or self._batches:  # writing may make somebody leave, which is news
+        while self._audiences or self._batches:  # writing may make a client leave, which is news
             self.flush_room()
             for batch in tuple(self._batches):
                 self._write_batch(batch)
 
     def _end_turn(self, batch: Batch) -> None:
-        """Write a batch, a large one after another look at what has come while it was made."""
+        """Write a batch; before writing a large one, let sockets be read once more."""
         due = sum(map(len, self._audiences)) if self._is_due else 0
         if len(batch.outboxes) + due >= _CROWD:
             self._schedule(0.0, partial(self._write_batch, batch))
@@ -349,7 +349,7 @@ class Delivery:
             self._frames = 0
 
     def resume(self, outbox: Outbox) -> None:
-        """Go on writing to a client that reads again, from the next turn on: many may do so at once."""
+        """Resume writing to a client that reads again, from the next turn on: many may do so at once."""
         if outbox.backlog:
             self._resuming.append(outbox)
             self._schedule_resuming()
@@ -366,7 +366,7 @@ class Delivery:
             self._schedule_resuming()
 
     def _resume_some(self) -> None:
-        """Write a piece to each client that reads again, in turn, until it is enough for now."""
+        """Write a piece to each client that reads again, in turn, up to the limit of one turn."""
         left = _RESUMED
         while self._resuming and left > 0:
             outbox = self._resuming.popleft()
@@ -378,7 +378,7 @@ class Delivery:
                 self._resuming.append(outbox)
 
     def retire(self, outbox: Outbox) -> None:
-        """Forget a client that is gone, and what waits for it."""
+        """Forget a disconnected client and the frames that wait for it."""
         self._writer.forget(outbox)
         outbox.retire()
 

@@ -27,13 +27,13 @@ def text_frame(payload: bytes) -> bytes:
         payload: UTF-8 text of any length.
     """
     size = len(payload)
-    if size < len(_SHORT_HEADERS):  # most are, and are spared a call
+    if size < len(_SHORT_HEADERS):  # most are; this saves a call
         return _SHORT_HEADERS[size] + payload
     return _header(size) + payload
 
 
 def joined_text_frame(parts: Sequence[bytes | bytearray]) -> bytes:
-    """Return the frame of a text message in parts, which are copied only once."""
+    """Return the frame of a text message given in parts; each part is copied only once."""
     return b"".join((_header(sum(map(len, parts))), *parts))
 
 
@@ -50,7 +50,7 @@ class Frame(bytes):
 
     Attributes:
         sender: The client's outbox, None for the server itself.
-        tag: Handed to `sender.undelivered` if a recipient does not get the frame.
+        tag: Passed to `sender.undelivered` if a recipient does not get the frame.
     """
 
     sender: Outbox | None = None
@@ -58,7 +58,7 @@ class Frame(bytes):
 
 
 def signed(frame: bytes, sender: Outbox, tag: bytes) -> Frame:
-    """Return a frame that knows its sender: the frame itself where it can, else a copy."""
+    """Return a frame that knows its sender: the frame itself if it can hold one, else a copy."""
     frame = frame if isinstance(frame, Frame) else Frame(frame)
     frame.sender = sender
     frame.tag = tag
@@ -66,7 +66,7 @@ def signed(frame: bytes, sender: Outbox, tag: bytes) -> Frame:
 
 
 class Update(Frame):
-    """A frame that makes an earlier one with the same key worthless, such as a variable's new value.
+    """A frame that supersedes earlier ones with the same key, such as a variable's new value.
 
     A client that reads too slowly gets only the latest of them.
     """
@@ -93,7 +93,7 @@ class Segment(bytes):
 
 
 def join(frames: list[bytes]) -> bytes:
-    """Return one frame itself, or several joined; what they were joined from is kept."""
+    """Return the only frame itself, or several frames as a segment, which keeps its parts."""
     if len(frames) == 1:
         return frames[0]
     segment = Segment(b"".join(frames))
@@ -102,7 +102,7 @@ def join(frames: list[bytes]) -> bytes:
 
 
 def iter_frames(frames: Iterable[bytes], size: int = 0) -> Iterator[bytes]:
-    """Yield frames one by one, those of segments of more than `size` bytes too."""
+    """Yield frames one by one; segments of more than `size` bytes are split into their frames."""
     for frame in frames:
         if isinstance(frame, Segment) and len(frame) > size:
             yield from frame.frames
@@ -111,7 +111,7 @@ def iter_frames(frames: Iterable[bytes], size: int = 0) -> Iterator[bytes]:
 
 
 def chunked(frames: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
-    """Yield frames in order, so many at a time that they have `size` bytes or a few more."""
+    """Yield frames in order, in lists of `size` bytes or slightly more."""
     piece: list[bytes] = []
     missing = size
     for frame in frames:

@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 
 class Connection(Protocol):
-    """What the inside of the server may ask of a connection; the transport has the real one."""
+    """The part of a connection that the rest of the server uses; the transport implements it."""
 
     remote_address: tuple[str, int] | None
-    """Address and port of the peer, None where it is unknown."""
+    """Address and port of the peer; None if unknown."""
 
     address: str
-    """Address that limits and logs go by, behind trusted proxies the real one."""
+    """Address for limits and logs; behind trusted proxies, the client's real one."""
 
     headers: Mapping[str, str]
     """Headers of the upgrade request; look-ups ignore case."""
@@ -26,13 +26,13 @@ class Connection(Protocol):
     """Request target of the upgrade request."""
 
     congested: bool
-    """Whether the peer does not take what was written; nothing should be written until it does."""
+    """Whether the peer is not reading what was written; nothing more should be written until it does."""
 
     patience: int
-    """How many times as long as others the peer may be silent before it counts as gone."""
+    """Factor by which the peer may be silent longer than others before it counts as gone."""
 
     def write(self, frames: list[bytes]) -> None:
-        """Write ready frames in order. The list is the caller's and is emptied afterwards."""
+        """Write ready frames in order. The caller keeps the list and empties it afterwards."""
         ...
 
     def close(self, code: int, reason: str) -> None:
@@ -40,11 +40,11 @@ class Connection(Protocol):
         ...
 
     def hold(self) -> None:
-        """Read nothing from the peer until `release`: what it sent before is still waiting."""
+        """Read nothing from the peer until `release`, because its earlier packets still wait."""
         ...
 
     def release(self) -> None:
-        """Go on reading from the peer."""
+        """Resume reading from the peer."""
         ...
 
     def slow_down(self) -> None:
@@ -56,8 +56,8 @@ class Outbox(list[bytes]):
     """The frames waiting for one client, oldest first.
 
     Attributes:
-        connection: Where they go.
-        backlog: What waits since the client stopped reading; older than what is in the list.
+        connection: The connection they are written to.
+        backlog: Frames that wait since the client stopped reading; older than those in the list.
         overflow: Called when the backlog is over the limit.
         undelivered: Called when a frame this client caused was dropped, because one of its recipients reads too
             slowly; takes the frame's tag.
@@ -78,13 +78,13 @@ class Outbox(list[bytes]):
         self.backlog: Backlog | None = None
 
     def retire(self) -> None:
-        """Forget what waits, and whom to call: the client is gone."""
+        """Drop waiting frames and callbacks, because the client has disconnected."""
         self.clear()
         self.backlog = None
         self.overflow = _nothing
         self.undelivered = _ignore
 
-    # Queues are told apart by identity: two that hold the same frames are two clients.
+    # Queues compare by identity: two that hold the same frames belong to two clients.
     __hash__ = object.__hash__  # type: ignore[assignment]
     __eq__ = object.__eq__
     __ne__ = object.__ne__

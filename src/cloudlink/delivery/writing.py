@@ -1,8 +1,8 @@
-"""Handing queues over to their connections.
+"""Writing queues to their connections.
 
-What a client does not take is kept in a backlog of bounded size. The client is disconnected when it falls behind
-further, unless one sender alone is to blame: then the frames of that sender are dropped. Nobody else waits for it.
-A long queue is handed over in pieces, for as long as its connection takes them, so that the bound holds however much
+Frames that a client does not read are kept in a backlog of bounded size. A client that falls further behind is
+disconnected, unless one sender alone is to blame: then the frames of that sender are dropped. No other client waits.
+A long queue is written in pieces for as long as its connection accepts them, so that the bound holds however much
 was queued.
 """
 
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 logger = logging.getLogger("cloudlink.delivery")
 
 _PIECE = 1 << 16
-"""Bytes handed to a connection at a time; whether it is congested is asked after each piece."""
+"""Bytes written to a connection at a time; congestion is checked after each piece."""
 _SHARE = 5
-"""Senders who can fill a backlog together: each may take up this fraction of it."""
+"""Shares in a backlog: each sender may use one of them."""
 
 
 class Writer:
     """Writes queues and empties them.
 
     Attributes:
-        max_queued_bytes: Most bytes in a backlog beside the largest frame in it; None for any number.
+        max_queued_bytes: Most bytes in a backlog in addition to the largest frame in it; None for no limit.
         behind: The clients that have a backlog.
     """
 
@@ -48,12 +48,12 @@ class Writer:
 
         Args:
             outboxes: The queues.
-            total: Bytes that none of them exceeds.
-            largest: Bytes that no entry of theirs exceeds.
+            total: Upper bound of the bytes in each queue.
+            largest: Upper bound of the bytes in each entry.
         """
-        # Few queues hold many entries as long as the largest: hardly any has to be measured.
+        # Few queues hold many entries as long as the largest, so hardly any has to be measured.
         most = _PIECE // largest if total > _PIECE else _PIECE
-        if self.behind:  # looked at before the loop, to spare each client of most servers the question
+        if self.behind:  # checked before the loop: most servers have none, and a check per client would cost
             outboxes = self._write_behind(outboxes)
         for outbox in outboxes:
             try:
@@ -61,27 +61,27 @@ class Writer:
                     self._hold_back(outbox, _write_pieces(outbox))
                 else:
                     outbox.connection.write(outbox)
-            except Exception:  # one client's trouble must not silence those who come after it
+            except Exception:  # one client's failure must not affect those after it
                 logger.exception("Writing to a client failed.")
             outbox.clear()
-        # Only now: that a client has to leave is news, and no queue may grow while queues are written.
+        # Only now, because a departure is news and no queue may grow while queues are written.
         if self._overflowing or self._undelivered:
             self._report()
 
     def _report(self) -> None:
-        """Call those whose backlog or frames were dropped."""
+        """Notify the clients whose backlog was dropped and the senders of dropped frames."""
         overflowing, self._overflowing = self._overflowing, []
         for outbox in overflowing:
             try:
                 outbox.overflow()
             except Exception:
-                logger.exception("A client that reads too slowly could not be dropped.")
+                logger.exception("Disconnecting a client that reads too slowly failed.")
         undelivered, self._undelivered = self._undelivered, {}
         for sender, tag in undelivered.items():
             try:
                 sender.undelivered(tag)
             except Exception:
-                logger.exception("A client could not be told that a message was dropped.")
+                logger.exception("Notifying a client that its message was dropped failed.")
 
     def _write_behind(self, outboxes: Iterable[Outbox]) -> list[Outbox]:
         """Move the queues of clients that have a backlog to its end; return the other queues."""
@@ -95,10 +95,10 @@ class Writer:
         return others
 
     def resume(self, outbox: Outbox) -> int:
-        """Write one piece of what waits for a client, if it reads again.
+        """Write one piece of a client's backlog, if the client reads again.
 
         Returns:
-            Bytes written; 0 where nothing is left to write, or the client takes nothing.
+            Bytes written; 0 if nothing is left to write or the client reads nothing.
         """
         backlog = outbox.backlog
         if backlog is None or outbox.connection.congested:
@@ -112,14 +112,14 @@ class Writer:
         return written
 
     def forget(self, outbox: Outbox) -> None:
-        """Drop what waits for a client."""
+        """Drop a client's backlog."""
         outbox.backlog = None
         self.behind.discard(outbox)
 
     def close(self, outbox: Outbox, code: int, reason: str) -> None:
         """Write what is queued for a client, then close its connection.
 
-        A slow reader gets the close frame behind what its connection had taken by then.
+        A slow reader gets the close frame after what its connection had accepted by then; its backlog is dropped.
         """
         while self.resume(outbox):
             pass
@@ -132,7 +132,7 @@ class Writer:
         outbox.connection.close(code, reason)
 
     def _hold_back(self, outbox: Outbox, frames: list[bytes]) -> None:
-        """Put what a connection does not take into its backlog, which is dropped if that is too much."""
+        """Add frames that a connection does not accept to its backlog; drop the backlog if it becomes too large."""
         if not frames:
             return
         backlog = outbox.backlog
@@ -143,7 +143,7 @@ class Writer:
         for frame in backlog.add(frames, math.inf if most is None else most / _SHARE):
             if frame.sender is not None:
                 self._undelivered.setdefault(frame.sender, frame.tag)
-        # One frame alone is never too much, however long: a user list cannot be cut.
+        # One frame alone is never too much, however long, because a user list cannot be split.
         if self._is_too_much(backlog.size - backlog.largest):
             self.forget(outbox)
             self._overflowing.append(outbox)
@@ -157,7 +157,7 @@ def _is_long(outbox: Outbox) -> bool:
 
 
 def _write_pieces(outbox: Outbox) -> list[bytes]:
-    """Write a queue piece by piece for as long as the connection takes it; return what is left."""
+    """Write a queue piece by piece for as long as the connection accepts it; return the frames left."""
     connection = outbox.connection
     left = chunked(iter_frames(outbox, _PIECE), _PIECE)
     while not connection.congested:

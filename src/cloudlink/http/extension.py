@@ -7,14 +7,14 @@ from pathlib import Path
 
 _NAME = "cloudlink.js"
 _PLACES = (
-    Path(__file__).with_name(_NAME),  # where an installed package has it
-    Path(__file__).parents[3] / "extension" / _NAME,  # where a checkout has it
+    Path(__file__).with_name(_NAME),  # in an installed package
+    Path(__file__).parents[3] / "extension" / _NAME,  # in a checkout
 )
 
 
 @functools.cache
 def source() -> str | None:
-    """The JavaScript of the extension, read once; None if this installation lacks it."""
+    """Return the JavaScript of the extension, read once; None if this installation lacks it."""
     for place in _PLACES:
         if place.is_file():
             return place.read_text(encoding="utf-8")

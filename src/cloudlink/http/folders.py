@@ -1,6 +1,6 @@
-"""Folders of static files: which file a path means, which files are never served, and how one is answered.
+"""Folders of static files: which file a path means, which files are never served, and the responses.
 
-Files are opened here and sent piece by piece by the transport, so their size costs no memory.
+Files are opened here and sent piece by piece by the transport, so large files need no memory.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ logger = logging.getLogger("cloudlink.server")
 INDEX = "index.html"
 SANDBOX = "sandbox allow-scripts allow-forms allow-popups allow-pointer-lock allow-downloads"
 PUBLIC = {
-    # Without an origin of its own, a page can neither use what this server keeps for its own pages nor pass for one.
+    # A page without an origin of its own can neither access data of this server's own pages nor pose as one of them.
     "Content-Security-Policy": SANDBOX,
-    # To a page without an origin, its own scripts, fonts and data come from elsewhere.
+    # For a page without an origin, even its own scripts, fonts and data are cross-origin.
     **FOR_ANY_PAGE,
 }
-"""Headers of what plugins and folders serve (Content Security Policy, `sandbox`; Fetch standard, CORS protocol)."""
+"""Headers of responses from plugins and folders (Content Security Policy, `sandbox`; Fetch standard, CORS protocol)."""
 
 _SECRET = re.compile(
     r"\..*|.*\.(?:toml|pem|key|crt|cer|p12|pfx|py[ciowx]?|(?:db|sqlite).*)", re.IGNORECASE | re.DOTALL
 )
-"""Names of files and folders that are not for strangers."""
+"""Names of files and folders that are never served."""
 _UNSAFE = re.compile(r"[\\:\x00]|//|[. ](?:/|$)")
-"""Not in a path: ways up, and what Windows takes for slashes, drives or the end of a name."""
+"""Forbidden in paths: parent folders, and characters that Windows treats as slashes, drives or the end of a name."""
 _ENCODED_UNSAFE = re.compile(r"%(?:2f|5c|00)", re.IGNORECASE)
 
 _QUERY = "!$&'()*+,;=:@/?%"
-"""Characters of a query that stay as they are (RFC 3986, section 3.4)."""
+"""Characters of a query that are not escaped (RFC 3986, section 3.4)."""
 
 _TYPES = {
     ".aac": "audio/aac",
@@ -84,19 +84,19 @@ _TYPES = {
     ".xml": "text/xml",
     ".zip": "application/zip",
 }
-"""Media types by ending. The standard library's table differs from machine to machine and lacks what games need."""
+"""Media types by extension. The standard library's table differs between machines and lacks types that games need."""
 
 
 def folder_routes(path: str, folder: str | Path, name: str) -> list[Route]:
-    """Return the routes that serve a folder: for all below a path, and for the path without its slash.
+    """Return the routes that serve a folder: for everything below a path, and for the path without its slash.
 
     Args:
-        path: What everything in the folder is below, such as `/game`; `/` for the server's own root.
-        folder: The folder, seen from where the server was started.
-        name: The name of the routes in error sentences.
+        path: The path under which the folder is served, such as `/game`; `/` for the server's root.
+        folder: The folder, relative to the working directory.
+        name: The name of the routes in error messages.
 
     Raises:
-        ValueError: There is no such folder.
+        ValueError: The folder does not exist.
     """
     path = path.rstrip("/")
     served = Folder(path, folder)
@@ -133,7 +133,7 @@ class Folder:
             return _redirect(request)
         try:
             stream = path.open("rb")
-        except OSError as error:  # gone since, or not readable
+        except OSError as error:  # deleted meanwhile, or not readable
             if self._throttle.should_log(path):
                 logger.warning("%s cannot be served: %s.", path, error.strerror)
             return not_found()
@@ -166,23 +166,23 @@ class Folder:
             elif not stat.S_ISREG(kind) or rest.endswith("/"):
                 return None
         except (OSError, ValueError, RuntimeError):
-            return None  # absent, a name the system cannot have, or a circle of links
-        # Both names count: the one that was asked for, and the one that a link leads to.
+            return None  # absent, an invalid name, or a loop of links
+        # Check both names: the requested one and the target of a link.
         if not found.is_relative_to(self._root) or any(map(_SECRET.fullmatch, rest.split("/"))):
             return None
         return None if any(map(_SECRET.fullmatch, found.relative_to(self._root).parts)) else found
 
 
 def content_type(name: str) -> str:
-    """Return the media type of a file by the ending of its name."""
+    """Return the media type of a file by its extension."""
     kind = _TYPES.get(Path(name).suffix.lower(), "application/octet-stream")
     return f"{kind}; charset=utf-8" if kind.startswith("text/") else kind
 
 
 def _redirect(request: Request) -> Response:
-    """Send a browser to the same path with a slash, from which the links of a page lead into its folder.
+    """Redirect a browser to the same path with a slash, so that relative links of a page lead into its folder.
 
-    The target is relative, because a proxy may have put the server below a path of its own.
+    The target is relative, because a proxy may serve this server below another path.
     """
     last, mark, query = request.path.rpartition("/")[2], *request.target.partition("?")[1:]
     location = f"./{quote(last, errors='replace')}/{mark}{quote(query, _QUERY, errors='replace')}"

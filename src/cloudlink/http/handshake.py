@@ -1,4 +1,4 @@
-"""The upgrade request of a WebSocket: what it has to say, and how one that does not say it is refused (RFC 6455, section 4.2)."""
+"""Checks of a WebSocket upgrade request, and the responses that refuse an invalid one (RFC 6455, section 4.2)."""
 
 from __future__ import annotations
 
@@ -44,15 +44,15 @@ def upgrade_refusal(request: Request) -> Response | None:
         found = ", ".join(keys) or "none"
         text = f"A WebSocket request must have one Sec-WebSocket-Key, 16 bytes in Base64, not {found}."
         return refusal(HTTPStatus.BAD_REQUEST, text)
-    if request.has_body:  # its bytes would be taken for frames
+    if request.has_body:  # its bytes would be read as frames
         return refusal(HTTPStatus.BAD_REQUEST, "A WebSocket request cannot have a body.")
     return None
 
 
 def subprotocol(request: Request) -> dict[str, str]:
-    """Return the header that accepts the first subprotocol offered; empty if none is.
+    """Return the header that accepts the first offered subprotocol; empty if none is offered.
 
-    Browsers give up a WebSocket whose server accepts none of those their page names (RFC 6455, section 4.1), and what is
+    Browsers fail a connection whose server accepts none of the offered subprotocols (RFC 6455, section 4.1). The protocol
     spoken here does not depend on it.
     """
     offered = request.headers.tokens("Sec-WebSocket-Protocol")
@@ -63,7 +63,7 @@ def subprotocol(request: Request) -> dict[str, str]:
 def _is_key(key: str) -> bool:
     try:
         return len(b64decode(key, validate=True)) == _KEY_SIZE
-    except (binascii.Error, ValueError):  # of text that is not ASCII
+    except (binascii.Error, ValueError):  # ValueError: the text is not ASCII
         return False
 
 

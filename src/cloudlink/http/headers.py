@@ -10,16 +10,16 @@ if TYPE_CHECKING:
 
 
 class Headers(Mapping[str, str]):
-    """Header lines in the order in which they came.
+    """Header lines in the order of the request.
 
-    A request has some twenty lines and few are looked up, so they are searched one by one: every connection keeps
+    A request has about twenty lines and few are looked up, so look-ups search them one by one: every connection keeps
     its headers, and a dict would double their size.
     """
 
     __slots__ = ("_names", "_values")
 
     def __init__(self, lines: Iterable[tuple[str, str]] = ()) -> None:
-        """Args: lines: name and value of each header line."""
+        """Args: lines: Name and value of each header line."""
         pairs = tuple(lines)
         self._names = tuple(name for name, _ in pairs)
         self._values = tuple(value for _, value in pairs)
@@ -60,7 +60,7 @@ class Headers(Mapping[str, str]):
 
         Args:
             name: The header's name.
-            default: Returned where there are none.
+            default: Returned if there are none.
 
         Raises:
             KeyError: There are none and no default was given.
@@ -79,6 +79,6 @@ class Headers(Mapping[str, str]):
         return [token for element in elements if (token := element.strip(" \t"))]
 
     def replaced(self, name: str, value: str) -> Headers:
-        """Return these headers with one line of this name instead of all there were."""
+        """Return a copy of these headers in which one line replaces all lines of this name."""
         wanted = name.lower()
         return Headers([(name, value), *(line for line in self.lines() if line[0].lower() != wanted)])

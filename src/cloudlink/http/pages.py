@@ -69,7 +69,7 @@ class Status:
 
     Attributes:
         clients: Number of connected clients.
-        uptime: Seconds since the server started.
+        uptime: Seconds since the start of the server.
         version: Version of the CloudLink package.
         protocol_version: Version the server reports to clients.
     """
@@ -81,14 +81,14 @@ class Status:
 
 
 def add_pages(routes: Routes, status: Callable[[], Status]) -> None:
-    """Add the pages that every server has. `status` returns what they show."""
+    """Add the pages that every server has. `status` returns the state that they show."""
     routes.home = Route("/", lambda request: start_page(request, status().clients), "the start page")
     routes.add_route(Route("/health", lambda _: health(status()), "the health check"))
     routes.add_route(Route("/extension.js", _extension, "the extension"))
 
 
 def start_page(request: Request, clients: int) -> Response:
-    """Say what this is and how to connect, at the address by which the browser came."""
+    """Return the start page: what this server is and how to connect to it, at the address that the browser used."""
     here = "Nobody is" if clients == 0 else "1 client is" if clients == 1 else f"{clients} clients are"
     return Response(_PAGE.substitute(connect=_how_to_connect(request), here=here), content_type=HTML)
 
@@ -108,11 +108,11 @@ def health(status: Status) -> Response:
 
 
 def documents(beginning: str, find: Callable[[str], bytes | None]) -> Handler:
-    """Return a handler that offers JSON documents to any web page.
+    """Return a handler that serves JSON documents to any web page.
 
     Args:
-        beginning: The path that all of them are below, such as `/cloud/`.
-        find: Returns the JSON text for the rest of a path, None where there is none.
+        beginning: The common beginning of their paths, such as `/cloud/`.
+        find: Returns the JSON text for the rest of a path, None if there is none.
     """
 
     def respond(request: Request) -> Response:
@@ -125,7 +125,7 @@ def documents(beginning: str, find: Callable[[str], bytes | None]) -> Handler:
 
 
 def usable_host(host: str) -> str:
-    """Return a Host header, with this machine's own address for the one that means all of them.
+    """Return a Host header in which this machine's own address replaces the wildcard address.
 
     Browsers on Linux and macOS open `http://0.0.0.0:3000/`, but pages of editors cannot connect there.
     """
@@ -149,7 +149,7 @@ def _how_to_connect(request: Request) -> str:
     host = usable_host(seen.host)
     rest = f"{host}{seen.prefix}/"
     source = f"{'https' if seen.secure else 'http'}://{rest}extension.js"
-    # Browsers let a page of https:// load from http:// and connect to ws:// on this computer only.
+    # Browsers allow https:// pages to load from http:// and to connect to ws:// on this computer only.
     is_reachable = seen.secure or _THIS_COMPUTER.fullmatch(host)
     return _CONNECT.substitute(address=_escape(f"{'wss' if seen.secure else 'ws'}://{rest}")) + (
         _OFFER if is_reachable else _BY_HAND

@@ -1,4 +1,4 @@
-"""Answers that no handler gives: the server's refusals, in plain words."""
+"""Responses that come from the server itself instead of a handler, in plain words."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ def too_large() -> Response:
 
 
 def forbidden_origin(origin: str) -> Response:
-    """Refuse a page whose origin the host has not allowed."""
+    """Refuse a page whose origin is not allowed."""
     text = f"Pages of {origin or 'no origin'} may not connect here. The host can allow them: allowed_origins."
     return refusal(HTTPStatus.FORBIDDEN, text)
 
 
 def too_many(why: str) -> Response:
-    """Refuse a connection or a page because its address has too many or asks for them too fast."""
+    """Refuse a connection or a page because its address has too many or requests them too fast."""
     text = f"Too many connections come from your address: {why}. Try again later."
     return refusal(HTTPStatus.TOO_MANY_REQUESTS, text)
 
 
 def stopping() -> Response:
-    """Refuse a request that comes while the server stops."""
+    """Refuse a request that arrives while the server stops."""
     return refusal(HTTPStatus.SERVICE_UNAVAILABLE, "This server is shutting down.")
 
 

@@ -1,6 +1,6 @@
-"""A request, and the reading of one from the bytes of its head (RFC 9112, sections 2 to 5).
+"""A request, and the parser of its head (RFC 9112, sections 2 to 5).
 
-Only the head: what a server of WebSockets and a few pages answers needs no body, so none is read.
+Bodies are not read: a server of WebSockets and a few pages does not need them.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _ABSOLUTE = re.compile(r"(?:http|ws)s?://(?P<authority>[^/?#]*)(?P<rest>.*)", re
 _QUOTED_LENGTH = 60
 
 
-class BadRequest(Exception):  # noqa: N818  # named as the status it is answered with
+class BadRequest(Exception):  # noqa: N818  # named after the status of its response
     """A request that cannot be answered as asked.
 
     Attributes:
         status: The status of the answer.
-        text: What is wrong, in a sentence for people.
+        text: A sentence that says what is wrong.
     """
 
     def __init__(self, text: str, status: HTTPStatus = HTTPStatus.BAD_REQUEST) -> None:
@@ -45,12 +45,12 @@ class Request:
     """A request without its body.
 
     Attributes:
-        method: `GET`, `HEAD` and so on, as it was sent. Handlers are asked for GET and HEAD only, and answer both alike.
-        target: Path and query as they were sent, percent-encoded, such as `/scores?name=Mia%20B`; `*` in `OPTIONS *`.
+        method: `GET`, `HEAD` and so on, as sent. Handlers get only GET and HEAD requests, and treat both alike.
+        target: Path and query as sent, percent-encoded, such as `/scores?name=Mia%20B`; `*` in `OPTIONS *`.
         headers: The headers; look-ups ignore case.
-        is_http10: Whether it is a request of HTTP/1.0.
-        secure: Whether it came through TLS of this server's own.
-        address: The address that limits and logs go by, behind trusted proxies the real one.
+        is_http10: Whether it is an HTTP/1.0 request.
+        secure: Whether it came over TLS to this server itself.
+        address: The address for limits and logs; behind trusted proxies, the client's real one.
     """
 
     method: str
@@ -62,17 +62,17 @@ class Request:
 
     @cached_property
     def path(self) -> str:
-        """The path, percent-decoded; what is not UTF-8 becomes U+FFFD."""
+        """The path, percent-decoded; bytes that are not UTF-8 become U+FFFD."""
         return unquote(self.raw_path)
 
     @property
     def raw_path(self) -> str:
-        """The path as it was sent, without the query."""
+        """The path as sent, without the query."""
         return self.target.partition("?")[0]
 
     @cached_property
     def query(self) -> dict[str, str]:
-        """The parameters after `?`, decoded; of several with one name the last."""
+        """The parameters after `?`, decoded; if a name occurs several times, the last value."""
         return dict(parse_qsl(self.target.partition("?")[2], keep_blank_values=True))
 
     @property
@@ -82,19 +82,19 @@ class Request:
 
 
 def head_end(data: bytes | bytearray) -> int:
-    """Return where the head of a request ends, behind its empty line; -1 if that has not come yet.
+    """Return the length of a request's head, including its empty line; -1 if the head is incomplete.
 
-    Line feeds without carriage returns end a head too, so that `parse` can refuse it instead of nobody ever answering.
+    Line feeds without carriage returns end a head too, so that `parse` can refuse it; otherwise it would never be answered.
     """
     ends = (end + len(mark) for mark in (b"\r\n\r\n", b"\n\n") if (end := data.find(mark)) >= 0)
     return min(ends, default=-1)
 
 
 def parse(head: bytes) -> Request:
-    """Read the head of a request, up to and including its empty line.
+    """Parse the head of a request, up to and including its empty line.
 
     Raises:
-        BadRequest: It is not a request of HTTP/1.0 or HTTP/1.1; the text says what is wrong.
+        BadRequest: It is not an HTTP/1.0 or HTTP/1.1 request; the text says what is wrong.
     """
     lines = head.removesuffix(b"\r\n\r\n").split(b"\r\n")
     if b"\n" in lines[0] or not head.endswith(b"\r\n\r\n"):
@@ -130,7 +130,7 @@ def _field(line: bytes) -> tuple[str, str]:
 
 
 def _with_origin_form(method: str, target: str, headers: Headers, is_http10: bool) -> Request:
-    """Take the authority of an absolute target for the Host (RFC 9112, section 3.2.2)."""
+    """Return a request in which the authority of an absolute target replaces the Host (RFC 9112, section 3.2.2)."""
     match = _ABSOLUTE.fullmatch(target)
     if match is not None:
         rest = match["rest"].partition("#")[0]
@@ -143,12 +143,12 @@ def _with_origin_form(method: str, target: str, headers: Headers, is_http10: boo
 
 @lru_cache(maxsize=256)
 def _name(data: bytes) -> str:
-    """Return the name of a header; connections keep theirs, and share the usual ones."""
+    """Return the name of a header; connections keep their headers, so common names are shared."""
     return data.decode("ascii")
 
 
 def _text(data: bytes) -> str:
-    # Bytes that are not ASCII stay as surrogates (PEP 383): what they mean is unknown, and nothing is lost.
+    # Non-ASCII bytes are kept as surrogates (PEP 383): their encoding is unknown, and nothing is lost.
     return data.decode("ascii", "surrogateescape")
 
 

@@ -1,4 +1,4 @@
-"""A response: what a handler returns, and the bytes of its head (RFC 9112, section 4)."""
+"""A response: the value that a handler returns, and the bytes of its head (RFC 9112, section 4)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ JAVASCRIPT = "text/javascript; charset=utf-8"
 JSON = "application/json"
 TEXT = "text/plain; charset=utf-8"
 FOR_ANY_PAGE = {"Access-Control-Allow-Origin": "*"}
-"""Lets the scripts of every web page read the response (the CORS protocol of the Fetch standard)."""
+"""Allows scripts of every web page to read the response (the CORS protocol of the Fetch standard)."""
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e]*")
@@ -27,7 +27,7 @@ _STATUSES = range(200, 600)
 
 @dataclass(frozen=True)
 class File:
-    """An open file as a body; whoever sends the response closes it."""
+    """An open file as a body; the sender of the response closes it."""
 
     stream: BinaryIO
     size: int
@@ -35,17 +35,17 @@ class File:
 
 @dataclass(frozen=True)
 class Response:
-    """What a request is answered with.
+    """The answer to a request.
 
     Attributes:
-        body: Text, bytes, what JSON can hold in a dict or list, or an open file; encoded from here on.
+        body: Text, bytes, a dict or list that JSON can hold, or an open file; stored encoded.
         status: The status code, 200 to 599.
-        content_type: The media type; empty takes plain text for text, JSON for a dict or list, else bytes of any kind.
+        content_type: The media type; if empty, plain text for text, JSON for a dict or list, else `application/octet-stream`.
         headers: Further headers. Length, type and connection are added when the response is sent.
 
     Raises:
         ValueError: The status or a header cannot be sent.
-        TypeError: The body is of another type, or holds what JSON cannot.
+        TypeError: The body is of another type, or has a part that JSON cannot hold.
     """
 
     body: Any = b""
@@ -69,10 +69,10 @@ class Response:
 
     @classmethod
     def of(cls, result: object) -> Response:
-        """Return what a handler returned as a response: a `Response`, text, bytes, a dict or a list.
+        """Return a handler's result (a `Response`, text, bytes, a dict or a list) as a response.
 
         Raises:
-            TypeError: It is none of these, or holds what JSON cannot.
+            TypeError: It is none of these, or has a part that JSON cannot hold.
         """
         return result if isinstance(result, Response) else cls(result)
 
@@ -82,7 +82,7 @@ class Response:
         return self.body.size if isinstance(self.body, File) else len(self.body)
 
     def with_defaults(self, headers: Mapping[str, str]) -> Response:
-        """Return this response with further headers, except those that it has."""
+        """Return this response with further headers, except those that it already has."""
         own = {name.lower() for name in self.headers}
         added = {name: value for name, value in headers.items() if name.lower() not in own}
         return (
@@ -93,7 +93,7 @@ class Response:
         """Return the status line and the headers, up to and including the empty line.
 
         Args:
-            date: The time as HTTP writes it (RFC 9110, section 5.6.7); empty leaves it out.
+            date: The time in HTTP format (RFC 9110, section 5.6.7); empty omits the header.
         """
         lines = {"Content-Type": self.content_type, "Content-Length": str(self.size)}
         if self.status in _WITHOUT_BODY:
@@ -107,7 +107,7 @@ class Response:
         given["connection"] = ("Connection", "close")
         try:
             phrase = HTTPStatus(self.status).phrase
-        except ValueError:  # a plugin's own number; the phrase may be empty (RFC 9112, section 4)
+        except ValueError:  # a number that a plugin chose; the phrase may be empty (RFC 9112, section 4)
             phrase = ""
         head = f"HTTP/1.1 {int(self.status)} {phrase}\r\n"
         return (head + "".join(f"{name}: {value}\r\n" for name, value in given.values()) + "\r\n").encode(
@@ -116,13 +116,13 @@ class Response:
 
 
 def refusal(status: HTTPStatus, text: str, headers: Mapping[str, str] | None = None) -> Response:
-    """Return an answer in plain words for people."""
+    """Return a plain-text response for people."""
     return Response(text + "\n", status, headers=headers or {})
 
 
 def _encoded(body: object) -> tuple[bytes | File, str]:
     if isinstance(body, str):
-        # Answers repeat parts of requests, whose bytes that are not ASCII are surrogates (PEP 383).
+        # Responses repeat parts of requests, whose non-ASCII bytes are surrogates (PEP 383).
         return body.encode(errors="replace"), TEXT
     if isinstance(body, (bytes, bytearray, memoryview)):
         return bytes(body), "application/octet-stream"

@@ -1,7 +1,7 @@
-"""The table of routes: which handler answers a path, and what paths without one are answered.
+"""The table of routes: which handler answers a path, and the response to paths without one.
 
-A path is looked for as it is, then below the longest route that ends in `/*`, then in the folder of pages. The start
-page comes last, so that a plugin or a folder can put its own in its place.
+A path is looked up as it is, then below the longest route that ends in `/*`, then in the folder of pages. The start
+page comes last, so that a plugin or a folder can replace it.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ class Route:
     """One line of the table.
 
     Attributes:
-        path: The path, percent-decoded; one that ends in `/*` stands for everything below.
-        handler: Called with a GET or HEAD request; returns what `Response.of` takes, or an awaitable of that.
-        name: The handler's name in the log and in error sentences.
-        headers: Added to each response that does not have them.
-        exists: Says whether there is something to answer a request with; if not, the next route is asked.
+        path: The path, percent-decoded; one that ends in `/*` matches everything below it.
+        handler: Called with a GET or HEAD request; returns a value that `Response.of` accepts, or an awaitable of one.
+        name: The handler's name in the log and in error messages.
+        headers: Added to each response that lacks them.
+        exists: Returns whether this route can answer a request; if not, the next route is tried.
     """
 
     path: str
@@ -61,9 +61,9 @@ class WebSocketRoute:
 
     Attributes:
         path: As for `Route`.
-        open: Called with the connection once messages can be sent; returns what gets its messages, a `Receiver` of
-            `cloudlink.transport.connection`.
-        refuse: Called with the upgrade request; a response refuses it, None accepts it.
+        open: Called with the connection once messages can be sent; returns the `Receiver` of its messages (see
+            `cloudlink.transport.connection`).
+        refuse: Called with the upgrade request; returns a response to refuse it, None to accept it.
     """
 
     path: str
@@ -72,7 +72,7 @@ class WebSocketRoute:
 
     @property
     def name(self) -> str:
-        """The name in error sentences."""
+        """The name in error messages."""
         return name_of(self.open)
 
 
@@ -94,7 +94,7 @@ class _Table(Generic[T]):
         self._routes[path] = route
 
     def find(self, path: str) -> T | None:
-        """Return the route of a path, else the longest one above it."""
+        """Return the route of a path, else the longest `/*` route above it."""
         if path in self._routes and not path.endswith(_BELOW):
             return self._routes[path]
         above = [known for known in self._routes if known.endswith(_BELOW) and path.startswith(known[:-1])]
@@ -105,7 +105,7 @@ class Routes:
     """All routes of a server.
 
     Attributes:
-        home: The start page: the route of `/` where no other one answers.
+        home: The start page: the route of `/` if no other one answers.
         pages: The folder of the setting `pages_folder`, None without one.
     """
 
@@ -119,7 +119,7 @@ class Routes:
         """Let a handler answer GET and HEAD requests for a path; see `Route`.
 
         Raises:
-            ValueError: The path is not one, or another route has it.
+            ValueError: The path is invalid, or another route has it.
         """
         self.add_route(Route(path, handler, name_of(handler), headers or {}))
 
@@ -128,10 +128,10 @@ class Routes:
         self._routes.add(route)
 
     def add_websocket(self, route: WebSocketRoute) -> None:
-        """Open WebSockets at a path otherwise than as clients.
+        """Add a path whose WebSockets are not clients.
 
         Raises:
-            ValueError: The path is not one, or another WebSocket route has it.
+            ValueError: The path is invalid, or another WebSocket route has it.
         """
         self._websockets.add(route)
 
@@ -140,7 +140,7 @@ class Routes:
         return self._websockets.find(path)
 
     async def respond(self, request: Request) -> Response:
-        """Answer a request: with what its handler returns, or with 204, 404, 405 or 500."""
+        """Answer a request: with its handler's response, or with 204, 404, 405 or 500."""
         if request.target == "*":  # OPTIONS only: see `request.parse`
             return _options()
         if not request.target.startswith("/"):  # CONNECT only
@@ -161,12 +161,12 @@ class Routes:
 
 
 def not_found() -> Response:
-    """Answer a path at which there is nothing."""
+    """Return the response for a path without a route."""
     return refusal(HTTPStatus.NOT_FOUND, _NOT_FOUND)
 
 
 def name_of(handler: object) -> str:
-    """Return how the log and error sentences call a handler."""
+    """Return the name of a handler for the log and error messages."""
     return str(getattr(handler, "__qualname__", repr(handler)))
 
 

@@ -1,6 +1,6 @@
-"""Where variables stay when the server stops: the interface of a store, and which store a server gets.
+"""Stores, which keep variables across restarts: their interface, and the choice of a server's store.
 
-Nothing here knows a protocol, the settings or the event loop. SQLite is imported only when a file is
+Nothing here depends on a protocol, the settings or the event loop. SQLite is imported only if a file is
 named, so that a server without storage does not pay for it.
 """
 
@@ -15,13 +15,13 @@ __all__ = ["MemoryStore", "VariableStore", "open_store"]
 def open_store(
     file: str, *, max_size: int | None = None, keep_days: float = 0, of_rooms: bool = False
 ) -> VariableStore:
-    """Return the store that keeps variables in a file, or in memory when the name is empty.
+    """Return the store that keeps variables in a file, or in memory if the name is empty.
 
     Args:
         file: The file's name.
-        max_size: Bytes the file may have; None for any number.
-        keep_days: Days after which a room that is not used is deleted from the file; 0 for never.
-        of_rooms: Whether it keeps variables of CloudLink 4 rooms, whose tables are their own, and not cloud variables.
+        max_size: Most bytes of the file; None for no limit.
+        keep_days: Days after which an unused room is deleted from the file; 0 for never.
+        of_rooms: Whether it keeps the variables of CloudLink 4 rooms, which have their own tables, instead of cloud variables.
 
     Raises:
         StartError: The file is damaged or belongs to something else, or its folder does not exist.

@@ -1,8 +1,8 @@
-"""How long ago something was, on a computer whose clock may be wrong.
+"""Ages of stored data on a computer whose clock may be wrong.
 
-Times in the storage file are those of the system's clock, which may be moved while the server runs, and may be wrong
+Times in the storage file come from the system clock, which may be changed while the server runs, and may be wrong
 when it starts: a Raspberry Pi does not know the date before it reaches the network. Whatever the clock says, no
-project may seem unused for longer than it can have been. What is deleted, and when, is decided elsewhere.
+project may appear unused for longer than is possible. Other modules decide what is deleted, and when.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _MOVED = 3600.0
-"""Seconds by which the clock must go wrong between two looks to count as moved."""
+"""Deviation of the clock between two calls of `look`, in seconds, that counts as a move."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class Move:
 
     Attributes:
         by: Seconds, negative when it was set back.
-        since: When this process began, by the clock as it was.
-        until: What the clock as it was would say now.
+        since: When this process began, by the clock before the move.
+        until: The present time by the clock before the move.
     """
 
     by: float
@@ -37,7 +37,7 @@ class Calendar:
 
     Args:
         wall_clock: Returns the Unix time in seconds, right or wrong.
-        clock: Returns seconds that always pass evenly.
+        clock: Returns a monotonic time in seconds.
     """
 
     def __init__(self, wall_clock: Callable[[], float], clock: Callable[[], float]) -> None:
@@ -47,7 +47,7 @@ class Calendar:
         self._began_at = wall_clock()
 
     def look(self) -> Move | None:
-        """Return how the clock was moved since the last look, None if it was not."""
+        """Return how the clock was moved since the last call, None if it was not."""
         expected = self._began_at + self._uptime
         by = self._wall_clock() - expected
         if abs(by) <= _MOVED:
@@ -60,9 +60,9 @@ class Calendar:
         """Return the Unix time to count ages from.
 
         Args:
-            newest: The newest time in the file when this process began, None for none.
-            trusted: Seconds for which the file may have lain unused. If it has been longer by the clock, the clock may
-                be wrong, or the server was not running and nobody could use anything: that time does not count.
+            newest: The newest time in the file when this process began; None if there is none.
+            trusted: Longest credible age of the file, in seconds. If it is older by the clock, the clock may
+                be wrong, or the server was not running, so that nobody could use a project: the excess does not count.
         """
         if newest is not None and self._began_at - newest > trusted:
             return newest + self._uptime

@@ -1,10 +1,10 @@
 """The storage file: its tables, and reading and writing them through one connection.
 
-Every method works at once and lets the errors of SQLite through; threads, retries and batching are the
-business of `cloudlink.storage.sqlite`. The command line uses this module directly, also while a server runs.
+Every method works synchronously and passes on SQLite's errors; `cloudlink.storage.sqlite` adds threads,
+retries and batching. The command line uses this module directly, even while a server runs.
 
-How several processes share the file: each transaction that writes takes the next change number and marks
-its rows with it, so whoever remembers a number finds what has changed since. A deleted variable stays for
+Several processes can share the file: each transaction that writes takes the next change number and marks
+its rows with it, so that a process that remembers a number finds later changes. A deleted variable stays for
 a while as a row without a value, so that its deletion is found too.
 """
 
@@ -29,9 +29,9 @@ APPLICATION_ID = 0x436C6C6B
 """Marks a SQLite file as CloudLink's ("Cllk")."""
 
 VERSION = 2
-"""The version of the tables below; a file of version 1, which had no `uses`, gets it."""
+"""The version of the tables below; a file of version 1, which had no `uses`, is upgraded."""
 
-# Names are stored as bytes, because SQLite's text ends at NUL and cannot hold half a surrogate pair.
+# Names are stored as bytes, because text in SQLite ends at NUL and cannot hold half a surrogate pair.
 _CREATE = """
 CREATE TABLE {variables} (
     room BLOB NOT NULL CHECK (typeof(room) = 'blob'),
@@ -47,7 +47,7 @@ CREATE TABLE {changes} (last INTEGER NOT NULL);
 INSERT INTO {changes} VALUES (0);
 """
 _CREATE_USES = "CREATE TABLE {uses} (room BLOB PRIMARY KEY, used_at INTEGER NOT NULL) WITHOUT ROWID"
-"""When each room was last used; one that is only looked at has no other trace."""
+"""When each room was last used; reading alone leaves no other trace."""
 
 _PUT = (
     "INSERT INTO {variables} (room, name, value, change, changed_at) VALUES {places}"
@@ -58,14 +58,14 @@ _PUT = (
 
 @dataclass(frozen=True)
 class Tables:
-    """The tables that hold one kind of variables; a file can have those of several kinds.
+    """The tables that hold one kind of variables; a file can hold several kinds.
 
     Attributes:
         variables: Name of the table of values.
         changes: Name of the table of the last change number.
-        uses: Name of the table that says when each room was last used.
-        kind: How the log calls the variables, in the plural and in small letters.
-        place: How the log calls what has variables, likewise.
+        uses: Name of the table of the times when each room was last used.
+        kind: The variables' name in the log, plural and in lower case.
+        place: The name in the log of the things that have variables, likewise.
         command: The sub-command of `cloudlink` that deletes them.
     """
 
@@ -84,33 +84,33 @@ class Tables:
 CLOUD = Tables("variables", "changes", "uses", "cloud variables", "projects", "vars")
 """The cloud variables of Scratch projects; every file has these tables."""
 ROOMS = Tables("room_variables", "room_changes", "room_uses", "variables of rooms", "rooms", "rooms")
-"""The variables of CloudLink 4 rooms; a file gets these tables when they are first wanted."""
+"""The variables of CloudLink 4 rooms; a file gets these tables when they are first needed."""
 
 _ROWS_AT_ONCE = 199
-"""Rows of one statement; five parameters each, and an old SQLite takes 999.
+"""Rows per statement; each has five parameters, and an old SQLite accepts 999.
 
-Many rows in one statement, because Python gives up its lock for each statement and a busy server may
-take milliseconds to hand it back.
+Many rows per statement, because Python releases the GIL for each statement, and on a busy server it may
+take milliseconds to get it back.
 """
 _KEPT_DELETIONS = 3600
-"""Seconds for which a deleted variable's row stays; other processes look every second."""
+"""Seconds for which a deleted variable's row is kept; other processes look for changes every second."""
 
 _USE_LASTS = 3600
-"""Seconds for which a room that was used needs no new note of it."""
+"""Seconds within which another use of a room is not stored again."""
 
 _ROUNDED = 60
-"""Seconds by which a time in the file may be off."""
+"""Tolerance for times in the file, in seconds."""
 
 _ROW_COST = 64
-"""About how many bytes of the file a variable takes beside its name and value."""
+"""Approximate bytes of the file that a variable takes in addition to its name and value."""
 _NO_GROWTH = 32
-"""Bytes up to which a value may take the place of a shorter one in a file that is full."""
+"""Length in bytes up to which a value may replace a shorter one in a full file."""
 
 _KEPT_LOG = 4 << 20
-"""Bytes of the log that stay on the disk once it is in the file."""
+"""Bytes of the log that stay on the disk after a checkpoint."""
 
 _CHECKED_SIZE = 64 << 20
-"""Bytes up to which the whole file is checked at the start, at about 1 GiB a second."""
+"""Size in bytes up to which the whole file is checked at the start, at about 1 GiB a second."""
 
 
 def encode(name: str) -> bytes:
@@ -119,7 +119,7 @@ def encode(name: str) -> bytes:
 
 
 def decode(stored: bytes) -> str:
-    """Return the name that was stored."""
+    """Return the name for stored bytes."""
     return stored.decode("utf-8", "surrogatepass")
 
 
@@ -132,18 +132,18 @@ class Database:
 
     Args:
         path: The file.
-        patience: Seconds to wait for another program that is writing.
-        create: Whether to make the file when it does not exist; its folder must.
+        patience: Seconds to wait while another program writes.
+        create: Whether to create the file if it does not exist; its folder must exist.
         tables: Which kind of variables to read and write.
-        max_size: Bytes the file may have, None for any number. Beyond, only what is in it can be changed.
+        max_size: Most bytes of the file, None for no limit. Beyond that, only existing variables can be changed.
         wall_clock: Returns the Unix time in seconds.
 
     Attributes:
-        seen: The number of the last change that is no news; at first the last one in the file.
-        left_out: How many variables of the last `write` had no place in the file.
+        seen: The number of the last known change; initially the last one in the file.
+        left_out: How many variables of the last `write` did not fit into the file.
 
     Raises:
-        StorageError: The file is of another program or a newer version, or there is no such folder.
+        StorageError: The file belongs to another program or a newer version, or its folder does not exist.
         sqlite3.Error: The file cannot be opened.
     """
 
@@ -186,7 +186,7 @@ class Database:
         if self._is_empty():
             self._connection.execute("PRAGMA journal_mode = WAL")
             with self._transaction():
-                if self._is_empty():  # nobody else was faster
+                if self._is_empty():  # no other process was faster
                     self._create()
         if self._pragma("application_id") != APPLICATION_ID:
             raise StorageError(
@@ -198,18 +198,18 @@ class Database:
             raise StorageError(f"{path} was written by a newer CloudLink", "update this one")
         if version < VERSION:
             with self._transaction():
-                if self._pragma("user_version") < VERSION:  # nobody else was faster
+                if self._pragma("user_version") < VERSION:  # no other process was faster
                     self._add_uses()
         if not self._has_tables():
             with self._transaction():
-                if not self._has_tables():  # nobody else was faster
+                if not self._has_tables():  # no other process was faster
                     self._add_tables(self._tables)
                     self._connection.execute(self._tables.fill(_CREATE_USES))
         self._connection.execute("PRAGMA journal_mode = WAL")
-        # A commit is on the disk when it returns, also on macOS, which would otherwise promise less.
+        # A commit is on the disk when it returns, even on macOS, which needs `fullfsync` for that.
         self._connection.execute("PRAGMA synchronous = FULL")
         self._connection.execute("PRAGMA fullfsync = 1")
-        # Without this, the log beside the file stays as large as it once was.
+        # Without this limit, the log never shrinks.
         self._connection.execute(f"PRAGMA journal_size_limit = {_KEPT_LOG}")
 
     def _is_empty(self) -> bool:
@@ -240,14 +240,14 @@ class Database:
             self._connection.close()
 
     def be_patient(self, patience: float) -> None:
-        """Wait at most so many seconds for others from now on."""
+        """Set how many seconds to wait while another program writes."""
         self._connection.execute(f"PRAGMA busy_timeout = {round(patience * 1000)}")
 
     def check(self, path: Path) -> None:
-        """Look through the whole file, unless it is large.
+        """Check the whole file for damage, unless it is large.
 
         Raises:
-            StorageError: It is damaged.
+            StorageError: The file is damaged.
         """
         if self._pragma("page_count") * self._pragma("page_size") > _CHECKED_SIZE:
             return
@@ -255,7 +255,7 @@ class Database:
             raise damaged(path)
 
     def try_writing(self) -> None:
-        """Find out whether the file can be written, changing nothing."""
+        """Raise an error if the file cannot be written; nothing is changed."""
         with self._transaction():
             pass
 
@@ -270,7 +270,7 @@ class Database:
         return {decode(name): value for name, value in rows.fetchall()}
 
     def rooms(self) -> dict[str, tuple[int, int]]:
-        """Return the rooms by name, sorted: how many variables each has, and when one last changed (Unix time)."""
+        """Return, by room in sorted order, the number of variables and the time of the last change (Unix time)."""
         rows = self._run(
             "SELECT room, count(*), max(changed_at) FROM {variables} WHERE value IS NOT NULL GROUP BY room ORDER BY room"
         )
@@ -279,14 +279,14 @@ class Database:
     # ------------------------------------------------------------------------------- writing and noticing
 
     def write(self, batch: Batch, used: Iterable[str] = ()) -> list[Change]:
-        """Write all values, or none, and return when they are safe on the disk.
+        """Write all values or none, and return when they are on the disk.
 
         Args:
             batch: The values.
             used: Rooms that are in use.
 
         Returns:
-            What others changed since the last call of `write` or `news`.
+            The changes of other processes since the last call of `write` or `news`.
         """
         rows: list[Row] = [
             (encode(room), encode(name), value)
@@ -311,7 +311,7 @@ class Database:
         return number
 
     def _fitting(self, rows: list[Row]) -> list[Row]:
-        """Return the rows for which there is a place: all, or in a full file those that need no new one."""
+        """Return the rows that fit: all, or in a full file those that need no additional space."""
         if self._max_size is None:
             return rows
         needed = sum(_ROW_COST + len(room) + len(name) + len(value or b"") for room, name, value in rows)
@@ -339,18 +339,18 @@ class Database:
         )
 
     def newest(self) -> float | None:
-        """Return the newest time in the file (Unix time), None when there is none."""
+        """Return the newest time in the file (Unix time), None if there is none."""
         times = self._run(
             "SELECT (SELECT changed_at FROM {variables} ORDER BY change DESC LIMIT 1), (SELECT max(used_at) FROM {uses})"
         ).fetchone()
         return max((at for at in times if at is not None), default=None)
 
     def shift_uses(self, move: Move) -> None:
-        """Have what was used while the clock was wrong count as used at the right time.
+        """Correct the times of uses that were stored while the clock was wrong.
 
-        When variables changed stays as it was told; that their rooms were used then is noted instead.
+        The times of changes stay as they are; instead, a use at the right time is stored for their rooms.
         """
-        # Times are stored in whole seconds, and after several moves each has been rounded several times.
+        # Times are stored in whole seconds, and several moves round them several times.
         times = {
             "by": round(move.by),
             "since": move.since - _ROUNDED,
@@ -368,9 +368,9 @@ class Database:
             )
 
     def forget_unused(self, since: float) -> int:
-        """Delete the rooms that were neither changed nor used since a time (Unix time), and return how many.
+        """Delete the rooms that were neither changed nor used since a time (Unix time), and return their number.
 
-        `news` tells of them too.
+        `news` reports these deletions too.
         """
         with self._transaction():
             number, now = self._next_change(), int(self._wall_clock())
@@ -394,7 +394,7 @@ class Database:
         self._run(_PUT.replace("{places}", places), [field for row in rows for field in (*row, number, now)])
 
     def _sweep(self, now: float) -> None:
-        """Once in a while, remove the rows of variables deleted long ago."""
+        """Occasionally remove the rows of variables that were deleted long ago."""
         if abs(now - self._swept) > _KEPT_DELETIONS:
             self._run(
                 "DELETE FROM {variables} WHERE value IS NULL AND changed_at < ?", (now - _KEPT_DELETIONS,)
@@ -403,7 +403,7 @@ class Database:
             self._swept = now
 
     def news(self) -> list[Change]:
-        """Return what others changed since the last call of `write` or `news`."""
+        """Return the changes of other processes since the last call of `write` or `news`."""
         version = self._pragma("data_version")
         if version == self._data_version:
             return []
@@ -412,7 +412,7 @@ class Database:
         return found
 
     def recall_news(self, seen: int) -> None:
-        """Have changes after the one with this number returned (again)."""
+        """Make `news` return the changes after the one with this number again."""
         self.seen = seen
         self._data_version = -1
 
@@ -426,12 +426,12 @@ class Database:
     # --------------------------------------------------------------------------------------------- SQLite
 
     def _run(self, statement: str, values: Sequence[Any] | dict[str, Any] = ()) -> sqlite3.Cursor:
-        """Run a statement that names its tables as `Tables.fill` wants them."""
+        """Run a statement with the placeholders of `Tables.fill`."""
         return self._connection.execute(self._tables.fill(statement), values)
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
-        # IMMEDIATE: what is read in it is still so when it writes.
+        # IMMEDIATE: values read in the transaction are still valid when it writes.
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             yield

@@ -1,6 +1,6 @@
-"""What can go wrong with the storage file, said so that a person can act on it, and said once.
+"""Errors of the storage file as sentences with cause and remedy, each logged once.
 
-It decides nothing about what happens to the variables then; that is the store's.
+The store decides what happens to the variables in such a case.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("cloudlink.storage")
 
 _REMEMBERED = 60.0
-"""Seconds for which a trouble that ended is not told again when it comes back."""
+"""Seconds after its end within which a recurring problem is not logged again."""
 
 _SAYINGS = {
     sqlite3.SQLITE_FULL: ("the disk is full where {path} is", "free some space there"),
@@ -37,7 +37,7 @@ _SAYINGS = {
     ),
     sqlite3.SQLITE_IOERR: ("the disk fails where {path} is", "check that disk and its free space"),
     sqlite3.SQLITE_NOTADB: (
-        "{path} is no storage file of CloudLink",
+        "{path} is not a storage file of CloudLink",
         "move it away, or name another file with the setting storage",
     ),
     sqlite3.SQLITE_CORRUPT: (
@@ -49,7 +49,7 @@ _HOPELESS = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 
 
 class StorageError(Exception):
-    """The file cannot be used as it is, and waiting will not change that."""
+    """The file cannot be used, and waiting will not change that."""
 
     def __init__(self, cause: str, remedy: str) -> None:
         super().__init__(cause)
@@ -58,7 +58,7 @@ class StorageError(Exception):
 
 
 def as_storage_error(error: Exception, path: Path) -> StorageError:
-    """Return the cause and the remedy of what went wrong with a file."""
+    """Return an exception as a `StorageError` with the cause and the remedy."""
     if isinstance(error, StorageError):
         return error
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
@@ -75,19 +75,19 @@ def damaged(path: Path) -> StorageError:
 
 
 def sentence(error: Exception, path: Path) -> str:
-    """Return what went wrong with a file as one sentence."""
+    """Return one sentence that says what went wrong with a file."""
     told = as_storage_error(error, path)
     first = told.cause[:1] if told.cause.startswith(str(path)) else told.cause[:1].upper()
     return f"{first}{told.cause[1:]}: {told.remedy}."
 
 
 def is_hopeless(error: Exception) -> bool:
-    """Return whether the file is wrong as it is, so that a server should not start with it."""
+    """Return whether the file itself is wrong, so that a server should not start with it."""
     return isinstance(error, StorageError) or getattr(error, "sqlite_errorcode", 0) & 0xFF in _HOPELESS
 
 
 class Trouble:
-    """Whether the file can be written at present; logs when that changes, not at every attempt.
+    """Tracks whether the file can be written; logs when that changes, not at every attempt.
 
     Attributes:
         pause: Seconds to wait before the next attempt; 0 while all is well.
@@ -96,12 +96,12 @@ class Trouble:
     def __init__(
         self, path: Path, timing: Timing, kind: str, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Begin without trouble.
+        """Start in the state in which writing works.
 
         Args:
             path: The file.
-            timing: Has the pauses.
-            kind: How the log calls what is kept in the file, in small letters.
+            timing: The pauses between attempts.
+            kind: The name in the log of the file's contents, in lower case.
             clock: Returns the time in seconds.
         """
         self.pause = 0.0

@@ -1,6 +1,6 @@
 """The store of a server without storage: variables live as long as the process.
 
-It is bounded, because anybody can make rooms: beyond a size, the rooms not touched for longest are forgotten.
+It is bounded, because anybody can create rooms: beyond a size, the least recently used rooms are forgotten.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 _MOST_BYTES = 64 << 20
 _OVERHEAD = 200
-"""About what Python needs for one variable beside its characters."""
+"""Approximate bytes that Python needs for one variable in addition to its characters."""
 
 
 class MemoryStore:
-    """A `VariableStore` that forgets everything at the end.
+    """A `VariableStore` that forgets everything when the process ends.
 
     Args:
-        most_bytes: About how much memory it may take; the room in use is kept whatever its size.
+        most_bytes: Approximate limit of its memory; the room in use is kept whatever its size.
     """
 
     def __init__(self, most_bytes: int = _MOST_BYTES) -> None:
@@ -66,7 +66,7 @@ class MemoryStore:
                 del self._rooms[room]
 
     def touch(self, room: str) -> None:
-        """Have a room forgotten later than others."""
+        """Mark a room as the most recently used."""
         if room in self._rooms:
             self._rooms.move_to_end(room)
 

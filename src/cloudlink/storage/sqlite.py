@@ -1,8 +1,8 @@
 """The store that keeps variables in a SQLite file, written by a thread of its own.
 
 The server's thread only puts values into `WriteQueue`; the thread takes them a few times a second and writes
-them as one transaction. When the file fails, values wait in memory and the thread tries again. What is
-in the file and how several processes share it is told in `cloudlink.storage.database`.
+them as one transaction. If writing fails, values wait in memory and the thread tries again. See
+`cloudlink.storage.database` for the file's contents and how several processes share it.
 """
 
 from __future__ import annotations
@@ -33,33 +33,33 @@ logger = logging.getLogger("cloudlink.storage")
 
 _PAUSE_AT_END = 0.1
 _LONGEST_END = 10.0
-"""Seconds after which the end is not waited for, because the disk does not answer."""
+"""Longest wait for the thread to end, in seconds; after that, the disk is not responding."""
 _TOLD_AT_ONCE = 500
-"""Changes told to the server in one turn of its loop."""
+"""Changes reported to the server in one turn of its loop."""
 
 _TELL_FULL_EVERY = 3600.0
-"""Seconds between two lines in the log that the file has reached its size."""
+"""Seconds between two log lines about the file having reached its size."""
 _TIDY_EVERY = 3600.0
-"""Seconds between two looks for rooms that nobody uses."""
+"""Seconds between two searches for unused rooms."""
 _DAY = 86_400.0
 
 _USUAL_TIMING = Timing()
 
 _Place = tuple[int, int] | None
-"""What identifies a file, or None when there is none."""
+"""The identity of a file, or None if there is none."""
 
 
 class SqliteStore:
     """A `VariableStore` in a file.
 
     Args:
-        file: The file; it is made when it does not exist, its folder is not.
-        max_size: Bytes the file may have; None for any number.
-        keep_days: Days after which a room that is not used is deleted; 0 for never.
+        file: The file; it is created if it does not exist, but its folder is not.
+        max_size: Most bytes of the file; None for no limit.
+        keep_days: Days after which an unused room is deleted; 0 for never.
         tables: Which kind of variables it keeps. Stores of different kinds share a file, each with its own thread.
-        timing: How long it waits for what.
+        timing: Its intervals and time-outs.
         wall_clock: Returns the Unix time in seconds.
-        clock: Returns seconds that always pass evenly.
+        clock: Returns a monotonic time in seconds.
 
     Raises:
         StartError: The file is damaged or belongs to something else, or its folder does not exist.
@@ -100,11 +100,11 @@ class SqliteStore:
         self._missed: set[str] = set()
         self._place: _Place = None
         self._log: _Place = None
-        self._seen = 0  # the last change in the file that is known here; 0 for none
+        self._seen = 0  # the last known change in the file; 0 for none
         self._open_first()
 
     def _open_first(self) -> None:
-        """Find out what is at the path; a wrong file stops the start, a failing disk does not."""
+        """Open the file for the first time; a wrong file stops the start, a failing disk does not."""
         try:
             self._reader = self._open_reader()
             self._seen = self._reader.seen
@@ -120,20 +120,20 @@ class SqliteStore:
     # ---------------------------------------------------------------------------- on the server's thread
 
     def start(self, call_soon: Callable[..., object]) -> None:
-        """Begin to write, and to look for changes of others."""
+        """Start to write, and to look for changes of others."""
         self._call_soon = call_soon
         self._thread = threading.Thread(target=self._run, name="cloudlink-storage", daemon=True)
         self._thread.start()
 
     def load(self, room: str) -> dict[str, bytes]:
-        """Return all variables of a room, what was saved a moment ago included."""
-        # In this order: what is committed in between is in both, and not in neither.
+        """Return all variables of a room, including values that were saved a moment ago."""
+        # In this order, a value committed in between is in both and not in neither.
         waiting = self._queue.of_room(room)
         variables: dict[str, bytes | None] = {**self._read(room), **waiting}
         return {name: value for name, value in variables.items() if value is not None}
 
     def has_place(self, room: str, name: str, value: bytes | None, writer: str | None) -> bool:
-        """Tell whether a value may wait to be written."""
+        """Return whether a value may wait to be written."""
         return self._queue.has_place(room, name, value, writer)
 
     def save(self, room: str, name: str, value: bytes, writer: str | None = None) -> None:
@@ -148,15 +148,15 @@ class SqliteStore:
         self._wake.set()
 
     def touch(self, room: str) -> None:
-        """Take note that a room is in use."""
+        """Note that a room is in use."""
         self._queue.use(room)
 
     def watch(self, changed: Watcher) -> None:
-        """Have changes that others made to the file reported, on the server's thread."""
+        """Register a function to call on the server's thread with changes that others made to the file."""
         self._watchers.append(changed)
 
     def close(self) -> None:
-        """Write what is not written yet, and close the file."""
+        """Write waiting values, and close the file."""
         if self._closing.is_set():
             return
         self._closing.set()
@@ -174,14 +174,14 @@ class SqliteStore:
                     self._reader = self._open_reader()
                 if self._reader is not None:
                     return self._reader.load(room)
-            except Exception as error:  # noqa: BLE001  # whatever it is, the room goes on in memory
+            except Exception as error:  # noqa: BLE001  # whatever fails, the room continues in memory
                 self._trouble.begin(error)
                 self._drop_reader()
             self._missed.add(room)
             return {}
 
     def _tell(self) -> None:
-        """Tell the watchers what others changed, a part at a time."""
+        """Report the changes of others to the watchers, some at a time."""
         changes = self._queue.fetch(_TOLD_AT_ONCE)
         for change in changes:
             for watcher in self._watchers:
@@ -193,7 +193,7 @@ class SqliteStore:
             self._have_told()
 
     def _have_told(self) -> None:
-        # The loop may be closed by now.
+        # The loop may already be closed.
         with contextlib.suppress(RuntimeError):
             if self._call_soon is not None:
                 self._call_soon(self._tell)
@@ -210,12 +210,12 @@ class SqliteStore:
         self._finish()
 
     def _round(self) -> None:
-        """Write what waits and look what others changed; a failure is told and tried again later."""
+        """Write waiting values and read the changes of others; log a failure and try again later."""
         self._wake.clear()
         batch = self._queue.take()
         try:
             news = self._exchange(batch)
-        except Exception as error:  # noqa: BLE001  # the thread must outlive whatever it is
+        except Exception as error:  # noqa: BLE001  # the thread must survive any error
             self._queue.put_back()
             self._close_writer()
             self._trouble.begin(error)
@@ -226,7 +226,7 @@ class SqliteStore:
             self._have_told()
 
     def _exchange(self, batch: Batch) -> list[Change]:
-        """Write a batch and return what others changed."""
+        """Write a batch and return the changes of others."""
         used = self._queue.take_used()
         self._look_at_place()
         if self._writer is None:
@@ -240,14 +240,14 @@ class SqliteStore:
             news = self._writer.news()
         self._forget_unused(self._writer)
         news += self._missed_by(self._writer)
-        # Only now: after a failure before this line, the same news are read again.
+        # Only now, so that after a failure before this line the same news is read again.
         self._seen = self._writer.seen
         return [change for change in news if change[1] not in batch.get(change[0], ())]
 
     def _forget_unused(self, database: Database) -> None:
-        """Now and then, delete the rooms nobody has used for long; the next news tell of it.
+        """Occasionally delete the rooms that nobody has used for long; the next news reports it.
 
-        Not within an hour of the start, or of when the clock was found to be moved: a computer that does not know the
+        This does not happen within an hour of the start or of a detected clock change: a computer that does not know the
         date learns it in that time.
         """
         if not self._keep_days or self._clock() - self._tidied < _TIDY_EVERY:
@@ -300,9 +300,9 @@ class SqliteStore:
         return found
 
     def _look_at_place(self) -> None:
-        """Let go of the file when another one, or none, is at its place.
+        """Close the file if its path now leads to another file or to none.
 
-        Without this, everything would go on into a file that nobody will find.
+        Without this, variables would be written to a file that nobody can find.
         """
         place = _place(self._path)
         if place == self._place:
@@ -317,14 +317,14 @@ class SqliteStore:
         self._close_writer()
         self._close_reader()
         if place is not None and self._log is not None and self._log == _place(self._log_path):
-            # What the old file's log holds belongs into that file; SQLite would write it into the new one.
+            # The contents of the old file's log belong to that file; SQLite would write them into the new one.
             self._log_path.unlink()
         self._place = place
         self._seen = 0
         self._newest = None
 
     def _remember_place(self) -> None:
-        """Note which file is open; its log stays the same one as long as a connection is."""
+        """Note which file is open; its log stays the same as long as a connection is open."""
         self._place = _place(self._path)
         self._log = _place(self._log_path)
 
@@ -385,7 +385,7 @@ class SqliteStore:
 
 
 def _place(path: Path) -> _Place:
-    """Return what identifies the file at a path, or None when there is none."""
+    """Return the identity of the file at a path, or None if there is none."""
     try:
         status = path.stat()
     except OSError:

@@ -1,4 +1,4 @@
-"""How long a store waits for what. A server uses the defaults; tests of the store use shorter times."""
+"""Intervals and time-outs of a store. A server uses the defaults; tests of the store use shorter times."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ class Timing:
     """Times in seconds.
 
     Attributes:
-        gather_for: From the first waiting value to the commit; what comes in between is written with it.
+        gather_for: From the first waiting value to the commit; values that arrive in between are written with it.
         look_every: Between looks for changes that others made.
-        patience: How long the writing thread waits for another program that writes.
-        patience_of_server: The same for reading on the server's thread; reading hardly ever waits.
-        patience_at_end: How long the last values are tried to be written when the store is closed.
-        first_pause: After the first failure, before the next attempt; doubled after each further one.
+        patience: How long the writing thread waits while another program writes.
+        patience_of_server: The same for reading on the server's thread, which rarely has to wait.
+        patience_at_end: How long closing the store tries to write the last values.
+        first_pause: Between the first failure and the next attempt; doubled after each further failure.
         longest_pause: The longest such pause.
     """
 

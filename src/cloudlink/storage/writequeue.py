@@ -1,6 +1,6 @@
-"""What the server's thread and the thread that writes hand each other: values to write, and news to tell.
+"""The exchange between the server's thread and the writing thread: values to write, and news to report.
 
-Of each variable only the latest value waits. Nothing here knows SQLite; every method takes a lock for
+Only the latest value of each variable waits. Nothing here depends on SQLite; every method holds a lock for
 microseconds at most, whatever the disk does.
 """
 
@@ -23,23 +23,23 @@ Change = tuple[str, str, bytes | None]
 """Room, name, and the new value or None."""
 
 Charges = dict[tuple[str, str], tuple[str | None, int]]
-"""Who is charged how many bytes for a variable that waits, by room and name."""
+"""The writer and the bytes that it is charged for a waiting variable, by room and name."""
 
 _MOST_BYTES = 64 << 20
 _MOST_USED = 16_384
 _OVERHEAD = 400
-"""About what Python needs for one waiting variable beside its characters."""
+"""Approximate bytes that Python needs for one waiting variable in addition to its characters."""
 
 
 class WriteQueue:
     """Values on their way to the file, and changes that others made on their way to the server.
 
-    Nothing that waits is given up. How much one writer may have waiting is told by `has_place`, which is to be
-    asked before a value is accepted.
+    No waiting value is dropped. `has_place` limits how much of one writer may wait, and must be called
+    before a value is accepted.
 
     Args:
-        most_bytes: About how much may wait while the file cannot be written, or is written slowly.
-        most_used: For how many rooms it is remembered that they were used while that cannot be noted; anybody can
+        most_bytes: Approximate limit for waiting values while the file cannot be written, or is written slowly.
+        most_used: Most rooms whose use is remembered while it cannot be stored; there is a limit because anybody can
             use rooms.
     """
 
@@ -62,13 +62,13 @@ class WriteQueue:
             return sum(map(len, self._values.values())) + sum(map(len, self._taken.values()))
 
     def has_place(self, room: str, name: str, value: bytes | None, writer: str | None) -> bool:
-        """Tell whether a value may wait: no writer may have more waiting than it leaves for others.
+        """Return whether a value may wait: no writer may have more waiting than it leaves for others.
 
         Args:
             room: Its room.
             name: Its name.
             value: The value, None for a variable to delete.
-            writer: Whoever it is charged to, None for nobody in particular.
+            writer: The writer to charge, None for no one in particular.
         """
         size = _size(name, value)
         with self._lock:
@@ -78,7 +78,7 @@ class WriteQueue:
             return size <= freed or self._shares.admits(writer, size - freed, self._most_bytes)
 
     def put(self, room: str, name: str, value: bytes | None, writer: str | None = None) -> None:
-        """Have a value written; an older one of the same variable is not. For `writer` see `has_place`."""
+        """Add a value; it replaces an older one of the same variable. For `writer` see `has_place`."""
         key, size = (room, name), _size(name, value)
         with self._lock:
             self._values[room][name] = value
@@ -87,34 +87,34 @@ class WriteQueue:
             self._charges[key] = (writer, size)
             self._shares.add(writer, size)
             if self._news:
-                # The server has set it since somebody else did: it must not be told the older value.
+                # The server set it after the other process did, so the older value must not be reported.
                 self._news.pop(key, None)
 
     def use(self, room: str) -> None:
-        """Have it noted that a room is in use."""
+        """Note that a room is in use."""
         with self._lock:
             self._used.add(room)
 
     def take_used(self) -> set[str]:
-        """Take the rooms that were used since the last call; `written` or `put_back` must follow."""
+        """Return the rooms that were used since the last call; `written` or `put_back` must follow."""
         with self._lock:
             self._taken_used, self._used = self._used, set()
             return self._taken_used
 
     def of_room(self, room: str) -> dict[str, bytes | None]:
-        """Return what waits or is being written for a room."""
+        """Return the values of a room that wait or are being written."""
         with self._lock:
             return {**self._taken.get(room, {}), **self._values.get(room, {})}
 
     def take(self) -> Batch:
-        """Return everything to write now; `written` or `put_back` must follow."""
+        """Remove and return all values to write; `written` or `put_back` must follow."""
         with self._lock:
             self._taken, self._values = self._values, defaultdict(dict)
             self._taken_charges, self._charges = self._charges, {}
             return self._taken
 
     def written(self) -> None:
-        """Forget what was taken."""
+        """Forget the values that were taken."""
         with self._lock:
             self._taken = {}
             for charge in self._taken_charges.values():
@@ -123,7 +123,7 @@ class WriteQueue:
             self._taken_used = set()
 
     def put_back(self) -> None:
-        """Let what was taken wait again, behind newer values of the same variables."""
+        """Put the taken values back, except where a newer value of the same variable waits."""
         with self._lock:
             newer, self._values = self._values, defaultdict(dict, self._taken)
             self._taken = {}
@@ -140,10 +140,10 @@ class WriteQueue:
         self._shares.add(writer, -size)
 
     def announce(self, changes: Iterable[Change]) -> bool:
-        """Keep changes of others for the server, except for variables it has set since.
+        """Keep changes of others for the server, except for variables that it has set since.
 
         Returns:
-            Whether there was something new to fetch.
+            Whether there is something new to fetch.
         """
         arrived = False
         with self._lock:
@@ -154,7 +154,7 @@ class WriteQueue:
         return arrived
 
     def fetch(self, most: int) -> list[Change]:
-        """Take the oldest changes of others, at most so many."""
+        """Remove and return the oldest changes of others, at most `most`."""
         with self._lock:
             count = min(most, len(self._news))
             found = (self._news.popitem(last=False) for _ in range(count))

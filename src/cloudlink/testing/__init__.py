@@ -6,7 +6,7 @@
         alice = await s.connect("alice")
         answer = await alice.request({"cmd": "hello"})
 
-Everything behind the socket is the real server. What belongs to sockets is not there: TLS, HTTP pages, pings and the
+Everything behind the socket is the real server. Features of sockets are missing: TLS, HTTP pages, pings and the
 limits per address.
 """
 

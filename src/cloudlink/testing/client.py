@@ -1,4 +1,4 @@
-"""A client in memory: it sends packets to the server under test, and waits for what comes back."""
+"""A client in memory: it sends packets to the server under test, and waits for packets from it."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ if TYPE_CHECKING:
     from .connection import MemoryConnection
 
 _ANY: Any = object()
-"""Stands for a listener that does not matter."""
+"""Marks a listener that does not matter."""
 TIMEOUT = 5.0
-"""Seconds that a test waits for something unless it says otherwise."""
+"""Default time-out of waiting calls, in seconds."""
 _listeners = itertools.count(1)
 
 
 class NotReceivedError(AssertionError):
-    """What a test waited for has not come in time."""
+    """A test waited for something that did not arrive in time."""
 
 
 class MemoryClient:
     """One client of a server in memory.
 
-    Packets that no call has returned wait as `unread`, in the order in which they came.
+    Packets that no call has returned wait in `unread`, in order of arrival.
     """
 
     def __init__(self, session: Session, connection: MemoryConnection, errors: list[BaseException]) -> None:
-        """Args: errors: what handlers have raised, for sentences about what did not come."""
+        """Args: errors: The errors that handlers raised, for messages about missing packets."""
         self._session = session
         self._connection = connection
         self._errors = errors
@@ -44,16 +44,16 @@ class MemoryClient:
 
     @property
     def unread(self) -> list[Any]:
-        """The packets that have come and were not returned yet, oldest first; clear it to forget them."""
+        """The packets that have arrived and were not returned yet, oldest first; clear the list to forget them."""
         return self._connection.unread
 
     @property
     def closed(self) -> tuple[int, str] | None:
-        """Code and reason with which the server closed the connection, None while it is open."""
+        """Code and reason of the server's close frame, None while the connection is open."""
         return self._connection.closed
 
     async def send(self, packet: dict[str, Any] | str | bytes) -> None:
-        """Send a packet: a dict as JSON, a text as it is, bytes as a binary message.
+        """Send a packet: a dict as JSON, text unchanged, bytes as a binary message.
 
         Raises:
             ConnectionError: The server has closed the connection.
@@ -72,14 +72,14 @@ class MemoryClient:
 
         Args:
             cmd: The `cmd` it must have (for cloud variables, the `method`); None takes any.
-            listener: The `listener` it must have; any unless given.
+            listener: The `listener` it must have; by default any.
             timeout: Seconds to wait.
 
         Returns:
-            The oldest unread packet that fits, decoded; a text that is not JSON as text.
+            The oldest matching unread packet, decoded; text that is not JSON is returned as text.
 
         Raises:
-            NotReceivedError: None has come in time, or the connection was closed; the sentence shows what came.
+            NotReceivedError: None arrived in time, or the connection was closed; the message lists the unread packets.
         """
         deadline = asyncio.get_running_loop().time() + timeout
         while (packet := self._take(cmd, listener)) is None:
@@ -91,7 +91,7 @@ class MemoryClient:
         """Send a packet with a listener, a new one unless it has one, and return the first packet with that listener.
 
         Raises:
-            NotReceivedError: No answer has come in time.
+            NotReceivedError: No answer arrived in time.
         """
         request = {"listener": f"request {next(_listeners)}", **packet}
         await self.send(request)
@@ -106,7 +106,7 @@ class MemoryClient:
         """Wait until the server closes the connection; return the code and the reason.
 
         Raises:
-            NotReceivedError: It has not in time.
+            NotReceivedError: The server did not close it in time.
         """
         deadline = asyncio.get_running_loop().time() + timeout
         while self.closed is None:

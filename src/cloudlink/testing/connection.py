@@ -1,4 +1,4 @@
-"""The ends of a connection in memory: what the server writes to, and the endpoint that has no port."""
+"""A connection in memory, to which the server writes, and an endpoint without a port."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 _TEXT_FRAME = 0x81
 _SIZES = {126: 2, 127: 8}
-"""How many bytes hold a frame's length, by its second byte (RFC 6455, section 5.2)."""
+"""Number of bytes of the extended length, by the second byte of a frame (RFC 6455, section 5.2)."""
 
 
 class Headers(UserDict[str, str]):
@@ -29,12 +29,12 @@ class Headers(UserDict[str, str]):
 
 
 class MemoryConnection:
-    """The connection that a session is given; it decodes and keeps what is written.
+    """The connection of a session in memory; it decodes and keeps the frames that the server writes.
 
     Attributes:
-        unread: The packets that have come and were not taken yet, oldest first.
-        closed: Code and reason with which the server closed the connection, None while it is open.
-        changed: Set whenever a packet has come or the connection was closed.
+        unread: The packets that have arrived and were not taken yet, oldest first.
+        closed: Code and reason of the server's close frame, None while the connection is open.
+        changed: Set whenever a packet has arrived or the connection was closed.
     """
 
     congested = False
@@ -56,10 +56,10 @@ class MemoryConnection:
         self.changed.set()
 
     def hold(self) -> None:
-        """Do nothing: what the client sends next waits in its own test."""
+        """Do nothing: the test itself decides when the client sends more."""
 
     def release(self) -> None:
-        """Do nothing, see `hold`."""
+        """Do nothing; see `hold`."""
 
     def close(self, code: int, reason: str) -> None:
         """Note how the connection was closed."""
@@ -67,16 +67,16 @@ class MemoryConnection:
         self.changed.set()
 
     def slow_down(self) -> None:
-        """Do nothing: what is sent in memory is not read from a socket."""
+        """Do nothing: there is no socket to read from more slowly."""
 
 
 class MemoryEndpoint:
-    """Stands where the server has its port; clients come by `open_session`."""
+    """Replaces the server's port; clients connect through `open_session`."""
 
     port = 0
 
     def __init__(self, *_arguments: object, **_options: object) -> None:
-        """Take and ignore what a real endpoint is given."""
+        """Ignore the arguments of a real endpoint."""
 
     async def start(self, host: str, port: int) -> None:
         """Do nothing."""
@@ -102,7 +102,7 @@ def _texts(data: bytes) -> Iterator[str]:
 
 
 def _packets(text: str) -> list[Any]:
-    """Return the packets of a message, one a line; what is not JSON as the text it is."""
+    """Return the packets of a message, one per line; lines that are not JSON are returned as text."""
     try:
         return [json.loads(line) for line in text.split("\n")]
     except ValueError:

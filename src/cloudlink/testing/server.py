@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
 _TURNS = 30
-"""Turns of the event loop in which a message reaches its handler, also through an overridden `message_processor`."""
+"""Turns of the event loop until a message reaches its handler, even with an overridden `message_processor`."""
 
 
 class MemoryServer:
@@ -28,15 +28,15 @@ class MemoryServer:
     Attributes:
         server: The server, as plugins know it.
         protocol: CloudLink 4 on it.
-        plugins: What the plugins returned; for classes, their instances.
-        errors: What handlers have raised. A test that expects it clears the list.
+        plugins: The objects that the plugins returned; for classes, their instances.
+        errors: The errors that handlers raised. A test that expects them clears the list.
     """
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
-        """Make the server and its protocols; nothing is read from the environment.
+        """Create the server and its protocols; nothing is read from the environment.
 
         Raises:
-            StartError: There is no such setting, or its value is not allowed.
+            StartError: A setting does not exist, or its value is not allowed.
         """
         chosen = Settings(storage="")
         for name, value in settings.items():
@@ -49,7 +49,7 @@ class MemoryServer:
         self.errors: list[BaseException] = []
 
     def add_plugin(self, plugin: Callable[..., object] | str) -> None:
-        """Load and start a plugin, a callable or a text as `--plugin` takes it.
+        """Load and start a plugin, given as a callable or as text in the format of `--plugin`.
 
         Raises:
             PluginError: It cannot be found or loaded, or it raises.
@@ -70,18 +70,18 @@ class MemoryServer:
     ) -> MemoryClient:
         """Connect a client.
 
-        What it is sent meanwhile is not kept, unless the server disconnects it.
+        Packets that arrive meanwhile are dropped, unless the server disconnects the client.
 
         Args:
             name: The username to set; empty for none.
-            rooms: The room or rooms to link to, which takes a name; none for `default`.
-            path: What it asks for, such as `/?room=5`.
+            rooms: The room or rooms to link to, which requires a name; none for `default`.
+            path: The path of its request, such as `/?room=5`.
             headers: Headers of its request.
             address: Its address.
             handshake: Whether it sends a CloudLink 4 handshake first; a client of another protocol sends its own.
 
         Raises:
-            AssertionError: Its name or rooms are refused.
+            AssertionError: The server refuses its name or rooms.
         """
         connection = MemoryConnection(path, headers or {}, address)
         client = MemoryClient(self.server.open_session(connection), connection, self.errors)
@@ -99,10 +99,10 @@ class MemoryServer:
         return client
 
     async def idle(self, timeout: float = TIMEOUT) -> None:
-        """Wait until all `async` handlers of packets and events have finished, and what they sent has arrived.
+        """Wait until all `async` handlers of packets and events have finished, and their packets have arrived.
 
         Raises:
-            NotReceivedError: Some have not finished in time; the sentence names them.
+            NotReceivedError: Some have not finished in time; the message names them.
         """
         deadline = asyncio.get_running_loop().time() + timeout
         turns = 0
@@ -130,13 +130,13 @@ async def server(*plugins: Callable[..., object] | str, **settings: Any) -> Asyn
     """Run a server in memory with plugins and settings, and stop it at the end.
 
     Args:
-        plugins: Classes or functions, or texts as `--plugin` takes them.
+        plugins: Classes or functions, or texts in the format of `--plugin`.
         settings: Settings by name.
 
     Raises:
         PluginError: A plugin cannot be loaded.
         StartError: A setting is wrong.
-        AssertionError: At the end, if handlers have raised and the test has not cleared `errors`.
+        AssertionError: At the end, handlers had raised errors and the test had not cleared `errors`.
     """
     memory = MemoryServer(settings)
     for plugin in plugins:

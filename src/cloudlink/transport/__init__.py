@@ -1,6 +1,6 @@
-"""Sockets and WebSockets: the only place that knows picows.
+"""Sockets and WebSockets: the only package that uses picows.
 
-Bytes come in here and become whole messages for a session; frames from `cloudlink.delivery` go out.
+Incoming bytes become whole messages for a session; frames from `cloudlink.delivery` are sent.
 The same port answers the few HTTP requests of a browser or a health check.
 """
 

@@ -1,8 +1,8 @@
-"""One WebSocket connection: frames in become messages, frames out are written, closing is orderly.
+"""One WebSocket connection: turns incoming frames into messages, writes outgoing frames, and closes in order.
 
-picows cuts the byte stream into frames and checks their headers. What RFC 6455 asks beyond that is done
-here and in `assembly`: reserved bits are refused (section 5.2), pings answered in their place among all
-that is sent (5.5.2), the closing handshake is kept (7).
+picows cuts the byte stream into frames and checks their headers. The other requirements of RFC 6455 are
+met here and in `cloudlink.rfc6455`: reserved bits are refused (section 5.2), pongs are sent in order with all
+other frames (5.5.2), and the closing handshake is followed (7).
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ _PONG_FRAME = 0x8A
 _CLOSE_TIMEOUT = 5.0
 """Seconds a peer has to answer a close frame before its socket is dropped."""
 _NONE = -1
-"""The descriptor of a socket that is not to be written to directly."""
+"""Marks a socket that must not be written to directly."""
 _PAUSE = 0.1
 """Seconds for which nothing is read from a peer that sends too much."""
 
 
 class Receiver(Protocol):
-    """What a connection hands its messages to: a session."""
+    """The recipient of a connection's messages: a session."""
 
     def receive(self, data: bytes) -> None:
         """Take one text message of valid UTF-8."""
@@ -64,7 +64,7 @@ class Receiver(Protocol):
         ...
 
     def admit(self, size: int) -> bool:
-        """Tell whether a frame that is no whole message may be dealt with, now that it has come."""
+        """Return whether to handle a frame that is not a whole message; called when the frame arrives."""
         ...
 
     def send_frame(self, frame: bytes) -> None:
@@ -76,19 +76,19 @@ class Receiver(Protocol):
         ...
 
     def writable(self) -> None:
-        """Take note that the peer has caught up with what was written."""
+        """Note that the peer has read everything that was written."""
         ...
 
     def connection_lost(self) -> None:
-        """Take note that the connection is gone."""
+        """Note that the connection has ended."""
         ...
 
 
 class WebSocketConnection(WSListener):
-    """A connection as picows drives it and as the inside of the server sees it.
+    """A connection, driven by picows and used by the rest of the server.
 
     Attributes:
-        patience: How many times as long as others the peer may be silent; its protocol knows.
+        patience: Factor by which the peer may be silent longer than others; set by its protocol.
     """
 
     __slots__ = (
@@ -129,9 +129,9 @@ class WebSocketConnection(WSListener):
 
         Args:
             request: The request.
-            max_message_size: Largest message taken, in bytes.
-            opened: Called when messages can be sent; returns what gets the messages.
-            closed: Called once when the connection is gone.
+            max_message_size: Largest message accepted, in bytes.
+            opened: Called when messages can be sent; returns the receiver of the messages.
+            closed: Called once when the connection has ended.
         """
         super().__init__()
         self.address = request.address
@@ -157,13 +157,13 @@ class WebSocketConnection(WSListener):
     # Called by picows.
 
     def on_ws_connected(self, transport: WSTransport) -> None:
-        """Take note of the peer and open the session."""
+        """Store the transport and open the session."""
         self._transport = transport
         self._socket = transport.underlying_transport
         self._descriptor = self._number = _number_of(self._socket)
         bound_unsent(self._socket.get_extra_info("socket"))
-        # From the first byte it holds back on, the transport reports congestion. asyncio's TLS transport
-        # would report it of nothing at all, were the limit 0.
+        # The transport reports congestion as soon as it buffers one byte. With a limit of 0, asyncio's TLS
+        # transport would report congestion even with an empty buffer.
         self._socket.set_write_buffer_limits(high=1 if self._number == _NONE else 0, low=0)
         peer = self._socket.get_extra_info("peername")
         self.remote_address = (peer[0], peer[1]) if isinstance(peer, tuple) else None
@@ -172,13 +172,13 @@ class WebSocketConnection(WSListener):
             self._receiver = self._opened(self)
             del self._opened  # needed once, and thousands are kept
         except Exception:
-            logger.exception("A connection could not be taken in and is closed.")
+            logger.exception("Opening a session failed; its connection is closed.")
             self.close(CloseCode.INTERNAL_ERROR, _MISTAKE)
             return
         self._receive = self._receiver.receive
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:  # noqa: ARG002  # picows' signature
-        """Take one frame; the common case, a whole text message, comes first."""
+        """Handle one frame; the common case, a whole text message, comes first."""
         kind = frame.msg_type
         if self.closing:
             if kind == _CLOSE:
@@ -196,26 +196,26 @@ class WebSocketConnection(WSListener):
         except Violation as violation:
             self._fail(violation)
         except Exception:
-            logger.exception("A message could not be dealt with; its connection is closed.")
+            logger.exception("Handling a message failed; its connection is closed.")
             self._end(CloseCode.INTERNAL_ERROR, _MISTAKE)
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:  # noqa: ARG002  # picows' signature
-        """The socket is closed, by whomever."""
-        self._stop_sending()  # from here on the socket's number may be another's
+        """Note that the socket is closed, by either side."""
+        self._stop_sending()  # from now on, another socket may have the same descriptor
         for timer in (self._close_timer, self._pause_timer):
             if timer is not None:
                 timer.cancel()
         self._closed(self)
         if hasattr(self, "_receiver"):
             self._receiver.connection_lost()
-            del self._receiver, self._receive  # so that all can go without the garbage collector
+            del self._receiver, self._receive  # so that all are freed without the garbage collector
         del self._transport
 
     def on_protocol_error(self) -> None:
-        """Take note that picows found a bad frame header; it closes the connection itself.
+        """Note that picows found a bad frame header; it closes the connection itself.
 
-        It reads one frame ahead. If that one is bad and the one before was a close frame, this is the
-        only chance to answer the close.
+        picows reads one frame ahead. If that frame is bad and the one before was a close frame, this is the
+        only chance to answer the close frame.
         """
         handshake = self._transport.close_handshake
         if handshake is not None and handshake.recv is not None and not self.closing:
@@ -223,45 +223,45 @@ class WebSocketConnection(WSListener):
         self._stop_sending()
 
     def pause_writing(self) -> None:
-        """The socket takes no more: the peer reads more slowly than we write."""
+        """Note that the socket accepts no more: the peer reads more slowly than we write."""
         self.congested = True
         self.left_unsent = 0
         self.stalled_for = 0.0
-        self._descriptor = _NONE  # what is written now goes behind what the transport holds
+        self._descriptor = _NONE  # further writes must go behind the transport's buffer
 
     def resume_writing(self) -> None:
-        """The peer has taken everything that was written."""
+        """Note that the peer has read everything that was written."""
         self.congested = False
         if not self.closing:
             self._descriptor = self._number
             self._receiver.writable()
 
     def take_heard(self) -> bool:
-        """Return whether the peer has sent anything, be it a part of a frame, since this was last called."""
+        """Return whether the peer has sent anything, even part of a frame, since the last call."""
         parser = cast("Parser", self._socket.get_protocol())
         heard, parser.heard = parser.heard, False
         return heard
 
     @property
     def unsent(self) -> int:
-        """Bytes that were written and that the peer's slowness has kept here."""
+        """Bytes that were written but that the socket has not accepted yet."""
         return self._socket.get_write_buffer_size()
 
-    # Called by the inside of the server.
+    # Called by the rest of the server.
 
     def write(self, frames: list[bytes]) -> None:
         """Write ready frames in order."""
         data = frames[0] if len(frames) == 1 else b"".join(frames)
         written = 0
-        # While the transport holds nothing back, the socket is written to without its detours. What the
-        # socket does not take is the transport's, which thereby calls `pause_writing`.
+        # While the transport buffers nothing, writing to the socket directly is faster. Bytes that the
+        # socket does not accept go to the transport, which then calls `pause_writing`.
         if self._descriptor != _NONE:
             try:
                 written = os.write(self._descriptor, data)
             except BlockingIOError:
                 pass
             except OSError:
-                return  # the peer is gone; reading finds that out
+                return  # the peer has gone; reading will report that
         if written < len(data) and not self.closing:
             self._socket.write(data[written:])
 
@@ -275,9 +275,9 @@ class WebSocketConnection(WSListener):
         self._close_timer = asyncio.get_running_loop().call_later(_CLOSE_TIMEOUT, self.abort)
 
     def slow_down(self) -> None:
-        """Read nothing for 100 ms, and in small portions ever after: the peer sends too much.
+        """Read nothing for 100 ms, and in small portions from then on, because the peer sends too much.
 
-        What it goes on sending fills its own buffers, and nobody else waits while it is refused.
+        Further data fills the peer's own buffers, so refusing it does not delay other clients.
         """
         if self._pause_timer is None and not self._socket.is_closing():
             self._socket.pause_reading()
@@ -291,7 +291,7 @@ class WebSocketConnection(WSListener):
             self._socket.pause_reading()
 
     def release(self) -> None:
-        """Go on reading, unless the peer has been slowed down."""
+        """Resume reading, unless the peer has been slowed down."""
         self._is_held = False
         self._resume_unless_paused()
 
@@ -304,12 +304,12 @@ class WebSocketConnection(WSListener):
             self._socket.resume_reading()
 
     def ping(self) -> None:
-        """Ask the peer for a sign of life (RFC 6455, section 5.5.2)."""
+        """Send a ping (RFC 6455, section 5.5.2)."""
         if not self.closing:
             self._transport.send_ping()
 
     def abort(self) -> None:
-        """Drop the socket without a word."""
+        """Drop the socket without a close frame."""
         self._socket.abort()
 
     # Frames other than whole text messages.
@@ -322,8 +322,8 @@ class WebSocketConnection(WSListener):
                 payload = frame.get_payload_as_bytes()
                 self._receiver.send_frame(bytes((_PONG_FRAME, len(payload))) + payload)
         else:
-            # A message counts when it is whole, with all its bytes, and is refused then; until then its parts
-            # count as frames. Too many of them are read slowly, and end the connection in the end.
+            # A fragmented message is counted, and refused if necessary, when it is complete, with all its bytes.
+            # Until then its fragments count as frames: too many slow down reading, and finally end the connection.
             if not frame.fin and not self._receiver.admit(0) and self.closing:
                 return
             message = self._assembler.add(
@@ -346,11 +346,11 @@ class WebSocketConnection(WSListener):
         self._end(violation.code, violation.reason)
 
     def _end(self, code: int, reason: str) -> None:
-        """Have the session close the connection, or close it without."""
+        """Have the session close the connection; without a session, close it directly."""
         try:
             self._receiver.close(code, reason)
         except Exception:
-            logger.exception("A session could not be closed; its connection is.")
+            logger.exception("Closing a session failed; its connection is closed anyway.")
             self.close(code, reason)
 
     def _stop_sending(self) -> None:
@@ -362,9 +362,9 @@ class WebSocketConnection(WSListener):
 
 
 def _number_of(transport: asyncio.Transport) -> int:
-    """Return the number by which a transport's socket can be written to without it, `_NONE` if it cannot."""
+    """Return the descriptor for writing to a transport's socket directly, `_NONE` if that is impossible."""
     if os.name != "posix" or transport.get_extra_info("ssl_object") is not None:
         return _NONE
-    # Not a socket object of our own: it would close the socket once more when it is collected.
+    # Not a socket object of our own: it would close the socket again when it is garbage-collected.
     number: int = transport.get_extra_info("socket").fileno()
     return number

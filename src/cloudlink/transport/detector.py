@@ -1,10 +1,10 @@
-"""The door every connection comes through: TLS, then the head of one HTTP request.
+"""The first stage of every connection: TLS, then the head of one HTTP request.
 
-A checked upgrade request goes on to picows; every other request is answered as HTTP. A TLS greeting on a port without TLS
-gets one clear line in the log instead of a time-out nobody can explain.
+A checked upgrade request is passed on to picows; every other request is answered as HTTP. A TLS greeting on a port without
+TLS is logged in one clear line, instead of ending in an unexplained time-out.
 
-A connection is counted here from the moment it is accepted, through the TLS handshake, until its upgrade is answered or it
-is gone.
+A connection counts as waiting from the moment it is accepted, through the TLS handshake, until its upgrade is answered or
+it ends.
 """
 
 from __future__ import annotations
@@ -40,33 +40,33 @@ if TYPE_CHECKING:
     Answer = Response | WebSocketConnection | Callable[[], Awaitable[Response]]
 
     class Route(Protocol):
-        """Finds what a request is answered with: a response, a function that finds one, or a WebSocket."""
+        """Finds the answer to a request: a response, a function that finds one, or a WebSocket."""
 
         def __call__(self, request: Request, peer: str, *, secure: bool) -> Answer:
-            """Return the answer to a request; `secure` says whether it came by TLS."""
+            """Return the answer to a request; `secure` says whether it came over TLS."""
             ...
 
 
 logger = logging.getLogger("cloudlink.transport")
 
 _TLS_HANDSHAKE = 0x16  # first byte of a ClientHello (RFC 8446, section 5.1)
-_PLAIN_REQUEST = "HTTP_REQUEST"  # OpenSSL's reason where a greeting begins as HTTP does
+_PLAIN_REQUEST = "HTTP_REQUEST"  # OpenSSL's reason if the peer sends HTTP instead of a ClientHello
 _EMPTY_LINE = b"\r\n"
 _REQUEST_TIMEOUT = 10.0
-"""Seconds a connection has, from the moment it is accepted, to greet by TLS and send its HTTP request."""
+"""Seconds from accepting a connection to the end of its TLS handshake and the head of its HTTP request."""
 _FIRST_BYTES = 2048
-"""Most bytes read here at a time."""
+"""Most bytes read at a time."""
 _READ_BUFFER_SIZE = 2048
-"""Bytes every connection's read buffer starts with, the least picows takes; `parser` tells how it grows."""
+"""Initial read buffer of a connection in bytes, picows' minimum; see `parser` for how it grows."""
 _UPGRADE = (
     b"GET / HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
     b"Sec-WebSocket-Key: %b\r\n\r\n"
 )
-"""What picows gets to read: the request has been checked, and only its key matters for the answer."""
+"""The request passed to picows: the real one has been checked, and only its key matters for the answer."""
 
 
 class ProtocolDetector(asyncio.BufferedProtocol):
-    """Reads the head of a connection's request and hands the connection over to picows or an `Exchange`."""
+    """Reads the head of a connection's request and passes the connection on to picows or an `Exchange`."""
 
     def __init__(
         self,
@@ -77,15 +77,15 @@ class ProtocolDetector(asyncio.BufferedProtocol):
         context: ssl.SSLContext | None,
         log: PicowsLog,
     ) -> None:
-        """Set up the door of one connection.
+        """Set up the detector of one connection.
 
         Args:
-            route: Answers the request, given the peer's address and whether it came by TLS.
-            limiter: Counts those who wait here.
+            route: Answers the request, given the peer's address and whether it came over TLS.
+            limiter: Counts the connections that wait here.
             exchanges: Holds the HTTP exchanges that are open.
-            max_frame_size: Largest frame taken, in bytes.
-            context: TLS to speak, None for none.
-            log: What picows takes for its logger.
+            max_frame_size: Largest frame accepted, in bytes.
+            context: The TLS context, None for no TLS.
+            log: The logger for picows.
         """
         self._route = route
         self._limiter = limiter
@@ -94,13 +94,13 @@ class ProtocolDetector(asyncio.BufferedProtocol):
         self._max_frame_size = max_frame_size
         self._context = context
         self._log = log
-        self._transport: asyncio.Transport | None = None  # through which the request comes
-        self._greeting: asyncio.Task[None] | None = None  # the event loop itself holds it only weakly
+        self._transport: asyncio.Transport | None = None  # the transport of the request
+        self._greeting: asyncio.Task[None] | None = None  # the event loop itself holds only a weak reference
         self._timer: asyncio.TimerHandle | None = None
         self._buffer = bytearray()
         self._data = bytearray()
         self._is_counted = False
-        self._next: asyncio.BufferedProtocol | None = None  # to which the connection was handed
+        self._next: asyncio.BufferedProtocol | None = None  # the protocol that took over the connection
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Count the connection and wait for its first bytes."""
@@ -121,10 +121,10 @@ class ProtocolDetector(asyncio.BufferedProtocol):
             self._greeting = loop.create_task(self._speak_tls(stream, self._context))
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio's signature
-        """The peer left without a word."""
+        """Note that the peer has left without a request."""
         self._stop_waiting()
 
-    # Windows' event loop notices that it has another protocol only when it has dealt with all it had read.
+    # Windows' event loop switches to the next protocol only after it has processed everything it had read.
 
     def get_buffer(self, sizehint: int) -> bytearray | memoryview:
         """Return where the next bytes go."""
@@ -134,7 +134,7 @@ class ProtocolDetector(asyncio.BufferedProtocol):
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Take the next bytes."""
+        """Handle the next bytes."""
         if self._next is not None:
             self._next.buffer_updated(nbytes)
         else:
@@ -142,7 +142,7 @@ class ProtocolDetector(asyncio.BufferedProtocol):
             self._look()
 
     async def _speak_tls(self, stream: asyncio.Transport, context: ssl.SSLContext) -> None:
-        # What is no TLS, takes too long or breaks off leaves nobody behind who could be told.
+        # If a handshake is not TLS, times out or breaks off, there is no one left to answer.
         try:
             self._transport = await asyncio.get_running_loop().start_tls(
                 stream, self, context, server_side=True, ssl_handshake_timeout=_REQUEST_TIMEOUT
@@ -155,7 +155,7 @@ class ProtocolDetector(asyncio.BufferedProtocol):
                 )
         if self._transport is None:
             self._stop_waiting()
-        elif self._data:  # came with the end of the handshake
+        elif self._data:  # arrived together with the end of the handshake
             self._look()
 
     def _look(self) -> None:
@@ -181,7 +181,7 @@ class ProtocolDetector(asyncio.BufferedProtocol):
             self._take(transport, bytes(data[:end]), bytes(data[end:]))
 
     def _take(self, transport: asyncio.Transport, head: bytes, rest: bytes) -> None:
-        """Answer a request or open its WebSocket. `rest` came behind its head."""
+        """Answer a request or open its WebSocket. `rest` holds the bytes after its head."""
         try:
             request = parse(head)
         except BadRequest as error:
@@ -190,7 +190,7 @@ class ProtocolDetector(asyncio.BufferedProtocol):
         try:
             answer = self._route(request, self._peer, secure=self._context is not None)
         except Exception:
-            logger.exception("An HTTP request could not be answered.")
+            logger.exception("Answering an HTTP request failed.")
             answer = failed()
         if isinstance(answer, WebSocketConnection):
             self._open_websocket(transport, request, answer, rest)
@@ -233,7 +233,7 @@ class ProtocolDetector(asyncio.BufferedProtocol):
     def _open_websocket(
         self, transport: asyncio.Transport, request: Request, connection: WebSocketConnection, rest: bytes
     ) -> None:
-        """Hand a connection over to picows, which answers the upgrade and reads frames."""
+        """Pass a connection on to picows, which answers the upgrade and reads frames."""
         log = self._log
         accepted = WSUpgradeResponse.create_101_response(subprotocol(request))
         parser = Parser(
@@ -243,12 +243,12 @@ class ProtocolDetector(asyncio.BufferedProtocol):
             lambda _: WSUpgradeResponseWithListener(accepted, connection),
             log,
             True,  # disconnect_on_exception
-            None,  # websocket_handshake_timeout: the time at the door includes it
+            None,  # websocket_handshake_timeout: included in the time for the request
             False,  # enable_auto_ping: one timer serves all connections
             1.0,
             1.0,
             WSAutoPingStrategy.PING_WHEN_IDLE,
-            False,  # enable_auto_pong: pongs keep their place among all that is sent
+            False,  # enable_auto_pong: pongs are sent in order with all other frames
             self._max_frame_size,
             None,  # extra_headers
             _READ_BUFFER_SIZE,

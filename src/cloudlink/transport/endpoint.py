@@ -1,4 +1,4 @@
-"""A listening port: accepts connections, opens sessions for them, stops in order."""
+"""A listening port: accepts connections, opens sessions for them, and shuts down in order."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("cloudlink.transport")
 
 _BACKLOG = 256
-"""Connections that may wait to be accepted; so many are accepted at a time."""
+"""Most connections that may wait to be accepted, and that are accepted at a time."""
 _EXCESS = 1 << 16
 
 
@@ -63,19 +63,19 @@ class Endpoint:
 
         Args:
             settings: The server's settings.
-            open_session: Called for each new WebSocket; returns what gets its messages.
-            routes: What HTTP requests are answered with, and which WebSockets are not sessions.
-            context: TLS to speak, None for none.
+            open_session: Called for each new WebSocket; returns the receiver of its messages.
+            routes: The routes of HTTP requests, and of WebSockets that are not sessions.
+            context: The TLS context, None for no TLS.
             on_round: Called at least once a second while the endpoint runs.
-            is_picows_silent: Whether picows' own reports are kept out of the log.
+            is_picows_silent: Whether to keep picows' own reports out of the log.
         """
         self.connections: set[WebSocketConnection] = set()
         self.port = 0
         self._is_stopping = False
         self._emptied = asyncio.Event()
         self._settings = settings
-        # A frame somewhat too large is taken in and refused by the message limit, so that the peer
-        # can read the reason; one far too large is cut off by picows as soon as its header is read.
+        # A frame slightly above the message limit is read and refused by that limit, so that the peer
+        # can read the reason. picows refuses a much larger one as soon as it has read its header.
         self._max_frame_size = settings.max_message_size + _EXCESS
         self._is_picows_silent = is_picows_silent
         self._open_session = open_session
@@ -101,10 +101,10 @@ class Endpoint:
 
         Args:
             hosts: The addresses to listen on, spelled as in the setting `host`.
-            port: Port to listen on, 0 for a free one; `self.port` tells which.
+            port: Port to listen on; 0 picks a free one, which `self.port` then holds.
 
         Raises:
-            StartError: An address cannot be had.
+            StartError: The server cannot listen on an address.
         """
         loop = asyncio.get_running_loop()
         entries = parse_hosts(hosts)
@@ -117,7 +117,7 @@ class Endpoint:
             self._close_unix_sockets()
             raise
         for listener in self._unix_listeners:
-            # The proxy that connects here has done TLS itself.
+            # The proxy that connects here has handled TLS itself.
             server = await loop.create_unix_server(lambda: self._detector(None), sock=listener.socket)
             self._servers.append(server)
         for listening in opened:
@@ -130,27 +130,27 @@ class Endpoint:
         self._keepalive.start()
 
     def reload_certificates(self) -> None:
-        """Give new connections the certificate that the files now hold; open ones go on as they are."""
+        """Reload the certificate files for new connections; open connections keep theirs."""
         settings = self._settings
         if self._context is not None:
             load_certificates(settings.tls_certificate, settings.tls_key, self._context)
 
     def apply_keepalive(self) -> None:
-        """Go by the times that the settings have now."""
+        """Apply the current keepalive settings."""
         settings = self._settings
         self._keepalive.set_times(
             settings.keepalive_interval, settings.keepalive_timeout, settings.stalled_timeout
         )
 
     def stop_accepting(self) -> None:
-        """Close the port; open connections stay, and who has not asked for anything yet is turned away."""
+        """Close the port; open connections stay, and those without a request yet are dropped."""
         self._is_stopping = True
         for server in self._servers:
             server.close()
         self._close_unix_sockets()
 
     async def finish(self, timeout: float) -> None:
-        """Wait until every connection is closed; what is left after `timeout` seconds is dropped."""
+        """Wait until every connection is closed; drop those that are left after `timeout` seconds."""
         self._emptied.clear()
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):

@@ -1,7 +1,7 @@
-"""Answers one HTTP request on its connection, and closes it.
+"""Answers one HTTP request, then closes its connection.
 
-The response is written in pieces, no faster than the peer takes them, so that a large file costs little memory. A
-peer that takes nothing, or a handler that does not come to an end, is given up after some time.
+The response is written in pieces, no faster than the peer reads them, so that a large file costs little memory. The
+connection is dropped if the peer reads nothing, or the handler does not finish, for some time.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ logger = logging.getLogger("cloudlink.transport")
 _HANDLER_TIMEOUT = 30.0
 """Seconds a handler has to answer."""
 _STALL_TIMEOUT = 30.0
-"""Seconds in which a peer has to take the next piece of a response."""
+"""Seconds within which a peer must read the next piece of a response."""
 _LINGER_TIME = 2.0
-"""Seconds for which more of a request is read and dropped once it has been answered."""
+"""Seconds for which the rest of an answered request is read and dropped."""
 _PIECE = 1 << 16
 """Bytes of a file read at a time."""
 _MOST_DROPPED = 1 << 20
-"""Bytes of a request's body that are read and dropped; the rest stays with the peer."""
+"""Most bytes of a request's body that are read and dropped; the rest is not read."""
 
 _waste = bytearray(1 << 16)
-"""What all peers send behind their requests; never looked at."""
+"""Shared buffer for the bytes after all requests; never read."""
 
 
 class Exchange(asyncio.BufferedProtocol):
     """Sends the response to a request.
 
     Attributes:
-        ended: Set when the connection is gone.
+        ended: Set when the connection has ended.
     """
 
     def __init__(
@@ -48,10 +48,10 @@ class Exchange(asyncio.BufferedProtocol):
         """Set up the exchange.
 
         Args:
-            transport: The connection that the request came through.
-            when_lost: Called with this exchange when the connection is gone.
-            lingers: Whether more of the request may still come. A socket that is closed with unread bytes is reset, and
-                the peer might never see the response (RFC 9112, section 9.6).
+            transport: The transport of the request.
+            when_lost: Called with this exchange when the connection has ended.
+            lingers: Whether more of the request may arrive. Closing a socket with unread bytes resets it, and the
+                peer might never see the response (RFC 9112, section 9.6).
         """
         self._transport = transport
         self._when_lost = when_lost
@@ -69,7 +69,7 @@ class Exchange(asyncio.BufferedProtocol):
         self._finish()
 
     def send_result(self, answer: Callable[[], Awaitable[Response]], *, head_only: bool) -> None:
-        """Send the response that a function finds."""
+        """Send the response that an async function returns."""
         self._task = asyncio.get_running_loop().create_task(self._send_result(answer, head_only=head_only))
 
     def abort(self) -> None:
@@ -83,26 +83,26 @@ class Exchange(asyncio.BufferedProtocol):
         return _waste
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Drop what came."""
+        """Drop the bytes."""
         self._dropped += nbytes
         if self._dropped > _MOST_DROPPED:
             self._transport.pause_reading()
 
     def eof_received(self) -> bool:
-        """Go on writing to a peer that has only said that it will send no more."""
+        """Keep writing: the peer has only announced that it will send no more."""
         is_answered = self._task is None or self._task.done()
         return not is_answered and self._transport.get_extra_info("ssl_object") is None
 
     def pause_writing(self) -> None:
-        """Wait: the peer reads more slowly than we write."""
+        """Pause, because the peer reads more slowly than we write."""
         self._writable.clear()
 
     def resume_writing(self) -> None:
-        """Go on: the peer has caught up."""
+        """Resume, because the peer has caught up."""
         self._writable.set()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio's signature
-        """Stop: the connection is gone."""
+        """Stop, because the connection has ended."""
         if self._timer is not None:
             self._timer.cancel()
         if self._task is not None:
@@ -137,14 +137,14 @@ class Exchange(asyncio.BufferedProtocol):
             while left:
                 piece = await asyncio.to_thread(file.stream.read, min(left, _PIECE))
                 if not piece:
-                    raise OSError("it has become shorter")  # noqa: TRY301  # as if it could not be read on
+                    raise OSError("it has become shorter")  # noqa: TRY301  # handled like a read error
                 left -= len(piece)
                 transport.write(piece)
                 async with asyncio.timeout(_STALL_TIMEOUT):
                     await self._writable.wait()
         except OSError as error:  # the time-out included
-            # The response is shorter than its head says, by which the peer sees that it is not whole.
-            logger.info("A file was not sent to its end: %s.", str(error) or "the client takes nothing")
+            # The response is shorter than its head says, so the peer can see that it is incomplete.
+            logger.info("A file was not sent to its end: %s.", str(error) or "the client reads nothing")
             transport.abort()
         else:
             self._finish()
@@ -164,7 +164,7 @@ class Exchange(asyncio.BufferedProtocol):
         self._timer = asyncio.get_running_loop().call_later(_STALL_TIMEOUT, self._watch, self._unsent())
 
     def _watch(self, unsent: int) -> None:
-        """Drop a peer that has taken nothing for a while."""
+        """Drop a peer that has read nothing for a while."""
         now = self._unsent()
         if now < unsent:
             self._timer = asyncio.get_running_loop().call_later(_STALL_TIMEOUT, self._watch, now)

@@ -1,12 +1,12 @@
-"""One timer that looks after all connections.
+"""One timer that checks all connections.
 
 A connection that has been silent for the interval is pinged; one that stays silent for the time-out
-after that is dropped. Anything a peer sends counts as a sign of life, even a part of a frame. A
-connection with patience has both times as often as it says. One timer over all connections costs far
+after that is dropped. Anything a peer sends counts as a sign of life, even a part of a frame. Both
+times are multiplied by the patience of the connection. One timer for all connections costs far
 less than one task per connection.
 
-A peer that goes on sending but takes nothing of what is sent to it is dropped too: what waits for it
-would wait for ever.
+A peer that keeps sending but reads nothing is dropped too: frames for it would wait
+for ever.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("cloudlink.transport")
 
 _ROUNDS = 10
-"""Rounds in the shorter of interval and time-out; the more, the more exact the times are kept."""
+"""Rounds within the shorter of interval and time-out; more rounds keep the times more exactly."""
 _LONGEST_STEP = 1.0
 """Most seconds between two rounds."""
 
@@ -39,13 +39,13 @@ class Keepalive:
         stalled_timeout: float,
         on_round: Callable[[], None],
     ) -> None:
-        """Look after the connections in a collection that may change.
+        """Check the connections in a collection that may change.
 
         Args:
-            connections: Those to look after.
+            connections: The connections to check.
             interval: Seconds of silence after which a peer is pinged.
             timeout: Seconds of further silence after which its connection is dropped.
-            stalled_timeout: Seconds for which a peer may take nothing of what waits for it.
+            stalled_timeout: Seconds for which a peer may read nothing while frames wait for it.
             on_round: Called in every round, at least once a second.
         """
         self._connections = connections
@@ -54,11 +54,11 @@ class Keepalive:
         self.set_times(interval, timeout, stalled_timeout)
 
     def set_times(self, interval: float, timeout: float, stalled_timeout: float) -> None:
-        """Set the times of the constructor anew; they count from the next round on."""
+        """Change the times given to the constructor; they apply from the next round on."""
         self._step = min(interval, timeout, stalled_timeout, _ROUNDS * _LONGEST_STEP) / _ROUNDS
         self._interval = interval
         self._timeout = timeout
-        # Silence is counted in rounds and may have begun right after the round before; likewise for the other times.
+        # Silence is counted in rounds and may have begun right after the previous round; the same holds for the other times.
         self._stalled_after = stalled_timeout - self._step
 
     def start(self) -> None:
@@ -76,7 +76,7 @@ class Keepalive:
                 self._look_at(connection)
             self._on_round()
         finally:
-            self.start()  # whatever fails in this round, another follows
+            self.start()  # first, so that another round follows whatever fails in this one
 
     def _look_at(self, connection: WebSocketConnection) -> None:
         if connection.congested and self._is_stalled(connection):

@@ -1,7 +1,7 @@
-"""How many connections one address may have, and how fast it may open them.
+"""Limits on the number of connections of one address and on how fast it opens them.
 
-Pure: addresses in, decisions out. Loopback is let through, for it is this machine, unless proxies are
-trusted: then the addresses asked about are those of clients, and only the proxies themselves are exempt.
+Pure: addresses in, decisions out. Loopback addresses, which are this machine, are exempt unless proxies are
+trusted: then the addresses are those of clients, and only the proxies themselves are exempt.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ logger = logging.getLogger("cloudlink.transport")
 
 _FORGET_INTERVAL = 60.0
 _PAGES = " pages"
-"""Ends the name of the bucket for the pages of an address."""
+"""Suffix of the bucket key for the pages of an address."""
 
 
 class ConnectionLimiter:
@@ -47,7 +47,7 @@ class ConnectionLimiter:
         self._forgot_at = clock()
 
     def connection_refusal(self, address: str) -> str | None:
-        """Tell why an address may not open another connection now, None if it may."""
+        """Return why an address may not open another connection now, None if it may."""
         settings = self._settings
         if self._is_exempt(address):
             return None
@@ -61,9 +61,9 @@ class ConnectionLimiter:
         return None
 
     def page_refusal(self, address: str) -> str | None:
-        """Tell why an address may not be shown another page now, None if it may.
+        """Return why an address may not request another page now, None if it may.
 
-        Pages are counted by themselves: who looks at many may still play.
+        Pages are counted separately: viewing many does not keep anyone from playing.
         """
         if self._is_exempt(address):
             return None
@@ -79,25 +79,25 @@ class ConnectionLimiter:
         self._held[subscriber(address)] += 1
 
     def release(self, address: str) -> None:
-        """Take note that a connection that had entered is gone."""
+        """Note that a counted connection has ended."""
         _decrease(self._held, subscriber(address))
 
     def begin(self, address: str) -> bool:
-        """Count a connection that has not said yet what it wants; False if it is one too many."""
+        """Count a connection that has sent no request yet; return False if there are too many."""
         key = subscriber(address)
         self._waiting[key] += 1
         most = self._settings.max_connections_per_address
         if self._waiting[key] <= most or self._is_exempt(address):
             return True
-        self._refuse(address, f"more than {most} connections that ask for nothing")
+        self._refuse(address, f"more than {most} connections without a request")
         return False
 
     def end(self, address: str) -> None:
-        """Take note that a connection that had knocked has said what it wants, or has gone."""
+        """Note that a connection counted by `begin` has sent its request or has ended."""
         _decrease(self._waiting, subscriber(address))
 
     def should_log(self, address: str) -> bool:
-        """Tell whether a line about an address's subscriber is worth the log: one a minute is."""
+        """Return whether to log a line about an address's subscriber: at most one a minute."""
         return self._throttle.should_log(subscriber(address))
 
     def _bucket(self, key: str) -> Bucket:
@@ -113,11 +113,11 @@ class ConnectionLimiter:
     def _refuse(self, address: str, why: str) -> str:
         if self.should_log(address):
             shown = for_log(address, self._settings.log_addresses)
-            logger.warning("Refusing connections of %s: %s.", shown, why)
+            logger.warning("Refusing connections from %s: %s.", shown, why)
         return why
 
     def _forget(self) -> None:
-        """Drop what is known of addresses that have long been quiet."""
+        """Drop the buckets of addresses that have been quiet for long."""
         now = self._clock()
         if now - self._forgot_at < _FORGET_INTERVAL:
             return

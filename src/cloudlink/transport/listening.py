@@ -1,4 +1,4 @@
-"""Opens the sockets that the setting `host` asks for, and says in one sentence why one cannot be had."""
+"""Opens the sockets for the setting `host`, and explains in one sentence why one cannot be opened."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ async def open_sockets(hosts: list[str], port: int) -> list[socket.socket]:
 
     Args:
         hosts: Entries of `cloudlink.hosts.parse_hosts` that do not mean Unix sockets.
-        port: The port; 0 takes one that is free.
+        port: The port; 0 picks a free one.
 
     Raises:
-        StartError: An address cannot be had.
+        StartError: The server cannot listen on an address.
     """
     wanted = [(host, address) for host in hosts for address in await _addresses(host, port)]
-    # An address is part of the one that means all of its family, and could not be bound beside it.
+    # An address is covered by the wildcard of its family, and could not be bound in addition to it.
     wanted.sort(key=lambda entry: entry[1] not in _EVERY_ADDRESS)
     bound: dict[_Address, socket.socket] = {}
     try:
@@ -70,13 +70,13 @@ async def _addresses(host: str, port: int) -> list[_Address]:
 
 
 def _scoped(address: tuple[object, ...]) -> str:
-    """Return an IPv6 address with its zone, without which a link-local one cannot be bound."""
+    """Return an IPv6 address with its zone, which a link-local one needs to be bound."""
     zone = address[3]
     return f"{address[0]}%{zone}" if zone else str(address[0])
 
 
 def _bind(host: str, family: socket.AddressFamily, name: str, port: int) -> socket.socket | None:
-    """Return a bound socket; None if the machine lacks a family of which every address was asked for."""
+    """Return a bound socket; None for the wildcard of a family that the machine lacks."""
     opened = None
     try:
         opened = socket.socket(family, socket.SOCK_STREAM)
@@ -100,13 +100,13 @@ def _bind(host: str, family: socket.AddressFamily, name: str, port: int) -> sock
 def explain(
     host: str, port: int, error: OSError | OverflowError | UnicodeError, owner: tuple[int, str] | None = None
 ) -> str:
-    """Say in one sentence why an address cannot be listened on.
+    """Return one sentence that says why the server cannot listen on an address.
 
     Args:
         host: The entry of the setting.
         port: The port.
-        error: What the system said.
-        owner: Number and command line of the process that has the port, None if that is not known.
+        error: The error of the system.
+        owner: Process id and command line of the process that uses the port, None if unknown.
     """
     code = getattr(error, "errno", None)
     where = "this machine" if host == EVERY else host
@@ -132,5 +132,5 @@ def explain(
         )
         return f"This user may not listen on port {port}{hint}."
     if code == errno.EADDRNOTAVAIL:
-        return f"The address {host} does not belong to this machine; 127.0.0.1 or 0.0.0.0 do."
+        return f"The address {host} does not belong to this machine; use 127.0.0.1 or 0.0.0.0."
     return f"Cannot listen on {where}, port {port}: {error}."

@@ -1,4 +1,4 @@
-"""Stands in for picows' logger, which tells more than the log may hold and is told more than it logs."""
+"""Replaces picows' logger, whose reports contain addresses and whole requests that the log must not hold."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ _picows = logging.getLogger("picows")
 
 
 class PicowsLog:
-    """What picows of one connection takes for its logger.
+    """The logger that picows uses for one connection.
 
-    Its reports of every connection and of bad frames are dropped. That a frame was bad is reported nowhere
-    else, so the connection is told. What goes wrong inside picows is logged.
+    Reports of new connections and of bad frames are dropped. picows reports a bad frame nowhere
+    else, so the connection is notified. Errors inside picows are logged.
     """
 
     connection: WebSocketConnection | None = None
 
     def isEnabledFor(self, level: int) -> bool:  # noqa: ARG002, N802  # logging's signature
-        """Tell picows to spare itself the work of debug reports; they hold whole requests."""
+        """Return False, so that picows produces no debug reports; they hold whole requests."""
         return False
 
     def info(self, message: str, *arguments: object) -> None:
-        """Take a report."""
+        """Ignore a report."""
 
     log = debug = warning = info
 
     def error(self, message: str, *arguments: object) -> None:  # noqa: ARG002  # logging's signature
-        """Pass on that the peer broke the protocol."""
+        """Notify the connection that the peer broke the protocol."""
         if self.connection is not None:
             self.connection.on_protocol_error()
 
     def exception(self, message: str, *arguments: object) -> None:  # logging's signature
-        """Log what nobody expected."""
+        """Log an unexpected error."""
         logger.error(message, *arguments, exc_info=sys.exception())
 
 
 class OpenPicowsLog(PicowsLog):
-    """Passes picows' reports on to the logger `picows` too, their addresses as the log may hold them."""
+    """Also passes picows' reports on to the logger `picows`, with addresses as `log_addresses` allows."""
 
     def __init__(self, log_addresses: str) -> None:
         """Args: log_addresses: see the setting."""
@@ -59,7 +59,7 @@ class OpenPicowsLog(PicowsLog):
         self._pass_on(logging.WARNING, message, arguments)
 
     def error(self, message: str, *arguments: object) -> None:
-        """Pass on a mistake of the peer."""
+        """Pass on an error of the peer."""
         self._pass_on(logging.WARNING, message, arguments)
         super().error(message, *arguments)
 
@@ -67,7 +67,7 @@ class OpenPicowsLog(PicowsLog):
         _picows.log(level, message, *map(self._shown, arguments))
 
     def _shown(self, argument: object) -> object:
-        # Addresses come as what sockets call them, tuples that begin with host and port.
+        # Addresses are tuples that begin with host and port.
         match argument:
             case (str(host), int(port), *_):
                 return for_log(host, self._mode), port

@@ -18,14 +18,14 @@ _LONGEST_COMMAND = 60
 
 
 def port_owner(port: int, proc: Path = _PROC) -> tuple[int, str] | None:
-    """Return number and command line of a process that listens on a TCP port.
+    """Return the process id and command line of a process that listens on a TCP port.
 
     Args:
         port: The port.
-        proc: Where the system shows its processes.
+        proc: The mount point of the proc file system.
 
     Returns:
-        None if the system does not tell: it is not Linux, or the process is another user's.
+        None if unknown: the system is not Linux, or the process belongs to another user.
     """
     inodes = set(_listening(port, proc))
     if not inodes:
@@ -50,7 +50,7 @@ def _listening(port: int, proc: Path) -> Iterator[str]:
 
 
 def _sockets(folder: Path) -> Iterator[str]:
-    """Yield the inodes of a process's sockets; none where they are not shown."""
+    """Yield the inodes of a process's sockets; none if the system does not show them."""
     try:
         descriptors = list((folder / "fd").iterdir())
     except OSError:  # another user's process, or gone

@@ -1,4 +1,4 @@
-"""What is asked of the system's sockets: how much one may hold, and what happens when there are no more."""
+"""Limits of the system's sockets: how much one may buffer, and what happens when no more can be opened."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 logger = logging.getLogger("cloudlink.transport")
 
 _MOST_UNSENT = 1 << 19
-"""Bytes that the kernel takes for a peer before it has sent them."""
+"""Most unsent bytes that the kernel buffers for a peer."""
 
 _USED_UP = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _LAST_ATTEMPT = 2.0
-"""Seconds after which asyncio has tried for the last time to accept connections of a closed port."""
+"""Seconds after which asyncio no longer tries to accept connections on a closed port."""
 
 
 def bound_unsent(connected: socket.socket) -> None:
     """Have the kernel keep no more than 512 KiB of what it has not sent to a peer yet.
 
-    By default Linux keeps up to 4 MiB for a peer that reads nothing, beside the backlog, where it cannot be replaced
-    any more. Unlike `SO_SNDBUF` this does not bound what is on its way, and so not the speed of a long way either. Where
-    the system does not know the option, nothing happens.
+    By default Linux keeps up to 4 MiB for a peer that reads nothing, in addition to the backlog, and updates in it cannot be
+    replaced any more. Unlike `SO_SNDBUF`, this does not bound the data in flight, and so not the speed over long distances.
+    If the system does not know the option, nothing happens.
 
     Args:
         connected: The socket of a connection.
@@ -42,16 +42,16 @@ def bound_unsent(connected: socket.socket) -> None:
 
 
 def open_files_limit() -> int | None:
-    """Return how many files and sockets this process may have open, None where the system does not tell."""
+    """Return how many files and sockets this process may have open, None if unknown."""
     try:
-        import resource  # noqa: PLC0415  # Windows has none, and no such limit
+        import resource  # noqa: PLC0415  # Windows lacks this module, and such a limit
     except ImportError:
         return None
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def raise_open_files_limit() -> None:
-    """Let this process open as many sockets as the system allows; the usual 1024 are soon used up."""
+    """Let this process open as many sockets as the system allows; the usual 1024 are too few."""
     try:
         import resource  # noqa: PLC0415  # see above
     except ImportError:
@@ -62,9 +62,9 @@ def raise_open_files_limit() -> None:
 
 
 class AcceptErrors:
-    """Has an event loop report once a minute, in one line, that it cannot accept connections.
+    """Makes an event loop report at most once a minute, in one line, that it cannot accept connections.
 
-    asyncio tries again each second and by itself writes a traceback for every single attempt.
+    asyncio tries again each second and by default logs a traceback for every attempt.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -72,16 +72,16 @@ class AcceptErrors:
         self._others: Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object] | None = None
 
     def watch(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Take the loop's errors; those of others go where they went before."""
+        """Handle the loop's accept errors; all other errors go to the previous handler."""
         self._others = loop.get_exception_handler()
         loop.set_exception_handler(self.handle)
 
     def unwatch_later(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Leave the loop as it was once the port is closed and forgotten."""
+        """Restore the loop's handler once asyncio has stopped trying to accept on the closed port."""
         loop.call_later(_LAST_ATTEMPT, self.unwatch, loop)
 
     def unwatch(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Leave the loop as it was, unless somebody else has changed it meanwhile."""
+        """Restore the loop's handler, unless it has been changed meanwhile."""
         if loop.get_exception_handler() == self.handle:
             loop.set_exception_handler(self._others)
 
@@ -91,7 +91,7 @@ class AcceptErrors:
         if isinstance(error, OSError) and error.errno in _USED_UP and "accept" in context["message"]:
             self._report(error)
         elif isinstance(error, ValueError) and "_start_serving" in context["message"]:
-            pass  # asyncio tries again although the port is closed by now
+            pass  # asyncio tried again although the port is closed
         elif self._others is not None:
             self._others(loop, context)
         else:
@@ -102,7 +102,7 @@ class AcceptErrors:
             return
         limit = open_files_limit()
         if error.errno == errno.EMFILE and limit is not None:
-            why = f"this process may have {limit} files and sockets open; `ulimit -n` raises that"
+            why = f"this process may have {limit} files and sockets open; raise that with `ulimit -n`"
         else:
             why = f"the system says: {error.strerror}"
         logger.error("New connections have to wait: %s.", why)

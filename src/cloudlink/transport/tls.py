@@ -11,12 +11,12 @@ def load_certificates(certificate: str, key: str, context: ssl.SSLContext | None
     """Load a certificate chain and its key.
 
     Args:
-        certificate: Path of the PEM file with the certificate and those that sign it.
+        certificate: Path of the PEM file with the certificate and its chain.
         key: Path of the PEM file with the private key, without a passphrase.
-        context: The context in use, whose new connections get the new certificate; None makes one.
+        context: The context in use, whose new connections get the new certificate; None creates one.
 
     Raises:
-        StartError: A file cannot be read, is no certificate or key, or the two do not belong together.
+        StartError: A file cannot be read or is not a certificate or key, or the two do not belong together.
     """
     if context is None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

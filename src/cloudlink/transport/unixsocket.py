@@ -1,6 +1,6 @@
 """Listening on a Unix socket, for a proxy on the same machine.
 
-The socket file belongs to the server: one that a crashed server left behind is replaced, and it is removed at the stop.
+The socket file belongs to the server: a file left behind by a crashed server is replaced, and it is removed at shutdown.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import asyncio
 
 MODE = 0o666
-"""Every user of the machine may connect, as with an address of loopback; the folder's mode can keep users out."""
+"""Every user of the machine may connect, as with a loopback address; the folder's mode can keep users out."""
 _BACKLOG = 256
 _CONNECT_TIMEOUT = 1.0
 
@@ -39,7 +39,7 @@ class UnixListener:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             self.socket.bind(path)
-            os.chmod(path, MODE)  # noqa: PTH101  # the file that was made, by the very path
+            os.chmod(path, MODE)  # noqa: PTH101  # the new file, by exactly this path
             self._identity = _identity(path)
             self.socket.listen(_BACKLOG)
         except OSError as error:
@@ -56,7 +56,7 @@ class UnixListener:
 
 
 class _UnixTransport:
-    """A transport of a Unix socket as picows can take it: TCP's options are ignored instead of failing."""
+    """A transport of a Unix socket that picows can use: TCP options are ignored instead of failing."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
@@ -79,12 +79,12 @@ class _WithoutOptions:
         """Do nothing."""
 
     def getsockopt(self, *arguments: object) -> int:  # noqa: ARG002  # the signature of sockets
-        """Return 0: picows shows it in its log only."""
+        """Return 0; picows only logs it."""
         return 0
 
 
 def for_picows(transport: asyncio.Transport) -> Any:
-    """Return a transport that picows can be given: it sets options of TCP, which Unix sockets do not have."""
+    """Return a transport that picows can use: it sets TCP options, which Unix sockets do not have."""
     family = transport.get_extra_info("socket").family
     return _UnixTransport(transport) if family == getattr(socket, "AF_UNIX", None) else transport
 
@@ -98,10 +98,10 @@ def _remove_stale(path: str) -> None:
     try:
         is_socket = stat.S_ISSOCK(os.stat(path).st_mode)  # noqa: PTH116  # as `bind` will see it
     except OSError:
-        return  # there is none, or binding will say what is wrong
+        return  # there is none, or `bind` will report what is wrong
     if not is_socket:
         raise StartError(
-            f"Cannot listen on unix:{path}: there is another file of this name; remove it or choose another."
+            f"Cannot listen on unix:{path}: there is another file of this name; remove it or choose another path."
         )
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(_CONNECT_TIMEOUT)
@@ -123,10 +123,10 @@ def _identity(path: str) -> tuple[int, int]:
 
 
 def _explain(error: OSError) -> str:
-    if "too long" in str(error):  # Python's own check has no number
+    if "too long" in str(error):  # Python's own check sets no errno
         return "the path is too long for a socket; about 100 bytes are possible"
     if error.errno == errno.ENOENT:
         return "the folder does not exist; make it first"
     if error.errno in (errno.EACCES, errno.EPERM):
-        return "this user may not write there; choose another folder, or change whom it belongs to"
+        return "this user may not write there; choose another folder, or change its owner"
     return error.strerror or str(error)

@@ -1,4 +1,4 @@
-"""Where people are told to connect: addresses that they can use, also when the server listens on all of them."""
+"""The addresses that users can connect to, even if the server listens on a wildcard address."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ _EVERY_IPV4 = "0.0.0.0"  # noqa: S104  # compared, not listened on
 _LOOPBACK_IPV4 = "127.0.0.1"
 _ELSEWHERE_IPV4 = ("192.0.2.1", 9)
 _ELSEWHERE_IPV6 = ("2001:db8::1", 9)
-"""Addresses for documentation (RFC 5737 and 3849), at the discard port: nobody is there."""
+"""Addresses for documentation (RFC 5737 and 3849), at the discard port; nothing is sent to them."""
 
 
 def where_to_connect(hosts: str, port: int, *, secure: bool) -> str:
     """Return where clients reach a server, such as `ws://127.0.0.1:3000/`, to follow "connect to".
 
     Args:
-        hosts: The setting `host`; if it means every address, this machine's own one in its network is told too.
+        hosts: The setting `host`; if it means every address, the result includes this machine's own in its network.
         port: The port.
-        secure: Whether it speaks TLS.
+        secure: Whether the server uses TLS.
     """
     scheme = "wss" if secure else "ws"
     entries = parse_hosts(hosts)
@@ -47,7 +47,7 @@ def _in_url(host: str) -> str:
 
 
 def _own_address(family: socket.AddressFamily, elsewhere: tuple[str, int]) -> str:
-    """Return the address this machine would send from, empty where it cannot tell.
+    """Return the address this machine would send from, empty if unknown.
 
     Connecting a UDP socket only chooses a route: nothing is sent.
     """
@@ -58,5 +58,5 @@ def _own_address(family: socket.AddressFamily, elsewhere: tuple[str, int]) -> st
         address = ipaddress.ip_address(own)
     except (OSError, ValueError):  # no network, no IPv6, or an address with a zone
         return ""
-    # A link-local address needs the name of the interface beside it, which no browser takes.
+    # A link-local address needs the name of an interface, which no browser accepts.
     return "" if address.is_loopback or address.is_link_local or address.is_unspecified else str(address)
