@@ -81,7 +81,7 @@ def test_help_lists_the_flags_that_most_need(capsys, command):
 
     assert out.startswith(f"usage: cloudlink {command} [FLAG ...]")
     assert "Address and TLS: --host TEXT" in out
-    assert "--plugin TEXT, --plugins TEXT" in out
+    assert "--plugin TEXT, --plugins TEXT" in out or "--plugin, --plugins TEXT" in out  # from Python 3.13
     assert out.count(" --") < 25
     for name in set(OPTIONS) - set(COMMON):
         assert f"{OPTIONS[name].flags[0]} " not in out

@@ -22,6 +22,9 @@ class VirtualTime(asyncio.SelectorEventLoop):
     def time(self):
         return self.now
 
+    async def shutdown_default_executor(self, timeout=None):
+        await super().shutdown_default_executor()  # no deadline: threads take real time
+
 
 class _Selector(selectors.DefaultSelector):
     def __init__(self, loop):
