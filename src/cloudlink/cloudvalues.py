@@ -39,7 +39,7 @@ def is_value(raw: bytes, longest: int, *, text_allowed: bool) -> bool:
         return len(raw) <= longest and math.isfinite(float(raw))
     if raw[0] != _STRING_START:
         return False
-    if len(raw) > 12 * longest + 2:  # each character is at most a pair of \uXXXX
+    if len(raw) > 12 * longest + 2:  # a character is at most two \uXXXX escapes
         return False
     text = jsontext.loads(raw)
     return len(text) <= longest and (text_allowed or _is_numeric(text))

@@ -7,8 +7,6 @@ import logging
 
 import pytest
 
-from cloudlink.server.app import Server
-from cloudlink.server.protocols import Bridge, Clpv4, Scratch
 from cloudlink.server.protocols.scratch.projects import Projects
 from cloudlink.server.protocols.scratch.rules import Violation
 from cloudlink.server.protocols.scratch.storagebudgets import StorageBudgets
@@ -39,18 +37,6 @@ def opened(tmp_path):
     yield make
     for each in made:
         each.close()
-
-
-@pytest.fixture
-def build():
-    def make(**settings):
-        server = Server(Settings(storage="", **settings))
-        clpv4, server.scratch = Clpv4(server), Scratch(server)
-        if server.settings.cloud_bridge:
-            Bridge(clpv4, server.scratch)
-        return server
-
-    return make
 
 
 def player(server, address, project="1"):

@@ -4,9 +4,6 @@ import json
 
 import pytest
 
-from cloudlink.server.app import Server
-from cloudlink.server.protocols import Bridge, Clpv4, Scratch
-from cloudlink.settings import Settings
 from tests.support.memoryclients import MemoryConnection
 
 
@@ -36,18 +33,6 @@ class Player:
     @property
     def code(self):
         return self.connection.closed and self.connection.closed[0]
-
-
-@pytest.fixture
-def build():
-    def make(**settings):
-        server = Server(Settings(storage="", **settings))
-        clpv4, server.scratch = Clpv4(server), Scratch(server)
-        if server.settings.cloud_bridge:
-            Bridge(clpv4, server.scratch)
-        return server
-
-    return make
 
 
 def values(frames):
