@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from cloudlink.client import CloudChange, GlobalMessage, PrivateMessage, UserJoined, connect, connect_cloud
+from tests.support.programs import running_program, until
 from tests.support.servers import restartable_server
 
 client_package = sys.modules["cloudlink.client"]  # the attribute of that name is the class
@@ -21,21 +22,8 @@ async def running(name, host, folder):
     assert text.count("ws://127.0.0.1:3000/") == 1
     file = folder / f"{name}.py"
     file.write_text(text.replace("ws://127.0.0.1:3000/", host.url), encoding="utf-8")
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(sys.executable, "-u", file, stdout=pipe, stderr=pipe)
-    try:
+    async with running_program("-u", file) as process:
         yield process
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.communicate()
-
-
-async def until(c, wanted):
-    async for event in c:
-        if wanted(event):
-            return event
-    raise AssertionError("the events ended")
 
 
 def run(scenario):

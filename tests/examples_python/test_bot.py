@@ -1,14 +1,13 @@
 """examples/bot.py, run as a program against our server."""
 
 import asyncio
-import contextlib
-import sys
 from pathlib import Path
 
 import pytest
 
 import bot
 from cloudlink.client import GlobalMessage, PrivateMessage, User, connect
+from tests.support.programs import running_program, until
 from tests.support.servers import restartable_server
 
 BOT = Path(__file__).parents[2] / "examples" / "bot.py"
@@ -39,23 +38,8 @@ def test_a_coin_has_two_sides():
     assert {bot.answer("!coin", []) for _ in range(100)} == {"Heads.", "Tails."}
 
 
-@contextlib.asynccontextmanager
-async def running(*words):
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(sys.executable, BOT, *words, stdout=pipe, stderr=pipe)
-    try:
-        yield process
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.communicate()
-
-
-async def until(c, wanted):
-    async for event in c:
-        if wanted(event):
-            return event
-    raise AssertionError("the events ended")
+def running(*words):
+    return running_program(BOT, *words)
 
 
 def test_it_greets_answers_whispers_and_comes_back():
