@@ -13,7 +13,7 @@ from cloudlink.server.protocols import Clpv4, Scratch
 from cloudlink.settings import OPTIONS, Settings
 from tests.support.servers import listening
 
-PAGE = Path(__file__).parents[2] / "docs" / "plugins.md"
+PAGE = Path(__file__).parents[2] / "docs" / "plugin-reference.md"
 WHILE_IT_RUNS = {"keepalive_interval", "keepalive_timeout", "stalled_timeout"}
 """They act at once, but there is nothing to act on before the start."""
 ALSO_LATER = {"max_clients", "disabled_commands"}

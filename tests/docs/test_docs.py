@@ -15,7 +15,7 @@ clients, run by `tests/client/test_page.py` |
 | `toml`, first line `# cloudlink.toml` | a settings file |
 | `sh` | lines that call `cloudlink` must be understood; nothing is started |
 
-In `plugins.md`, the tables under the heading of a class list all its public names, each in the first column, methods
+In `plugin-reference.md`, the tables under the heading of a class list all its public names, each in the first column, methods
 with their parameters; names that plugins should not use stand in a paragraph that begins "Not for plugins".
 """
 
@@ -69,6 +69,7 @@ CLIENT = DOCS / "client.md"
 GETTING_STARTED = DOCS / "getting-started.md"
 FIRST_GAME = DOCS / "first-game.md"
 PLUGINS = DOCS / "plugins.md"
+PLUGIN_REFERENCE = DOCS / "plugin-reference.md"
 PROTOCOL = DOCS / "protocol.md"
 
 
@@ -214,7 +215,7 @@ def test_python_is_python(block):
 
 
 def test_every_plugin_has_its_own_name():
-    names = [block.file for block in PYTHON if block.page == PLUGINS and block.file]
+    names = [block.file for block in PYTHON if block.page in (PLUGINS, PLUGIN_REFERENCE) and block.file]
     assert sorted(set(names)) == sorted(names)
 
 
@@ -287,7 +288,7 @@ def _public(obj: object) -> set[str]:
 
 @functools.cache
 def _objects() -> dict[str, object]:
-    """One object of each class, by the heading that describes it in plugins.md."""
+    """One object of each class, by the heading that describes it in plugin-reference.md."""
     server = build()
     protocol = protocol_of(server)
     memory, connection = MemoryServer({}), testing_connection.MemoryConnection("/", {}, "")
@@ -357,7 +358,7 @@ def internal(text: str) -> set[str]:
 @HEADINGS
 def test_api_is_documented(heading):
     _, names = api(heading)
-    text = section(PLUGINS, heading)
+    text = section(PLUGIN_REFERENCE, heading)
     documented, hidden = listed(text).keys(), internal(text)
     assert not documented & hidden
     assert sorted(documented | hidden) == sorted(names)
@@ -366,7 +367,7 @@ def test_api_is_documented(heading):
 @HEADINGS
 def test_parameters_are_right(heading):
     obj, _ = api(heading)
-    for name, (parameters, _) in listed(section(PLUGINS, heading)).items():
+    for name, (parameters, _) in listed(section(PLUGIN_REFERENCE, heading)).items():
         value = getattr(obj, name)
         if parameters is None:
             assert not inspect.ismethod(value), f"{name} takes parameters"
@@ -377,7 +378,7 @@ def test_parameters_are_right(heading):
 @HEADINGS
 def test_rows_say_what_is_to_be_awaited(heading):
     obj, _ = api(heading)
-    for name, (_, meaning) in listed(section(PLUGINS, heading)).items():
+    for name, (_, meaning) in listed(section(PLUGIN_REFERENCE, heading)).items():
         says_so = "`await` it" in meaning or meaning.startswith(" coroutine")
         assert says_so == inspect.iscoroutinefunction(getattr(obj, name)), name
 
@@ -388,7 +389,7 @@ def test_rows_say_what_is_to_be_awaited(heading):
     ids=["clients", "rooms"],
 )
 def test_exceptions_of_managers_are_documented(heading, exceptions):
-    _, meaning = listed(section(PLUGINS, heading))["exceptions"]
+    _, meaning = listed(section(PLUGIN_REFERENCE, heading))["exceptions"]
     assert set(re.findall(r"`(\w+)`", meaning)) == _public(exceptions)
 
 
@@ -399,7 +400,7 @@ def is_code(name, value):
 
 def test_status_codes_are_as_the_tables_say():
     codes = api("Status codes")[0]
-    for page, heading in ((PLUGINS, "Status codes"), (PROTOCOL, "1 CloudLink 4")):
+    for page, heading in ((PLUGIN_REFERENCE, "Status codes"), (PROTOCOL, "1 CloudLink 4")):
         texts = re.findall(r"`([IE]:\d+) \\\| ([\w ]+)`", section(page, heading))
         known = [codes.generate(value)[0] for name, value in vars(codes).items() if is_code(name, value)]
         assert [f"{start} | {text}" for start, text in texts if start][: len(known)] == known
