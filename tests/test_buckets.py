@@ -2,6 +2,7 @@
 
 import math
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -107,3 +108,20 @@ def test_bounds_can_be_taken_away_and_given_back():
     assert all(bucket.take(1000) for _ in range(10))
     bucket.change(1, 5)
     assert [bucket.take() for _ in range(6)] == [True] * 5 + [False]
+
+
+@pytest.mark.parametrize("rate", [10, math.inf])
+def test_what_is_taken_is_counted(rate):
+    clock = FakeClock()
+    bucket = Bucket(rate, 5 if rate == 10 else math.inf, clock)
+    for _ in range(7):
+        bucket.take(2)
+    taken = 6 if rate == 10 else 14
+    assert bucket.taken == taken
+    clock.now += 100
+    assert bucket.take(3)
+    bucket.give_back(1)
+    assert bucket.taken == taken + 2
+    for change in ((1, 1), (math.inf, math.inf), (3, 300)):
+        bucket.change(*change)
+        assert bucket.taken == taken + 2

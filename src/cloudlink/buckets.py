@@ -10,18 +10,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+_UNBOUNDED = 1 << 62
+"""Tokens of a bucket without a limit; nobody takes that many."""
+
+
 class Bucket:
     """A token bucket: `rate` tokens are added per second, and at most `burst` are kept.
 
     After a pause, up to twice `burst` can be taken at once: tokens are added only when the bucket seems
-    empty, which most never do.
+    empty, which most never do. A bucket without a limit counts what is taken all the same.
     """
 
-    __slots__ = ("_burst", "_clock", "_filled_at", "_rate", "_tokens")
+    __slots__ = ("_burst", "_clock", "_filled_at", "_given", "_rate", "_tokens")
 
     def __init__(self, rate: float, burst: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._rate = rate
-        self._burst = self._tokens = burst
+        self._burst = self._tokens = self._given = _finite(burst)
         self._clock = clock
         self._filled_at = clock()
 
@@ -30,7 +34,9 @@ class Bucket:
         # Reading the clock each time would cost more than everything else here.
         if self._tokens <= 0:
             now = self._clock()
-            self._tokens = min(self._burst, self._tokens + (now - self._filled_at) * self._rate)
+            filled = min(self._burst, self._tokens + (now - self._filled_at) * self._rate)
+            self._given += filled - self._tokens
+            self._tokens = filled
             self._filled_at = now
             if self._tokens <= 0:
                 return False
@@ -43,10 +49,12 @@ class Bucket:
         A bucket that had no limit (an infinite rate) becomes full.
         """
         now = self._clock()
+        taken, burst = self.taken, _finite(burst)
         if math.isinf(self._rate) or math.isinf(rate):
             self._tokens = burst
         else:
             self._tokens = min(burst, self._burst, self._tokens + (now - self._filled_at) * self._rate)
+        self._given = taken + self._tokens
         self._rate = rate
         self._burst = burst
         self._filled_at = now
@@ -56,6 +64,17 @@ class Bucket:
         self._tokens = min(self._burst, self._tokens + tokens)
 
     @property
+    def taken(self) -> int:
+        """Tokens taken since the bucket was made, less those given back."""
+        # Derived, so that counting costs nothing when tokens are taken.
+        return round(self._given - self._tokens)
+
+    @property
     def full(self) -> bool:
         """Return whether the bucket would be full by now."""
         return self._tokens + (self._clock() - self._filled_at) * self._rate >= self._burst
+
+
+def _finite(burst: float) -> float:
+    """Return a burst that can be counted down from; subtracting from infinity would lose the count."""
+    return _UNBOUNDED if math.isinf(burst) else burst

@@ -90,6 +90,19 @@ def test_one_turn_is_one_write_per_client():
     assert b.connection.writes == [[b"2"]]
 
 
+def test_frames_and_bytes_are_counted_once_for_each_recipient():
+    delivery, turns, (a, b, c) = make(3, Busy())
+    everybody = audience(delivery, [a, b, c])
+    delivery.send(a, b"12345")
+    delivery.broadcast(everybody, b"12", skip=b)
+    delivery.broadcast(everybody, b"3")
+    turns.end()
+    delivery.multicast([a, b], b"1234567")
+    turns.end()
+    assert (delivery.sent_frames, delivery.sent_bytes) == (1 + 2 + 3 + 2, 5 + 2 * 2 + 3 + 2 * 7)
+    assert sum(frames for frames, _ in delivery.coalescer.told) == delivery.sent_frames
+
+
 def test_a_turn_without_frames_writes_nothing():
     delivery, turns, (a,) = make(1)
     delivery.send(a, b"1")

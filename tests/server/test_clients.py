@@ -302,3 +302,25 @@ def test_text_and_bytes_are_sent_as_they_are_in_order(server):
     assert visitor.heard() == ["héllo", "world ☁"]
     assert visitor.closed == (4001, "enough")
     assert not client.open
+
+
+# What they have sent.
+
+
+def test_messages_are_counted_by_protocol_also_after_the_disconnect(server, manager):
+    alice, bob, silent = named(server, "alice"), named(server, "bob"), MemoryClient(server)
+    before = manager.received()[Clpv4.schema]
+    ping = '{"cmd":"ping"}'
+    alice.say(ping)
+    bob.say(ping)
+    assert bob.client.session.received.messages == alice.client.session.received.messages
+    session = bob.client.session
+    bob.leave()
+    after = manager.received()
+    assert after[Clpv4.schema] == (before.messages + 2, before.bytes + 2 * len(ping))
+    assert after[None] == (0, 0)
+    assert manager.received() == after
+    assert session.received.messages > 0
+    assert bob.client.session.received == (0, 0)
+    silent.leave()
+    assert manager.received() == after

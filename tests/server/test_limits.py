@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from cloudlink.server.limits import Limits, Meter, Verdict
+from cloudlink.server.limits import Limits, Meter, Traffic, Verdict
 from cloudlink.settings import OPTIONS, Settings
 from tests.support.clock import FakeClock
 
@@ -132,3 +132,14 @@ def test_one_clients_largest_burst_disconnects_nobody_else():
     # Beside one message of any size, a queue holds `max_queued_bytes`: somebody who has not read yet has room for it.
     settings = Settings()
     assert settings.byte_burst <= settings.max_queued_bytes + settings.max_message_size
+
+
+def test_what_was_received_is_counted_without_extra_charges(clock):
+    some = meter(clock, packet_rate=1, packet_burst=3, byte_rate=1000, byte_burst=1000)
+    some.count_free(5)
+    assert some.admit(10)
+    assert some.charge_bytes(500)
+    assert some.admit(20)
+    assert some.admit_packet()
+    assert not some.admit(7)
+    assert some.received == Traffic(4, 35)

@@ -104,6 +104,8 @@ class Delivery:
 
     Attributes:
         coalescer: Says how long frames wait; None if they never wait. May be replaced at any time.
+        sent_frames: Frames queued since the start, counted once for each recipient.
+        sent_bytes: Bytes of these frames, likewise.
     """
 
     def __init__(
@@ -126,7 +128,8 @@ class Delivery:
         self.coalescer = coalescer
         self._schedule = schedule
         self._writer = Writer(max_queued_bytes)
-        self._frames = 0  # queued since the last report to the coalescer, counted per recipient
+        self.sent_frames = self.sent_bytes = 0
+        self._reported = 0  # `sent_frames` at the last report to the coalescer
         self._bytes = 0  # queued so far, counted once for all recipients
         self._largest = 0  # bytes of the largest entry of a queue since all were empty
         self._batches: dict[Batch, None] = {}  # batches to write, in this order
@@ -270,7 +273,7 @@ class Delivery:
                         self.flush_member(outbox)
                 offsets.clear()
             if outboxes:
-                self._frames += (len(frames) - 1) * len(outboxes)
+                self.sent_frames += (len(frames) - 1) * len(outboxes)
                 self._append(outboxes, join(frames))
             frames.clear()
         self._audiences.clear()
@@ -284,7 +287,8 @@ class Delivery:
             if len(batch.outboxes) >= batch.capacity:
                 self._open = None
         outbox += frames
-        self._frames += len(frames)
+        self.sent_frames += len(frames)
+        self.sent_bytes += size
         self._bytes += size
         if largest > self._largest:  # noqa: PLR1730  # max() takes longer than the rest of this
             self._largest = largest
@@ -292,8 +296,10 @@ class Delivery:
     def _append(self, outboxes: Collection[Outbox], frame: bytes) -> None:
         batch = self._open or self._begin()
         waiting = batch.outboxes
-        self._frames += len(outboxes)
+        recipients = len(outboxes)
         size = len(frame)
+        self.sent_frames += recipients
+        self.sent_bytes += size * recipients
         self._bytes += size
         if size > self._largest:  # noqa: PLR1730  # as above
             self._largest = size
@@ -345,8 +351,8 @@ class Delivery:
         outboxes = list(filter(None, batch.outboxes))
         self._writer.write(outboxes, self._bytes - batch.bytes_before, self._largest)
         if self.coalescer is not None:
-            self.coalescer.end(self._frames, len(outboxes))
-            self._frames = 0
+            self.coalescer.end(self.sent_frames - self._reported, len(outboxes))
+        self._reported = self.sent_frames
 
     def resume(self, outbox: Outbox) -> None:
         """Resume writing to a client that reads again, from the next turn on: many may do so at once."""

@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 from cloudlink import closecodes, jsontext
 
 from .events import User
+from .limits import Traffic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -70,6 +71,11 @@ class ClientSession(Protocol):
     @property
     def state(self) -> Enum:
         """Stage of the session."""
+        ...
+
+    @property
+    def received(self) -> Traffic:
+        """The messages of this client that were processed so far."""
         ...
 
     def send_text(self, payload: bytes) -> None:
@@ -376,6 +382,7 @@ class ClientsManager:
         self.uuids: dict[str, Client] = {}
         self.usernames: dict[str, set[Client]] = {}
         self.protocols: dict[Schema, set[Client]] = {}
+        self._departed: dict[Schema | None, Traffic] = {}
         self._on_user_change: Callable[[Client, User], None] = lambda _client, _user: None
 
     def __len__(self) -> int:
@@ -467,6 +474,31 @@ class ClientsManager:
             raise ProtocolAlreadySet(repr(obj.protocol))
         write(obj, "protocol", schema)
         self.protocols.setdefault(schema, set()).add(obj)
+
+    def count_departed(self, obj: Client, received: Traffic) -> None:
+        """Keep what a client has sent in the total of `received`, after its disconnect."""
+        self._departed[obj.protocol] = self._departed.get(obj.protocol, Traffic()).plus(received)
+
+    def received(self) -> dict[Schema | None, Traffic]:
+        """Return what all clients have sent since the start, by protocol; None for clients without one.
+
+        This adds up the counters of all connected clients, so it should not be called much more than once a second.
+        """
+        totals = dict(self._departed)
+        for protocol, clients in (*self.protocols.items(), (None, self._unidentified())):
+            messages, size = totals.get(protocol, Traffic())
+            for client in clients:
+                traffic = client.session.received
+                messages += traffic.messages
+                size += traffic.bytes
+            totals[protocol] = Traffic(messages, size)
+        return totals
+
+    def _unidentified(self) -> list[Client]:
+        known = sum(map(len, self.protocols.values()))
+        if known == len(self.clients):
+            return []
+        return [client for client in self.clients if client.protocol is None]
 
     def find_obj(self, query: str | dict[str, Any]) -> set[Client] | Client:
         """Find clients by username, UUID or snowflake, or one by its user object.

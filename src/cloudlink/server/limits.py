@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from cloudlink.buckets import Bucket
 
@@ -65,6 +65,22 @@ LIMITS = frozenset(field.name for field in fields(Limits))
 """The names of the settings whose values `Limits` holds."""
 
 
+class Traffic(NamedTuple):
+    """What clients have sent.
+
+    Attributes:
+        messages: The number of messages.
+        bytes: Their bytes.
+    """
+
+    messages: int = 0
+    bytes: int = 0
+
+    def plus(self, other: Traffic) -> Traffic:
+        """Return the sum of both."""
+        return Traffic(self.messages + other.messages, self.bytes + other.bytes)
+
+
 class Meter:
     """Measures what one client sends, and for how long it has exceeded the limits."""
 
@@ -72,6 +88,7 @@ class Meter:
         "_answered_at",
         "_bytes",
         "_clock",
+        "_correction",
         "_limits",
         "_packets",
         "_refused_at",
@@ -81,6 +98,7 @@ class Meter:
     def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
         self._packets = Bucket(limits.packet_rate, limits.packet_burst, clock)
         self._bytes = Bucket(limits.byte_rate, limits.byte_burst, clock)
+        self._correction = Traffic()  # of what was taken from the buckets, to get what was received
         self._limits = limits
         self._clock = clock
         self._refusing_since = self._refused_at = self._answered_at = -math.inf
@@ -101,7 +119,19 @@ class Meter:
 
     def charge_bytes(self, size: int) -> bool:
         """Charge extra bytes to an admitted packet; return False if over the limit."""
-        return self._bytes.take(size)
+        if not self._bytes.take(size):
+            return False
+        self._correction = self._correction.plus(Traffic(0, -size))
+        return True
+
+    def count_free(self, size: int) -> None:
+        """Count a packet of `size` bytes that was processed without charge."""
+        self._correction = self._correction.plus(Traffic(1, size))
+
+    @property
+    def received(self) -> Traffic:
+        """What was admitted so far; frames that are no whole message, such as pings, count as messages."""
+        return Traffic(self._packets.taken, self._bytes.taken).plus(self._correction)
 
     def refuse_packet(self, *, answerable: bool = True) -> Verdict:
         """Record a refused packet and return what to do.

@@ -25,7 +25,7 @@ from .exceptions import EmptyMessage
 from .fairshare import TURN, FairShare
 from .handlers import log_closing
 from .hooks import Hooks
-from .limits import Meter
+from .limits import Meter, Traffic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -218,6 +218,11 @@ class Session:
         if self.state is not State.CLOSED:
             self._host.delivery.resume(self.client.outbox)
 
+    @property
+    def received(self) -> Traffic:
+        """The messages of this client that were processed so far."""
+        return self._meter.received
+
     def apply_limits(self) -> None:
         """Apply changed limits; what the client has already used remains used."""
         self._meter.update()
@@ -317,6 +322,7 @@ class Session:
 
     def _retire(self) -> None:
         """Break the reference cycle with the client, so that both are freed without the garbage collector."""
+        self._host.clients_manager.count_departed(self.client, self._meter.received)
         self._host.delivery.retire(self.client.outbox)
         self._share.close_account(self._account)
         write(self.client, "session", NULL_SESSION)
@@ -336,6 +342,7 @@ class Session:
             engine.on_rename(client, former)
 
     def _first(self, data: bytes) -> None:
+        self._meter.count_free(len(data))
         packet = _opening(data)
         for engine in self._host.hooks.engines.values():
             if engine.identify(self.client, data, packet):
@@ -405,6 +412,7 @@ class NullSession:
     """Null session of a disconnected client; every call is a no-op."""
 
     state = State.CLOSED
+    received = Traffic()
 
     def send_text(self, payload: bytes) -> None:
         """Do nothing."""
