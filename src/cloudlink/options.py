@@ -22,6 +22,9 @@ T = TypeVar("T")
 PREFIX = "CLOUDLINK_"
 """The prefix of all environment variables of CloudLink."""
 
+HIDDEN = "(hidden)"
+"""Replaces the value of a secret wherever settings are shown."""
+
 _TRUE = ("true", "1", "yes", "on")
 _FALSE = ("false", "0", "no", "off")
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]+")
@@ -39,6 +42,7 @@ class Limits:
         wanted: Text to follow "it must be"; by default it is derived from type and range.
         shared_variable: A further environment variable, without the prefix, such as `PORT`.
         joins_lists: Whether a text may also be given as a list of its comma-separated parts.
+        secret: Whether the value must not be shown. A secret has no flag, because others can read command lines.
     """
 
     minimum: float | None = None
@@ -48,6 +52,7 @@ class Limits:
     wanted: str = ""
     shared_variable: str = ""
     joins_lists: bool = False
+    secret: bool = False
 
     @property
     def range_words(self) -> str:
@@ -109,6 +114,11 @@ class Option:
     limits: Limits
 
     @property
+    def is_secret(self) -> bool:
+        """Whether the value must not be shown."""
+        return self.limits.secret
+
+    @property
     def is_number(self) -> bool:
         """Whether the value is a number, or a number or a word."""
         return self.kind in (int, float)
@@ -121,7 +131,9 @@ class Option:
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """The flags that set it, the usual one first; for a list, each flag adds one entry."""
+        """The flags that set it, the usual one first; for a list, each flag adds one entry. A secret has none."""
+        if self.is_secret:
+            return ()
         plural = "--" + self.name.replace("_", "-")
         if self.kind is not list:
             return (plural,)
@@ -148,6 +160,10 @@ class Option:
             number = self.type_words.rpartition(" or ")[2] if self.choices else self.type_words
             return f"{words}a {number}{self.limits.range_words}"
         return self.type_words if self.choices or self.kind is bool else "text"
+
+    def for_show(self, value: object) -> object:
+        """Return a value as it may be shown: a secret that is set is hidden."""
+        return HIDDEN if self.is_secret and value else value
 
     def from_text(self, text: str) -> object:
         """Convert the text of a variable or flag to a value, or return the text if that is impossible."""
@@ -201,7 +217,8 @@ class Option:
         elif isinstance(value, str) and type(self.from_text(value)) is self.kind is not str:
             # Text from a variable or flag has been converted already, so this text was quoted in a file.
             wanted += ", written without quotes"
-        return f"is {quoted(value)}, but it must be {wanted}"
+        shown = HIDDEN if self.is_secret else quoted(value)
+        return f"is {shown}, but it must be {wanted}"
 
     def _allows(self, value: Any) -> bool:
         if self.is_number:

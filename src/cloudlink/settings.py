@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]*")
 
 
+_PASSWORD_HASH = re.compile(r"(scrypt(:\d+){3}(:[A-Za-z0-9+/_-]+=*){2})?")
+"""`scrypt:N:r:p:SALT:HASH`, the last two in Base64."""
+
 _MAPPED_IPV4 = ipaddress.IPv6Network("::ffff:0:0/96")
 """IPv4 addresses in IPv6 form. A connection's address is compared in its IPv4 form, so they would never match."""
 
@@ -375,6 +378,68 @@ class Settings:
         "The most copies of one private packet: one for each recipient, in each room it shares.",
         unit="copies",
         minimum=1,
+    )
+    admin: Literal["off", "local", "everywhere"] = option(
+        "local",
+        "Who may administer the server at `/admin`: nobody, browsers on this machine, or anybody who logs in.",
+        topic="Administration",
+    )
+    admin_storage: str = option(
+        "cloudlink-admin.db",
+        "The file for accounts, bans, mutes, word filters, rules of rooms and the audit; empty keeps them in memory only.",
+        unit="path",
+    )
+    admin_password_hash: str = option(
+        "",
+        "The password hash of an account `owner`, for hosts without a disk; `cloudlink admin hash` makes one.",
+        secret=True,
+        check=_PASSWORD_HASH.fullmatch,
+        wanted="a hash that `cloudlink admin hash` prints, not the password itself",
+    )
+    admin_origins: list[str] = option(
+        [],
+        "Further origins of pages that may open the socket of the administration, such as `https://admin.example.org`.",
+        check=is_origin_entry,
+        wanted='an origin as browsers send it, such as "https://admin.example.org" (small letters, no path)',
+    )
+    admin_session_time: float = option(
+        43_200.0, "The longest time that a login to the administration lasts.", unit="seconds", minimum=60
+    )
+    admin_idle_time: float = option(
+        3600.0,
+        "How long a login to the administration lasts in which nothing is changed.",
+        unit="seconds",
+        minimum=60,
+    )
+    admin_addresses: Literal["full", "anonymous", "none"] = option(
+        "full",
+        "What owners see of the addresses of clients; moderators and viewers see only a tag of 6 characters.",
+    )
+    admin_watch: bool = option(True, "Whether moderators may watch the traffic of a client or of a room.")
+    admin_audit_days: float = option(
+        90.0, "For how many days the audit keeps who did what.", unit="days", above=0
+    )
+    admin_moderator_max_ban: float = option(
+        604_800.0, "The longest ban by a moderator; longer ones are shortened to it.", unit="seconds", above=0
+    )
+    auto_ban_after: int = option(
+        0,
+        "How many disconnections for flooding within `auto_ban_window` ban an address; 0 for never.",
+        unit="disconnections",
+        minimum=0,
+    )
+    auto_ban_window: float = option(
+        600.0, "The time within which `auto_ban_after` counts.", unit="seconds", above=0
+    )
+    auto_ban_time: float = option(3600.0, "How long an automatic ban lasts.", unit="seconds", above=0)
+    guard_at: float = option(
+        0.0,
+        "How many new connections a second switch the guarded mode on; 0 for never.",
+        unit="connections per second",
+        minimum=0,
+    )
+    guard_time: float = option(
+        600.0, "How long the guarded mode lasts that `guard_at` switched on.", unit="seconds", above=0
     )
     shutdown_timeout: float = option(
         5.0,

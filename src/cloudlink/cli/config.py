@@ -84,8 +84,8 @@ def markdown_table() -> str:
 
 
 def _row(option: Option) -> tuple[str, ...]:
-    flag = option.flags[0]
-    flags = f"`{flag}`, `--no-{flag[2:]}`" if option.kind is bool else f"`{flag}`"
+    flag = next(iter(option.flags), "")
+    flags = f"`{flag}`, `--no-{flag[2:]}`" if option.kind is bool else f"`{flag}`" if flag else "none"
     variables = ", ".join(f"`{name}`" for name in option.variables)
     return (f"`{option.name}`", variables, flags, *_described(option))
 
@@ -119,7 +119,7 @@ def _renew_table(page: Path) -> None:
 
 def _as_lines(settings: Settings) -> list[str]:
     """Return the settings as lines of TOML, each with its origin as a comment, then the sections of tables."""
-    texts = {name: _value(getattr(settings, name)) for name in OPTIONS}
+    texts = {name: _value(option.for_show(getattr(settings, name))) for name, option in OPTIONS.items()}
     name_width = max(map(len, texts))
     value_width = min(_WIDEST_VALUE, max(map(len, texts.values())))
     return [
@@ -138,7 +138,11 @@ def _sections(settings: Settings, name: str) -> list[str]:
 
 def _as_json(settings: Settings) -> dict[str, object]:
     shown: dict[str, object] = {
-        name: {"value": getattr(settings, name), "unit": option.unit, "origin": settings.origins[name]}
+        name: {
+            "value": option.for_show(getattr(settings, name)),
+            "unit": option.unit,
+            "origin": settings.origins[name],
+        }
         for name, option in OPTIONS.items()
     }
     return shown | {name: _table_as_json(settings, name) for name in TABLES}

@@ -43,6 +43,8 @@ def add_settings_flags(parser: Parser) -> None:
     )
     topics = {option.topic: parser.add_argument_group(option.topic) for option in OPTIONS.values()}
     for option in OPTIONS.values():
+        if option.is_secret:
+            continue
         topics[option.topic].add_argument(
             *option.flags, dest=option.name, default=argparse.SUPPRESS, help=_help(option), **_action(option)
         )

@@ -1,0 +1,386 @@
+"""The store of the administration: records by kind and key, and the audit, in the file `admin_storage`.
+
+Everything of the administration that outlives a restart is a record: a `kind` such as `account`, `ban`, `mute`,
+`filter`, `room` or `known`, a key that is unique within its kind, and a value that JSON can hold. The parts that own a
+kind keep their records in memory, in whatever form serves them; the store itself keeps none.
+
+A part uses it in this order:
+
+1. `open` opens and checks the file. `StartError` is one sentence about a file that cannot be used.
+2. `records(kind)` yields what the file holds, and `watch(kind, callback)` asks for later changes by other processes:
+   `callback(key, value)`, the value None for a removal.
+3. `start` begins the thread that writes. The callbacks are called in the event loop's thread, within 2 seconds.
+4. `save` queues changes, which are written together or not at all, and returns a future: True once they are on the
+   disk, False if they are not. The future has its result within 2 seconds, as long as `tick` is called once a second.
+   Changes that could not be written are tried again, unless `keep` is False. At most 10,000 wait.
+5. `close` writes what waits.
+
+A program without a server, such as the terminal, leaves out `start` and `tick`: `save` then writes before it returns.
+
+Without a file (the setting `admin_storage` is empty) there are no records and `save` results in False: the changes will
+not outlive the process. Parts that need a change to be saved check `is_memory_only` first.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import sqlite3
+import threading
+import time
+from concurrent.futures import Future, InvalidStateError
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from cloudlink.admin.database import AuditRow, Change, Database, trouble
+from cloudlink.errors import StartError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+__all__ = ["AdminStore", "AuditRow", "Change"]
+
+logger = logging.getLogger("cloudlink.admin")
+
+T = TypeVar("T")
+
+MOST_WAITING = 10_000
+"""The most changes, and the most lines of the audit, that wait for a file that cannot be written."""
+_ANSWER_WITHIN = 1.0
+"""Seconds after which `tick` answers a save; with a tick each second, an answer takes at most two."""
+_PRUNE_EVERY = 3600.0
+_PATIENCE_AT_END = 3.0
+"""Seconds that `close` tries to write what waits."""
+_PAUSES = (1.0, 30.0)
+"""Seconds between two attempts to write, at first and at most."""
+
+
+@dataclass(slots=True, eq=False)
+class _Saving:
+    """Changes that are written together, and who waits for the answer."""
+
+    changes: list[Change]
+    keep: bool
+    since: float
+    answer: Future[bool] = field(default_factory=Future)
+
+
+class AdminStore:
+    """The records and the audit of one server.
+
+    Args:
+        path: The file, None or empty for memory only.
+        audit_days: Returns for how many days lines of the audit are kept.
+        wall_clock: Returns the Unix time in seconds.
+        clock: Returns the time in seconds.
+        patience: Seconds to wait while another program writes; short enough for an answer within 2 seconds.
+        look_every: Seconds between looks for changes by other processes.
+
+    Attributes:
+        is_memory_only: Whether there is no file.
+        trouble: Why the file cannot be written now, one sentence; empty while all is well.
+    """
+
+    def __init__(
+        self,
+        path: str | Path | None,
+        *,
+        audit_days: Callable[[], float] = lambda: 90.0,
+        wall_clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+        patience: float = 0.8,
+        look_every: float = 1.0,
+    ) -> None:
+        self._patience = patience
+        self._look_every = look_every
+        self.is_memory_only = not path
+        self.trouble = ""
+        self._path = Path(path or "")
+        self._audit_days = audit_days
+        self._wall_clock = wall_clock
+        self._clock = clock
+        self._database: Database | None = None
+        self._lock = threading.Lock()
+        self._savings: list[
+            _Saving
+        ] = []  # those that no attempt to write has taken yet, or that are tried again
+        self._unanswered: list[_Saving] = []
+        self._audit: list[AuditRow] = []
+        self._questions: queue.SimpleQueue[Callable[[Database], None]] = queue.SimpleQueue()
+        self._watchers: dict[str, list[Callable[[str, Any], None]]] = {}
+        self._call_soon: Callable[[Callable[[], None]], object] = lambda callback: callback()
+        self._on_trouble: Callable[[str], None] = lambda _sentence: None
+        self._thread: threading.Thread | None = None
+        self._woken = threading.Event()
+        self._is_closing = False
+        self._pause = 0.0
+        self._retry_at = 0.0
+        self._pruned_at: float | None = None
+
+    def open(self) -> None:
+        """Open the file and check it, if there is to be one.
+
+        Raises:
+            StartError: The file cannot be used; the sentence says why, and what to do.
+        """
+        if self.is_memory_only:
+            return
+        try:
+            self._database = Database(self._path, patience=self._patience, wall_clock=self._wall_clock)
+            self._database.check()
+        except sqlite3.Error as error:
+            raise StartError(trouble(error, self._path)) from None
+
+    def records(self, kind: str) -> Iterator[tuple[str, Any]]:
+        """Yield the key and the value of each record of a kind in the file; call it between `open` and `start`."""
+        if self._database is not None:
+            yield from self._database.records(kind)
+
+    def watch(self, kind: str, callback: Callable[[str, Any], None]) -> None:
+        """Have `callback(key, value)` called for each change of another process; the value is None for a removal."""
+        self._watchers.setdefault(kind, []).append(callback)
+
+    def start(
+        self,
+        call_soon: Callable[[Callable[[], None]], object],
+        on_trouble: Callable[[str], None] = lambda _sentence: None,
+    ) -> None:
+        """Begin the thread that writes.
+
+        Args:
+            call_soon: Calls a function in the server's thread; the loop's `call_soon_threadsafe`.
+            on_trouble: Called in that thread with a sentence when the file cannot be written, and with an empty
+                text when it can be written again.
+        """
+        self._call_soon = call_soon
+        self._on_trouble = on_trouble
+        if self._database is None or self._thread is not None:
+            return
+        self._thread = threading.Thread(target=self._work, name="cloudlink-admin-storage", daemon=True)
+        self._thread.start()
+
+    def save(self, changes: Iterable[Change], *, keep: bool = True) -> Future[bool]:
+        """Write changes, all of them or none.
+
+        Args:
+            changes: The new values of records.
+            keep: Whether to try again if they cannot be written now. Without, they are dropped when the answer
+                is False.
+
+        Returns:
+            A future of whether they are on the disk. It has its result within 2 seconds; a program without a
+            thread gets it at once.
+        """
+        saving = _Saving(list(changes), keep, self._clock())
+        if self._database is None:
+            _answer(saving, saved=False)
+            return saving.answer
+        with self._lock:
+            waiting = sum(len(earlier.changes) for earlier in self._savings)
+            if waiting + len(saving.changes) > MOST_WAITING and self._pause:
+                _answer(saving, saved=False)
+                return saving.answer
+            self._savings.append(saving)
+            self._unanswered.append(saving)
+        if self._thread is None:
+            self._write(self._database)
+            self._answer_failed()
+        else:
+            self._woken.set()
+        return saving.answer
+
+    def put(self, kind: str, key: str, value: Any, *, keep: bool = True) -> Future[bool]:
+        """Save one record, or remove it if the value is None; see `save`."""
+        return self.save([Change(kind, key, value)], keep=keep)
+
+    @property
+    def waiting(self) -> int:
+        """How many changes wait to be written."""
+        with self._lock:
+            return sum(len(saving.changes) for saving in self._savings)
+
+    def append_audit(self, row: AuditRow) -> None:
+        """Add a line to the audit; nobody waits for it."""
+        if self._database is None:
+            return
+        with self._lock:
+            self._audit.append(row)
+            if len(self._audit) > MOST_WAITING:
+                del self._audit[0]
+        if self._thread is None:
+            self._write(self._database)
+        elif not self._pause:
+            self._woken.set()
+
+    def ask(self, question: Callable[[Database], T]) -> Future[T]:
+        """Have a question answered by the file, in the thread of the store after everything that waits there.
+
+        Raises:
+            StartError: There is no file; check `is_memory_only` first.
+        """
+        if self._database is None:
+            raise StartError("There is no file, because the setting admin_storage is empty.")
+        answer: Future[T] = Future()
+
+        def ask(database: Database) -> None:
+            try:
+                found = question(database)
+            except Exception as error:  # noqa: BLE001  # whoever asks handles it
+                answer.set_exception(error)
+            else:
+                answer.set_result(found)
+
+        if self._thread is None:
+            ask(self._database)
+        else:
+            self._questions.put(ask)
+            self._woken.set()
+        return answer
+
+    def tick(self) -> None:
+        """Answer saves that took too long; to be called once a second."""
+        self._answer_failed(older_than=self._clock() - _ANSWER_WITHIN)
+
+    def close(self) -> None:
+        """Write what waits, for some seconds at most, and close the file."""
+        if self._thread is not None:
+            self._is_closing = True
+            self._woken.set()
+            self._thread.join(_PATIENCE_AT_END + 2 * self._patience)
+            self._thread = None
+        self._answer_failed()
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+
+    # The thread.
+
+    def _work(self) -> None:
+        database = self._database
+        if database is None:
+            return
+        while not self._is_closing:
+            self._woken.wait(self._look_every)
+            self._woken.clear()
+            self._round(database)
+        deadline = self._clock() + _PATIENCE_AT_END
+        self._pause = 0.0
+        self._round(database)
+        while self.waiting and self._clock() < deadline:
+            time.sleep(0.1)
+            self._pause = 0.0
+            self._round(database)
+        if unsaved := self.waiting:
+            logger.error(
+                "%d changes of the administration could not be saved to %s and are lost.",
+                unsaved,
+                self._path,
+            )
+
+    def _round(self, database: Database) -> None:
+        try:
+            # A new change is tried at once, even during a pause: whoever made it waits for the answer.
+            if self._unanswered or not self._pause or self._clock() >= self._retry_at:
+                self._write(database)
+            self._look(database)
+            while not self._questions.empty():
+                self._questions.get()(database)
+            self._prune(database)
+        except Exception:  # the thread has to live as long as the server
+            logger.exception("Looking after %s failed.", self._path)
+
+    def _write(self, database: Database) -> None:
+        """Write all that waits; the thread's only way to write, and a program's without a thread."""
+        with self._lock:
+            savings, audit = list(self._savings), list(self._audit)
+        if not savings and not audit:
+            return
+        try:
+            news = database.write([change for saving in savings for change in saving.changes], audit)
+        except (sqlite3.Error, OSError) as error:
+            self._fail(error, savings)
+            return
+        with self._lock:
+            self._savings = _without(self._savings, savings)
+            self._unanswered = _without(self._unanswered, savings)
+            if audit:
+                self._audit = [row for row in self._audit if row.id > audit[-1].id]
+        for saving in savings:
+            if not _answer(saving, saved=True) and not saving.keep:
+                # Whoever asked was told that nothing was changed; now the file is right.
+                news = [*news, *saving.changes]
+        self._tell(news)
+        if self._pause:
+            self._pause = 0.0
+            self._say("")
+
+    def _fail(self, error: Exception, savings: list[_Saving]) -> None:
+        first, longest = _PAUSES
+        self._pause = min(self._pause * 2, longest) or first
+        self._retry_at = self._clock() + self._pause
+        with self._lock:
+            self._savings = _without(self._savings, [saving for saving in savings if not saving.keep])
+            self._unanswered = _without(self._unanswered, savings)
+        for saving in savings:
+            _answer(saving, saved=False)
+        why = trouble(error, self._path)
+        if why != self.trouble:
+            self._say(why)
+
+    def _say(self, why: str) -> None:
+        self.trouble = why
+        if why:
+            logger.error("Changes of the administration are kept in memory only. %s", why)
+        else:
+            logger.info("Changes of the administration are saved to %s again.", self._path)
+        self._call_soon(lambda: self._on_trouble(why))
+
+    def _look(self, database: Database) -> None:
+        try:
+            self._tell(database.news())
+        except sqlite3.Error as error:
+            logger.debug("%s could not be read: %s", self._path, error)
+
+    def _tell(self, news: list[Change]) -> None:
+        if news:
+            self._call_soon(lambda: self._call_watchers(news))
+
+    def _call_watchers(self, news: list[Change]) -> None:
+        for kind, key, value in news:
+            for callback in self._watchers.get(kind, ()):
+                callback(key, value)
+
+    def _prune(self, database: Database) -> None:
+        now = self._clock()
+        if self._pause or (self._pruned_at is not None and now - self._pruned_at < _PRUNE_EVERY):
+            return
+        self._pruned_at = now
+        try:
+            database.prune_audit(int(self._wall_clock() - self._audit_days() * 86_400))
+        except sqlite3.Error as error:
+            logger.debug("The audit in %s could not be shortened: %s", self._path, error)
+
+    # Answers.
+
+    def _answer_failed(self, older_than: float | None = None) -> None:
+        with self._lock:
+            late = [saving for saving in self._unanswered if older_than is None or saving.since <= older_than]
+            self._unanswered = _without(self._unanswered, late)
+            self._savings = _without(self._savings, [saving for saving in late if not saving.keep])
+        for saving in late:
+            _answer(saving, saved=False)
+
+
+def _without(savings: list[_Saving], gone: list[_Saving]) -> list[_Saving]:
+    leaving = set(gone)
+    return [saving for saving in savings if saving not in leaving]
+
+
+def _answer(saving: _Saving, *, saved: bool) -> bool:
+    """Give the answer; return False if another one was given before."""
+    try:
+        saving.answer.set_result(saved)
+    except InvalidStateError:
+        return False
+    return True
