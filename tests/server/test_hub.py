@@ -5,11 +5,8 @@ from __future__ import annotations
 import pytest
 
 from cloudlink.server.app import Server
-from cloudlink.server.broker import LocalBroker
 from cloudlink.server.events import Joined, Left, Message, PrivateMessage, User, Variable
-from cloudlink.server.hub import Hub
 from cloudlink.server.protocols.clpv4 import Clpv4
-from cloudlink.server.rooms import RoomsManager
 from cloudlink.settings import Settings
 from tests.support.memoryclients import MemoryClient, named
 
@@ -17,11 +14,14 @@ CL4 = Clpv4.schema
 ELSEWHERE = User("n2", "7000", "0-0-0", "zoe")
 
 
-class RecordingBroker(LocalBroker):
-    """A broker that records its calls."""
+class RecordingBroker:
+    """A broker that carries the users of the node n2, and records its calls."""
 
     def __init__(self):
-        self.published, self.sent, self.rooms = [], [], []
+        self.published, self.sent, self.users = [], [], []
+
+    def carries(self, node):
+        return node == "n2"
 
     def publish(self, room, protocol, event):
         self.published.append((room, protocol, event))
@@ -29,11 +29,17 @@ class RecordingBroker(LocalBroker):
     def send(self, user, room, event):
         self.sent.append((user, room, event))
 
-    def room_opened(self, room, protocol):
-        self.rooms.append(("opened", room, protocol))
+    def joined(self, user, room, protocol):
+        self.users.append(("joined", user.username, room, protocol))
 
-    def room_closed(self, room, protocol):
-        self.rooms.append(("closed", room, protocol))
+    def left(self, user, room):
+        self.users.append(("left", user.username, room))
+
+    def renamed(self, user):
+        self.users.append(("renamed", user.username))
+
+    def gone(self, user):
+        self.users.append(("gone", user.username))
 
 
 @pytest.fixture
@@ -44,9 +50,7 @@ def broker():
 @pytest.fixture
 def server(broker):
     server = Server(Settings(storage=""))
-    server.rooms_manager = RoomsManager(server.delivery, server.directory, broker)
-    server.clients_manager.on_user_change(server.rooms_manager.update_user)
-    server.hub = Hub(server.clients_manager, server.rooms_manager, server.delivery, broker)
+    server.federation.add_broker(broker)
     Clpv4(server)
     return server
 
@@ -91,12 +95,26 @@ def test_the_last_member_here_is_missed_elsewhere(server, broker):
     assert broker.published == [("default", CL4, Left(alice.client.user))]
 
 
-def test_the_broker_hears_of_first_and_last_members(server, broker):
-    alice, bob = MemoryClient(server, {"cmd": "handshake"}), MemoryClient(server, {"cmd": "handshake"})
+def test_the_broker_hears_who_is_in_which_room_under_which_name(server, broker):
+    alice = MemoryClient(server, {"cmd": "handshake"})
+    alice.say({"cmd": "setid", "val": "alice"}, {"cmd": "link", "val": ["den", "hall"]})
+    alice.say({"cmd": "unlink", "val": "den"})
     alice.leave()
-    assert broker.rooms == [("opened", "default", CL4)]
-    bob.leave()
-    assert broker.rooms == [("opened", "default", CL4), ("closed", "default", CL4)]
+    assert broker.users == [
+        ("joined", None, "default", CL4),
+        ("renamed", "alice"),
+        ("left", "alice", "default"),
+        ("joined", "alice", "den", CL4),
+        ("joined", "alice", "hall", CL4),
+        ("left", "alice", "den"),
+        ("gone", "alice"),
+    ]
+
+
+def test_a_broker_that_was_removed_hears_nothing(server, broker):
+    server.federation.remove_broker(broker)
+    named(server, "alice").say({"cmd": "gmsg", "val": 1})
+    assert (broker.users, broker.published) == ([], [])
 
 
 def test_a_user_elsewhere_is_sent_to_by_the_broker(server, broker):

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .background import Background, BackgroundTask
     from .clients import ClientsManager, Schema
     from .directory import Directory
+    from .federation import Federation
     from .hooks import Hooks
     from .hub import Hub
     from .limits import Limits
@@ -73,6 +74,7 @@ class PluginAPI(ABC):
     rooms_manager: RoomsManager
     directory: Directory
     hub: Hub
+    federation: Federation
 
     def __getattr__(self, name: str) -> Any:
         """Import rarely used libraries on first access."""

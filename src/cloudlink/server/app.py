@@ -27,11 +27,12 @@ from cloudlink.version import __version__
 from . import compat, signals
 from .api import PluginAPI
 from .background import Background
-from .broker import LocalBroker
+from .broker import Brokers
 from .clients import ClientsManager
 from .directory import Directory
 from .failures import log_failure, must_propagate
 from .fairshare import FairShare
+from .federation import Federation
 from .handlers import running
 from .hooks import Hooks
 from .hub import Hub
@@ -69,6 +70,7 @@ class Server(PluginAPI):
         rooms_manager: The rooms and their members.
         directory: The users, by id, by name and by room.
         hub: Sends events to clients and subscribers.
+        federation: Adds users of other servers to rooms, and brokers that reach them.
         hooks: The registry of handlers.
         delivery: Writes queued frames to clients.
         suppress_websocket_logs: Whether to keep the messages of the WebSocket library (logger `picows`) out
@@ -103,11 +105,12 @@ class Server(PluginAPI):
             self._schedule, max_queued_bytes(self.settings), coalescer(self.settings.write_delay)
         )
         self.clients_manager = ClientsManager()
-        broker = LocalBroker()
+        brokers = Brokers()
         self.directory = Directory(self.clients_manager)
-        self.rooms_manager = RoomsManager(self.delivery, self.directory, broker)
+        self.rooms_manager = RoomsManager(self.delivery, self.directory, brokers)
         self.clients_manager.on_user_change(self.rooms_manager.update_user)
-        self.hub = Hub(self.clients_manager, self.rooms_manager, self.delivery, broker)
+        self.hub = Hub(self.clients_manager, self.rooms_manager, self.delivery, brokers)
+        self.federation = Federation(self.directory, self.hub, brokers)
         compat.equip_manager(self.clients_manager, self)
         compat.equip_manager(self.rooms_manager, self)
         self.gen = SnowflakeGenerator()

@@ -1,6 +1,7 @@
-"""The broker interface: carries events from this process to other server processes.
+"""Brokers carry events between this process and other servers: the nodes of a cluster, and bridges.
 
-A single server uses `LocalBroker`, which does nothing.
+A lone server has none. The hub and the rooms report to `Brokers`, which passes each report on to every
+broker that needs it. A user of another server belongs to the broker that carries its node (`User.node`).
 """
 
 from __future__ import annotations
@@ -12,42 +13,97 @@ if TYPE_CHECKING:
 
 
 class Broker(Protocol):
-    """Carries events to other processes. Calls must not block."""
+    """Carries events to other servers. Calls must not block.
+
+    The users that it is told about are those of this process and of other brokers, never those that it carries
+    itself.
+    """
+
+    def carries(self, node: str) -> bool:
+        """Return whether the users of a node are reached through this broker; False for this process (empty)."""
+        ...
 
     def publish(self, room: str, protocol: type | None, event: Event) -> None:
-        """Carry an event to the members of a room that are connected to other processes."""
+        """Carry an event to the members of a room on other servers.
+
+        Changes of user lists are published too, but need not be carried: `joined` and the other reports say
+        the same, also of users without a name.
+        """
         ...
 
     def send(self, user: User, room: str, event: Event) -> None:
-        """Carry an event to one user that is connected to another process.
+        """Carry an event to one user on another server.
 
         Args:
-            user: The recipient; its `node` is not empty.
+            user: The recipient; this broker carries its node.
             room: The room that the event was sent in, empty for none.
             event: The event.
         """
         ...
 
-    def room_opened(self, room: str, protocol: type | None) -> None:
-        """Record that a room has its first member in this process."""
+    def joined(self, user: User, room: str, protocol: type | None) -> None:
+        """Record that a user is in a room now, with or without a name."""
         ...
 
-    def room_closed(self, room: str, protocol: type | None) -> None:
-        """Record that the last member in this process has left a room."""
+    def left(self, user: User, room: str) -> None:
+        """Record that a user has left a room; it may be in others."""
+        ...
+
+    def renamed(self, user: User) -> None:
+        """Record that a user has another name now, or none."""
+        ...
+
+    def gone(self, user: User) -> None:
+        """Record that a user has disconnected, and is in no room any more."""
         ...
 
 
-class LocalBroker:
-    """The broker of a server without peers."""
+class Brokers:
+    """The brokers of this process, none on a lone server."""
+
+    def __init__(self) -> None:
+        self._brokers: tuple[Broker, ...] = ()
+
+    def add(self, broker: Broker) -> None:
+        """Add a broker; it hears only of what happens from now on."""
+        self._brokers = (*self._brokers, broker)
+
+    def remove(self, broker: Broker) -> None:
+        """Remove a broker if it is present."""
+        self._brokers = tuple(each for each in self._brokers if each is not broker)
 
     def publish(self, room: str, protocol: type | None, event: Event) -> None:
-        """Do nothing: all members are connected to this process."""
+        """Have every broker carry an event to the members of a room."""
+        for broker in self._brokers:
+            broker.publish(room, protocol, event)
 
     def send(self, user: User, room: str, event: Event) -> None:
-        """Do nothing: all users are connected to this process."""
+        """Have the broker that carries a user's node carry an event to that user."""
+        for broker in self._brokers:
+            if broker.carries(user.node):
+                broker.send(user, room, event)
+                return
 
-    def room_opened(self, room: str, protocol: type | None) -> None:
-        """Do nothing."""
+    def joined(self, user: User, room: str, protocol: type | None) -> None:
+        """Report a user in a room to the brokers that do not carry it."""
+        for broker in self._brokers:
+            if not broker.carries(user.node):
+                broker.joined(user, room, protocol)
 
-    def room_closed(self, room: str, protocol: type | None) -> None:
-        """Do nothing."""
+    def left(self, user: User, room: str) -> None:
+        """Report a user that has left a room to the brokers that do not carry it."""
+        for broker in self._brokers:
+            if not broker.carries(user.node):
+                broker.left(user, room)
+
+    def renamed(self, user: User) -> None:
+        """Report a user's name to the brokers that do not carry it."""
+        for broker in self._brokers:
+            if not broker.carries(user.node):
+                broker.renamed(user)
+
+    def gone(self, user: User) -> None:
+        """Report a user that has disconnected to the brokers that do not carry it."""
+        for broker in self._brokers:
+            if not broker.carries(user.node):
+                broker.gone(user)

@@ -1,7 +1,7 @@
 """The directory: finds users by name, by id and by room.
 
 Recipients, name conflicts and user lists are looked up only here. The directory covers the users of this
-process, whose indexes the clients manager keeps. Look-ups never block.
+process, whose indexes the clients manager keeps, and those of other servers. Look-ups never block.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .presence import Presence
+from .remoteusers import RemoteUsers
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
@@ -18,27 +19,44 @@ if TYPE_CHECKING:
 
 
 class Directory:
-    """All users, and their presence in rooms."""
+    """All users, and their presence in rooms.
+
+    Attributes:
+        remote: The users of other servers; changed only by `federation`.
+    """
 
     def __init__(self, clients: ClientsManager) -> None:
         """Args: clients: The clients of this process."""
+        self.remote = RemoteUsers()
         self._clients = clients
         self._rooms: dict[Schema | None, dict[str, Presence]] = {}
 
     def by_id(self, text: str, protocol: Schema) -> User | None:
         """Return the user of a protocol with that UUID or snowflake, None if it does not exist."""
         client = self._clients.uuids.get(text) or self._clients.snowflakes.get(text)
-        return client.user if client is not None and client.protocol is protocol else None
+        found = client or self.remote.uuids.get(text) or self.remote.ids.get(text)
+        return found.user if found is not None and found.protocol is protocol else None
+
+    def holds(self, text: str) -> bool:
+        """Return whether a user of any protocol has that UUID or snowflake."""
+        clients, remote = self._clients, self.remote
+        return any(text in index for index in (clients.uuids, clients.snowflakes, remote.uuids, remote.ids))
 
     def by_name(self, username: str, protocol: Schema) -> list[User]:
-        """Return the users of a protocol with that name."""
+        """Return the users of a protocol with that name, those of this process first."""
         namesakes = self._clients.usernames.get(username, ())
-        return [client.user for client in namesakes if client.protocol is protocol]
+        found = [client.user for client in namesakes if client.protocol is protocol]
+        if self.remote:
+            found += [each.user for each in self.remote.named(username) if each.protocol is protocol]
+        return found
 
     def rooms_of(self, user: User) -> AbstractSet[str]:
         """Return the names of the rooms that a user is in."""
         client = self._clients.snowflakes.get(user.id)
-        return client.joined.keys() if client is not None else frozenset()
+        if client is not None:
+            return client.joined.keys()
+        remote = self.remote.ids.get(user.id)
+        return remote.rooms.keys() if remote is not None else frozenset()
 
     def presence(self, room: str, protocol: Schema | None) -> Presence | None:
         """Return the presence of a room, None if it has no members of that protocol."""

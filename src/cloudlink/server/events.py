@@ -158,3 +158,7 @@ class Renamed(Event, frozen=True, gc=False):
     user: User
     former: User
     deferrable: ClassVar[bool] = True
+
+
+class Relisted(Event, frozen=True, gc=False):
+    """A room's user list changed in so many places that its members get the whole list again."""

@@ -1,7 +1,7 @@
 """The hub: sends every event to clients, subscribers and other processes.
 
 A command, a bridge or a plugin emits an event. The hub has each local audience's dialect write it once,
-queues the frame, and passes the event to the subscribers of its class and to the broker. The hub knows no
+queues the frame, and passes the event to the subscribers of its class and to the brokers. The hub knows no
 protocol; of a dialect, it uses only the `EventWriter` interface.
 """
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from cloudlink.delivery import Delivery, Outbox
 
-    from .broker import Broker
+    from .broker import Brokers
     from .clients import Client, ClientsManager, Schema
     from .events import Event, User
     from .members import Members
@@ -32,12 +32,12 @@ class Hub:
     """Delivers events."""
 
     def __init__(
-        self, clients: ClientsManager, rooms: RoomsManager, delivery: Delivery, broker: Broker
+        self, clients: ClientsManager, rooms: RoomsManager, delivery: Delivery, brokers: Brokers
     ) -> None:
         self._clients = clients
         self._rooms = rooms
         self._delivery = delivery
-        self._broker = broker
+        self._brokers = brokers
         self._subscribers: dict[type[Event], list[Subscriber]] = {}
 
     def subscribe(self, kind: type[Event], subscriber: Subscriber) -> None:
@@ -82,7 +82,7 @@ class Hub:
                 skip = sender.outbox
                 self._delivery.send(skip, sender.dialect.writers[type(event)](event, members.room, listener))
         size = self._deliver(members, event, skip, None if sender is None else sender.outbox, listener)
-        self._broker.publish(members.room, members.protocol, event)
+        self._brokers.publish(members.room, members.protocol, event)
         return size
 
     def emit_except(
@@ -105,7 +105,7 @@ class Hub:
             self._delivery.send(sender.outbox, own)
             skips[sender.outbox] = None
         size = self._deliver_except(members, event, skips, sender.outbox)
-        self._broker.publish(members.room, members.protocol, event)
+        self._brokers.publish(members.room, members.protocol, event)
         return size
 
     def emit_to(self, room: str, protocol: Schema, event: Event) -> int:
@@ -115,7 +115,7 @@ class Hub:
             Bytes queued, over all recipients.
         """
         size = self.deliver(room, protocol, event)
-        self._broker.publish(room, protocol, event)
+        self._brokers.publish(room, protocol, event)
         return size
 
     def deliver(self, room: str, protocol: Schema, event: Event) -> int:
@@ -211,7 +211,7 @@ class Hub:
             client = self._clients.snowflakes.get(user.id)
             if client is None:
                 if user.node:
-                    self._broker.send(user, room, event)
+                    self._brokers.send(user, room, event)
                     sent += 1
                 continue
             dialect: Any = client.dialect

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from cloudlink.delivery import Delivery
 
-    from .broker import Broker
+    from .broker import Brokers
     from .clients import Client, Schema
     from .directory import Directory
     from .events import User
@@ -77,11 +77,11 @@ class RoomsManager:
 
     exceptions = RoomsExceptions
 
-    def __init__(self, delivery: Delivery, directory: Directory, broker: Broker) -> None:
+    def __init__(self, delivery: Delivery, directory: Directory, brokers: Brokers) -> None:
         self.rooms: dict[str, Room] = {}
         self._delivery = delivery
         self._directory = directory
-        self._broker = broker
+        self._brokers = brokers
         self._on_emptying: list[Callable[[str, Schema | None], None]] = []
 
     # Called by plugins.
@@ -199,6 +199,7 @@ class RoomsManager:
                 raise RoomDoesNotExist(room_id)
         elif obj.open:
             self._leave(obj, members)
+            self._brokers.left(obj.user, room_id)
 
     # Called by the server and the protocols.
 
@@ -216,6 +217,7 @@ class RoomsManager:
         if client.open:
             for members in client.joined.values():
                 members.presence.update(user)
+            self._brokers.renamed(user)
 
     def change_dialect(self, client: Client, dialect: object) -> None:
         """Change the dialect in which a client's events are written."""
@@ -237,6 +239,7 @@ class RoomsManager:
         """Remove a disconnected client from all rooms; `client.rooms` still holds the rooms it was in."""
         for members in client.joined.values():
             self._leave(client, members)
+        self._brokers.gone(client.user)
 
     def _leave(self, client: Client, members: Members) -> None:
         self._leave_members(members, client)
@@ -250,16 +253,15 @@ class RoomsManager:
         if members is None:
             presence = self._directory.open_presence(room.id, protocol)
             members = room.members[protocol] = Members(room.id, protocol, presence, self._delivery)
-            self._broker.room_opened(room.id, protocol)
         members.add(client)
         client.joined[room.id] = members
+        self._brokers.joined(client.user, room.id, protocol)
 
     def _leave_members(self, members: Members, client: Client) -> None:
         members.remove(client)
         if not members.clients:
             del self.rooms[members.room].members[members.protocol]
             self._directory.drop_empty(members.room, members.protocol)
-            self._broker.room_closed(members.room, members.protocol)
             for callback in self._on_emptying:
                 callback(members.room, members.protocol)
 

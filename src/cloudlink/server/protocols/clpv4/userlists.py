@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from cloudlink.buckets import Bucket
 from cloudlink.delivery import as_update
-from cloudlink.server.events import Joined, Left, Renamed
+from cloudlink.server.events import Joined, Left, Relisted, Renamed
 
 from .dialects import user_object
 from .schema import Schema
@@ -89,6 +89,7 @@ class UserLists:
         self._caches: dict[str, UserListCache] = {}  # by room
         for kind in (Joined, Left, Renamed):
             hub.subscribe(kind, self._repeat_lists)
+        hub.subscribe(Relisted, self._replace_lists)
 
     # Limits.
 
@@ -174,6 +175,18 @@ class UserLists:
         for dialect in members.audiences:
             if dialect.whole_lists or (shrinks and dialect.repeats_list):
                 self._repeat(members, dialect, skip)
+
+    def _replace_lists(self, room: str, protocol: object, _event: Relisted, _skip: Outbox | None) -> None:
+        """Send the whole list to all members instead of many changes; subscribed to the hub.
+
+        It takes fewer bytes than the changes, and must not come later than they would: until then, a user
+        that was removed and has returned would be listed twice.
+        """
+        members = self._rooms.members(room, Schema)
+        if protocol is Schema and members is not None:
+            for dialect, audience in members.audiences.items():
+                if frame := self._list(dialect, members):
+                    self._delivery.broadcast_deferred(audience, as_update(frame, (_LIST, room)))
 
     def _repeat(self, members: Members, dialect: Dialect, skip: Outbox | None = None) -> None:
         """Send the whole list to all members of a room that speak a dialect, except the one to skip.
