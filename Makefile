@@ -12,6 +12,7 @@ ARGS ?=
 # The tests without a marker of their own; pyproject.toml describes the markers.
 PLAIN := not browser and not real_client and not crash and not timing and not release
 FAST := "$(PLAIN) and not slow"
+PARALLEL := -n 4 --dist loadfile
 
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # A plain explanation in addition to pip's own error message.
@@ -43,16 +44,23 @@ serve: $(VENV)/.serve
 examples: | $(BIN)/python
 	@$(BIN)/python examples/build.py $(ARGS)
 
+# Tests mostly wait, so several processes share them; those that measure times run alone. With ARGS, one process runs
+# what ARGS selects.
 test: $(VENV)/.dev
+ifeq ($(strip $(ARGS)),)
+	$(BIN)/python -m pytest $(PARALLEL) -m "not timing"
+	$(BIN)/python -m pytest -m timing
+else
 	$(BIN)/python -m pytest $(ARGS)
+endif
 
 test-fast: $(VENV)/.dev
-	$(BIN)/python -m pytest -m $(FAST) $(ARGS)
+	$(BIN)/python -m pytest $(if $(strip $(ARGS)),,$(PARALLEL)) -m $(FAST) $(ARGS)
 
 # pyproject.toml lists the modules with a coverage floor.
 coverage: $(VENV)/.dev
 	@rm -f .coverage
-	timeout 600 $(BIN)/python -m pytest -m "$(PLAIN)" --cov --cov-report= $(ARGS)
+	timeout 600 $(BIN)/python -m pytest $(PARALLEL) -m "$(PLAIN)" --cov --cov-report= $(ARGS)
 	$(BIN)/coverage report
 
 lint: $(VENV)/.dev

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from filelock import FileLock
 
 ENVIRONMENTS = Path(__file__).parent.parent / ".env"
 UPSTREAM = (
@@ -67,7 +68,13 @@ def unavailable(reason: str) -> NoReturn:
 
 @functools.cache
 def _build(place: Path, pins: tuple[str, ...], install: tuple[str, ...]) -> str:
-    """Build the environment unless it is there; return what went wrong, or nothing. Tried once in a test run."""
+    """Build the environment unless it exists; return the problem, or an empty text. Tried once in a test process."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{place}.lock"):  # test processes share the environments
+        return _build_alone(place, pins, install)
+
+
+def _build_alone(place: Path, pins: tuple[str, ...], install: tuple[str, ...]) -> str:
     stamp = place / "pins.txt"
     wanted = "\n".join((sys.version, *pins))
     if stamp.exists() and stamp.read_text(encoding="utf-8") == wanted:

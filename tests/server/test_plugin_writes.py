@@ -60,7 +60,7 @@ def gone(server):
     return told
 
 
-@pytest.mark.parametrize("value", ODD_VALUES, ids=repr)
+@pytest.mark.parametrize("value", ODD_VALUES, ids=lambda value: type(value).__name__)
 @pytest.mark.parametrize("attribute", ATTRIBUTES)
 def test_an_attribute_that_a_handler_writes_does_not_harm_a_departure(server, gone, attribute, value):
     raised = []
