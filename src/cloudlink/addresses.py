@@ -10,6 +10,7 @@ import logging
 import re
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from socket import AF_INET, AF_INET6, inet_pton
 from typing import TYPE_CHECKING
 
 from cloudlink import forwarded
@@ -25,6 +26,8 @@ logger = logging.getLogger("cloudlink.transport")
 _WITH_PORT = re.compile(r"\[([^]]*)\](?::\d+)?|([\d.]+):\d+")
 """An address with a port, as some proxies write it: `[2001:db8::1]:443` or `203.0.113.7:443`."""
 
+_MAPPED = bytes(10) + b"\xff\xff"
+"""The beginning of IPv4 addresses in IPv6 form."""
 _IPV6_PREFIX = 64
 """Bits of an IPv6 address that identify a subscriber; the subscriber chooses the rest."""
 _PRIVATE: list[Network] = [
@@ -145,6 +148,25 @@ def subscriber(address: str) -> str:
     if isinstance(parsed, IPv6Address):
         return str(ip_network((parsed, _IPV6_PREFIX), strict=False))
     return str(parsed)
+
+
+Bits = tuple[int, int]
+"""An address: 4 with its 32 bits, or 6 with the first 64, those of the subscriber."""
+
+
+def bits_of(address: str) -> Bits | None:
+    """Return the bits that identify the subscriber of an address, None if it is not an IP address."""
+    try:
+        return 4, int.from_bytes(inet_pton(AF_INET, address), "big")
+    except (OSError, ValueError):  # a name with NUL or half a surrogate pair raises the latter
+        pass
+    try:
+        packed = inet_pton(AF_INET6, address.partition("%")[0])
+    except (OSError, ValueError):
+        return None
+    if packed.startswith(_MAPPED):
+        return 4, int.from_bytes(packed[12:], "big")
+    return 6, int.from_bytes(packed[:8], "big")
 
 
 def shown_address(

@@ -161,8 +161,25 @@ def test_a_bounded_number_of_changes_waits(make, path):
     store.close()
 
 
+def test_no_file_is_made_for_nothing(make, path):
+    store = make()
+    store.start(lambda callback: callback())
+    store.close()
+    assert not path.exists()
+
+
+def test_a_file_that_another_process_makes_later_is_read(make, path):
+    server, noticed, news = make(), threading.Event(), []
+    server.watch("ban", lambda key, value: (news.append((key, value)), noticed.set()))
+    server.start(lambda callback: callback())
+    make().put("ban", "a", 1)
+    assert noticed.wait(5)
+    assert news == [("a", 1)]
+
+
 def test_a_replaced_file_is_trouble(make, path):
     store = make()
+    store.put("ban", "z", 1)
     path.rename(path.with_name("elsewhere"))
     assert store.put("ban", "a", 1).result(0) is False
     assert "was replaced or removed" in store.trouble
@@ -192,7 +209,9 @@ def test_a_file_that_cannot_be_used_stops_the_start(path, prepare, sentence):
 
 
 def test_a_newer_file_stops_the_start(make, path):
-    make().close()
+    store = make()
+    store.put("ban", "a", 1)
+    store.close()
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA user_version = 99")
     connection.close()

@@ -37,10 +37,10 @@ def test_values_and_origins(capsys, monkeypatch):
     printed = lines(output(capsys, "--no-implicit-greeting", "--plugin", "a.py", "--plugin", "b.py"))
 
     assert list(printed) == list(OPTIONS)
-    assert printed["motd"].split(maxsplit=2)[2].split("#") == ['"Hello"           ', " cloudlink.toml"]
-    assert printed["port"].endswith("= 4000              # environment PORT")
-    assert printed["implicit_greeting"].endswith("= false             # flag --no-implicit-greeting")
-    assert printed["plugins"].endswith('= ["a.py", "b.py"]  # flag --plugin')
+    assert printed["motd"].split(maxsplit=2)[2].split("#") == ['"Hello"               ', " cloudlink.toml"]
+    assert printed["port"].endswith("= 4000                  # environment PORT")
+    assert printed["implicit_greeting"].endswith("= false                 # flag --no-implicit-greeting")
+    assert printed["plugins"].endswith('= ["a.py", "b.py"]      # flag --plugin')
     assert len({line.index("=") for line in printed.values()}) == 1
     assert len({line.index("# ") for line in printed.values()}) == 1
 
@@ -123,7 +123,29 @@ def test_another_file(capsys):
     ]
 
 
-@pytest.mark.parametrize("option", OPTIONS.values(), ids=OPTIONS.keys())
+PUBLIC = {name: option for name, option in OPTIONS.items() if not option.is_secret}
+SECRETS = [name for name in OPTIONS if name not in PUBLIC]
+HASH = "scrypt:16384:8:5:c2FsdA==:aGFzaA=="
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_secret_has_no_flag_and_is_not_shown(capsys, monkeypatch, name):
+    assert OPTIONS[name].flags == ()
+    secret = HASH if name.endswith("_hash") else "a secret of the host, long enough"
+    monkeypatch.setenv(f"CLOUDLINK_{name.upper()}", secret)
+    assert json.loads(output(capsys, "--json"))[name]["value"] == "(hidden)"
+    assert secret not in output(capsys)
+
+
+def test_a_password_in_place_of_its_hash_is_refused_without_being_shown(capsys, monkeypatch):
+    monkeypatch.setenv("CLOUDLINK_ADMIN_PASSWORD_HASH", "correct horse battery")
+    assert main(["config"]) == 1
+    printed = capsys.readouterr().err
+    assert "is (hidden), but it must be a hash that `cloudlink admin hash` prints" in printed
+    assert "correct horse" not in printed
+
+
+@pytest.mark.parametrize("option", PUBLIC.values(), ids=PUBLIC.keys())
 def test_every_setting_has_flags_that_work(capsys, option):
     text = {
         bool: "yes",
@@ -131,7 +153,9 @@ def test_every_setting_has_flags_that_work(capsys, option):
         str: option.default or "x",
     }.get(option.kind, str(option.default))
     if option.kind is list:
-        text = {"trusted_proxies": "::1", "allowed_origins": "null"}.get(option.name, "x")
+        text = {"trusted_proxies": "::1", "allowed_origins": "null", "admin_origins": "null"}.get(
+            option.name, "x"
+        )
     if option.name.startswith("tls_"):
         words = ["--tls-certificate", "x", "--tls-key", "x"]
     elif option.kind is bool:

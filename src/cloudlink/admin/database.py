@@ -147,6 +147,11 @@ class Database:
         if self._value("PRAGMA quick_check(1)") != "ok":
             raise StartError(_HOPELESS[sqlite3.SQLITE_CORRUPT].format(path=self.path))
 
+    def forget(self) -> None:
+        """Take everything in the file for news."""
+        self.seen = 0
+        self._data_version = -1
+
     def close(self) -> None:
         """Close the connection, whatever state the file is in."""
         with contextlib.suppress(sqlite3.Error):
@@ -281,7 +286,7 @@ def trouble(error: Exception, path: Path) -> str:
         return (
             f"{path} was replaced or removed while the server runs: put it back, or start the server again."
         )
-    return sentence(error, path)
+    return str(error) if isinstance(error, StartError) else sentence(error, path)
 
 
 def _make_private(path: Path) -> None:

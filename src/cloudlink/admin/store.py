@@ -6,7 +6,8 @@ kind keep their records in memory, in whatever form serves them; the store itsel
 
 A part uses it in this order:
 
-1. `open` opens and checks the file. `StartError` is one sentence about a file that cannot be used.
+1. `open` opens and checks the file. `StartError` is one sentence about a file that cannot be used. A file that does not
+   exist is made when there is something to save, so that a server without administration leaves none behind.
 2. `records(kind)` yields what the file holds, and `watch(kind, callback)` asks for later changes by other processes:
    `callback(key, value)`, the value None for a removal.
 3. `start` begins the thread that writes. The callbacks are called in the event loop's thread, within 2 seconds.
@@ -107,30 +108,38 @@ class AdminStore:
         ] = []  # those that no attempt to write has taken yet, or that are tried again
         self._unanswered: list[_Saving] = []
         self._audit: list[AuditRow] = []
-        self._questions: queue.SimpleQueue[Callable[[Database], None]] = queue.SimpleQueue()
+        self._questions: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._watchers: dict[str, list[Callable[[str, Any], None]]] = {}
         self._call_soon: Callable[[Callable[[], None]], object] = lambda callback: callback()
         self._on_trouble: Callable[[str], None] = lambda _sentence: None
         self._thread: threading.Thread | None = None
         self._woken = threading.Event()
         self._is_closing = False
+        self._has_begun = False
         self._pause = 0.0
         self._retry_at = 0.0
         self._pruned_at: float | None = None
 
     def open(self) -> None:
-        """Open the file and check it, if there is to be one.
+        """Open the file and check it, if there is one.
 
         Raises:
             StartError: The file cannot be used; the sentence says why, and what to do.
         """
-        if self.is_memory_only:
-            return
-        try:
+        if not self.is_memory_only and (self._path.exists() or not self._path.parent.is_dir()):
+            try:
+                self._opened().check()
+            except sqlite3.Error as error:
+                raise StartError(trouble(error, self._path)) from None
+        self._has_begun = True
+
+    def _opened(self) -> Database:
+        """Return the connection to the file, which is made if it does not exist."""
+        if self._database is None:
             self._database = Database(self._path, patience=self._patience, wall_clock=self._wall_clock)
-            self._database.check()
-        except sqlite3.Error as error:
-            raise StartError(trouble(error, self._path)) from None
+            if self._has_begun:
+                self._database.forget()  # what another process wrote into a file that was not there at the start
+        return self._database
 
     def records(self, kind: str) -> Iterator[tuple[str, Any]]:
         """Yield the key and the value of each record of a kind in the file; call it between `open` and `start`."""
@@ -155,7 +164,7 @@ class AdminStore:
         """
         self._call_soon = call_soon
         self._on_trouble = on_trouble
-        if self._database is None or self._thread is not None:
+        if self.is_memory_only or self._thread is not None:
             return
         self._thread = threading.Thread(target=self._work, name="cloudlink-admin-storage", daemon=True)
         self._thread.start()
@@ -173,7 +182,7 @@ class AdminStore:
             thread gets it at once.
         """
         saving = _Saving(list(changes), keep, self._clock())
-        if self._database is None:
+        if self.is_memory_only:
             _answer(saving, saved=False)
             return saving.answer
         with self._lock:
@@ -184,7 +193,7 @@ class AdminStore:
             self._savings.append(saving)
             self._unanswered.append(saving)
         if self._thread is None:
-            self._write(self._database)
+            self._write()
             self._answer_failed()
         else:
             self._woken.set()
@@ -202,14 +211,14 @@ class AdminStore:
 
     def append_audit(self, row: AuditRow) -> None:
         """Add a line to the audit; nobody waits for it."""
-        if self._database is None:
+        if self.is_memory_only:
             return
         with self._lock:
             self._audit.append(row)
             if len(self._audit) > MOST_WAITING:
                 del self._audit[0]
         if self._thread is None:
-            self._write(self._database)
+            self._write()
         elif not self._pause:
             self._woken.set()
 
@@ -219,20 +228,20 @@ class AdminStore:
         Raises:
             StartError: There is no file; check `is_memory_only` first.
         """
-        if self._database is None:
+        if self.is_memory_only:
             raise StartError("There is no file, because the setting admin_storage is empty.")
         answer: Future[T] = Future()
 
-        def ask(database: Database) -> None:
+        def ask() -> None:
             try:
-                found = question(database)
+                found = question(self._opened())
             except Exception as error:  # noqa: BLE001  # whoever asks handles it
                 answer.set_exception(error)
             else:
                 answer.set_result(found)
 
         if self._thread is None:
-            ask(self._database)
+            ask()
         else:
             self._questions.put(ask)
             self._woken.set()
@@ -257,20 +266,17 @@ class AdminStore:
     # The thread.
 
     def _work(self) -> None:
-        database = self._database
-        if database is None:
-            return
         while not self._is_closing:
             self._woken.wait(self._look_every)
             self._woken.clear()
-            self._round(database)
+            self._round()
         deadline = self._clock() + _PATIENCE_AT_END
         self._pause = 0.0
-        self._round(database)
+        self._round()
         while self.waiting and self._clock() < deadline:
             time.sleep(0.1)
             self._pause = 0.0
-            self._round(database)
+            self._round()
         if unsaved := self.waiting:
             logger.error(
                 "%d changes of the administration could not be saved to %s and are lost.",
@@ -278,27 +284,30 @@ class AdminStore:
                 self._path,
             )
 
-    def _round(self, database: Database) -> None:
+    def _round(self) -> None:
         try:
             # A new change is tried at once, even during a pause: whoever made it waits for the answer.
             if self._unanswered or not self._pause or self._clock() >= self._retry_at:
-                self._write(database)
-            self._look(database)
+                self._write()
+            if self._database is None:
+                self.open()  # another process may have made the file
+            if self._database is not None:
+                self._look(self._database)
+                self._prune(self._database)
             while not self._questions.empty():
-                self._questions.get()(database)
-            self._prune(database)
+                self._questions.get()()
         except Exception:  # the thread has to live as long as the server
             logger.exception("Looking after %s failed.", self._path)
 
-    def _write(self, database: Database) -> None:
+    def _write(self) -> None:
         """Write all that waits; the thread's only way to write, and a program's without a thread."""
         with self._lock:
             savings, audit = list(self._savings), list(self._audit)
         if not savings and not audit:
             return
         try:
-            news = database.write([change for saving in savings for change in saving.changes], audit)
-        except (sqlite3.Error, OSError) as error:
+            news = self._opened().write([change for saving in savings for change in saving.changes], audit)
+        except (sqlite3.Error, OSError, StartError) as error:
             self._fail(error, savings)
             return
         with self._lock:
