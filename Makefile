@@ -19,7 +19,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 NOT_INSTALLED := { echo "CloudLink could not be installed: the first start needs the internet, to fetch the packages \
 that CloudLink uses. Is this computer online? Then see what pip says above." >&2; exit 1; }
 
-.PHONY: serve examples test test-fast coverage lint autobahn faults bench bench-quick bench-compare release clean
+.PHONY: serve examples test test-fast coverage lint autobahn faults bench bench-quick bench-compare release single-file clean
 .DEFAULT_GOAL := serve
 
 $(BIN)/python:
@@ -90,6 +90,10 @@ bench-compare: $(VENV)/.dev
 # VERSION=1.2.3 names the release; DRY=1 does everything except commit and tag.
 release: $(VENV)/.dev
 	$(BIN)/python scripts/release.py $(if $(DRY),--dry) $(VERSION)
+
+# One executable file, for computers without Python: dist/cloudlink.
+single-file: | $(BIN)/python
+	$(BIN)/python deploy/single-file/single_file.py $(ARGS)
 
 clean:
 	rm -rf .venv .venv-* bench/.env tests/.env

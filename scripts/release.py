@@ -4,7 +4,7 @@ All work happens in a temporary worktree of the current commit, so a release tha
 
 1. set the version, and turn the changelog's heading "(unreleased)" into the version and the date;
 2. build the source distribution and the wheel, and have twine check them;
-3. install each in a fresh environment, start the server there and ask it for its health;
+3. install each in a fresh environment of every Python here, start the server there and ask it for its health;
 4. commit, tag, and move the current branch and the packages (`dist/`) here.
 
 Nothing is uploaded or pushed: the last lines say how.
@@ -20,8 +20,10 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
-import venv
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+from interpreters import interpreters
 
 VERSION = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*)){2}(rc[1-9]\d*)?")
 VERSION_FILE = Path("src/cloudlink/version.py")
@@ -91,10 +93,17 @@ def build(tree: Path) -> list[Path]:
     return packages
 
 
-def try_out(package: Path, version: str, folder: Path) -> None:
-    """Install a package in a fresh environment below a folder, start the server and ask it for its health."""
-    environment = folder / f"environment-{package.suffix[1:]}"
-    venv.create(environment, with_pip=True)
+def try_out(package: Path, interpreter: Path, version: str, folder: Path) -> None:
+    """Install a package in a fresh environment of a Python, start the server and ask it for its health.
+
+    Args:
+        package: The package.
+        interpreter: The Python.
+        version: The version that the package must have.
+        folder: An empty folder for this alone.
+    """
+    environment = folder / "environment"
+    run(interpreter, "-m", "venv", environment, cwd=folder)
     python = environment / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
     run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", package, cwd=folder)
     installed = run(python, "-m", "cloudlink", "--version", cwd=folder)
@@ -114,11 +123,34 @@ def try_out(package: Path, version: str, folder: Path) -> None:
         else:
             healthy = False
     if not healthy or server.returncode:
-        raise ReleaseError(f"The server of {package.name} did not start and stop as it should:\n{log}")
+        raise ReleaseError(
+            f"The server of {package.name} did not start and stop as it should on {interpreter}:\n{log}"
+        )
 
 
-def release(root: Path, version: str, *, dry: bool) -> None:
-    """Make the release of the current commit of a checkout; with `dry`, stop before the commit."""
+def try_out_everywhere(packages: list[Path], pythons: dict[str, Path], version: str, folder: Path) -> None:
+    """Try out each package on each Python, two at a time; most of the time goes into waiting for downloads."""
+    tries = []
+    with ThreadPoolExecutor(2) as pool:
+        for package in packages:
+            for name, interpreter in pythons.items():
+                own = folder / f"{name}-{package.suffix[1:]}"
+                own.mkdir()
+                print(f"Installing {package.name} on Python {name} and starting its server ...")
+                tries.append(pool.submit(try_out, package, interpreter, version, own))
+        for one in tries:
+            one.result()
+
+
+def release(root: Path, version: str, pythons: dict[str, Path], *, dry: bool) -> None:
+    """Make the release of the current commit of a checkout.
+
+    Args:
+        root: The checkout.
+        version: The new version.
+        pythons: The interpreters to try the packages on, by their names.
+        dry: Whether to stop before the commit.
+    """
     check(root, version)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -128,9 +160,7 @@ def release(root: Path, version: str, *, dry: bool) -> None:
             prepare(tree, version, dt.datetime.now(tz=dt.UTC).date())
             print(f"Building {version} ...")
             packages = build(tree)
-            for package in packages:
-                print(f"Installing {package.name} and starting its server ...")
-                try_out(package, version, folder)
+            try_out_everywhere(packages, pythons, version, folder)
             if dry:
                 print(f"Version {version} can be released. Nothing was changed.")
                 return
@@ -143,7 +173,7 @@ def release(root: Path, version: str, *, dry: bool) -> None:
         finally:
             run("git", "worktree", "remove", "--force", tree, cwd=root)
     print(f"Committed and tagged v{version}. Publish it with:")
-    print(f"  git push --follow-tags && python -m twine upload dist/cloudlink-{version}*")
+    print(f"  git push --follow-tags && python -m twine upload dist/cloudlink_server-{version}*")
 
 
 def main() -> int:
@@ -151,9 +181,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Make a release of the current commit.")
     parser.add_argument("version", help="such as 1.2.3, or 1.2.3rc1")
     parser.add_argument("--dry", action="store_true", help="do everything but the commit and the tag")
+    parser.add_argument(
+        "--this-python",
+        action="store_true",
+        help="try the packages on this Python only, not on each one here",
+    )
     arguments = parser.parse_args()
+    if arguments.this_python:
+        pythons = {"{}.{}".format(*sys.version_info): Path(sys.executable)}
+    else:
+        pythons = {f"{major}.{minor}": path for (major, minor), path in interpreters().items()}
     try:
-        release(Path(__file__).parents[1], arguments.version, dry=arguments.dry)
+        release(Path(__file__).parents[1], arguments.version, pythons, dry=arguments.dry)
     except ReleaseError as error:
         print(error, file=sys.stderr)
         return 1

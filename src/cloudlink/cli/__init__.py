@@ -14,6 +14,7 @@ from cloudlink.cli import client, completion, config, doctor, rooms, serve
 from cloudlink.cli import vars as variables
 from cloudlink.cli.parser import Parser
 from cloudlink.errors import StartError
+from cloudlink.installation import conflict
 from cloudlink.text import did_you_mean, printable
 from cloudlink.version import __version__
 
@@ -85,6 +86,8 @@ def _run(words: list[str]) -> int:
     if name not in _COMMANDS:
         hint = did_you_mean(name, _COMMANDS) or "; `cloudlink --help` lists all commands."
         raise StartError(f"There is no command {name}{hint}")
+    if name != "doctor" and (mixture := conflict()):
+        raise StartError(mixture)
     parser = _parser(name)
     arguments, unknown = parser.parse_known_args(words)
     if unknown:

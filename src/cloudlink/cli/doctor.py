@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from cloudlink.cli.reach import add_reach_flags, tls_of
+from cloudlink.installation import conflict
 from cloudlink.text import printable
 
 if TYPE_CHECKING:
@@ -37,6 +38,9 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         StartError: The file of `--ca` cannot be used.
     """
+    if mixture := conflict():
+        _print("WRONG", mixture)
+        return 1
     from cloudlink.client.diagnose import Plan, examine  # noqa: PLC0415  # the other commands do without it
     from cloudlink.client.errors import ClientError, ConnectError  # noqa: PLC0415
 

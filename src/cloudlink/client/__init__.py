@@ -5,6 +5,8 @@ import cloudlink                  # cloudlink.connect(...): see `connection`
 
 from __future__ import annotations
 
+from cloudlink.installation import require_alone
+
 from .classic import Client
 from .cloudconnection import CloudConnection, connect_cloud
 from .connection import Connection, connect
@@ -38,6 +40,8 @@ from .events import (
     UserLeft,
     UserList,
 )
+
+require_alone()
 
 client = Client
 

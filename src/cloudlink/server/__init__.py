@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from cloudlink.installation import require_alone
+
 from .app import Server
+
+require_alone()
 
 server = Server
 
