@@ -165,3 +165,48 @@ def test_a_subscriber_is_an_ipv4_address_or_a_64_of_ipv6(address, known_as):
 )
 def test_this_machine_or_a_trusted_proxy_is_exempt_from_limits(trusted, address, exempt):
     assert RealAddress("X-Forwarded-For", trusted).is_exempt(address) is exempt
+
+
+LOCAL = {"Host": "localhost:3000"}
+
+
+@pytest.mark.parametrize(
+    ("peer", "headers", "is_local"),
+    [
+        ("127.0.0.1", LOCAL, True),
+        ("::1", {"Host": "[::1]:3000"}, True),
+        ("::ffff:127.0.0.1", {"Host": "127.0.0.1"}, True),
+        ("127.0.0.1", {"Host": "LocalHost"}, True),
+        ("127.0.0.1", {}, False),
+        ("127.0.0.1", {"Host": "games.example:3000"}, False),  # DNS rebinding
+        ("127.0.0.1", {"Host": "localhost.games.example"}, False),
+        ("127.0.0.1", {"Host": "127.0.0.1.games.example"}, False),
+        ("192.168.1.20", LOCAL, False),
+        ("unix", LOCAL, False),
+        ("unknown", LOCAL, False),
+        *[
+            ("127.0.0.1", {**LOCAL, header: "127.0.0.1"}, False)
+            for header in ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via", "CF-Connecting-IP")
+        ],
+    ],
+)
+def test_a_request_is_local_if_this_machine_sent_it_to_itself(peer, headers, is_local):
+    finder = RealAddress("", [])
+    assert finder.is_local(peer, finder.of(peer, headers), headers) is is_local
+
+
+@pytest.mark.parametrize(
+    ("peer", "chain", "is_local"),
+    [
+        ("10.0.0.1", "127.0.0.1", True),
+        ("10.0.0.1", "127.0.0.1, 10.0.0.2", True),
+        ("10.0.0.1", "203.0.113.7", False),
+        ("10.0.0.1", "127.0.0.1, 203.0.113.7", False),  # the first one is the client's own claim
+        ("10.0.0.1", "garbage", False),
+        ("127.0.0.1", "127.0.0.1", False),  # a proxy on this machine that is not trusted
+    ],
+)
+def test_behind_a_trusted_proxy_the_chain_has_to_end_on_this_machine(peer, chain, is_local):
+    finder = RealAddress("X-Forwarded-For", TRUSTED)
+    headers = {**LOCAL, "X-Forwarded-For": chain}
+    assert finder.is_local(peer, finder.of(peer, headers), headers) is is_local

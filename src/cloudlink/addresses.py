@@ -14,6 +14,7 @@ from socket import AF_INET, AF_INET6, inet_pton
 from typing import TYPE_CHECKING
 
 from cloudlink import forwarded
+from cloudlink.hosts import is_this_machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -98,6 +99,23 @@ class RealAddress:
         address = _parse(text)
         return address is not None and any(address in network for network in self._trusted)
 
+    def is_local(self, peer: str, address: str, headers: Mapping[str, str]) -> bool:
+        """Return whether a request comes from this machine itself and not through a proxy.
+
+        The Host has to name this machine, because a page of a foreign site can have its own name lead here (DNS
+        rebinding). A proxy has to be trusted, and the chain that it reports has to end on this machine.
+
+        Args:
+            peer: The address of the peer as the socket sees it, `UNIX` or `UNKNOWN`.
+            address: What `of` returned for the request.
+            headers: Its headers.
+        """
+        return (
+            is_loopback(address)
+            and is_this_machine(headers.get("Host", ""))
+            and (self.is_trusted(peer) or not forwarded.is_forwarded(headers))
+        )
+
     def is_exempt(self, text: str) -> bool:
         """Return whether an address is exempt from limits per address.
 
@@ -167,6 +185,12 @@ def bits_of(address: str) -> Bits | None:
     if packed.startswith(_MAPPED):
         return 4, int.from_bytes(packed[12:], "big")
     return 6, int.from_bytes(packed[:8], "big")
+
+
+def is_loopback(text: str) -> bool:
+    """Return whether a text is an address by which a machine reaches itself, such as `127.0.0.1` or `::1`."""
+    address = _parse(text)
+    return address is not None and address.is_loopback
 
 
 def shown_address(

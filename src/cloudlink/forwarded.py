@@ -24,6 +24,8 @@ CLIENT_HEADERS = (
 )
 """The headers in which proxies name the client, the most common first."""
 _FORWARDED = "Forwarded"
+_PROXY_HEADERS = (*CLIENT_HEADERS, "Via", "X-Forwarded-Host", "X-Forwarded-Proto")
+"""The headers that show that a proxy passed a request on."""
 
 _TOKEN = re.compile(
     r"(?P<pair>(?P<name>[A-Za-z0-9_-]+)=(?:\"(?P<quoted>(?:[^\"\\]|\\.)*+)\"|(?P<word>[^\s,;=\"]*))(?=[\s,;]))"
@@ -96,6 +98,11 @@ def hops(headers: Mapping[str, str], header: str) -> list[str]:
 def client_header(headers: Mapping[str, str]) -> str | None:
     """Return the name of a header in which a proxy names the client, None if the request has none."""
     return next((name for name in CLIENT_HEADERS if name in headers), None)
+
+
+def is_forwarded(headers: Mapping[str, str]) -> bool:
+    """Return whether a proxy has passed a request on, as far as its headers show."""
+    return any(name in headers for name in _PROXY_HEADERS)
 
 
 def values(headers: Mapping[str, str], name: str) -> list[str]:

@@ -14,6 +14,7 @@ _EVERY_SPELLINGS = ("", "*", "::")
 _UNIX = "unix:"
 _NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
 _NUMBERS = re.compile(r"[0-9.]+")
+_THIS_MACHINE = re.compile(r"(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d*)?", re.IGNORECASE)
 
 
 def parse_hosts(text: str) -> list[str]:
@@ -30,6 +31,11 @@ def are_hosts(text: str) -> bool:
     """Return whether a text is spelled as a list of hosts to listen on."""
     entries = [entry.strip() for entry in text.split(",")]
     return all(entry and _is_host(_normalised(entry)) for entry in entries)
+
+
+def is_this_machine(host: str) -> bool:
+    """Return whether a Host header, with or without a port, names the machine itself: `localhost`, `127.*` or `[::1]`."""
+    return _THIS_MACHINE.fullmatch(host) is not None
 
 
 def unix_path(entry: str) -> str | None:

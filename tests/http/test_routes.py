@@ -59,6 +59,24 @@ def test_a_path_is_answered_by_its_route_else_by_the_longest_above(routes, targe
         assert method.encode() in refused.body
 
 
+def test_a_default_gives_way_to_a_route_of_its_very_path_only(routes):
+    routes.add_default(Route("/ready", saying("ready"), "ready"))
+    assert answer(routes, "/ready").body == b"ready"
+    routes.add("/*", saying("everything"))
+    assert answer(routes, "/ready").body == b"ready"
+    routes.add("/ready", saying("a plugin's"))
+    assert answer(routes, "/ready").body == b"a plugin's"
+
+
+def test_failing_handlers_are_counted(routes):
+    def fail(request):
+        raise LookupError
+
+    routes.add("/broken", fail)
+    assert answer(routes, "/broken").status == 500
+    assert routes.failures == 1
+
+
 @pytest.mark.parametrize(
     "target", ["/score", "/scoresx", "//scores", "/Scores", "/with space/e", "/" + "x/" * 5000]
 )

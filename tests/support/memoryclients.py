@@ -35,6 +35,7 @@ class MemoryConnection(Inbox):
     """The connection that a session is given: it takes WebSocket frames apart and keeps them."""
 
     congested = False
+    cause = "client"
 
     def __init__(
         self,

@@ -152,6 +152,16 @@ class Delivery:
     def max_queued_bytes(self, value: int | None) -> None:
         self._writer.max_queued_bytes = value
 
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes that wait for clients that read slowly. Checks each of these clients."""
+        return sum(outbox.backlog.size for outbox in self._behind if outbox.backlog is not None)
+
+    @property
+    def held_back(self) -> int:
+        """Frames that were dropped, and backlogs that ended a connection, because a client reads too slowly."""
+        return self._writer.held_back
+
     def sign(self, frame: bytes, sender: Outbox, tag: bytes) -> bytes:
         """Return a frame that knows its sender, if the sender may matter: see `broadcast`."""
         return signed(frame, sender, tag) if self._behind or len(frame) >= _ANONYMOUS else frame

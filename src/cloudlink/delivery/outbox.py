@@ -31,6 +31,9 @@ class Connection(Protocol):
     patience: int
     """Factor by which the peer may be silent longer than others before it counts as gone."""
 
+    cause: str
+    """Why the connection ended or will end, if nobody else knows: `client`, `stalled`, `timeout` or `protocol`."""
+
     def write(self, frames: list[bytes]) -> None:
         """Write ready frames in order. The caller keeps the list and empties it afterwards."""
         ...

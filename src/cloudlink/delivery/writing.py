@@ -34,12 +34,15 @@ class Writer:
     Attributes:
         max_queued_bytes: Most bytes in a backlog in addition to the largest frame in it; None for no limit.
         behind: The clients that have a backlog.
+        held_back: Number of frames that were dropped to keep a sender within its share, and of backlogs dropped
+            because they became too large.
     """
 
     def __init__(self, max_queued_bytes: int | None) -> None:
         """Args: max_queued_bytes: See the attribute."""
         self.max_queued_bytes = max_queued_bytes
         self.behind: set[Outbox] = set()
+        self.held_back = 0
         self._overflowing: list[Outbox] = []  # clients whose backlog was dropped
         self._undelivered: dict[Outbox, bytes] = {}  # senders of dropped frames, with the tag of the first
 
@@ -141,10 +144,12 @@ class Writer:
             self.behind.add(outbox)
         most = self.max_queued_bytes
         for frame in backlog.add(frames, math.inf if most is None else most / _SHARE):
+            self.held_back += 1
             if frame.sender is not None:
                 self._undelivered.setdefault(frame.sender, frame.tag)
         # One frame alone is never too much, however long, because a user list cannot be split.
         if self._is_too_much(backlog.size - backlog.largest):
+            self.held_back += 1
             self.forget(outbox)
             self._overflowing.append(outbox)
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from http import HTTPStatus
 from string import Template
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from cloudlink.forwarded import outside
+from cloudlink.hosts import is_this_machine
 
 from . import extension
 from .response import FOR_ANY_PAGE, HTML, JAVASCRIPT, JSON, Response
@@ -21,10 +23,12 @@ if TYPE_CHECKING:
     from .request import Request
     from .routes import Handler, Routes
 
+READY = "/ready"
+"""The path of the readiness check."""
+
 _EDITOR = "https://turbowarp.org/editor?extension="
 _CACHED = {"Cache-Control": "public, max-age=600"}
 _EVERY_NETWORK = re.compile(r"(?:(?P<ipv4>0\.0\.0\.0)|\[::\])(?=:|$)")
-_THIS_COMPUTER = re.compile(r"(?:localhost|127(?:\.\d+){3}|\[::1\])(?::\d+)?", re.IGNORECASE)
 
 _PAGE = Template("""<!doctype html>
 <html lang="en">
@@ -72,18 +76,21 @@ class Status:
         uptime: Seconds since the start of the server.
         version: Version of the CloudLink package.
         protocol_version: Version the server reports to clients.
+        not_ready: Why the server takes no newcomers, such as `draining`; empty if it takes them.
     """
 
     clients: int
     uptime: float
     version: str
     protocol_version: str
+    not_ready: str = ""
 
 
 def add_pages(routes: Routes, status: Callable[[], Status]) -> None:
     """Add the pages that every server has. `status` returns the state that they show."""
     routes.home = Route("/", lambda request: start_page(request, status().clients), "the start page")
     routes.add_route(Route("/health", lambda _: health(status()), "the health check"))
+    routes.add_default(Route(READY, lambda _: readiness(status()), "the readiness check"))
     routes.add_route(Route("/extension.js", _extension, "the extension"))
 
 
@@ -105,6 +112,13 @@ def health(status: Status) -> Response:
         }
     )
     return Response(text, content_type=JSON, headers=FOR_ANY_PAGE)
+
+
+def readiness(status: Status) -> Response:
+    """Return whether the server takes newcomers, for load balancers: 200, or 503 with the reason."""
+    if status.not_ready:
+        return Response({"status": status.not_ready}, HTTPStatus.SERVICE_UNAVAILABLE, headers=FOR_ANY_PAGE)
+    return Response({"status": "ready"}, headers=FOR_ANY_PAGE)
 
 
 def documents(beginning: str, find: Callable[[str], bytes | None]) -> Handler:
@@ -150,7 +164,7 @@ def _how_to_connect(request: Request) -> str:
     rest = f"{host}{seen.prefix}/"
     source = f"{'https' if seen.secure else 'http'}://{rest}extension.js"
     # Browsers allow https:// pages to load from http:// and to connect to ws:// on this computer only.
-    is_reachable = seen.secure or _THIS_COMPUTER.fullmatch(host)
+    is_reachable = seen.secure or is_this_machine(host)
     return _CONNECT.substitute(address=_escape(f"{'wss' if seen.secure else 'ws'}://{rest}")) + (
         _OFFER if is_reachable else _BY_HAND
     ).substitute(extension=_escape(source), editor=_escape(_EDITOR + quote(source, safe="")))

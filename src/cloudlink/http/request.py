@@ -51,6 +51,8 @@ class Request:
         is_http10: Whether it is an HTTP/1.0 request.
         secure: Whether it came over TLS to this server itself.
         address: The address for limits and logs; behind trusted proxies, the client's real one.
+        is_local: Whether a program on this machine sent it to this machine by name or address, and no proxy passed it
+            on for somebody else. A page of a foreign site may still be behind it.
     """
 
     method: str
@@ -59,6 +61,7 @@ class Request:
     is_http10: bool = False
     secure: bool = False
     address: str = ""
+    is_local: bool = False
 
     @cached_property
     def path(self) -> str:

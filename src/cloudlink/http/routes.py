@@ -1,7 +1,7 @@
 """The table of routes: which handler answers a path, and the response to paths without one.
 
-A path is looked up as it is, then below the longest route that ends in `/*`, then in the folder of pages. The start
-page comes last, so that a plugin or a folder can replace it.
+A path is looked up as it is, among the server's own defaults, then below the longest route that ends in `/*`, then in the
+folder of pages. The start page comes last, so that a plugin or a folder can replace it.
 """
 
 from __future__ import annotations
@@ -95,8 +95,14 @@ class _Table(Generic[T]):
 
     def find(self, path: str) -> T | None:
         """Return the route of a path, else the longest `/*` route above it."""
-        if path in self._routes and not path.endswith(_BELOW):
-            return self._routes[path]
+        return self.exact(path) or self.above(path)
+
+    def exact(self, path: str) -> T | None:
+        """Return the route of exactly this path."""
+        return None if path.endswith(_BELOW) else self._routes.get(path)
+
+    def above(self, path: str) -> T | None:
+        """Return the longest `/*` route above a path."""
         above = [known for known in self._routes if known.endswith(_BELOW) and path.startswith(known[:-1])]
         return self._routes[max(above, key=len)] if above else None
 
@@ -107,11 +113,14 @@ class Routes:
     Attributes:
         home: The start page: the route of `/` if no other one answers.
         pages: The folder of the setting `pages_folder`, None without one.
+        failures: Number of requests whose handler has raised.
     """
 
     def __init__(self) -> None:
         self.home: Route | None = None
         self.pages: Route | None = None
+        self.failures = 0
+        self._defaults: dict[str, Route] = {}
         self._routes: _Table[Route] = _Table()
         self._websockets: _Table[WebSocketRoute] = _Table()
 
@@ -126,6 +135,10 @@ class Routes:
     def add_route(self, route: Route) -> None:
         """Add a route. Raises `ValueError` as `add` does."""
         self._routes.add(route)
+
+    def add_default(self, route: Route) -> None:
+        """Add a route of the server itself; another one for exactly its path replaces it."""
+        self._defaults[route.path] = route
 
     def add_websocket(self, route: WebSocketRoute) -> None:
         """Add a path whose WebSockets are not clients.
@@ -152,12 +165,27 @@ class Routes:
             return _options()
         if request.method not in METHODS:
             return _not_allowed(request.method)
-        return await _call(route, request)
+        return await self._call(route, request)
 
     def _route(self, request: Request) -> Route | None:
-        home = self.home if request.path == "/" else None
-        candidates = (self._routes.find(request.path), self.pages, home)
+        path = request.path
+        home = self.home if path == "/" else None
+        exact, above = self._routes.exact(path), self._routes.above(path)
+        candidates = (exact, self._defaults.get(path), above, self.pages, home)
         return next((route for route in candidates if route is not None and route.exists(request)), None)
+
+    async def _call(self, route: Route, request: Request) -> Response:
+        try:
+            result = route.handler(request)
+            if inspect.isawaitable(result):
+                result = await result
+            return Response.of(result).with_defaults(route.headers)
+        except Exception as error:
+            self.failures += 1
+            logger.exception(
+                "Handler %s raised %s; the request is answered with 500.", route.name, type(error).__name__
+            )
+            return refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "This server made a mistake.")
 
 
 def not_found() -> Response:
@@ -168,19 +196,6 @@ def not_found() -> Response:
 def name_of(handler: object) -> str:
     """Return the name of a handler for the log and error messages."""
     return str(getattr(handler, "__qualname__", repr(handler)))
-
-
-async def _call(route: Route, request: Request) -> Response:
-    try:
-        result = route.handler(request)
-        if inspect.isawaitable(result):
-            result = await result
-        return Response.of(result).with_defaults(route.headers)
-    except Exception as error:
-        logger.exception(
-            "Handler %s raised %s; the request is answered with 500.", route.name, type(error).__name__
-        )
-        return refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "This server made a mistake.")
 
 
 def _options() -> Response:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import ModuleType
 
+    from cloudlink.counters import Counters
     from cloudlink.delivery import Delivery, Outbox
     from cloudlink.settings import Settings
 
@@ -70,6 +71,7 @@ class PluginAPI(ABC):
     hooks: Hooks
     delivery: Delivery
     limits: Limits
+    counters: Counters
     clients_manager: ClientsManager
     rooms_manager: RoomsManager
     directory: Directory

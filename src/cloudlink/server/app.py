@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from cloudlink import addresses, sources
 from cloudlink.closecodes import CloseCode
+from cloudlink.counters import Counters
 from cloudlink.delivery import Delivery
 from cloudlink.errors import StartError
 from cloudlink.http.pages import Status, add_pages
@@ -73,6 +74,8 @@ class Server(PluginAPI):
         federation: Adds users of other servers to rooms, and brokers that reach them.
         hooks: The registry of handlers.
         delivery: Writes queued frames to clients.
+        counters: What the server has counted, for its metrics.
+        not_ready: Why `/ready` answers 503: `draining`, `closed` or `stopping`; empty if newcomers are welcome.
         suppress_websocket_logs: Whether to keep the messages of the WebSocket library (logger `picows`) out
             of the log; read when the server starts.
     """
@@ -92,10 +95,11 @@ class Server(PluginAPI):
         self.settings = settings or _settings_of_environment()
         self.logger = logging.getLogger("cloudlink.server")
         self.supervisor = Supervisor()
-        self.background = Background(self.supervisor)
+        self.counters = Counters()
+        self.background = Background(self.supervisor, self.counters)
         self.watchdog = Watchdog()
         self.limits = Limits.of(self.settings)
-        self.hooks = Hooks(self.supervisor.start, Workload(self.limits))
+        self.hooks = Hooks(self.supervisor.start, Workload(self.limits), self.counters)
         add_pages(self.hooks.routes, self._status)
         self.limit_log = LogThrottle()
         self.fair_share = FairShare(
@@ -114,6 +118,7 @@ class Server(PluginAPI):
         compat.equip_manager(self.clients_manager, self)
         compat.equip_manager(self.rooms_manager, self)
         self.gen = SnowflakeGenerator()
+        self.not_ready = ""
         self.suppress_websocket_logs = True
         self.ssl_enabled = False
         self.ssl_context: ssl.SSLContext | None = None
@@ -221,6 +226,7 @@ class Server(PluginAPI):
         self._session_class = PullSession if self._overrides() else Session
         self._loop = asyncio.get_running_loop()
         self._started_at = time.monotonic()
+        self.not_ready = ""
         endpoint = self._endpoint_class(
             settings,
             self.open_session,
@@ -228,6 +234,7 @@ class Server(PluginAPI):
             context=self.ssl_context,
             on_round=self._tick,
             is_picows_silent=self.suppress_websocket_logs,
+            counters=self.counters,
         )
         await endpoint.start(settings.host, settings.port)
         try:
@@ -254,10 +261,11 @@ class Server(PluginAPI):
         if endpoint is None:
             return
         self._endpoint = None
+        self.not_ready = "stopping"
         endpoint.stop_accepting()
         await self.background.stop_tickers()
         for client in tuple(self.clients_manager):
-            client.session.close(CloseCode.GOING_AWAY, "The server is shutting down")
+            client.session.close(CloseCode.GOING_AWAY, "The server is shutting down", "shutdown")
         self.background.call_stop_handlers()
         cancelled = await self.supervisor.finish(self.settings.shutdown_timeout)
         if cancelled:
@@ -314,6 +322,7 @@ class Server(PluginAPI):
         limit = self.settings.max_clients
         if 0 <= limit <= len(self.clients_manager):
             session.reject_connection(_FULL)
+            self.counters.refused["full"] += 1
             connected = "1 client is" if limit == 1 else f"{limit} clients are"
             self.logger.info(
                 "%s was turned away: %s connected.",
@@ -351,6 +360,7 @@ class Server(PluginAPI):
         except BaseException as error:
             if must_propagate(error):
                 raise
+            self.counters.plugin_errors += 1
             log_failure(running.get(), "", error, f"{session.client!r}, which is disconnected")
         finally:
             session.close(CloseCode.NORMAL)
@@ -428,6 +438,7 @@ class Server(PluginAPI):
             uptime=time.monotonic() - self._started_at,
             version=__version__,
             protocol_version=self.version,
+            not_ready=self.not_ready,
         )
 
 

@@ -12,6 +12,7 @@ import logging
 import math
 from typing import TYPE_CHECKING, Any
 
+from cloudlink.counters import Counters
 from cloudlink.logthrottle import LogThrottle
 
 from .failures import log_failure, must_propagate
@@ -20,6 +21,8 @@ from .supervisor import Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
+
+    Failed = Callable[[object, str, BaseException], None]
 
 logger = logging.getLogger("cloudlink.server")
 
@@ -50,12 +53,12 @@ class BackgroundTask:
         ):  # the server never started; Python would warn that the coroutine was never awaited
             self._coroutine.close()
 
-    def start(self, supervisor: Supervisor) -> None:
-        """Run the coroutine as a task unless it was cancelled."""
+    def start(self, supervisor: Supervisor, failed: Failed = log_failure) -> None:
+        """Run the coroutine as a task unless it was cancelled; `failed` reports its exception."""
         coroutine, self._coroutine = self._coroutine, None
         if coroutine is not None:
             token = running.set(coroutine)
-            self._task = supervisor.start(_logged(coroutine, coroutine, ""))
+            self._task = supervisor.start(_logged(coroutine, coroutine, "", failed))
             running.reset(token)
 
 
@@ -67,8 +70,14 @@ class Background:
         on_stop: The handlers to call when the server stops.
     """
 
-    def __init__(self, handler_tasks: Supervisor) -> None:
-        """Args: handler_tasks: Runs `async` stop handlers, for which the server waits when it stops."""
+    def __init__(self, handler_tasks: Supervisor, counters: Counters | None = None) -> None:
+        """Set up empty lists.
+
+        Args:
+            handler_tasks: Runs `async` stop handlers, for which the server waits when it stops.
+            counters: Counts errors of plugins, None for nobody.
+        """
+        self._counters = counters or Counters()
         self.on_start = EventHandlers("on_start")
         self.on_stop = EventHandlers("on_stop")
         self._tickers: list[Ticker] = []
@@ -87,7 +96,7 @@ class Background:
 
     def add_ticker(self, interval: float, handler: Callable[[], Any]) -> None:
         """Call a handler every `interval` seconds while the server runs."""
-        ticker = Ticker(interval, handler)
+        ticker = Ticker(interval, handler, self._failed)
         self._tickers.append(ticker)
         if self._is_running:
             self._start_ticker(ticker)
@@ -96,7 +105,7 @@ class Background:
         """Run a coroutine until it ends or the server stops; it starts with the server."""
         task = BackgroundTask(coroutine)
         if self._is_running:
-            task.start(self._tasks)
+            task.start(self._tasks, self._failed)
         else:
             self._waiting.append(task)
         return task
@@ -112,7 +121,7 @@ class Background:
             self._start_ticker(ticker)
         waiting, self._waiting = self._waiting, []
         for task in waiting:
-            task.start(self._tasks)
+            task.start(self._tasks, self._failed)
 
     async def stop_tickers(self) -> None:
         """Cancel all tickers; background tasks continue."""
@@ -136,13 +145,17 @@ class Background:
         try:
             result = handler()
             if inspect.iscoroutine(result):
-                tasks.start(_logged(result, handler, event))
+                tasks.start(_logged(result, handler, event, self._failed))
         except BaseException as error:  # a plugin may raise anything
             if must_propagate(error):
                 raise
-            log_failure(handler, event, error)
+            self._failed(handler, event, error)
         finally:
             running.reset(token)
+
+    def _failed(self, handler: object, event: str, error: BaseException) -> None:
+        self._counters.plugin_errors += 1
+        log_failure(handler, event, error)
 
     def _start_ticker(self, ticker: Ticker) -> None:
         token = running.set(ticker.handler)
@@ -157,8 +170,16 @@ class Ticker:
     up.
     """
 
-    def __init__(self, interval: float, handler: Callable[[], Any]) -> None:
+    def __init__(self, interval: float, handler: Callable[[], Any], failed: Failed = log_failure) -> None:
+        """Set up a ticker.
+
+        Args:
+            interval: Seconds between two calls.
+            handler: The function to call.
+            failed: Reports its exception.
+        """
         self.handler = handler
+        self._failed = failed
         self._interval = interval
         self._event = f"every({interval:g})"
         self._log = LogThrottle()
@@ -192,7 +213,7 @@ class Ticker:
         except BaseException as error:  # a plugin may raise anything
             if must_propagate(error):
                 raise
-            log_failure(self.handler, self._event, error)
+            self._failed(self.handler, self._event, error)
 
 
 def next_tick(due: float, interval: float, now: float) -> tuple[float, int]:
@@ -201,10 +222,10 @@ def next_tick(due: float, interval: float, now: float) -> tuple[float, int]:
     return due + ticks * interval, ticks - 1
 
 
-async def _logged(coroutine: Coroutine[Any, Any, Any], handler: object, event: str) -> None:
+async def _logged(coroutine: Coroutine[Any, Any, Any], handler: object, event: str, failed: Failed) -> None:
     try:
         await coroutine
     except BaseException as error:  # a plugin may raise anything
         if must_propagate(error):
             raise
-        log_failure(handler, event, error)
+        failed(handler, event, error)

@@ -94,7 +94,7 @@ class ClientSession(Protocol):
         """Rename the client and notify its rooms."""
         ...
 
-    def close(self, code: int = ..., reason: str = "") -> None:
+    def close(self, code: int = ..., reason: str = "", cause: str = ...) -> None:
         """Write the queued frames and close the connection."""
         ...
 

@@ -18,6 +18,11 @@ class Engine(Protocol):
         ...
 
     @property
+    def label(self) -> str:
+        """Name of the protocol in metrics, such as `cl4`."""
+        ...
+
+    @property
     def slow_reader_code(self) -> int:
         """Close code for a client that reads too slowly."""
         ...

@@ -77,6 +77,7 @@ class FairShare:
         clock: Returns the time, in seconds.
         spent: Seconds that packets have taken in this iteration of the event loop.
         is_turn_open: Whether `open_turn` has been called since `spent` was last reset.
+        waited: Number of messages that had to wait for their turn.
     """
 
     def __init__(
@@ -101,6 +102,8 @@ class FairShare:
         self._held: Counter[Worker] = Counter()  # number of waiting functions, by session
         self.spent = 0.0
         self.is_turn_open = False
+        self.waited = 0
+        self._spent_before = 0.0
         self._throttle = LogThrottle(clock=clock)
 
     def open_account(self, address: str) -> Account:
@@ -122,7 +125,16 @@ class FairShare:
         """Schedule the reset of `spent` and the processing of waiting packets for the loop's next iteration."""
         self.is_turn_open = self._call_soon(self._begin_turn)
         if not self.is_turn_open:
-            self.spent = 0.0
+            self._close_turn()
+
+    @property
+    def total(self) -> float:
+        """Seconds that packets have taken so far."""
+        return self._spent_before + self.spent
+
+    def _close_turn(self) -> None:
+        self._spent_before += self.spent
+        self.spent = 0.0
 
     def put(self, account: Account, worker: Worker, work: Callable[[], None]) -> None:
         """Queue work for an address, to be done when the address has its turn.
@@ -137,6 +149,7 @@ class FairShare:
             account.waiting_since = self.clock()
             self._waiting.append(account)
         account.queue.append((worker, work))
+        self.waited += 1
         self._held[worker] += 1
         if self._held[worker] == 1:
             worker.hold()
@@ -149,7 +162,7 @@ class FairShare:
 
     def _begin_turn(self) -> None:
         self.is_turn_open = False
-        self.spent = 0.0
+        self._close_turn()
         while self._waiting and self.spent < TURN:
             account = self._waiting[0]
             account.deficit += _QUANTUM

@@ -17,6 +17,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from cloudlink import jsontext
+from cloudlink.counters import Counters
 from cloudlink.http import Routes
 from cloudlink.logthrottle import LogThrottle
 
@@ -35,14 +36,24 @@ logger = logging.getLogger("cloudlink.server")
 
 
 class Command:
-    """One command of one protocol: its handlers, and whether it is disabled."""
+    """One command of one protocol: its handlers, and whether it is disabled.
 
-    __slots__ = ("disabled", "handlers", "native")
+    Attributes:
+        native: The built-in handler, None for none.
+        handlers: The handlers of plugins.
+        disabled: Whether it is disabled.
+        is_built_in: Whether the protocol itself has this command, even if a plugin has replaced it since.
+        calls: Number of packets with this command.
+    """
+
+    __slots__ = ("calls", "disabled", "handlers", "is_built_in", "native")
 
     def __init__(self) -> None:
         self.native: Callable[[Client, Any], None] | None = None
         self.handlers: list[Callable[..., Any]] = []
         self.disabled = False
+        self.is_built_in = False
+        self.calls = 0
 
     @property
     def known(self) -> bool:
@@ -55,21 +66,33 @@ class Hooks:
 
     Protocols also register functions here: `protocol_start` is called with the loop's `call_soon_threadsafe`
     when the server starts, `protocol_tick` at least once a second, and `protocol_stop` after all clients are
-    disconnected. (For plugins, see `background`.) `routes` holds the handlers of HTTP requests.
+    disconnected. (For plugins, see `background`.) `routes` holds the handlers of HTTP requests. `unknown_command` has no
+    handlers; protocols count the packets with commands that nobody has registered there.
     """
 
     NOT_JSON = object()
 
     def __init__(
-        self, start: Callable[[Coroutine[Any, Any, None]], object], workload: Workload | None = None
+        self,
+        start: Callable[[Coroutine[Any, Any, None]], object],
+        workload: Workload | None = None,
+        counters: Counters | None = None,
     ) -> None:
-        """Args: start: Runs a coroutine as a task and keeps it alive. workload: Limits the tasks, None for no limit."""
+        """Set up an empty registry.
+
+        Args:
+            start: Runs a coroutine as a task and keeps it alive.
+            workload: Limits the tasks, None for no limit.
+            counters: Counts errors of plugins, None for nobody.
+        """
         self._begin = start
         self._workload = workload or Workload()
+        self._counters = counters or Counters()
         self._overload_log = LogThrottle()
         self._deferred: deque[tuple[EventHandlers, tuple[Any, ...]]] | None = None
         self.engines: dict[Schema, Engine] = {}
         self.commands: dict[Schema, dict[str, Command]] = {}
+        self.unknown_command = Command()
         self.protocol_start: list[Callable[[Callable[..., object]], None]] = []
         self.protocol_stop: list[Callable[[], None]] = []
         self.protocol_tick: list[Callable[[], None]] = []
@@ -96,7 +119,9 @@ class Hooks:
 
     def bind_native(self, schema: Schema, cmd: str, function: Callable[[Client, Any], None]) -> None:
         """Set the native handler of a command."""
-        self.command(schema, cmd).native = function
+        command = self.command(schema, cmd)
+        command.native = function
+        command.is_built_in = True
 
     def bind(self, schema: Schema, cmd: str, handler: Callable[..., Any]) -> None:
         """Add a plugin's handler `handler(client, message)` to a command.
@@ -207,6 +232,7 @@ class Hooks:
             except BaseException as error:  # a plugin may raise anything
                 if must_propagate(error):
                     raise
+                self._counters.plugin_errors += 1
                 self.failed(handler, arguments[0], arguments[-1], engine, error, event)
                 return True
             if inspect.iscoroutine(result):
@@ -232,6 +258,7 @@ class Hooks:
         except BaseException as error:  # a plugin may raise anything
             if must_propagate(error):
                 raise
+            self._counters.plugin_errors += 1
             self.failed(handler, arguments[0], arguments[-1], engine, error, event)
         finally:
             self._workload.end(arguments[0])
@@ -253,6 +280,7 @@ class Hooks:
         self.report(client, engine.schema, InternalError, repr(error), repr(error))
 
     def _log_overload(self, handler: object, event: str, client: Client) -> None:
+        self._counters.limited["handlers"] += 1
         if self._overload_log.should_log(code_of(handler)):
             logger.warning(
                 "Handler %s of %s was not started for %s: %d handlers are unfinished.",

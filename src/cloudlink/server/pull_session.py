@@ -94,13 +94,13 @@ class PullSession(Session):
         else:
             self._handle_binary(message)
 
-    def _depart(self) -> None:
+    def _depart(self, cause: str = "") -> None:
         """End the coroutines' wait for messages, too."""
-        super()._depart()
+        super()._depart(cause)
         self._inbox.put(None)
 
     def _queue(self, message: str | bytes) -> None:
         if self._inbox.is_full:
-            self.close(CloseCode.POLICY_VIOLATION, "Too many messages are waiting to be processed")
+            self.close(CloseCode.POLICY_VIOLATION, "Too many messages are waiting to be processed", "flood")
         elif self.state is not State.CLOSED:
             self._inbox.put(message)

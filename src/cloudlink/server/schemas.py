@@ -72,6 +72,7 @@ def _is_schema(value: Any) -> bool:
 class SchemaEngine:
     """Runs a plugin's protocol. It sends nothing itself: the plugin answers invalid messages."""
 
+    label = "other"
     slow_reader_code = 1013
 
     def __init__(self, hooks: Hooks, schema: Schema) -> None:

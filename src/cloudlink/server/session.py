@@ -30,6 +30,7 @@ from .limits import Meter, Traffic
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from cloudlink.counters import Counters
     from cloudlink.delivery import Connection, Delivery
     from cloudlink.logthrottle import LogThrottle
 
@@ -58,6 +59,7 @@ class Host(Protocol):
     clients_manager: ClientsManager
     rooms_manager: RoomsManager
     limits: Limits
+    counters: Counters
     fair_share: FairShare
     limit_log: LogThrottle
 
@@ -89,6 +91,7 @@ class Session:
 
     def begin(self) -> None:
         """Add the client and call the `on_connect` handlers."""
+        self._host.counters.connections += 1
         self._host.clients_manager.add(self.client)
         self._host.hooks.run(self._host.hooks.connect, self.client)
 
@@ -183,16 +186,22 @@ class Session:
         if frame and self.state is not State.CLOSED:
             self._host.delivery.send(self.client.outbox, frame)
 
-    def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
-        """Write the queued frames, close the connection, and disconnect the client immediately."""
+    def close(self, code: int = CloseCode.NORMAL, reason: str = "", cause: str = "protocol") -> None:
+        """Write the queued frames, close the connection, and disconnect the client immediately.
+
+        Args:
+            code: The close code.
+            reason: The reason to send to the client.
+            cause: The cause to count, one of `cloudlink.counters.Counters.disconnected`.
+        """
         if self.state is not State.CLOSED:
             self._host.delivery.close(self.client.outbox, code, reason)
-            self._depart()
+            self._depart(cause)
 
     def disconnect(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
         """Close the connection on behalf of a plugin and log the plugin's name."""
         log_closing(self.client, code, reason)
-        self.close(code, reason)
+        self.close(code, reason, "kicked")
 
     def close_for_reading_slowly(self) -> None:
         """Close the connection because the client's backlog is too large."""
@@ -200,7 +209,9 @@ class Session:
             "%s reads too slowly and is disconnected.", self.client, extra={"event": "slow_reader"}
         )
         reason = f"Reading too slowly: more than {self._host.delivery.max_queued_bytes} bytes were waiting"
-        self.close(self._engine.slow_reader_code if self._engine else CloseCode.TRY_AGAIN_LATER, reason)
+        self.close(
+            self._engine.slow_reader_code if self._engine else CloseCode.TRY_AGAIN_LATER, reason, "slow"
+        )
 
     def tell_undelivered(self, listener: bytes) -> None:
         """Tell the client, at most once a second, that a recipient reads too slowly to get its messages.
@@ -256,6 +267,7 @@ class Session:
             data: The packet, None if it cannot be answered.
             why: The reason to send to the client.
         """
+        self._host.counters.dropped["rate"] += 1
         self.client.outbox.connection.slow_down()
         engine = self._engine
         verdict = self._meter.refuse_packet(answerable=data is not None and engine is not None)
@@ -267,7 +279,7 @@ class Session:
             logger.warning(
                 "%s went on sending too much and is disconnected.", self.client, extra={"event": "flood_end"}
             )
-            self.close(CloseCode.POLICY_VIOLATION, "Too much was sent for too long")
+            self.close(CloseCode.POLICY_VIOLATION, "Too much was sent for too long", "flood")
         elif verdict.answer and data is not None and engine is not None:
             engine.reject_packet(self.client, data, why)
 
@@ -280,7 +292,7 @@ class Session:
         """Close the connection unless its first message has arrived."""
         if self.state is State.CONNECTED:
             logger.info("%s is disconnected: %s.", self.client, reason, extra={"event": "silent"})
-            self.close(CloseCode.POLICY_VIOLATION, reason)
+            self.close(CloseCode.POLICY_VIOLATION, reason, "timeout")
 
     def connection_lost(self) -> None:
         """Clean up after the connection has ended, for whatever reason. Only the first call has an effect.
@@ -292,9 +304,11 @@ class Session:
         else:
             self._depart()
 
-    def _depart(self) -> None:
+    def _depart(self, cause: str = "") -> None:
+        """Clean up, once. Args: cause: See `close`; empty if the connection knows it."""
         if self.state is State.CLOSED:
             return
+        self._host.counters.disconnected[cause or self.client.outbox.connection.cause] += 1
         self.state = State.CLOSED
         client, engine = self.client, self._engine
         self._engine = None
@@ -444,7 +458,7 @@ class NullSession:
     def throttle(self, data: bytes | None, why: str = "") -> None:
         """Do nothing."""
 
-    def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
+    def close(self, code: int = CloseCode.NORMAL, reason: str = "", cause: str = "") -> None:
         """Do nothing."""
 
     def disconnect(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:

@@ -7,7 +7,10 @@ and work in the background, and changes of others arrive through `watch`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from cloudlink.counters import StoreCondition
 
 Watcher = Callable[[str, str, bytes | None], None]
 """Called with a room, a name, and the new value, or None if the variable was deleted."""
@@ -20,6 +23,10 @@ class VariableStore(Protocol):
     JSON text, such as `b'5'` or `b'"10"'`, and is kept byte for byte. All methods are called on the
     server's thread.
     """
+
+    @property
+    def condition(self) -> StoreCondition:
+        """Whether changes can be saved, and how many wait. Returns at once."""
 
     def start(self, call_soon: Callable[..., object]) -> None:
         """Start to work in the background.

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
+from cloudlink.counters import StoreCondition
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -29,6 +31,11 @@ class MemoryStore:
         self._most_bytes = most_bytes
         self._bytes = 0
         self._rooms: OrderedDict[str, dict[str, bytes]] = OrderedDict()
+
+    @property
+    def condition(self) -> StoreCondition:
+        """Always well: nothing waits here."""
+        return StoreCondition()
 
     def start(self, call_soon: Callable[..., object]) -> None:
         """Do nothing: there is no background."""

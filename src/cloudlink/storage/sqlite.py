@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cloudlink.counters import StoreCondition
 from cloudlink.errors import StartError
 from cloudlink.storage.calendar import Calendar
 from cloudlink.storage.database import CLOUD, Database
@@ -118,6 +119,11 @@ class SqliteStore:
         self._remember_place()
 
     # ---------------------------------------------------------------------------- on the server's thread
+
+    @property
+    def condition(self) -> StoreCondition:
+        """Whether the last attempt to write succeeded, and how many variables wait."""
+        return StoreCondition(not self._trouble.pause, len(self._queue))
 
     def start(self, call_soon: Callable[..., object]) -> None:
         """Start to write, and to look for changes of others."""

@@ -39,6 +39,7 @@ class MemoryConnection:
 
     congested = False
     patience = 1
+    cause = "client"
 
     def __init__(self, path: str, headers: Mapping[str, str], address: str) -> None:
         self.remote_address: tuple[str, int] | None = (address, 50000)

@@ -89,6 +89,7 @@ class WebSocketConnection(WSListener):
 
     Attributes:
         patience: Factor by which the peer may be silent longer than others; set by its protocol.
+        cause: Why the connection ends; see `cloudlink.delivery.outbox.Connection`.
     """
 
     __slots__ = (
@@ -105,6 +106,7 @@ class WebSocketConnection(WSListener):
         "_socket",
         "_transport",
         "address",
+        "cause",
         "closing",
         "congested",
         "headers",
@@ -140,6 +142,7 @@ class WebSocketConnection(WSListener):
         self.remote_address: tuple[str, int] | None = None
         self.response_headers: Mapping[str, str] = {}
         self.patience = 1
+        self.cause = "client"
         self.silent_for = 0.0
         self.pinged = False
         self.closing = False
@@ -220,6 +223,8 @@ class WebSocketConnection(WSListener):
         handshake = self._transport.close_handshake
         if handshake is not None and handshake.recv is not None and not self.closing:
             self._answer_close(handshake.recv.code)
+        else:
+            self.cause = "protocol"
         self._stop_sending()
 
     def pause_writing(self) -> None:

@@ -10,11 +10,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from cloudlink.addresses import RealAddress
+from cloudlink.counters import Counters
 from cloudlink.errors import StartError
 from cloudlink.hosts import parse_hosts, unix_path
 from cloudlink.http import refusals
 from cloudlink.http.folders import folder_routes
 from cloudlink.http.handshake import is_upgrade, upgrade_refusal
+from cloudlink.http.pages import READY
 from cloudlink.origins import is_allowed
 
 from .connection import WebSocketConnection
@@ -58,6 +60,7 @@ class Endpoint:
         context: ssl.SSLContext | None = None,
         on_round: Callable[[], None] = lambda: None,
         is_picows_silent: bool = True,
+        counters: Counters | None = None,
     ) -> None:
         """Set up the endpoint.
 
@@ -68,6 +71,7 @@ class Endpoint:
             context: The TLS context, None for no TLS.
             on_round: Called at least once a second while the endpoint runs.
             is_picows_silent: Whether to keep picows' own reports out of the log.
+            counters: Counts refused connections, None for nobody.
         """
         self.connections: set[WebSocketConnection] = set()
         self.port = 0
@@ -81,7 +85,8 @@ class Endpoint:
         self._open_session = open_session
         self._context = context
         self._real_address = RealAddress(settings.real_ip_header, settings.trusted_proxies)
-        self._limiter = ConnectionLimiter(settings, self._real_address)
+        self._refused = (counters or Counters()).refused
+        self._limiter = ConnectionLimiter(settings, self._real_address, refused=self._refused)
         self._routes = routes
         routes.pages = _pages_route(settings)
         self._keepalive = Keepalive(
@@ -172,10 +177,11 @@ class Endpoint:
         )
 
     def _route(self, request: Request, peer: str, *, secure: bool) -> Answer:
-        if self._is_stopping:
+        if self._is_stopping and request.path != READY:
             return refusals.stopping()
         address = self._real_address.of(peer, request.headers)
-        request = replace(request, secure=secure, address=address)
+        is_local = self._real_address.is_local(peer, address, request.headers)
+        request = replace(request, secure=secure, address=address, is_local=is_local)
         if not is_upgrade(request):
             why = self._limiter.page_refusal(address)
             return partial(self._routes.respond, request) if why is None else refusals.too_many(why)
@@ -195,7 +201,10 @@ class Endpoint:
 
     def _origin_refusal(self, request: Request) -> Response | None:
         allowed, origin = self._settings.allowed_origins, request.headers.get("Origin", "")
-        return refusals.forbidden_origin(origin) if allowed and not is_allowed(origin, allowed) else None
+        if not allowed or is_allowed(origin, allowed):
+            return None
+        self._refused["origin"] += 1
+        return refusals.forbidden_origin(origin)
 
     def _close_unix_sockets(self) -> None:
         for listener in self._unix_listeners:

@@ -81,6 +81,7 @@ class Keepalive:
     def _look_at(self, connection: WebSocketConnection) -> None:
         if connection.congested and self._is_stalled(connection):
             logger.warning("Dropping a connection that takes nothing of what is sent to it.")
+            connection.cause = "stalled"
             connection.abort()
             return
         if connection.take_heard():
@@ -95,6 +96,7 @@ class Keepalive:
                 connection.silent_for = 0.0
         elif connection.silent_for >= self._timeout * connection.patience - self._step:
             logger.info("Dropping a connection that no longer answers.")
+            connection.cause = "timeout"
             connection.abort()
 
     def _is_stalled(self, connection: WebSocketConnection) -> bool:

@@ -36,7 +36,17 @@ class ConnectionLimiter:
         settings: Settings,
         real_address: RealAddress,
         clock: Callable[[], float] = time.monotonic,
+        refused: Counter[str] | None = None,
     ) -> None:
+        """Set up the limiter of one port.
+
+        Args:
+            settings: The server's settings, read at each call.
+            real_address: Knows which addresses are exempt.
+            clock: Returns the time, in seconds.
+            refused: Counts refused connections, by `rate` and `addresses`; None for nobody.
+        """
+        self._refused: Counter[str] = Counter() if refused is None else refused
         self._settings = settings
         self._real_address = real_address
         self._clock = clock
@@ -55,8 +65,10 @@ class ConnectionLimiter:
         key = subscriber(address)
         most, rate = settings.max_connections_per_address, settings.connection_rate_per_address
         if self._held[key] >= most:
+            self._refused["addresses"] += 1
             return self._refuse(address, f"more than {most} connections at a time")
         if not self._bucket(key).take():
+            self._refused["rate"] += 1
             return self._refuse(address, f"more than {rate:g} new connections a second")
         return None
 
@@ -89,6 +101,7 @@ class ConnectionLimiter:
         most = self._settings.max_connections_per_address
         if self._waiting[key] <= most or self._is_exempt(address):
             return True
+        self._refused["addresses"] += 1
         self._refuse(address, f"more than {most} connections without a request")
         return False
 

@@ -13,7 +13,6 @@ from cloudlink import jsontext
 from cloudlink.closecodes import CloseCode
 from cloudlink.server.clients import write
 from cloudlink.server.exceptions import Overloaded
-from cloudlink.server.hooks import Command
 
 from .answers import listener_of
 from .dialects import DEFAULT_ROOM
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from cloudlink.server.api import PluginAPI
     from cloudlink.server.clients import Client
     from cloudlink.server.events import User
+    from cloudlink.server.hooks import Command
 
     from .answers import Answers
     from .greeting import Greeter
@@ -37,13 +37,13 @@ if TYPE_CHECKING:
     from .usernames import UsernameRules
 
 _OPCODE_START = b"<%"
-_UNKNOWN_COMMAND = Command()
 
 
 class Clpv4Engine:
     """Serves the clients of CloudLink 4 and of all older eras; see `cloudlink.server.engine.Engine`."""
 
     schema = Schema
+    label = "cl4"
     slow_reader_code = CloseCode.TRY_AGAIN_LATER
 
     def __init__(
@@ -59,6 +59,7 @@ class Clpv4Engine:
         self._settings = server.settings
         self._rooms = server.rooms_manager
         self._commands = server.hooks.commands.setdefault(Schema, {})
+        self._unknown = server.hooks.unknown_command
         self._answers = answers
         self._lists = lists
         self._greeter = greeter
@@ -121,7 +122,8 @@ class Clpv4Engine:
             return
         if not client.handshake and packet.cmd != "handshake":
             self._greeter.greet_implicitly(client)
-        command = self._commands.get(packet.cmd, _UNKNOWN_COMMAND)
+        command = self._commands.get(packet.cmd, self._unknown)
+        command.calls += 1
         native = command.native
         dialect = client.dialect
         if dialect.own_commands or dialect.routes_unknown:

@@ -115,7 +115,7 @@ class LegacyCommands:
 
     def leave(self, client: Client, packet: Packet) -> None:  # noqa: ARG002
         """Close the connection; the client is about to do so itself."""
-        client.session.close()
+        client.session.close(cause="client")
 
     def join_channel(self, client: Client, packet: Packet) -> None:
         """Move the client to a channel and send the channel's data to its members."""

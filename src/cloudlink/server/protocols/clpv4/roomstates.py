@@ -17,6 +17,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from cloudlink import jsontext
+from cloudlink.counters import StoreCondition
 from cloudlink.errors import StartError
 from cloudlink.http.pages import documents
 from cloudlink.logthrottle import LogThrottle
@@ -78,14 +79,17 @@ class RoomStates:
         self._store: VariableStore | None = None
         self._touched_at = clock()
         self._throttle = LogThrottle()
+        self._limited = server.counters.limited
         self._mode = server.settings.room_state
         if self._mode != "off":
+            server.counters.kept["room_state"] = lambda: self._bytes
             self._hub.subscribe(Variable, self._note_variable)
             self._hub.subscribe(Message, self._note_message)
             self._rooms.watch_emptying(self._note_empty)
             server.hooks.protocol_tick.append(self._tick)
             server.hooks.protocol_stop.append(self._stop)
         if self._mode == "stored":
+            server.counters.stores["rooms"] = self._condition
             server.hooks.protocol_start.append(self._open_store)
         if server.settings.room_state_http:
             server.hooks.routes.add("/rooms/*", documents("/rooms/", self.document))
@@ -107,6 +111,9 @@ class RoomStates:
         )
         self._store.watch(self._follow_store)
         self._store.start(call_soon)
+
+    def _condition(self) -> StoreCondition:
+        return StoreCondition() if self._store is None else self._store.condition
 
     def _stop(self) -> None:
         if self._store is not None:
@@ -179,7 +186,9 @@ class RoomStates:
         """Store a value, unless its address already has too much waiting to be written."""
         if store.has_place(room, name, val, address):
             store.save(room, name, val, address)
-        elif self._throttle.should_log(address):
+            return
+        self._limited["storage"] += 1
+        if self._throttle.should_log(address):
             logger.warning(
                 "Values of the room %.100r are kept only in memory, because too much of one address is waiting to be stored.",
                 room,
@@ -318,6 +327,7 @@ class RoomStates:
         return False
 
     def _tell(self, why: str) -> None:
+        self._limited["memory"] += 1
         if self._throttle.should_log(why):
             logger.warning(_FULL, why)
 

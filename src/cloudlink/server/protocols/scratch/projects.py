@@ -18,6 +18,7 @@ import time
 from typing import TYPE_CHECKING
 
 from cloudlink.closecodes import CloseCode
+from cloudlink.counters import Counters
 from cloudlink.logthrottle import LogThrottle
 from cloudlink.shares import Shares
 from cloudlink.storage import MemoryStore, open_store
@@ -69,7 +70,17 @@ class Projects:
         store: Stores their variables.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, counters: Counters | None = None) -> None:
+        """Set up an empty collection.
+
+        Args:
+            settings: The server's settings.
+            counters: Counts what the limits refuse, None for nobody.
+        """
+        counters = counters or Counters()
+        counters.kept["cloud"] = lambda: self._memory.total
+        counters.stores["cloud"] = lambda: self.store.condition
+        self._limited = counters.limited
         self.rooms: dict[str, CloudRoom] = {}
         self.store: VariableStore = MemoryStore()
         self._settings = settings
@@ -291,11 +302,13 @@ class Projects:
         if writer is None or not self._settings.storage or self._budgets.has_left(writer):
             return
         if room.growth(name, value) > 0:
+            self._limited["storage"] += 1
             self._tell(_TOO_MUCH_STORED, room.id)
             raise Violation(CloseCode.CLOUD_OVERLOADED, "Your address has stored too much in the last hour")
 
     def _check_place(self, room: CloudRoom, name: str, value: bytes | None, writer: str | None) -> None:
         if not self.store.has_place(room.id, name, value, writer):
+            self._limited["storage"] += 1
             self._tell(_STORE_BEHIND, room.id)
             raise Violation(CloseCode.CLOUD_OVERLOADED, "Too much of your address waits to be stored")
 
@@ -341,6 +354,7 @@ class Projects:
         """Load a project."""
         while not self._opened.admits(address, 1, self._bound("cloud_max_rooms")):
             if not self._forget_one_for(address):
+                self._limited["memory"] += 1
                 self._tell(_NO_ROOMS, project)
                 raise Violation(CloseCode.CLOUD_OVERLOADED, "Too many projects are played on this server")
         room = CloudRoom(project, address)
@@ -379,6 +393,7 @@ class Projects:
         most = self._bound("cloud_max_memory")
         while not self._memory.admits(address, needed, most):
             if not self._forget_one_for(address, room, needed):
+                self._limited["memory"] += 1
                 self._tell(_NO_MEMORY, room.id)
                 raise Violation(CloseCode.CLOUD_OVERLOADED, "There is no memory left for cloud variables")
 
@@ -407,6 +422,7 @@ class Projects:
 
     def _forget_early(self, room: CloudRoom, address: str | None = None) -> None:
         """Unload a project; without a storage file, unload only the values that `address` has set, if one is given."""
+        self._limited["memory"] += 1
         if not self._settings.storage:
             self._tell(_FORGOTTEN)
             others = [writer for writer in room.writers.values() if writer != address]

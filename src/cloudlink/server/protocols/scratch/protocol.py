@@ -104,12 +104,13 @@ class Scratch:
     """
 
     schema = Schema
+    label = "scratch"
     slow_reader_code = CloseCode.CLOUD_OVERLOADED
 
     def __init__(self, server: PluginAPI) -> None:
         """Register the protocol and its methods with a server."""
         self.server = server
-        self.projects = Projects(server.settings)
+        self.projects = Projects(server.settings, server.counters)
         self._hooks = server.hooks
         self._settings = server.settings
         blocklist = self._settings.cloud_blocklist
@@ -214,8 +215,9 @@ class Scratch:
         except jsontext.JSONTextError as error:
             self._close_unreadable(client, error)
             return
-        command = self._commands.get(packet.method)
-        if command is None or not (command.known or command.disabled):
+        command = self._commands.get(packet.method, self._hooks.unknown_command)
+        command.calls += 1
+        if not (command.known or command.disabled):
             text = f"{packet.method} is an invalid command."
             self._hooks.report(client, Schema, InvalidCommand, packet.method, text)
             client.session.close(CloseCode.CLOUD_ERROR, "There is no such method")
