@@ -1,0 +1,112 @@
+// The server itself: who may come, accounts, settings; and the own account of whoever looks.
+
+import {
+  ago, button, check, complain, details, field, form, h, input, list, note, put, question, row, section, select, table, text, who,
+} from "./dom.js";
+
+const MODES = { open: ["Open", "Everybody may come"], guarded: ["Guard", "Guarded: newcomers are slowed down"], closed: ["Close", "Closed: nobody new gets in"] };
+const ROLES = [["viewer", "Viewer: only looks"], ["moderator", "Moderator: kicks, mutes and bans"], ["owner", "Owner: may do everything"]];
+const RULE = "At least 15 characters; four words will do.";
+
+export function server(page) {
+  put(page.body, page.isStaff && modes(page), page.isStaff && say(page), page.isOwner && accounts(page), own(page), page.isOwner && settings(page));
+}
+
+function modes(page) {
+  const state = h("p", { role: "status" });
+  const message = input({ maxlength: 100 });
+  let mode = "open";
+  const set = async (wanted) => {
+    const was = mode;
+    if (!(await page.act("server.mode", { mode: wanted, ...(wanted === "closed" && { message: message.value }) }))) return;
+    note(`${MODES[wanted][1]}.`, page.isOwner && was in MODES && page.undo("server.mode", { mode: was }));
+  };
+  const buttons = Object.entries(MODES).filter(([name]) => page.isOwner || name === "guarded").map(([name, [label]]) => [name, button(label, () => set(name))]);
+  page.poll(async () => {
+    ({ mode } = await page.ask("stats.get"));
+    text(state, `${MODES[mode]?.[1] ?? "The server is being emptied"}.`);
+    for (const [name, one] of buttons) one.setAttribute("aria-pressed", name === mode);
+  });
+  return section(
+    "Who may come",
+    state,
+    h("div.buttons", buttons.map(([, one]) => one), page.isOwner && button("Empty the server", () => drain(page), "danger")),
+    page.isOwner && field("What those read who are turned away", message),
+  );
+}
+
+function drain(page) {
+  const minutes = input({ type: "number", min: 0, max: 1440, value: 5, required: true });
+  const message = input({ maxlength: 200 });
+  const stop = check("Then stop the server");
+  const contents = [h("p", "The players are told, nobody new gets in, and after that time all are disconnected. “Open” cancels it."), field("Minutes", minutes), field("Message to the players", message), stop];
+  question("Empty the server?", contents, "Empty it", async () => {
+    await page.change("server.drain", { seconds: minutes.value * 60, message: message.value, stop: stop.firstChild.checked });
+    note("The server is being emptied.", page.undo("server.mode", { mode: "open" }));
+  }, "danger");
+}
+
+function say(page) {
+  const words = h("textarea", { maxlength: 1000, rows: 2, required: true });
+  return section("Tell everybody", form(field("Text", words), h("button.main", "Send"), async () => {
+    await page.change("broadcast", { text: words.value });
+    words.value = "";
+    note("Sent.");
+  }));
+}
+
+// Accounts.
+
+const secret = (properties) => input({ type: "password", maxlength: 1024, autocomplete: "new-password", ...properties });
+
+function accounts(page) {
+  const set = ({ name, role }) => {
+    const [which, password] = [select(ROLES, role), secret({ minlength: 15 })];
+    question(["Change ", who(name)], [field("Role", which), field("New password, if any", password, RULE)], "Change", () =>
+      page.change("accounts.set", { name, role: which.value, ...(password.value && { password: password.value }) }));
+  };
+  const remove = ({ name }) => question(["Remove ", who(name), "?"], h("p", "Its sessions end at once."), "Remove", () => page.change("accounts.remove", { name }), "danger");
+  const add = () => {
+    const [name, password, role] = [input({ maxlength: 32, required: true }), secret({ minlength: 15, required: true }), select(ROLES, "moderator")];
+    question("Add an account", [field("Name", name), field("Password", password, RULE), field("Role", role)], "Add", () =>
+      page.change("accounts.add", { name: name.value, password: password.value, role: role.value }));
+  };
+  const make = (account) => {
+    const buttons = !account.fixed && [button("Change", () => set(element.item)), button("Remove", () => remove(account), "danger")];
+    const element = row(who(account.name), buttons, (now) => ({ chip: [now.role], below: [now.fixed && "from the setting admin_password_hash"] }));
+    return element;
+  };
+  const found = list(make, (account) => account.name, "", "Accounts");
+  page.feed(found, "accounts.list");
+  return section("Accounts", found, button("Add an account", add));
+}
+
+function own(page) {
+  const change = () => {
+    const [old, fresh] = [secret({ autocomplete: "current-password", required: true }), secret({ minlength: 15, required: true })];
+    question("Change your password", [field("Old password", old), field("New password", fresh, RULE)], "Change", () => page.change("password.set", { old: old.value, new: fresh.value }));
+  };
+  const make = (session) => row(who(session.account), !session.own && button("End", () => page.act("sessions.end", { id: session.id })), (now) => ({
+    chip: [now.own && "this one"],
+    below: [`for ${ago(now.since)}`, now.address],
+  }));
+  const found = list(make, (session) => session.id, "", "Sessions");
+  page.feed(found, "sessions.list");
+  return section("Logged in", found, button("Change your password", change));
+}
+
+function settings(page) {
+  const body = h("tbody");
+  const line = ({ name, value, unit, origin }) =>
+    h("tr", h("td", h("code", name)), h("td", h("bdi", typeof value === "string" ? value : JSON.stringify(value)), ` ${unit ?? ""}`), h("td", origin));
+  const load = async () => put(body, (await page.ask("config.get")).items.map(line));
+  const reload = async () => {
+    const done = await page.act("config.reload");
+    if (!done) return;
+    const changed = Object.keys(done.changed);
+    note(changed.length ? `Changed: ${changed.join(", ")}.` : "Nothing has changed.");
+    if (done.needs_restart.length) note(`After a restart: ${done.needs_restart.join(", ")}.`);
+  };
+  return h("section.card", details("Settings, and where they come from", table("Settings", ["Setting", "Value", "From"], body), () => load().catch(complain)),
+    button("Read the settings file again", reload));
+}
