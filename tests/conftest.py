@@ -22,6 +22,7 @@ KINDS = {
     "release": ("test_release.py",),
     "slow": (
         "cli/test_reload.py",
+        "cli/test_workers.py",
         "client/test_typing.py",
         "legacy/test_properties.py",
         "server/test_signals.py",

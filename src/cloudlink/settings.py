@@ -200,6 +200,12 @@ class Settings:
     identify_timeout: float = option(
         30.0, "How long a connection may stay open without a first packet.", unit="seconds", minimum=2
     )
+    workers: int | Literal["auto"] = option(
+        1,
+        "How many processes serve clients, all at one port: a number, or `auto` for one per core; more than 1 on Linux only.",
+        minimum=1,
+        maximum=128,
+    )
     event_loop: Literal["asyncio", "uvloop"] = option(
         "asyncio",
         "The event loop; `uvloop` (`pip install uvloop`) is about as fast, accepts clients more slowly and needs 2 MB more.",

@@ -21,7 +21,8 @@ class Recorder:
         self.hooks = SimpleNamespace(protocol_start=[])
         self.ssl_context = None
 
-    def server(self, settings):
+    def server(self, settings, part):
+        assert part is None
         self.settings = settings
         self.events.append("server")
         return self

@@ -12,7 +12,7 @@ import sys
 
 import pytest
 
-from cloudlink.server import signals
+from cloudlink.hangup import hangup_means_stop
 from tests.support.rawclients import connect
 
 COMMAND = [sys.executable, "-m", "cloudlink", "serve", "--port", "0", "--no-storage", "--plugins-folder", ""]
@@ -236,4 +236,4 @@ def test_a_terminal_is_looked_for_at_both_ends(monkeypatch):
     for stdin, stderr, expected in cases:
         monkeypatch.setattr(sys, "stdin", stdin)
         monkeypatch.setattr(sys, "stderr", stderr)
-        assert signals._hangup_means_stop() is expected
+        assert hangup_means_stop() is expected

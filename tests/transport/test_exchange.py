@@ -235,7 +235,7 @@ def test_an_exchange_that_is_over_is_forgotten():
             await ask(server.port, request({}))
             await turns()
             assert not server._endpoint._exchanges
-            assert not server._endpoint._limiter._waiting
+            assert not server._endpoint._limiter._tallies._held
 
     asyncio.run(scenario())
 

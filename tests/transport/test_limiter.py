@@ -123,4 +123,4 @@ def test_the_state_of_quiet_addresses_is_forgotten():
         made.connection_refusal(f"198.51.100.{number % 250}.{number}")
     clock.now += 120
     made.connection_refusal(CHILD)
-    assert len(made._buckets) == 1
+    assert len(made._tallies._buckets) == 1

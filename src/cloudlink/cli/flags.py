@@ -28,6 +28,7 @@ COMMON = (
     "tls_key",
     "max_clients",
     "unique_usernames",
+    "workers",
     "storage",
     "plugins",
     "log_level",

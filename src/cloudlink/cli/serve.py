@@ -15,8 +15,12 @@ from cloudlink.text import printable
 
 if TYPE_CHECKING:
     import argparse
+    from pathlib import Path
 
     from cloudlink.cli.parser import Parser
+    from cloudlink.server.app import Server
+    from cloudlink.server.part import Part
+    from cloudlink.settings import Settings
 
 HELP = "Start the server and run it until it is stopped."
 
@@ -42,11 +46,32 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.reload:
         return reload.run(arguments, settings)
 
+    from cloudlink.cli import workers  # noqa: PLC0415  # see the module docstring
+
+    count = workers.number_of(settings)
+    if count > 1:
+        return workers.run(settings, count, settings_file(arguments))
+    settings.set("workers", 1, settings.origins["workers"])
+    build(settings, settings_file(arguments)).serve()
+    return 0
+
+
+def build(settings: Settings, file: Path | None, part: Part | None = None) -> Server:
+    """Return a server with its protocols and plugins.
+
+    Args:
+        settings: The settings.
+        file: The settings file, None for none; only for the log.
+        part: What this process is of a server of several processes, None for a server of one.
+
+    Raises:
+        StartError: A plugin cannot be loaded.
+    """
     from cloudlink.server.app import Server  # noqa: PLC0415  # see the module docstring
     from cloudlink.server.plugins import load_all  # noqa: PLC0415
     from cloudlink.server.protocols import Bridge, Clpv4, Scratch  # noqa: PLC0415
 
-    server = Server(settings)
+    server = Server(settings, part)
     protocol = Clpv4(server)
     if settings.cloud:
         scratch = Scratch(server)
@@ -57,9 +82,9 @@ def run(arguments: argparse.Namespace) -> int:
     plugins = load_all(server, protocol, settings, logger)
 
     def log_banner(_call_soon: object) -> None:
-        line = banner(settings, settings_file(arguments), len(plugins), server.ssl_context)
+        line = banner(settings, file, len(plugins), server.ssl_context)
         logger.info("%s", printable(line))
 
-    server.hooks.protocol_start.append(log_banner)
-    server.serve()
-    return 0
+    if part is None or part.speaks:
+        server.hooks.protocol_start.append(log_banner)
+    return server

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from cloudlink.settings import Settings
 
     from .clients import Client
+    from .part import Part
 
 _FULL = "Server is full!"
 _CLOSE_WAIT = 2.0
@@ -76,6 +77,7 @@ class Server(PluginAPI):
         delivery: Writes queued frames to clients.
         counters: What the server has counted, for its metrics.
         not_ready: Why `/ready` answers 503: `draining`, `closed` or `stopping`; empty if newcomers are welcome.
+        part: What this process is of a server of several processes, None for a server of one.
         suppress_websocket_logs: Whether to keep the messages of the WebSocket library (logger `picows`) out
             of the log; read when the server starts.
     """
@@ -83,16 +85,18 @@ class Server(PluginAPI):
     _endpoint_class: Callable[..., Any] = Endpoint
     """Accepts connections; `cloudlink.testing` replaces it with an endpoint without a port."""
 
-    def __init__(self, settings: Settings | None = None) -> None:
+    def __init__(self, settings: Settings | None = None, part: Part | None = None) -> None:
         """Set up a server.
 
         Args:
             settings: The options; None reads them from the environment.
+            part: What this process is of a server of several processes, None for a server of one.
 
         Raises:
             SystemExit: A setting in the environment is invalid; the message says which.
         """
         self.settings = settings or _settings_of_environment()
+        self.part = part
         self.logger = logging.getLogger("cloudlink.server")
         self.supervisor = Supervisor()
         self.counters = Counters()
@@ -115,10 +119,12 @@ class Server(PluginAPI):
         self.clients_manager.on_user_change(self.rooms_manager.update_user)
         self.hub = Hub(self.clients_manager, self.rooms_manager, self.delivery, brokers)
         self.federation = Federation(self.directory, self.hub, brokers)
+        if part is not None:
+            self.clients_manager.watch_count(part.counts.set_clients)
         compat.equip_manager(self.clients_manager, self)
         compat.equip_manager(self.rooms_manager, self)
-        self.gen = SnowflakeGenerator()
         self.not_ready = ""
+        self.gen = SnowflakeGenerator(process=0 if part is None else part.number)
         self.suppress_websocket_logs = True
         self.ssl_enabled = False
         self.ssl_context: ssl.SSLContext | None = None
@@ -217,7 +223,9 @@ class Server(PluginAPI):
         self._check_max_clients()
         settings = self.settings
         settings.check()
-        log_doubts(settings, self.hooks, self.logger)
+        self._check_workers()
+        if self._speaks_for_all:
+            log_doubts(settings, self.hooks, self.logger)
         if ip is not None:
             settings.set("host", ip)
         if port is not None:
@@ -235,8 +243,12 @@ class Server(PluginAPI):
             on_round=self._tick,
             is_picows_silent=self.suppress_websocket_logs,
             counters=self.counters,
+            tallies=None if self.part is None else self.part.counts,
         )
-        await endpoint.start(settings.host, settings.port)
+        if self.part is None:
+            await endpoint.start(settings.host, settings.port)
+        else:
+            await endpoint.accept(self.part.sockets)
         try:
             for start in self.hooks.protocol_start:
                 start(self._loop.call_soon_threadsafe)
@@ -246,9 +258,10 @@ class Server(PluginAPI):
             self._loop = None
             raise
         self._endpoint = endpoint
-        where = where_to_connect(settings.host, endpoint.port, secure=self.ssl_context is not None)
-        self.logger.info("CloudLink is running: connect to %s", where)
-        if not self.hooks.engines and not self._overrides():
+        if self.part is None:  # the process that started this one logs it
+            where = where_to_connect(settings.host, endpoint.port, secure=self.ssl_context is not None)
+            self.logger.info("CloudLink is running: connect to %s", where)
+        if self._speaks_for_all and not self.hooks.engines and not self._overrides():
             self.logger.warning(
                 "This server has no protocol, so every client is turned away: write clpv4(server) before it starts, "
                 "after from cloudlink.server.protocols import clpv4."
@@ -277,7 +290,8 @@ class Server(PluginAPI):
             stop()
         self.delivery.flush()  # the loop ends now, so it cannot write what is queued later
         self._loop = None
-        self.logger.info("CloudLink has stopped.")
+        if self.part is None:
+            self.logger.info("CloudLink has stopped.")
 
     async def _serve(self, ip: str | None, port: int | None) -> None:
         stopping = asyncio.Event()
@@ -320,7 +334,7 @@ class Server(PluginAPI):
         client = session.client
         shown = addresses.for_log(client.address, self.settings.log_addresses)
         limit = self.settings.max_clients
-        if 0 <= limit <= len(self.clients_manager):
+        if limit >= 0 and not self._has_place(limit):
             session.reject_connection(_FULL)
             self.counters.refused["full"] += 1
             connected = "1 client is" if limit == 1 else f"{limit} clients are"
@@ -339,6 +353,11 @@ class Server(PluginAPI):
         if isinstance(session, PullSession):
             self.supervisor.start(self._pull(session))
         return session
+
+    def _has_place(self, limit: int) -> bool:
+        if self.part is None:
+            return len(self.clients_manager) < limit
+        return self.part.counts.admit_client(limit)
 
     async def connection_handler(self, client: Client) -> None:
         """Handle a connection from start to end; may be overridden."""
@@ -425,6 +444,18 @@ class Server(PluginAPI):
             self.ssl_context = load_certificates(settings.tls_certificate, settings.tls_key)
             self.ssl_enabled = True
 
+    @property
+    def _speaks_for_all(self) -> bool:
+        """Whether this process logs what would read the same in each process of the server."""
+        return self.part is None or self.part.speaks
+
+    def _check_workers(self) -> None:
+        if self.part is None and self.settings.workers != 1:
+            raise StartError(
+                f"The setting workers ({self.settings.origins['workers']}) asks for several processes, which only "
+                "`cloudlink serve` starts: load this program there as a plugin, or set workers to 1."
+            )
+
     def _check_max_clients(self) -> None:
         limit = self.max_clients
         if type(limit) is not int:
@@ -434,7 +465,7 @@ class Server(PluginAPI):
 
     def _status(self) -> Status:
         return Status(
-            clients=len(self.clients_manager),
+            clients=len(self.clients_manager) if self.part is None else self.part.counts.clients,
             uptime=time.monotonic() - self._started_at,
             version=__version__,
             protocol_version=self.version,

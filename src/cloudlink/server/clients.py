@@ -384,6 +384,7 @@ class ClientsManager:
         self.protocols: dict[Schema, set[Client]] = {}
         self._departed: dict[Schema | None, Traffic] = {}
         self._on_user_change: Callable[[Client, User], None] = lambda _client, _user: None
+        self._on_count: Callable[[int], None] | None = None
 
     def __len__(self) -> int:
         return len(self.clients)
@@ -394,6 +395,10 @@ class ClientsManager:
     def on_user_change(self, callback: Callable[[Client, User], None]) -> None:
         """Call `callback(client, user)` when a client's name changes; `user` is the client as others now see it."""
         self._on_user_change = callback
+
+    def watch_count(self, callback: Callable[[int], None]) -> None:
+        """Call `callback(count)` with the number of clients whenever it has changed."""
+        self._on_count = callback
 
     def get_snowflakes(self) -> set[str]:
         """Return the snowflakes of all clients."""
@@ -414,6 +419,8 @@ class ClientsManager:
         self.clients.add(obj)
         self.snowflakes[obj.snowflake] = obj
         self.uuids[obj.uuid] = obj
+        if self._on_count is not None:
+            self._on_count(len(self.clients))
 
     def discard(self, obj: Client) -> None:
         """Remove a client if it is present; its attributes keep their values."""
@@ -430,6 +437,8 @@ class ClientsManager:
             _drop(self.usernames, obj.username, obj)
         if obj.protocol is not None:
             _drop(self.protocols, obj.protocol, obj)
+        if self._on_count is not None:
+            self._on_count(len(self.clients))
 
     def set_username(self, obj: Client, username: str) -> None:
         """Name a client. Raises `ClientDoesNotExist`, `ClientUsernameAlreadySet`."""

@@ -11,8 +11,9 @@ import contextlib
 import faulthandler
 import os
 import signal
-import sys
 from typing import TYPE_CHECKING, Any
+
+from cloudlink.hangup import hangup_means_stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,7 +47,7 @@ def handled(stop: Callable[[], None], reload: Callable[[], None]) -> Iterator[No
     handlers: dict[str, Callable[..., Any]] = {
         "SIGINT": stopper.handle,
         "SIGTERM": stopper.handle,
-        "SIGHUP": stopper.handle if _hangup_means_stop() else hang_up,
+        "SIGHUP": stopper.handle if hangup_means_stop() else hang_up,
     }
     former: dict[int, Any] = {}
     for name, handler in handlers.items():
@@ -91,10 +92,3 @@ class _Stopper:
         if self._is_watched:
             self._is_watched = False
             faulthandler.cancel_dump_traceback_later()
-
-
-def _hangup_means_stop() -> bool:
-    if not hasattr(signal, "SIGHUP") or signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
-        return False
-    streams = (stream for stream in (sys.stdin, sys.stderr) if stream is not None and not stream.closed)
-    return any(stream.isatty() for stream in streams)

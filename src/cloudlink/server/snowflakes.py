@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _WORKER = 42
+_WORKERS = 1 << 10
 _TIMESTAMP_SHIFT = 22
 _WORKER_SHIFT = 12
 _SEQUENCE_MASK = (1 << _WORKER_SHIFT) - 1
@@ -23,10 +24,12 @@ class SnowflakeGenerator:
 
     Args:
         clock: Returns the nanoseconds since the Unix epoch.
+        process: The number of this process among those of the server, from 0; their snowflakes differ.
     """
 
-    def __init__(self, clock: Callable[[], int] = time.time_ns) -> None:
+    def __init__(self, clock: Callable[[], int] = time.time_ns, process: int = 0) -> None:
         self._clock = clock
+        self._worker = (_WORKER + process) % _WORKERS
         self._milliseconds = 0
         self._sequence = 0
 
@@ -42,4 +45,4 @@ class SnowflakeGenerator:
             if self._sequence > _SEQUENCE_MASK:
                 self._milliseconds += 1
                 self._sequence = 0
-        return self._milliseconds << _TIMESTAMP_SHIFT | _WORKER << _WORKER_SHIFT | self._sequence
+        return self._milliseconds << _TIMESTAMP_SHIFT | self._worker << _WORKER_SHIFT | self._sequence

@@ -41,6 +41,7 @@ class MemoryServer:
         chosen = Settings(storage="")
         for name, value in settings.items():
             chosen.set(name, value)
+        chosen.workers = 1  # everything runs in the test's own process
         self.server: Server = _ServerWithoutPort(chosen)
         self.protocol = Clpv4(self.server)
         if chosen.cloud:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
+import sys
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cloudlink.addresses import RealAddress
 from cloudlink.counters import Counters
@@ -40,12 +42,15 @@ if TYPE_CHECKING:
     from .connection import Receiver
     from .detector import Answer
     from .exchange import Exchange
+    from .tallies import Tallies
 
 logger = logging.getLogger("cloudlink.transport")
 
 _BACKLOG = 256
 """Most connections that may wait to be accepted, and that are accepted at a time."""
 _EXCESS = 1 << 16
+_KEEP_FILE: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
+"""Has asyncio leave the file of a Unix socket alone, which other processes may still use."""
 
 
 class Endpoint:
@@ -61,6 +66,7 @@ class Endpoint:
         on_round: Callable[[], None] = lambda: None,
         is_picows_silent: bool = True,
         counters: Counters | None = None,
+        tallies: Tallies | None = None,
     ) -> None:
         """Set up the endpoint.
 
@@ -72,6 +78,7 @@ class Endpoint:
             on_round: Called at least once a second while the endpoint runs.
             is_picows_silent: Whether to keep picows' own reports out of the log.
             counters: Counts refused connections, None for nobody.
+            tallies: Counts the connections of addresses, None for this process alone.
         """
         self.connections: set[WebSocketConnection] = set()
         self.port = 0
@@ -86,7 +93,9 @@ class Endpoint:
         self._context = context
         self._real_address = RealAddress(settings.real_ip_header, settings.trusted_proxies)
         self._refused = (counters or Counters()).refused
-        self._limiter = ConnectionLimiter(settings, self._real_address, refused=self._refused)
+        self._limiter = ConnectionLimiter(
+            settings, self._real_address, refused=self._refused, tallies=tallies
+        )
         self._routes = routes
         routes.pages = _pages_route(settings)
         self._keepalive = Keepalive(
@@ -111,7 +120,6 @@ class Endpoint:
         Raises:
             StartError: The server cannot listen on an address.
         """
-        loop = asyncio.get_running_loop()
         entries = parse_hosts(hosts)
         paths = [path for entry in entries if (path := unix_path(entry)) is not None]
         try:
@@ -121,15 +129,22 @@ class Endpoint:
         except StartError:
             self._close_unix_sockets()
             raise
-        for listener in self._unix_listeners:
-            # The proxy that connects here has handled TLS itself.
-            server = await loop.create_unix_server(lambda: self._detector(None), sock=listener.socket)
-            self._servers.append(server)
+        await self.accept([*(listener.socket for listener in self._unix_listeners), *opened])
+
+    async def accept(self, opened: list[socket.socket]) -> None:
+        """Start to accept connections at bound sockets, which belong to the endpoint from now on."""
+        loop = asyncio.get_running_loop()
         for listening in opened:
-            self.port = listening.getsockname()[1]
-            server = await loop.create_server(
-                lambda: self._detector(self._context), sock=listening, backlog=_BACKLOG
-            )
+            if listening.family not in (socket.AF_INET, socket.AF_INET6):
+                # The proxy that connects here has handled TLS itself.
+                server = await loop.create_unix_server(
+                    lambda: self._detector(None), sock=listening, **_KEEP_FILE
+                )
+            else:
+                self.port = listening.getsockname()[1]
+                server = await loop.create_server(
+                    lambda: self._detector(self._context), sock=listening, backlog=_BACKLOG
+                )
             self._servers.append(server)
         self._accept_errors.watch(loop)
         self._keepalive.start()

@@ -12,8 +12,9 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from cloudlink.addresses import for_log, subscriber
-from cloudlink.buckets import Bucket
 from cloudlink.logthrottle import LogThrottle
+
+from .tallies import LocalTallies
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,11 +22,15 @@ if TYPE_CHECKING:
     from cloudlink.addresses import RealAddress
     from cloudlink.settings import Settings
 
+    from .tallies import Tallies
+
 logger = logging.getLogger("cloudlink.transport")
 
 _FORGET_INTERVAL = 60.0
 _PAGES = " pages"
 """Suffix of the bucket key for the pages of an address."""
+_WAITING = " waiting"
+"""Suffix of the key for the connections of an address without a request."""
 
 
 class ConnectionLimiter:
@@ -37,6 +42,7 @@ class ConnectionLimiter:
         real_address: RealAddress,
         clock: Callable[[], float] = time.monotonic,
         refused: Counter[str] | None = None,
+        tallies: Tallies | None = None,
     ) -> None:
         """Set up the limiter of one port.
 
@@ -45,14 +51,13 @@ class ConnectionLimiter:
             real_address: Knows which addresses are exempt.
             clock: Returns the time, in seconds.
             refused: Counts refused connections, by `rate` and `addresses`; None for nobody.
+            tallies: The counts of addresses, None for those of this process alone.
         """
         self._refused: Counter[str] = Counter() if refused is None else refused
         self._settings = settings
         self._real_address = real_address
         self._clock = clock
-        self._held: Counter[str] = Counter()
-        self._waiting: Counter[str] = Counter()
-        self._buckets: dict[str, Bucket] = {}
+        self._tallies = LocalTallies(clock) if tallies is None else tallies
         self._throttle = LogThrottle(clock=clock)
         self._forgot_at = clock()
 
@@ -64,10 +69,10 @@ class ConnectionLimiter:
         self._forget()
         key = subscriber(address)
         most, rate = settings.max_connections_per_address, settings.connection_rate_per_address
-        if self._held[key] >= most:
+        if self._tallies.held(key) >= most:
             self._refused["addresses"] += 1
             return self._refuse(address, f"more than {most} connections at a time")
-        if not self._bucket(key).take():
+        if not self._take(key):
             self._refused["rate"] += 1
             return self._refuse(address, f"more than {rate:g} new connections a second")
         return None
@@ -80,7 +85,7 @@ class ConnectionLimiter:
         if self._is_exempt(address):
             return None
         self._forget()
-        if self._bucket(subscriber(address) + _PAGES).take():
+        if self._take(subscriber(address) + _PAGES):
             return None
         return self._refuse(
             address, f"more than {self._settings.connection_rate_per_address:g} pages a second"
@@ -88,18 +93,18 @@ class ConnectionLimiter:
 
     def acquire(self, address: str) -> None:
         """Count a connection of an address."""
-        self._held[subscriber(address)] += 1
+        self._tallies.acquire(subscriber(address))
 
     def release(self, address: str) -> None:
         """Note that a counted connection has ended."""
-        _decrease(self._held, subscriber(address))
+        self._tallies.release(subscriber(address))
 
     def begin(self, address: str) -> bool:
         """Count a connection that has sent no request yet; return False if there are too many."""
-        key = subscriber(address)
-        self._waiting[key] += 1
+        key = subscriber(address) + _WAITING
+        self._tallies.acquire(key)
         most = self._settings.max_connections_per_address
-        if self._waiting[key] <= most or self._is_exempt(address):
+        if self._tallies.held(key) <= most or self._is_exempt(address):
             return True
         self._refused["addresses"] += 1
         self._refuse(address, f"more than {most} connections without a request")
@@ -107,18 +112,17 @@ class ConnectionLimiter:
 
     def end(self, address: str) -> None:
         """Note that a connection counted by `begin` has sent its request or has ended."""
-        _decrease(self._waiting, subscriber(address))
+        self._tallies.release(subscriber(address) + _WAITING)
 
     def should_log(self, address: str) -> bool:
         """Return whether to log a line about an address's subscriber: at most one a minute."""
         return self._throttle.should_log(subscriber(address))
 
-    def _bucket(self, key: str) -> Bucket:
-        if key not in self._buckets:
-            settings = self._settings
-            rate, burst = settings.connection_rate_per_address, settings.connection_burst_per_address
-            self._buckets[key] = Bucket(rate, burst, self._clock)
-        return self._buckets[key]
+    def _take(self, key: str) -> bool:
+        settings = self._settings
+        return self._tallies.take(
+            key, settings.connection_rate_per_address, settings.connection_burst_per_address
+        )
 
     def _is_exempt(self, address: str) -> bool:
         return not self._settings.limits or self._real_address.is_exempt(address)
@@ -135,11 +139,4 @@ class ConnectionLimiter:
         if now - self._forgot_at < _FORGET_INTERVAL:
             return
         self._forgot_at = now
-        self._buckets = {key: bucket for key, bucket in self._buckets.items() if not bucket.full}
-
-
-def _decrease(counter: Counter[str], key: str) -> None:
-    if counter[key] > 1:
-        counter[key] -= 1
-    else:
-        del counter[key]
+        self._tallies.forget()

@@ -56,6 +56,55 @@ async def open_sockets(hosts: list[str], port: int) -> list[socket.socket]:
     return list(bound.values())
 
 
+async def reserve_sockets(hosts: list[str], port: int) -> list[socket.socket]:
+    """Return sockets like `open_sockets` that keep a port for the sockets of `shareable`.
+
+    They listen, because two sockets that only are bound can have one port. `free_reserved` ends that.
+
+    Raises:
+        StartError: The server cannot listen on an address.
+    """
+    opened = await open_sockets(hosts, port)
+    for each in opened:
+        try:
+            each.listen()
+        except OSError as error:
+            host, port = each.getsockname()[:2]
+            for other in opened:
+                other.close()
+            raise StartError(explain(host, port, error, port_owner(port))) from None
+    return opened
+
+
+def free_reserved(reserved: list[socket.socket]) -> None:
+    """Have reserved sockets accept nothing, because those of `shareable` do; they keep the port."""
+    for each in reserved:
+        each.shutdown(socket.SHUT_RDWR)
+
+
+def shareable(reserved: socket.socket) -> socket.socket:
+    """Return another socket at the address of a reserved one; the kernel spreads connections over all that listen.
+
+    Raises:
+        StartError: The system does not allow it.
+    """
+    address = reserved.getsockname()
+    opened = socket.socket(reserved.family, socket.SOCK_STREAM)
+    try:
+        # A socket that is bound without this option notices other servers.
+        for each in (reserved, opened):
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reserved.family == socket.AF_INET6:
+            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        opened.bind(address)
+        opened.setblocking(False)
+    except OSError as error:
+        opened.close()
+        raise StartError(explain(address[0], address[1], error)) from None
+    return opened
+
+
 async def _addresses(host: str, port: int) -> list[_Address]:
     if host == EVERY:
         return list(_EVERY_ADDRESS)

@@ -1,0 +1,1 @@
+"""What moves the batches of `cloudlink.cluster` between processes; `cloudlink.cluster.carriers` is the interface."""

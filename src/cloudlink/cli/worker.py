@@ -1,0 +1,84 @@
+"""One process of a server of several: `cloudlink.cli.workers` starts it with the descriptor of its `Control`.
+
+It gets its settings and sockets from there, so that all workers have the same, and runs the same server as
+`cloudlink serve` does in one process. When that process is gone, it stops.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from cloudlink.carriers.sockets import SocketCarrier
+from cloudlink.cli import logs, serve
+from cloudlink.cli.control import Control, from_file
+from cloudlink.errors import StartError
+from cloudlink.server.part import Part
+from cloudlink.settings import Settings
+from cloudlink.sharedcounts import SharedCounts
+
+if TYPE_CHECKING:
+    from cloudlink.cli.control import Message
+
+
+def main(descriptor: int) -> int:
+    """Run a worker and return its exit status."""
+    control = Control.inherited(descriptor)
+    received = control.receive()
+    if received is None:
+        return 1
+    message, descriptors = received
+    content = from_file(descriptors.pop(0))
+    settings = Settings(**content["settings"], origins=content["origins"], warnings=content["warnings"])
+    logs.set_up(settings)
+    if not content["hangup_means_stop"]:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as under `nohup`; the server then sets its own handler
+    try:
+        carrier = SocketCarrier()
+        server = serve.build(settings, content["file"], _part(message, descriptors, carrier))
+        server.hooks.protocol_start.append(lambda _call_soon: _watch(control, carrier))
+        server.serve()
+    except StartError as error:
+        _report(control, {"failed": str(error)})
+        return 1
+    return 0
+
+
+def _part(message: Message, descriptors: list[int], carrier: SocketCarrier) -> Part:
+    memory, *sockets = descriptors
+    counts = SharedCounts(memory, message["number"], message["count"])
+    opened = [socket.socket(fileno=each) for each in sockets]
+    for each in opened:
+        each.setblocking(False)
+    return Part(message["number"], message["count"], message["speaks"], opened, counts, carrier)
+
+
+def _watch(control: Control, carrier: SocketCarrier) -> None:
+    """Read what the starting process sends, from now on, and report that this one is ready."""
+    control.set_blocking(blocking=False)
+    asyncio.get_running_loop().add_reader(control.fileno(), _read, control, carrier)
+    _report(control, {"ready": True})
+
+
+def _read(control: Control, carrier: SocketCarrier) -> None:
+    """Join the workers that are announced; stop if the starting process is gone."""
+    with suppress(BlockingIOError):
+        while (received := control.receive()) is not None:
+            _, (descriptor,) = received
+            carrier.join(socket.socket(fileno=descriptor))
+        asyncio.get_running_loop().remove_reader(control.fileno())
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _report(control: Control, message: dict[str, Any]) -> None:
+    with suppress(OSError):  # the other process is gone
+        control.send(message)
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1])))

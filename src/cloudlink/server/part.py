@@ -1,0 +1,36 @@
+"""What a server knows that is one of several processes of one server: its number, its sockets and the shared counts.
+
+The process that starts them, `cloudlink.cli.workers`, serves nobody itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import socket
+
+    from cloudlink.cluster.carriers import Carrier
+    from cloudlink.sharedcounts import SharedCounts
+
+
+@dataclass(frozen=True)
+class Part:
+    """The part of a server that one process is.
+
+    Attributes:
+        number: The number of the process, from 0.
+        count: The number of processes.
+        speaks: Whether this process logs what would read the same in each process.
+        sockets: The bound sockets that it accepts connections at; those of Unix sockets are shared by all processes.
+        counts: The counts that all processes share.
+        carrier: Joins it with the other processes.
+    """
+
+    number: int
+    count: int
+    speaks: bool
+    sockets: list[socket.socket]
+    counts: SharedCounts
+    carrier: Carrier
