@@ -13,6 +13,7 @@ import sys
 import pytest
 
 from cloudlink.hangup import hangup_means_stop
+from cloudlink.server import signals
 from tests.support.rawclients import connect
 
 COMMAND = [sys.executable, "-m", "cloudlink", "serve", "--port", "0", "--no-storage", "--plugins-folder", ""]

@@ -80,3 +80,11 @@ def test_they_are_unique_and_grow_by_the_real_clock():
 def test_a_generator_never_ends():
     generator = SnowflakeGenerator(clock)
     assert iter(generator) is generator
+
+
+def test_processes_of_one_server_differ_in_their_snowflakes():
+    def at_one_time(process):
+        return next(SnowflakeGenerator(lambda: 1_700_000_000_000_000_000, process))
+
+    assert at_one_time(0) >> 12 & 1023 == 42
+    assert len({at_one_time(process) for process in range(1024)}) == 1024
