@@ -33,6 +33,8 @@ _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]*")
 _PASSWORD_HASH = re.compile(r"(scrypt(:\d+){3}(:[A-Za-z0-9+/_-]+=*){2})?")
 """`scrypt:N:r:p:SALT:HASH`, the last two in Base64."""
 
+_TOKEN = re.compile(r"[!-~]*")
+
 _MAPPED_IPV4 = ipaddress.IPv6Network("::ffff:0:0/96")
 """IPv4 addresses in IPv6 form. A connection's address is compared in its IPv4 form, so they would never match."""
 
@@ -446,6 +448,17 @@ class Settings:
     )
     guard_time: float = option(
         600.0, "How long the guarded mode lasts that `guard_at` switched on.", unit="seconds", above=0
+    )
+    metrics: Literal["off", "local", "everywhere"] = option(
+        "local",
+        "Who may read the metrics at `/metrics` without a token: nobody, programs on this machine, or anybody.",
+    )
+    metrics_token: str = option(
+        "",
+        "A token with which anybody may read the metrics: `Authorization: Bearer TOKEN`; empty for none.",
+        secret=True,
+        check=_TOKEN.fullmatch,
+        wanted="one word of printable ASCII characters, because it is sent in a header",
     )
     shutdown_timeout: float = option(
         5.0,

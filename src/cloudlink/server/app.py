@@ -39,6 +39,8 @@ from .hooks import Hooks
 from .hub import Hub
 from .limits import Limits
 from .livesettings import LiveSettings, coalescer, log_doubts, max_queued_bytes
+from .loopdelay import LoopDelay
+from .metrics import MetricsPage
 from .plugins import refuse_while_loading
 from .pull_session import PullClient, PullSession
 from .rooms import RoomsManager
@@ -78,6 +80,7 @@ class Server(PluginAPI):
         counters: What the server has counted, for its metrics.
         not_ready: Why `/ready` answers 503: `draining`, `closed` or `stopping`; empty if newcomers are welcome.
         part: What this process is of a server of several processes, None for a server of one.
+        loop_delay: Measures how late the event loop is, once somebody has asked.
         suppress_websocket_logs: Whether to keep the messages of the WebSocket library (logger `picows`) out
             of the log; read when the server starts.
     """
@@ -105,6 +108,7 @@ class Server(PluginAPI):
         self.limits = Limits.of(self.settings)
         self.hooks = Hooks(self.supervisor.start, Workload(self.limits), self.counters)
         add_pages(self.hooks.routes, self._status)
+        MetricsPage(self)
         self.limit_log = LogThrottle()
         self.fair_share = FairShare(
             self._call_soon, shown=lambda address: addresses.for_log(address, self.settings.log_addresses)
@@ -125,6 +129,7 @@ class Server(PluginAPI):
         compat.equip_manager(self.rooms_manager, self)
         self.not_ready = ""
         self.gen = SnowflakeGenerator(process=0 if part is None else part.number)
+        self.loop_delay = LoopDelay()
         self.suppress_websocket_logs = True
         self.ssl_enabled = False
         self.ssl_context: ssl.SSLContext | None = None
@@ -284,6 +289,7 @@ class Server(PluginAPI):
         if cancelled:
             names = ", ".join(dict.fromkeys(cancelled))
             self.logger.warning("Stopped %d handlers that were still running: %s.", len(cancelled), names)
+        self.loop_delay.stop()
         await self.background.finish()
         await endpoint.finish(_CLOSE_WAIT)
         for stop in self.hooks.protocol_stop:

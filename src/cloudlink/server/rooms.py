@@ -6,6 +6,7 @@ plugin deletes it. This module sends nothing and knows no protocol.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from .clients import NoResultsFound, write
@@ -73,12 +74,18 @@ class Room:
 
 
 class RoomsManager:
-    """All rooms (protocol, section 2.4)."""
+    """All rooms (protocol, section 2.4).
+
+    Attributes:
+        rooms: The rooms by name.
+        counts: Number of rooms with clients of each protocol in this process.
+    """
 
     exceptions = RoomsExceptions
 
     def __init__(self, delivery: Delivery, directory: Directory, brokers: Brokers) -> None:
         self.rooms: dict[str, Room] = {}
+        self.counts: Counter[Schema | None] = Counter()
         self._delivery = delivery
         self._directory = directory
         self._brokers = brokers
@@ -253,6 +260,7 @@ class RoomsManager:
         if members is None:
             presence = self._directory.open_presence(room.id, protocol)
             members = room.members[protocol] = Members(room.id, protocol, presence, self._delivery)
+            self.counts[protocol] += 1
         members.add(client)
         client.joined[room.id] = members
         self._brokers.joined(client.user, room.id, protocol)
@@ -261,6 +269,7 @@ class RoomsManager:
         members.remove(client)
         if not members.clients:
             del self.rooms[members.room].members[members.protocol]
+            self.counts[members.protocol] -= 1
             self._directory.drop_empty(members.room, members.protocol)
             for callback in self._on_emptying:
                 callback(members.room, members.protocol)
