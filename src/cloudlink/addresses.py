@@ -142,7 +142,7 @@ class RealAddress:
         if self._is_warned:
             return
         header = forwarded.client_header(headers)
-        if header is not None and _is_local(peer):
+        if header is not None and is_private(peer):
             self._is_warned = True
             logger.warning(
                 "A request came with the header %s, so there seems to be a proxy in front, but trusted_proxies is empty: "
@@ -234,9 +234,9 @@ def _parse(text: str) -> IPv4Address | IPv6Address | None:
     return address
 
 
-def _is_local(peer: str) -> bool:
-    """Return whether a peer is on this machine or in its private network, as proxies are."""
-    address = _parse(peer)
-    return peer == UNIX or (
+def is_private(text: str) -> bool:
+    """Return whether an address is on this machine or in its private network, as proxies and other containers are."""
+    address = _parse(text)
+    return text == UNIX or (
         address is not None and (address.is_loopback or any(address in network for network in _PRIVATE))
     )

@@ -33,6 +33,9 @@ class CloseCode(IntEnum):
     CLOUD_PROJECT = 4004
     CLOUD_SECURITY = 4005
 
+    BANNED = 4004
+    """Banned or kicked, in every protocol; packaged projects and our own clients do not come back by themselves."""
+
 
 _ALLOWED = (range(1000, 1004), range(1007, 1015), range(3000, 5000))
 """Codes that a close frame may hold (RFC 6455, section 7.4, and later registrations by IANA)."""

@@ -19,6 +19,8 @@ _SELECTORS = (range(0x180B, 0x1810), range(0xFE00, 0xFE10), range(0xE0100, 0xE01
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Cn", "Co", "Zs", "Zl", "Zp"})
 _JAMO = range(0x1160, 0x1200)
 """Vowels and finals of Hangul, which compose with the letter before them."""
+_LONGEST_CLUSTER = 32
+"""The characters of a cluster that are looked at; sorting very many accents would take long."""
 _SEPARATORS = frozenset("ZP")
 _SYMBOL = "So"
 
@@ -70,42 +72,49 @@ def is_separator(character: str) -> bool:
     )
 
 
-def folded_with_map(word: str) -> tuple[str, list[int]]:
+def folded_with_map(word: str) -> tuple[str, list[tuple[int, int]]]:
     """Return a word as names are compared, and for each of its characters the place in the word it comes from.
 
-    The list has one entry more, the length of the word, so that a run of folded characters `start:end` covers
-    `word[places[start]:places[end]]`.
+    A run of folded characters `first:last` covers `word[places[first][0]:places[last - 1][1]]`.
     """
     if word.isascii():  # as nearly always
-        places = [place for place, character in enumerate(word) if _is_kept(character)]
-        return "".join([word[place] for place in places]).lower(), [*places, len(word)]
-    folded, places = [], []
-    for start, cluster in _clusters(word):
-        part = _cluster_folded(cluster)
-        folded.append(part)
-        places += [start] * len(part)
-    return "".join(folded), [*places, len(word)]
-
-
-def _clusters(word: str) -> list[tuple[int, str]]:
-    """Split a word into characters, each with those after it that compose with it or are not seen."""
-    clusters: list[tuple[int, str]] = []
-    start = 0
+        kept = [place for place, character in enumerate(word) if _is_kept(character)]
+        return "".join([word[place] for place in kept]).lower(), [(place, place + 1) for place in kept]
+    folded: list[str] = []
+    places: list[tuple[int, int]] = []
+    start, is_single = (
+        0,
+        True,
+    )  # the cluster: a character, and those after it that compose with it or are not seen
     for place, character in enumerate(word):
-        if place and not _extends(character):
-            clusters.append((start, word[start:place]))
-            start = place
-    if word:
-        clusters.append((start, word[start:]))
-    return clusters
+        part, extends = _of_character(character)
+        if extends and place:
+            is_single = False
+            continue
+        if not is_single:
+            _refold(word, start, place, folded, places)
+        start, is_single = place, True
+        folded.append(part)
+        places += [(place, place + 1)] * len(part)
+    if not is_single:
+        _refold(word, start, len(word), folded, places)
+    return "".join(folded), places
 
 
-@lru_cache(maxsize=4096)
-def _extends(character: str) -> bool:
-    first = _folded(character)[:1]
-    return not first or unicodedata.category(first)[0] == "M" or ord(first) in _JAMO
+def _refold(word: str, start: int, end: int, folded: list[str], places: list[tuple[int, int]]) -> None:
+    """Replace the entries of a cluster's first character by those of the whole cluster."""
+    former = folded.pop()
+    del places[len(places) - len(former) :]
+    part = _folded(word[start : min(end, start + _LONGEST_CLUSTER)])
+    while not _is_kept(word[end - 1]) and end > start + 1:
+        end -= 1
+    folded.append(part)
+    places += [(start, end)] * len(part)
 
 
-@lru_cache(maxsize=8192)
-def _cluster_folded(cluster: str) -> str:
-    return _folded(cluster)
+@lru_cache(maxsize=16384)
+def _of_character(character: str) -> tuple[str, bool]:
+    """Return a character as names are compared, and whether it may compose with the one before it."""
+    part = _folded(character)
+    first = part[:1]
+    return part, not first or unicodedata.category(first)[0] == "M" or ord(first) in _JAMO

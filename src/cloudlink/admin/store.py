@@ -146,6 +146,10 @@ class AdminStore:
         if self._database is not None:
             yield from self._database.records(kind)
 
+    def last_audit_id(self) -> int:
+        """Return the number of the newest line of the audit; call it between `open` and `start`."""
+        return 0 if self._database is None else self._database.last_audit_id()
+
     def watch(self, kind: str, callback: Callable[[str, Any], None]) -> None:
         """Have `callback(key, value)` called for each change of another process; the value is None for a removal."""
         self._watchers.setdefault(kind, []).append(callback)

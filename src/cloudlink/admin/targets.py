@@ -132,6 +132,11 @@ class Networks(Generic[T]):
                     del tables[number]
                 return
 
+    def get(self, network: IPv4Network | IPv6Network) -> T | None:
+        """Return the record of exactly this network, None if there is none."""
+        version, shift, prefix = _place(network)
+        return next((table.get(prefix) for known, table in self._tables[version] if known == shift), None)
+
     def covering(self, bits: Bits | None) -> Iterator[T]:
         """Yield the records whose network holds an address, the narrowest first."""
         if bits is None:

@@ -1,0 +1,416 @@
+"""Bans: whom they may hit, and what they do."""
+
+from __future__ import annotations
+
+from collections import deque
+from ipaddress import ip_address, ip_network
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from cloudlink import forwarded
+from cloudlink.addresses import is_private, subscriber
+from cloudlink.admin.actors import SERVER, Actor, AdminError
+from cloudlink.admin.bans import MOST_BANS, Ban, from_record
+from cloudlink.admin.base import Base, Outcome, checked_reason, checked_seconds
+from cloudlink.admin.names import fold
+from cloudlink.admin.store import Change
+from cloudlink.admin.targets import Target, invalid
+from cloudlink.admin.targets import parse as parse_target
+from cloudlink.closecodes import CloseCode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from ipaddress import IPv4Network, IPv6Network
+
+    from cloudlink.admin.host import Player
+
+KIND = "ban"
+"""The kind of their records."""
+
+MOST_IN_A_PAGE = 200
+_MOST_EXPORTED = 1000
+_MOST_NAMES = 20
+_LONGEST_BAN = 100 * 365 * 86_400
+_BROADEST = {4: 16, 6: 48}
+"""The shortest prefix without `force`."""
+_BROADEST_OF_MODERATORS = {4: 24, 6: 64}
+_SAVE_HITS_EVERY = 60.0
+_SWEEP_EVERY = 3600.0
+_MOST_FLOODERS = 10_000
+
+
+class Banning(Base):
+    """The part of `Sanctions` about bans."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.auto_bans = 0
+        self._hit: dict[int, Ban] = {}  # those whose hits are not saved yet
+        self._hits_saved_at = self._swept_at = self._clock()
+        self._floods: dict[str, deque[float]] = {}
+        self.policy.on_hit = self._count_hit
+
+    # Methods of the admin socket.
+
+    def preview_ban(self, actor: Actor, target: dict[str, str]) -> dict[str, Any]:
+        """Return `{clients, names}`: how many clients a ban would hit, and up to 20 of their names.
+
+        Raises:
+            AdminError: `invalid`, `not_found`, `protected`, or `forbidden` for an address that the actor may not see.
+        """
+        if not actor.is_owner and parse_target(target).kind in ("address", "network"):
+            raise AdminError("forbidden", "Name a client or a name: only owners see addresses.")
+        players = self._players_of(self._resolved(actor, target))
+        names = sorted({player.username for player in players if player.username})
+        return {"clients": len(players), "names": names[:_MOST_NAMES]}
+
+    def add_ban(
+        self,
+        actor: Actor,
+        target: dict[str, str],
+        *,
+        seconds: float | None,
+        reason: str = "",
+        force: bool = False,
+    ) -> Outcome:
+        """Ban, in place of a ban of the same target, and disconnect whom it hits.
+
+        Args:
+            actor: Who bans; a moderator's ban is shortened to `admin_moderator_max_ban`.
+            target: Whom; a client means its subscriber.
+            seconds: For how long, None for ever.
+            reason: What the banned read.
+            force: Whether an owner means a network that is very wide.
+
+        Returns:
+            `{ban, hit}`: the record, and how many clients it disconnected.
+
+        Raises:
+            AdminError: `invalid`, `not_found`, `protected`, `too_broad`, `too_many`.
+        """
+        params = {"seconds": seconds, **({"force": True} if force else {})}
+        with self._audited(actor, "bans.add", target=self._named(target), params=params, reason=reason):
+            reason = checked_reason(reason)
+            if seconds is not None:
+                checked_seconds(seconds, _LONGEST_BAN)
+            if not actor.is_owner:
+                longest = self._settings.admin_moderator_max_ban
+                seconds = min(longest, longest if seconds is None else seconds)
+            self._check_proxy(target)
+            resolved = self._resolved(actor, target)
+            self._check_width(actor, resolved, force=force)
+            self._check_protected(actor, resolved)
+            self._check_room_for(resolved)
+            ban = Ban(
+                id=self.policy.bans.next_id(),
+                kind=resolved.kind,
+                value=resolved.value,
+                reason=reason,
+                by=actor.name,
+                at=int(self._wall_clock()),
+                until=None if seconds is None else self._until(seconds),
+            )
+            self.policy.bans.put(ban)
+            hit = self._enforce(ban)
+            saving = self._save(Change(KIND, resolved.key, ban.record()))
+        return Outcome({"ban": self._shown_ban(actor, ban), "hit": hit}, saving)
+
+    def list_bans(
+        self, actor: Actor, *, search: str = "", after: int | None = None, limit: int = MOST_IN_A_PAGE
+    ) -> dict[str, Any]:
+        """Return `{items, total, next}`, the newest first.
+
+        Args:
+            actor: Who asks; only owners see addresses and find bans by them.
+            search: A part of a name, a reason or an address; an address finds the networks that hold it.
+            after: The `next` of the last answer, None for the first page.
+            limit: The most items, up to 200.
+        """
+        limit = max(1, min(limit, MOST_IN_A_PAGE))
+        items: list[Ban] = []
+        following = None
+        for ban in self._found(actor, search, after):
+            if len(items) == limit:
+                following = items[-1].id
+                break
+            items.append(ban)
+        return {
+            "items": [self._shown_ban(actor, ban) for ban in items],
+            "total": len(self.policy.bans),
+            "next": following,
+        }
+
+    def remove_ban(
+        self,
+        actor: Actor,
+        *,
+        id: int | None = None,  # noqa: A002  # the word of the admin socket
+        by: str | None = None,
+        since: float | None = None,
+    ) -> Outcome:
+        """Remove one ban, or all that somebody made since a Unix time; those who are not owners remove their own only.
+
+        Returns:
+            `{removed}`: how many.
+
+        Raises:
+            AdminError: `invalid`, `not_found`, `forbidden`.
+        """
+        params = {"id": id} if id is not None else {"by": by, "since": since}
+        with self._audited(actor, "bans.remove", params=params):
+            bans = self._chosen(actor, id, by, since)
+            for ban in bans:
+                self.policy.bans.drop(ban.target)
+                self._hit.pop(ban.id, None)
+            saving = self._save(*(Change(KIND, ban.target.key, None) for ban in bans))
+        return Outcome({"removed": len(bans)}, saving)
+
+    def export_bans(self, actor: Actor, *, after: int | None = None) -> dict[str, Any]:
+        """Return `{items, next}`: up to 1000 bans with all their fields, for another server. Owners only."""
+        items: list[Ban] = []
+        following = None
+        for ban in self.policy.bans.before(after):
+            if len(items) == _MOST_EXPORTED:
+                following = items[-1].id
+                break
+            items.append(ban)
+        self.audit.record(actor, "bans.export", params={"count": len(items)})
+        return {"items": [ban.record() for ban in items], "next": following}
+
+    def import_bans(self, actor: Actor, items: list[Any], *, dry_run: bool = False) -> Outcome:
+        """Add bans that another server exported. Owners only.
+
+        Returns:
+            `{added, refused}`; `refused` is a list of `{index, message}`.
+
+        Raises:
+            AdminError: `invalid`, `too_many`; nothing was added.
+        """
+        params = {"count": len(items), **({"dry_run": True} if dry_run else {})}
+        with self._audited(actor, "bans.import", params=params):
+            if len(items) > _MOST_EXPORTED:
+                raise invalid("items", f"can have at most {_MOST_EXPORTED} bans")
+            added: list[Ban] = []
+            refused = []
+            for index, item in enumerate(items):
+                try:
+                    added.append(self._imported(actor, item))
+                except AdminError as error:
+                    refused.append({"index": index, "message": error.message})
+            if len(self.policy.bans) + len(added) > MOST_BANS:
+                raise _too_many()
+            if not dry_run:
+                for ban in added:
+                    ban.id = self.policy.bans.next_id()
+                    self.policy.bans.put(ban)
+                    self._enforce(ban)
+            changes = [] if dry_run else [Change(KIND, ban.target.key, ban.record()) for ban in added]
+            saving = self._save(*changes) if changes else self._nothing_to_save()
+        return Outcome({"added": len(added), "refused": refused}, saving)
+
+    # By the server itself.
+
+    def flooded(self, player: Player) -> None:
+        """Note that a client was disconnected for sending too much; ban its subscriber if that happens too often."""
+        after = self._settings.auto_ban_after
+        if not after or is_private(player.address):
+            return
+        now = self._clock()
+        key = subscriber(player.address)
+        if key not in self._floods and len(self._floods) >= _MOST_FLOODERS:
+            self._floods.clear()
+        times = self._floods.setdefault(key, deque())
+        times.append(now)
+        while times[0] <= now - self._settings.auto_ban_window:
+            times.popleft()
+        if len(times) < after:
+            return
+        del self._floods[key]
+        try:
+            self.add_ban(
+                SERVER,
+                {"address": key.partition("/")[0]},
+                seconds=self._settings.auto_ban_time,
+                reason="flooding",
+            )
+        except AdminError:  # it is protected; the audit says so
+            return
+        self.auto_bans += 1
+
+    # Keeping.
+
+    def _load_bans(self) -> None:
+        for key, record in self._store.records(KIND):
+            self._ban_changed(key, record, is_new=False)
+        self._store.watch(KIND, self._ban_changed)
+
+    def _ban_changed(self, key: str, record: Any, *, is_new: bool = True) -> None:
+        """Take over what the file says of a ban."""
+        bans = self.policy.bans
+        if record is None:
+            kind, _, value = key.partition(":")
+            bans.drop(Target(kind, value))
+            return
+        try:
+            ban = from_record(record)
+        except msgspec.ValidationError:
+            self.notify(f"A ban in the file cannot be read and is left out: {key}.")
+            return
+        rival = bans.get(ban.id)
+        bans.put(ban)
+        if rival is not None and rival.target.key != key:
+            # Two processes gave out the same number at the same time.
+            rival.id = bans.next_id()
+            bans.put(rival)
+            self._save(Change(KIND, rival.target.key, rival.record()))
+        if is_new:
+            self._enforce(ban)
+
+    def _tick_bans(self) -> None:
+        now = self._clock()
+        if self._hit and now - self._hits_saved_at >= _SAVE_HITS_EVERY:
+            self._hits_saved_at = now
+            self._save_hits()
+        if now - self._swept_at >= _SWEEP_EVERY:
+            self._swept_at = now
+            outdated = self.policy.bans.outdated(self._wall_clock())
+            for ban in outdated:
+                self.policy.bans.drop(ban.target)
+            if outdated:
+                self._save(*(Change(KIND, ban.target.key, None) for ban in outdated))
+
+    def _save_hits(self) -> None:
+        hit, self._hit = self._hit, {}
+        if hit:
+            self._save(*(Change(KIND, ban.target.key, ban.record()) for ban in hit.values()))
+
+    def _count_hit(self, ban: Ban) -> None:
+        ban.hits += 1
+        ban.last_hit = int(self._wall_clock())
+        self._hit[ban.id] = ban
+
+    # Checks, in the order in which they are made.
+
+    def _check_proxy(self, raw: Any) -> None:
+        if self._host.trusts_proxies():
+            return
+        target = parse_target(raw)
+        if target.kind != "client":
+            return
+        header = forwarded.client_header(self._player(target.value).request_headers)
+        if header is not None:
+            raise AdminError(
+                "protected",
+                f"This client came with the header {header}, so a proxy seems to be in front, and its address may be "
+                "that of everybody: set real_ip_header and trusted_proxies, or ban the name.",
+            )
+
+    @staticmethod
+    def _check_width(actor: Actor, target: Target, *, force: bool) -> None:
+        network = target.network
+        if network is None:
+            return
+        broadest = (_BROADEST if actor.is_owner else _BROADEST_OF_MODERATORS)[network.version]
+        if network.prefixlen < broadest and not (force and actor.is_owner):
+            way = "with force, if you mean it" if actor.is_owner else "or ask an owner"
+            raise AdminError(
+                "too_broad",
+                f"{network} holds very many people: ban at most a /{broadest}, {way}.",
+            )
+
+    def _check_protected(self, actor: Actor, target: Target) -> None:
+        network = target.network
+        if network is None:
+            return
+        for protected in self._protected(actor):
+            if protected.version == network.version and protected.overlaps(network):
+                raise AdminError(
+                    "protected",
+                    f"{self._shown_value(actor, target)} holds this machine, a trusted proxy or an owner, "
+                    "who cannot be banned.",
+                )
+
+    def _protected(self, actor: Actor) -> Iterator[IPv4Network | IPv6Network]:
+        yield from self._host.protected_networks()
+        own = [actor.from_] if actor.is_owner and actor.from_ else []
+        for address in (*own, *self.owner_addresses()):
+            try:
+                yield ip_network(subscriber(str(ip_address(address.partition("%")[0]))))
+            except ValueError:  # a Unix socket has no address
+                continue
+
+    def _check_room_for(self, target: Target) -> None:
+        bans = self.policy.bans
+        if len(bans) >= MOST_BANS and bans.of(target) is None:
+            raise _too_many()
+
+    # Parts.
+
+    def _enforce(self, ban: Ban) -> int:
+        """Disconnect the clients that a ban hits; return how many."""
+        if not ban.holds(self._wall_clock()):
+            return 0
+        players = self._players_of(ban.target)
+        self._close_all(players, CloseCode.BANNED, ban.text)
+        return len(players)
+
+    def _found(self, actor: Actor, search: str, after: int | None) -> Iterator[Ban]:
+        bans = self.policy.bans.before(after)
+        if not search:
+            return bans
+        plain = fold(search)
+        if not actor.is_owner:
+            return (ban for ban in bans if ban.kind == "name" and plain in fold(ban.value))
+        if self._settings.admin_addresses == "full":
+            covering = {ban.id for ban in self.policy.bans.covering(search)}
+            return (
+                ban
+                for ban in bans
+                if ban.id in covering or search in ban.value or plain in fold(f"{ban.value} {ban.reason}")
+            )
+        return (
+            ban
+            for ban in bans
+            if plain in fold(ban.reason) or (ban.kind == "name" and plain in fold(ban.value))
+        )
+
+    def _chosen(self, actor: Actor, number: int | None, by: str | None, since: float | None) -> list[Ban]:
+        bans = self.policy.bans
+        if (number is None) == (by is None or since is None):
+            raise invalid("id", "must be given, or both by and since")
+        if number is not None:
+            ban = bans.get(number)
+            if ban is None:
+                raise AdminError("not_found", f"There is no ban {number}.")
+            if not actor.is_owner and ban.by != actor.name:
+                raise AdminError("forbidden", "You may remove your own bans only.")
+            return [ban]
+        if not actor.is_owner and by != actor.name:
+            raise AdminError("forbidden", "You may remove your own bans only.")
+        return [ban for ban in bans if ban.by == by and since is not None and ban.at >= since]
+
+    def _imported(self, actor: Actor, item: Any) -> Ban:
+        if not isinstance(item, dict):
+            raise invalid("items", "must be bans as bans.export returns them")
+        try:
+            ban = from_record({"id": 0, "by": actor.name, "at": int(self._wall_clock()), **item})
+        except msgspec.ValidationError as error:
+            raise invalid("items", f"must be bans as bans.export returns them: {error}") from None
+        target = parse_target({ban.kind: ban.value})
+        if target.kind not in ("address", "network", "name"):
+            raise invalid("items", "can hold bans of addresses, networks and names only")
+        self._check_width(actor, target, force=True)
+        self._check_protected(actor, target)
+        ban.kind, ban.value, ban.reason = target.kind, target.value, checked_reason(ban.reason)
+        return ban
+
+    def _shown_ban(self, actor: Actor, ban: Ban) -> dict[str, Any]:
+        return {**ban.record(), "value": self._shown_value(actor, ban.target)}
+
+
+def _too_many() -> AdminError:
+    return AdminError(
+        "too_many",
+        f"There can be at most {MOST_BANS} bans; remove some, or ban networks instead of addresses.",
+    )

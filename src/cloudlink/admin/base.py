@@ -1,0 +1,252 @@
+"""What all sanctions share: the rules, the file, the audit, the server, and what an actor may see of addresses."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import logging
+import secrets
+import time
+from collections import deque
+from concurrent.futures import Future
+from dataclasses import dataclass
+from ipaddress import ip_network
+from typing import TYPE_CHECKING, Any
+
+from cloudlink.addresses import UNKNOWN, bits_of, for_log, subscriber
+from cloudlink.admin.actors import Actor, AdminError
+from cloudlink.admin.audit import Audit
+from cloudlink.admin.names import fold
+from cloudlink.admin.policy import Policy
+from cloudlink.admin.targets import KINDS, Target, invalid, of_address
+from cloudlink.admin.targets import parse as parse_target
+from cloudlink.text import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from cloudlink.admin.host import Host, Player
+    from cloudlink.admin.store import AdminStore, Change
+    from cloudlink.settings import Settings
+
+logger = logging.getLogger("cloudlink.admin")
+
+_LONGEST_REASON = 200
+_CLOSED_AT_ONCE = 100
+"""Clients that are disconnected in one turn of the event loop."""
+_CLOSE_PAUSE = 0.02
+"""Seconds between two such turns; 5000 clients are disconnected within a second."""
+_ANONYMOUS_PREFIX = {4: 24, 6: 48}
+_TAG_LENGTH = 6
+_KEPT_NOTICES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a change had for a result.
+
+    Attributes:
+        result: The result of the method, as the admin socket answers it, but for `saved`.
+        saving: Whether the change is on the disk; it has its result within 2 seconds.
+    """
+
+    result: dict[str, Any]
+    saving: Future[bool]
+
+
+class Base:
+    """The state that the parts of `Sanctions` share.
+
+    Attributes:
+        policy: The rules in force.
+        audit: Who did what.
+        owner_addresses: Returns the addresses of the owners who are logged in, which no ban may hit.
+        on_activity: Called when `policy.judges_packets` may have changed.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: AdminStore,
+        host: Host,
+        *,
+        wall_clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.policy = Policy(wall_clock, clock)
+        self.audit = Audit(store, wall_clock, lambda address: for_log(address, settings.admin_addresses))
+        self.owner_addresses: Callable[[], Iterable[str]] = lambda: ()
+        self.on_activity: Callable[[], None] = lambda: None
+        self._settings = settings
+        self._store = store
+        self._host = host
+        self._wall_clock = wall_clock
+        self._clock = clock
+        self._tag_key = secrets.token_bytes(16)
+        self._notices: deque[dict[str, Any]] = deque(maxlen=_KEPT_NOTICES)
+        self._on_notice: list[Callable[[dict[str, Any]], None]] = []
+
+    # Notices.
+
+    def watch_notices(self, callback: Callable[[dict[str, Any]], None]) -> None:
+        """Call `callback({"at", "text"})` for each notice to the hosts."""
+        self._on_notice.append(callback)
+
+    @property
+    def notices(self) -> list[dict[str, Any]]:
+        """The last notices, the oldest first."""
+        return list(self._notices)
+
+    def notify(self, text: str) -> None:
+        """Tell the hosts what they should know; it is in the log too."""
+        notice = {"at": int(self._wall_clock()), "text": text}
+        self._notices.append(notice)
+        logger.warning("%s", text, extra={"event": "notice"})
+        for callback in self._on_notice:
+            callback(notice)
+
+    # Saving and recording.
+
+    def _save(self, *changes: Change) -> Future[bool]:
+        return self._store.save(changes)
+
+    @staticmethod
+    def _nothing_to_save() -> Future[bool]:
+        saving: Future[bool] = Future()
+        saving.set_result(True)
+        return saving
+
+    @contextlib.contextmanager
+    def _audited(
+        self,
+        actor: Actor,
+        method: str,
+        *,
+        target: str = "",
+        params: dict[str, Any] | None = None,
+        reason: str = "",
+    ) -> Iterator[None]:
+        """Record what happens within, also if it is refused."""
+        try:
+            yield
+        except AdminError as error:
+            self.audit.record(actor, method, target=target, params=params, outcome=error.code, reason=reason)
+            raise
+        self.audit.record(actor, method, target=target, params=params, reason=reason)
+
+    def _named(self, raw: Any) -> str:
+        """Return a target as it is written into the audit."""
+        if not isinstance(raw, dict) or len(raw) != 1 or next(iter(raw)) not in KINDS:
+            return ""
+        ((kind, value),) = raw.items()
+        if kind in ("address", "network"):
+            value = self._masked_network(str(value))
+        return f"{kind}:{value}"
+
+    # What may be seen.
+
+    def tag(self, address: str) -> str:
+        """Return the tag that stands for an address where addresses may not be seen; it is another at each start."""
+        digest = hashlib.blake2b(subscriber(address).encode(), key=self._tag_key, digest_size=10).digest()
+        return base64.b32encode(digest).decode().lower()[:_TAG_LENGTH]
+
+    def shown_address(self, actor: Actor, address: str) -> str:
+        """Return an address, or the tag for it, as an actor may see it."""
+        return for_log(address, self._settings.admin_addresses) if actor.is_owner else self.tag(address)
+
+    def _shown_value(self, actor: Actor, target: Target) -> str:
+        if target.network is None:
+            return target.value
+        return self._masked_network(target.value) if actor.is_owner else self.tag(target.value)
+
+    def _masked_network(self, text: str) -> str:
+        """Return an address or a network as owners may see it."""
+        mode = self._settings.admin_addresses
+        if mode == "full":
+            return text
+        try:
+            network = ip_network(text, strict=False)
+        except ValueError:
+            return UNKNOWN
+        if mode == "none":
+            return UNKNOWN
+        longest = _ANONYMOUS_PREFIX[network.version]
+        return str(network if network.prefixlen <= longest else network.supernet(new_prefix=longest))
+
+    # Targets.
+
+    def _resolved(self, actor: Actor, raw: Any, *, connection: bool = False) -> Target:
+        """Return the target of a ban or a mute.
+
+        Args:
+            actor: Who acts; its own connection cannot be meant by mistake.
+            raw: The parameter `target`.
+            connection: Whether a client means its connection; otherwise it means its subscriber.
+
+        Raises:
+            AdminError: `invalid`, `not_found`, `protected`.
+        """
+        target = parse_target(raw)
+        if target.kind != "client":
+            return target
+        player = self._player(target.value)
+        if actor.client and player.snowflake == actor.client:
+            raise AdminError("protected", "You cannot do this to yourself.")
+        if connection:
+            return target
+        of_player = of_address(player.address)
+        if of_player is None:
+            raise AdminError("protected", "This client has no address; use its name instead.")
+        return of_player
+
+    def _player(self, snowflake: str) -> Player:
+        player = self._host.player(snowflake)
+        if player is None:
+            raise AdminError("not_found", f"There is no client {snowflake} any more.")
+        return player
+
+    def _players_of(self, target: Target) -> list[Player]:
+        """Return the connected clients that a target means."""
+        network = target.network
+        if network is None:
+            if target.kind == "client":
+                player = self._host.player(target.value)
+                return [] if player is None else [player]
+            plain = fold(target.value)
+            return [one for one in self._host.players() if one.username and fold(one.username) == plain]
+        version, shift = network.version, (32 if network.version == 4 else 64) - network.prefixlen  # noqa: PLR2004
+        base = int(network.network_address) >> (0 if version == 4 else 64) >> shift  # noqa: PLR2004  # the version of IP
+        found = []
+        for player in self._host.players():
+            bits = bits_of(player.address)
+            if bits is not None and bits[0] == version and bits[1] >> shift == base:
+                found.append(player)
+        return found
+
+    def _close_all(self, players: list[Player], code: int, reason: str) -> None:
+        """Disconnect clients, many of them in several turns of the event loop."""
+        for player in players[:_CLOSED_AT_ONCE]:
+            self._host.close(player, code, reason)
+        rest = players[_CLOSED_AT_ONCE:]
+        if rest:
+            self._host.later(_CLOSE_PAUSE, lambda: self._close_all(rest, code, reason))
+
+    # Parameters.
+
+    def _until(self, seconds: float) -> int:
+        return int(self._wall_clock() + max(1, seconds))
+
+
+def checked_reason(reason: str) -> str:
+    """Return a reason on one line. Raises `AdminError` if it is too long."""
+    if len(reason) > _LONGEST_REASON:
+        raise invalid("reason", f"can have at most {_LONGEST_REASON} characters")
+    return one_line(reason)
+
+
+def checked_seconds(seconds: float, most: float, key: str = "seconds") -> float:
+    """Return a number of seconds. Raises `AdminError` if it is out of range."""
+    if not 0 < seconds <= most:
+        raise invalid(key, f"must be a number of seconds above 0, at most {most:g}")
+    return seconds

@@ -1,0 +1,132 @@
+"""What the sanctions need of the server that they act on; `cloudlink.server.administration` implements it."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+from typing import TYPE_CHECKING, Protocol
+
+from cloudlink.addresses import UNIX
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from ipaddress import IPv4Network, IPv6Network
+
+    from cloudlink.settings import Settings
+
+
+class Player(Protocol):
+    """A connected client; the attributes are those of `cloudlink.server.clients.Client`."""
+
+    @property
+    def snowflake(self) -> str:
+        """Its id."""
+        ...
+
+    @property
+    def username(self) -> str:
+        """Its name, empty while it has none."""
+        ...
+
+    @property
+    def address(self) -> str:
+        """Its address, after trusted proxies."""
+        ...
+
+    @property
+    def birth_time(self) -> float:
+        """When it connected, in seconds of `time.monotonic()`."""
+        ...
+
+    @property
+    def request_headers(self) -> Mapping[str, str]:
+        """The headers of its request."""
+        ...
+
+    @property
+    def joined(self) -> Mapping[str, object]:
+        """The rooms that it is in."""
+        ...
+
+
+class Host(Protocol):
+    """A running server."""
+
+    def players(self) -> Iterable[Player]:
+        """Return the connected clients."""
+        ...
+
+    def player(self, snowflake: str) -> Player | None:
+        """Return the client of an id, None if it is not connected."""
+        ...
+
+    def close(self, player: Player, code: int, reason: str) -> None:
+        """Disconnect a client."""
+        ...
+
+    def protected_networks(self) -> Iterable[IPv4Network | IPv6Network]:
+        """Return the networks that no ban may hit: this machine, its own addresses, and trusted proxies."""
+        ...
+
+    def trusts_proxies(self) -> bool:
+        """Return whether there are trusted proxies, so that clients have addresses of their own behind them."""
+        ...
+
+    def announce(self, text: str, rooms: list[str] | None, kind: str) -> int:
+        """Show a text to the clients in rooms, None for everybody, as `motd` or `gmsg`; return to how many."""
+        ...
+
+    def limit_packets(self, most: float | None) -> None:
+        """Allow each client at most so many packets a second, None for as many as the settings say."""
+        ...
+
+    def later(self, delay: float, callback: Callable[[], None]) -> None:
+        """Call a function after some seconds."""
+        ...
+
+    def stop(self) -> None:
+        """Stop the server, as SIGTERM does."""
+        ...
+
+
+class NoHost:
+    """Replaces the server in a program that changes the file without one."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def players(self) -> Iterable[Player]:
+        """Return nobody."""
+        return ()
+
+    def player(self, snowflake: str) -> None:
+        """Return None."""
+
+    def close(self, player: Player, code: int, reason: str) -> None:
+        """Do nothing."""
+
+    def protected_networks(self) -> Iterable[IPv4Network | IPv6Network]:
+        """Return this machine and the trusted proxies."""
+        return protected_by(self._settings)
+
+    def trusts_proxies(self) -> bool:
+        """Return whether there are trusted proxies."""
+        return bool(self._settings.trusted_proxies)
+
+    def announce(self, text: str, rooms: list[str] | None, kind: str) -> int:  # noqa: ARG002  # as in `Host`
+        """Return 0."""
+        return 0
+
+    def limit_packets(self, most: float | None) -> None:
+        """Do nothing."""
+
+    def later(self, delay: float, callback: Callable[[], None]) -> None:
+        """Do nothing."""
+
+    def stop(self) -> None:
+        """Do nothing."""
+
+
+def protected_by(settings: Settings) -> list[IPv4Network | IPv6Network]:
+    """Return the networks that no ban may hit, whatever the machine's addresses are."""
+    proxies = [ip_network(proxy, strict=False) for proxy in settings.trusted_proxies if proxy != UNIX]
+    return [ip_network("127.0.0.0/8"), ip_network("::1/128"), *proxies]

@@ -1,0 +1,246 @@
+"""Mutes, kicks, and what filters do to players."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from cloudlink.admin.actors import SERVER, Actor, AdminError
+from cloudlink.admin.base import Base, Outcome, checked_reason, checked_seconds
+from cloudlink.admin.filters import DEFAULT_MUTE
+from cloudlink.admin.mutes import MOST_MUTES, Mute, from_record
+from cloudlink.admin.names import fold
+from cloudlink.admin.store import Change
+from cloudlink.admin.targets import Target, invalid
+from cloudlink.admin.times import sentence
+from cloudlink.closecodes import CloseCode
+from cloudlink.logthrottle import LogThrottle
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from cloudlink.admin.filters import Finding
+    from cloudlink.admin.host import Player
+
+KIND = "mute"
+"""The kind of their records."""
+
+_LONGEST_MUTE = 604_800
+_MOST_KICKED = 1000
+_SWEEP_EVERY = 30.0
+
+
+class Muting(Base):
+    """The part of `Sanctions` about mutes and kicks."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._mutes_swept_at = self._clock()
+        self._notice_throttle = LogThrottle(clock=self._clock)
+        self.policy.act = self._act_on_finding
+
+    # Methods of the admin socket.
+
+    def add_mute(
+        self,
+        actor: Actor,
+        target: dict[str, str],
+        *,
+        seconds: float,
+        reason: str = "",
+        hidden: bool = False,
+    ) -> Outcome:
+        """Mute, in place of a mute of the same target.
+
+        Args:
+            actor: Who mutes.
+            target: Whom; a client means its connection, and the mute ends with it.
+            seconds: For how long, at most a week.
+            reason: What the muted read.
+            hidden: Whether they must not notice: they get what they would get if their messages were sent.
+
+        Returns:
+            `{mute, hit}`: the record, and how many connected clients it mutes.
+
+        Raises:
+            AdminError: `invalid`, `not_found`, `protected`, `too_many`.
+        """
+        params = {"seconds": seconds, **({"hidden": True} if hidden else {})}
+        with self._audited(actor, "mutes.add", target=self._named(target), params=params, reason=reason):
+            checked_seconds(seconds, _LONGEST_MUTE)
+            reason = checked_reason(reason)
+            resolved = self._resolved(actor, target, connection=True)
+            if len(self.policy.mutes) >= MOST_MUTES and self.policy.mutes.of(resolved) is None:
+                raise AdminError("too_many", f"There can be at most {MOST_MUTES} mutes; remove some first.")
+            mute = Mute(
+                id=self.policy.mutes.next_id(),
+                kind=resolved.kind,
+                value=resolved.value,
+                reason=reason,
+                by=actor.name,
+                at=int(self._wall_clock()),
+                until=self._until(seconds),
+                hidden=hidden,
+            )
+            self.policy.mutes.put(mute)
+            saving = self._save_mute(resolved, mute.record())
+        self.on_activity()
+        hit = len(self._players_of(resolved))
+        return Outcome({"mute": self._shown_mute(actor, mute), "hit": hit}, saving)
+
+    def list_mutes(self, actor: Actor) -> dict[str, Any]:
+        """Return `{items}`, the newest first."""
+        now = self._wall_clock()
+        mutes = [mute for mute in self.policy.mutes if now < mute.until]
+        return {"items": [self._shown_mute(actor, mute) for mute in reversed(mutes)]}
+
+    def remove_mute(self, actor: Actor, id: int) -> Outcome:  # noqa: A002  # the word of the admin socket
+        """Remove a mute; `{removed}`.
+
+        Raises:
+            AdminError: `not_found`.
+        """
+        mute = self.policy.mutes.get(id)
+        target = "" if mute is None else self._named({mute.kind: mute.value})
+        with self._audited(actor, "mutes.remove", target=target, params={"id": id}):
+            if mute is None:
+                raise AdminError("not_found", f"There is no mute {id}.")
+            self.policy.mutes.drop(mute.target)
+            saving = self._save_mute(mute.target, None)
+        self.on_activity()
+        return Outcome({"removed": 1}, saving)
+
+    def kick(
+        self,
+        actor: Actor,
+        *,
+        id: str | None = None,  # noqa: A002  # the word of the admin socket
+        ids: list[str] | None = None,
+        name: str | None = None,
+        all: bool = False,  # noqa: A002  # likewise
+        reason: str = "",
+    ) -> Outcome:
+        """Disconnect clients with 4004.
+
+        Args:
+            actor: Who kicks.
+            id: One client, by its id.
+            ids: Up to 1000 clients; those that are not connected are left out.
+            name: The client of a name.
+            all: Whether all clients of that name are meant.
+            reason: What they read.
+
+        Returns:
+            `{kicked}`: how many.
+
+        Raises:
+            AdminError: `invalid`, `not_found`, `ambiguous`.
+        """
+        target = f"client:{id}" if id is not None else "" if name is None else f"name:{name}"
+        params = {} if ids is None else {"ids": ids}
+        with self._audited(actor, "clients.kick", target=target, params=params, reason=reason):
+            reason = checked_reason(reason)
+            players = self._meant(id, ids, name, several=all)
+            self._close_all(players, CloseCode.BANNED, sentence("You were kicked", None, reason))
+        return Outcome({"kicked": len(players)}, self._nothing_to_save())
+
+    def is_muted(self, player: Player) -> bool:
+        """Return whether a mute holds for a client now."""
+        return self.policy.mutes.for_player(player, self._wall_clock()) is not None
+
+    # Parts.
+
+    def _meant(
+        self, snowflake: str | None, ids: list[str] | None, name: str | None, *, several: bool
+    ) -> list[Player]:
+        if [snowflake, ids, name].count(None) != 2:  # noqa: PLR2004  # exactly one is given
+            raise invalid("id", "must be given, or ids, or name, and only one of them")
+        if snowflake is not None:
+            return [self._player(snowflake)]
+        if ids is not None:
+            if len(ids) > _MOST_KICKED:
+                raise invalid("ids", f"can have at most {_MOST_KICKED} ids")
+            found = [self._host.player(one) for one in dict.fromkeys(ids)]
+            return [player for player in found if player is not None]
+        return self._of_name(name or "", several=several)
+
+    def _of_name(self, name: str, *, several: bool) -> list[Player]:
+        players = [player for player in self._host.players() if player.username == name]
+        if not players:
+            plain = fold(name)
+            players = [one for one in self._host.players() if one.username and fold(one.username) == plain]
+        if not players:
+            raise AdminError("not_found", "No client has this name.")
+        if len(players) > 1 and not several:
+            raise AdminError(
+                "ambiguous",
+                f"{len(players)} clients have this name: name one by its id, or say all.",
+                {"ids": [player.snowflake for player in players[:20]]},
+            )
+        return players
+
+    def _save_mute(self, target: Target, record: dict[str, Any] | None) -> Future[bool]:
+        if target.kind == "client":  # it ends with the connection
+            return self._nothing_to_save()
+        return self._save(Change(KIND, target.key, record))
+
+    def _shown_mute(self, actor: Actor, mute: Mute) -> dict[str, Any]:
+        return {**mute.record(), "value": self._shown_value(actor, mute.target)}
+
+    def _act_on_finding(self, player: Player, finding: Finding) -> None:
+        """Mute or kick a player in whose text a filter found something, or tell the hosts."""
+        one = finding.filter
+        if one.action == "mute":
+            seconds = one.seconds or DEFAULT_MUTE
+            self.add_mute(SERVER, {"client": player.snowflake}, seconds=seconds, reason="word filter")
+        elif one.action == "kick":
+            self.kick(SERVER, id=player.snowflake, reason="word filter")
+        for notice in finding.notices:
+            if self._notice_throttle.should_log(f"{player.snowflake} {notice.id}"):
+                who = player.username or f"client {player.snowflake}"
+                self.notify(f"Filter {notice.id} found a word in what {who} sent.")
+
+    # Keeping.
+
+    def _load_mutes(self) -> None:
+        for key, record in self._store.records(KIND):
+            self._mute_changed(key, record)
+        self._store.watch(KIND, self._mute_changed)
+
+    def _mute_changed(self, key: str, record: Any) -> None:
+        """Take over what the file says of a mute."""
+        mutes = self.policy.mutes
+        if record is None:
+            kind, _, value = key.partition(":")
+            mutes.drop(Target(kind, value))
+        else:
+            try:
+                mute = from_record(record)
+            except msgspec.ValidationError:
+                self.notify(f"A mute in the file cannot be read and is left out: {key}.")
+                return
+            rival = mutes.get(mute.id)
+            mutes.put(mute)
+            if rival is not None and rival.target.key != key:
+                # Two processes gave out the same number at the same time.
+                rival.id = mutes.next_id()
+                mutes.put(rival)
+                self._save_mute(rival.target, rival.record())
+        self.on_activity()
+
+    def _tick_mutes(self) -> None:
+        if self._clock() - self._mutes_swept_at < _SWEEP_EVERY:
+            return
+        self._mutes_swept_at = self._clock()
+        outdated = self.policy.mutes.outdated(self._wall_clock())
+        outdated += [
+            mute
+            for mute in self.policy.mutes
+            if mute.kind == "client" and self._host.player(mute.value) is None
+        ]
+        for mute in outdated:
+            if self.policy.mutes.drop(mute.target) is not None:
+                self._save_mute(mute.target, None)
+        if outdated:
+            self.on_activity()
