@@ -354,10 +354,6 @@ def test_no_storage_is_an_empty_name(capsys):
         ("import no.json", "There is no file no.json."),
         ("import .", ". cannot be read: Is a directory."),
         (
-            "import cloudlink.db",
-            "cloudlink.db is not an export of CloudLink: it is not UTF-8 text; nothing was written.",
-        ),
-        (
             "import in.json",
             'in.json is not an export of CloudLink: the project "34" must be an object of names and values; nothing was written.',
         ),
@@ -455,6 +451,54 @@ def test_a_terminal_without_clouds(monkeypatch):
 
 def test_half_a_pair_is_escaped():
     assert varsjson.quoted("☁ \ud800") == '"\\u2601 \\ud800"'
+
+
+# ------------------------------------------------------------------------------------- files of others, copies
+
+
+def cloud_server(rows):
+    """Write a database as TurboWarp's cloud-server does."""
+    with closing(sqlite3.connect("cloud-server-1.db")) as database:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("CREATE TABLE variables (id TEXT PRIMARY KEY NOT NULL, data TEXT NOT NULL)")
+        database.executemany("INSERT INTO variables VALUES (?, ?)", rows)
+        database.commit()
+
+
+def test_the_database_of_a_cloud_server_is_imported(said):
+    cloud_server([("104", '{"☁ score":"10","☁ best":12.50}'), ("p4-@a/b", '{"☁ x":""}')])
+    assert said("import", "cloud-server-1.db") == (
+        "Wrote 3 variables of 2 projects to cloudlink.db, which is new.\n"
+    )
+    assert content() == {"104": {"☁ score": b'"10"', "☁ best": b"12.50"}, "p4-@a/b": {"☁ x": b'""'}}
+
+
+def test_a_cloud_server_with_wrong_rows_is_refused_whole(refused):
+    cloud_server([("104", '{"☁ score":"10"}'), ("105", '{"☁ score":[1]}')])
+    assert 'the variable "☁ score" of project "105" must be' in refused("import", "cloud-server-1.db")
+    assert not Path("cloudlink.db").exists()
+
+
+def test_other_databases_are_refused(refused):
+    fill({"104": {"☁ score": b"10"}})
+    assert refused("import", "cloudlink.db") == (
+        "cloudlink.db is a database, but not one of TurboWarp's cloud-server; nothing was written. "
+        "A copy of CloudLink's own storage file is restored with `cloudlink vars restore`."
+    )
+    Path("cloud-server-1.db").write_bytes(b"SQLite format 3\0, but damaged")
+    assert refused("import", "cloud-server-1.db").startswith("cloud-server-1.db cannot be read (")
+
+
+def test_a_copy_is_made_and_restored(said, refused):
+    fill({"104": {"☁ score": b"10"}})
+    assert said("backup", "copy.db").startswith("Copied cloudlink.db to copy.db (")
+    fill({"104": {"☁ score": b"11"}})
+    assert said("restore", "copy.db").startswith("Restored cloudlink.db from copy.db. The earlier file is")
+    assert content() == {"104": {"☁ score": b"10"}}
+    assert refused("restore", "copi.db") == "There is no file copi.db: check its name."
+    assert refused("backup", "no/copy.db").startswith("no/copy.db cannot be opened: ")
+    with closing(Database(FILE, patience=5)):
+        assert refused("restore", "copy.db") == "A server uses cloudlink.db: stop it first."
 
 
 # --------------------------------------------------------------------------------------------- the page

@@ -454,6 +454,7 @@ def test_command_is_understood(variables, words, tmp_path, monkeypatch):
     rooms.start(lambda function, *arguments: function(*arguments))
     rooms.save("lobby", "round", b"3")
     rooms.close()
+    (tmp_path / "my_server.py").write_text("from cloudlink import server\n\nserver().run()\n")
     (tmp_path / "backup.json").write_text('{"104": {"☁ score": 10}}', encoding="utf-8")
     understood = []
     monkeypatch.setattr(cli.serve, "run", lambda arguments: understood.append(settings_from(arguments)) or 0)

@@ -7,26 +7,10 @@ It cannot set variables, because the players in the room would not be notified.
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
 
-from cloudlink.cli.storagefile import (
-    add_places,
-    counted,
-    opened,
-    print_rooms,
-    print_text,
-    print_variables,
-    safe,
-    shown,
-    storage_file,
-)
+from cloudlink.cli.storagefile import add_places, storage_file
+from cloudlink.cli.storedvariables import StoredVariables
 from cloudlink.errors import StartError
-from cloudlink.text import did_you_mean
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from cloudlink.storage.database import Database
 
 HELP = "List, read or delete stored variables of rooms."
 
@@ -35,6 +19,7 @@ _ACTIONS = {
     "get": "print a value as JSON",
     "delete": "delete a variable, or all variables of a room",
 }
+_STORED = StoredVariables("room", "rooms", of_rooms=True)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,53 +44,11 @@ def run(arguments: argparse.Namespace) -> int:
     """
     if arguments.action is None:
         raise StartError("Say what to do, such as `cloudlink rooms list`; see `cloudlink rooms --help`.")
-    {"list": _list, "get": _get, "delete": _delete}[arguments.action](storage_file(arguments), arguments)
+    path = storage_file(arguments)
+    if arguments.action == "list":
+        _STORED.list_all(path, arguments.room)
+    elif arguments.action == "get":
+        _STORED.get(path, arguments.room, arguments.name)
+    else:
+        _STORED.delete(path, arguments.room, arguments.name)
     return 0
-
-
-def _list(path: Path, arguments: argparse.Namespace) -> None:
-    with opened(path, of_rooms=True) as database:
-        if arguments.room is not None:
-            print_variables(_variables(database, path, arguments.room))
-            return
-        rooms = database.rooms()
-    if not rooms:
-        print_text(f"No room has variables in {path}.")
-    print_rooms(rooms)
-
-
-def _get(path: Path, arguments: argparse.Namespace) -> None:
-    with opened(path, of_rooms=True) as database:
-        variables = _variables(database, path, arguments.room)
-    _check_name(variables, arguments)
-    print_text(safe(variables[arguments.name]))
-
-
-def _delete(path: Path, arguments: argparse.Namespace) -> None:
-    with opened(path, of_rooms=True) as database:
-        room, name = arguments.room, arguments.name
-        variables = _variables(database, path, room)
-        if name is None:
-            database.write({room: dict.fromkeys(variables)})
-            print_text(f"Deleted {counted(len(variables), 'variable')} of room {shown(room)}.")
-            return
-        _check_name(variables, arguments)
-        database.write({room: {name: None}})
-    print_text(f"Deleted {shown(name)} of room {shown(room)}.")
-
-
-def _variables(database: Database, path: Path, room: str) -> dict[str, bytes]:
-    """Return the variables of a room, which must have some."""
-    variables = database.load(room)
-    if not variables:
-        hint = did_you_mean(room, database.rooms()) or "; `cloudlink rooms list` lists all rooms."
-        raise StartError(f"There is no room {shown(room)} in {path}{hint}")
-    return variables
-
-
-def _check_name(variables: dict[str, bytes], arguments: argparse.Namespace) -> None:
-    room, name = arguments.room, arguments.name
-    if name not in variables:
-        known = dict.fromkeys(variables)
-        hint = did_you_mean(name, known) or f"; `cloudlink rooms list {shown(room)}` lists all variables."
-        raise StartError(f"Room {shown(room)} has no variable {shown(name)}{hint}")

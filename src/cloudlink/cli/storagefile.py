@@ -70,19 +70,29 @@ def opened(path: Path, *, create: bool = False, of_rooms: bool = False) -> Itera
     Raises:
         StartError: The file does not exist, or cannot be read or written.
     """
-    import sqlite3  # noqa: PLC0415
-
     from cloudlink.storage.database import CLOUD, ROOMS, Database  # noqa: PLC0415
-    from cloudlink.storage.errors import StorageError, sentence  # noqa: PLC0415
 
     if not create and not path.exists():
         raise StartError(f"There is no file {path}; name the storage file of your server with --file.")
     tables = ROOMS if of_rooms else CLOUD
+    with (
+        explained(path),
+        contextlib.closing(Database(path, patience=_PATIENCE, create=create, tables=tables)) as database,
+    ):
+        yield database
+
+
+@contextlib.contextmanager
+def explained(path: Path, *others: Path) -> Iterator[None]:
+    """Raise the errors of SQLite and of `cloudlink.storage` about files as a `StartError`."""
+    import sqlite3  # noqa: PLC0415
+
+    from cloudlink.storage.errors import StorageError, sentence  # noqa: PLC0415
+
     try:
-        with contextlib.closing(Database(path, patience=_PATIENCE, create=create, tables=tables)) as database:
-            yield database
+        yield
     except (sqlite3.Error, StorageError) as error:
-        raise StartError(sentence(error, path)) from None
+        raise StartError(sentence(error, path, *others)) from None
 
 
 def print_rooms(rooms: dict[str, tuple[int, int]]) -> None:

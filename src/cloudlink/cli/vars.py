@@ -1,7 +1,8 @@
-"""`cloudlink vars`: lists, reads, sets, deletes, exports and imports stored cloud variables.
+"""`cloudlink vars`: lists, reads, sets, deletes, exports and imports stored cloud variables, and copies their file.
 
 It works on the storage file itself, even while a server runs, which notices changes within about a second.
-`cloudlink.cli.storagefile` opens the file, and `cloudlink.cli.varsjson` defines the format of an export.
+`cloudlink.cli.storagefile` opens the file, `cloudlink.cli.varsjson` defines the format of an export, and
+`cloudlink.storage.backup` makes and restores copies.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import math
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from cloudlink import jsontext
 from cloudlink.cli import varsjson
@@ -20,22 +20,17 @@ from cloudlink.cli.flags import settings_from
 from cloudlink.cli.storagefile import (
     add_places,
     counted,
+    explained,
     opened,
-    print_rooms,
     print_text,
-    print_variables,
-    safe,
     shown,
     storage_file,
 )
+from cloudlink.cli.storedvariables import StoredVariables
 from cloudlink.cloudvalues import PREFIXES, is_value
 from cloudlink.errors import StartError
-from cloudlink.text import did_you_mean
 
-if TYPE_CHECKING:
-    from cloudlink.storage.database import Database
-
-HELP = "List, read, set, delete, export or import stored cloud variables."
+HELP = "List, change, export, import or back up stored cloud variables."
 
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
@@ -45,8 +40,13 @@ _ACTIONS = {
     "set": "set a variable",
     "delete": "delete a variable, or all variables of a project",
     "export": "write all projects, or one, as JSON",
-    "import": "set all variables of a JSON file that export wrote, or none if it has an error",
+    "import": "set all variables of a JSON file that export wrote, or of the database of TurboWarp's cloud-server; or none if it has an error",
+    "backup": "copy the storage file, also while a server uses it",
+    "restore": "put a copy that backup made in place of the storage file; no server may use it meanwhile",
 }
+_OF_FILES = ("import", "backup", "restore")
+"""Actions on whole files."""
+_STORED = StoredVariables("project", "vars", prefixes=PREFIXES)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name, meaning in _ACTIONS.items():
         action = actions.add_parser(name, help=meaning, description=f"{meaning[0].upper()}{meaning[1:]}.")
         add_places(action, default=argparse.SUPPRESS)
-        if name != "import":
+        if name not in _OF_FILES:
             optional = "?" if name in ("list", "export") else None
             action.add_argument("project", metavar="PROJECT", nargs=optional, help="the project's id")
         if name in ("get", "set", "delete"):
@@ -78,6 +78,10 @@ def _add_own(actions: dict[str, argparse.ArgumentParser]) -> None:
         "--output", default="-", metavar="FILE", help="the file to write instead of printing"
     )
     actions["import"].add_argument("source", metavar="FILE", help="the file to read; - for standard input")
+    actions["backup"].add_argument(
+        "copy", metavar="FILE", help="the file to write; an older copy is replaced"
+    )
+    actions["restore"].add_argument("copy", metavar="FILE", help="the copy to restore")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -96,6 +100,8 @@ def run(arguments: argparse.Namespace) -> int:
         "delete": _delete,
         "export": _export,
         "import": _import,
+        "backup": _backup,
+        "restore": _restore,
     }[arguments.action](path, arguments)
     return 0
 
@@ -104,23 +110,15 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _list(path: Path, arguments: argparse.Namespace) -> None:
-    with opened(path) as database:
-        if arguments.project is not None:
-            print_variables(_variables(database, path, arguments.project))
-            return
-        rooms = database.rooms()
-    if not rooms:
-        print_text(f"No project has variables in {path}.")
-    print_rooms(rooms)
+    _STORED.list_all(path, arguments.project)
 
 
 def _get(path: Path, arguments: argparse.Namespace) -> None:
-    with opened(path) as database:
-        variables = _variables(database, path, arguments.project)
-    name = _existing(variables, arguments.name, arguments.project)
-    if name != arguments.name:
-        print(f"cloudlink: The variable is {shown(name)}.", file=sys.stderr)
-    print_text(safe(variables[name]))
+    _STORED.get(path, arguments.project, arguments.name)
+
+
+def _delete(path: Path, arguments: argparse.Namespace) -> None:
+    _STORED.delete(path, arguments.project, arguments.name)
 
 
 def _set(path: Path, arguments: argparse.Namespace) -> None:
@@ -128,13 +126,11 @@ def _set(path: Path, arguments: argparse.Namespace) -> None:
     with opened(path) as database:
         project = arguments.project
         variables = database.load(project)
-        found = _matching(variables, arguments.name)
-        if len(found) > 1:
-            raise StartError(_ambiguous(found))
+        found = _STORED.matching(variables, arguments.name)
         prefix = "" if arguments.name.startswith(PREFIXES) else PREFIXES[0]
-        name = found[0] if found else prefix + arguments.name
+        name = found or prefix + arguments.name
         database.write({project: {name: value}})
-    new = "" if found else "; the variable is new" if variables else "; the project is new"
+    new = "" if found is not None else "; the variable is new" if variables else "; the project is new"
     print_text(f"Set {shown(name)} of project {shown(project)} to {value.decode()}{new}.")
     if not _is_of_scratch(value, arguments):
         print(
@@ -144,23 +140,10 @@ def _set(path: Path, arguments: argparse.Namespace) -> None:
         )
 
 
-def _delete(path: Path, arguments: argparse.Namespace) -> None:
-    with opened(path) as database:
-        project = arguments.project
-        variables = _variables(database, path, project)
-        if arguments.name is None:
-            database.write({project: dict.fromkeys(variables)})
-            print_text(f"Deleted {counted(len(variables), 'variable')} of project {shown(project)}.")
-            return
-        name = _existing(variables, arguments.name, project)
-        database.write({project: {name: None}})
-    print_text(f"Deleted {shown(name)} of project {shown(project)}.")
-
-
 def _export(path: Path, arguments: argparse.Namespace) -> None:
     with opened(path) as database:
         if arguments.project is not None:
-            projects = {arguments.project: _variables(database, path, arguments.project)}
+            projects = {arguments.project: _STORED.load(database, path, arguments.project)}
         else:
             projects = {room: database.load(room) for room in database.rooms()}
     text = varsjson.text_of(projects)
@@ -182,38 +165,26 @@ def _import(path: Path, arguments: argparse.Namespace) -> None:
     print_text(f"Wrote {count} of {counted(len(projects), 'project')} to {path}{end}")
 
 
-# --------------------------------------------------------------------------------- projects, names, values
+def _backup(path: Path, arguments: argparse.Namespace) -> None:
+    from cloudlink.storage.backup import back_up  # noqa: PLC0415  # loads SQLite
+
+    copy = Path(arguments.copy)
+    with explained(path, copy):
+        size = back_up(path, copy)
+    print_text(f"Copied {path} to {copy} ({size} bytes).")
 
 
-def _variables(database: Database, path: Path, project: str) -> dict[str, bytes]:
-    """Return the variables of a project, which must have some."""
-    variables = database.load(project)
-    if not variables:
-        hint = did_you_mean(project, database.rooms()) or "; `cloudlink vars list` lists all projects."
-        raise StartError(f"There is no project {shown(project)} in {path}{hint}")
-    return variables
+def _restore(path: Path, arguments: argparse.Namespace) -> None:
+    from cloudlink.storage.backup import restore  # noqa: PLC0415  # loads SQLite
+
+    copy = Path(arguments.copy)
+    with explained(path, copy):
+        kept = restore(copy, path)
+    earlier = f" The earlier file is {kept} now." if kept else ""
+    print_text(f"Restored {path} from {copy}.{earlier}")
 
 
-def _matching(variables: dict[str, bytes], name: str) -> list[str]:
-    """Return the existing variables that a name can mean: the name itself, or with a cloud in front."""
-    if name in variables:
-        return [name]
-    return [prefix + name for prefix in PREFIXES if prefix + name in variables]
-
-
-def _existing(variables: dict[str, bytes], name: str, project: str) -> str:
-    found = _matching(variables, name)
-    if len(found) > 1:
-        raise StartError(_ambiguous(found))
-    if not found:
-        known = {bare: bare for full in variables for bare in (full, *map(full.removeprefix, PREFIXES))}
-        hint = did_you_mean(name, known) or f"; `cloudlink vars list {shown(project)}` lists all variables."
-        raise StartError(f"Project {shown(project)} has no variable {shown(name)}{hint}")
-    return found[0]
-
-
-def _ambiguous(found: list[str]) -> str:
-    return f"There are both {' and '.join(map(shown, found))}; give the whole name, in quotes."
+# -------------------------------------------------------------------------------------------------- values
 
 
 def _value(word: str, *, text: bool) -> bytes:

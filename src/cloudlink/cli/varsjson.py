@@ -1,5 +1,7 @@
 """The JSON of `cloudlink vars export` and `import`: `{project: {name: value}}`.
 
+`import` also takes a database of TurboWarp's cloud-server, whose rows have the same objects (`cloudlink.cli.cloudserver`).
+
 Values keep their spelling: `1.0` stays `1.0`, and no digit of a long number is lost.
 """
 
@@ -16,6 +18,7 @@ from pathlib import Path
 from cloudlink import jsontext
 from cloudlink.errors import StartError
 
+_SQLITE = b"SQLite format 3\0"
 _TEXT_START = 0x22
 _VALUE_STARTS = b'"-0123456789'
 _NOT_ASCII = re.compile(r"[^\x20-\x7e\n]")
@@ -45,6 +48,11 @@ def read(source: str) -> dict[str, dict[str, bytes]]:
         raise StartError(f"There is no file {name}.") from None
     except OSError as error:
         raise StartError(f"{name} cannot be read: {error.strerror}.") from None
+    if source != "-" and data.startswith(_SQLITE):
+        from cloudlink.cli import cloudserver  # noqa: PLC0415  # loads SQLite
+
+        rows = cloudserver.read(source)
+        return {project: _variables(project, text, name) for project, text in rows.items()}
     try:
         # Editors on Windows put a byte order mark first.
         projects = jsontext.members(data.decode("utf-8-sig").encode())

@@ -74,10 +74,12 @@ def damaged(path: Path) -> StorageError:
     return StorageError(cause.format(path=path), remedy)
 
 
-def sentence(error: Exception, path: Path) -> str:
-    """Return one sentence that says what went wrong with a file."""
+def sentence(error: Exception, path: Path, *others: Path) -> str:
+    """Return one sentence that says what went wrong with a file, or with another one that was involved."""
     told = as_storage_error(error, path)
-    first = told.cause[:1] if told.cause.startswith(str(path)) else told.cause[:1].upper()
+    first = (
+        told.cause[:1] if told.cause.startswith(tuple(map(str, (path, *others)))) else told.cause[:1].upper()
+    )
     return f"{first}{told.cause[1:]}: {told.remedy}."
 
 
