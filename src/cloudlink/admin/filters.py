@@ -299,7 +299,7 @@ def compiled(entry: str) -> Expression:
     except ImportError:
         raise AdminError(
             "unavailable",
-            "Regular expressions need google-re2, which is not installed: pip install 'cloudlink[regex]'.",
+            "Regular expressions need google-re2, which is not installed: pip install 'cloudlink-server[regex]'.",
         ) from None
     options = re2.Options()
     options.log_errors = False

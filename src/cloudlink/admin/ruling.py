@@ -136,7 +136,7 @@ class Ruling(Base):
 
         Args:
             actor: Who adds it.
-            kind: `words`, or `regex` with the extra `cloudlink[regex]`.
+            kind: `words`, or `regex` with the extra `cloudlink-server[regex]`.
             entries: The words, which may begin or end with `*` for a part of a word; or regular expressions.
             action: `notice`, `mask`, `block`, `mute` or `kick`.
             scope: Where to look, of `messages`, `names`, `rooms` and `variables`; None for the first two.
@@ -386,7 +386,7 @@ class Ruling(Base):
             self.policy.filters.put(one)
             if self.policy.filters.is_off(one.id):
                 self.notify(
-                    f"Filter {one.id} is off, because google-re2 is not installed here: pip install 'cloudlink[regex]'."
+                    f"Filter {one.id} is off, because google-re2 is not installed here: pip install 'cloudlink-server[regex]'."
                 )
         self.on_activity()
 
