@@ -16,8 +16,8 @@ from tests.support.servers import listening
 PAGE = Path(__file__).parents[2] / "docs" / "plugin-reference.md"
 WHILE_IT_RUNS = {"keepalive_interval", "keepalive_timeout", "stalled_timeout"}
 """They act at once, but there is nothing to act on before the start."""
-ALSO_LATER = {"max_clients", "disabled_commands"}
-"""Checked at the start; the first is read for each client too."""
+ALSO_LATER = {"max_clients", "disabled_commands", "admin", "admin_audit_days"}
+"""Read at the start, and again later."""
 AT_THE_END = {"shutdown_timeout"}
 BY_RUN = {"event_loop", "blocking_warning"}
 """Read by `run` and `serve`, which make the event loop and have it watched."""

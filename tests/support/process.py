@@ -8,7 +8,17 @@ import signal
 import subprocess
 import sys
 
-CLOUDLINK = [sys.executable, "-m", "cloudlink", "serve", "--plugins-folder", "", "--no-storage"]
+CLOUDLINK = [
+    sys.executable,
+    "-m",
+    "cloudlink",
+    "serve",
+    "--plugins-folder",
+    "",
+    "--no-storage",
+    "--admin-storage",
+    "",
+]
 
 
 class ServerProcess:

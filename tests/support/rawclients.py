@@ -166,7 +166,7 @@ async def ask(port, raw, ssl=None):
 @contextlib.asynccontextmanager
 async def running(**settings):
     """A server on a free port."""
-    server = Server(Settings(**settings))
+    server = Server(Settings(**{"admin_storage": "", **settings}))
     Clpv4(server)
     await server.start("127.0.0.1", 0)
     try:

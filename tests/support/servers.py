@@ -23,10 +23,10 @@ _protocols: weakref.WeakKeyDictionary[Server, Clpv4] = weakref.WeakKeyDictionary
 def build(settings: dict[str, Any] | None = None, plugins: Iterable[str] = ()) -> Server:
     """A server with its protocols, and with the plugins at these places, as `load_plugin` knows them.
 
-    Cloud variables are kept in memory unless the settings name a file. `protocol_of` returns what plugins get as
+    Cloud variables and the administration are kept in memory unless the settings name files. `protocol_of` returns what plugins get as
     `protocol`.
     """
-    server = Server(Settings(**{"storage": "", **(settings or {})}))
+    server = Server(Settings(**{"storage": "", "admin_storage": "", **(settings or {})}))
     protocol = _protocols[server] = Clpv4(server)
     if server.settings.cloud:
         scratch = Scratch(server)

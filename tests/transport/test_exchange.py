@@ -243,7 +243,7 @@ def test_an_exchange_that_is_over_is_forgotten():
 class Echo:
     """A receiver that is no client: it sends back what it gets."""
 
-    def __init__(self, connection):
+    def __init__(self, connection, request):
         self.connection = connection
         self.is_lost = asyncio.Event()
 
@@ -262,7 +262,7 @@ def test_a_websocket_route_opens_something_else_than_a_client():
         async with running() as server:
             opened = []
             route = WebSocketRoute(
-                "/echo/*", lambda connection: opened.append(Echo(connection)) or opened[-1]
+                "/echo/*", lambda *arguments: opened.append(Echo(*arguments)) or opened[-1]
             )
             server.hooks.routes.add_websocket(route)
             peer = await connect(server.port, path="/echo/x")

@@ -53,6 +53,7 @@ class Request:
         address: The address for limits and logs; behind trusted proxies, the client's real one.
         is_local: Whether a program on this machine sent it to this machine by name or address, and no proxy passed it
             on for somebody else. A page of a foreign site may still be behind it.
+        peer: The address of the socket's peer: the client, or the proxy nearest to this server.
     """
 
     method: str
@@ -62,6 +63,7 @@ class Request:
     secure: bool = False
     address: str = ""
     is_local: bool = False
+    peer: str = ""
 
     @cached_property
     def path(self) -> str:

@@ -61,14 +61,16 @@ class WebSocketRoute:
 
     Attributes:
         path: As for `Route`.
-        open: Called with the connection once messages can be sent; returns the `Receiver` of its messages (see
-            `cloudlink.transport.connection`).
+        open: Called with the connection, once messages can be sent, and the upgrade request; returns the
+            `Receiver` of its messages (see `cloudlink.transport.connection`).
         refuse: Called with the upgrade request; returns a response to refuse it, None to accept it.
+        max_message_size: The most bytes of a message, None for those of the setting `max_message_size`.
     """
 
     path: str
-    open: Callable[[Any], Any]
+    open: Callable[[Any, Request], Any]
     refuse: Callable[[Request], Response | None] = lambda _: None
+    max_message_size: int | None = None
 
     @property
     def name(self) -> str:

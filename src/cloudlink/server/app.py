@@ -26,6 +26,7 @@ from cloudlink.transport import Endpoint, load_certificates, raise_open_files_li
 from cloudlink.version import __version__
 
 from . import compat, signals
+from .administration import Administration
 from .api import PluginAPI
 from .background import Background
 from .broker import Brokers
@@ -81,6 +82,7 @@ class Server(PluginAPI):
         not_ready: Why `/ready` answers 503: `draining`, `closed` or `stopping`; empty if newcomers are welcome.
         part: What this process is of a server of several processes, None for a server of one.
         loop_delay: Measures how late the event loop is, once somebody has asked.
+        administration: The admin socket, the accounts and the sessions.
         suppress_websocket_logs: Whether to keep the messages of the WebSocket library (logger `picows`) out
             of the log; read when the server starts.
     """
@@ -141,6 +143,7 @@ class Server(PluginAPI):
         self._session_class: type[Session] = Session
         self._refused_max_clients: Any = None
         LiveSettings(self.settings, self.limits, self.delivery, self.clients_manager, self._apply_keepalive)
+        self.administration = Administration(self, is_first=part is None or part.number == 0)
 
     # Settings that CloudLink 0.2.0 has as attributes.
 
@@ -255,11 +258,13 @@ class Server(PluginAPI):
         else:
             await endpoint.accept(self.part.sockets)
         try:
+            self.administration.open(self._loop)
             for start in self.hooks.protocol_start:
                 start(self._loop.call_soon_threadsafe)
         except BaseException:
             endpoint.stop_accepting()
             await endpoint.finish(0)
+            self.administration.close()
             self._loop = None
             raise
         self._endpoint = endpoint
@@ -271,6 +276,7 @@ class Server(PluginAPI):
                 "This server has no protocol, so every client is turned away: write clpv4(server) before it starts, "
                 "after from cloudlink.server.protocols import clpv4."
             )
+        self.administration.started(endpoint.port, secure=self.ssl_context is not None)
         self.background.start()
 
     async def stop(self) -> None:
@@ -284,6 +290,7 @@ class Server(PluginAPI):
         await self.background.stop_tickers()
         for client in tuple(self.clients_manager):
             client.session.close(CloseCode.GOING_AWAY, "The server is shutting down", "shutdown")
+        self.administration.stop()
         self.background.call_stop_handlers()
         cancelled = await self.supervisor.finish(self.settings.shutdown_timeout)
         if cancelled:
@@ -294,6 +301,7 @@ class Server(PluginAPI):
         await endpoint.finish(_CLOSE_WAIT)
         for stop in self.hooks.protocol_stop:
             stop()
+        self.administration.close()
         self.delivery.flush()  # the loop ends now, so it cannot write what is queued later
         self._loop = None
         if self.part is None:

@@ -38,7 +38,7 @@ class MemoryServer:
         Raises:
             StartError: A setting does not exist, or its value is not allowed.
         """
-        chosen = Settings(storage="")
+        chosen = Settings(storage="", admin_storage="")
         for name, value in settings.items():
             chosen.set(name, value)
         chosen.workers = 1  # everything runs in the test's own process

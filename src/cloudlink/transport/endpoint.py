@@ -196,7 +196,7 @@ class Endpoint:
             return refusals.stopping()
         address = self._real_address.of(peer, request.headers)
         is_local = self._real_address.is_local(peer, address, request.headers)
-        request = replace(request, secure=secure, address=address, is_local=is_local)
+        request = replace(request, secure=secure, address=address, peer=peer, is_local=is_local)
         if not is_upgrade(request):
             why = self._limiter.page_refusal(address)
             return partial(self._routes.respond, request) if why is None else refusals.too_many(why)
@@ -209,10 +209,16 @@ class Endpoint:
         why = self._limiter.connection_refusal(address)
         if why is not None:
             return refusals.too_many(why)
-        open_receiver = self._open_session if route is None else route.open
-        return WebSocketConnection(
-            request, self._settings.max_message_size, partial(self._opened, open_receiver), self._closed
-        )
+        open_receiver: Callable[[WebSocketConnection], Receiver] = self._open_session
+        most = self._settings.max_message_size
+        if route is not None:
+            open_other, most = route.open, route.max_message_size or most
+
+            def open_receiver(connection: WebSocketConnection) -> Receiver:
+                receiver: Receiver = open_other(connection, request)
+                return receiver
+
+        return WebSocketConnection(request, most, partial(self._opened, open_receiver), self._closed)
 
     def _origin_refusal(self, request: Request) -> Response | None:
         allowed, origin = self._settings.allowed_origins, request.headers.get("Origin", "")

@@ -1,0 +1,108 @@
+"""The parts that the methods work with, and what a method is."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from cloudlink.admin.setupcode import SetupCode
+from cloudlink.admin.throttle import Throttle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from concurrent.futures import Future
+
+    from cloudlink.admin.accounts import Accounts
+    from cloudlink.admin.actors import Actor, Role
+    from cloudlink.admin.audit import Audit
+    from cloudlink.admin.base import Outcome
+    from cloudlink.admin.callers import Caller
+    from cloudlink.admin.hashing import Hasher
+    from cloudlink.admin.requests import Param
+    from cloudlink.admin.serverview import ServerView
+    from cloudlink.admin.sessions import Sessions
+    from cloudlink.admin.statistics import Statistics
+    from cloudlink.admin.topics import Topics
+
+    Result: TypeAlias = dict[str, Any] | Outcome | Future[dict[str, Any]]
+    """What a method returns: the result, a change, or a result that comes later."""
+
+
+@dataclass
+class Core:
+    """The administration of one server.
+
+    Attributes:
+        server: The server.
+        audit: Who did what.
+        accounts: Who may log in.
+        sessions: Who is logged in.
+        hasher: Computes hashes of passwords.
+        statistics: The state of the server over time.
+        topics: Sends events to those who have subscribed to them.
+        may_watch: Returns the setting `admin_watch`.
+        shown_address: Returns an address as owners may see it, by the setting `admin_addresses`.
+        tag: Returns the keyed tag of an address.
+        throttle: Slows down the guessing of passwords.
+        setup_code: The code for the first account.
+        wall_clock: Returns the Unix time in seconds.
+        logins: Attempts to log in, by result: `ok`, `failed`, `throttled`.
+    """
+
+    server: ServerView
+    audit: Audit
+    accounts: Accounts
+    sessions: Sessions
+    hasher: Hasher
+    statistics: Statistics
+    topics: Topics
+    may_watch: Callable[[], bool]
+    shown_address: Callable[[str], str]
+    tag: Callable[[str], str]
+    throttle: Throttle = field(default_factory=Throttle)
+    setup_code: SetupCode = field(default_factory=SetupCode)
+    wall_clock: Callable[[], float] = time.time
+    logins: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def needs_setup(self) -> bool:
+        """Whether there is no account yet."""
+        return not len(self.accounts)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of a method.
+
+    Attributes:
+        core: The administration.
+        caller: The socket.
+        actor: Who calls; before a login, a viewer without a name.
+        params: The parameters, checked.
+    """
+
+    core: Core
+    caller: Caller
+    actor: Actor
+    params: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One method of the admin socket.
+
+    Attributes:
+        run: Does it. Raises `AdminError`.
+        params: Its parameters.
+        role: The least role that may call it, None if it needs no login.
+        changes: Whether it changes something, and so keeps the session alive.
+        is_secret: Whether passwords or tokens travel with it, which needs TLS or a private network.
+    """
+
+    run: Callable[[Call], Result]
+    params: Mapping[str, Param]
+    role: Role | None = "viewer"
+    changes: bool = False
+    is_secret: bool = False

@@ -1,0 +1,55 @@
+"""Results that come later: from the thread that hashes passwords, or from the file."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    CallSoon = Callable[[Callable[[], None]], object]
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+
+def then(future: Future[T], call_soon: CallSoon, step: Callable[[T], U]) -> Future[U]:
+    """Return the future of what a function makes of a result; the function runs in the server's thread.
+
+    Args:
+        future: The result, or an error, which is passed on.
+        call_soon: Calls a function in the server's thread.
+        step: The function; its errors are those of the future that is returned.
+    """
+    finished: Future[U] = Future()
+
+    def go_on() -> None:
+        try:
+            finished.set_result(step(future.result()))
+        except BaseException as error:  # noqa: BLE001  # passed on to whoever waits
+            finished.set_exception(error)
+
+    future.add_done_callback(lambda _: call_soon(go_on))
+    return finished
+
+
+def and_then(future: Future[T], call_soon: CallSoon, step: Callable[[T], Future[U]]) -> Future[U]:
+    """As `then`, for a function that itself returns a future."""
+    finished: Future[U] = Future()
+
+    def pass_on(last: Future[U]) -> None:
+        error = last.exception()
+        if error is None:
+            finished.set_result(last.result())
+        else:
+            finished.set_exception(error)
+
+    def go_on() -> None:
+        try:
+            step(future.result()).add_done_callback(pass_on)
+        except BaseException as error:  # noqa: BLE001  # passed on to whoever waits
+            finished.set_exception(error)
+
+    future.add_done_callback(lambda _: call_soon(go_on))
+    return finished

@@ -1,0 +1,85 @@
+"""What the methods need of the server that they administer.
+
+`cloudlink.server` implements it, and the tests do without a server.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from cloudlink.admin.host import Player
+
+
+class Sample(NamedTuple):
+    """The state of a server at one moment; messages, frames and bytes are totals since its start.
+
+    Attributes:
+        clients: Number of connected clients.
+        rooms: Number of rooms.
+        messages_in: Messages from clients.
+        bytes_in: Bytes of these messages.
+        frames_out: Frames to clients, one for each recipient.
+        bytes_out: Bytes of these frames.
+        memory: Memory of the process, in bytes; 0 if unknown.
+        loop_delay: Seconds by which the event loop ran late, at most, since the last sample.
+    """
+
+    clients: int
+    rooms: int
+    messages_in: int
+    bytes_in: int
+    frames_out: int
+    bytes_out: int
+    memory: int
+    loop_delay: float
+
+
+class ServerView(Protocol):
+    """One server."""
+
+    def call_soon(self, callback: Callable[[], None]) -> None:
+        """Call a function in the server's thread, from any thread."""
+        ...
+
+    def sample(self) -> Sample:
+        """Return the state of the server now."""
+        ...
+
+    # Clients.
+
+    def players(self, *, room: str | None = None, protocol: str | None = None) -> Iterable[Player]:
+        """Return the connected clients, the earliest first.
+
+        Args:
+            room: Only those in this room.
+            protocol: Only those of this protocol: `cl4`, `scratch`, `other` or `unidentified`.
+        """
+        ...
+
+    def count_players(self) -> int:
+        """Return the number of connected clients."""
+        ...
+
+    def player(self, client_id: str) -> Player | None:
+        """Return the client of that id, None if it is not connected."""
+        ...
+
+    def describe(self, player: Player, *, in_full: bool) -> dict[str, Any]:
+        """Return what is known about a client.
+
+        Args:
+            player: The client.
+            in_full: Whether to name all its rooms, instead of the first few, and its origin.
+
+        Returns:
+            `id uuid name protocol dialect rooms rooms_total since origin messages_in bytes_in queued_bytes`, and
+            `address`, the address for limits and bans.
+        """
+        ...
+
+    def kick(self, player: Player, reason: str) -> None:
+        """Disconnect a client; the reason is shown to it."""
+        ...

@@ -1,0 +1,84 @@
+"""The state of the server over time: per-second rates, now and for the last hour."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cloudlink.admin.serverview import Sample
+
+STEP = 5
+"""Seconds between two entries of the history."""
+MOST_MINUTES = 60
+_RATES = ("messages_in", "bytes_in", "frames_out", "bytes_out")
+_LEVELS = ("clients", "rooms", "memory")
+_SHORTEST = 0.5
+"""Seconds over which rates are computed at least."""
+
+
+class Statistics:
+    """Turns samples into rates. A sample is taken when it is needed: adding up counters of all clients takes time."""
+
+    def __init__(
+        self,
+        sample: Callable[[], Sample],
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Set up the statistics.
+
+        Args:
+            sample: Returns the state of the server now.
+            clock: Returns the time in seconds.
+            wall_clock: Returns the Unix time in seconds.
+        """
+        self._sample = sample
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._last = (clock(), sample())
+        self._kept = self._last
+        self._kept_delay = 0.0
+        self._shown: dict[str, Any] = self._data(self._last, self._last, 0.0)
+        self._history: deque[dict[str, Any]] = deque(maxlen=MOST_MINUTES * 60 // STEP)
+
+    def now(self) -> dict[str, Any]:
+        """Return the current state: `clients rooms messages_in bytes_in frames_out bytes_out memory loop_delay`.
+
+        Messages, frames and bytes are rates per second since the last call; two calls shortly after each other return
+        the same.
+        """
+        if self._clock() - self._last[0] >= _SHORTEST:
+            moment = (self._clock(), self._sample())
+            self._kept_delay = max(self._kept_delay, moment[1].loop_delay)
+            self._shown = self._data(self._last, moment, moment[1].loop_delay)
+            self._last = moment
+        return self._shown
+
+    def tick(self) -> None:
+        """Keep an entry of the history, if it is time; to be called once a second."""
+        if self._clock() - self._kept[0] < STEP:
+            return
+        self.now()
+        self._history.append(self._data(self._kept, self._last, self._kept_delay))
+        self._kept = self._last
+        self._kept_delay = 0.0
+
+    def history(self, minutes: int) -> list[dict[str, Any]]:
+        """Return the entries of the last minutes, the earliest first; each also has `at`, its Unix time."""
+        count = minutes * 60 // STEP
+        return list(self._history)[-count:]
+
+    def _data(
+        self, former: tuple[float, Sample], latter: tuple[float, Sample], delay: float
+    ) -> dict[str, Any]:
+        elapsed = max(latter[0] - former[0], _SHORTEST)
+        before, after = former[1]._asdict(), latter[1]._asdict()
+        data: dict[str, Any] = {"at": round(self._wall_clock())}
+        data |= {name: after[name] for name in _LEVELS}
+        data |= {name: round((after[name] - before[name]) / elapsed, 1) for name in _RATES}
+        data["loop_delay"] = round(delay, 4)
+        return data

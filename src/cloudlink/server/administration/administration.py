@@ -1,0 +1,208 @@
+"""Starts and stops the administration of a server, and hangs it into the server's routes.
+
+It is there from the start of the server on, even if the setting `admin` is `off`: the terminal uses it too.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from cloudlink import addresses
+from cloudlink.admin import pages
+from cloudlink.admin.access import Access
+from cloudlink.admin.accounts import Accounts
+from cloudlink.admin.audit import Audit
+from cloudlink.admin.core import Core
+from cloudlink.admin.hashing import HashingThread
+from cloudlink.admin.sessions import Sessions
+from cloudlink.admin.setupcode import LIFETIME
+from cloudlink.admin.statistics import Statistics
+from cloudlink.admin.store import AdminStore
+from cloudlink.admin.tags import Tags
+from cloudlink.admin.topics import Topics
+from cloudlink.admin.wire import MAX_MESSAGE, Wire
+from cloudlink.hosts import EVERY, parse_hosts, unix_path
+from cloudlink.http import refusals
+from cloudlink.http.routes import WebSocketRoute, not_found
+
+from .keyfile import KeyFile, path_of
+from .serverview import ServerView
+from .sockets import AdminReceiver
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from cloudlink.http import Request, Response
+    from cloudlink.transport.connection import WebSocketConnection
+
+    from .serverview import AdministeredServer
+
+logger = logging.getLogger("cloudlink.admin")
+
+_TICK = 1.0
+_LOOPBACK = {EVERY: "127.0.0.1", "0.0.0.0": "127.0.0.1", "localhost": "127.0.0.1"}  # noqa: S104  # compared, not listened on
+
+
+class Administration:
+    """The administration of one server.
+
+    Attributes:
+        wire: The admin sockets, None while the server does not run.
+    """
+
+    def __init__(self, server: AdministeredServer, *, is_first: bool = True) -> None:
+        """Register the routes; nothing else happens before `open`.
+
+        Args:
+            server: The server.
+            is_first: Whether this process has the accounts and sessions: of several that serve together, one does.
+        """
+        self.wire: Wire | None = None
+        self._is_first = is_first
+        self._server = server
+        self._settings = server.settings
+        self._access = Access(server.settings)
+        self._view = ServerView(server)
+        self._hasher = HashingThread()
+        self._store = AdminStore(None)
+        self._key_file: KeyFile | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._tick_at = 0.0
+        self._place = ""
+        routes = server.hooks.routes
+        for route in pages.routes(self._access.is_available):
+            routes.add_route(route)
+        for path in ("/admin", "/admin/*"):
+            routes.add_websocket(WebSocketRoute(path, self._open_socket, self._refuse, MAX_MESSAGE))
+
+    # Starting and stopping.
+
+    def open(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Open the file; called before clients are accepted.
+
+        Raises:
+            StartError: The file cannot be used; the sentence says why.
+        """
+        if not self._is_first:
+            return
+        settings, counters = self._settings, self._server.counters
+        self._view.loop = loop
+        self._store = AdminStore(settings.admin_storage, audit_days=lambda: settings.admin_audit_days)
+        self._store.open()
+        tags = Tags()
+        tags.load(self._store)
+        accounts = Accounts(self._store, self._view.call_soon)
+        accounts.load(settings.admin_password_hash)
+        if len(accounts):  # a file that does not exist yet is made when there is something to save
+            tags.keep(self._store)
+        topics = Topics()
+        audit = Audit(
+            self._store, time.time, lambda address: addresses.for_log(address, settings.admin_addresses)
+        )
+        audit.load()
+        core = Core(
+            server=self._view,
+            audit=audit,
+            accounts=accounts,
+            sessions=Sessions(lambda: settings.admin_session_time, lambda: settings.admin_idle_time),
+            hasher=self._hasher,
+            statistics=Statistics(self._view.sample),
+            topics=topics,
+            may_watch=lambda: settings.admin_watch,
+            shown_address=lambda address: addresses.for_log(address, settings.admin_addresses),
+            tag=tags.of,
+            logins=counters.logins,
+        )
+        counters.admin_sessions = core.sessions.__len__
+        self.wire = Wire(core)
+        self._store.start(
+            loop.call_soon_threadsafe, lambda why: topics.notice("storage", why) if why else None
+        )
+
+    def started(self, port: int, *, secure: bool) -> None:
+        """Write the key file and log the link for the first account, once the server accepts connections."""
+        if self.wire is None:
+            return
+        entries = [entry for entry in parse_hosts(self._settings.host) if unix_path(entry) is None]
+        if not entries:
+            logger.info(
+                "The terminal (`cloudlink admin`) needs an address to connect to besides Unix sockets."
+            )
+        else:
+            self._access.own_addresses = entries
+            here = _LOOPBACK.get(entries[0], entries[0])
+            place = f"{f'[{here}]' if ':' in here else here}:{port}"
+            self._key_file = KeyFile(path_of(self._settings))
+            self._access.key = self._key_file.write(
+                f"{'wss' if secure else 'ws'}://{place}/admin/ws",
+                self._settings.tls_certificate if secure else "",
+            )
+            self._place = f"{'https' if secure else 'http'}://{place}/admin"
+            self._log_link()
+        self._tick_at = self._loop.time() + _TICK
+        self._timer = self._loop.call_at(self._tick_at, self._tick)
+
+    def stop(self) -> None:
+        """Close the admin sockets, because the server stops."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self.wire is not None:
+            self.wire.stop()
+        if self._key_file is not None:
+            self._key_file.remove()
+        self._access.key = ""
+
+    def close(self) -> None:
+        """Save what waits and close the file, at the very end."""
+        self._hasher.stop()
+        self._store.close()
+        self.wire = None
+        self._view.loop = None
+
+    @property
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        if self._view.loop is None:
+            raise RuntimeError("the administration is not open")
+        return self._view.loop
+
+    def link(self) -> str:
+        """Return a new link with which the first account can be made; the former one is worthless now."""
+        if self.wire is None:
+            raise RuntimeError("the administration is not open")
+        return f"{self._place}#setup={self.wire.core.setup_code.make()}"
+
+    def _log_link(self) -> None:
+        if self.wire is None or not self.wire.core.needs_setup or self._settings.admin == "off":
+            return
+        logger.info(
+            "To administer this server, open this link within %d minutes: %s", LIFETIME // 60, self.link()
+        )
+
+    def _tick(self) -> None:
+        now = self._loop.time()
+        view = self._view
+        view.latest_delay = max(view.latest_delay, now - self._tick_at)
+        self._tick_at = max(self._tick_at + _TICK, now)
+        self._timer = self._loop.call_at(self._tick_at, self._tick)
+        self._store.tick()
+        if self.wire is not None:
+            self.wire.tick()
+
+    # Sockets.
+
+    def _refuse(self, request: Request) -> Response | None:
+        refused = self._access.refuse(request)
+        if refused is not None:
+            return refused
+        if self.wire is None:
+            return not_found()
+        if not self.wire.admits(self._access.peer_of(request)):
+            return refusals.too_many("more wait for a login than one address may have, or all together")
+        return None
+
+    def _open_socket(self, connection: WebSocketConnection, request: Request) -> AdminReceiver:
+        if self.wire is None:
+            raise RuntimeError("the administration is not open")
+        return AdminReceiver(self.wire, connection, self._access.peer_of(request))
