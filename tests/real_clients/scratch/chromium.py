@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TIME_LIMIT = 30.0  # seconds, for one thing to happen
+KEYS = {"Tab": 9, "Enter": 13, "Escape": 27, "ArrowDown": 40}
+"""Keys that are no characters, and their codes."""
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
     "--headless",
@@ -158,6 +160,8 @@ class Page:
         """What came in over its WebSockets, frame by frame."""
         self.sent: list[str] = []
         """What it sent over them."""
+        self.requests: list[str] = []
+        """The addresses that it has asked for anything."""
 
     async def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         """Call a method of the DevTools protocol on this page and return its result."""
@@ -173,11 +177,11 @@ class Page:
         return done["result"].get("value")
 
     async def press(self, key: str) -> None:
-        """Press a key and let go of it; `key` is a character or "Enter"."""
-        text = "\r" if key == "Enter" else key
-        code = {"Enter": 13}.get(key, ord(key[0].upper()))
+        """Press a key and let go of it; `key` is a character, or one of `KEYS`."""
+        text = "\r" if key == "Enter" else "" if key in KEYS else key
+        code = KEYS.get(key, ord(key[0].upper()))
         for kind in ("keyDown", "keyUp"):
-            typed = {"text": text} if kind == "keyDown" else {}
+            typed = {"text": text} if kind == "keyDown" and text else {}
             await self.call("Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code, **typed)
 
     async def type(self, text: str) -> None:
@@ -200,6 +204,10 @@ class Page:
             self.console.append(" ".join(str(part.get("value", "")) for part in parameters["args"]))
         elif method == "Runtime.exceptionThrown":
             self.errors.append(json.dumps(parameters["exceptionDetails"]))
+        elif method == "Network.requestWillBeSent":
+            self.requests.append(parameters["request"]["url"])
+        elif method == "Network.webSocketCreated":
+            self.requests.append(parameters["url"])
         elif method == "Network.webSocketFrameReceived":
             self.frames.append(parameters["response"]["payloadData"])
         elif method == "Network.webSocketFrameSent":

@@ -14,7 +14,7 @@ const TOKEN = "cloudlink-token"; // in sessionStorage: it ends with the tab
 const THEME = "cloudlink-theme"; // in localStorage
 const TOUCH_EVERY = 300_000; // milliseconds; a session that nobody touches ends
 const POLL_EVERY = 2000;
-const PAGE_SIZE = 100;
+const PAGE_SIZE = 50;
 
 /** Name in the address: title, what fills the page, the least role, whether the navigation has it. */
 const PAGES = {
@@ -51,6 +51,7 @@ const can = (role) => ROLES.indexOf(session?.role) >= ROLES.indexOf(role);
 
 async function greet({ setup }) {
   const token = sessionStorage.getItem(TOKEN);
+  if (frame.form && setup === Boolean(setupCode)) return; // somebody types into it
   if (setup) return welcome();
   if (!token) return logIn(setupCode && "This server has an owner already. Log in.");
   try {
@@ -78,7 +79,7 @@ function card(title, ...contents) {
   const state = h("p.state", { role: "status" });
   put(root, h("main.card.narrow", brand("div"), state, h("h1", title), contents));
   document.title = `${title} · CloudLink`;
-  frame = { state };
+  frame = { state, form: root.querySelector("form") };
   showState(wire);
   root.querySelector("input")?.focus();
 }
@@ -100,6 +101,7 @@ function credentials(label, method, more, properties, hint) {
 
 function logIn(message) {
   sessionStorage.removeItem(TOKEN);
+  setupCode = "";
   card("Log in", message && h("p", message), credentials("Log in", "login", {}, { autocomplete: "current-password" }));
 }
 

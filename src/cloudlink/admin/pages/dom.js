@@ -10,7 +10,7 @@ const isProperties = (value) => value && typeof value === "object" && !(value in
 const maker = (create) => (tag, ...rest) => {
   const [name, ...classes] = tag.split(".");
   const element = create(name);
-  element.classList.add(...classes);
+  if (classes.length) element.classList.add(...classes);
   if (isProperties(rest[0])) {
     for (const [key, value] of Object.entries(rest.shift())) {
       if (key.startsWith("on") || key === "value" || key === "checked") element[key] = value;

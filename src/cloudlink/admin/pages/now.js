@@ -24,7 +24,7 @@ const FIGURES = [
 /** A line, and the same as a table for those who want numbers. */
 function chart([title, key, write]) {
   const line = svg("polyline");
-  const picture = svg("svg.chart", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", preserveAspectRatio: "none" }, line);
+  const picture = svg("svg.chart", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": title, preserveAspectRatio: "none" }, line);
   const summary = h("p.soft");
   const body = h("tbody");
   let values = [];
