@@ -16,7 +16,7 @@ from tests.support.servers import listening
 PAGE = Path(__file__).parents[2] / "docs" / "plugin-reference.md"
 WHILE_IT_RUNS = {"keepalive_interval", "keepalive_timeout", "stalled_timeout"}
 """They act at once, but there is nothing to act on before the start."""
-ALSO_LATER = {"max_clients", "disabled_commands", "admin", "admin_audit_days"}
+ALSO_LATER = {"max_clients", "disabled_commands", "admin"}
 """Read at the start, and again later."""
 AT_THE_END = {"shutdown_timeout"}
 BY_RUN = {"event_loop", "blocking_warning"}
@@ -47,7 +47,8 @@ def told():
 def settings(tmp_path):
     blocklist = tmp_path / "blocked.txt"
     blocklist.write_text("nobody\n")
-    watched = Watched(storage="", cloud_http=True, cloud_blocklist=str(blocklist))
+    storage = str(tmp_path / "admin.db")
+    watched = Watched(storage="", admin_storage=storage, cloud_http=True, cloud_blocklist=str(blocklist))
     watched.take_noted()
     return watched
 
