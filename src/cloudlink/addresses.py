@@ -60,11 +60,15 @@ class RealAddress:
             header: Name of the header that proxies add, `""` for none; its value is a list of hops.
             trusted_proxies: Addresses or networks (CIDR) whose header is trusted; `unix` for Unix sockets.
         """
+        self._is_warned = False
+        self.change(header, trusted_proxies)
+
+    def change(self, header: str, trusted_proxies: Iterable[str]) -> None:
+        """Change the arguments of the constructor."""
         trusted = list(trusted_proxies)
         self._header = header
         self._trusts_unix = UNIX in trusted
         self._trusted: list[Network] = [ip_network(proxy, strict=False) for proxy in trusted if proxy != UNIX]
-        self._is_warned = False
 
     def of(self, peer: str, headers: Mapping[str, str]) -> str:
         """Return the last hop that is not a trusted proxy.

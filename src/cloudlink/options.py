@@ -43,6 +43,7 @@ class Limits:
         shared_variable: A further environment variable, without the prefix, such as `PORT`.
         joins_lists: Whether a text may also be given as a list of its comma-separated parts.
         secret: Whether the value must not be shown. A secret has no flag, because others can read command lines.
+        needs_restart: Whether a running server keeps the value that it started with.
     """
 
     minimum: float | None = None
@@ -53,6 +54,7 @@ class Limits:
     shared_variable: str = ""
     joins_lists: bool = False
     secret: bool = False
+    needs_restart: bool = False
 
     @property
     def range_words(self) -> str:

@@ -73,16 +73,25 @@ class Settings:
         shared_variable="HOST",
         joins_lists=True,
         topic="Address and TLS",
+        needs_restart=True,
     )
     port: int = option(
-        3000, "The port to listen on; 0 picks a free one.", minimum=0, maximum=65535, shared_variable="PORT"
+        3000,
+        "The port to listen on; 0 picks a free one.",
+        minimum=0,
+        maximum=65535,
+        shared_variable="PORT",
+        needs_restart=True,
     )
     tls_certificate: str = option(
         "",
         "The file of the TLS certificate and its chain (PEM), for `wss://`; empty for no TLS.",
         unit="path",
+        needs_restart=True,
     )
-    tls_key: str = option("", "The file of the private key of `tls_certificate` (PEM).", unit="path")
+    tls_key: str = option(
+        "", "The file of the private key of `tls_certificate` (PEM).", unit="path", needs_restart=True
+    )
     max_message_size: int = option(
         1_048_576,
         "The largest message that a client may send.",
@@ -117,7 +126,9 @@ class Settings:
     implicit_greeting: bool = option(
         True, "Greet a client whose first packet is not a handshake before answering that packet."
     )
-    legacy: bool = option(True, "Whether to support clients of CloudLink 2, 3 and early versions of 4.")
+    legacy: bool = option(
+        True, "Whether to support clients of CloudLink 2, 3 and early versions of 4.", needs_restart=True
+    )
     undecided_clients: Literal["cl4", "cl3"] = option(
         "cl4",
         "How to treat clients that send no `listener` and no handshake: as CL4 0.2.0, or as CL3 0.1.5.",
@@ -129,6 +140,7 @@ class Settings:
         "off",
         "Whether a client that joins a CloudLink room gets the latest value of each of its variables (gvar): "
         "`memory` keeps them while the server runs, `stored` also keeps them in `storage`.",
+        needs_restart=True,
     )
     room_state_max_variables: int = option(
         128, "The most variables that `room_state` keeps for a room.", unit="variables", minimum=1
@@ -153,7 +165,9 @@ class Settings:
         minimum=0,
     )
     room_state_http: bool = option(
-        False, "Whether `GET /rooms/<room>` shows the variables that `room_state` keeps as JSON to anybody."
+        False,
+        "Whether `GET /rooms/<room>` shows the variables that `room_state` keeps as JSON to anybody.",
+        needs_restart=True,
     )
     send_client_ip: bool = option(True, "Send each client its own address in the handshake.")
     real_ip_header: str = option(
@@ -179,6 +193,7 @@ class Settings:
         "",
         "The folder whose files are served over HTTP, with its `index.html` as the start page; empty for none.",
         unit="path",
+        needs_restart=True,
     )
     keepalive_interval: float = option(
         20.0,
@@ -207,10 +222,12 @@ class Settings:
         "How many processes serve clients, all at one port: a number, or `auto` for one per core; more than 1 on Linux only.",
         minimum=1,
         maximum=128,
+        needs_restart=True,
     )
     event_loop: Literal["asyncio", "uvloop"] = option(
         "asyncio",
         "The event loop; `uvloop` (`pip install uvloop`) is about as fast, accepts clients more slowly and needs 2 MB more.",
+        needs_restart=True,
     )
     write_delay: float | Literal["auto"] = option(
         "auto",
@@ -221,7 +238,10 @@ class Settings:
         maximum=100,
     )
     cloud: bool = option(
-        True, "Whether to serve Scratch cloud variables in addition to CloudLink.", topic="Cloud variables"
+        True,
+        "Whether to serve Scratch cloud variables in addition to CloudLink.",
+        topic="Cloud variables",
+        needs_restart=True,
     )
     cloud_text_values: bool = option(
         False, "Whether a cloud variable may hold any text; in Scratch it holds only numbers."
@@ -283,16 +303,21 @@ class Settings:
         minimum=0,
     )
     cloud_http: bool = option(
-        False, "Whether `GET /cloud/<project id>` shows a project's variables as JSON to anybody."
+        False,
+        "Whether `GET /cloud/<project id>` shows a project's variables as JSON to anybody.",
+        needs_restart=True,
     )
     cloud_bridge: bool = option(
-        False, "Whether a CloudLink room and the Scratch project of the same name share variables."
+        False,
+        "Whether a CloudLink room and the Scratch project of the same name share variables.",
+        needs_restart=True,
     )
     storage: str = option(
         "cloudlink.db",
         "The file for cloud variables; empty keeps them in memory only.",
         unit="path",
         topic="Storage",
+        needs_restart=True,
     )
     storage_max_size: int = option(
         1_073_741_824,
@@ -396,6 +421,7 @@ class Settings:
         "cloudlink-admin.db",
         "The file for accounts, bans, mutes, word filters, rules of rooms and the audit; empty keeps them in memory only.",
         unit="path",
+        needs_restart=True,
     )
     admin_password_hash: str = option(
         "",
@@ -403,6 +429,7 @@ class Settings:
         secret=True,
         check=_PASSWORD_HASH.fullmatch,
         wanted="a hash that `cloudlink admin hash` prints, not the password itself",
+        needs_restart=True,
     )
     admin_origins: list[str] = option(
         [],
@@ -472,6 +499,7 @@ class Settings:
         "How long a handler of a plugin may block the whole server before the log names its line; 0 for no warning.",
         unit="seconds",
         minimum=0,
+        needs_restart=True,
     )
     warn_ambiguous_names: bool = option(
         True,
@@ -486,11 +514,13 @@ class Settings:
         check=bool,
         wanted="path/to/file.py, path/to/file.py:Name or package.module:Name",
         topic="Plugins",
+        needs_restart=True,
     )
     plugins_folder: str = option(
         "plugins",
         "The folder from which every `*.py` file is loaded as a plugin; empty for none.",
         unit="path",
+        needs_restart=True,
     )
     max_handlers_per_client: int = option(
         100,
@@ -507,6 +537,7 @@ class Settings:
     plugin_errors: Literal["stop", "skip"] = option(
         "stop",
         "Whether a plugin that fails to load prevents the start, or is skipped with an error in the log.",
+        needs_restart=True,
     )
     log_level: Literal["debug", "info", "warning", "error"] = option(
         "info", "The lowest severity to log.", topic="Log"

@@ -15,14 +15,15 @@ from cloudlink.options import options_of
 from cloudlink.text import did_you_mean, one_line, quoted
 
 
-def table(help: str, *, entry: type | None = None) -> Any:  # noqa: A002  # the word of argparse
+def table(help: str, *, entry: type | None = None, needs_restart: bool = False) -> Any:  # noqa: A002  # the word of argparse
     """Describe one table of a settings dataclass; the dataclass field is what this returns.
 
     Args:
         help: One sentence for the reference page.
         entry: A dataclass of options, the known keys of each section; None for free keys.
+        needs_restart: Whether a running server keeps the sections that it started with.
     """
-    return dataclasses.field(default_factory=dict, metadata={"table": Table("", help, entry)})
+    return dataclasses.field(default_factory=dict, metadata={"table": Table("", help, entry, needs_restart)})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class Table:
     name: str
     help: str
     entry: type | None
+    needs_restart: bool = False
 
     @property
     def default(self) -> dict[str, Any]:

@@ -20,6 +20,7 @@ class Recorder:
         self.error = None
         self.hooks = SimpleNamespace(protocol_start=[])
         self.ssl_context = None
+        self.reloader = SimpleNamespace(source=None)
 
     def server(self, settings, part):
         assert part is None

@@ -164,10 +164,11 @@ async def ask(port, raw, ssl=None):
 
 
 @contextlib.asynccontextmanager
-async def running(**settings):
-    """A server on a free port."""
-    server = Server(Settings(**{"admin_storage": "", **settings}))
-    Clpv4(server)
+async def running(server=None, **settings):
+    """A server on a free port: the given one, or one with these settings."""
+    if server is None:
+        server = Server(Settings(**{"admin_storage": "", **settings}))
+        Clpv4(server)
     await server.start("127.0.0.1", 0)
     try:
         yield server

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import argparse
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cloudlink.settings import OPTIONS, Settings
+from cloudlink.settings import OPTIONS
 from cloudlink.sources import load
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from cloudlink.cli.parser import Parser
     from cloudlink.options import Option
+    from cloudlink.settings import Settings
 
 DEFAULT_FILE = "cloudlink.toml"
 """The settings file that is read from the working directory if it exists."""
@@ -65,16 +69,42 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
     Raises:
         StartError: A setting is unknown, of the wrong type or not allowed, or a file cannot be read.
     """
-    given = {name: value for name, value in vars(arguments).items() if name in OPTIONS}
-    return load(toml=settings_file(arguments), environ=os.environ, flags=given)
+    return source_of(arguments).read()
 
 
-def settings_file(arguments: argparse.Namespace) -> Path | None:
-    """Return the settings file of a parsed command line, None for none."""
-    if arguments.config is not None:
-        return Path(arguments.config)
-    default = Path(DEFAULT_FILE)
-    return default if default.exists() else None
+@dataclass(frozen=True)
+class Source:
+    """Where the settings of a command line come from, besides the environment.
+
+    Attributes:
+        config: The value of `--config`, None if it is not given.
+        flags: The values of the flags by the names of their settings.
+    """
+
+    config: str | None
+    flags: Mapping[str, object]
+
+    @property
+    def file(self) -> Path | None:
+        """The settings file, None for none."""
+        if self.config is not None:
+            return Path(self.config)
+        default = Path(DEFAULT_FILE)
+        return default if default.exists() else None
+
+    def read(self) -> Settings:
+        """Gather the settings.
+
+        Raises:
+            StartError: A setting is unknown, of the wrong type or not allowed, or a file cannot be read.
+        """
+        return load(toml=self.file, environ=os.environ, flags=self.flags)
+
+
+def source_of(arguments: argparse.Namespace) -> Source:
+    """Return where the settings of a parsed command line come from."""
+    flags = {name: value for name, value in vars(arguments).items() if name in OPTIONS}
+    return Source(arguments.config, flags)
 
 
 def _action(option: Option) -> dict[str, Any]:

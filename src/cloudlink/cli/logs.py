@@ -92,9 +92,19 @@ class JsonFormatter(logging.Formatter):
 
 
 def set_up(settings: Settings) -> None:
-    """Send every log line of this process to standard error, as `log_level` and `log_format` say."""
+    """Send every log line of this process to standard error, as `log_level` and `log_format` say, now and when they change."""
     handler = logging.StreamHandler()
-    handler.setFormatter(
-        JsonFormatter(settings.log_addresses) if settings.log_format == "json" else TextFormatter()
-    )
+    handler.setFormatter(_formatter(settings))
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
+
+    def follow(name: str) -> None:
+        if name == "log_level":
+            logging.getLogger().setLevel(settings.log_level.upper())
+        elif name in ("log_format", "log_addresses"):
+            handler.setFormatter(_formatter(settings))
+
+    settings.on_change(follow)
+
+
+def _formatter(settings: Settings) -> logging.Formatter:
+    return JsonFormatter(settings.log_addresses) if settings.log_format == "json" else TextFormatter()

@@ -6,17 +6,18 @@ It imports the server only after checking the settings, so that a wrong setting 
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING
 
 from cloudlink.cli import logs, reload
 from cloudlink.cli.banner import banner
-from cloudlink.cli.flags import add_settings_flags, settings_file, settings_from
+from cloudlink.cli.flags import add_settings_flags, source_of
 from cloudlink.text import printable
 
 if TYPE_CHECKING:
     import argparse
-    from pathlib import Path
 
+    from cloudlink.cli.flags import Source
     from cloudlink.cli.parser import Parser
     from cloudlink.server.app import Server
     from cloudlink.server.part import Part
@@ -41,7 +42,8 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         StartError: A setting, a plugin, the port or the certificate prevents the start.
     """
-    settings = settings_from(arguments)
+    source = source_of(arguments)
+    settings = source.read()
     logs.set_up(settings)
     if arguments.reload:
         return reload.run(arguments, settings)
@@ -50,18 +52,18 @@ def run(arguments: argparse.Namespace) -> int:
 
     count = workers.number_of(settings)
     if count > 1:
-        return workers.run(settings, count, settings_file(arguments))
+        return workers.run(settings, count, source)
     settings.set("workers", 1, settings.origins["workers"])
-    build(settings, settings_file(arguments)).serve()
+    build(settings, source).serve()
     return 0
 
 
-def build(settings: Settings, file: Path | None, part: Part | None = None) -> Server:
+def build(settings: Settings, source: Source, part: Part | None = None) -> Server:
     """Return a server with its protocols and plugins.
 
     Args:
         settings: The settings.
-        file: The settings file, None for none; only for the log.
+        source: Where the settings come from, to read them again.
         part: What this process is of a server of several processes, None for a server of one.
 
     Raises:
@@ -72,6 +74,7 @@ def build(settings: Settings, file: Path | None, part: Part | None = None) -> Se
     from cloudlink.server.protocols import Bridge, Clpv4, Scratch  # noqa: PLC0415
 
     server = Server(settings, part)
+    server.reloader.source = source.read if part is not None else partial(_with_one_process, source)
     protocol = Clpv4(server)
     if settings.cloud:
         scratch = Scratch(server)
@@ -82,9 +85,18 @@ def build(settings: Settings, file: Path | None, part: Part | None = None) -> Se
     plugins = load_all(server, protocol, settings, logger)
 
     def log_banner(_call_soon: object) -> None:
-        line = banner(settings, file, len(plugins), server.ssl_context)
+        line = banner(settings, source.file, len(plugins), server.ssl_context)
         logger.info("%s", printable(line))
 
     if part is None or part.speaks:
         server.hooks.protocol_start.append(log_banner)
     return server
+
+
+def _with_one_process(source: Source) -> Settings:
+    """Read the settings again for a server of one process, for which `workers` may be `auto` too."""
+    from cloudlink.cli import workers  # noqa: PLC0415  # see the module docstring
+
+    settings = source.read()
+    settings.set("workers", workers.number_of(settings), settings.origins["workers"])
+    return settings

@@ -40,7 +40,7 @@ def main(descriptor: int) -> int:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as under `nohup`; the server then sets its own handler
     try:
         carrier = SocketCarrier()
-        server = serve.build(settings, content["file"], _part(message, descriptors, carrier))
+        server = serve.build(settings, content["source"], _part(message, descriptors, carrier))
         server.hooks.protocol_start.append(lambda _call_soon: _watch(control, carrier))
         server.serve()
     except StartError as error:

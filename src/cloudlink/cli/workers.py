@@ -16,6 +16,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from cloudlink import reloading
 from cloudlink.cli.control import Control, in_file
 from cloudlink.errors import StartError
 from cloudlink.hangup import hangup_means_stop
@@ -27,8 +28,7 @@ from cloudlink.transport.listening import free_reserved, reserve_sockets, sharea
 from cloudlink.transport.unixsocket import UnixListener
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from cloudlink.cli.flags import Source
     from cloudlink.settings import Settings
 
 logger = logging.getLogger("cloudlink.cluster")
@@ -58,29 +58,29 @@ def number_of(settings: Settings) -> int:
     return settings.workers
 
 
-def run(settings: Settings, count: int, file: Path | None) -> int:
+def run(settings: Settings, count: int, source: Source) -> int:
     """Run the server in `count` processes until it is stopped; return the exit status.
 
     Args:
         settings: The settings.
         count: The number of processes.
-        file: The settings file, None for none; only for the log.
+        source: Where the settings come from, to read them again.
 
     Raises:
         StartError: The port or a worker prevents the start.
     """
     raise_open_files_limit()  # workers inherit it
-    return asyncio.run(WorkerPool(settings, count, file).run())
+    return asyncio.run(WorkerPool(settings, count, source).run())
 
 
 class WorkerPool:
     """The workers of one server."""
 
-    def __init__(self, settings: Settings, count: int, file: Path | None) -> None:
+    def __init__(self, settings: Settings, count: int, source: Source) -> None:
         """See `run`."""
         self._settings = settings
         self._count = count
-        self._file = file
+        self._source = source
         self._workers: list[_Worker] = []
         self._stopping = asyncio.Event()
         self._failure = ""
@@ -126,6 +126,14 @@ class WorkerPool:
                 return False
         return True
 
+    def _reload(self) -> None:
+        """Read the settings again for workers that are started later; those that run do it themselves, and say so."""
+        with suppress(StartError):
+            fresh = self._source.read()
+            changes = reloading.compare(self._settings, fresh)
+            reloading.check(self._settings, fresh, changes)
+            reloading.apply(self._settings, fresh, changes)
+
     def _log_address(self) -> None:
         settings = self._settings
         port = self._reserved[0].getsockname()[1] if self._reserved else 0
@@ -149,6 +157,8 @@ class WorkerPool:
     def _pass_on(self, number: int) -> None:
         if number != signal.SIGHUP or self._hangup_means_stop:
             self._stopping.set()
+        elif number == signal.SIGHUP:
+            self._reload()
         for worker in self._workers:
             worker.send_signal(number)
 
@@ -176,7 +186,7 @@ class WorkerPool:
             "settings": {name: getattr(settings, name) for name in (*OPTIONS, *TABLES)},
             "origins": settings.origins,
             "warnings": settings.warnings if speaks else [],
-            "file": self._file,
+            "source": self._source,
             "hangup_means_stop": self._hangup_means_stop,
         }
         sockets = [shareable(reserved) for reserved in self._reserved]

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from .hooks import Hooks
     from .hub import Hub
     from .limits import Limits
+    from .reloader import Reloader
     from .rooms import RoomsManager
 
     F = TypeVar("F", bound=Callable[..., Any])
@@ -72,6 +73,7 @@ class PluginAPI(ABC):
     delivery: Delivery
     limits: Limits
     counters: Counters
+    reloader: Reloader
     clients_manager: ClientsManager
     rooms_manager: RoomsManager
     directory: Directory
@@ -275,6 +277,13 @@ class PluginAPI(ABC):
         The server waits for the handler for at most `shutdown_timeout` seconds (a setting).
         """
         return self._add(self.background.on_stop, func, "on_stop", ())
+
+    def on_reload(self, func: F = _NOTHING) -> F:
+        """Decorate `async def f()`: sections `[plugin.NAME]` of the settings file have changed while the server runs.
+
+        Read `plugin_settings` again; it returns the new values already.
+        """
+        return self._add(self.background.on_reload, func, "on_reload", ())
 
     def every(self, seconds: float) -> Callable[[F], F]:
         """Decorate `async def f()`, which is called at a fixed interval while the server runs.

@@ -39,11 +39,12 @@ from .handlers import running
 from .hooks import Hooks
 from .hub import Hub
 from .limits import Limits
-from .livesettings import LiveSettings, coalescer, log_doubts, max_queued_bytes
+from .livesettings import LiveSettings, coalescer, log_doubts, log_unknown_commands, max_queued_bytes
 from .loopdelay import LoopDelay
 from .metrics import MetricsPage
 from .plugins import refuse_while_loading
 from .pull_session import PullClient, PullSession
+from .reloader import Reloader
 from .rooms import RoomsManager
 from .session import Session, State
 from .snowflakes import SnowflakeGenerator
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from cloudlink.delivery import Connection
+    from cloudlink.reloading import Changes
     from cloudlink.settings import Settings
 
     from .clients import Client
@@ -81,6 +83,7 @@ class Server(PluginAPI):
         counters: What the server has counted, for its metrics.
         not_ready: Why `/ready` answers 503: `draining`, `closed` or `stopping`; empty if newcomers are welcome.
         part: What this process is of a server of several processes, None for a server of one.
+        reloader: Reads the settings again.
         loop_delay: Measures how late the event loop is, once somebody has asked.
         administration: The admin socket, the accounts and the sessions.
         suppress_websocket_logs: Whether to keep the messages of the WebSocket library (logger `picows`) out
@@ -132,6 +135,9 @@ class Server(PluginAPI):
         self.not_ready = ""
         self.gen = SnowflakeGenerator(process=0 if part is None else part.number)
         self.loop_delay = LoopDelay()
+        self.reloader = Reloader(self.settings)
+        self.reloader.parts.append(self._prepare_certificates)
+        self.reloader.done.append(self._after_reload)
         self.suppress_websocket_logs = True
         self.ssl_enabled = False
         self.ssl_context: ssl.SSLContext | None = None
@@ -142,7 +148,14 @@ class Server(PluginAPI):
         self._unidentified: deque[Session] = deque()
         self._session_class: type[Session] = Session
         self._refused_max_clients: Any = None
-        LiveSettings(self.settings, self.limits, self.delivery, self.clients_manager, self._apply_keepalive)
+        LiveSettings(
+            self.settings,
+            self.limits,
+            self.delivery,
+            self.clients_manager,
+            self._apply_keepalive,
+            self._apply_proxies,
+        )
         self.administration = Administration(self, is_first=part is None or part.number == 0)
 
     # Settings that CloudLink 0.2.0 has as attributes.
@@ -311,7 +324,7 @@ class Server(PluginAPI):
         stopping = asyncio.Event()
         raise_open_files_limit()
         _calm_garbage_collector()
-        with signals.handled(stopping.set, self.reload_certificates):
+        with signals.handled(stopping.set, self.reloader.reload_or_log):
             await self.start(ip, port)
             self.watchdog.start(self.settings.blocking_warning)
             try:
@@ -331,6 +344,32 @@ class Server(PluginAPI):
             self.logger.error("The old TLS certificate stays in use. %s", error)
         else:
             self.logger.info("The TLS certificate was read again.")
+
+    def reload(self) -> Changes:
+        """Read the settings and the TLS files again, and put into effect what needs no restart; SIGHUP does so too.
+
+        Returns:
+            What has changed, and what only a restart changes.
+
+        Raises:
+            StartError: Something is wrong; nothing has changed.
+        """
+        return self.reloader.reload()
+
+    def _prepare_certificates(self, _fresh: Settings) -> Callable[[], object]:
+        if self._endpoint is None or self.ssl_context is None:
+            return lambda: None
+        load_certificates(self.settings.tls_certificate, self.settings.tls_key)
+        return self.reload_certificates
+
+    def _after_reload(self, changes: Changes) -> None:
+        log_unknown_commands(self.settings, self.hooks, self.logger)
+        if changes.sections("plugin"):
+            self.background.call_reload_handlers()
+
+    def _apply_proxies(self) -> None:
+        if self._endpoint is not None:
+            self._endpoint.apply_proxies()
 
     def _apply_keepalive(self) -> None:
         if self._endpoint is not None:

@@ -68,6 +68,7 @@ class Background:
     Attributes:
         on_start: The handlers to call when the server has started.
         on_stop: The handlers to call when the server stops.
+        on_reload: The handlers to call when sections of plugins in the settings file have changed.
     """
 
     def __init__(self, handler_tasks: Supervisor, counters: Counters | None = None) -> None:
@@ -80,6 +81,7 @@ class Background:
         self._counters = counters or Counters()
         self.on_start = EventHandlers("on_start")
         self.on_stop = EventHandlers("on_stop")
+        self.on_reload = EventHandlers("on_reload")
         self._tickers: list[Ticker] = []
         self._waiting: list[BackgroundTask] = []
         self._handler_tasks = handler_tasks
@@ -122,6 +124,11 @@ class Background:
         waiting, self._waiting = self._waiting, []
         for task in waiting:
             task.start(self._tasks, self._failed)
+
+    def call_reload_handlers(self) -> None:
+        """Call the handlers of `on_reload`."""
+        for handler in tuple(self.on_reload):
+            self._call(handler, "on_reload", self._tasks)
 
     async def stop_tickers(self) -> None:
         """Cancel all tickers; background tasks continue."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .limits import Limits
 
 _KEEPALIVE = ("keepalive_interval", "keepalive_timeout", "stalled_timeout")
+_PROXIES = ("real_ip_header", "trusted_proxies")
 
 
 class LiveSettings:
@@ -37,6 +38,7 @@ class LiveSettings:
         delivery: Delivery,
         clients: ClientsManager,
         apply_keepalive: Callable[[], None],
+        apply_proxies: Callable[[], None],
     ) -> None:
         """Start watching settings.
 
@@ -46,12 +48,14 @@ class LiveSettings:
             delivery: Keeps the write delay, and the maximum backlog of a client.
             clients: The connected clients, each of which keeps what it has used of its limits.
             apply_keepalive: Called after a keepalive setting has changed.
+            apply_proxies: Called after the trusted proxies or their header have changed.
         """
         self._settings = settings
         self._limits = limits
         self._delivery = delivery
         self._clients = clients
         self._apply_keepalive = apply_keepalive
+        self._apply_proxies = apply_proxies
         settings.on_change(self._apply)
 
     def _apply(self, name: str) -> None:
@@ -66,6 +70,8 @@ class LiveSettings:
                 client.session.apply_limits()
         if name in _KEEPALIVE:
             self._apply_keepalive()
+        if name in _PROXIES:
+            self._apply_proxies()
 
 
 def coalescer(write_delay: float | Literal["auto"]) -> Coalescer | None:
@@ -88,6 +94,11 @@ def log_doubts(settings: Settings, hooks: Hooks, logger: logging.Logger) -> None
     for sentence in settings.warnings:
         logger.warning("%s", printable(sentence))
     settings.warnings.clear()
+    log_unknown_commands(settings, hooks, logger)
+
+
+def log_unknown_commands(settings: Settings, hooks: Hooks, logger: logging.Logger) -> None:
+    """Log commands in `disabled_commands` that nobody has registered."""
     for commands in hooks.commands.values():
         # Disabling a command registers it in its own protocol, without a handler until a plugin adds one.
         known = [name for name, command in commands.items() if command.known]

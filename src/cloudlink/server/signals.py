@@ -1,4 +1,4 @@
-"""Signal handling: stops the server, reloads the TLS certificate, and ends a server that no longer reacts.
+"""Signal handling: stops the server, has it read its settings again, and ends a server that no longer reacts.
 
 The handlers are set with `signal.signal`, not on the event loop, so that they run even while a plugin blocks
 the loop. The requested action still runs in the loop.
@@ -31,7 +31,7 @@ _UNANSWERED = (
 def handled(stop: Callable[[], None], reload: Callable[[], None]) -> Iterator[None]:
     """Install signal handlers, and restore the previous ones at the end of the context.
 
-    SIGINT and SIGTERM stop the server. SIGHUP reloads the certificate if the server has no terminal or runs
+    SIGINT and SIGTERM stop the server. SIGHUP reloads the settings if the server has no terminal or runs
     under `nohup`; otherwise it means that the terminal was closed, and stops the server. Signals that the
     platform lacks are ignored, and outside the main thread no handler is installed.
 

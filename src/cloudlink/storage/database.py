@@ -170,7 +170,7 @@ class Database:
         )
         self._tables = tables
         self._swept = 0.0
-        self._max_size = max_size
+        self.max_size = max_size
         self._wall_clock = wall_clock
         self.left_out = 0
         self.seen = 0
@@ -312,11 +312,11 @@ class Database:
 
     def _fitting(self, rows: list[Row]) -> list[Row]:
         """Return the rows that fit: all, or in a full file those that need no additional space."""
-        if self._max_size is None:
+        if self.max_size is None:
             return rows
         needed = sum(_ROW_COST + len(room) + len(name) + len(value or b"") for room, name, value in rows)
         pages = self._pragma("page_count") - self._pragma("freelist_count")
-        if pages * self._pragma("page_size") + needed <= self._max_size:
+        if pages * self._pragma("page_size") + needed <= self.max_size:
             return rows
         return [row for row in rows if self._has_place(*row)]
 

@@ -72,5 +72,13 @@ class VariableStore(Protocol):
         this store has overtaken.
         """
 
+    def limit(self, max_size: int | None, keep_days: float) -> None:
+        """Change the limits that the store was opened with. Returns at once.
+
+        Args:
+            max_size: Most bytes in the store; None for no limit.
+            keep_days: Days after which an unused room is deleted; 0 for never.
+        """
+
     def close(self) -> None:
         """Write waiting values, and stop; this may take a few seconds. Idempotent."""

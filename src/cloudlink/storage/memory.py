@@ -80,6 +80,9 @@ class MemoryStore:
     def watch(self, changed: Watcher) -> None:
         """Do nothing: nobody else can reach this store."""
 
+    def limit(self, max_size: int | None, keep_days: float) -> None:
+        """Do nothing: these limits are for files."""
+
     def close(self) -> None:
         """Do nothing: there is nothing to write."""
 

@@ -131,6 +131,15 @@ class SqliteStore:
         self._thread = threading.Thread(target=self._run, name="cloudlink-storage", daemon=True)
         self._thread.start()
 
+    def limit(self, max_size: int | None, keep_days: float) -> None:
+        """Change the limits that were given to the constructor."""
+        self._max_size = max_size
+        self._keep_days = keep_days
+        self._told_full = -math.inf
+        writer = self._writer
+        if writer is not None:
+            writer.max_size = max_size
+
     def load(self, room: str) -> dict[str, bytes]:
         """Return all variables of a room, including values that were saved a moment ago."""
         # In this order, a value committed in between is in both and not in neither.

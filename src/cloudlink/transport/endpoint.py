@@ -85,9 +85,6 @@ class Endpoint:
         self._is_stopping = False
         self._emptied = asyncio.Event()
         self._settings = settings
-        # A frame slightly above the message limit is read and refused by that limit, so that the peer
-        # can read the reason. picows refuses a much larger one as soon as it has read its header.
-        self._max_frame_size = settings.max_message_size + _EXCESS
         self._is_picows_silent = is_picows_silent
         self._open_session = open_session
         self._context = context
@@ -155,6 +152,11 @@ class Endpoint:
         if self._context is not None:
             load_certificates(settings.tls_certificate, settings.tls_key, self._context)
 
+    def apply_proxies(self) -> None:
+        """Apply the current settings of proxies to new connections."""
+        settings = self._settings
+        self._real_address.change(settings.real_ip_header, settings.trusted_proxies)
+
     def apply_keepalive(self) -> None:
         """Apply the current keepalive settings."""
         settings = self._settings
@@ -187,8 +189,11 @@ class Endpoint:
         await asyncio.sleep(0)
 
     def _detector(self, context: ssl.SSLContext | None) -> ProtocolDetector:
+        # A frame slightly above the message limit is read and refused by that limit, so that the peer
+        # can read the reason. picows refuses a much larger one as soon as it has read its header.
+        max_frame_size = self._settings.max_message_size + _EXCESS
         return ProtocolDetector(
-            self._route, self._limiter, self._exchanges, self._max_frame_size, context, self._picows_log()
+            self._route, self._limiter, self._exchanges, max_frame_size, context, self._picows_log()
         )
 
     def _route(self, request: Request, peer: str, *, secure: bool) -> Answer:

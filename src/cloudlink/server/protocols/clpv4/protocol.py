@@ -63,11 +63,26 @@ class Clpv4:
         legacy = LegacyCommands(server, addressing, lists, commands, channels)
         for name, handler in commands.handlers().items():
             hooks.bind_native(Schema, name, handler)
-        for name in server.settings.disabled_commands:
-            hooks.command(Schema, name).disabled = True
+        self._disabled: set[str] = set()
+        self._apply_disabled_commands()
+        server.settings.on_change(self._follow_setting)
         hooks.protocol_tick.append(lists.forget_encoded)
         follow_settings(server)
         hooks.engines[Schema] = Clpv4Engine(server, self._answers, lists, self._greeter, usernames, legacy)
+
+    def _apply_disabled_commands(self) -> None:
+        """Disable the commands of the setting, and enable those that it no longer names."""
+        names = set(self._settings.disabled_commands)
+        for name in self._disabled ^ names:
+            self.server.hooks.command(Schema, name).disabled = name in names
+        self._disabled = names
+
+    def _follow_setting(self, name: str) -> None:
+        if name == "disabled_commands":
+            self._apply_disabled_commands()
+        elif name == "motd" and self._settings.origins[name] != "code":
+            # In CloudLink 0.2.0 a program switches the message on by `enable_motd`, not by its text.
+            self._greeter.enable_motd = bool(self._settings.motd)
 
     # Settings that CloudLink 0.2.0 has as attributes.
 

@@ -90,6 +90,7 @@ class RoomStates:
             server.hooks.protocol_stop.append(self._stop)
         if self._mode == "stored":
             server.counters.stores["rooms"] = self._condition
+            server.settings.on_change(self._follow_setting)
             server.hooks.protocol_start.append(self._open_store)
         if server.settings.room_state_http:
             server.hooks.routes.add("/rooms/*", documents("/rooms/", self.document))
@@ -111,6 +112,10 @@ class RoomStates:
         )
         self._store.watch(self._follow_store)
         self._store.start(call_soon)
+
+    def _follow_setting(self, name: str) -> None:
+        if self._store is not None and name in ("storage_max_size", "storage_keep_days"):
+            self._store.limit(self._settings.storage_max_size, self._settings.storage_keep_days)
 
     def _condition(self) -> StoreCondition:
         return StoreCondition() if self._store is None else self._store.condition

@@ -104,6 +104,12 @@ class Projects:
         self.store.start(call_soon)
         self._noted_at = time.monotonic()
 
+    def apply_storage_limits(self) -> None:
+        """Apply the current limits of the storage file; what addresses have used of their budgets stays used."""
+        settings = self._settings
+        self.store.limit(settings.storage_max_size, settings.storage_keep_days)
+        self._budgets.change(settings.storage_bytes_per_hour)
+
     def close(self) -> None:
         """Save everything, and unload all projects."""
         self.store.close()

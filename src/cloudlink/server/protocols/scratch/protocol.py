@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from cloudlink.server.clients import Client
     from cloudlink.server.events import User
     from cloudlink.server.hooks import Command
+    from cloudlink.settings import Settings
 
     from .cloudroom import CloudRoom
     from .packet import Packet
@@ -113,8 +114,7 @@ class Scratch:
         self.projects = Projects(server.settings, server.counters)
         self._hooks = server.hooks
         self._settings = server.settings
-        blocklist = self._settings.cloud_blocklist
-        self._users = rules.UserRules.from_file(Path(blocklist) if blocklist else None)
+        self._users = _user_rules(self._settings)
         self._hub = server.hub
         self._commands = self._hooks.commands.setdefault(Schema, {})
         methods = {
@@ -131,8 +131,24 @@ class Scratch:
         self._hooks.protocol_start.append(self._open_store)
         self._hooks.protocol_stop.append(self.projects.close)
         self._hooks.protocol_tick.append(self.projects.tick)
+        self._settings.on_change(self._follow_setting)
+        server.reloader.parts.append(self._prepare_blocklist)
         if self._settings.cloud_http:
             self._hooks.routes.add("/cloud/*", documents("/cloud/", self._document))
+
+    def _follow_setting(self, name: str) -> None:
+        if name in ("real_ip_header", "trusted_proxies"):
+            vars(self).pop("_real_address", None)
+        elif name.startswith("storage_"):
+            self.projects.apply_storage_limits()
+
+    def _prepare_blocklist(self, fresh: Settings) -> Callable[[], object]:
+        users = _user_rules(fresh)
+
+        def put_into_effect() -> None:
+            self._users = users
+
+        return put_into_effect
 
     # The engine interface.
 
@@ -406,6 +422,11 @@ class Scratch:
     def _open_store(self, call_soon: Callable[..., object]) -> None:
         vars(self).pop("_real_address", None)  # the settings may have changed since
         self.projects.start(call_soon, self._changed_in_store)
+
+
+def _user_rules(settings: Settings) -> rules.UserRules:
+    blocklist = settings.cloud_blocklist
+    return rules.UserRules.from_file(Path(blocklist) if blocklist else None)
 
 
 def _lines(data: bytes) -> Iterator[bytes]:

@@ -55,6 +55,12 @@ class StorageBudgets:
         else:
             bucket.give_back(-size)
 
+    def change(self, bytes_per_hour: float) -> None:
+        """Change the bytes that each address gets per hour; what was used remains used."""
+        self._bytes_per_hour = bytes_per_hour
+        for bucket in self._buckets.values():
+            bucket.change(bytes_per_hour / _HOUR, bytes_per_hour)
+
     def tick(self) -> None:
         """Drop the addresses whose budget is full again; does nothing until `_FORGET_EVERY` has passed."""
         now = self._clock()
