@@ -1,0 +1,699 @@
+"""A node of a cluster: everything that it tells and hears, without sockets and without a clock of its own.
+
+Every node holds all users of the others, and each alone says who its own users are: there is nothing to merge. What is
+lost on the way is noticed and made good by a snapshot, of which only the difference is announced. `links` says when two
+nodes hear each other; `variables` and `cloud` how values converge.
+
+Messages to rooms and users are sent once. A message that is lost with a node or a connection stays lost.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, deque
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from cloudlink.logthrottle import LogThrottle
+
+from .clock import HybridClock
+from .cloud import Cloud
+from .links import BATCH_BYTES, REPLACED_AFTER, SILENCE, Link, cut
+from .records import (
+    CloudClosed,
+    CloudOpened,
+    CloudValues,
+    ForeignVersion,
+    Gone,
+    Hello,
+    InvalidBatch,
+    Leave,
+    Part,
+    Private,
+    RoomEvent,
+    RoomVariable,
+    Row,
+    Snapshot,
+    Stamp,
+    Topic,
+    decode,
+    encode,
+    seal,
+    unseal,
+)
+from .variables import Variables
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from .carriers import Carrier
+    from .records import Batch, Hears, Record
+
+logger = logging.getLogger("cloudlink.cluster")
+
+_HELLO_EVERY = 1.0
+"""Seconds between two hellos."""
+_HELLO_AGAIN = 0.1
+"""Seconds after which a hello may be sent out of turn, for a node that has just appeared."""
+_LATE = 1.0
+"""Seconds by which our own timer may be late before others get more time."""
+_FORGOTTEN_AFTER = 600.0
+"""Seconds after which a silent process is forgotten."""
+_FIRST_HELLOS = 0.5
+"""Seconds after which a starting node that hears nobody is alone."""
+_LONGEST_START = 3.0
+"""Seconds after which a starting node serves clients even if it does not know all users yet."""
+_LONGEST_BACKLOG = 20_000
+"""Records that may wait for space at a carrier; beyond that, a new snapshot is shorter."""
+_SETTLED_AFTER = 10.0
+"""Seconds after the start in which others may have closed projects before they were heard."""
+_ROWS = 500
+"""Users of one record of a snapshot."""
+_MOST_NODES = 256
+"""Most nodes of a cluster that are kept in mind; further ones are ignored."""
+
+
+class Host(Protocol):
+    """What a node is part of: a server, or a test. Users and nodes are named by their ids."""
+
+    @property
+    def clients(self) -> int:
+        """The number of clients of this node."""
+        ...
+
+    def schedule_flush(self) -> None:
+        """Call `Node.flush` soon."""
+        ...
+
+    def on_ready(self, others: int) -> None:
+        """The node sees the cluster: this many other nodes."""
+        ...
+
+    def on_users(self, node: str, rows: dict[str, Row]) -> None:
+        """Replace all users of a node, by id."""
+        ...
+
+    def on_user(self, node: str, row: Row) -> None:
+        """Add a user, or add it to rooms, or rename it."""
+        ...
+
+    def on_left(self, node: str, user: str, room: str) -> None:
+        """Remove a user from a room."""
+        ...
+
+    def on_gone(self, node: str, user: str) -> None:
+        """Remove a user."""
+        ...
+
+    def on_down(self, node: str) -> None:
+        """Remove all users of a node."""
+        ...
+
+    def on_event(self, node: str, record: RoomEvent | RoomVariable | Private | Topic) -> None:
+        """Deliver an event of another node."""
+        ...
+
+    def is_shared(self, protocol: str, room: str, node: str) -> bool:
+        """Return whether a node has users in a room."""
+        ...
+
+    def dismiss(self, user: str, username: str) -> None:
+        """Disconnect a client of this node: a client of another node had its name before."""
+        ...
+
+
+class OwnUser:
+    """A user of this node."""
+
+    __slots__ = ("named_at", "protocol", "rooms", "username", "uuid")
+
+    def __init__(self, uuid: str, username: str | None, named_at: Stamp, protocol: str) -> None:
+        self.uuid = uuid
+        self.username = username
+        self.named_at = named_at
+        self.protocol = protocol
+        self.rooms: dict[str, None] = {}
+
+
+class Node:
+    """A node; it implements `carriers.Receiver`.
+
+    Attributes:
+        id: The id of this process.
+        name: The name of this node.
+        links: The other processes by id.
+        cloud: The cloud projects.
+        counts: How many records were `sent`, `received` and `dropped`, and how many batches or records were `invalid`.
+    """
+
+    def __init__(
+        self,
+        node: str,
+        name: str,
+        host: Host,
+        carrier: Carrier,
+        *,
+        secret: bytes = b"",
+        unique_names: bool = False,
+        now: Callable[[], float],
+        wall: Callable[[], float],
+    ) -> None:
+        """Set up a node; `start` makes it known.
+
+        Args:
+            node: 16 random hexadecimal digits.
+            name: The name of this node, unlike those of others.
+            host: What the node is part of.
+            carrier: Moves batches.
+            secret: Authenticates batches; empty where nobody else can reach the carrier.
+            unique_names: Whether no two users may have the same name.
+            now: Returns the time, in seconds; never goes back.
+            wall: Returns the seconds since the Unix epoch.
+        """
+        self.id = node
+        self.name = name
+        self.links: dict[str, Link] = {}
+        self.counts: Counter[str] = Counter()
+        self.is_ready = False
+        self.is_cut_off = False
+        self._host = host
+        self._carrier = carrier
+        self._secret = secret
+        self._unique_names = unique_names
+        self._now = now
+        self._clock = HybridClock(node, wall)
+        self._up: dict[str, Link] = {}
+        self._users: dict[str, OwnUser] = {}
+        self._names: dict[str, dict[str, None]] = {}  # ids of own users by name, where names are unique
+        self._variables = Variables(now)
+        self.cloud = Cloud(self._clock, now, node, self._send_to)
+        self._epoch = 0
+        self._hello = 0
+        self._hello_at = self._ticked_at = self._started_at = self._echoed_at = now()
+        self._fresh: deque[tuple[int, float]] = deque()  # number and time of our hellos of the last seconds
+        self._back_at: float | None = None  # when the bus came back, until that is logged
+        self._is_hello_wanted = False
+        self._is_flush_scheduled = False
+        self._is_started = False
+        self._log = LogThrottle(clock=now)
+
+    # Starting and stopping.
+
+    def start(self) -> None:
+        """Connect, and say hello."""
+        self._is_started = True
+        self._hello_at = self._ticked_at = self._started_at = self._echoed_at = self._now()
+        self._carrier.start(self.id, self)
+        self._say_hello()
+
+    def stop(self) -> None:
+        """Send what waits, and say goodbye; others then remove our users at once."""
+        if self._is_started:
+            self.flush()
+            self._say_hello(is_leaving=True)
+            self._is_started = False
+            self._carrier.close()
+
+    def tick(self) -> None:
+        """Do what is due; call this about ten times a second."""
+        if not self._is_started:
+            return
+        now = self._now()
+        if now - self._ticked_at > _LATE:
+            self._be_patient(now, now - self._ticked_at)
+        self._ticked_at = now
+        if now - self._hello_at >= (_HELLO_AGAIN if self._is_hello_wanted else _HELLO_EVERY):
+            self._say_hello()
+        for link in tuple(self.links.values()):
+            if link.is_up and now - link.confirmed_at >= SILENCE:
+                self._take_down(link, f"nothing heard for {SILENCE:g} s")
+            elif now - link.heard_at >= _FORGOTTEN_AFTER:
+                del self.links[link.id]
+            elif link.is_up and (link.outgoing.is_broken or link.outgoing.backlog):
+                self._catch_up(link)
+        self._variables.tick()
+        self.cloud.tick()
+        self._check_bus(now)
+        if not self.is_ready:
+            self._check_ready(now)
+
+    def _be_patient(self, now: float, late: float) -> None:
+        """Grant the others a second: their messages may have waited while this process did not run."""
+        self._fresh = deque((number, at + late) for number, at in self._fresh)
+        earliest = now - SILENCE + 1.0
+        for link in self._up.values():
+            link.confirmed_at = max(link.confirmed_at, earliest)
+        self._echoed_at = max(self._echoed_at, earliest)
+
+    def _check_bus(self, now: float) -> None:
+        if not self._carrier.echoes:
+            return
+        if self._back_at is not None and now - self._back_at >= _HELLO_EVERY:
+            self._back_at = None
+            logger.info("The cluster is back: it sees %d others.", len(self._up))
+        if not self.is_cut_off and now - self._echoed_at >= SILENCE:
+            self.is_cut_off = True
+            logger.warning("The cluster is cut off: NATS does not answer; this node goes on alone.")
+
+    def _check_ready(self, now: float) -> None:
+        waited = now - self._started_at
+        is_complete = all(link.is_synced for link in self.links.values() if now - link.heard_at < SILENCE)
+        if waited >= _LONGEST_START or (waited >= _FIRST_HELLOS and is_complete):
+            self.is_ready = True
+            self._host.on_ready(len(self._up))
+
+    # Who is there.
+
+    @property
+    def others(self) -> list[Link]:
+        """The nodes that this one sees."""
+        return list(self._up.values())
+
+    def _say_hello(self, *, is_leaving: bool = False) -> None:
+        self._hello += 1
+        self._hello_at = self._now()
+        self._is_hello_wanted = False
+        self._fresh.append((self._hello, self._hello_at))
+        while self._fresh[0][1] < self._hello_at - SILENCE:
+            self._fresh.popleft()
+        for link in self._up.values():
+            outgoing = link.outgoing
+            if not outgoing.was_used and outgoing.acknowledged != (outgoing.epoch, outgoing.seq):
+                self._send_batch(link, [])  # if the last batch was lost, this one shows the gap
+            outgoing.was_used = False
+        hears: Hears = {}
+        for link in self.links.values():
+            if self._hello_at - link.heard_at < SILENCE:
+                incoming = link.incoming
+                epoch = -incoming.epoch if incoming.has_gap else incoming.epoch
+                hears[link.id] = (link.hello, epoch, incoming.seq)
+        record = msgspec.Raw(encode(Hello(self.name, self._host.clients, is_leaving)))
+        self._carrier.hello(seal(self._secret, self.id, 0, self._hello, hears, [record]))
+
+    def on_batch(self, batch: bytes) -> None:
+        """Handle a batch or a hello; see `carriers.Receiver`."""
+        if not self._is_started:
+            return
+        try:
+            found = unseal(self._secret, batch)
+            if found.epoch == 0:
+                self._on_hello(found)
+            else:
+                self._on_stream(found)
+        except ForeignVersion as foreign:
+            self._count_invalid(
+                "Node %.64r speaks cluster protocol %d, this one 1: they do not see each other.",
+                foreign.name,
+                foreign.version,
+            )
+        except InvalidBatch as error:
+            self._count_invalid("A batch that is none of this cluster's was ignored: %.200s.", error)
+
+    def on_lost(self, node: str) -> None:
+        """Handle the end of a node's process; see `carriers.Receiver`."""
+        link = self.links.pop(node, None)
+        if link is not None and link.is_up:
+            self._take_down(link, "its process has ended")
+
+    def on_bus(self, is_up: bool) -> None:
+        """Say hello as soon as the bus is back; see `carriers.Receiver`."""
+        if is_up and self._is_started:
+            self._is_hello_wanted = True
+
+    def _on_hello(self, batch: Batch) -> None:
+        now = self._now()
+        if batch.sender == self.id:
+            if batch.seq >= self._fresh[0][0]:
+                self._on_echo(now)
+            return
+        hello = decode(batch.records[0]) if batch.records else None
+        if not isinstance(hello, Hello):
+            raise InvalidBatch("a hello says nothing")
+        link = self.links.get(batch.sender) or self._meet(batch.sender, hello, now)
+        if link is None or batch.seq <= link.hello:
+            return
+        link.hello, link.heard_at, link.clients = batch.seq, now, hello.clients
+        if hello.is_leaving:
+            if link.is_up:
+                self._take_down(link, "it has stopped")
+            link.heard_at = now - SILENCE
+            return
+        known, epoch, seq = batch.hears.get(self.id, (0, 0, 0))
+        if known < self._fresh[0][0]:  # the other side does not hear us, or somebody repeats an old hello
+            self._is_hello_wanted = self._is_hello_wanted or known == 0
+            return
+        self._confirm(link, now)
+        link.outgoing.acknowledged = (epoch, seq)
+        self._check_stream(link, known, epoch)
+
+    def _on_echo(self, now: float) -> None:
+        self._echoed_at = now
+        if self.is_cut_off:
+            self.is_cut_off = False
+            self._is_hello_wanted = True
+            self._back_at = now
+
+    def _meet(self, node: str, hello: Hello, now: float) -> Link | None:
+        """Return a link to a process that says its first hello, None if it cannot have one."""
+        if hello.is_leaving or len(node) != len(self.id):
+            return None
+        if hello.name == self.name:
+            self._refuse_name(hello.name)
+            return None
+        for other in tuple(self.links.values()):
+            if other.name == hello.name:
+                if now - other.heard_at <= REPLACED_AFTER:
+                    self._refuse_name(hello.name)
+                    return None
+                if other.is_up:
+                    self._take_down(other, "it has been started again")
+                del self.links[other.id]
+        if len(self.links) >= _MOST_NODES:
+            self._count_invalid(
+                "More than %d nodes are in this cluster; another one is ignored.", _MOST_NODES
+            )
+            return None
+        link = self.links[node] = Link(node, hello.name, now)
+        self._is_hello_wanted = True  # so that it learns soon that it is heard
+        return link
+
+    def _refuse_name(self, name: str) -> None:
+        self._count_invalid(
+            "Another node is called %.64r, too, and is ignored; give each node its own node_name.", name
+        )
+
+    def _confirm(self, link: Link, now: float) -> None:
+        """Note that the other side hears us."""
+        link.confirmed_at = now
+        if not link.is_up:
+            link.is_up = True
+            link.is_synced = False
+            self._up[link.id] = link
+            logger.info("Node %s is there: %d clients.", link.name, link.clients)
+            self._is_hello_wanted = True
+            self._begin_epoch(link)
+
+    def _take_down(self, link: Link, why: str) -> None:
+        link.is_up = False
+        link.confirmed_at = -SILENCE
+        self._up.pop(link.id, None)
+        self._carrier.forget(link.id)
+        link.outgoing.begin(0, self._hello)
+        link.incoming.has_gap = (
+            True  # its users are taken out, so it has to begin anew even if it did not notice
+        )
+        logger.warning("Node %s is gone: %s; its %d clients are taken out.", link.name, why, link.clients)
+        self._host.on_down(link.id)
+        self.cloud.on_down(link.id)
+        for variable in self._variables.of_node(link.id):
+            self._send_to(
+                [each for each in self._up if self._host.is_shared(variable.protocol, variable.room, each)],
+                variable,
+            )
+
+    # Own users.
+
+    def joined(self, user: str, uuid: str, username: str | None, protocol: str, room: str) -> None:
+        """A user of this node is in a room now."""
+        known = self._users.get(user)
+        if known is None:
+            known = self._users[user] = OwnUser(uuid, username, self._clock.stamp(), protocol)
+            self._index_name(user, None, username)
+        known.rooms[room] = None
+        self._send_to(None, self._row(user, known, [room]))
+
+    def left(self, user: str, room: str) -> None:
+        """A user of this node has left a room."""
+        known = self._users.get(user)
+        if known is not None and room in known.rooms:
+            del known.rooms[room]
+            self._send_to(None, Leave(user, room))
+
+    def renamed(self, user: str, username: str | None) -> None:
+        """A user of this node has another name now; one that was in no room yet is ignored."""
+        known = self._users.get(user)
+        if known is not None:
+            self._index_name(user, known.username, username)
+            known.username, known.named_at = username, self._clock.stamp()
+            self._send_to(None, self._row(user, known, []))
+
+    def gone(self, user: str) -> None:
+        """A user of this node has disconnected."""
+        known = self._users.pop(user, None)
+        if known is not None:
+            self._index_name(user, known.username, None)
+            self._send_to(None, Gone(user))
+
+    def _index_name(self, user: str, former: str | None, username: str | None) -> None:
+        if not self._unique_names:
+            return
+        if former is not None:
+            namesakes = self._names[former]
+            namesakes.pop(user, None)
+            if not namesakes:
+                del self._names[former]
+        if username is not None:
+            self._names.setdefault(username, {})[user] = None
+
+    @staticmethod
+    def _row(user: str, known: OwnUser, rooms: list[str]) -> Row:
+        return Row(user, known.uuid, known.username, known.named_at, known.protocol, rooms)
+
+    # Sending.
+
+    def publish(self, nodes: Iterable[str], protocol: str, room: str, event: bytes) -> None:
+        """Send an event to the members of a room on some nodes."""
+        self._send_to(nodes, RoomEvent(room, protocol, event), may_drop=True)
+
+    def publish_variable(
+        self, nodes: Iterable[str], protocol: str, room: str, name: bytes, event: bytes
+    ) -> None:
+        """Send a variable's new value to the members of a room on some nodes."""
+        variable = RoomVariable(room, protocol, name, self._clock.stamp(), event)
+        self._variables.put(variable)
+        self._send_to(nodes, variable, may_drop=True)
+
+    def send(self, node: str, user: str, room: str, event: bytes) -> None:
+        """Send an event to one user of another node."""
+        self._send_to((node,), Private(user, room, event), may_drop=True)
+
+    def publish_topic(self, topic: str, value: bytes) -> None:
+        """Send a message to all nodes."""
+        self._send_to(None, Topic(topic, value), may_drop=True)
+
+    def _send_to(self, nodes: Iterable[str] | None, record: Record, *, may_drop: bool = False) -> None:
+        """Collect a record for nodes, None for all.
+
+        Where the carrier has no space, records that may be dropped are dropped; the others wait, or the stream begins
+        anew.
+        """
+        links = self._up.values() if nodes is None else [self._up[node] for node in nodes if node in self._up]
+        if not links:
+            return
+        raws = cut(encode(record))
+        for link in links:
+            outgoing = link.outgoing
+            if outgoing.is_broken or outgoing.backlog:
+                if may_drop:
+                    self._drop(1)
+                elif not outgoing.is_broken:
+                    outgoing.backlog.extend(raws)
+                    outgoing.is_broken = len(outgoing.backlog) > _LONGEST_BACKLOG
+                continue
+            self.counts["sent"] += 1
+            for raw in raws:
+                if outgoing.size >= BATCH_BYTES:
+                    self._flush_link(link)
+                outgoing.records.append(raw)
+                outgoing.size += len(bytes(raw))
+        if not self._is_flush_scheduled:
+            self._is_flush_scheduled = True
+            self._host.schedule_flush()
+
+    def flush(self) -> None:
+        """Send the records that were collected."""
+        self._is_flush_scheduled = False
+        for link in tuple(self._up.values()):
+            if link.outgoing.records:
+                self._flush_link(link)
+
+    def _flush_link(self, link: Link) -> None:
+        records = link.outgoing.take()
+        if not link.outgoing.is_broken and not self._send_batch(link, records):
+            # What follows would arrive without it: the stream begins anew when there is space.
+            link.outgoing.is_broken = True
+            self._drop(len(records))
+
+    def _send_batch(self, link: Link, records: list[msgspec.Raw]) -> bool:
+        outgoing = link.outgoing
+        batch = seal(
+            self._secret,
+            self.id,
+            outgoing.epoch,
+            outgoing.seq + 1,
+            {link.id: (link.hello, link.incoming.epoch, link.incoming.seq)},
+            records,
+        )
+        if not self._carrier.send(link.id, batch):
+            return False
+        outgoing.seq += 1
+        outgoing.was_used = True
+        return True
+
+    def _drop(self, count: int) -> None:
+        self.counts["dropped"] += count
+        if self._log.should_log("dropped"):
+            logger.warning("A node takes less than is sent to it; messages to its clients are dropped.")
+
+    # The stream to another node begins anew.
+
+    def _begin_epoch(self, link: Link) -> None:
+        self._epoch += 1
+        outgoing = link.outgoing
+        outgoing.begin(self._epoch, self._hello)
+        rows = [self._row(user, known, list(known.rooms)) for user, known in self._users.items()]
+        pieces = [rows[start : start + _ROWS] for start in range(0, len(rows), _ROWS)] or [[]]
+        for number, piece in enumerate(pieces):
+            is_last = number == len(pieces) - 1
+            snapshot = Snapshot(piece, self.cloud.open_projects if is_last else [], is_last)
+            outgoing.backlog.extend(cut(encode(snapshot)))
+        self._catch_up(link)
+
+    def _catch_up(self, link: Link) -> None:
+        """Send as much of the snapshot as the carrier takes, or begin one."""
+        outgoing = link.outgoing
+        if outgoing.is_broken:
+            self._begin_epoch(link)
+            return
+        while outgoing.backlog:
+            records, size = [], 0
+            while outgoing.backlog and size < BATCH_BYTES:
+                raw = outgoing.backlog.popleft()
+                records.append(raw)
+                size += len(bytes(raw))
+            if not self._send_batch(link, records):
+                outgoing.backlog.extendleft(reversed(records))
+                return
+            self.counts["sent"] += len(records)
+        self.cloud.send_state(link.id)
+        self._send_variables(link)
+
+    def _send_variables(self, link: Link) -> None:
+        """Send the variables that a node may have missed."""
+        for variable in self._variables:
+            if self._host.is_shared(variable.protocol, variable.room, link.id):
+                self._send_to((link.id,), variable)
+
+    def _check_stream(self, link: Link, hello: int, epoch: int) -> None:
+        """Begin anew if the other node misses something of our stream.
+
+        Args:
+            link: The node.
+            hello: The number of our last hello that it has heard.
+            epoch: The epoch that it has.
+        """
+        outgoing = link.outgoing
+        if outgoing.is_broken or outgoing.backlog:
+            return
+        if epoch == -outgoing.epoch or (epoch != outgoing.epoch and hello > outgoing.hello + 1):
+            self._begin_epoch(link)
+
+    # The stream from another node.
+
+    def _on_stream(self, batch: Batch) -> None:
+        link, now = self.links.get(batch.sender), self._now()
+        if link is None or now - link.heard_at >= SILENCE:
+            return  # its hello comes first
+        known, _, _ = batch.hears.get(self.id, (0, 0, 0))
+        if known < self._fresh[0][0]:
+            return
+        link.heard_at = now
+        self._confirm(link, now)
+        incoming = link.incoming
+        had_gap = incoming.has_gap
+        if not incoming.admit(batch.epoch, batch.seq):
+            if incoming.has_gap and not had_gap:
+                self._is_hello_wanted = True  # the hello tells of the gap
+            return
+        for raw in batch.records:
+            try:
+                self._on_record(link, decode(raw))
+            except InvalidBatch as error:
+                self._count_invalid("A record of node %s was ignored: %.200s.", link.name, error)
+
+    def _on_record(self, link: Link, record: Record) -> None:
+        if isinstance(record, Part):
+            whole = link.incoming.join(record)
+            if whole is None:
+                return
+            record = decode(whole)
+        self.counts["received"] += 1
+        if isinstance(record, RoomEvent):
+            self._host.on_event(link.id, record)
+        elif isinstance(record, RoomVariable):
+            self._clock.see(record.stamp)
+            if self._variables.put(record):
+                self._host.on_event(link.id, record)
+        elif isinstance(record, (Private, Topic)):
+            self._host.on_event(link.id, record)
+        else:
+            self._on_state(link, record)
+
+    def _on_state(self, link: Link, record: Record) -> None:
+        if isinstance(record, Row):
+            self._clock.see(record.named_at)
+            self._host.on_user(link.id, record)
+            self._check_name(record)
+        elif isinstance(record, Leave):
+            self._host.on_left(link.id, record.id, record.room)
+        elif isinstance(record, Gone):
+            self._host.on_gone(link.id, record.id)
+        elif isinstance(record, Snapshot):
+            self._on_snapshot(link, record)
+        else:
+            self._on_cloud(link, record)
+
+    def _on_cloud(self, link: Link, record: Record) -> None:
+        if isinstance(record, CloudValues):
+            self.cloud.on_values(link.id, record)
+        elif isinstance(record, CloudOpened):
+            self.cloud.on_opened(link.id, record.project)
+        elif isinstance(record, CloudClosed):
+            self.cloud.on_closed(link.id, record.project)
+        else:
+            raise InvalidBatch(f"{type(record).__name__} is out of place")
+
+    def _on_snapshot(self, link: Link, record: Snapshot) -> None:
+        incoming = link.incoming
+        if incoming.rows is None:
+            raise InvalidBatch("Snapshot is out of place")
+        incoming.rows.update((row.id, row) for row in record.rows)
+        incoming.projects += record.projects
+        if not record.is_last:
+            return
+        rows, incoming.rows = incoming.rows, None
+        self._host.on_users(link.id, rows)
+        for row in rows.values():
+            self._clock.see(row.named_at)
+            self._check_name(row)
+        self.cloud.on_snapshot(link.id, incoming.projects)
+        if link.had_snapshot or self._now() - self._started_at < _SETTLED_AFTER:
+            self.cloud.on_return()
+        link.had_snapshot = True
+        self._send_variables(link)
+        link.is_synced = True
+
+    def _check_name(self, row: Row) -> None:
+        """Where names are unique, disconnect own users whose name another node's user had before."""
+        if row.username is None or row.username not in self._names:
+            return
+        for user in tuple(self._names[row.username]):
+            own = self._users[user]
+            if own.protocol == row.protocol and own.named_at > row.named_at:
+                self._host.dismiss(user, row.username)
+
+    def _count_invalid(self, text: str, *details: object) -> None:
+        self.counts["invalid"] += 1
+        if self._log.should_log(text):
+            logger.warning(text, *details)
