@@ -15,7 +15,7 @@ settings.load_profile("untimed")
 
 HERE = Path(__file__).parent
 KINDS = {
-    "browser": ("admin/browser", "extension", "examples_scratch/test_playing.py"),
+    "browser": ("admin/browser", "extension", "examples_scratch/test_playing.py", "web"),
     "real_client": ("real_clients",),
     "crash": ("storage/test_crash.py",),
     "timing": ("fairness",),

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import functools
-import http.server
 import json
 import re
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -203,15 +200,14 @@ def test_a_mouse_or_finger_leads_the_player(played, pointer):
 # ------------------------------------------------------------------------------------ what docs/first-game.md tells to do
 
 
-def test_a_packaged_game_works_as_a_file_and_on_a_page_of_ones_own(lab, played, tmp_path):
+def test_a_packaged_game_works_as_a_file_and_on_a_page_of_the_server(lab, played, tmp_path):
     packager()
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
 
     async def scenario(gathering):
         address = f"ws://{HOST}:{gathering.server.port}/"
         game = build(EXAMPLES / "game", address, address.replace("ws:", "http:") + "extension.js")
         file = await asyncio.to_thread(package, tmp_path, "game", address, game)
-        page = f"http://{HOST}:{pages.server_port}/{file.rpartition('/')[2]}"
+        page = f"http://{HOST}:{gathering.server.port}/{file.rpartition('/')[2]}"
         ann, bob = players = [await lab.browser.open(each) for each in (file, page)]
         for name, player in zip(("Ann", "Bob"), players, strict=True):
             await player.evaluate(ASKED)
@@ -223,12 +219,7 @@ def test_a_packaged_game_works_as_a_file_and_on_a_page_of_ones_own(lab, played, 
             await player.call("Page.close")
             assert player.errors == []
 
-    with http.server.ThreadingHTTPServer((HOST, 0), handler) as pages:
-        threading.Thread(target=pages.serve_forever, daemon=True).start()
-        try:
-            played(scenario)
-        finally:
-            pages.shutdown()
+    played(scenario, "--pages-folder", str(tmp_path))
 
 
 def test_the_server_throws_dice_in_the_chat(played, tmp_path):

@@ -11,12 +11,11 @@ from pathlib import Path
 import pytest
 
 import cloudlink
-from cloudlink.http import Routes, extension
+from cloudlink.http import Routes, scripts
 from tests.support.memoryclients import turns
 from tests.support.rawclients import UPGRADE, ask, connect, frame, open_socket, request, running
 
 ROOT = Path(__file__).parents[2]
-EXTENSION = ROOT / "extension" / "cloudlink.js"
 
 
 def fetch(path, headers=None, method="GET", **settings):
@@ -76,30 +75,39 @@ def test_the_start_page_opens_turbowarp_with_the_extension():
     assert f'href="{address}"' in body
 
 
-def test_the_extension_is_served_to_any_editor():
-    head, body = fetch("/extension.js?v=1")
+SCRIPTS = {
+    "/extension.js": "extension/cloudlink.js",
+    "/client.mjs": "web/cloudlink.mjs",
+    "/try.mjs": "web/try.mjs",
+}
+
+
+@pytest.mark.parametrize(("path", "file"), SCRIPTS.items())
+def test_scripts_are_served_to_any_page(path, file):
+    head, body = fetch(f"{path}?v=1")
     assert head.startswith("HTTP/1.1 200 OK")
     assert "Content-Type: text/javascript; charset=utf-8" in head
     assert "Access-Control-Allow-Origin: *" in head
     assert head.count("Cache-Control") == 1
     assert "Cache-Control: public, max-age=600" in head
-    assert body == EXTENSION.read_text(encoding="utf-8")
+    assert body == (ROOT / file).read_text(encoding="utf-8")
 
 
-def test_a_wheel_has_the_extension_where_the_server_looks_for_it():
+@pytest.mark.parametrize("file", SCRIPTS.values())
+def test_a_wheel_has_the_scripts_where_the_server_looks_for_them(file):
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     places = project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
     package = Path(cloudlink.__file__).parent
-    assert package.parent / places["extension/cloudlink.js"] == extension._PLACES[0]
+    assert package.parent / places[file] == Path(scripts.__file__).with_name(Path(file).name)
 
 
 def test_an_installation_without_the_extension_says_not_found(monkeypatch, tmp_path):
-    monkeypatch.setattr(extension, "_PLACES", (tmp_path / "cloudlink.js",))
-    extension.source.cache_clear()
+    monkeypatch.setattr(scripts, "__file__", str(tmp_path / "a" / "b" / "c" / "scripts.py"))
+    scripts.source.cache_clear()
     try:
         assert fetch("/extension.js")[0].startswith("HTTP/1.1 404")
     finally:
-        extension.source.cache_clear()
+        scripts.source.cache_clear()
 
 
 def test_health_is_json():

@@ -1,4 +1,4 @@
-"""The built-in pages: start page, health check, Scratch extension, and JSON documents such as cloud variables."""
+"""The built-in pages: start page, health check, scripts, and JSON documents such as cloud variables."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from urllib.parse import quote
 from cloudlink.forwarded import outside
 from cloudlink.hosts import is_this_machine
 
-from . import extension
+from . import scripts
 from .response import FOR_ANY_PAGE, HTML, JAVASCRIPT, JSON, Response
 from .routes import Route, not_found
 
@@ -48,11 +48,30 @@ h1 { line-height: 1.25 }
 a { color: var(--link) }
 code { font-size: 1.05em; padding: .15em .4em; border-radius: .3em; background: var(--code);
        box-decoration-break: clone; -webkit-box-decoration-break: clone }
+button, input { font: inherit; padding: .4em .8em; border: 1px solid; border-radius: .4em; color: inherit;
+                background: var(--code) }
+.sheet { position: relative; aspect-ratio: 2; border-radius: .5em; overflow: hidden; background: var(--code) }
+.sheet canvas { width: 100%; height: 100%; touch-action: none; cursor: crosshair }
+.sheet span { position: absolute; padding: 0 .4em; border-radius: 0 .6em .6em .6em; color: #fff; font-size: .8rem;
+              white-space: nowrap; max-width: 12em; overflow: hidden; text-overflow: ellipsis; pointer-events: none }
+.lines { max-height: 9rem; overflow: auto; padding: 0; list-style: none }
+form:not([hidden]) { display: flex; gap: .5em }
+form input { flex: 1; min-width: 0 }
 </style>
 <h1>This is a CloudLink server</h1>
 <p>Scratch projects meet here: multiplayer games, chats and shared worlds.</p>
 $connect
 <p>$here here right now.</p>
+<section id="try">
+<h2>Try it</h2>
+<p role="status">Open this page in two windows, and press the button in both: they see each other.</p>
+<button type="button">Try it</button>
+<div class="sheet" hidden><canvas width="1000" height="500" aria-label="A sheet to draw on together"></canvas></div>
+<div class="names"></div>
+<ul class="lines"></ul>
+<form hidden><input name="line" maxlength="200" autocomplete="off" aria-label="Say something" placeholder="Say something"><button>Say</button></form>
+</section>
+<script type="module" src="try.mjs"></script>
 </html>
 """)
 
@@ -91,7 +110,12 @@ def add_pages(routes: Routes, status: Callable[[], Status]) -> None:
     routes.home = Route("/", lambda request: start_page(request, status().clients), "the start page")
     routes.add_route(Route("/health", lambda _: health(status()), "the health check"))
     routes.add_default(Route(READY, lambda _: readiness(status()), "the readiness check"))
-    routes.add_route(Route("/extension.js", _extension, "the extension"))
+    for path, name, what in (
+        ("/extension.js", scripts.EXTENSION, "the extension"),
+        ("/client.mjs", scripts.CLIENT, "the client for web pages"),
+        ("/try.mjs", scripts.TRY, "the script of the start page"),
+    ):
+        routes.add_route(Route(path, _script(name), what))
 
 
 def start_page(request: Request, clients: int) -> Response:
@@ -149,11 +173,14 @@ def usable_host(host: str) -> str:
     return ("127.0.0.1" if match["ipv4"] else "[::1]") + host[match.end() :]
 
 
-def _extension(_: Request) -> Response:
-    source = extension.source()
-    if source is None:
-        return not_found()
-    return Response(source, content_type=JAVASCRIPT, headers=FOR_ANY_PAGE | _CACHED)
+def _script(name: str) -> Handler:
+    def respond(_: Request) -> Response:
+        source = scripts.source(name)
+        if source is None:
+            return not_found()
+        return Response(source, content_type=JAVASCRIPT, headers=FOR_ANY_PAGE | _CACHED)
+
+    return respond
 
 
 def _how_to_connect(request: Request) -> str:
