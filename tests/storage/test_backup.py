@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import closing
 
@@ -60,6 +61,21 @@ def test_restoring_keeps_the_earlier_file_and_the_copy(file, copy):
     kept = restore(copy, file)
     assert (score(file), score(kept), score(copy)) == (b"10", b"11", b"10")
     assert kept == file.with_name("cloudlink.db.before-restore")
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.parametrize("exists", [True, False])
+def test_what_root_restores_belongs_to_the_user_of_the_server(file, copy, exists):
+    fill(file, b"10")
+    back_up(file, copy)
+    os.chown(file if exists else file.parent, 1234, 1235)
+    file.chmod(0o640)
+    if not exists:
+        file.unlink()
+    restore(copy, file)
+    assert (file.stat().st_uid, file.stat().st_gid) == (1234, 1235)
+    if exists:
+        assert file.stat().st_mode & 0o777 == 0o640
 
 
 def test_restoring_where_there_was_no_file(file, copy):

@@ -39,7 +39,7 @@ def back_up(path: Path, copy: Path) -> int:
 
 
 def restore(copy: Path, path: Path) -> Path | None:
-    """Put a copy in place of the storage file.
+    """Put a copy in place of the storage file, with the owner and the rights of that one.
 
     Args:
         copy: A copy that `back_up` made; it stays.
@@ -58,6 +58,7 @@ def restore(copy: Path, path: Path) -> Path | None:
     draft = path.with_name(f"{path.name}.{os.getpid()}")
     _copy(copy, draft)
     try:
+        _give_away(draft, path if path.exists() else path.parent)
         kept = _set_aside(path)
         draft.replace(path)
     except BaseException:
@@ -65,6 +66,16 @@ def restore(copy: Path, path: Path) -> Path | None:
             draft.unlink()
         raise
     return kept
+
+
+def _give_away(draft: Path, model: Path) -> None:
+    """Give a file the owner of another one or of a folder, so that a server can use what root has restored."""
+    state = model.stat()
+    if model.is_file():
+        draft.chmod(state.st_mode & 0o777)
+    if hasattr(os, "chown"):
+        with contextlib.suppress(PermissionError):
+            os.chown(draft, state.st_uid, state.st_gid)
 
 
 def _require_file(path: Path) -> None:
