@@ -274,6 +274,7 @@ def test_logging_in(administrators):
         "expires": result["expires"],
         "session": 1,
         "via": "dashboard",
+        "connect": "",
     }
     assert ("mia", "login", "account:mia", "ok") in administrators.audit.lines
     assert administrators.core.logins == {"ok": 1}
@@ -301,6 +302,7 @@ def test_the_terminal_acts_as_an_owner_without_a_login(administrators):
         "expires": None,
         "session": None,
         "via": "cli",
+        "connect": "",
     }
     assert console.ask("touch") == {"expires": None}
     assert console.refused("login", name="a", password="b") == "conflict"

@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from cloudlink.transport import urls
-from cloudlink.transport.urls import where_to_connect
+from cloudlink.transport.urls import url_for_others, where_to_connect
 
 
 class Route:
@@ -71,3 +71,24 @@ def test_tls_is_shown(monkeypatch):
     monkeypatch.setattr(urls.socket, "socket", Route("192.168.1.5"))
     told = "wss://127.0.0.1:3000/, others on your network to wss://192.168.1.5:3000/"
     assert where_to_connect("0.0.0.0", 3000, secure=True) == told
+
+
+@pytest.mark.parametrize(
+    ("host", "own", "url"),
+    [
+        ("127.0.0.1", "192.168.1.5", "ws://127.0.0.1:3000/"),
+        ("127.0.0.1, 192.168.1.5", None, "ws://127.0.0.1:3000/"),
+        ("0.0.0.0", "192.168.1.5", "ws://192.168.1.5:3000/"),
+        ("unix:/run/cl.sock, ::", "fd00::2", "ws://[fd00::2]:3000/"),
+        ("", None, "ws://127.0.0.1:3000/"),
+        ("unix:/run/cl.sock", "192.168.1.5", ""),
+    ],
+)
+def test_the_one_address_to_give_to_others(monkeypatch, host, own, url):
+    monkeypatch.setattr(urls.socket, "socket", Route(own))
+    assert url_for_others(host, 3000, secure=False) == url
+
+
+def test_with_tls_it_is_a_secure_one(monkeypatch):
+    monkeypatch.setattr(urls.socket, "socket", Route("192.168.1.5"))
+    assert url_for_others("0.0.0.0", 3000, secure=True) == "wss://192.168.1.5:3000/"

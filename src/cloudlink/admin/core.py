@@ -45,6 +45,7 @@ class Core:
         may_watch: Returns the setting `admin_watch`.
         shown_address: Returns an address as owners may see it, by the setting `admin_addresses`.
         tag: Returns the keyed tag of an address.
+        connect: The URL that players connect to, empty if unknown.
         throttle: Slows down the guessing of passwords.
         setup_code: The code for the first account.
         wall_clock: Returns the Unix time in seconds.
@@ -61,6 +62,7 @@ class Core:
     may_watch: Callable[[], bool]
     shown_address: Callable[[str], str]
     tag: Callable[[str], str]
+    connect: str = ""
     throttle: Throttle = field(default_factory=Throttle)
     setup_code: SetupCode = field(default_factory=SetupCode)
     wall_clock: Callable[[], float] = time.time

@@ -9,6 +9,6 @@ from __future__ import annotations
 from .endpoint import Endpoint
 from .sockets import raise_open_files_limit
 from .tls import load_certificates
-from .urls import where_to_connect
+from .urls import url_for_others, where_to_connect
 
-__all__ = ["Endpoint", "load_certificates", "raise_open_files_limit", "where_to_connect"]
+__all__ = ["Endpoint", "load_certificates", "raise_open_files_limit", "url_for_others", "where_to_connect"]

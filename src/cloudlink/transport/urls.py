@@ -24,22 +24,40 @@ def where_to_connect(hosts: str, port: int, *, secure: bool) -> str:
     """
     scheme = "wss" if secure else "ws"
     entries = parse_hosts(hosts)
-    network = ""
+    network = _network_address(entries)
     here = []
     for entry in entries:
         path = unix_path(entry)
         if path is not None:
             here.append(f"unix:{path} through a proxy on this machine")
             continue
-        address = entry
-        if entry in (EVERY, _EVERY_IPV4):
-            network = _own_address(socket.AF_INET, _ELSEWHERE_IPV4)
-            if entry == EVERY and not network:
-                network = _own_address(socket.AF_INET6, _ELSEWHERE_IPV6)
-            address = _LOOPBACK_IPV4
+        address = _LOOPBACK_IPV4 if entry in (EVERY, _EVERY_IPV4) else entry
         here.append(f"{scheme}://{_in_url(address)}:{port}/")
     text = " or ".join(dict.fromkeys(here))
     return f"{text}, others on your network to {scheme}://{_in_url(network)}:{port}/" if network else text
+
+
+def url_for_others(hosts: str, port: int, *, secure: bool) -> str:
+    """Return the one URL to give to others, such as `ws://192.168.1.20:3000/`; empty without any.
+
+    It is of this machine's address in its network if the server listens there, else of the first address that it
+    listens on; its arguments are those of `where_to_connect`.
+    """
+    entries = [entry for entry in parse_hosts(hosts) if unix_path(entry) is None]
+    address = _network_address(entries) or next(iter(entries), "")
+    if address in (EVERY, _EVERY_IPV4):
+        address = _LOOPBACK_IPV4
+    return f"{'wss' if secure else 'ws'}://{_in_url(address)}:{port}/" if entries else ""
+
+
+def _network_address(entries: list[str]) -> str:
+    """Return this machine's address in its network if a server listens on every address, else nothing."""
+    network = ""
+    if EVERY in entries or _EVERY_IPV4 in entries:
+        network = _own_address(socket.AF_INET, _ELSEWHERE_IPV4)
+    if EVERY in entries and not network:
+        network = _own_address(socket.AF_INET6, _ELSEWHERE_IPV6)
+    return network
 
 
 def _in_url(host: str) -> str:

@@ -200,6 +200,7 @@ class FakeHost:
         return {
             "logout": (dict, "viewer"),
             "touch": (dict, "viewer"),
+            "me": (lambda: {"connect": "ws://192.168.1.20:3000/"}, "viewer"),
             "subscribe": (lambda topics: {"topics": topics}, "viewer"),
             "unsubscribe": (lambda topics: {"topics": topics}, "viewer"),
             "sessions.list": (
@@ -211,7 +212,7 @@ class FakeHost:
                 "viewer",
             ),
             "stats.get": (
-                lambda: self._stats() | {"mode": self.mode, "connect": "ws://192.168.1.20:3000/"},
+                lambda: self._stats() | {"mode": self.mode},
                 "viewer",
             ),
             "stats.history": (

@@ -158,6 +158,7 @@ def _me(call: Call) -> dict[str, Any]:
         "expires": round(session.expires) if session else None,
         "session": session.id if session else None,
         "via": call.actor.via,
+        "connect": call.core.connect,
     }
 
 

@@ -61,10 +61,7 @@ export function now(page) {
     h("div.grid", charts),
     section("Notices", none, notices),
   );
-  page.ask("stats.get").then((stats) => {
-    show(stats);
-    if (stats.connect) put(friends, forFriends(stats.connect));
-  }, complain);
+  page.ask("me").then(({ connect }) => put(friends, forFriends(connect)), complain);
   page.watch("stats", show).catch(complain);
   page.watch("notices", (notice) => {
     none.hidden = true;
@@ -77,7 +74,10 @@ export function now(page) {
   }, complain, STEP * 1000);
 }
 
-function forFriends(address) {
+/** The address by which players come; on this computer, only the server knows how others see it. */
+function forFriends(connect) {
+  const here = new URL(".", location).href.replace("http", "ws");
+  const address = /\/\/(localhost|127\.|\[::1\])/.test(here) && connect ? connect : here;
   const shown = h("code", address);
   const copy = button("Copy", async () => {
     try {

@@ -26,6 +26,7 @@ from cloudlink.admin.wire import MAX_MESSAGE, Wire
 from cloudlink.hosts import EVERY, parse_hosts, unix_path
 from cloudlink.http import refusals
 from cloudlink.http.routes import WebSocketRoute, not_found
+from cloudlink.transport import url_for_others
 
 from .keyfile import KeyFile, path_of
 from .serverview import ServerView
@@ -125,6 +126,7 @@ class Administration:
         """Write the key file and log the link for the first account, once the server accepts connections."""
         if self.wire is None:
             return
+        self.wire.core.connect = url_for_others(self._settings.host, port, secure=secure)
         entries = [entry for entry in parse_hosts(self._settings.host) if unix_path(entry) is None]
         if not entries:
             logger.info(
