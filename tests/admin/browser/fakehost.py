@@ -37,6 +37,8 @@ class Player:
         self.id = str(number)
         self.name = name
         self.address = address
+        self.since = time.time() - 60
+        self.rooms = ["default"]
         self.is_muted = False
         self.closed: tuple[int, str] | None = None
 
@@ -47,9 +49,9 @@ class Player:
             "name": self.name,
             "protocol": "cl4",
             "dialect": "0.2.0",
-            "rooms": ["default"],
-            "rooms_total": 1,
-            "since": time.time() - 60,
+            "rooms": self.rooms,
+            "rooms_total": len(self.rooms),
+            "since": self.since,
             "origin": "https://turbowarp.org",
             "messages_in": 3,
             "bytes_in": 900,
@@ -75,6 +77,7 @@ class FakeHost:
         self.filters: list[dict[str, Any]] = []
         self.cloud = {"612229554": {"☁ high score": "42"}}
         self.mode = "open"
+        self.history = [self._stats() for _ in range(720)]
         self.refuses: dict[str, Refusal] = {}
         self._numbers = itertools.count(1000)
         self._port = 0
@@ -216,14 +219,18 @@ class FakeHost:
                 "viewer",
             ),
             "stats.history": (
-                lambda minutes: {"items": [self._stats() for _ in range(12 * minutes)]},
+                lambda minutes: {"items": self.history[-12 * minutes :]},
                 "viewer",
             ),
             "clients.list": (self._list, "viewer"),
             "clients.get": (lambda id: self._player(id).shown(is_owner=self._is_owner), "viewer"),  # noqa: A006
             "clients.kick": (self._kick, "moderator"),
             "rooms.list": (
-                lambda: {"items": [self._room(name) for name in self.rules if name != "*"]},
+                lambda limit: {
+                    "items": [self._room(name) for name in self.rules if name != "*"],
+                    "all": self._room("*"),
+                    "next": None,
+                },
                 "viewer",
             ),
             "rooms.get": (self._room, "viewer"),
@@ -243,15 +250,24 @@ class FakeHost:
             "filters.remove": (lambda id: self._remove(self.filters, id), "owner"),  # noqa: A006
             "filters.test": (self._test_filters, "moderator"),
             "cloud.projects": (
-                lambda: {
+                lambda limit: {
+                    "next": None,
                     "items": [
                         {"project": name, "variables": len(values), "bytes": 40, "clients": 2}
                         for name, values in self.cloud.items()
+                    ],
+                },
+                "viewer",
+            ),
+            "cloud.get": (
+                lambda project: {
+                    "items": [
+                        {"name": name, "value": value, "length": len(value)}
+                        for name, value in self.cloud[project].items()
                     ]
                 },
                 "viewer",
             ),
-            "cloud.get": (lambda project: {"variables": self.cloud[project]}, "viewer"),
             "cloud.set": (
                 lambda project, name, value: self.cloud[project].__setitem__(name, value) or {"saved": True},
                 "owner",

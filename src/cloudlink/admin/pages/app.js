@@ -189,7 +189,7 @@ function applyTheme() {
   document.documentElement.dataset.theme = localStorage.getItem(THEME) ?? "";
 }
 
-/** What a page has: a place to fill, the server, and everything that ends when the page is left. */
+/** A page: a place to fill, the server, and what ends when it is left. */
 class Page {
   #polls = [];
   #topics = new Map();
@@ -215,13 +215,13 @@ class Page {
     return result;
   }
 
-  /** The same because of a button: a refusal is shown, and the result is then undefined. */
+  /** The same for a button: a refusal is shown, and the result is undefined. */
   act = (method, params) => this.change(method, params).catch(complain);
 
   /** Return what takes a change back. */
   undo = (method, params) => () => this.change(method, params);
 
-  /** Call `load` now and every few seconds while the page is visible; what is refused goes to `failed`. */
+  /** Call `load` every few seconds while the page is visible; `failed` gets refusals. */
   poll(load, failed = complain, every = POLL_EVERY) {
     let timer = 0;
     let isRunning = false;
@@ -249,8 +249,8 @@ class Page {
   }
 
   /** Poll a method that lists something. */
-  feed(found, method, params) {
-    this.poll(async () => found.show((await wire.request(method, params)).items));
+  feed(found, method, params, failed) {
+    this.poll(async () => found.show((await wire.request(method, params)).items), failed);
   }
 
   /** Poll one part of a long list at a time; `query()` returns further parameters. */
@@ -278,12 +278,12 @@ class Page {
   /** Have the events of a topic as long as the page is shown. */
   watch(topic, take) {
     this.#topics.set(topic, take);
-    return wire.request("subscribe", { topics: [topic] });
+    wire.request("subscribe", { topics: [topic] }).catch(complain);
   }
 
   unwatch(topic) {
     this.#topics.delete(topic);
-    return wire.request("unsubscribe", { topics: [topic] });
+    wire.request("unsubscribe", { topics: [topic] }).catch(() => {});
   }
 
   take = (topic, data) => this.#topics.get(topic)?.(data);
@@ -294,13 +294,13 @@ class Page {
 
   /** Go on after the connection was made again. */
   resume() {
-    for (const [topic, take] of this.#topics) this.watch(topic, take).catch(complain);
+    for (const [topic, take] of this.#topics) this.watch(topic, take);
     this.refresh();
   }
 
   leave() {
     this.#isGone = true;
-    for (const topic of this.#topics.keys()) this.unwatch(topic).catch(() => {});
+    for (const topic of this.#topics.keys()) this.unwatch(topic);
   }
 }
 

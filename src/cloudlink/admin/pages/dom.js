@@ -187,7 +187,7 @@ export const table = (label, heads, body) =>
   h("div.scroll", { tabindex: 0, role: "region", "aria-label": label },
     h("table", h("thead", h("tr", heads.map((head) => h("th", { scope: "col" }, head)))), body));
 
-/** A list that is updated in place, so that the focus stays where it is. `make(item)` returns a `row`. */
+/** A list that is updated in place, so that it keeps the focus. `make(item)` returns a `row`. */
 export function list(make, keyOf, empty, label) {
   const rows = new Map();
   const items = h("ul.list", { "aria-label": label, hidden: true });

@@ -7,7 +7,7 @@ const POINTS = 120; // ten minutes, in steps of
 const STEP = 5; // seconds
 const WIDTH = 240;
 const HEIGHT = 60;
-const NEWEST = 8; // players
+const NEWEST = 5; // players
 const SLOW = 0.05; // seconds of delay that players notice
 
 const whole = (value) => number(Math.round(value));
@@ -62,11 +62,12 @@ export function now(page) {
     section("Notices", none, notices),
   );
   page.ask("me").then(({ connect }) => put(friends, forFriends(connect)), complain);
-  page.watch("stats", show).catch(complain);
+  page.ask("stats.get").then(show, complain);
+  page.watch("stats", show);
   page.watch("notices", (notice) => {
     none.hidden = true;
     notices.prepend(h("li.row", h("div", h("bdi", notice.text), h("span.soft.line", moment(notice.at)))));
-  }).catch(complain);
+  });
   page.feed(newest, "clients.list", { sort: "-since", limit: NEWEST });
   page.poll(async () => {
     const { items } = await page.ask("stats.history", { minutes: (POINTS * STEP) / 60 });
@@ -88,5 +89,5 @@ function forFriends(connect) {
       note("Press Ctrl+C to copy the address.");
     }
   });
-  return section("Your friends connect to", h("p.connect", shown, copy));
+  return h("section.card.connect", h("h2", "Your friends connect to"), shown, copy);
 }

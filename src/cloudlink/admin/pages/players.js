@@ -1,7 +1,7 @@
 // Players and one player; kicking, muting and banning, which other pages use too.
 
 import {
-  ago, button, check, complain, duration, field, h, icon, input, linkTo, list, names, note, plural, put, question, row, section, select, sentence,
+  ago, button, check, duration, field, h, icon, input, linkTo, list, names, note, plural, put, question, row, section, select, sentence,
   size, text, until, who,
 } from "./dom.js";
 
@@ -101,7 +101,7 @@ export function quiet(page, place) {
   show(false);
   if (place.firstChild) show(place.firstChild.classList.contains("on"));
   put(place, pressed);
-  page.poll(async () => show((await page.ask("rooms.get", { name: "*" })).frozen));
+  page.poll(async () => show((await page.ask("rooms.list", { limit: 1 })).all.frozen));
 }
 
 // Pages.
@@ -199,15 +199,12 @@ export function live(page, topic, label, write) {
     if (lines.children.length > LINES) lines.firstChild.remove();
     if (isAtEnd) lines.scrollTop = lines.scrollHeight;
   };
-  const toggle = button(label, async () => {
-    try {
-      lines.hidden = !lines.hidden;
-      text(toggle, lines.hidden ? label : "Stop");
-      put(lines);
-      await (lines.hidden ? page.unwatch(topic) : page.watch(topic, add));
-    } catch (error) {
-      complain(error);
-    }
+  const toggle = button(label, () => {
+    lines.hidden = !lines.hidden;
+    text(toggle, lines.hidden ? label : "Stop");
+    put(lines);
+    if (lines.hidden) page.unwatch(topic);
+    else page.watch(topic, add);
   });
   return [toggle, lines];
 }

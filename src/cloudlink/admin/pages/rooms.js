@@ -36,8 +36,7 @@ export function rooms(page) {
     return element;
   };
   const found = list(make, (room) => room.name, "There are no rooms, because nobody is here.", "Rooms");
-  put(page.body, found);
-  page.feed(found, "rooms.list");
+  put(page.body, found, page.pager(found, "rooms.list").buttons);
 }
 
 export function room(page) {
@@ -45,34 +44,37 @@ export function room(page) {
   const { buttons, show } = rules(page, () => now);
   const slow = select(SLOW.map((time) => [time, time ? `once in ${time} s` : "as often as they like"]), 0, { onchange: () => page.act("rooms.set", { name, slow: Number(slow.value) }) });
   const members = playerList(page, "Nobody is in this room.");
+  const back = linkTo("rooms", "All rooms");
   let now = { name };
   put(page.heading, who(name));
   put(
     page.body,
-    linkTo("rooms", "All rooms"),
+    back,
     buttons.length > 0 && section("Rules", h("div.buttons", buttons), field("A player may send", slow)),
     section("Players", members),
     page.isStaff && traffic(page, `watch:room:${name}`),
   );
-  page.poll(async () => {
-    now = await page.ask("rooms.get", { name });
-    show(now);
-    if (document.activeElement !== slow) slow.value = now.slow;
-  });
+  page.poll(
+    async () => {
+      now = await page.ask("rooms.get", { name });
+      show(now);
+      if (document.activeElement !== slow) slow.value = now.slow;
+    },
+    (error) => put(page.body, back, h("p", sentence(error))),
+  );
   page.feed(members, "clients.list", { room: name, limit: PLAYERS });
 }
 
 export function cloud(page) {
   const make = ({ project: name }) => row(link("project", name), [], (now) => ({ below: [plural(now.variables, "variable"), size(now.bytes), plural(now.clients, "player")] }));
   const found = list(make, (one) => one.project, "No project has stored cloud variables.", "Projects");
-  put(page.body, found);
-  page.feed(found, "cloud.projects");
+  put(page.body, found, page.pager(found, "cloud.projects").buttons);
 }
 
 export function project(page) {
   const name = page.argument;
-  const change = ({ name: variable, value: was }) => {
-    const value = h("textarea", { rows: 3, value: was });
+  const change = ({ name: variable, value: was, length }) => {
+    const value = h("textarea", { rows: 3, value: length > was.length ? "" : was }); // long ones are cut
     question(["Change ", who(variable), "?"], [h("p", "Players get it at once."), field("Value", value)], "Change", () =>
       page.change("cloud.set", { project: name, name: variable, value: value.value }));
   };
@@ -81,18 +83,12 @@ export function project(page) {
       page.change("cloud.delete", { project: name, name: variable }), "danger");
   const make = (variable) => {
     const buttons = page.isOwner && [button("Change", () => change(element.item)), button("Delete", () => remove(variable), "danger")];
-    const element = row(who(variable.name), buttons, (now) => ({ below: [now.value.slice(0, SHOWN) + (now.value.length > SHOWN ? " …" : "")] }));
+    const element = row(who(variable.name), buttons, (now) => ({ below: [now.value.slice(0, SHOWN) + (now.length > SHOWN ? " …" : "")] }));
     return element;
   };
   const found = list(make, (variable) => variable.name, "This project has no variables.", "Variables");
   const back = linkTo("cloud", "All projects");
   put(page.heading, who(name));
   put(page.body, back, found);
-  page.poll(
-    async () => {
-      const { variables } = await page.ask("cloud.get", { project: name });
-      found.show(Object.entries(variables).map(([key, value]) => ({ name: key, value: String(value) })));
-    },
-    (error) => put(page.body, back, h("p", sentence(error))),
-  );
+  page.feed(found, "cloud.get", { project: name }, (error) => put(page.body, back, h("p", sentence(error))));
 }
