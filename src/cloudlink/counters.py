@@ -23,6 +23,17 @@ class StoreCondition(NamedTuple):
     """Number of changes that wait to be written."""
 
 
+class BridgeCondition(NamedTuple):
+    """How a bridge to another server is doing."""
+
+    is_up: bool = False
+    """Whether it is connected."""
+    users: int = 0
+    """Number of users of the other side that are shown here."""
+    dropped: int = 0
+    """Number of records dropped since the start."""
+
+
 class Counters:
     """The counts of one server, and the functions that know the rest.
 
@@ -39,6 +50,7 @@ class Counters:
         actions: Actions of administrators, by method.
         kept: Functions that return bytes of memory in use, by what uses it.
         stores: Functions that return the condition of a store, by its name.
+        bridges: Returns the condition of each bridge by its name.
         bans: Returns the number of bans by kind.
         mutes: Returns the number of mutes.
         admin_sessions: Returns the number of administrators who are logged in.
@@ -56,6 +68,7 @@ class Counters:
         self.actions: Counter[str] = Counter()
         self.kept: dict[str, Callable[[], int]] = {}
         self.stores: dict[str, Callable[[], StoreCondition]] = {}
+        self.bridges: Callable[[], Mapping[str, BridgeCondition]] = dict
         self.bans: Callable[[], Mapping[str, int]] = dict
         self.mutes: Callable[[], int] = int
         self.admin_sessions: Callable[[], int] = int

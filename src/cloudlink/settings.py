@@ -17,6 +17,7 @@ from collections.abc import Callable  # noqa: TC003  # the annotations of the fi
 from typing import TYPE_CHECKING, Any, Literal
 
 from cloudlink.addresses import UNIX
+from cloudlink.bridgesections import BridgeSection, check_bridges
 from cloudlink.errors import StartError
 from cloudlink.hosts import are_hosts
 from cloudlink.options import Option, option, options_of
@@ -550,6 +551,11 @@ class Settings:
     plugin: dict[str, dict[str, Any]] = table(
         "The settings of one plugin, which reads them with `server.plugin_settings(NAME)`."
     )
+    bridges: dict[str, BridgeSection] = table(
+        "A bridge, which shares rooms or projects with another server; see `docs/bridges.md`.",
+        entry=BridgeSection,
+        needs_restart=True,
+    )
     origins: dict[str, str] = dataclasses.field(default_factory=dict, repr=False, compare=False)
     warnings: list[str] = dataclasses.field(default_factory=list, repr=False, compare=False)
     _observers: list[Callable[[str], None]] = dataclasses.field(
@@ -609,6 +615,8 @@ class Settings:
                 f"The setting trusted_proxies is given ({self.origins['trusted_proxies']}), but real_ip_header is not: "
                 f'name the header in which these proxies write the client\'s address, such as "X-Forwarded-For".'
             )
+        if self.bridges:
+            check_bridges(self.bridges, cloud=self.cloud)
         pair = ("tls_certificate", "tls_key")
         for present, absent in (pair, pair[::-1]):
             if getattr(self, present) and not getattr(self, absent):

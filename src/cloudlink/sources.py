@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from cloudlink.bridgesections import secret_variable
 from cloudlink.errors import StartError
 from cloudlink.options import PREFIX
 from cloudlink.settings import OPTIONS, TABLES, Settings, suggestion
@@ -137,6 +138,8 @@ def _apply_environment(settings: Settings, environ: Mapping[str, str], overridde
                         raise
                     settings.warnings.append(f"{error} The flag {known.flags[0]} is used instead.")
                 break
+    for bridge, section in settings.bridges.items():
+        section.secret = environ.get(secret_variable(bridge), section.secret)
 
 
 def _is_of_kubernetes(name: str, value: str) -> bool:
@@ -147,7 +150,7 @@ def _is_of_kubernetes(name: str, value: str) -> bool:
 
 
 def _look_for_unknown(settings: Settings, names: Collection[str]) -> None:
-    known = {option.variables[0]: option for option in OPTIONS.values()}
+    known = {option.variables[0] for option in OPTIONS.values()} | set(map(secret_variable, settings.bridges))
     for name in sorted(names):
         if name.startswith(PREFIX) and name not in known:
             sentence = f"There is no setting for the environment variable {name}"

@@ -54,6 +54,14 @@ class Table:
             return dict(section)
         return {name: getattr(section, name) for name in options_of(self.entry)}
 
+    def for_show(self, section: Any) -> dict[str, Any]:
+        """Return the keys and values of a section as they may be shown: secrets are hidden."""
+        if self.entry is None:
+            return self.values(section)
+        return {
+            name: option.for_show(getattr(section, name)) for name, option in options_of(self.entry).items()
+        }
+
     def _section(self, name: str, section: object) -> Any:
         if not isinstance(section, dict):
             raise ValueError(  # noqa: TRY004  # as `Option.checked` raises for any wrong value

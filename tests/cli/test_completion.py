@@ -48,7 +48,10 @@ needs_bash = pytest.mark.skipif(shutil.which("bash") is None, reason="bash is no
     ("line", "expected"),
     [
         ("cloudlink s", ["serve"]),
-        ("cloudlink ", ["serve", "config", "vars", "rooms", "client", "doctor", "completion"]),
+        (
+            "cloudlink ",
+            ["serve", "config", "vars", "rooms", "client", "doctor", "bridge", "migrate", "completion"],
+        ),
         ("cloudlink --hos", ["--host"]),
         ("cloudlink serve --hos", ["--host"]),
         ("cloudlink serve --log-l", ["--log-level"]),
@@ -60,7 +63,7 @@ needs_bash = pytest.mark.skipif(shutil.which("bash") is None, reason="bash is no
         ("cloudlink serve --port ", []),
         ("cloudlink serve --port 3 --no-cloud-b", ["--no-cloud-bridge"]),
         ("cloudlink serve x", []),
-        ("cloudlink vars ", ["list", "get", "set", "delete", "export", "import"]),
+        ("cloudlink vars ", ["list", "get", "set", "delete", "export", "import", "backup", "restore"]),
         ("cloudlink vars list --f", ["--file"]),
         ("cloudlink vars export --out", ["--output"]),
         ("cloudlink vars --fi", ["--file"]),

@@ -30,6 +30,9 @@ class RecordingBroker:
     def carries(self, node):
         return node in self.nodes
 
+    def refusal(self, user, event):
+        return f"{user.username} cannot be reached." if user.username == "hermit" else ""
+
     def __getattr__(self, name):
         return lambda *arguments: self.told.append((name, *arguments))
 
@@ -124,6 +127,16 @@ def test_private_packets_go_to_the_broker_of_the_node(server):
     assert [call[:3] for call in broker.told] == [("send", ZOE, "default")] * 4 + [("send", ZOE, "")]
     assert broker.told[-1][3].listener == b'"d"'
     assert not [call for call in other.told if call[0] == "send"]
+
+
+def test_a_packet_is_refused_if_the_broker_cannot_carry_it(server):
+    server.federation.add_broker(RecordingBroker("n2"))
+    server.federation.join(user(7001, "hermit"), CL4, ["default"])
+    alice = named(server, "alice")
+    for cmd in ("pmsg", "direct"):
+        packets = alice.ask({"cmd": cmd, "id": "hermit", "val": 1, "listener": "L"})
+        (answer,) = [packet for packet in packets if packet["cmd"] == "statuscode"]
+        assert (answer["code_id"], answer["details"]) == (108, "hermit cannot be reached.")
 
 
 def test_two_bearers_of_a_name_on_different_servers_are_ambiguous(server):

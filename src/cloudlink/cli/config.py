@@ -132,7 +132,7 @@ def _sections(settings: Settings, name: str) -> list[str]:
     lines = []
     for section, values in getattr(settings, name).items():
         lines += ["", f"[{name}.{_key(section)}]  # {settings.origins[name]}"]
-        lines += [f"{_key(key)} = {_value(value)}" for key, value in TABLES[name].values(values).items()]
+        lines += [f"{_key(key)} = {_value(value)}" for key, value in TABLES[name].for_show(values).items()]
     return lines
 
 
@@ -149,7 +149,7 @@ def _as_json(settings: Settings) -> dict[str, object]:
 
 
 def _table_as_json(settings: Settings, name: str) -> dict[str, object]:
-    sections = {section: TABLES[name].values(values) for section, values in getattr(settings, name).items()}
+    sections = {section: TABLES[name].for_show(values) for section, values in getattr(settings, name).items()}
     return {"value": sections, "unit": "", "origin": settings.origins[name]}
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from cloudlink.cli import logs, reload
 from cloudlink.cli.banner import banner
 from cloudlink.cli.flags import add_settings_flags, source_of
+from cloudlink.errors import StartError
 from cloudlink.text import printable
 
 if TYPE_CHECKING:
@@ -52,6 +53,10 @@ def run(arguments: argparse.Namespace) -> int:
 
     count = workers.number_of(settings)
     if count > 1:
+        if settings.bridges:
+            raise StartError(
+                "bridges need a server of one process: set workers to 1, or remove the sections [bridges.NAME]."
+            )
         return workers.run(settings, count, source)
     settings.set("workers", 1, settings.origins["workers"])
     build(settings, source).serve()
@@ -76,10 +81,13 @@ def build(settings: Settings, source: Source, part: Part | None = None) -> Serve
     server = Server(settings, part)
     server.reloader.source = source.read if part is not None else partial(_with_one_process, source)
     protocol = Clpv4(server)
-    if settings.cloud:
-        scratch = Scratch(server)
-        if settings.cloud_bridge:
-            Bridge(protocol, scratch)
+    scratch = Scratch(server) if settings.cloud else None
+    if scratch is not None and settings.cloud_bridge:
+        Bridge(protocol, scratch)
+    if settings.bridges:
+        from cloudlink.bridge import Bridges  # noqa: PLC0415  # few servers have any
+
+        Bridges(server, protocol, scratch)
     # The objects that plugins return live as long as the server, even if none of their handlers refers to them.
     logger = logging.getLogger("cloudlink.server")
     plugins = load_all(server, protocol, settings, logger)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cloudlink.client.diagnostics import Address
+    from cloudlink.client.receiver import Receiver
     from cloudlink.client.socket import Socket
 
 BROWSER = (
@@ -56,6 +57,7 @@ class Plan:
         hold: Seconds to stay connected without sending anything.
         ssl: The TLS context; None trusts what this machine trusts.
         proxy: A proxy to go through; None for none.
+        user_agent: How to introduce oneself.
     """
 
     url: str
@@ -64,11 +66,12 @@ class Plan:
     hold: float = 0.0
     ssl: ssl.SSLContext | None = None
     proxy: str | None = None
+    user_agent: str = BROWSER
 
     @property
     def options(self) -> Options:
         """How to open the socket. A browser sends no pings, so none are sent."""
-        headers = {"User-Agent": BROWSER, "Pragma": "no-cache", "Cache-Control": "no-cache"}
+        headers = {"User-Agent": self.user_agent, "Pragma": "no-cache", "Cache-Control": "no-cache"}
         if self.origin:
             headers["Origin"] = self.origin
         return Options(self.ssl, self.proxy, headers, self.timeout, keepalive=1e9)
@@ -95,15 +98,9 @@ async def examine(plan: Plan, report: Callable[[str], None]) -> list[str]:
 
 async def _examine(plan: Plan, report: Callable[[str], None]) -> list[str]:
     address = diagnostics.check_address(plan.url)
-    if plan.proxy is None:
-        report(await _resolve(address, plan))
-        report(await _reach_port(address, plan))
     probe = _Probe()
-    socket = await _upgrade(address, plan, probe)
+    socket = await reach(plan, probe, report)
     try:
-        if address.secure:
-            report("Its TLS certificate is trusted.")
-        report("It upgrades to a WebSocket" + (f" for pages of {plan.origin}." if plan.origin else "."))
         probe.begin(socket.send)
         protocol = await probe.greeting(plan.timeout)
         report(
@@ -114,6 +111,28 @@ async def _examine(plan: Plan, report: Callable[[str], None]) -> list[str]:
     finally:
         await socket.close()
     return _notes(address)
+
+
+async def reach(plan: Plan, receiver: Receiver, report: Callable[[str], None]) -> Socket:
+    """Open a socket step by step.
+
+    Args:
+        plan: How to connect.
+        receiver: The owner of the socket.
+        report: Called with a sentence for each step that succeeded.
+
+    Raises:
+        ConnectError: A step failed.
+    """
+    address = diagnostics.check_address(plan.url)
+    if plan.proxy is None:
+        report(await _resolve(address, plan))
+        report(await _reach_port(address, plan))
+    socket = await _upgrade(address, plan, receiver)
+    if address.secure:
+        report("Its TLS certificate is trusted.")
+    report("It upgrades to a WebSocket" + (f" for pages of {plan.origin}." if plan.origin else "."))
+    return socket
 
 
 async def _resolve(address: Address, plan: Plan) -> str:
@@ -140,9 +159,9 @@ async def _reach_port(address: Address, plan: Plan) -> str:
     return f"Something listens at {address.place}."
 
 
-async def _upgrade(address: Address, plan: Plan, probe: _Probe) -> Socket:
+async def _upgrade(address: Address, plan: Plan, receiver: Receiver) -> Socket:
     try:
-        return await open_socket(plan.url, probe, plan.options)
+        return await open_socket(plan.url, receiver, plan.options)
     except ConnectError as error:
         raise await _explain(address, plan, error) from error
 

@@ -85,6 +85,19 @@ class Socket(WSListener):
         """Whether messages can be sent."""
         return self._transport is not None and not self._closing
 
+    @property
+    def is_congested(self) -> bool:
+        """Whether the peer reads so slowly that `drain` would wait."""
+        return not self._writable.is_set()
+
+    @property
+    def peer_address(self) -> str:
+        """The IP address of the peer, empty once the socket is closed."""
+        if self._transport is None:
+            return ""
+        peer = self._transport.underlying_transport.get_extra_info("peername")
+        return str(peer[0]) if peer else ""
+
     def send(self, text: str) -> None:
         """Send a message, unless the socket is closing."""
         if self._transport is not None and not self._closing:

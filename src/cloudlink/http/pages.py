@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from string import Template
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ from .response import FOR_ANY_PAGE, HTML, JAVASCRIPT, JSON, Response
 from .routes import Route, not_found
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from .request import Request
     from .routes import Handler, Routes
@@ -96,6 +96,7 @@ class Status:
         version: Version of the CloudLink package.
         protocol_version: Version the server reports to clients.
         not_ready: Why the server takes no newcomers, such as `draining`; empty if it takes them.
+        parts: Further keys of the health check, such as `bridges`.
     """
 
     clients: int
@@ -103,6 +104,7 @@ class Status:
     version: str
     protocol_version: str
     not_ready: str = ""
+    parts: Mapping[str, object] = field(default_factory=dict)
 
 
 def add_pages(routes: Routes, status: Callable[[], Status]) -> None:
@@ -133,6 +135,7 @@ def health(status: Status) -> Response:
             "uptime": round(status.uptime, 1),
             "version": status.version,
             "protocol_version": status.protocol_version,
+            **status.parts,
         }
     )
     return Response(text, content_type=JSON, headers=FOR_ANY_PAGE)

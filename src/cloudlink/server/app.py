@@ -523,6 +523,7 @@ class Server(PluginAPI):
             version=__version__,
             protocol_version=self.version,
             not_ready=self.not_ready,
+            parts={key: part() for key, part in self.hooks.health.items()},
         )
 
 

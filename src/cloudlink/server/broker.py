@@ -41,6 +41,10 @@ class Broker(Protocol):
         """
         ...
 
+    def refusal(self, user: User, event: Event) -> str:
+        """Return why an event cannot be sent to a user that this broker carries, empty if it can."""
+        ...
+
     def joined(self, user: User, room: str, protocol: type | None) -> None:
         """Record that a user is in a room now, with or without a name."""
         ...
@@ -83,6 +87,13 @@ class Brokers:
             if broker.carries(user.node):
                 broker.send(user, room, event)
                 return
+
+    def refusal(self, user: User, event: Event) -> str:
+        """Return why an event cannot be sent to a user of another server, empty if it can."""
+        for broker in self._brokers:
+            if broker.carries(user.node):
+                return broker.refusal(user, event)
+        return ""
 
     def joined(self, user: User, room: str, protocol: type | None) -> None:
         """Report a user in a room to the brokers that do not carry it."""

@@ -66,8 +66,9 @@ class Hooks:
 
     Protocols also register functions here: `protocol_start` is called with the loop's `call_soon_threadsafe`
     when the server starts, `protocol_tick` at least once a second, and `protocol_stop` after all clients are
-    disconnected. (For plugins, see `background`.) `routes` holds the handlers of HTTP requests. `unknown_command` has no
-    handlers; protocols count the packets with commands that nobody has registered there.
+    disconnected. (For plugins, see `background`.) `routes` holds the handlers of HTTP requests, `health` the functions
+    that return further keys of `/health`. `unknown_command` has no handlers; protocols count the packets with commands
+    that nobody has registered there.
     """
 
     NOT_JSON = object()
@@ -97,6 +98,7 @@ class Hooks:
         self.protocol_stop: list[Callable[[], None]] = []
         self.protocol_tick: list[Callable[[], None]] = []
         self.routes = Routes()
+        self.health: dict[str, Callable[[], object]] = {}
         self.connect = EventHandlers("on_connect")
         self.message = EventHandlers("on_message", is_droppable=True)
         self.disconnect = EventHandlers("on_disconnect", is_deferred=True)

@@ -186,6 +186,13 @@ class Hub:
 
     # To users.
 
+    def refusal(self, copies: Iterable[tuple[str, User]], event: Event) -> str:
+        """Return why an event cannot be sent to one of its recipients, empty if it can be sent to all."""
+        for _, user in copies:
+            if user.node and (why := self._brokers.refusal(user, event)):
+                return why
+        return ""
+
     def send(
         self,
         copies: Iterable[tuple[str, User]],

@@ -141,6 +141,11 @@ METRICS = (
     Metric("admin_sessions", "gauge", "Administrators who are logged in"),
     Metric("admin_logins", "counter", "Attempts to log in", ("result",), ("ok", "failed", "throttled")),
     Metric("admin_actions", "counter", "Actions of administrators", ("method",)),
+    Metric("bridge_up", "gauge", "Whether a bridge is connected: 1 or 0", ("bridge",)),
+    Metric("bridge_users", "gauge", "Users of the other side that are shown here", ("bridge",)),
+    Metric(
+        "bridge_dropped", "counter", "Records of a bridge that were dropped, both directions", ("bridge",)
+    ),
     Metric("event_loop_delay_seconds", "histogram", "How late the event loop runs what is due"),
 )
 """All metrics, in the order in which they are shown. Those that begin with `process_` are added by prometheus-client."""
@@ -218,6 +223,10 @@ def sample(server: Host) -> Sample:
     }
     kept = {what: measure() for what, measure in counters.kept.items()}
     found["memory_kept_bytes"] = _by_label({**kept, "backlog": delivery.queued_bytes})
+    bridges = counters.bridges()
+    found["bridge_up"] = _by_label({name: one.is_up for name, one in bridges.items()})
+    found["bridge_users"] = _by_label({name: one.users for name, one in bridges.items()})
+    found["bridge_dropped"] = _by_label({name: one.dropped for name, one in bridges.items()})
     conditions = {name: condition() for name, condition in counters.stores.items()}
     found["storage_up"] = _by_label({name: one.is_up for name, one in conditions.items()})
     found["storage_waiting"] = _by_label({name: one.waiting for name, one in conditions.items()})

@@ -164,6 +164,7 @@ class Commands:
 
     def _send_privately(self, client: Client, packet: Packet, copies: Copies, event: Event) -> None:
         self._addressing.check_copies(packet, copies)
+        self._check_reachable(copies, event)
         self._hub.send(copies, event, client, packet.listener)
         if copies:
             self.confirm(client, packet)
@@ -173,7 +174,14 @@ class Commands:
         packet.require("id", "val")
         users = self._addressing.recipients_anywhere(client, packet)
         event = Direct(packet.val, client.user, packet.listener)
-        self._hub.send([("", user) for user in users], event, client, packet.listener)
+        copies = [("", user) for user in users]
+        self._check_reachable(copies, event)
+        self._hub.send(copies, event, client, packet.listener)
+
+    def _check_reachable(self, copies: Copies, event: Event) -> None:
+        """Raise `Refusal` if an event cannot be carried to a recipient on another server."""
+        if why := self._hub.refusal(copies, event):
+            raise Refusal(StatusCodes.refused, why)
 
     # Rooms.
 

@@ -51,6 +51,10 @@ class UsernameRules:
         most = _BYTES_PER_CHARACTER * longest
         if len(jsontext.dumps(username)) - 2 > most:
             raise Refusal(StatusCodes.refused, f"A username can take at most {most} bytes as JSON.")
+        bridge = next((name for name in self._settings.bridges if username.startswith(f"{name}/")), None)
+        if bridge is not None:
+            details = f"Names that begin with {bridge}/ belong to the users of the bridge {bridge}."
+            raise Refusal(StatusCodes.id_conflict, details)
         dialect = client.dialect  # None before the first message
         is_unique = self._settings.unique_usernames or (dialect is not None and dialect.unique_names)
         if is_unique and self._is_taken(client, username):

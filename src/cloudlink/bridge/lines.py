@@ -1,0 +1,234 @@
+"""What the calling side does with a connection, for each kind of server: `Line` for the dialer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cloudlink.closecodes import CloseCode
+
+from .dialer import in_words, why_closed
+from .proof import CallerHandshake, HandshakeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .cloudproject import CloudProject
+    from .dialer import SocketWire
+    from .link import PeerLink
+    from .peer import PeerBridge
+    from .upstream import UpstreamRoom
+
+CLOUD_LATER = 600.0
+"""Seconds before the next attempt on a cloud server that refused the name or the project, or is full."""
+
+_CLOUD_LATER_CODES = (CloseCode.CLOUD_USERNAME, CloseCode.CLOUD_OVERLOADED, CloseCode.CLOUD_PROJECT)
+UNKNOWN_PROTOCOL = "Unable to identify protocol"
+"""What a server answers that does not know the protocol of bridges."""
+
+
+class PeerLine:
+    """A connection to another server of this kind: first the proof, then the link."""
+
+    def __init__(self, bridge: PeerBridge) -> None:
+        self._bridge = bridge
+        self._handshake = CallerHandshake(bridge.key)
+        self._link: PeerLink | None = None
+        self._wire: SocketWire | None = None
+        self._mistake = ""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether both sides have proved the secret."""
+        return self._handshake.is_done
+
+    @property
+    def waiting_for(self) -> str:
+        """The message that has not come yet."""
+        return "its answer to the proof of the secret"
+
+    def opened(self, wire: SocketWire) -> None:
+        """Send the first message of the proof."""
+        self._wire = wire
+        wire.send(self._handshake.first.encode())
+
+    def received(self, text: str) -> None:
+        """Handle a message."""
+        if self._link is not None:
+            self._link.received(text.encode(errors="replace"))
+        elif self._wire is not None and not self._handshake.is_done:
+            self._prove(self._wire, text)
+
+    def _prove(self, wire: SocketWire, text: str) -> None:
+        try:
+            answer = self._handshake.received(text)
+        except HandshakeError as error:
+            self._mistake = TOO_OLD if text == UNKNOWN_PROTOCOL else error.reason
+            wire.close(error.code, error.reason)
+            return
+        if self._handshake.is_done:
+            self._link = self._bridge.connected(wire)
+        else:
+            wire.send(answer.encode())
+
+    def ponged(self) -> None:
+        """Do nothing: the socket itself watches for silence."""
+
+    def closed(self, code: int, reason: str) -> tuple[str, float]:
+        """Return why the connection has ended."""
+        if self._link is not None:
+            self._bridge.disconnected(self._link)
+            own = self._link.close_reason
+            if own:
+                return own, 0.0
+        return self._mistake or why_closed(code, reason), 0.0
+
+
+TOO_OLD = (
+    "the other side knows no bridges: its CloudLink is too old, or none of its bridges waits to be called"
+)
+"""Why a server of another kind or age does not answer the proof."""
+
+
+class UpstreamLine:
+    """A connection to one room of CloudLink 0.2.0."""
+
+    def __init__(self, core: UpstreamRoom, changed: Callable[[], None], lost: Callable[[], None]) -> None:
+        """Args: changed: Called after each message. lost: Called at the end of the connection."""
+        self._core = core
+        self._changed = changed
+        self._lost = lost
+        self._wire: SocketWire | None = None
+        self._is_held = False
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the client is in the room."""
+        return self._core.is_up
+
+    @property
+    def waiting_for(self) -> str:
+        """The step that has not been answered yet."""
+        return self._core.waiting_for
+
+    def opened(self, wire: SocketWire) -> None:
+        """Send the handshake."""
+        self._wire = wire
+        self._core.opened()
+        self.flush()
+
+    def received(self, text: str) -> None:
+        """Handle a packet."""
+        self._core.received(text)
+        self.flush()
+        if self._core.failure is not None and self._wire is not None:
+            self._wire.close(CloseCode.NORMAL, "")
+        self._changed()
+
+    def ponged(self) -> None:
+        """Do nothing: the handshake itself is answered."""
+
+    def closed(self, code: int, reason: str) -> tuple[str, float]:
+        """Return why the connection has ended."""
+        was_up = self._core.is_up
+        self._lost()
+        return (why_closed(code, reason) if was_up else in_words(self._core.closed(code, reason))), 0.0
+
+    def close(self, reason: str) -> None:
+        """End the connection."""
+        if self._wire is not None:
+            self._wire.close(CloseCode.GOING_AWAY, reason)
+
+    def tick(self) -> None:
+        """Let through what had to wait."""
+        if self._wire is None or self._wire.is_congested:
+            return
+        self._core.tick()
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what the client has to say, and read on or not."""
+        if self._wire is None:
+            return
+        for text in self._core.outgoing:
+            self._wire.send(text.encode())
+        self._core.outgoing.clear()
+        self._is_held = _hold_or_release(self._wire, self._is_held, self._core.is_reading_enough)
+
+
+class CloudLine:
+    """A connection to one project of a cloud server."""
+
+    def __init__(self, core: CloudProject, changed: Callable[[], None], lost: Callable[[], None]) -> None:
+        """Args: changed: Called after each message. lost: Called at the end of the connection."""
+        self._core = core
+        self._changed = changed
+        self._lost = lost
+        self._wire: SocketWire | None = None
+        self._is_held = False
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the values have arrived."""
+        return self._core.is_up
+
+    @property
+    def waiting_for(self) -> str:
+        """What has not arrived yet."""
+        return self._core.waiting_for
+
+    def opened(self, wire: SocketWire) -> None:
+        """Send the handshake, and the ping whose pong ends the first values."""
+        self._wire = wire
+        self._core.opened()
+        self.flush()
+
+    def received(self, text: str) -> None:
+        """Handle a message."""
+        self._core.received(text)
+        self.flush()
+        self._changed()
+
+    def ponged(self) -> None:
+        """Handle a pong."""
+        self._core.ponged()
+        self.flush()
+        if self._core.failure is not None and self._wire is not None:
+            self._wire.close(CloseCode.NORMAL, "")
+        self._changed()
+
+    def closed(self, code: int, reason: str) -> tuple[str, float]:
+        """Return why the connection has ended, and how long to leave the server alone."""
+        self._lost()
+        why = in_words(self._core.closed(code, reason))
+        return why, CLOUD_LATER if code in _CLOUD_LATER_CODES else 0.0
+
+    def close(self, reason: str) -> None:
+        """End the connection."""
+        if self._wire is not None:
+            self._wire.close(CloseCode.GOING_AWAY, reason)
+
+    def tick(self) -> None:
+        """Let through what had to wait."""
+        if self._wire is None or self._wire.is_congested:
+            return
+        self._core.tick()
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what the player has to say, with a ping after it, and read on or not."""
+        if self._wire is None:
+            return
+        if self._core.outgoing:
+            for text in self._core.outgoing:
+                self._wire.send(text.encode())
+            self._core.outgoing.clear()
+            self._wire.ping()
+        self._is_held = _hold_or_release(self._wire, self._is_held, self._core.is_reading_enough)
+
+
+def _hold_or_release(wire: SocketWire, is_held: bool, is_enough: bool) -> bool:
+    if is_enough and not is_held:
+        wire.hold()
+    elif is_held and not is_enough:
+        wire.release()
+    return is_enough
