@@ -19,7 +19,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 NOT_INSTALLED := { echo "CloudLink could not be installed: the first start needs the internet, to fetch the packages \
 that CloudLink uses. Is this computer online? Then see what pip says above." >&2; exit 1; }
 
-.PHONY: serve examples test test-fast coverage lint autobahn faults bench bench-quick bench-compare release single-file clean
+.PHONY: serve examples test test-fast coverage lint autobahn newcomer faults bench bench-quick bench-compare release single-file clean
 .DEFAULT_GOAL := serve
 
 $(BIN)/python:
@@ -75,6 +75,10 @@ autobahn: $(VENV)/.dev
 # Rounds of all kinds of storage file faults; ARGS=--quick takes under a minute.
 faults: $(VENV)/.dev
 	$(BIN)/python -m tests.faults $(ARGS)
+
+# Does what the README and the first-game page say, in a fresh copy; needs the ports 3000 and 4000.
+newcomer: | $(BIN)/python
+	@$(BIN)/python scripts/newcomer.py
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench $(ARGS)
