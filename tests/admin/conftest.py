@@ -9,6 +9,7 @@ import pytest
 
 from cloudlink.admin.actors import Actor
 from cloudlink.admin.host import protected_by
+from cloudlink.admin.policy import Policy
 from cloudlink.admin.sanctions import Sanctions
 from cloudlink.admin.store import AdminStore
 from cloudlink.settings import Settings
@@ -28,7 +29,7 @@ class FakeHost:
         self.closed = []
         self.due = []
         self.announced = []
-        self.packet_rates = []
+        self.modes = []
         self.is_stopped = False
         self._ids = itertools.count(1)
 
@@ -50,7 +51,7 @@ class FakeHost:
     def player(self, snowflake):
         return self.clients.get(snowflake)
 
-    def close(self, player, code, reason):
+    def disconnect(self, player, code, reason, cause):
         self.closed.append((player.snowflake, code, reason))
         self.clients.pop(player.snowflake, None)
 
@@ -64,8 +65,8 @@ class FakeHost:
         self.announced.append((text, rooms, kind))
         return len(self.clients)
 
-    def limit_packets(self, most):
-        self.packet_rates.append(most)
+    def mode_changed(self, mode):
+        self.modes.append(mode)
 
     def later(self, delay, callback):
         self.due.append((delay, callback))
@@ -94,7 +95,7 @@ class World:
         self.store = AdminStore(path, patience=0.02, look_every=0.02)
         self.store.open()
         self.sanctions = Sanctions(
-            self.settings, self.store, self.host, wall_clock=lambda: self.now, clock=lambda: self.monotonic
+            self.settings, self.store, self.host, Policy(lambda: self.now, lambda: self.monotonic)
         )
         self.sanctions.load()
         self.rows = []

@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from cloudlink.server.limits import Limits, Meter, Traffic, Verdict
+from cloudlink.server.limits import LIMITS, Limits, Meter, Traffic, Verdict
 from cloudlink.settings import OPTIONS, Settings
 from tests.support.clock import FakeClock
 
@@ -25,9 +25,8 @@ def test_limits_are_those_of_the_settings():
     limits = Limits.of(Settings(packet_rate=7.0, max_rooms_per_client=3))
     assert limits.packet_rate == 7.0
     assert limits.max_rooms_per_client == 3
-    for field in dataclasses.fields(Limits):
-        if field.name not in ("packet_rate", "max_rooms_per_client"):
-            assert getattr(limits, field.name) == OPTIONS[field.name].default
+    for name in LIMITS - {"packet_rate", "max_rooms_per_client"}:
+        assert getattr(limits, name) == OPTIONS[name].default
 
 
 def test_without_limits_everything_is_infinite():

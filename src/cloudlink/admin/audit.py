@@ -68,7 +68,7 @@ class Audit:
 
     def load(self) -> None:
         """Continue the numbers of the file."""
-        self._last = self._store.last_audit_id()
+        self._last = max(self._last, self._store.last_audit_id())
 
     def watch(self, callback: Callable[[Row], None]) -> None:
         """Call `callback(row)` for each new line."""

@@ -50,6 +50,7 @@ class Banning(Base):
         self._hits_saved_at = self._swept_at = self._clock()
         self._floods: dict[str, deque[float]] = {}
         self.policy.on_hit = self._count_hit
+        self.policy.on_flood = self.flooded
 
     # Methods of the admin socket.
 
@@ -243,6 +244,8 @@ class Banning(Base):
     def _load_bans(self) -> None:
         for key, record in self._store.records(KIND):
             self._ban_changed(key, record, is_new=False)
+
+    def _watch_bans(self) -> None:
         self._store.watch(KIND, self._ban_changed)
 
     def _ban_changed(self, key: str, record: Any, *, is_new: bool = True) -> None:
@@ -352,7 +355,7 @@ class Banning(Base):
         if not ban.holds(self._wall_clock()):
             return 0
         players = self._players_of(ban.target)
-        self._close_all(players, CloseCode.BANNED, ban.text)
+        self._disconnect(players, CloseCode.BANNED, ban.text, "banned")
         return len(players)
 
     def _found(self, actor: Actor, search: str, after: int | None) -> Iterator[Ban]:

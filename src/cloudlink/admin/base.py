@@ -7,7 +7,6 @@ import contextlib
 import hashlib
 import logging
 import secrets
-import time
 from collections import deque
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -70,19 +69,27 @@ class Base:
         settings: Settings,
         store: AdminStore,
         host: Host,
-        *,
-        wall_clock: Callable[[], float] = time.time,
-        clock: Callable[[], float] = time.monotonic,
+        policy: Policy | None = None,
     ) -> None:
-        self.policy = Policy(wall_clock, clock)
-        self.audit = Audit(store, wall_clock, lambda address: for_log(address, settings.admin_addresses))
+        """Set up without any rule.
+
+        Args:
+            settings: The settings of the server.
+            store: The file.
+            host: The server to act on, a `NoHost` for a program without one.
+            policy: The policy that the server asks, None for a new one; its clocks are used.
+        """
+        self.policy = Policy() if policy is None else policy
+        self.audit = Audit(
+            store, self.policy.wall_clock, lambda address: for_log(address, settings.admin_addresses)
+        )
         self.owner_addresses: Callable[[], Iterable[str]] = lambda: ()
         self.on_activity: Callable[[], None] = lambda: None
         self._settings = settings
         self._store = store
         self._host = host
-        self._wall_clock = wall_clock
-        self._clock = clock
+        self._wall_clock = self.policy.wall_clock
+        self._clock = self.policy.clock
         self._tag_key = secrets.token_bytes(16)
         self._notices: deque[dict[str, Any]] = deque(maxlen=_KEPT_NOTICES)
         self._on_notice: list[Callable[[dict[str, Any]], None]] = []
@@ -224,13 +231,13 @@ class Base:
                 found.append(player)
         return found
 
-    def _close_all(self, players: list[Player], code: int, reason: str) -> None:
+    def _disconnect(self, players: list[Player], code: int, reason: str, cause: str) -> None:
         """Disconnect clients, many of them in several turns of the event loop."""
         for player in players[:_CLOSED_AT_ONCE]:
-            self._host.close(player, code, reason)
+            self._host.disconnect(player, code, reason, cause)
         rest = players[_CLOSED_AT_ONCE:]
         if rest:
-            self._host.later(_CLOSE_PAUSE, lambda: self._close_all(rest, code, reason))
+            self._host.later(_CLOSE_PAUSE, lambda: self._disconnect(rest, code, reason, cause))
 
     # Parameters.
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from ipaddress import IPv4Network, IPv6Network
 
+    from cloudlink.admin.modes import Mode
     from cloudlink.settings import Settings
 
 
@@ -59,8 +60,8 @@ class Host(Protocol):
         """Return the client of an id, None if it is not connected."""
         ...
 
-    def close(self, player: Player, code: int, reason: str) -> None:
-        """Disconnect a client."""
+    def disconnect(self, player: Player, code: int, reason: str, cause: str) -> None:
+        """Disconnect a client; `cause` is the one to count, see `cloudlink.counters.Counters.disconnected`."""
         ...
 
     def protected_networks(self) -> Iterable[IPv4Network | IPv6Network]:
@@ -75,8 +76,8 @@ class Host(Protocol):
         """Show a text to the clients in rooms, None for everybody, as `motd` or `gmsg`; return to how many."""
         ...
 
-    def limit_packets(self, most: float | None) -> None:
-        """Allow each client at most so many packets a second, None for as many as the settings say."""
+    def mode_changed(self, mode: Mode) -> None:
+        """Do what else belongs to a mode: limit packets while it is guarded, say that newcomers are not welcome."""
         ...
 
     def later(self, delay: float, callback: Callable[[], None]) -> None:
@@ -101,7 +102,7 @@ class NoHost:
     def player(self, snowflake: str) -> None:
         """Return None."""
 
-    def close(self, player: Player, code: int, reason: str) -> None:
+    def disconnect(self, player: Player, code: int, reason: str, cause: str) -> None:
         """Do nothing."""
 
     def protected_networks(self) -> Iterable[IPv4Network | IPv6Network]:
@@ -116,7 +117,7 @@ class NoHost:
         """Return 0."""
         return 0
 
-    def limit_packets(self, most: float | None) -> None:
+    def mode_changed(self, mode: Mode) -> None:
         """Do nothing."""
 
     def later(self, delay: float, callback: Callable[[], None]) -> None:

@@ -142,7 +142,7 @@ class Muting(Base):
         with self._audited(actor, "clients.kick", target=target, params=params, reason=reason):
             reason = checked_reason(reason)
             players = self._meant(id, ids, name, several=all)
-            self._close_all(players, CloseCode.BANNED, sentence("You were kicked", None, reason))
+            self._disconnect(players, CloseCode.BANNED, sentence("You were kicked", None, reason), "kicked")
         return Outcome({"kicked": len(players)}, self._nothing_to_save())
 
     def is_muted(self, player: Player) -> bool:
@@ -206,6 +206,8 @@ class Muting(Base):
     def _load_mutes(self) -> None:
         for key, record in self._store.records(KIND):
             self._mute_changed(key, record)
+
+    def _watch_mutes(self) -> None:
         self._store.watch(KIND, self._mute_changed)
 
     def _mute_changed(self, key: str, record: Any) -> None:

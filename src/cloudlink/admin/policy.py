@@ -14,7 +14,7 @@ from cloudlink import jsontext
 from cloudlink.addresses import subscriber
 from cloudlink.admin.bans import Bans
 from cloudlink.admin.filters import Filters
-from cloudlink.admin.modes import Modes
+from cloudlink.admin.modes import GUARDED_CONNECTIONS, GUARDED_RATE, Modes
 from cloudlink.admin.mutes import Mutes
 from cloudlink.admin.roomrules import RoomRules
 from cloudlink.admin.times import sentence
@@ -74,13 +74,26 @@ class Policy:
             text to send instead of the value, empty for no change, or raises `Blocked`. None if there are none.
         act: Called with a player and what filters found, unless they only block or mask.
         on_hit: Called with a ban that turned somebody away.
+        on_flood: Called with a player who is disconnected for sending too much.
         dropped: How many packets were refused, by `muted`, `frozen`, `slow` and `filtered`.
         refused: How many connections were refused, by `banned` and `mode`.
     """
 
     def __init__(
-        self, wall_clock: Callable[[], float] = time.time, clock: Callable[[], float] = time.monotonic
+        self,
+        wall_clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+        dropped: Counter[str] | None = None,
+        refused: Counter[str] | None = None,
     ) -> None:
+        """Set up without any rule.
+
+        Args:
+            wall_clock: Returns the Unix time in seconds.
+            clock: Returns the time in seconds, as `Client.birth_time` does.
+            dropped: Counts refused packets, None for a count of its own.
+            refused: Counts refused connections, likewise.
+        """
         self.bans = Bans()
         self.mutes = Mutes()
         self.rooms = RoomRules()
@@ -89,12 +102,28 @@ class Policy:
         self.plugins: Callable[[Player, dict[str, Any], str], bytes] | None = None
         self.act: Callable[[Player, Finding], None] = lambda _player, _finding: None
         self.on_hit: Callable[[Any], None] = lambda _ban: None
-        self.dropped: Counter[str] = Counter()
-        self.refused: Counter[str] = Counter()
+        self.on_flood: Callable[[Player], None] = lambda _player: None
+        self.dropped: Counter[str] = Counter() if dropped is None else dropped
+        self.refused: Counter[str] = Counter() if refused is None else refused
         self._wall_clock = wall_clock
         self._clock = clock
         self._knocks: dict[str, Bucket] = {}
         self._forgot_at = clock()
+
+    @property
+    def wall_clock(self) -> Callable[[], float]:
+        """Returns the Unix time in seconds."""
+        return self._wall_clock
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """Returns the time in seconds."""
+        return self._clock
+
+    @property
+    def guard(self) -> tuple[int, float] | None:
+        """How many connections a subscriber may have, and open in a second, in guarded mode; None in others."""
+        return (GUARDED_CONNECTIONS, GUARDED_RATE) if self.modes.is_guarded else None
 
     @property
     def judges_packets(self) -> bool:

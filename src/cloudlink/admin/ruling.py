@@ -11,7 +11,6 @@ from cloudlink.admin import roomrules
 from cloudlink.admin.actors import SERVER, Actor, AdminError
 from cloudlink.admin.base import Base, Outcome, checked_seconds
 from cloudlink.admin.filters import ACTIONS, DEFAULT_SCOPE, LONGEST_MUTE, SCOPES, Filter
-from cloudlink.admin.modes import GUARDED_PACKET_RATE, Mode
 from cloudlink.admin.roomrules import DEFAULT_ROOM, EVERYWHERE, MOST_RULES, Rule
 from cloudlink.admin.store import Change
 from cloudlink.admin.targets import invalid
@@ -20,6 +19,7 @@ from cloudlink.text import one_line
 
 if TYPE_CHECKING:
     from cloudlink.admin.host import Player
+    from cloudlink.admin.modes import Mode
 
 ROOM_KIND = "room"
 FILTER_KIND = "filter"
@@ -299,11 +299,9 @@ class Ruling(Base):
 
     def _enter(self, mode: Mode, message: str = "", guarded_for: float | None = None) -> None:
         self._drain += 1
-        was_guarded = self.policy.modes.is_guarded
         self.policy.modes.set(mode, message, guarded_for)
         self.policy.modes.drained_at = None
-        if was_guarded != self.policy.modes.is_guarded:
-            self._host.limit_packets(GUARDED_PACKET_RATE if mode == "guarded" else None)
+        self._host.mode_changed(mode)
         self.on_activity()
 
     def _disconnect_all(self, number: int, reason: str, *, stop: bool) -> None:
@@ -315,7 +313,7 @@ class Ruling(Base):
             if len(players) == _DRAINED_AT_ONCE:
                 break
         for player in players:
-            self._host.close(player, CloseCode.GOING_AWAY, reason)
+            self._host.disconnect(player, CloseCode.GOING_AWAY, reason, "shutdown")
         if players:
             self._host.later(_DRAIN_PAUSE, lambda: self._disconnect_all(number, reason, stop=stop))
         elif stop:
@@ -359,6 +357,8 @@ class Ruling(Base):
             self._rule_changed(key, record)
         for key, record in self._store.records(FILTER_KIND):
             self._filter_changed(key, record)
+
+    def _watch_rules(self) -> None:
         self._store.watch(ROOM_KIND, self._rule_changed)
         self._store.watch(FILTER_KIND, self._filter_changed)
 

@@ -39,10 +39,12 @@ class Sanctions(Banning, Muting, Ruling):
         self._is_loaded = False
 
     def load(self) -> None:
-        """Read everything from the file, and follow its changes by other processes."""
-        if self._is_loaded:
-            return
-        self._is_loaded = True
+        """Read everything from the file, and follow its changes by other processes. A second call reads it again."""
+        if not self._is_loaded:
+            self._is_loaded = True
+            self._watch_bans()
+            self._watch_mutes()
+            self._watch_rules()
         self.audit.load()
         self._load_bans()
         self._load_mutes()

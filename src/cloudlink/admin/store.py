@@ -120,12 +120,19 @@ class AdminStore:
         self._retry_at = 0.0
         self._pruned_at: float | None = None
 
-    def open(self) -> None:
+    def open(self, path: str | Path | None = None) -> None:
         """Open the file and check it, if there is one.
+
+        Args:
+            path: The file, if it was not known before; None for the one that it was.
 
         Raises:
             StartError: The file cannot be used; the sentence says why, and what to do.
         """
+        if path is not None:
+            self.is_memory_only = not path
+            self._path = Path(path)
+        self._is_closing = False
         if not self.is_memory_only and (self._path.exists() or not self._path.parent.is_dir()):
             try:
                 self._opened().check()

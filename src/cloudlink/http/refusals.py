@@ -25,6 +25,11 @@ def too_many(why: str) -> Response:
     return refusal(HTTPStatus.TOO_MANY_REQUESTS, text)
 
 
+def banned() -> Response:
+    """Refuse a connection from an address that is banned and connects again and again."""
+    return refusal(HTTPStatus.FORBIDDEN, "You are banned from this server.")
+
+
 def stopping() -> Response:
     """Refuse a request that arrives while the server stops."""
     return refusal(HTTPStatus.SERVICE_UNAVAILABLE, "This server is shutting down.")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import importlib
+import inspect
 import logging
 import math
 from abc import ABC, abstractmethod
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import ModuleType
 
+    from cloudlink.admin.sanctions import Sanctions
     from cloudlink.counters import Counters
     from cloudlink.delivery import Delivery, Outbox
     from cloudlink.settings import Settings
@@ -39,10 +41,12 @@ if TYPE_CHECKING:
     from .background import Background, BackgroundTask
     from .clients import ClientsManager, Schema
     from .directory import Directory
+    from .enforcement import Enforcement
     from .federation import Federation
     from .hooks import Hooks
     from .hub import Hub
     from .limits import Limits
+    from .pluginadmin import PluginAdmin
     from .reloader import Reloader
     from .rooms import RoomsManager
 
@@ -78,6 +82,9 @@ class PluginAPI(ABC):
     rooms_manager: RoomsManager
     directory: Directory
     hub: Hub
+    enforcement: Enforcement
+    sanctions: Sanctions
+    admin: PluginAdmin
     federation: Federation
 
     def __getattr__(self, name: str) -> Any:
@@ -205,6 +212,30 @@ class PluginAPI(ABC):
         # CloudLink 0.2.0 never calls handlers of EmptyMessage, and its own handler takes only the client.
         takes = None if exception_type is EmptyMessage else ("client", "details")
         return lambda function: self._add(handlers, function, "on_exception", takes)
+
+    def on_filter(self, func: F = _NOTHING) -> F:
+        """Decorate `f(client, message)`: a client sends a message; called before it has any effect.
+
+        `f` returns None to let the message through, `"block"` to refuse it, or a value that replaces `val` (of cloud
+        variables, `value`). It must not be `async`, because the message waits for it.
+
+        Raises:
+            TypeError: The handler is `async`, or does not take these arguments.
+        """
+        if inspect.iscoroutinefunction(func):
+            raise TypeError("a handler of on_filter must not be async: the message waits for its answer")
+        self._add(self.hooks.filter, func, "on_filter", ("client", "message"))
+        self.enforcement.ask_plugins()
+        return func
+
+    def on_admin_action(self, func: F = _NOTHING) -> F:
+        """Decorate `async def f(action)`: somebody banned, kicked, muted, or changed something else, or tried to.
+
+        `action` is the line of the audit: `id`, `at`, `actor`, `role`, `via`, `from`, `method`, `target`, `params`,
+        `outcome`, `reason`.
+        """
+        self._add(self.background.on_admin_action, func, "on_admin_action", ("action",))
+        return func
 
     def on_disabled_command(self, schema: Schema) -> Callable[[F], F]:
         """Decorate `async def f(client, cmd)`: a client sent a disabled command."""

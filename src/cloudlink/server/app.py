@@ -9,6 +9,7 @@ import asyncio
 import gc
 import logging
 import os
+import signal
 import sys
 import time
 from collections import deque
@@ -32,6 +33,7 @@ from .background import Background
 from .broker import Brokers
 from .clients import ClientsManager
 from .directory import Directory
+from .enforcement import Enforcement
 from .failures import log_failure, must_propagate
 from .fairshare import FairShare
 from .federation import Federation
@@ -42,6 +44,7 @@ from .limits import Limits
 from .livesettings import LiveSettings, coalescer, log_doubts, log_unknown_commands, max_queued_bytes
 from .loopdelay import LoopDelay
 from .metrics import MetricsPage
+from .pluginadmin import PluginAdmin
 from .plugins import refuse_while_loading
 from .pull_session import PullClient, PullSession
 from .reloader import Reloader
@@ -82,6 +85,9 @@ class Server(PluginAPI):
         delivery: Writes queued frames to clients.
         counters: What the server has counted, for its metrics.
         not_ready: Why `/ready` answers 503: `draining`, `closed` or `stopping`; empty if newcomers are welcome.
+        admin: The methods with which plugins ban, kick and mute.
+        enforcement: The file of the sanctions, and the server as they see it.
+        sanctions: Bans, mutes, rules of rooms, filters, modes and the audit.
         part: What this process is of a server of several processes, None for a server of one.
         reloader: Reads the settings again.
         loop_delay: Measures how late the event loop is, once somebody has asked.
@@ -130,6 +136,9 @@ class Server(PluginAPI):
         self.federation = Federation(self.directory, self.hub, brokers)
         if part is not None:
             self.clients_manager.watch_count(part.counts.set_clients)
+        self.enforcement = Enforcement(self)
+        self.sanctions = self.enforcement.sanctions
+        self.admin = PluginAdmin(self.sanctions, self.clients_manager)
         compat.equip_manager(self.clients_manager, self)
         compat.equip_manager(self.rooms_manager, self)
         self.not_ready = ""
@@ -143,6 +152,8 @@ class Server(PluginAPI):
         self.ssl_context: ssl.SSLContext | None = None
         self._certificates_error: StartError | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping: asyncio.Event | None = None
+        self._stopper: asyncio.Task[None] | None = None  # the event loop itself holds only a weak reference
         self._endpoint: Endpoint | None = None
         self._started_at = 0.0
         self._unidentified: deque[Session] = deque()
@@ -265,18 +276,21 @@ class Server(PluginAPI):
             is_picows_silent=self.suppress_websocket_logs,
             counters=self.counters,
             tallies=None if self.part is None else self.part.counts,
+            gate=self.hooks.policy,
         )
         if self.part is None:
             await endpoint.start(settings.host, settings.port)
         else:
             await endpoint.accept(self.part.sockets)
         try:
+            self.enforcement.open(self._loop.call_soon_threadsafe)
             self.administration.open(self._loop)
             for start in self.hooks.protocol_start:
                 start(self._loop.call_soon_threadsafe)
         except BaseException:
             endpoint.stop_accepting()
             await endpoint.finish(0)
+            self.enforcement.close()
             self.administration.close()
             self._loop = None
             raise
@@ -314,6 +328,7 @@ class Server(PluginAPI):
         await endpoint.finish(_CLOSE_WAIT)
         for stop in self.hooks.protocol_stop:
             stop()
+        self.enforcement.close()
         self.administration.close()
         self.delivery.flush()  # the loop ends now, so it cannot write what is queued later
         self._loop = None
@@ -321,7 +336,7 @@ class Server(PluginAPI):
             self.logger.info("CloudLink has stopped.")
 
     async def _serve(self, ip: str | None, port: int | None) -> None:
-        stopping = asyncio.Event()
+        stopping = self._stopping = asyncio.Event()
         raise_open_files_limit()
         _calm_garbage_collector()
         with signals.handled(stopping.set, self.reloader.reload_or_log):
@@ -330,8 +345,18 @@ class Server(PluginAPI):
             try:
                 await stopping.wait()
             finally:
+                self._stopping = None
                 self.watchdog.stop()
                 await self.stop()
+
+    def request_stop(self) -> None:
+        """Stop the server, with all its processes, as SIGTERM does; return at once."""
+        if self.part is not None:
+            os.kill(os.getppid(), signal.SIGTERM)  # the process that started this one stops them all
+        elif self._stopping is not None:
+            self._stopping.set()
+        elif self._loop is not None:
+            self._stopper = self._loop.create_task(self.stop())
 
     def reload_certificates(self) -> None:
         """Reload the TLS files without disconnecting clients; if they are invalid, keep using the old ones."""
@@ -386,6 +411,16 @@ class Server(PluginAPI):
         session = self._session_class(self, connection, next(self.gen))
         client = session.client
         shown = addresses.for_log(client.address, self.settings.log_addresses)
+        closing = self.hooks.policy.closing(client.address)
+        if closing is not None:
+            session.turn_away(*closing)
+            self.logger.info(
+                "%s was turned away: %s",
+                shown,
+                closing.reason,
+                extra={"event": "turned_away", "about": client},
+            )
+            return session
         limit = self.settings.max_clients
         if limit >= 0 and not self._has_place(limit):
             session.reject_connection(_FULL)
@@ -398,6 +433,7 @@ class Server(PluginAPI):
                 extra={"event": "turned_away", "about": client},
             )
             return session
+        self.sanctions.count_connection()
         session.begin()
         self._unidentified.append(session)
         self.logger.info(
@@ -448,6 +484,7 @@ class Server(PluginAPI):
 
     def _tick(self) -> None:
         self.watchdog.beat()
+        self.enforcement.tick()
         self._expire()
         for tick in self.hooks.protocol_tick:
             try:

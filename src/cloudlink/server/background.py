@@ -69,6 +69,7 @@ class Background:
         on_start: The handlers to call when the server has started.
         on_stop: The handlers to call when the server stops.
         on_reload: The handlers to call when sections of plugins in the settings file have changed.
+        on_admin_action: The handlers to call with each line of the audit.
     """
 
     def __init__(self, handler_tasks: Supervisor, counters: Counters | None = None) -> None:
@@ -82,6 +83,7 @@ class Background:
         self.on_start = EventHandlers("on_start")
         self.on_stop = EventHandlers("on_stop")
         self.on_reload = EventHandlers("on_reload")
+        self.on_admin_action = EventHandlers("on_admin_action")
         self._tickers: list[Ticker] = []
         self._waiting: list[BackgroundTask] = []
         self._handler_tasks = handler_tasks
@@ -139,6 +141,11 @@ class Background:
         for handler in tuple(self.on_stop):
             self._call(handler, "on_stop", self._handler_tasks)
 
+    def call_admin_action(self, action: dict[str, Any]) -> None:
+        """Call the handlers of `on_admin_action`: plain ones immediately, `async` ones as tasks."""
+        for handler in tuple(self.on_admin_action):
+            self._call(handler, "on_admin_action", self._tasks, dict(action))
+
     async def finish(self) -> None:
         """Cancel the tasks that are still running."""
         self._is_running = False
@@ -147,10 +154,10 @@ class Background:
     def _call_start(self, handler: Callable[[], Any]) -> None:
         self._call(handler, "on_start", self._tasks)
 
-    def _call(self, handler: Callable[[], Any], event: str, tasks: Supervisor) -> None:
+    def _call(self, handler: Callable[..., Any], event: str, tasks: Supervisor, *arguments: object) -> None:
         token = running.set(handler)
         try:
-            result = handler()
+            result = handler(*arguments)
             if inspect.iscoroutine(result):
                 tasks.start(_logged(result, handler, event, self._failed))
         except BaseException as error:  # a plugin may raise anything

@@ -110,6 +110,10 @@ class ClientSession(Protocol):
         """Charge extra bytes to an admitted packet; return False if over the limit."""
         ...
 
+    def take_answer(self) -> bool:
+        """Return whether a refusal without a listener may be answered now."""
+        ...
+
     def throttle(self, data: bytes | None, why: str = ...) -> None:
         """Refuse a packet that exceeds a limit."""
         ...

@@ -107,6 +107,12 @@ class Custom(Event, frozen=True, gc=False):
     origin: User
 
 
+class Announcement(Event, frozen=True, gc=False):
+    """A text of the host to one user, shown like the message of the day; a broker that does not know it drops it."""
+
+    text: str
+
+
 class ChannelMessage(Event, frozen=True, gc=False):
     """Data sent to all members of a linked channel (protocol, section 4.2)."""
 

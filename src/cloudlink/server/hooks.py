@@ -17,6 +17,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from cloudlink import jsontext
+from cloudlink.admin.policy import Blocked, Policy
 from cloudlink.counters import Counters
 from cloudlink.http import Routes
 from cloudlink.logthrottle import LogThrottle
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from .engine import Engine
 
 logger = logging.getLogger("cloudlink.server")
+
+BLOCK = "block"
+"""What a filter of a plugin returns to block a message."""
 
 
 class Command:
@@ -68,7 +72,8 @@ class Hooks:
     when the server starts, `protocol_tick` at least once a second, and `protocol_stop` after all clients are
     disconnected. (For plugins, see `background`.) `routes` holds the handlers of HTTP requests, `health` the functions
     that return further keys of `/health`. `unknown_command` has no handlers; protocols count the packets with commands
-    that nobody has registered there.
+    that nobody has registered there. `policy` holds the bans, mutes and
+    other rules in force; `packet_policy` is the same while it may refuse or change packets, and None otherwise.
     """
 
     NOT_JSON = object()
@@ -107,6 +112,9 @@ class Hooks:
         self.protocol_identified: dict[Schema, list[Callable[..., Any]]] = {}
         self.protocol_disconnect: dict[Schema, list[Callable[..., Any]]] = {}
         self.exception: dict[tuple[type[Exception], Schema], list[Callable[..., Any]]] = {}
+        self.filter = EventHandlers("on_filter")
+        self.policy = Policy(dropped=self._counters.dropped, refused=self._counters.refused)
+        self.packet_policy: Policy | None = None
 
     @property
     def unfinished(self) -> int:
@@ -198,6 +206,34 @@ class Hooks:
                 self._log_overload(handler, _command_name(engine, message), client)
         if is_refused:
             engine.reject_packet(client, packet, refusal)
+
+    def ask_filters(self, client: Client, message: dict[str, Any], key: str) -> bytes:
+        """Ask the filters of plugins about a message; see `Policy.plugins`.
+
+        A filter that raises lets the message through, and its error is logged.
+
+        Raises:
+            Blocked: One of them blocks it.
+        """
+        is_changed = False
+        for handler in tuple(self.filter):
+            token = running.set(handler)
+            try:
+                verdict = handler(client, message)
+                encoded = b"" if verdict is None or verdict == BLOCK else jsontext.dumps(verdict)
+            except BaseException as error:  # a plugin may raise anything
+                if must_propagate(error):
+                    raise
+                self._counters.plugin_errors += 1
+                self.failed(handler, client, message, None, error, "on_filter")
+                continue
+            finally:
+                running.reset(token)
+            if encoded:
+                message[key], is_changed = verdict, True
+            elif verdict is not None:
+                raise Blocked
+        return jsontext.dumps(message[key]) if is_changed else b""
 
     def report(
         self, client: Client, schema: Schema, exception: type[Exception], details: Any, error: Any

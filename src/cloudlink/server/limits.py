@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, NamedTuple
 
 from cloudlink.buckets import Bucket
@@ -47,6 +47,8 @@ class Limits:
     max_copies_per_packet: float = math.inf
     max_handlers_per_client: float = math.inf
     max_handlers: float = math.inf
+    most_packets: float = field(default=math.inf, metadata={"setting": False})
+    """A bound on `packet_rate` that the server sets itself while it is guarded."""
 
     @classmethod
     def of(cls, settings: Settings) -> Limits:
@@ -59,9 +61,10 @@ class Limits:
         """Apply the current settings."""
         for name in LIMITS:
             setattr(self, name, getattr(settings, name) if settings.limits else math.inf)
+        self.packet_rate = min(self.packet_rate, self.most_packets)
 
 
-LIMITS = frozenset(field.name for field in fields(Limits))
+LIMITS = frozenset(one.name for one in fields(Limits) if one.metadata.get("setting", True))
 """The names of the settings whose values `Limits` holds."""
 
 

@@ -98,9 +98,13 @@ class Session:
     def reject_connection(self, text: str) -> None:
         """Reject the connection instead of `begin`: send a text frame, then close with that reason."""
         self.send_text(text.encode())
+        self.turn_away(CloseCode.NORMAL, text)
+
+    def turn_away(self, code: int, reason: str) -> None:
+        """Close the connection instead of `begin`, without a text frame before."""
         self.state = State.CLOSED
         write(self.client, "open", False)
-        self._host.delivery.close(self.client.outbox, CloseCode.NORMAL, text)
+        self._host.delivery.close(self.client.outbox, code, reason)
         self._retire()
 
     def process(self, message: str | bytes) -> None:
@@ -280,8 +284,13 @@ class Session:
                 "%s went on sending too much and is disconnected.", self.client, extra={"event": "flood_end"}
             )
             self.close(CloseCode.POLICY_VIOLATION, "Too much was sent for too long", "flood")
+            self._host.hooks.policy.on_flood(self.client)
         elif verdict.answer and data is not None and engine is not None:
             engine.reject_packet(self.client, data, why)
+
+    def take_answer(self) -> bool:
+        """Return whether a refusal without a listener may be answered now: at most once a second."""
+        return self._meter.take_answer()
 
     def log_limit(self, what: str) -> None:
         """Log that the client has reached a limit, at most once a minute for each client."""
@@ -448,6 +457,10 @@ class NullSession:
         return False
 
     def charge_bytes(self, size: int) -> bool:  # noqa: ARG002  # the session's signature
+        """Refuse everything."""
+        return False
+
+    def take_answer(self) -> bool:
         """Refuse everything."""
         return False
 

@@ -9,9 +9,9 @@ import sys
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from cloudlink.addresses import RealAddress
+from cloudlink.addresses import RealAddress, for_log
 from cloudlink.counters import Counters
 from cloudlink.errors import StartError
 from cloudlink.hosts import parse_hosts, unix_path
@@ -44,6 +44,19 @@ if TYPE_CHECKING:
     from .exchange import Exchange
     from .tallies import Tallies
 
+    class Gate(Protocol):
+        """Decides about the connections of clients before they are accepted."""
+
+        @property
+        def guard(self) -> tuple[int, float] | None:
+            """How many connections an address may have, and open in a second; None for what the settings say."""
+            ...
+
+        def is_knocking(self, address: str) -> bool:
+            """Return whether an address is banned and connects too often to be told why once more."""
+            ...
+
+
 logger = logging.getLogger("cloudlink.transport")
 
 _BACKLOG = 256
@@ -67,6 +80,7 @@ class Endpoint:
         is_picows_silent: bool = True,
         counters: Counters | None = None,
         tallies: Tallies | None = None,
+        gate: Gate | None = None,
     ) -> None:
         """Set up the endpoint.
 
@@ -79,6 +93,7 @@ class Endpoint:
             is_picows_silent: Whether to keep picows' own reports out of the log.
             counters: Counts refused connections, None for nobody.
             tallies: Counts the connections of addresses, None for this process alone.
+            gate: Knows who is banned, and whether newcomers are limited; None for nobody and never.
         """
         self.connections: set[WebSocketConnection] = set()
         self.port = 0
@@ -87,6 +102,7 @@ class Endpoint:
         self._settings = settings
         self._is_picows_silent = is_picows_silent
         self._open_session = open_session
+        self._gate = gate
         self._context = context
         self._real_address = RealAddress(settings.real_ip_header, settings.trusted_proxies)
         self._refused = (counters or Counters()).refused
@@ -211,7 +227,12 @@ class Endpoint:
         )
         if refused is not None:
             return refused
-        why = self._limiter.connection_refusal(address)
+        guard = None
+        if self._gate is not None and route is None:
+            if self._gate.is_knocking(address):
+                return self._banned(address)
+            guard = self._gate.guard
+        why = self._limiter.connection_refusal(address, guard)
         if why is not None:
             return refusals.too_many(why)
         open_receiver: Callable[[WebSocketConnection], Receiver] = self._open_session
@@ -231,6 +252,12 @@ class Endpoint:
             return None
         self._refused["origin"] += 1
         return refusals.forbidden_origin(origin)
+
+    def _banned(self, address: str) -> Response:
+        if self._limiter.should_log(address):
+            shown = for_log(address, self._settings.log_addresses)
+            logger.info("Refusing connections from %s, which is banned and connects again and again.", shown)
+        return refusals.banned()
 
     def _close_unix_sockets(self) -> None:
         for listener in self._unix_listeners:

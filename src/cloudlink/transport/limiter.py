@@ -29,6 +29,8 @@ logger = logging.getLogger("cloudlink.transport")
 _FORGET_INTERVAL = 60.0
 _PAGES = " pages"
 """Suffix of the bucket key for the pages of an address."""
+_GUARDED = " guarded"
+"""Suffix of the bucket key for the connections of an address while the server is guarded."""
 _WAITING = " waiting"
 """Suffix of the key for the connections of an address without a request."""
 
@@ -61,18 +63,27 @@ class ConnectionLimiter:
         self._throttle = LogThrottle(clock=clock)
         self._forgot_at = clock()
 
-    def connection_refusal(self, address: str) -> str | None:
-        """Return why an address may not open another connection now, None if it may."""
+    def connection_refusal(self, address: str, guard: tuple[int, float] | None = None) -> str | None:
+        """Return why an address may not open another connection now, None if it may.
+
+        Args:
+            address: The address.
+            guard: How many connections it may have, and open in a second, if these are less than the settings say.
+        """
         settings = self._settings
         if self._is_exempt(address):
             return None
         self._forget()
         key = subscriber(address)
         most, rate = settings.max_connections_per_address, settings.connection_rate_per_address
+        burst, bucket = settings.connection_burst_per_address, key
+        if guard is not None:
+            most, rate = min(most, guard[0]), min(rate, guard[1])
+            burst, bucket = most, key + _GUARDED
         if self._tallies.held(key) >= most:
             self._refused["addresses"] += 1
             return self._refuse(address, f"more than {most} connections at a time")
-        if not self._take(key):
+        if not self._tallies.take(bucket, rate, burst):
             self._refused["rate"] += 1
             return self._refuse(address, f"more than {rate:g} new connections a second")
         return None
@@ -85,7 +96,11 @@ class ConnectionLimiter:
         if self._is_exempt(address):
             return None
         self._forget()
-        if self._take(subscriber(address) + _PAGES):
+        if self._tallies.take(
+            subscriber(address) + _PAGES,
+            self._settings.connection_rate_per_address,
+            self._settings.connection_burst_per_address,
+        ):
             return None
         return self._refuse(
             address, f"more than {self._settings.connection_rate_per_address:g} pages a second"
@@ -117,12 +132,6 @@ class ConnectionLimiter:
     def should_log(self, address: str) -> bool:
         """Return whether to log a line about an address's subscriber: at most one a minute."""
         return self._throttle.should_log(subscriber(address))
-
-    def _take(self, key: str) -> bool:
-        settings = self._settings
-        return self._tallies.take(
-            key, settings.connection_rate_per_address, settings.connection_burst_per_address
-        )
 
     def _is_exempt(self, address: str) -> bool:
         return not self._settings.limits or self._real_address.is_exempt(address)

@@ -41,6 +41,16 @@ def bound_unsent(connected: socket.socket) -> None:
             connected.setsockopt(socket.IPPROTO_TCP, option, _MOST_UNSENT)
 
 
+def own_addresses() -> list[str]:
+    """Return the addresses with which this machine reaches others; nothing is sent."""
+    found = []
+    for family, elsewhere in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
+        with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((elsewhere, 9))  # of a datagram socket, this only chooses the route
+            found.append(probe.getsockname()[0].partition("%")[0])
+    return found
+
+
 def open_files_limit() -> int | None:
     """Return how many files and sockets this process may have open, None if unknown."""
     try:

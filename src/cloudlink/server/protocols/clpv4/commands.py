@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from cloudlink.server.api import PluginAPI
     from cloudlink.server.clients import Client
     from cloudlink.server.events import Event
+    from cloudlink.server.hub import Hub
     from cloudlink.server.members import Members
+    from cloudlink.server.shadowhub import ShadowHub
 
     from .addressing import Addressing, Copies
     from .greeting import Greeter
@@ -44,12 +46,15 @@ class Commands:
         states: RoomStates,
         greeter: Greeter,
         usernames: UsernameRules,
+        hub: Hub | ShadowHub | None = None,
     ) -> None:
+        """Args: hub: Sends the events, None for the hub of the server."""
+        self._policy = server.hooks.policy
         self._limits = server.limits
         self._settings = server.settings
         self._clients = server.clients_manager
         self._delivery = server.delivery
-        self._hub = server.hub
+        self._hub = server.hub if hub is None else hub
         self._addressing = addressing
         self._lists = lists
         self._states = states
@@ -243,6 +248,8 @@ class Commands:
     def _check_rooms(self, client: Client, room_ids: list[str], leaves: list[str]) -> None:
         for room_id in room_ids:
             self._addressing.check_room_name(room_id)
+            if room_id not in client.joined and (why := self._policy.room_refusal(client, room_id)):
+                raise Refusal(StatusCodes.refused, why)
         most = self._limits.max_rooms_per_client
         if len((client.joined.keys() - set(leaves)) | set(room_ids)) > most:
             raise Refusal(StatusCodes.refused, f"A client can be in at most {most} rooms.")

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from cloudlink.server.hooks import Command
 
     from .answers import Answers
+    from .enforcing import Enforcer
     from .greeting import Greeter
     from .legacycommands import LegacyCommands
     from .packet import Packet
@@ -54,6 +55,7 @@ class Clpv4Engine:
         greeter: Greeter,
         usernames: UsernameRules,
         legacy: LegacyCommands,
+        enforcer: Enforcer,
     ) -> None:
         self._hooks = server.hooks
         self._settings = server.settings
@@ -65,6 +67,7 @@ class Clpv4Engine:
         self._greeter = greeter
         self._usernames = usernames
         self._legacy = legacy
+        self._enforcer = enforcer
 
     def identify(self, client: Client, data: bytes, packet: object) -> bool:  # noqa: ARG002  # the protocol of Engine
         """Return whether a first message is an object with a text `cmd`, or an opcode of CloudLink 2.
@@ -109,7 +112,7 @@ class Clpv4Engine:
         else:
             self.receive(client, data)
 
-    def receive(self, client: Client, data: bytes) -> None:
+    def receive(self, client: Client, data: bytes) -> None:  # noqa: C901  # each packet is spared further calls
         """Handle one text message."""
         if not client.dialect.is_settled:
             self._greeter.decide(client, data)
@@ -132,6 +135,10 @@ class Clpv4Engine:
             self._answers.disabled(client, packet)
         elif native is None and not command.handlers:
             self._answers.invalid(client, packet)
+        elif self._hooks.packet_policy is not None and not self._enforcer.admits(
+            self._hooks.packet_policy, client, packet, command, self._run_native
+        ):
+            pass
         elif command.handlers or self._hooks.message:
             self._run_all(command, native, client, packet)
         elif native is not None:

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from cloudlink.server.api import PluginAPI
     from cloudlink.server.clients import Client
     from cloudlink.server.events import User
+    from cloudlink.server.hub import Hub
+    from cloudlink.server.shadowhub import ShadowHub
 
     from .addressing import Addressing
     from .channels import Channels
@@ -61,9 +63,20 @@ class LegacyCommands:
         lists: UserLists,
         commands: Commands,
         channels: Channels,
+        hub: Hub | ShadowHub | None = None,
     ) -> None:
-        """Args: commands: The built-in commands, which some older commands fall back to."""
-        self._hub = server.hub
+        """Set up the handlers.
+
+        Args:
+            server: The server.
+            addressing: Finds the recipients.
+            lists: Sends the user lists.
+            commands: The built-in commands, which some older commands fall back to.
+            channels: The linked channels.
+            hub: Sends the events, None for the hub of the server; with another one, channels keep nothing.
+        """
+        self._hub = server.hub if hub is None else hub
+        self._keeps = hub is None
         self._settings = server.settings
         self._addressing = addressing
         self._lists = lists
@@ -134,7 +147,8 @@ class LegacyCommands:
         """Send data to all members of the client's channel, and keep it for clients that join later."""
         copies = _copies(self._channels.members_with(client))
         self._addressing.check_copies(packet, copies)
-        self._channels.keep(client, packet.val)
+        if self._keeps:
+            self._channels.keep(client, packet.val)
         self._hub.send(copies, ChannelMessage(packet.val), client, packet.listener)
 
     def channel_variable(self, client: Client, packet: Packet) -> None:

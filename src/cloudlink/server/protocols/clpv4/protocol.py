@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from cloudlink import jsontext
 from cloudlink.server.schemas import validation_errors
+from cloudlink.server.shadowhub import ShadowHub
 
 from .addressing import USERNAME_REQUIRED, Addressing
 from .answers import Answers, listener_of
 from .channels import Channels
 from .commands import Commands
 from .dialects import user_object
+from .enforcing import Enforcer
 from .engine import Clpv4Engine
 from .greeting import Greeter
 from .legacycommands import LegacyCommands
@@ -61,6 +63,10 @@ class Clpv4:
         addressing = Addressing(server, lists)
         commands = Commands(server, addressing, lists, states, self._greeter, usernames)
         legacy = LegacyCommands(server, addressing, lists, commands, channels)
+        shadow = ShadowHub(server.clients_manager, server.delivery)
+        hidden = Commands(server, addressing, lists, states, self._greeter, usernames, shadow)
+        hidden_legacy = LegacyCommands(server, addressing, lists, hidden, channels, shadow)
+        enforcer = Enforcer(self._answers, addressing, shadow, hidden, hidden_legacy)
         for name, handler in commands.handlers().items():
             hooks.bind_native(Schema, name, handler)
         self._disabled: set[str] = set()
@@ -68,7 +74,9 @@ class Clpv4:
         server.settings.on_change(self._follow_setting)
         hooks.protocol_tick.append(lists.forget_encoded)
         follow_settings(server)
-        hooks.engines[Schema] = Clpv4Engine(server, self._answers, lists, self._greeter, usernames, legacy)
+        hooks.engines[Schema] = Clpv4Engine(
+            server, self._answers, lists, self._greeter, usernames, legacy, enforcer
+        )
 
     def _apply_disabled_commands(self) -> None:
         """Disable the commands of the setting, and enable those that it no longer names."""

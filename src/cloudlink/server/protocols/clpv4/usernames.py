@@ -23,6 +23,7 @@ class UsernameRules:
     def __init__(self, server: PluginAPI) -> None:
         self._settings = server.settings
         self._directory = server.directory
+        self._policy = server.hooks.policy
 
     def may_rename(self, client: Client) -> bool:
         """Return whether a client that has a name may itself set another one."""
@@ -59,6 +60,9 @@ class UsernameRules:
         is_unique = self._settings.unique_usernames or (dialect is not None and dialect.unique_names)
         if is_unique and self._is_taken(client, username):
             raise Refusal(StatusCodes.id_conflict, f"The username {username} is taken.")
+        why = self._policy.name_refusal(client, username)
+        if why:
+            raise Refusal(StatusCodes.refused, why)
 
     def _is_taken(self, client: Client, username: str) -> bool:
         return any(user.id != client.snowflake for user in self._directory.by_name(username, Schema))

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     import msgspec
 
+    from cloudlink.admin.policy import Policy
     from cloudlink.server.api import PluginAPI
     from cloudlink.server.clients import Client
     from cloudlink.server.events import User
@@ -116,6 +117,7 @@ class Scratch:
         self._settings = server.settings
         self._users = _user_rules(self._settings)
         self._hub = server.hub
+        self._policy = self._hooks.policy
         self._commands = self._hooks.commands.setdefault(Schema, {})
         methods = {
             "handshake": self._handshake,
@@ -185,10 +187,13 @@ class Scratch:
             client.state.room = None
             self.projects.leave(room, client)
 
-    def check_username(self, client: Client, username: str) -> None:  # noqa: ARG002  # the protocol of Engine
+    def check_username(self, client: Client, username: str) -> None:
         """Raise `ValueError` for a name that players may not have."""
         if not self._users.allow(username, self._longest_username):
             raise ValueError("This username cannot be used")
+        why = self._policy.name_refusal(client, username)
+        if why:
+            raise ValueError(why)
 
     def on_rename(self, client: Client, former: User) -> None:
         """Do nothing: players see no names."""
@@ -239,6 +244,8 @@ class Scratch:
             client.session.close(CloseCode.CLOUD_ERROR, "There is no such method")
         elif command.disabled:
             self._hooks.run(self._hooks.disabled_command.get(Schema, []), client, packet.method)
+        elif self._hooks.packet_policy is not None and packet.method != "handshake":
+            self._run_judged(self._hooks.packet_policy, command, client, packet, line)
         else:
             self._run(command, client, packet, line)
 
@@ -269,6 +276,29 @@ class Scratch:
             hooks.run_command(command, client, message, self)
             hooks.run(hooks.message, client, message)
 
+    def _run_judged(
+        self, policy: Policy, command: Command, client: Client, packet: Packet, line: bytes
+    ) -> None:
+        """Run a command as far as the rules of the host let it pass; clients of the cloud cannot be told why not."""
+        room = client.state.room
+        try:
+            verdict = policy.judge(
+                client,
+                () if room is None else (room.id,),
+                bytes(packet.value),
+                "variables",
+                lambda: jsontext.loads(line),
+                "value",
+            )
+        except jsontext.JSONTextError as error:
+            self._close_unreadable(client, error)
+            return
+        if verdict is None:
+            self._run(command, client, packet, line)
+        elif verdict.val:
+            changed = jsontext.dumps({**jsontext.loads(line), "value": jsontext.loads(verdict.val)})
+            self._run(command, client, parse(changed), changed)
+
     def _close_unreadable(self, client: Client, error: jsontext.JSONTextError) -> None:
         self._hooks.report(client, Schema, JSONError, error, error)
         client.session.close(CloseCode.CLOUD_ERROR, "A message must be a JSON object with a method")
@@ -284,6 +314,12 @@ class Scratch:
         user = _text(packet.user)
         if not self._users.allow(user, self._longest_username):
             raise Violation(CloseCode.CLOUD_USERNAME, "This username cannot be used")
+        why = self._policy.name_refusal(client, user)
+        if why:
+            raise Violation(CloseCode.CLOUD_USERNAME, why)
+        why = self._policy.room_refusal(client, project)
+        if why:
+            raise Violation(CloseCode.CLOUD_PROJECT, why)
         room = self.projects.enter(project, client, client.state.address)
         client.state.room = room
         self.server.rooms_manager.subscribe(client, project)

@@ -21,6 +21,7 @@ from cloudlink import jsontext
 from cloudlink.delivery import text_frame
 from cloudlink.jsontext import JSONTextError
 from cloudlink.server.events import (
+    Announcement,
     ChannelMessage,
     ChannelVariable,
     Custom,
@@ -199,6 +200,7 @@ class Dialect(EventWriter, ABC):
                 PrivateVariable: self.private_variable,
                 Direct: self.direct,
                 Custom: self.custom,
+                Announcement: self.announcement,
                 ChannelMessage: self.channel_message,
                 ChannelVariable: self.channel_variable,
                 LinkedMessage: self.linked_message,
@@ -304,6 +306,12 @@ class Dialect(EventWriter, ABC):
 
     def custom(self, event: Custom, room: str, listener: bytes = b"", recipient: User | None = None) -> bytes:
         """Return the frame of a project's custom command."""
+        return NOTHING
+
+    def announcement(
+        self, event: Announcement, room: str, listener: bytes = b"", recipient: User | None = None
+    ) -> bytes:
+        """Return the frame of a text of the host."""
         return NOTHING
 
     # Linked channels, which only CloudLink 2 with special features supports.

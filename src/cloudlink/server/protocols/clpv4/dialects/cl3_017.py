@@ -12,7 +12,7 @@ from .base import NOTHING, as_flat, names_list
 from .cl3_015 import Cl3Of015
 
 if TYPE_CHECKING:
-    from cloudlink.server.events import Custom, Direct, User
+    from cloudlink.server.events import Announcement, Custom, Direct, User
     from cloudlink.server.protocols.clpv4.packet import Packet
     from cloudlink.server.protocols.clpv4.statuscodes import StatusCode
 
@@ -84,6 +84,12 @@ class Cl3Of017(Cl3Of015):
         """Return the user list, the message of the day and the version."""
         motd = [self._about("motd", facts.motd)] if facts.motd else []
         return [*facts.lists, *motd, self._about("vers", self.version)]
+
+    def announcement(
+        self, event: Announcement, room: str, listener: bytes = b"", recipient: User | None = None
+    ) -> bytes:
+        """Return a text of the host as a message of the day."""
+        return self._about("motd", event.text)
 
     def user_list(self, room: str, users: UserList) -> bytes:
         """Return the names in a room, except those of the form `%X%`."""

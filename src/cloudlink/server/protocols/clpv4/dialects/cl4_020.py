@@ -14,6 +14,7 @@ from .base import Dialect, room_text
 
 if TYPE_CHECKING:
     from cloudlink.server.events import (
+        Announcement,
         Direct,
         Joined,
         Left,
@@ -71,6 +72,12 @@ class Cl4(Dialect):
     def motd(self, text: str) -> bytes:
         """Return the frame with the message of the day."""
         return _host_says("motd", text)
+
+    def announcement(
+        self, event: Announcement, room: str, listener: bytes = b"", recipient: User | None = None
+    ) -> bytes:
+        """Return a text of the host as a message of the day."""
+        return self.motd(event.text)
 
     def client_obj(self, user: User) -> bytes:
         """Return the frame with the client's own user object."""

@@ -1,0 +1,217 @@
+"""Hangs the sanctions into a server: opens their file, lets them act on clients, and tells protocols when to ask.
+
+It implements `cloudlink.admin.host.Host`. What is allowed is decided in `cloudlink.admin`, and asked by the protocols
+and the transport through `Hooks.policy`.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from functools import cached_property
+from ipaddress import ip_address, ip_network
+from typing import TYPE_CHECKING, Any, Protocol
+
+from cloudlink import jsontext
+from cloudlink.admin.host import protected_by
+from cloudlink.admin.modes import GUARDED_PACKET_RATE
+from cloudlink.admin.sanctions import Sanctions
+from cloudlink.admin.store import AdminStore
+from cloudlink.closecodes import CloseCode
+from cloudlink.counters import StoreCondition
+from cloudlink.transport.sockets import own_addresses
+
+from .events import Announcement, Message
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from ipaddress import IPv4Network, IPv6Network
+
+    from cloudlink.admin.host import Player
+    from cloudlink.admin.modes import Mode
+    from cloudlink.counters import Counters
+    from cloudlink.settings import Settings
+
+    from .background import Background
+    from .clients import Client, ClientsManager
+    from .events import Event, User
+    from .hooks import Hooks
+    from .hub import Hub
+    from .limits import Limits
+    from .rooms import RoomsManager
+
+logger = logging.getLogger("cloudlink.admin")
+
+
+class SanctionedServer(Protocol):
+    """The parts of a server that sanctions act on."""
+
+    settings: Settings
+    background: Background
+    counters: Counters
+    hooks: Hooks
+    limits: Limits
+    clients_manager: ClientsManager
+    rooms_manager: RoomsManager
+    hub: Hub
+    not_ready: str
+
+    def later(self, delay: float, callback: Callable[[], None]) -> None:
+        """Call a function after some seconds."""
+        ...
+
+    def request_stop(self) -> None:
+        """Stop the server, as SIGTERM does."""
+        ...
+
+
+class Enforcement:
+    """The sanctions of one server, and the server as they see it.
+
+    Attributes:
+        store: The file `admin_storage`.
+        sanctions: The sanctions.
+    """
+
+    def __init__(self, server: SanctionedServer) -> None:
+        """Set up the sanctions without any rule; nothing is read before `open`."""
+        self._server = server
+        self._clients = server.clients_manager
+        settings, hooks = server.settings, server.hooks
+        self.store = AdminStore(None, audit_days=lambda: settings.admin_audit_days)
+        self.sanctions = Sanctions(settings, self.store, self, hooks.policy)
+        self.sanctions.on_activity = self._choose_policy
+        self.sanctions.audit.watch(self._tell_plugins)
+        server.counters.bans = hooks.policy.bans.counts
+        server.counters.mutes = hooks.policy.mutes.__len__
+        server.counters.stores["admin"] = lambda: StoreCondition(not self.store.trouble, self.store.waiting)
+
+    def open(self, call_soon: Callable[[Callable[[], None]], object]) -> None:
+        """Open the file and read it; called before clients are accepted.
+
+        Args:
+            call_soon: Calls a function in the server's thread, from any thread.
+
+        Raises:
+            StartError: The file cannot be used; the sentence says why.
+        """
+        self.store.open(self._server.settings.admin_storage)
+        self.sanctions.load()
+        self.store.start(call_soon, self._tell_of_trouble)
+
+    def tick(self) -> None:
+        """Drop what has ended; called at least once a second."""
+        self.store.tick()
+        self.sanctions.tick()
+        self._server.counters.auto_bans = self.sanctions.auto_bans
+
+    def close(self) -> None:
+        """Save what waits and close the file, at the very end."""
+        self.sanctions.finish()
+        self.store.close()
+
+    def ask_plugins(self) -> None:
+        """Have the filters of plugins asked from now on."""
+        policy = self._server.hooks.policy
+        policy.plugins = self._server.hooks.ask_filters  # type: ignore[assignment]  # its players are clients
+        self._choose_policy()
+
+    def _choose_policy(self) -> None:
+        hooks = self._server.hooks
+        hooks.packet_policy = hooks.policy if hooks.policy.judges_packets else None
+
+    def _tell_of_trouble(self, why: str) -> None:
+        if why:
+            self.sanctions.notify(f"Changes are kept in memory only. {why}")
+        else:
+            self.sanctions.notify("Changes are saved again.")
+
+    def _tell_plugins(self, row: dict[str, Any]) -> None:
+        background = self._server.background
+        if background.on_admin_action:
+            # Later, because a handler may act itself, which is another line.
+            self._server.later(0, lambda: background.call_admin_action(row))
+
+    # The interface `Host`.
+
+    def players(self) -> Iterable[Client]:
+        """Return the connected clients, the earliest first."""
+        return list(self._clients.snowflakes.values())
+
+    def player(self, snowflake: str) -> Client | None:
+        """Return the client of an id, None if it is not connected."""
+        return self._clients.snowflakes.get(snowflake)
+
+    def disconnect(self, player: Player, code: int, reason: str, cause: str) -> None:
+        """Disconnect a client, and log why."""
+        client = self._clients.snowflakes.get(player.snowflake)
+        if client is None:
+            return
+        if code == CloseCode.BANNED:
+            logger.info("%s is disconnected: %s.", client, reason, extra={"event": cause, "about": client})
+        client.session.close(code, reason, cause)
+
+    def protected_networks(self) -> Iterable[IPv4Network | IPv6Network]:
+        """Return this machine, its own addresses, and the trusted proxies."""
+        own = [ip_network(ip_address(address)) for address in self._own_addresses]
+        return [*protected_by(self._server.settings), *own]
+
+    def trusts_proxies(self) -> bool:
+        """Return whether there are trusted proxies."""
+        return bool(self._server.settings.trusted_proxies)
+
+    def announce(self, text: str, rooms: list[str] | None, kind: str) -> int:
+        """Show a text to clients; return to how many."""
+        if kind == "gmsg":
+            return self._say(text, rooms)
+        clients = self.players() if rooms is None else self._clients_in(rooms)
+        copies: list[tuple[str, User]] = [
+            ("", client.user) for client in clients if client.dialect is not None
+        ]
+        return self._server.hub.send(copies, Announcement(text))
+
+    def mode_changed(self, mode: Mode) -> None:
+        """Limit packets while the server is guarded, and have `/ready` say whether newcomers are welcome."""
+        server = self._server
+        server.not_ready = mode if mode in ("closed", "draining") else ""
+        most = GUARDED_PACKET_RATE if mode == "guarded" else math.inf
+        if most != server.limits.most_packets:
+            server.limits.most_packets = most
+            server.limits.update(server.settings)
+            for client in self._clients:
+                client.session.apply_limits()
+
+    def later(self, delay: float, callback: Callable[[], None]) -> None:
+        """Call a function after some seconds."""
+        self._server.later(delay, callback)
+
+    def stop(self) -> None:
+        """Stop the server."""
+        self._server.request_stop()
+
+    # Parts.
+
+    @cached_property
+    def _own_addresses(self) -> list[str]:
+        return own_addresses()
+
+    def _say(self, text: str, rooms: list[str] | None) -> int:
+        """Send a gmsg to rooms, None for all of them, in this and other processes."""
+        event: Event = Message(jsontext.dumps(text))
+        known = self._server.rooms_manager.rooms
+        heard: set[Client] = set()
+        for name in list(known) if rooms is None else dict.fromkeys(rooms):
+            for members in list(known[name].members.values()) if name in known else ():
+                if members.protocol is not None:
+                    self._server.hub.emit(members, event)
+                    heard.update(client for client in members.clients if _hears(client, event))
+        return len(heard)
+
+    def _clients_in(self, rooms: list[str]) -> list[Client]:
+        known = self._server.rooms_manager.rooms
+        parts = [part for name in rooms if name in known for part in known[name].members.values()]
+        return list(dict.fromkeys(client for part in parts for client in part.clients))
+
+
+def _hears(client: Client, event: Event) -> bool:
+    return bool(client.dialect is not None and client.dialect.write(event, ""))
