@@ -36,7 +36,7 @@ def test_word_filter():
             assert (await alice.receive("pmsg"))["val"] == "****"
             nobody = await s.connect()
             refused = await nobody.request({"cmd": "setid", "val": "Darn you"})
-            assert (refused["code_id"], refused["details"]) == (108, "Choose a friendlier name.")
+            assert (refused["code_id"], refused["details"]) == (108, "This name is not allowed here.")
             assert (await alice.request({"cmd": "gmsg"}))["code_id"] == 101
             await alice.send("no JSON")
             assert (await alice.receive("statuscode"))["code_id"] == 100  # of the private message

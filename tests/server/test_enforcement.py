@@ -82,7 +82,7 @@ def test_a_banned_address_is_accepted_and_closed_with_the_reason(server, sanctio
 
 def test_no_plugin_sees_a_banned_client(server, sanctions):
     seen = []
-    server.on_connect(lambda client: seen.append(client))
+    server.on_connect(seen.append)
     sanctions.add_ban(OWNER, {"address": "192.0.2.7"}, seconds=None)
     MemoryClient(server, address="192.0.2.7")
     assert seen == []
@@ -540,7 +540,8 @@ def test_filters_of_plugins(server):
     server.on_filter(lambda _client, message: f"{message['val']}!" if message["val"] == "LOUD" else None)
     bob = named(server, "bob")
     bob.heard()
-    assert seen == []
+    assert seen == [("", "setid")]
+    seen.clear()
 
     def said(val):
         return [packet.get("val", packet.get("code_id")) for packet in bob.ask({"cmd": "gmsg", "val": val})]
@@ -561,8 +562,19 @@ def test_filters_of_plugins_see_masked_messages_and_the_cloud(server):
     carl, dora = player(server, user="carl"), player(server, user="dora")
     server.on_filter(lambda _client, message: "7" if message.get("value") == "5" else None)
     carl.say(update())
-    assert [one.get("val", one.get("value")) for one in seen] == ["***", "5"]
+    assert [one.get("val", one.get("value")) for one in seen] == ["bob", "***", "5"]
     assert [packet["value"] for packet in dora.heard()] == ["7"]
+
+
+def test_filters_of_plugins_refuse_and_change_names(server):
+    answers = {"rude": "block", "long": "short"}
+    server.on_filter(lambda _client, message: answers.get(message["val"]))
+    visitor = MemoryClient(server, {"cmd": "handshake"})
+    visitor.heard()
+    (answer,) = visitor.ask({"cmd": "setid", "val": "rude", "listener": 1})
+    assert (answer["code_id"], answer["details"]) == (108, "This name is not allowed here.")
+    visitor.ask({"cmd": "setid", "val": "long"})
+    assert visitor.client.username == "short"
 
 
 def test_a_filter_must_not_be_async(server):

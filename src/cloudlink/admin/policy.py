@@ -241,6 +241,11 @@ class Policy:
                 return Verdict(f"This room is slow: wait {-int(-wait // 1)} s.")
         return self._look(player, val, scope, message, key)
 
+    def judge_name(self, player: Player, message: Callable[[], dict[str, Any]]) -> Verdict | None:
+        """Return what the filters of plugins say of a packet that sets a name, None if it goes its way."""
+        verdict = None if self.plugins is None else self._ask_plugins(player, b"", message(), "val")
+        return verdict if verdict is None or verdict.val else Verdict(_NAME_BLOCKED)
+
     def _look(
         self, player: Player, val: bytes, scope: Scope, message: Callable[[], dict[str, Any]] | None, key: str
     ) -> Verdict | None:

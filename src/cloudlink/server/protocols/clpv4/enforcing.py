@@ -5,6 +5,7 @@ Only packets that reach others are judged. Greeting, name, rooms and user lists 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from cloudlink import jsontext
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from cloudlink.admin.filters import Scope
-    from cloudlink.admin.policy import Policy
+    from cloudlink.admin.policy import Policy, Verdict
     from cloudlink.server.clients import Client
     from cloudlink.server.hooks import Command
     from cloudlink.server.shadowhub import ShadowHub
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
     Handler = Callable[[Client, Packet], None]
 
-_FREE = frozenset({"handshake", "setid", "link", "unlink"})
+_FREE = frozenset({"handshake", "link", "unlink"})
 _FREE_IN_ERA = frozenset({REFRESH, LEAVE, JOIN_CHANNEL, LEAVE_CHANNEL, "ulist"})
 """Commands of older eras that reach nobody else."""
 _VARIABLES = frozenset({"gvar", "pvar", CHANNEL_VARIABLE, LINKED_VARIABLE})
@@ -84,14 +85,30 @@ class Enforcer:
             run: Runs a handler and answers its refusals.
         """
         cmd, dialect = packet.cmd, client.dialect
+        if cmd == "setid":
+            return self._settle(
+                client, packet, partial(policy.judge_name, client, packet.message), command, run
+            )
         if cmd in _FREE or (cmd == "ping" and not (packet.id and dialect.own_commands)):
             return True
         if cmd in _FREE_IN_ERA and cmd in dialect.own_commands:
             return True
         scope: Scope = "variables" if cmd in _VARIABLES else "messages"
         rooms = self._rooms_of(client, packet) if len(policy.rooms) else ()
+        judge = partial(policy.judge, client, rooms, packet.val, scope, packet.message)
+        return self._settle(client, packet, judge, command, run)
+
+    def _settle(
+        self,
+        client: Client,
+        packet: Packet,
+        judge: Callable[[], Verdict | None],
+        command: Command,
+        run: Callable[..., None],
+    ) -> bool:
+        """Do what a verdict says; return whether the packet goes its way."""
         try:
-            verdict = policy.judge(client, rooms, packet.val, scope, packet.message)
+            verdict = judge()
         except jsontext.JSONTextError as error:  # no filter can look at it
             self._answers.json_error(client, error, packet.listener)
             return False
