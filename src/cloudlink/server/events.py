@@ -108,7 +108,7 @@ class Custom(Event, frozen=True, gc=False):
 
 
 class Announcement(Event, frozen=True, gc=False):
-    """A text of the host to one user, shown like the message of the day; a broker that does not know it drops it."""
+    """A text of the host to one user, shown like the message of the day; it does not leave the process."""
 
     text: str
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from .clients import Client, ClientsManager
     from .events import Event, Message, User, Variable
+    from .hub import Hub
     from .members import Members
 
 
@@ -24,7 +25,8 @@ class ShadowHub:
         sender: The client whose command runs.
     """
 
-    def __init__(self, clients: ClientsManager, delivery: Delivery) -> None:
+    def __init__(self, hub: Hub, clients: ClientsManager, delivery: Delivery) -> None:
+        self._hub = hub
         self.sender: Client | None = None
         self._clients = clients
         self._delivery = delivery
@@ -54,6 +56,10 @@ class ShadowHub:
         if sender.snowflake not in event.left_out:
             self._echo(event, members.room, listener)
         return 0
+
+    def refusal(self, copies: Iterable[tuple[str, User]], event: Event) -> str:
+        """Return why the real hub could not send an event to one of its recipients."""
+        return self._hub.refusal(copies, event)
 
     def send(
         self,

@@ -63,7 +63,7 @@ class Clpv4:
         addressing = Addressing(server, lists)
         commands = Commands(server, addressing, lists, states, self._greeter, usernames)
         legacy = LegacyCommands(server, addressing, lists, commands, channels)
-        shadow = ShadowHub(server.clients_manager, server.delivery)
+        shadow = ShadowHub(server.hub, server.clients_manager, server.delivery)
         hidden = Commands(server, addressing, lists, states, self._greeter, usernames, shadow)
         hidden_legacy = LegacyCommands(server, addressing, lists, hidden, channels, shadow)
         enforcer = Enforcer(self._answers, addressing, shadow, hidden, hidden_legacy)
