@@ -19,7 +19,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 NOT_INSTALLED := { echo "CloudLink could not be installed: the first start needs the internet, to fetch the packages \
 that CloudLink uses. Is this computer online? Then see what pip says above." >&2; exit 1; }
 
-.PHONY: serve examples test test-fast coverage lint autobahn newcomer faults bench bench-quick bench-compare release single-file clean
+.PHONY: serve examples test test-fast coverage lint autobahn newcomer faults bench bench-quick bench-compare release single-file docs clean
 .DEFAULT_GOAL := serve
 
 $(BIN)/python:
@@ -99,5 +99,15 @@ release: $(VENV)/.dev
 single-file: | $(BIN)/python
 	$(BIN)/python deploy/single-file/single_file.py $(ARGS)
 
+# The site of the docs, in build/site; its tools are large and have an environment of their own.
+.venv-docs/.docs: pyproject.toml site/requirements.txt | $(BIN)/python
+	@echo "Installing what the site of the docs needs into .venv-docs ..."
+	@$(BIN)/python -m venv .venv-docs
+	@.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check -e . -r site/requirements.txt || $(NOT_INSTALLED)
+	@touch $@
+
+docs: .venv-docs/.docs
+	@.venv-docs/bin/python site/make.py $(ARGS)
+
 clean:
-	rm -rf .venv .venv-* bench/.env tests/.env
+	rm -rf build/site .venv .venv-* bench/.env tests/.env

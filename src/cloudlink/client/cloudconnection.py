@@ -127,7 +127,7 @@ class CloudConnection(ReconnectingClient[CloudSession, CloudChange]):
         the value that was known here: a value computed from an old one does not overwrite a newer one.
 
         Args:
-            name: The full name, such as `☁ score`. Without the `☁ ` in front, Scratch projects do not see the variable;
+            name: The full name, such as `☁ score`. Without the cloud and the space in front, Scratch projects do not see the variable;
                 the first such name is logged as a warning.
             value: A finite number, or text of digits with at most one `.` and an optional `-`.
 
