@@ -276,7 +276,7 @@ def test_logging_in(administrators):
         "via": "dashboard",
         "connect": "",
     }
-    assert ("mia", "login", "account:mia", "ok") in administrators.audit.lines
+    assert ("mia", "login", "account:mia", "ok") in administrators.lines
     assert administrators.core.logins == {"ok": 1}
     assert socket.refused("login", name="mia", password=PASSWORD) == "conflict"
 
@@ -291,7 +291,7 @@ def test_wrong_names_and_passwords_get_the_same_answer(administrators, name, sho
         "data": {},
     }
     assert administrators.hasher.checks == 1
-    assert administrators.audit.lines == [("", "login", f"account:{shown}", "wrong_credentials")]
+    assert administrators.lines == [("", "login", f"account:{shown}", "wrong_credentials")]
 
 
 def test_the_terminal_acts_as_an_owner_without_a_login(administrators):
@@ -449,7 +449,7 @@ def test_the_first_account(administrators):
         == "wrong_credentials"
     )
     assert administrators.connect().ask("login", name="mia", password=PASSWORD)["role"] == "owner"
-    assert ("mia", "setup", "account:mia", "ok") in administrators.audit.lines
+    assert ("mia", "setup", "account:mia", "ok") in administrators.lines
 
 
 def test_one_link_makes_one_account_even_at_the_same_time(administrators):
@@ -486,7 +486,7 @@ def test_without_encryption_nothing_secret_is_looked_at(administrators, method, 
     socket = administrators.connect(from_net("203.0.113.7", is_secure=False))
     assert socket.refused(method, **params) == "insecure"
     assert administrators.hasher.checks == 0
-    assert administrators.audit.lines == []
+    assert administrators.lines == []
 
 
 def test_in_a_private_network_a_login_comes_with_a_warning(administrators):

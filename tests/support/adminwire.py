@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from concurrent.futures import Future
 
 from cloudlink.admin.accounts import Accounts
 from cloudlink.admin.actors import AdminError
 from cloudlink.admin.callers import Peer
 from cloudlink.admin.core import Core
+from cloudlink.admin.grants import Grants
 from cloudlink.admin.hashing import MOST_WAITING
+from cloudlink.admin.host import protected_by
+from cloudlink.admin.policy import Policy
+from cloudlink.admin.sanctions import Sanctions
 from cloudlink.admin.serverview import Sample
 from cloudlink.admin.sessions import Sessions
 from cloudlink.admin.setupcode import SetupCode
@@ -18,6 +23,7 @@ from cloudlink.admin.store import AdminStore
 from cloudlink.admin.throttle import Throttle
 from cloudlink.admin.topics import Topics
 from cloudlink.admin.wire import Wire
+from cloudlink.settings import Settings
 from tests.support.clock import FakeClock
 
 HERE = Peer("127.0.0.1", "127.0.0.1", is_loopback=True, is_private=True)
@@ -61,39 +67,33 @@ class FakeHasher:
             self.waiting.pop(0)()
 
 
-class FakeAudit:
-    """Keeps who did what as tuples: name, method, target, outcome."""
-
-    def __init__(self):
-        self.lines = []
-        self.params = []
-
-    def record(self, actor, method, *, target="", params=None, outcome="ok", reason=""):
-        self.lines.append((actor.name, method, target, outcome))
-        self.params.append(params)
-
-    def record_often(self, actor, method, *, target="", outcome=""):
-        self.record(actor, method, target=target, outcome=outcome)
-
-
 class FakePlayer:
-    """A client, as lists see it."""
+    """A client, as lists and sanctions see it."""
 
-    def __init__(self, number, username="", room="default", protocol="cl4"):
+    birth_time = -1000.0
+
+    def __init__(self, number, username="", room="default", protocol="cl4", address="203.0.113.7"):
         self.snowflake = str(number)
         self.username = username
         self.room = room
         self.protocol = protocol
+        self.address = address
+        self.request_headers = {}
+        self.joined = {room: None}
 
 
 class FakeServer:
-    """The server that is administered: players that a test adds, and nothing else."""
+    """The server that is administered, for methods and for sanctions: players that a test adds, and little else."""
 
     def __init__(self):
         self.found = {}
-        self.kicked = []
+        self.closed = []
+        self.announced = []
         self.totals = Sample(0, 0, 0, 0, 0, 0, 1000, 0.0)
         self.samples = 0
+        self.cloud = {}
+        self.disabled = set()
+        self.reloads = [{"changed": {"motd": ["", "hi"]}, "needs_restart": []}]
 
     def add(self, *players):
         self.found |= {player.snowflake: player for player in players}
@@ -119,42 +119,110 @@ class FakeServer:
         return self.found.get(client_id)
 
     def describe(self, player, *, in_full):
-        return {"id": player.snowflake, "name": player.username, "address": "203.0.113.7"}
+        return {"id": player.snowflake, "name": player.username}
 
-    def kick(self, player, reason):
-        self.kicked.append((player.snowflake, reason))
-        del self.found[player.snowflake]
+    def rooms(self):
+        return Counter(player.room for player in self.found.values())
+
+    def projects(self):
+        return [
+            {"project": name, "clients": 0, "variables": len(values), "bytes": 0}
+            for name, values in self.cloud.items()
+        ]
+
+    def variables(self, project):
+        return self.cloud.get(project, {})
+
+    def set_variable(self, project, name, value):
+        self.cloud.setdefault(project, {})[name] = json.dumps(value).encode()
+
+    def delete_variable(self, project, name):
+        if name not in self.cloud.get(project, {}):
+            raise AdminError("not_found", "This project has no such variable.")
+        del self.cloud[project][name]
+
+    def plugins(self):
+        return [{"name": "hello.py", "commands": ["hello"], "events": []}]
+
+    def settings(self):
+        return [{"name": "motd", "value": "", "unit": "", "origin": "default"}]
+
+    def reload(self):
+        result = self.reloads.pop(0)
+        if isinstance(result, AdminError):
+            raise result
+        return result
+
+    def commands(self):
+        return [{"name": "hello", "protocol": "cl4", "disabled": "hello" in self.disabled, "builtin": False}]
+
+    def set_command(self, name, *, disabled):
+        (self.disabled.add if disabled else self.disabled.discard)(name)
+
+    # For sanctions.
+
+    def disconnect(self, player, code, reason, cause):
+        self.closed.append((player.snowflake, code, reason))
+        self.found.pop(player.snowflake, None)
+
+    def protected_networks(self):
+        return protected_by(Settings())
+
+    def trusts_proxies(self):
+        return False
+
+    def announce(self, text, rooms, kind):
+        self.announced.append((text, rooms, kind))
+        return len(self.found)
+
+    def mode_changed(self, mode):
+        """Nothing sends packets here."""
+
+    def later(self, delay, callback):
+        if not delay:
+            callback()
+
+    def stop(self):
+        """Nothing runs here."""
 
 
 class Administrators:
     """One administration: `connect` opens sockets on it."""
 
-    def __init__(self, store=None, **core):
+    def __init__(self, store=None):
         self.clock = FakeClock()
         self.wall_clock = FakeClock(1_800_000_000.0)
         self.server = FakeServer()
-        self.audit = FakeAudit()
         self.hasher = FakeHasher()
-        self.accounts = Accounts(store or AdminStore(None), wall_clock=self.wall_clock)
+        store = store or AdminStore(None)
+        self.settings = Settings(admin_storage="")
+        self.sanctions = Sanctions(self.settings, store, self.server, Policy(self.wall_clock, self.clock))
+        self.sanctions.load()
+        self.rows = []
+        self.sanctions.audit.watch(self.rows.append)
+        self.accounts = Accounts(store, wall_clock=self.wall_clock)
         self.core = Core(
             server=self.server,
-            audit=self.audit,
+            sanctions=self.sanctions,
             accounts=self.accounts,
             sessions=Sessions(lambda: 43200.0, lambda: 3600.0, self.wall_clock),
             hasher=self.hasher,
             statistics=Statistics(self.server.sample, self.clock, self.wall_clock),
-            topics=Topics(self.wall_clock),
-            **{
-                "may_watch": lambda: True,
-                "shown_address": lambda address: address,
-                "tag": lambda _: "abcdef",
-                "throttle": Throttle(self.clock),
-                "setup_code": SetupCode(self.clock),
-                "wall_clock": self.wall_clock,
-                **core,
-            },
+            topics=Topics(),
+            may_watch=lambda: self.settings.admin_watch,
+            may_read_log=lambda: self.settings.admin_addresses == "full",
+            link=lambda: f"http://127.0.0.1:3000/admin#setup={self.core.setup_code.make()}",
+            grants=Grants(self.wall_clock),
+            throttle=Throttle(self.clock),
+            setup_code=SetupCode(self.clock),
+            wall_clock=self.wall_clock,
         )
         self.wire = Wire(self.core, self.clock)
+
+    @property
+    def lines(self):
+        """Who did what, as tuples: actor, method, target, outcome."""
+        return [(row["actor"], row["method"], row["target"], row["outcome"]) for row in self.rows]
 
     def add_account(self, name, role):
         """Make an account with the usual password."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from cloudlink.admin.actors import Actor
     from cloudlink.admin.sessions import Session
 
 
@@ -48,6 +49,10 @@ class Caller(Protocol):
     @property
     def is_stranger(self) -> bool:
         """Whether nobody has logged in on it, and it is not the terminal."""
+
+    @property
+    def actor(self) -> Actor:
+        """Who acts on it; before a login, a viewer without a name."""
 
     @property
     def is_open(self) -> bool:

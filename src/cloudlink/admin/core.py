@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from cloudlink.admin.grants import Grants
 from cloudlink.admin.setupcode import SetupCode
 from cloudlink.admin.throttle import Throttle
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from cloudlink.admin.callers import Caller
     from cloudlink.admin.hashing import Hasher
     from cloudlink.admin.requests import Param
+    from cloudlink.admin.sanctions import Sanctions
     from cloudlink.admin.serverview import ServerView
     from cloudlink.admin.sessions import Sessions
     from cloudlink.admin.statistics import Statistics
@@ -36,16 +38,17 @@ class Core:
 
     Attributes:
         server: The server.
-        audit: Who did what.
+        sanctions: What is done against players, and the audit.
         accounts: Who may log in.
         sessions: Who is logged in.
         hasher: Computes hashes of passwords.
         statistics: The state of the server over time.
         topics: Sends events to those who have subscribed to them.
         may_watch: Returns the setting `admin_watch`.
-        shown_address: Returns an address as owners may see it, by the setting `admin_addresses`.
-        tag: Returns the keyed tag of an address.
         connect: The URL that players connect to, empty if unknown.
+        may_read_log: Returns whether the log shows no more of addresses than owners may see.
+        link: Returns a new link with which the first account can be made. Raises `AdminError`: `unavailable`.
+        grants: Players who may moderate.
         throttle: Slows down the guessing of passwords.
         setup_code: The code for the first account.
         wall_clock: Returns the Unix time in seconds.
@@ -53,20 +56,26 @@ class Core:
     """
 
     server: ServerView
-    audit: Audit
+    sanctions: Sanctions
     accounts: Accounts
     sessions: Sessions
     hasher: Hasher
     statistics: Statistics
     topics: Topics
     may_watch: Callable[[], bool]
-    shown_address: Callable[[str], str]
-    tag: Callable[[str], str]
+    may_read_log: Callable[[], bool]
+    link: Callable[[], str]
     connect: str = ""
+    grants: Grants = field(default_factory=Grants)
     throttle: Throttle = field(default_factory=Throttle)
     setup_code: SetupCode = field(default_factory=SetupCode)
     wall_clock: Callable[[], float] = time.time
     logins: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def audit(self) -> Audit:
+        """Who did what."""
+        return self.sanctions.audit
 
     @property
     def needs_setup(self) -> bool:

@@ -75,11 +75,70 @@ class ServerView(Protocol):
             in_full: Whether to name all its rooms, instead of the first few, and its origin.
 
         Returns:
-            `id uuid name protocol dialect rooms rooms_total since origin messages_in bytes_in queued_bytes`, and
-            `address`, the address for limits and bans.
+            `id uuid name protocol dialect rooms rooms_total since messages_in bytes_in queued_bytes`, and `origin` if
+            `in_full`.
         """
         ...
 
-    def kick(self, player: Player, reason: str) -> None:
-        """Disconnect a client; the reason is shown to it."""
+    # Rooms and cloud variables.
+
+    def rooms(self) -> dict[str, int]:
+        """Return the number of clients of each room, of all protocols, by name."""
         ...
+
+    def projects(self) -> list[dict[str, Any]]:
+        """Return `project clients variables bytes` of each cloud project in memory."""
+        ...
+
+    def variables(self, project: str) -> dict[str, bytes]:
+        """Return the cloud variables of a project, name to JSON text; empty if it has none."""
+        ...
+
+    def set_variable(self, project: str, name: str, value: str | float) -> None:
+        """Set a cloud variable, also for its players. Raises `AdminError`: `invalid unavailable`."""
+        ...
+
+    def delete_variable(self, project: str, name: str) -> None:
+        """Delete a cloud variable. Raises `AdminError`: `not_found unavailable`."""
+        ...
+
+    # The server itself.
+
+    def plugins(self) -> list[dict[str, Any]]:
+        """Return `name commands events` of each plugin that has handlers."""
+        ...
+
+    def settings(self) -> list[dict[str, Any]]:
+        """Return `name value unit origin` of each setting; secrets are hidden."""
+        ...
+
+    def reload(self) -> dict[str, Any]:
+        """Read certificates and settings again; `{changed, needs_restart}`. Raises `AdminError`: `invalid`."""
+        ...
+
+    def commands(self) -> list[dict[str, Any]]:
+        """Return `name protocol disabled builtin` of each command."""
+        ...
+
+    def set_command(self, name: str, *, disabled: bool) -> None:
+        """Disable or enable a command of CloudLink 4. Raises `AdminError`: `not_found conflict`."""
+        ...
+
+
+class NoServerView:
+    """Replaces the server in a program that administers the file without one; nobody is connected, and nothing is set."""
+
+    def call_soon(self, callback: Callable[[], None]) -> None:
+        """Call a function."""
+        callback()
+
+    def sample(self) -> Sample:
+        """Return nothing but zeros."""
+        return Sample(0, 0, 0, 0, 0, 0, 0, 0.0)
+
+    def player(self, client_id: str) -> None:
+        """Return None."""
+
+    def count_players(self) -> int:
+        """Return 0."""
+        return 0

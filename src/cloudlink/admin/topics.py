@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +21,7 @@ _KEPT_LINES = 500
 class Topics:
     """The subscriptions of all sockets, and the events that newcomers get first."""
 
-    def __init__(self, wall_clock: Callable[[], float] = time.time) -> None:
-        """Args: wall_clock: Returns the Unix time in seconds."""
-        self._clock = wall_clock
+    def __init__(self) -> None:
         self._subscribers: dict[str, dict[Caller, None]] = {}
         self._notices: deque[dict[str, Any]] = deque(maxlen=_KEPT_NOTICES)
         self._lines: deque[dict[str, Any]] = deque(maxlen=_KEPT_LINES)
@@ -78,14 +75,8 @@ class Topics:
         for caller in self.subscribers(topic):
             caller.send_event(topic, data, replaces=replaces)
 
-    def notice(self, kind: str, text: str) -> None:
-        """Tell everybody who administers the server about something that they should know.
-
-        Args:
-            kind: A word for programs, such as `storage`.
-            text: A sentence for people.
-        """
-        data = {"at": round(self._clock()), "kind": kind, "text": text}
+    def notice(self, data: dict[str, Any]) -> None:
+        """Keep and send a notice: what everybody who administers the server should know."""
         self._notices.append(data)
         self.publish(NOTICES, data)
 

@@ -17,7 +17,7 @@ from cloudlink.admin.actors import RANKS, Actor, AdminError
 from cloudlink.admin.base import Outcome
 from cloudlink.admin.methods import METHODS
 from cloudlink.admin.requests import BadRequest, NotAnObject
-from cloudlink.admin.topics import STATS
+from cloudlink.admin.topics import AUDIT, STATS
 from cloudlink.buckets import Bucket
 from cloudlink.closecodes import CloseCode
 from cloudlink.text import did_you_mean, quoted
@@ -88,6 +88,9 @@ class Wire:
         self.sockets: dict[Socket, None] = {}
         self._strangers: Counter[str] = Counter()
         core.accounts.on_change(core.sessions.end_of)
+        core.sanctions.watch_notices(core.topics.notice)
+        core.audit.watch(self._publish_line)
+        core.sanctions.owner_addresses = self._owner_addresses
 
     def admits(self, peer: Peer) -> bool:
         """Return whether a subscriber may open another socket now."""
@@ -135,9 +138,26 @@ class Wire:
         for socket in [one for one in self.sockets if one.is_stranger and one.opened_at <= latest]:
             if not socket.is_logging_in:
                 socket.close(LOGIN_OVERDUE, f"Nobody logged in within {LOGIN_TIME:g} seconds")
+        core.grants.keep(lambda client_id: core.server.player(client_id) is not None)
         core.statistics.tick()
         if core.topics.has(STATS):
             core.topics.publish(STATS, core.statistics.now(), replaces=True)
+
+    def _publish_line(self, row: dict[str, Any]) -> None:
+        """Send a line of the audit to those who may see it: owners all, moderators their own."""
+        for socket in self.core.topics.subscribers(AUDIT):
+            actor = socket.actor
+            if actor.is_owner or row["actor"] == actor.name:
+                socket.send_event(AUDIT, row)
+
+    def _owner_addresses(self) -> list[str]:
+        """Return the addresses of the owners who are logged in."""
+        accounts = self.core.accounts
+        return [
+            session.address
+            for session in self.core.sessions.all()
+            if (account := accounts.get(session.account)) is not None and account.role == "owner"
+        ]
 
     def close_ended(self) -> None:
         """Close the sockets whose session has ended."""
@@ -244,7 +264,7 @@ class Socket:
                 "unknown_method",
                 f"There is no method {quoted(name)}{did_you_mean(name, METHODS) or '; docs/admin.md lists all.'}",
             )
-        actor = self._actor()
+        actor = self.actor
         self._check_role(name, method, actor)
         if method.is_secret and not (self.peer.is_secure or self.peer.is_private):
             raise AdminError(
@@ -267,7 +287,9 @@ class Socket:
             self._core.audit.record_often(actor, name, outcome="forbidden")
             raise AdminError("forbidden", f"Only {method.role}s may do this.")
 
-    def _actor(self) -> Actor:
+    @property
+    def actor(self) -> Actor:
+        """Who acts on it; before a login, a viewer without a name."""
         address = self.peer.address
         if self.peer.is_console:
             return Actor("console", "owner", "cli", address)

@@ -10,7 +10,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Protocol
 
-from cloudlink.cli import bridge, client, completion, config, doctor, migrate, rooms, serve
+from cloudlink.cli import admin, bridge, client, completion, config, doctor, migrate, rooms, serve
 from cloudlink.cli import vars as variables
 from cloudlink.cli.parser import Parser
 from cloudlink.errors import StartError
@@ -38,6 +38,7 @@ _COMMANDS: dict[str, _Command] = {
     "config": config,
     "vars": variables,
     "rooms": rooms,
+    "admin": admin,
     "client": client,
     "doctor": doctor,
     "bridge": bridge,

@@ -283,8 +283,9 @@ class Server(PluginAPI):
         else:
             await endpoint.accept(self.part.sockets)
         try:
-            self.enforcement.open(self._loop.call_soon_threadsafe)
+            self.enforcement.open()
             self.administration.open(self._loop)
+            self.enforcement.start(self._loop.call_soon_threadsafe)
             for start in self.hooks.protocol_start:
                 start(self._loop.call_soon_threadsafe)
         except BaseException:

@@ -86,17 +86,21 @@ class Enforcement:
         server.counters.mutes = hooks.policy.mutes.__len__
         server.counters.stores["admin"] = lambda: StoreCondition(not self.store.trouble, self.store.waiting)
 
-    def open(self, call_soon: Callable[[Callable[[], None]], object]) -> None:
+    def open(self) -> None:
         """Open the file and read it; called before clients are accepted.
-
-        Args:
-            call_soon: Calls a function in the server's thread, from any thread.
 
         Raises:
             StartError: The file cannot be used; the sentence says why.
         """
         self.store.open(self._server.settings.admin_storage)
         self.sanctions.load()
+
+    def start(self, call_soon: Callable[[Callable[[], None]], object]) -> None:
+        """Begin to save, and to follow what other programs change in the file; others have read it before.
+
+        Args:
+            call_soon: Calls a function in the server's thread, from any thread.
+        """
         self.store.start(call_soon, self._tell_of_trouble)
 
     def tick(self) -> None:

@@ -41,15 +41,24 @@ class Hub:
         self._subscribers: dict[type[Event], list[Subscriber]] = {}
 
     def subscribe(self, kind: type[Event], subscriber: Subscriber) -> None:
-        """Call a function after each event of a class that is sent to a room.
+        """Call a function after each event of a class that is sent to a room, or to users.
 
         Args:
             kind: The event class, such as `events.Message`.
             subscriber: `f(room, protocol, event, skip)`: the room's name, the protocol's schema class, the
-                event, and the outbox that was skipped, None if none was; if several were, the sender's.
-                Exceptions of the subscriber are logged.
+                event, and the outbox that was skipped, None if none was; if several were, the sender's. For
+                what is sent to users the name is empty, and both others are None. Exceptions of the subscriber
+                are logged.
         """
         self._subscribers.setdefault(kind, []).append(subscriber)
+
+    def unsubscribe(self, kind: type[Event], subscriber: Subscriber) -> None:
+        """Stop calling a function that `subscribe` has added; do nothing if it is not there."""
+        subscribers = self._subscribers.get(kind, [])
+        if subscriber in subscribers:
+            subscribers.remove(subscriber)
+            if not subscribers:
+                del self._subscribers[kind]
 
     # To a room.
 
@@ -232,4 +241,6 @@ class Hub:
             if frame:
                 self._delivery.send(client.outbox, frame)
                 sent += 1
+        if kind in self._subscribers:
+            self._tell_subscribers("", None, event, None)
         return sent

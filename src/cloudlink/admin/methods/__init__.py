@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import accounts, logins, players, server, subscriptions
+from . import accounts, logins, players, rooms, sanctions, server, subscriptions
 
 if TYPE_CHECKING:
     from cloudlink.admin.core import Method
@@ -14,6 +14,8 @@ METHODS: dict[str, Method] = {
     **accounts.METHODS,
     **subscriptions.METHODS,
     **players.METHODS,
+    **rooms.METHODS,
+    **sanctions.METHODS,
     **server.METHODS,
 }
 """All methods."""

@@ -9,6 +9,7 @@ from cloudlink.admin.actors import Actor, AdminError
 from cloudlink.admin.core import Method
 from cloudlink.admin.futures import and_then, then
 from cloudlink.admin.requests import integer, text
+from cloudlink.admin.setupcode import LIFETIME
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -92,6 +93,19 @@ def _setup(call: Call) -> Future[dict[str, Any]]:
 
     soon = core.server.call_soon
     return then(and_then(hashing, soon, add), soon, finish)
+
+
+def _make_link(call: Call) -> dict[str, Any]:
+    core = call.core
+    if not core.needs_setup:
+        raise AdminError(
+            "conflict",
+            "There is an account already, so nobody needs a link: add others with `cloudlink admin add NAME`, "
+            "or give one a new password with `cloudlink admin password NAME`.",
+        )
+    link = core.link()
+    core.audit.record(call.actor, "setup.link")
+    return {"link": link, "seconds": int(LIFETIME)}
 
 
 def _resume(call: Call) -> dict[str, Any]:
@@ -226,7 +240,7 @@ def _list_sessions(call: Call) -> dict[str, Any]:
 def _address(core: Core, actor: Actor, session: Session) -> str:
     if session.account == actor.name:
         return session.address
-    return core.shown_address(session.address)
+    return core.sanctions.shown_address(actor, session.address)
 
 
 def _end_session(call: Call) -> dict[str, Any]:
@@ -279,6 +293,7 @@ METHODS = {
         role=None,
         is_secret=True,
     ),
+    "setup.link": Method(_make_link, {}, "owner"),
     "resume": Method(_resume, {"token": text(_LONGEST_TOKEN)}, role=None, is_secret=True),
     "logout": Method(_logout, {}),
     "touch": Method(_touch, {}),

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from cloudlink.admin.actors import AdminError
 from cloudlink.admin.core import Method
-from cloudlink.admin.requests import choice, flag, integer, optional, text, texts
+from cloudlink.admin.grants import LONGEST_MINUTES
+from cloudlink.admin.requests import choice, flag, integer, number, optional, text, texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from cloudlink.admin.base import Outcome
     from cloudlink.admin.core import Call
     from cloudlink.admin.host import Player
 
@@ -87,27 +89,29 @@ def _get(call: Call) -> dict[str, Any]:
     return _shown(call, require_player(call, call.params["id"]), in_full=True)
 
 
-def _kick(call: Call) -> dict[str, Any]:
-    params, server = call.params, call.core.server
-    given = [key for key in ("id", "ids", "name") if key in params]
-    if len(given) != 1:
-        raise AdminError("invalid", "Say whom to kick by one of `id`, `ids` and `name`.", {"key": "id"})
-    if "name" in params:
-        found = [player for player in server.players() if player.username == params["name"]]
-        if len(found) > 1 and not params.get("all"):
-            raise AdminError(
-                "ambiguous", f"{len(found)} clients have this name; kick one by its id, or all of them."
-            )
-    else:
-        ids = params.get("ids", [params.get("id", "")])
-        found = [player for one in ids if (player := server.player(one)) is not None]
-    if not found:
-        raise AdminError("not_found", "This client is not connected any more.")
-    reason = params.get("reason", "")
-    for player in found:
-        server.kick(player, reason)
-        call.core.audit.record(call.actor, "clients.kick", target=f"client:{player.snowflake}", reason=reason)
-    return {"kicked": len(found)}
+def _kick(call: Call) -> Outcome:
+    return call.core.sanctions.kick(call.actor, **call.params)
+
+
+def _grant(call: Call) -> dict[str, Any]:
+    params = call.params
+    player = require_player(call, params["id"])
+    until = call.core.grants.give(player.snowflake, params["minutes"])
+    call.core.audit.record(
+        call.actor,
+        "clients.grant",
+        target=f"client:{player.snowflake}",
+        params={"minutes": params["minutes"]},
+    )
+    return {"id": player.snowflake, "until": until}
+
+
+def _revoke(call: Call) -> dict[str, Any]:
+    client_id = call.params["id"]
+    if not call.core.grants.revoke(client_id):
+        raise AdminError("not_found", "This client may not moderate, or is not connected any more.")
+    call.core.audit.record(call.actor, "clients.revoke", target=f"client:{client_id}")
+    return {}
 
 
 def require_player(call: Call, client_id: str) -> Player:
@@ -122,10 +126,11 @@ def _shown(call: Call, player: Player, *, in_full: bool = False) -> dict[str, An
     """Return what the caller may know about a client."""
     core = call.core
     shown = core.server.describe(player, in_full=in_full)
-    address = shown.pop("address")
-    shown["net"] = core.tag(address)
+    shown["muted"] = core.sanctions.is_muted(player)
+    shown["role"] = "moderator" if core.grants.holds(player.snowflake) else ""
+    shown["net"] = core.sanctions.tag(player.address)
     if call.actor.is_owner:
-        shown["address"] = core.shown_address(address)
+        shown["address"] = core.sanctions.shown_address(call.actor, player.address)
     return shown
 
 
@@ -154,5 +159,9 @@ METHODS = {
         "moderator",
         changes=True,
     ),
+    "clients.grant": Method(
+        _grant, {"id": text(_LONGEST_ID, 1), "minutes": number(1, LONGEST_MINUTES)}, "owner", changes=True
+    ),
+    "clients.revoke": Method(_revoke, {"id": text(_LONGEST_ID, 1)}, "owner", changes=True),
 }
 """The methods, by name."""

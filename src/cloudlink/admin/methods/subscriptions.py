@@ -51,6 +51,11 @@ def _check(call: Call, topic: str) -> None:
     if RANKS[call.actor.role] < RANKS[needed]:
         call.core.audit.record_often(call.actor, "subscribe", target=topic, outcome="forbidden")
         raise AdminError("forbidden", f"Only {needed}s may subscribe to this topic.")
+    if topic == LOG and not call.core.may_read_log():
+        raise AdminError(
+            "unavailable",
+            "The log shows more of addresses (log_addresses) than you may see (admin_addresses): set both to the same.",
+        )
     if not topic.startswith("watch:"):
         return
     if not call.core.may_watch():

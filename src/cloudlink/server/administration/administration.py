@@ -6,21 +6,18 @@ It is there from the start of the server on, even if the setting `admin` is `off
 from __future__ import annotations
 
 import logging
-import time
 from typing import TYPE_CHECKING
 
-from cloudlink import addresses
 from cloudlink.admin import pages
 from cloudlink.admin.access import Access
 from cloudlink.admin.accounts import Accounts
-from cloudlink.admin.audit import Audit
+from cloudlink.admin.actors import AdminError
 from cloudlink.admin.core import Core
 from cloudlink.admin.hashing import HashingThread
+from cloudlink.admin.keyfile import KeyFile, path_of
 from cloudlink.admin.sessions import Sessions
 from cloudlink.admin.setupcode import LIFETIME
 from cloudlink.admin.statistics import Statistics
-from cloudlink.admin.store import AdminStore
-from cloudlink.admin.tags import Tags
 from cloudlink.admin.topics import Topics
 from cloudlink.admin.wire import MAX_MESSAGE, Wire
 from cloudlink.hosts import EVERY, parse_hosts, unix_path
@@ -28,9 +25,10 @@ from cloudlink.http import refusals
 from cloudlink.http.routes import WebSocketRoute, not_found
 from cloudlink.transport import url_for_others
 
-from .keyfile import KeyFile, path_of
+from .loglines import LOGGER, LogLines
 from .serverview import ServerView
 from .sockets import AdminReceiver
+from .watching import Watching
 
 if TYPE_CHECKING:
     import asyncio
@@ -43,6 +41,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("cloudlink.admin")
 
 _TICK = 1.0
+_DISCRETION = {"full": 0, "anonymous": 1, "none": 2}
+"""How little of addresses the values of `log_addresses` and `admin_addresses` show."""
 _LOOPBACK = {EVERY: "127.0.0.1", "0.0.0.0": "127.0.0.1", "localhost": "127.0.0.1"}  # noqa: S104  # compared, not listened on
 
 
@@ -67,9 +67,9 @@ class Administration:
         self._access = Access(server.settings)
         self._view = ServerView(server)
         self._hasher = HashingThread()
-        self._store = AdminStore(None)
         self._key_file: KeyFile | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._log_lines: LogLines | None = None
         self._tick_at = 0.0
         self._place = ""
         routes = server.hooks.routes
@@ -81,46 +81,32 @@ class Administration:
     # Starting and stopping.
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Open the file; called before clients are accepted.
-
-        Raises:
-            StartError: The file cannot be used; the sentence says why.
-        """
+        """Read the accounts; called when the file is open, but before its thread starts and clients are accepted."""
         if not self._is_first:
             return
         settings, counters = self._settings, self._server.counters
         self._view.loop = loop
-        self._store = AdminStore(settings.admin_storage, audit_days=lambda: settings.admin_audit_days)
-        self._store.open()
-        tags = Tags()
-        tags.load(self._store)
-        accounts = Accounts(self._store, self._view.call_soon)
+        accounts = Accounts(self._server.enforcement.store, self._view.call_soon)
         accounts.load(settings.admin_password_hash)
-        if len(accounts):  # a file that does not exist yet is made when there is something to save
-            tags.keep(self._store)
         topics = Topics()
-        audit = Audit(
-            self._store, time.time, lambda address: addresses.for_log(address, settings.admin_addresses)
-        )
-        audit.load()
         core = Core(
             server=self._view,
-            audit=audit,
+            sanctions=self._server.sanctions,
             accounts=accounts,
             sessions=Sessions(lambda: settings.admin_session_time, lambda: settings.admin_idle_time),
             hasher=self._hasher,
             statistics=Statistics(self._view.sample),
             topics=topics,
             may_watch=lambda: settings.admin_watch,
-            shown_address=lambda address: addresses.for_log(address, settings.admin_addresses),
-            tag=tags.of,
+            may_read_log=lambda: _DISCRETION[settings.log_addresses] >= _DISCRETION[settings.admin_addresses],
+            link=self.link,
             logins=counters.logins,
         )
         counters.admin_sessions = core.sessions.__len__
         self.wire = Wire(core)
-        self._store.start(
-            loop.call_soon_threadsafe, lambda why: topics.notice("storage", why) if why else None
-        )
+        Watching(self._server.hub, topics)
+        self._log_lines = LogLines(topics.line, self._view.call_soon)
+        logging.getLogger(LOGGER).addHandler(self._log_lines)
 
     def started(self, port: int, *, secure: bool) -> None:
         """Write the key file and log the link for the first account, once the server accepts connections."""
@@ -157,9 +143,11 @@ class Administration:
         self._access.key = ""
 
     def close(self) -> None:
-        """Save what waits and close the file, at the very end."""
+        """Forget everybody who was logged in, at the very end."""
+        if self._log_lines is not None:
+            logging.getLogger(LOGGER).removeHandler(self._log_lines)
+            self._log_lines = None
         self._hasher.stop()
-        self._store.close()
         self.wire = None
         self._view.loop = None
 
@@ -170,9 +158,17 @@ class Administration:
         return self._view.loop
 
     def link(self) -> str:
-        """Return a new link with which the first account can be made; the former one is worthless now."""
-        if self.wire is None:
-            raise RuntimeError("the administration is not open")
+        """Return a new link with which the first account can be made; the former one is worthless now.
+
+        Raises:
+            AdminError: `unavailable`: the page cannot be opened.
+        """
+        if self.wire is None or not self._place:
+            raise AdminError("unavailable", "This server has no address that a browser can open.")
+        if self._settings.admin == "off":
+            raise AdminError(
+                "unavailable", "The setting admin is off, so the page of a link cannot be opened."
+            )
         return f"{self._place}#setup={self.wire.core.setup_code.make()}"
 
     def _log_link(self) -> None:
@@ -188,7 +184,6 @@ class Administration:
         view.latest_delay = max(view.latest_delay, now - self._tick_at)
         self._tick_at = max(self._tick_at + _TICK, now)
         self._timer = self._loop.call_at(self._tick_at, self._tick)
-        self._store.tick()
         if self.wire is not None:
             self.wire.tick()
 

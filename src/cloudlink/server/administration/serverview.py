@@ -7,17 +7,27 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
+from cloudlink import jsontext
+from cloudlink.admin.actors import AdminError
 from cloudlink.admin.serverview import Sample
+from cloudlink.errors import StartError
+from cloudlink.server.handlers import code_of, describe, shown_path
+from cloudlink.settings import OPTIONS, TABLES
+from cloudlink.text import printable
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Iterable
 
     from cloudlink.admin.host import Player
+    from cloudlink.admin.sanctions import Sanctions
     from cloudlink.counters import Counters
     from cloudlink.delivery import Delivery
     from cloudlink.server.clients import Client, ClientsManager
+    from cloudlink.server.enforcement import Enforcement
     from cloudlink.server.hooks import Hooks
+    from cloudlink.server.hub import Hub
+    from cloudlink.server.reloader import Reloader
     from cloudlink.server.rooms import RoomsManager
     from cloudlink.settings import Settings
 
@@ -26,8 +36,25 @@ _SHOWN_ROOMS = 5
 _SHOWN_LENGTH = 100
 """Characters of a room's name there."""
 _MOST_ROOMS = 1000
-_KICKED = 4004
 _LONGEST_ORIGIN = 300
+
+
+class CloudEngine(Protocol):
+    """The protocol of Scratch cloud variables, as far as it is administered."""
+
+    projects: Any
+
+    def variables(self, project: str) -> dict[str, bytes]:
+        """Return a project's variables, name to JSON text; empty if it has none."""
+        ...
+
+    def put(self, project: str, name: str, value: bytes) -> str:
+        """Set a variable; return why that is impossible, empty if it is done."""
+        ...
+
+    def remove(self, project: str, name: str) -> bool:
+        """Delete a variable; return whether there was one."""
+        ...
 
 
 class AdministeredServer(Protocol):
@@ -39,6 +66,10 @@ class AdministeredServer(Protocol):
     delivery: Delivery
     clients_manager: ClientsManager
     rooms_manager: RoomsManager
+    hub: Hub
+    enforcement: Enforcement
+    sanctions: Sanctions
+    reloader: Reloader
 
 
 class ServerView:
@@ -123,17 +154,135 @@ class ServerView:
             "messages_in": received.messages,
             "bytes_in": received.bytes,
             "queued_bytes": _queued(client),
-            "address": client.address,
         }
         if in_full:
             shown["origin"] = client.request_headers.get("Origin", "")[:_LONGEST_ORIGIN]
         return shown
 
-    def kick(self, player: Player, reason: str) -> None:
-        """Disconnect a client; the reason is shown to it."""
-        client = self._server.clients_manager.snowflakes[player.snowflake]
-        text = f"You were kicked: {reason}" if reason else "You were kicked"
-        client.session.close(_KICKED, text, "kicked")
+    # Rooms and cloud variables.
+
+    def rooms(self) -> dict[str, int]:
+        """Return the number of clients of each room, of all protocols, by name."""
+        return {
+            name: sum(len(part.clients) for part in room.members.values())
+            for name, room in self._server.rooms_manager.rooms.items()
+        }
+
+    def projects(self) -> list[dict[str, Any]]:
+        """Return `project clients variables bytes` of each cloud project in memory."""
+        cloud = self._cloud
+        rooms = {} if cloud is None else cloud.projects.rooms
+        return [
+            {"project": name, "clients": room.members, "variables": len(room.variables), "bytes": room.size}
+            for name, room in rooms.items()
+        ]
+
+    def variables(self, project: str) -> dict[str, bytes]:
+        """Return the cloud variables of a project, name to JSON text; empty if it has none."""
+        return {} if self._cloud is None else self._cloud.variables(project)
+
+    def set_variable(self, project: str, name: str, value: str | float) -> None:
+        """Set a cloud variable, also for its players. Raises `AdminError`: `invalid unavailable`."""
+        problem = self._require_cloud().put(project, name, jsontext.dumps(value))
+        if problem:
+            raise AdminError("invalid", f"`value` cannot be set: {problem}.", {"key": "value"})
+
+    def delete_variable(self, project: str, name: str) -> None:
+        """Delete a cloud variable. Raises `AdminError`: `not_found unavailable`."""
+        if not self._require_cloud().remove(project, name):
+            raise AdminError("not_found", "This project has no such variable.")
+
+    @property
+    def _cloud(self) -> CloudEngine | None:
+        engines: Iterable[Any] = self._server.hooks.engines.values()
+        return next((engine for engine in engines if engine.label == "scratch"), None)
+
+    def _require_cloud(self) -> CloudEngine:
+        cloud = self._cloud
+        if cloud is None:
+            raise AdminError("unavailable", "This server has no cloud variables: the setting cloud is off.")
+        return cloud
+
+    # The server itself.
+
+    def plugins(self) -> list[dict[str, Any]]:
+        """Return `name commands events` of each plugin that has handlers."""
+        found: dict[str, tuple[set[str], set[str]]] = {}
+        hooks = self._server.hooks
+        for commands in hooks.commands.values():
+            for name, command in commands.items():
+                for handler in command.handlers:
+                    _of_plugin(found, handler)[0].add(name)
+        for handlers in (hooks.connect, hooks.message, hooks.disconnect, hooks.error):
+            for handler in handlers:
+                _of_plugin(found, handler)[1].add(handlers.event)
+        return [
+            {"name": name, "commands": sorted(commands), "events": sorted(events)}
+            for name, (commands, events) in sorted(found.items())
+        ]
+
+    def settings(self) -> list[dict[str, Any]]:
+        """Return `name value unit origin` of each setting; secrets are hidden."""
+        settings = self._server.settings
+        shown = [
+            {
+                "name": name,
+                "value": option.for_show(getattr(settings, name)),
+                "unit": option.unit,
+                "origin": settings.origins[name],
+            }
+            for name, option in OPTIONS.items()
+        ]
+        # Sections may hold passwords of plugins and bridges.
+        sections = [
+            {
+                "name": name,
+                "value": sorted(getattr(settings, name)),
+                "unit": "",
+                "origin": settings.origins[name],
+            }
+            for name in TABLES
+        ]
+        return shown + sections
+
+    def reload(self) -> dict[str, Any]:
+        """Read certificates and settings again; `{changed, needs_restart}`. Raises `AdminError`: `invalid`."""
+        try:
+            return self._server.reloader.reload().shown()
+        except StartError as error:
+            raise AdminError("invalid", printable(str(error))) from None
+
+    def commands(self) -> list[dict[str, Any]]:
+        """Return `name protocol disabled builtin` of each command."""
+        hooks = self._server.hooks
+        return [
+            {
+                "name": name,
+                "protocol": hooks.engines[schema].label if schema in hooks.engines else "other",
+                "disabled": command.disabled,
+                "builtin": command.is_built_in,
+            }
+            for schema, commands in hooks.commands.items()
+            for name, command in sorted(commands.items())
+            if command.known or command.disabled
+        ]
+
+    def set_command(self, name: str, *, disabled: bool) -> None:
+        """Disable or enable a command of CloudLink 4. Raises `AdminError`: `not_found conflict`."""
+        hooks = self._server.hooks
+        schema = next((schema for schema, engine in hooks.engines.items() if engine.label == "cl4"), None)
+        command = hooks.commands.get(schema, {}).get(name) if schema is not None else None
+        if schema is None or command is None or not (command.known or command.disabled):
+            raise AdminError("not_found", "There is no such command; commands.list lists all.")
+        if command.disabled == disabled:
+            raise AdminError("conflict", f"This command is {'disabled' if disabled else 'enabled'} already.")
+        hooks.set_disabled(schema, name, disabled=disabled)
+
+
+def _of_plugin(found: dict[str, tuple[set[str], set[str]]], handler: Any) -> tuple[set[str], set[str]]:
+    code = code_of(handler)
+    name = shown_path(code.co_filename) if code else describe(handler)
+    return found.setdefault(name, (set(), set()))
 
 
 def _queued(client: Client) -> int:

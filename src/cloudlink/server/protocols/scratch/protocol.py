@@ -430,6 +430,45 @@ class Scratch:
         self.projects.keep(room, name, value, writer=via)
         self._emit(room, name, None, via)
 
+    def put(self, project: str, name: str, value: bytes) -> str:
+        """Set a variable on behalf of the host, and send it to all clients of the project.
+
+        Args:
+            project: The project id; the project need not be in memory.
+            name: The variable's name.
+            value: JSON text of the new value.
+
+        Returns:
+            Why the project cannot have it; empty if it has it now.
+        """
+        settings = self._settings
+        if not is_value(value, settings.cloud_value_max_length, text_allowed=settings.cloud_text_values):
+            kind = "text" if settings.cloud_text_values else "a number"
+            return f"a value is {kind} of at most {settings.cloud_value_max_length} characters"
+        try:
+            room = self.projects.enter(project)
+        except Violation as violation:
+            return violation.reason
+        try:
+            self.projects.keep(room, name, value)
+            self._emit(room, name, None)
+        except Violation as violation:
+            return violation.reason
+        finally:
+            self.projects.leave(room)
+        return ""
+
+    def remove(self, project: str, name: str) -> bool:
+        """Delete a variable on behalf of the host; return whether there was one. Players keep it until they leave."""
+        if name not in self.projects.variables(project):
+            return False
+        room = self.projects.enter(project)
+        try:
+            self.projects.delete(room, name)
+        finally:
+            self.projects.leave(room)
+        return True
+
     def variables(self, project: str) -> dict[str, bytes]:
         """Return a project's variables, name to JSON text; empty if it has none."""
         return self.projects.variables(project)

@@ -11,7 +11,9 @@ import logging
 import os
 import secrets
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+from cloudlink.errors import StartError
 
 if TYPE_CHECKING:
     from cloudlink.settings import Settings
@@ -27,6 +29,39 @@ _SIZE = 32
 def path_of(settings: Settings) -> Path:
     """Return the key file of a server with these settings."""
     return Path(settings.admin_storage).with_suffix(".key") if settings.admin_storage else Path(DEFAULT)
+
+
+class Key(NamedTuple):
+    """What a key file says.
+
+    Attributes:
+        url: The address of the admin socket.
+        key: The key.
+        certificate: The file of the server's certificate, empty without TLS.
+    """
+
+    url: str
+    key: str
+    certificate: str
+
+
+def read(path: Path) -> Key | None:
+    """Return what a key file says, None if there is none.
+
+    Raises:
+        StartError: It cannot be read, or is no key file.
+    """
+    try:
+        entry = json.loads(path.read_text(encoding="utf-8"))
+        return Key(str(entry["url"]), str(entry["key"]), str(entry.get("certificate", "")))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StartError(
+            f"The key file {path} cannot be read: {error.strerror}. Run this as the user who runs the server."
+        ) from None
+    except (ValueError, LookupError, TypeError, AttributeError):
+        raise StartError(f"{path} is no key file of a CloudLink server.") from None
 
 
 class KeyFile:

@@ -1,0 +1,229 @@
+"""Bans, mutes, rules of rooms, word filters, modes, announcements and the audit: what `Sanctions` does, as methods."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cloudlink.admin.actors import AdminError
+from cloudlink.admin.core import Method
+from cloudlink.admin.requests import (
+    choice,
+    flag,
+    integer,
+    nullable,
+    number,
+    objects,
+    optional,
+    target,
+    text,
+    texts,
+)
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from cloudlink.admin.base import Outcome
+    from cloudlink.admin.core import Call
+
+_PAGE = 200
+_LONGEST_NAME = 1000
+_LONGEST_REASON = 200
+_LONGEST_TEXT = 1000
+_LONGEST_BAN = 100 * 365 * 86_400
+_LONGEST_MUTE = 604_800
+_LONGEST_RULE = 365 * 86_400
+_LONGEST_SLOW = 21_600
+_LONGEST_DRAIN = 86_400
+_MOST_ENTRIES, _LONGEST_ENTRY = 5000, 256
+_MOST_IMPORTED = 1000
+_MOST_ROOMS = 1000
+_LATEST = 1 << 40
+"""The latest Unix time that makes sense, in about 30,000 years."""
+
+
+def _preview_ban(call: Call) -> dict[str, Any]:
+    return call.core.sanctions.preview_ban(call.actor, call.params["target"])
+
+
+def _add_ban(call: Call) -> Outcome:
+    return call.core.sanctions.add_ban(call.actor, **call.params)
+
+
+def _list_bans(call: Call) -> dict[str, Any]:
+    return call.core.sanctions.list_bans(call.actor, **call.params)
+
+
+def _remove_bans(call: Call) -> Outcome:
+    params = call.params
+    if ("id" in params) == ("by" in params) or ("by" in params) != ("since" in params):
+        raise AdminError(
+            "invalid", "Say which ban by its `id`, or which bans by `by` and `since` together.", {"key": "id"}
+        )
+    return call.core.sanctions.remove_ban(call.actor, **params)
+
+
+def _export_bans(call: Call) -> dict[str, Any]:
+    return call.core.sanctions.export_bans(call.actor, **call.params)
+
+
+def _import_bans(call: Call) -> Outcome:
+    return call.core.sanctions.import_bans(
+        call.actor, call.params["items"], dry_run=call.params.get("dry_run", False)
+    )
+
+
+def _add_mute(call: Call) -> Outcome:
+    return call.core.sanctions.add_mute(call.actor, **call.params)
+
+
+def _list_mutes(call: Call) -> dict[str, Any]:
+    return call.core.sanctions.list_mutes(call.actor)
+
+
+def _remove_mute(call: Call) -> Outcome:
+    return call.core.sanctions.remove_mute(call.actor, call.params["id"])
+
+
+def _set_room(call: Call) -> Outcome:
+    return call.core.sanctions.set_room(call.actor, **call.params)
+
+
+def _add_filter(call: Call) -> Outcome:
+    return call.core.sanctions.add_filter(call.actor, **call.params)
+
+
+def _list_filters(call: Call) -> dict[str, Any]:
+    return call.core.sanctions.list_filters(call.actor)
+
+
+def _remove_filter(call: Call) -> Outcome:
+    return call.core.sanctions.remove_filter(call.actor, call.params["id"])
+
+
+def _test_filters(call: Call) -> dict[str, Any]:
+    return call.core.sanctions.test_filters(call.actor, call.params["text"])
+
+
+def _broadcast(call: Call) -> Outcome:
+    params = call.params
+    return call.core.sanctions.broadcast(
+        call.actor, params["text"], rooms=params.get("rooms"), kind=params.get("as", "motd")
+    )
+
+
+def _set_mode(call: Call) -> Outcome:
+    return call.core.sanctions.set_mode(call.actor, **call.params)
+
+
+def _drain(call: Call) -> Outcome:
+    return call.core.sanctions.drain(call.actor, **call.params)
+
+
+def _list_audit(call: Call) -> Future[dict[str, Any]]:
+    return call.core.audit.list(call.actor, **call.params)
+
+
+_REASON = text(_LONGEST_REASON)
+_AFTER = optional(integer(0))
+_LIMIT = optional(integer(1, _PAGE))
+_ID = integer(0)
+
+METHODS = {
+    "bans.preview": Method(_preview_ban, {"target": target()}, "moderator"),
+    "bans.add": Method(
+        _add_ban,
+        {
+            "target": target(),
+            "seconds": nullable(number(1, _LONGEST_BAN)),
+            "reason": _REASON,
+            "force": optional(flag()),
+        },
+        "moderator",
+        changes=True,
+    ),
+    "bans.list": Method(
+        _list_bans, {"search": optional(text(_LONGEST_NAME)), "after": _AFTER, "limit": _LIMIT}, "moderator"
+    ),
+    "bans.remove": Method(
+        _remove_bans,
+        {
+            "id": optional(_ID),
+            "by": optional(text(_LONGEST_NAME, 1)),
+            "since": optional(number(0, _LATEST)),
+        },
+        "moderator",
+        changes=True,
+    ),
+    "bans.export": Method(_export_bans, {"after": _AFTER}, "owner"),
+    "bans.import": Method(
+        _import_bans, {"items": objects(_MOST_IMPORTED), "dry_run": optional(flag())}, "owner", changes=True
+    ),
+    "mutes.add": Method(
+        _add_mute,
+        {
+            "target": target(),
+            "seconds": number(1, _LONGEST_MUTE),
+            "reason": _REASON,
+            "hidden": optional(flag()),
+        },
+        "moderator",
+        changes=True,
+    ),
+    "mutes.list": Method(_list_mutes, {}, "moderator"),
+    "mutes.remove": Method(_remove_mute, {"id": _ID}, "moderator", changes=True),
+    "rooms.set": Method(
+        _set_room,
+        {
+            "name": text(_LONGEST_NAME, 1),
+            "locked": optional(flag()),
+            "frozen": optional(flag()),
+            "slow": optional(number(0, _LONGEST_SLOW)),
+            "seconds": optional(number(1, _LONGEST_RULE)),
+        },
+        "moderator",
+        changes=True,
+    ),
+    "filters.list": Method(_list_filters, {}, "moderator"),
+    "filters.test": Method(_test_filters, {"text": text(4 * _LONGEST_TEXT)}, "moderator"),
+    "filters.add": Method(
+        _add_filter,
+        {
+            "kind": choice("words", "regex"),
+            "entries": texts(_MOST_ENTRIES, _LONGEST_ENTRY),
+            "action": choice("block", "mask", "mute", "kick", "notice"),
+            "scope": optional(texts(4, 20)),
+            "seconds": optional(number(1, _LONGEST_MUTE)),
+        },
+        "owner",
+        changes=True,
+    ),
+    "filters.remove": Method(_remove_filter, {"id": _ID}, "owner", changes=True),
+    "broadcast": Method(
+        _broadcast,
+        {
+            "text": text(_LONGEST_TEXT, 1),
+            "rooms": optional(texts(_MOST_ROOMS, _LONGEST_NAME)),
+            "as": optional(choice("motd", "gmsg")),
+        },
+        "moderator",
+        changes=True,
+    ),
+    "server.mode": Method(
+        _set_mode,
+        {"mode": choice("open", "guarded", "closed"), "message": optional(text(_LONGEST_TEXT))},
+        "moderator",
+        changes=True,
+    ),
+    "server.drain": Method(
+        _drain,
+        {
+            "seconds": number(0, _LONGEST_DRAIN),
+            "message": optional(text(_LONGEST_TEXT)),
+            "stop": optional(flag()),
+        },
+        "owner",
+        changes=True,
+    ),
+    "audit.list": Method(_list_audit, {"after": _AFTER, "limit": _LIMIT}, "moderator"),
+}
+"""The methods, by name."""
