@@ -458,7 +458,7 @@ def test_command_is_understood(variables, words, tmp_path, monkeypatch):
     (tmp_path / "backup.json").write_text('{"104": {"☁ score": 10}}', encoding="utf-8")
     understood = []
     monkeypatch.setattr(cli.serve, "run", lambda arguments: understood.append(settings_from(arguments)) or 0)
-    for name in ("client", "doctor", "bridge"):
+    for name in ("client", "doctor", "bridge", "admin"):
         monkeypatch.setattr(getattr(cli, name), "run", lambda arguments: 0)  # nobody is there to be reached
     assert cli.main(words) == 0
     assert words[:1] != ["serve"] or len(understood) == 1
