@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import sqlite3
 import stat
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -258,3 +261,47 @@ def test_the_audit_is_bounded(make):
     assert left(0, 8) == [10, 9, 8, 7, 6, 5, 4, 3]
     assert left(1006, 8) == [10, 9, 8, 7, 6]
     assert left(2000, 8) == []
+
+
+@pytest.mark.parametrize(
+    ("break_it", "mend_it", "why"),
+    [
+        ("PRAGMA max_page_count = 1", "PRAGMA max_page_count = 100000", "disk is full"),
+        ("PRAGMA query_only = 1", "PRAGMA query_only = 0", "read-only"),
+    ],
+)
+def test_a_full_or_read_only_disk(make, break_it, mend_it, why):
+    store = make()
+    store.put("ban", "before", 1)
+
+    def run(statement):
+        store.ask(lambda database: database._connection.execute(statement).fetchall()).result(5)
+
+    run(break_it)
+    assert store.save([Change("ban", str(n), "x" * 1000) for n in range(100)]).result(0) is False
+    assert why in store.trouble
+    assert store.waiting == 100
+    assert dict(store.records("ban")) == {"before": 1}
+    run(mend_it)
+    assert store.put("ban", "after", 1).result(0)
+    assert store.trouble == ""
+    assert len(dict(make().records("ban"))) == 102
+
+
+def test_what_was_saved_outlives_a_kill(path):
+    program = """
+import os, signal, sys
+from cloudlink.admin.store import AdminStore
+store = AdminStore(sys.argv[1])
+store.open()
+store.start(lambda callback: callback())
+for number in range(20):
+    assert store.put("ban", str(number), number).result(5)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    ended = subprocess.run([sys.executable, "-c", program, path], check=False, timeout=30)
+    assert ended.returncode == -signal.SIGKILL
+    store = AdminStore(path)
+    store.open()
+    assert len(dict(store.records("ban"))) == 20
+    store.close()

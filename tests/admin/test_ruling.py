@@ -1,0 +1,213 @@
+"""Rules of rooms, modes, the drain and announcements."""
+
+from __future__ import annotations
+
+import pytest
+
+from cloudlink.admin.actors import AdminError
+from tests.admin.conftest import MODERATOR, NOW, OWNER
+
+
+def refusal(call, *arguments, **options):
+    with pytest.raises(AdminError) as caught:
+        call(*arguments, **options)
+    return caught.value.code
+
+
+def judged(world, player, rooms=("r",)):
+    return world.policy.judge(player, rooms, b"1", "messages")
+
+
+# Rooms.
+
+
+def test_rules_are_changed_one_by_one(world):
+    assert world.sanctions.set_room(MODERATOR, "r", frozen=True).result == {
+        "room": {"name": "r", "locked": False, "frozen": True, "slow": 0, "until": None}
+    }
+    world.sanctions.set_room(OWNER, "r", slow=5)
+    world.sanctions.set_room(OWNER, "r", locked=True, frozen=False)
+    assert world.sanctions.room_rules("r") == {
+        "name": "r",
+        "locked": True,
+        "frozen": False,
+        "slow": 5,
+        "until": None,
+    }
+    assert world.sanctions.room_rules("other")["slow"] == 0
+
+
+def test_rules_end_by_themselves(world):
+    bob = world.host.add("bob")
+    world.sanctions.set_room(OWNER, "r", frozen=True, seconds=60)
+    assert judged(world, bob).text == "This room is quiet."
+    assert judged(world, bob, ()) is None
+    world.pass_time(60)
+    assert judged(world, bob) is None
+    assert world.sanctions.room_rules("r")["frozen"] is False
+    world.sanctions.tick()
+    assert not world.policy.judges_packets
+
+
+def test_slow_is_counted_for_each_client_and_room(world):
+    bob, carl = world.host.add("bob"), world.host.add("carl")
+    world.sanctions.set_room(OWNER, "r", slow=10)
+    world.sanctions.set_room(OWNER, "*", slow=2)
+    assert judged(world, bob) is None
+    assert judged(world, carl) is None
+    assert judged(world, bob).text == "This room is slow: wait 10 s."
+    world.pass_time(1.5)
+    assert judged(world, bob, ()).text == "This room is slow: wait 1 s."
+    world.pass_time(1)
+    assert judged(world, bob, ("s",)) is None
+    assert judged(world, bob).text == "This room is slow: wait 8 s."
+    world.pass_time(7.5)
+    assert judged(world, bob) is None
+
+
+def test_wrong_rules(world, monkeypatch):
+    set_room = world.sanctions.set_room
+    assert refusal(set_room, OWNER, "") == "invalid"
+    assert refusal(set_room, OWNER, "default", locked=True) == "invalid"
+    assert refusal(set_room, OWNER, "*", locked=True) == "invalid"
+    for slow in (0.5, -1, 21_601):
+        assert refusal(set_room, OWNER, "r", slow=slow) == "invalid"
+    assert refusal(set_room, OWNER, "r", frozen=True, seconds=0) == "invalid"
+    monkeypatch.setattr("cloudlink.admin.ruling.MOST_RULES", 1)
+    set_room(OWNER, "r", frozen=True)
+    assert refusal(set_room, OWNER, "s", frozen=True) == "too_many"
+    set_room(OWNER, "r", frozen=False)
+
+
+def test_rules_outlive_a_restart(make_world, tmp_path):
+    first = make_world(tmp_path / "admin.db")
+    first.sanctions.set_room(OWNER, "r\ud800", slow=5)
+    second = make_world(tmp_path / "admin.db")
+    assert second.sanctions.room_rules("r\ud800")["slow"] == 5
+    second.sanctions.set_room(OWNER, "r\ud800", slow=0)
+    first.store.save([])
+    assert first.sanctions.room_rules("r\ud800")["slow"] == 0
+    first.store.put("room", "x", {"name": 5})
+    assert "cannot be read" in make_world(tmp_path / "admin.db").sanctions.notices[0]["text"]
+
+
+# Modes.
+
+
+def test_moderators_may_only_guard(world):
+    assert world.sanctions.set_mode(MODERATOR, "guarded").result == {"mode": "guarded"}
+    assert refusal(world.sanctions.set_mode, MODERATOR, "open") == "forbidden"
+    assert refusal(world.sanctions.set_mode, OWNER, "ajar") == "invalid"
+    assert refusal(world.sanctions.set_mode, OWNER, "closed", message="x" * 1001) == "invalid"
+    assert world.host.modes == ["guarded"]
+
+
+def test_closed(world):
+    world.sanctions.set_mode(OWNER, "closed")
+    assert world.policy.closing("192.0.2.1") == (1013, "This server takes no new players at the moment.")
+    world.sanctions.set_mode(OWNER, "closed", message="Back\nat six")
+    assert world.policy.closing("192.0.2.1").reason == "Back at six"
+    world.sanctions.set_mode(OWNER, "open")
+    assert world.policy.closing("192.0.2.1") is None
+
+
+def test_newcomers_are_muted_for_ten_seconds(world):
+    world.sanctions.set_mode(OWNER, "guarded")
+    new = world.host.add("new", birth_time=0.0)
+    assert judged(world, new).text == "You are muted until 2026-01-31 18:01 UTC"
+    world.pass_time(9)
+    world.sanctions.set_mode(OWNER, "open")
+    assert judged(world, new).text
+    world.pass_time(1)
+    assert judged(world, new) is None
+    world.pass_time(9)
+    assert not world.policy.judges_packets
+
+
+def test_a_rush_switches_the_guarded_mode_on_and_off(make_world):
+    world = make_world(guard_at=5.0, guard_time=60.0)
+    for _ in range(5):
+        world.sanctions.count_connection()
+    assert world.sanctions.mode == "open"
+    world.sanctions.count_connection()
+    assert world.sanctions.mode == "guarded"
+    assert "guards itself for 1 minute" in world.sanctions.notices[0]["text"]
+    world.pass_time(50)
+    for _ in range(6):
+        world.sanctions.count_connection()
+    world.pass_time(50)
+    world.sanctions.tick()
+    assert world.sanctions.mode == "guarded"
+    world.pass_time(10)
+    world.sanctions.tick()
+    assert world.sanctions.mode == "open"
+    assert [row["params"]["mode"] for row in world.rows] == ["guarded", "open"]
+
+
+def test_a_rush_leaves_a_mode_alone_that_a_person_chose(make_world):
+    world = make_world(guard_at=1.0)
+    world.sanctions.set_mode(OWNER, "guarded")
+    for _ in range(5):
+        world.sanctions.count_connection()
+    world.pass_time(10_000)
+    world.sanctions.tick()
+    assert world.sanctions.mode == "guarded"
+
+
+# The drain.
+
+
+def test_a_drain_disconnects_200_a_second(world):
+    for _ in range(100):
+        world.host.add("x")
+    outcome = world.sanctions.drain(OWNER, seconds=300, stop=True)
+    assert outcome.result == {"mode": "draining", "until": int(NOW) + 300}
+    assert world.host.announced == [("This server closes in 5 minutes.", None, "motd")]
+    assert world.policy.closing("192.0.2.1") == (1013, "This server is about to close.")
+    delays = world.host.run_due()
+    assert delays == [300, *[0.05] * 10]
+    assert len(world.host.closed) == 100
+    assert world.host.closed[0][1:] == (1001, "The server is shutting down")
+    assert world.host.is_stopped
+
+
+def test_a_drain_is_cancelled(world):
+    world.host.add("x")
+    world.sanctions.drain(OWNER, seconds=1, message="Soon")
+    world.sanctions.set_mode(OWNER, "open")
+    world.host.run_due()
+    assert world.host.closed == []
+    assert world.policy.closing("192.0.2.1") is None
+    for _ in range(40):
+        world.host.add("x")
+    world.sanctions.drain(OWNER, seconds=0, message="Soon")
+    world.host.run_due(most=2)
+    world.sanctions.set_mode(OWNER, "open")
+    world.host.run_due()
+    assert len(world.host.closed) == 20
+    assert world.host.closed[0][2] == "Soon"
+
+
+def test_wrong_drains_and_texts(world):
+    for seconds in (-1, 86_401):
+        assert refusal(world.sanctions.drain, OWNER, seconds=seconds) == "invalid"
+    assert refusal(world.sanctions.broadcast, OWNER, " ") == "invalid"
+    assert refusal(world.sanctions.broadcast, OWNER, "x" * 1001) == "invalid"
+    assert refusal(world.sanctions.broadcast, OWNER, "x", kind="shout") == "invalid"
+    assert refusal(world.sanctions.broadcast, OWNER, "x", rooms=["r"] * 1001) == "invalid"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0, "0 seconds"), (1, "1 second"), (90, "90 seconds"), (60, "1 minute"), (7200, "2 hours")],
+)
+def test_times_in_words(world, seconds, words):
+    world.sanctions.drain(OWNER, seconds=seconds)
+    assert world.host.announced[0][0] == f"This server closes in {words}."
+
+
+def test_a_broadcast(world):
+    world.host.add("x")
+    assert world.sanctions.broadcast(OWNER, "Hi", rooms=["r"], kind="gmsg").result == {"sent": 1}
+    assert world.host.announced == [("Hi", ["r"], "gmsg")]
+    assert "Hi" not in str(world.rows)
