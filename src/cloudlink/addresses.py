@@ -179,12 +179,10 @@ Bits = tuple[int, int]
 def bits_of(address: str) -> Bits | None:
     """Return the bits that identify the subscriber of an address, None if it is not an IP address."""
     try:
-        return 4, int.from_bytes(inet_pton(AF_INET, address), "big")
-    except (OSError, ValueError):  # a name with NUL or half a surrogate pair raises the latter
-        pass
-    try:
+        if ":" not in address:
+            return 4, int.from_bytes(inet_pton(AF_INET, address), "big")
         packed = inet_pton(AF_INET6, address.partition("%")[0])
-    except (OSError, ValueError):
+    except (OSError, ValueError):  # a text with NUL or half a surrogate pair raises the latter
         return None
     if packed.startswith(_MAPPED):
         return 4, int.from_bytes(packed[12:], "big")

@@ -640,3 +640,57 @@ def test_a_rush_guards_the_server():
         MemoryClient(server)
     assert server.sanctions.mode == "guarded"
     assert server.hooks.packet_policy is not None
+
+
+def test_a_message_that_no_filter_can_decode_is_refused(server):
+    server.on_filter(lambda _client, _message: None)
+    bob, carl = named(server, "bob"), player(server)
+    bob.heard()
+    deep = "[" * 20_000 + "]" * 20_000
+    assert codes(bob.ask(f'{{"cmd":"gmsg","val":{deep},"listener":1}}')) == [114]
+    carl.say(f'{{"method":"set","name":"x","value":{deep}}}')
+    assert carl.closed[0] == 4000
+
+
+def test_rooms_that_the_sender_is_not_in_are_refused_by_the_command(server, sanctions):
+    bob = named(server, "bob")
+    sanctions.set_room(OWNER, "elsewhere", slow=9)
+    bob.heard()
+    assert codes(bob.ask({"cmd": "gmsg", "val": 1, "rooms": "hall", "listener": 1})) == [115]
+    assert codes(bob.ask({"cmd": "gmsg", "val": 1, "rooms": {}, "listener": 1})) == [101]
+
+
+def test_what_reaches_nobody_goes_on_in_older_eras(server):
+    old = EraClient(server, "CL2 late", "bob")
+    mute(server, "bob")
+    old.frames()
+    assert old.tell("<%rf>\n") != []
+    assert old.tell("<%rl>\nbob\nhall") != []
+    ping = EraClient(server, "CL4 0.1.8", "carl")
+    mute(server, "carl")
+    ping.frames()
+    assert "I:100" in ping.tell('{"cmd":"ping","listener":1}')[0]
+    assert "E:108" in ping.tell('{"cmd":"ping","id":"bob","val":1,"listener":1}')[0]
+
+
+def test_trouble_with_the_file_is_a_notice(server):
+    server.enforcement._tell_of_trouble("The disk is full.")
+    server.enforcement._tell_of_trouble("")
+    texts = [notice["text"] for notice in server.sanctions.notices]
+    assert texts == ["Changes are kept in memory only. The disk is full.", "Changes are saved again."]
+
+
+def test_the_servers_own_addresses_are_protected(server):
+    server.enforcement._own_addresses = ["198.51.100.7"]
+    with pytest.raises(AdminError) as caught:
+        server.sanctions.add_ban(OWNER, {"address": "198.51.100.7"}, seconds=60)
+    assert caught.value.code == "protected"
+
+
+def test_metrics_know_the_sanctions(server):
+    mute(server, "bob")
+    server.sanctions.add_ban(OWNER, {"name": "carl"}, seconds=60)
+    counters = server.counters
+    assert counters.bans() == {"address": 0, "network": 0, "name": 1}
+    assert counters.mutes() == 1
+    assert counters.stores["admin"]() == (True, 0)

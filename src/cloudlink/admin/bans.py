@@ -139,9 +139,13 @@ class Bans:
 
     def for_address(self, address: str, now: float) -> Ban | None:
         """Return the ban that holds for an address, the one of the narrowest network; None if none does."""
-        for ban in self._networks.covering(bits_of(address)):
-            if ban.until is None or now < ban.until:
-                return ban
+        bits = bits_of(address)
+        if bits is not None:
+            version, number = bits
+            for shift, table in self._networks.tables(version):
+                ban = table.get(number >> shift)
+                if ban is not None and (ban.until is None or now < ban.until):
+                    return ban
         return None
 
     def covering(self, address: str) -> Iterator[Ban]:

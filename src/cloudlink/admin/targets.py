@@ -137,6 +137,13 @@ class Networks(Generic[T]):
         version, shift, prefix = _place(network)
         return next((table.get(prefix) for known, table in self._tables[version] if known == shift), None)
 
+    def tables(self, version: int) -> list[tuple[int, dict[int, T]]]:
+        """Return, for each length of prefix, by how many bits an address is shifted, and the records by prefix.
+
+        The longest prefixes come first. It is for a caller that has no microsecond to lose; others use `covering`.
+        """
+        return self._tables[version]
+
     def covering(self, bits: Bits | None) -> Iterator[T]:
         """Yield the records whose network holds an address, the narrowest first."""
         if bits is None:
