@@ -694,3 +694,26 @@ def test_metrics_know_the_sanctions(server):
     assert counters.bans() == {"address": 0, "network": 0, "name": 1}
     assert counters.mutes() == 1
     assert counters.stores["admin"]() == (True, 0)
+
+
+class Loose:
+    """A protocol of a plugin."""
+
+    command_key = "what"
+
+
+def test_the_protocol_of_a_plugin_is_judged_too():
+    server = build({"cloud": False})
+    said, told = [], []
+    server.bind_callback("say", Loose, lambda _client, message: said.append(message["text"]))
+    server.on_exception(server.exceptions.Overloaded, Loose)(lambda _client, why: told.append(why))
+    add_filter(server, "mask", "bad")
+    visitor = MemoryClient(server, '{"what":"say","text":"a bad day"}')
+    assert said == ["a *** day"]
+    server.sanctions.add_mute(OWNER, {"client": visitor.client.snowflake}, seconds=60)
+    visitor.say('{"what":"say","text":"hi"}')
+    assert len(said) == 1
+    assert told[0].startswith("You are muted until")
+    server.sanctions.add_mute(OWNER, {"client": visitor.client.snowflake}, seconds=60, hidden=True)
+    visitor.say('{"what":"say","text":"hi"}')
+    assert (len(said), len(told)) == (1, 1)

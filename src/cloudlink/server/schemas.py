@@ -141,9 +141,24 @@ class SchemaEngine:
             self._hooks.run(self._hooks.disabled_command.get(self.schema, []), client, name)
         elif command is None or not command.known:
             self._report(client, InvalidCommand, name, f"{name} is an invalid command.")
-        else:
+        elif self._admits(client, message):
             self._hooks.run_command(command, client, message, self)
             self._hooks.run(self._hooks.message, client, message)
+
+    def _admits(self, client: Client, message: dict[str, Any]) -> bool:
+        """Return whether the rules of the host let a message pass; its texts may be masked. The plugin is told if not."""
+        policy = self._hooks.packet_policy
+        if policy is None:
+            return True
+        verdict = policy.judge(client, client.joined, jsontext.dumps(message), "messages")
+        if verdict is None:
+            return True
+        if verdict.val:
+            message.update(jsontext.loads(verdict.val))
+            return True
+        if verdict.text:
+            self._report(client, Overloaded, verdict.text, verdict.text)
+        return False
 
     def _report(self, client: Client, exception: type[Exception], details: Any, error: Any) -> None:
         self._hooks.report(client, self.schema, exception, details, error)
