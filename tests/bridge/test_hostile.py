@@ -321,5 +321,25 @@ async def test_a_server_that_only_accepts_connections_is_left_in_time(monkeypatc
     )
 
 
+@in_loop
+async def test_nothing_is_sent_without_tls_to_a_public_address(monkeypatch):
+    monkeypatch.setattr("cloudlink.bridge.dialer.is_private", lambda address: False)
+    heard = []
+
+    async def handler(socket):
+        heard.extend([text async for text in socket])
+
+    async with websocket_server(handler) as url:
+        host = BridgedServer({"b": {"secret": SECRET, "rooms": ["arena"], "url": url}})
+        async with running(host):
+            await until(lambda: host.bridges.bridges["b"].reason)
+
+    assert heard == []
+    assert (
+        host.bridges.bridges["b"].reason
+        == "127.0.0.1 is not in a private network, so the url must begin with wss://"
+    )
+
+
 async def _connect(host):
     return await websockets.asyncio.client.connect(f"ws://{HOST}:{host.server.port}/")
