@@ -6,10 +6,9 @@ import logging
 
 import pytest
 
-from cloudlink.client import GlobalMessage, GlobalVariable, RequestError, UserLeft
+from cloudlink.client import GlobalMessage, GlobalVariable, RequestError
 from tests.bridge.servers import BridgedServer, in_loop, names, next_of, player, running, until
 from tests.support.fakeservers import greet, websocket_server
-from tests.support.servers import HOST
 
 
 def a_bridge(url, **keys):
@@ -67,29 +66,6 @@ async def test_what_leaves_out_a_user_of_the_other_side_does_not_cross():
 
             assert (await next_of(olaf, GlobalMessage)).value == "for all"
             assert host.bridges.health()["old"]["dropped"] == 1
-
-
-@in_loop
-async def test_users_go_three_seconds_after_the_other_server():
-    other = BridgedServer({})
-    await other.server.start(HOST, 0)
-    host = a_bridge(other.url)
-    async with (
-        running(host),
-        player(other, "olaf", "hall"),
-        player(host, "alice", "arena") as alice,
-    ):
-        await until(lambda: names(alice) == ["alice", "old/olaf"])
-        await host.until_up("old")
-        await other.server.stop()
-        await until(lambda: not host.bridges.health()["old"]["up"])
-        reason = host.bridges.bridges["old"].reason
-        assert reason == "the other side says: The server is shutting down (1001)"
-        assert names(alice) == ["alice", "old/olaf"]
-
-        host.skipped = 3.0
-        await next_of(alice, UserLeft)
-        assert names(alice) == ["alice"]
 
 
 @in_loop

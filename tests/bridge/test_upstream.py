@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from cloudlink.bridge.clients import UpstreamBridge
 from cloudlink.bridge.guests import Guests, Seats
 from cloudlink.bridge.upstream import Echoes, UpstreamRoom
 from cloudlink.bridgesections import BridgeSection
@@ -25,6 +26,16 @@ class Site(FakeSite):
 
     def deliver(self, room, event):
         self.delivered.append((room, event))
+
+
+def greet(received, sent):
+    """Answer the handshake, `setid` and `link` as CloudLink 0.2.0 does."""
+    received('{"cmd":"server_version","val":"0.2.0"}')
+    received('{"cmd":"client_obj","val":{"id":"1","uuid":"u1"}}')
+    for val in (None, ME, None):
+        listener = json.loads(sent())["listener"]
+        answer = {"cmd": "statuscode", "code": "I:100 | OK", "code_id": 100, "listener": listener}
+        received(json.dumps({**answer, "val": val} if val else answer))
 
 
 class Relay:
@@ -149,3 +160,86 @@ def test_beyond_the_rate_messages_wait_and_reading_stops():
     relay.say({"cmd": "gmsg", "val": "v" * 500_000, "rooms": "hall"})
     relay.say({"cmd": "gmsg", "val": "v" * 600_000, "rooms": "hall"})
     assert relay.core.is_reading_enough
+
+
+class FakeWire:
+    """A socket that keeps what is sent."""
+
+    def __init__(self):
+        self.sent = []
+        self.is_congested = False
+        self.closed = None
+        self.is_held = False
+
+    def send(self, text):
+        self.sent.append(text.decode())
+
+    def close(self, code, reason):
+        self.closed = (code, reason)
+
+    def hold(self):
+        self.is_held = True
+
+    def release(self):
+        self.is_held = False
+
+
+def test_users_go_three_seconds_after_the_connection():
+    clock, site = FakeClock(), Site()
+    bridge = UpstreamBridge("old", BridgeSection(kind="upstream", rooms=["arena"]), site, clock)
+    wire, line = FakeWire(), bridge.new_line("arena")
+    line.opened(wire)
+    greet(line.received, wire.sent.pop)
+    users = json.dumps({"cmd": "ulist", "mode": "set", "val": [ME, OLAF], "rooms": "arena"})
+    line.received(users)
+    assert (bridge.is_up, bridge.users) == (True, 1)
+
+    assert line.closed(1006, "") == ("the connection broke", 0.0)
+    assert (bridge.is_up, bridge.users) == (False, 1)
+    bridge.new_line("arena")  # an attempt to connect that fails changes nothing
+    clock.now += 2.9
+    bridge.tick()
+    assert bridge.users == 1
+    clock.now += 0.1
+    bridge.tick()
+    assert (bridge.users, site.shown) == (0, {})
+
+
+def test_a_user_that_is_there_again_in_time_keeps_its_id():
+    clock, site = FakeClock(), Site()
+    bridge = UpstreamBridge("old", BridgeSection(kind="upstream", rooms=["arena"]), site, clock)
+    for user_id in ("2", "7"):
+        wire, line = FakeWire(), bridge.new_line("arena")
+        line.opened(wire)
+        greet(line.received, wire.sent.pop)
+        olaf = {**OLAF, "id": user_id, "uuid": f"u{user_id}"}
+        line.received(json.dumps({"cmd": "ulist", "mode": "set", "val": [olaf], "rooms": "arena"}))
+        assert list(site.shown) == ["1"]
+        line.closed(1006, "")
+        clock.now += 1
+
+
+def test_a_congested_connection_is_sent_nothing_and_a_flood_is_not_read():
+    clock, site = FakeClock(), Site()
+    section = BridgeSection(kind="upstream", rooms=["arena"], byte_rate=1024.0)
+    bridge = UpstreamBridge("old", section, site, clock)
+    wire, line = FakeWire(), bridge.new_line("arena")
+    line.opened(wire)
+    greet(line.received, wire.sent.pop)
+    wire.is_congested = True
+    bridge.message("arena", Message(b"1"))
+    bridge.tick()
+    assert wire.sent == []
+    wire.is_congested = False
+    bridge.tick()
+    assert len(wire.sent) == 1
+
+    long = json.dumps({"cmd": "gmsg", "val": "v" * 500_000, "rooms": "arena"})
+    for _ in range(3):
+        line.received(long)
+    assert wire.is_held
+    clock.now += 1000
+    bridge.tick()
+    assert not wire.is_held
+    bridge.close("The server is shutting down")
+    assert wire.closed == (1001, "The server is shutting down")

@@ -7,6 +7,7 @@ import time
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
+from cloudlink.buckets import Bucket
 from cloudlink.logthrottle import LogThrottle
 from cloudlink.text import printable
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from .site import Site
 
 logger = logging.getLogger("cloudlink.bridge")
+
+_LINES_AT_ONCE = 20
+_LINES_PER_SECOND = 1 / 30
+"""How many lines about going up and down may be logged: another server could connect again and again."""
 
 GONE_AFTER = 3.0
 """Seconds after which the users of a bridge that is down are removed."""
@@ -51,6 +56,7 @@ class Bridge(ABC):
         self.wake: Callable[[], None] = lambda: None
         self._clock = clock
         self._throttle = LogThrottle(clock=clock)
+        self._lines = Bucket(_LINES_PER_SECOND, _LINES_AT_ONCE, clock)
 
     @property
     def local_rooms(self) -> list[str]:
@@ -117,14 +123,15 @@ class Bridge(ABC):
 
     def _log_up(self, details: str) -> None:
         self.reason = ""
-        logger.info("Bridge %s is up: %s.", self.name, details, extra={"event": "bridge_up"})
+        if self._lines.take():
+            logger.info("Bridge %s is up: %s.", self.name, details, extra={"event": "bridge_up"})
 
     def log_down(self, why: str, then: str) -> None:
         """Log that the bridge is down, and what happens next."""
         self.reason = printable(why).rstrip(".")
-        logger.warning(
-            "Bridge %s is down: %s; %s.", self.name, self.reason, then, extra={"event": "bridge_down"}
-        )
+        if self._lines.take():
+            text = "Bridge %s is down: %s; %s."
+            logger.warning(text, self.name, self.reason, then, extra={"event": "bridge_down"})
 
     def count_dropped(self, count: int = 1, *, theirs: bool = True) -> None:
         """Count dropped records, and log that once a minute.

@@ -14,6 +14,7 @@ from cloudlink import jsontext
 from cloudlink.client.socket import Options
 from cloudlink.counters import BridgeCondition
 from cloudlink.server.events import Message, Variable
+from cloudlink.server.protocols.scratch.rules import Violation
 from cloudlink.version import __version__
 
 from .called import CalledEngine, Schema
@@ -102,7 +103,6 @@ class Bridges:
         bridge: Bridge
         if section.kind == "cloudlink":
             bridge = PeerBridge(name, section, site, self._ledger, self._clock)
-            bridge.attributed = self._server.settings.message_origin
         elif section.kind == "upstream":
             bridge = UpstreamBridge(name, section, site, self._clock)
         else:
@@ -118,18 +118,21 @@ class Bridges:
 
     def _start(self) -> None:
         self._is_running = True
-        for project in self._projects if self._scratch is not None else ():
-            self._scratch_projects.enter(project)  # it stays in memory, so that it has values to share
+        if self._scratch is not None:
+            self._open_projects(self._scratch)
         for bridge in self.bridges.values():
             if isinstance(bridge, PeerBridge):
                 bridge.key  # noqa: B018  # computed now, so that no caller has to wait for it
             if not bridge.is_paused:
                 self._dial(bridge)
 
-    @property
-    def _scratch_projects(self) -> Any:
-        assert self._scratch is not None  # noqa: S101  # the settings are checked
-        return self._scratch.projects
+    def _open_projects(self, scratch: Scratch) -> None:
+        """Keep the shared projects in memory, so that they have values to share."""
+        for project in self._projects:
+            try:
+                scratch.projects.enter(project)
+            except Violation as violation:
+                logger.warning("The project %.100r is not shared: %s.", project, violation.reason)
 
     def _stop(self) -> None:
         self._is_running = False
@@ -244,7 +247,10 @@ class Bridges:
             presence = self._server.directory.presence(room, self._clpv4.schema)
             if presence is not None and user.id in presence.users:
                 for bridge in self._rooms.get(room, ()):
-                    bridge.show(user, room)
+                    if user.username is None:
+                        bridge.hide(user.id, room)
+                    else:
+                        bridge.show(user, room)
 
     def gone(self, user: User) -> None:
         """Show a user no longer at all."""

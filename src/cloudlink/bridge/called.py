@@ -10,6 +10,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from cloudlink.closecodes import CloseCode
+from cloudlink.logthrottle import LogThrottle
 from cloudlink.server.clients import write
 from cloudlink.server.eventwriter import EventWriter
 
@@ -99,6 +100,7 @@ class CalledEngine:
         """Args: bridges: The bridges that wait to be called, by name."""
         self._server = server
         self._bridges = bridges
+        self._throttle = LogThrottle()
 
     def identify(self, client: Client, data: bytes, packet: object) -> bool:  # noqa: ARG002  # the protocol of Engine
         """Return whether a first message is that of a calling bridge."""
@@ -132,12 +134,13 @@ class CalledEngine:
         try:
             answer = state.handshake.received(data.decode())
         except HandshakeError as error:
-            logger.warning(
-                "%s called as a bridge and is disconnected: %s.",
-                client,
-                error.reason,
-                extra={"event": "bridge_refused", "about": client},
-            )
+            if self._throttle.should_log(client.address):
+                logger.warning(
+                    "%s called as a bridge and is disconnected: %s.",
+                    client,
+                    error.reason,
+                    extra={"event": "bridge_refused", "about": client},
+                )
             client.session.close(error.code, error.reason)
             return
         client.session.send_text(answer.encode())

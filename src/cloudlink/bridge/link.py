@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from cloudlink import jsontext
-from cloudlink.buckets import Bucket
 from cloudlink.closecodes import CloseCode
 from cloudlink.server.events import (
     Message,
@@ -23,18 +22,19 @@ from cloudlink.server.events import (
 
 from .guests import MOST_USERS
 from .ledger import MOST_SKEW, Entry
-from .pacing import PacedQueue
-from .records import LONGEST_MESSAGE, LONGEST_RECORD, Record, Unreadable, read_all, write
+from .records import LONGEST_RECORD, Record, Unreadable, read_all, write
 from .sharing import as_json, entries_of, from_json, matched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
     from cloudlink.bridgesections import BridgeSection
+    from cloudlink.buckets import Bucket
     from cloudlink.server.events import Event, User
 
     from .guests import Guests
     from .ledger import Ledger
+    from .pacing import PacedQueue
     from .site import Site, Wire
 
 PING_EVERY = 5.0
@@ -62,7 +62,9 @@ class Owner(Protocol):
     guests: Guests
     site: Site
     ledger: Ledger
-    attributed: bool
+    outbound: PacedQueue[Record]
+    inbound: PacedQueue[Record]
+    reading: Bucket
 
     def link_is_up(self, link: PeerLink) -> None:
         """Note that the other side has sent all its users."""
@@ -100,9 +102,10 @@ class PeerLink:
         section = owner.section
         self._our_rooms = entries_of(section.rooms)
         self._our_projects = entries_of(section.projects)
-        self._outbound: PacedQueue[Record] = PacedQueue(section.rate, section.byte_rate, clock)
-        self._inbound: PacedQueue[Record] = PacedQueue(section.rate, section.byte_rate, clock)
-        self._reading = Bucket(section.byte_rate, max(section.byte_rate, 2 * LONGEST_MESSAGE), clock)
+        # The rates are those of the bridge: connecting again and again does not refill them.
+        self._outbound, self._inbound, self._reading = owner.outbound, owner.inbound, owner.reading
+        self._outbound.clear()
+        self._inbound.clear()
         self._knows_shares = False
         self._is_held = False
         self._numbers: dict[str, int] = {}  # of the users here, by id
@@ -127,9 +130,7 @@ class PeerLink:
 
     def start(self) -> None:
         """Say what this side shares."""
-        shares = {"rooms": as_json(self._our_rooms), "projects": as_json(self._our_projects)}
-        record = Record("shares", val=msgspec.Raw(jsontext.dumps(shares)), at=self._owner.ledger.now())
-        self._wire.send(b"[%b]" % write(record))
+        self._wire.send(shares_message(self._owner.section, self._owner.ledger))
 
     def close(self, code: int, reason: str) -> None:
         """End the connection."""
@@ -263,14 +264,15 @@ class PeerLink:
 
     def send_private(self, user: User, room: str, event: Event) -> None:
         """Send a pmsg or pvar to a user of the other side."""
-        key = self._owner.guests.key_of(user.id)
-        if not isinstance(key, int) or room not in self.rooms:
+        if not isinstance(event, (PrivateMessage, PrivateVariable)):
+            return
+        key, number = self._owner.guests.key_of(user.id), self._number(event.origin)
+        if not (isinstance(key, int) and number and room in self.rooms):
             self._owner.link_drops(theirs=False)
         elif isinstance(event, PrivateMessage):
-            number = self._number(event.origin)
             self._put(Record("pmsg", self.rooms[room], number, key, val=msgspec.Raw(event.val)))
-        elif isinstance(event, PrivateVariable):
-            number, name = self._number(event.origin), jsontext.loads(event.name)
+        else:
+            name = jsontext.loads(event.name)
             self._put(Record("pvar", self.rooms[room], number, key, name, msgspec.Raw(event.val)))
 
     def _number(self, user: User | None) -> int:
@@ -383,7 +385,7 @@ class PeerLink:
             bytes(record.val),
             self._owner.guests.user(record.user),
             self._owner.name,
-            self._owner.attributed,
+            self._owner.site.is_attributed,
             self._left_out_here(record),
         )
         self._owner.site.deliver(record.room, event)
@@ -407,7 +409,7 @@ class PeerLink:
             val,
             self._owner.guests.user(record.user),
             self._owner.name,
-            self._owner.attributed,
+            self._owner.site.is_attributed,
             self._left_out_here(record),
         )
         self._owner.site.deliver(record.room, event)
@@ -453,6 +455,12 @@ class PeerLink:
     def _left_out_here(self, record: Record) -> tuple[str, ...]:
         found = map(self._ids.get, record.left_out)
         return tuple(user_id for user_id in found if user_id is not None)
+
+
+def shares_message(section: BridgeSection, ledger: Ledger) -> bytes:
+    """Return the first message of a side: what it shares, and its clock."""
+    shares = {"rooms": as_json(entries_of(section.rooms)), "projects": as_json(entries_of(section.projects))}
+    return b"[%b]" % write(Record("shares", val=msgspec.Raw(jsontext.dumps(shares)), at=ledger.now()))
 
 
 def _weight(record: Record) -> tuple[float, Hashable]:

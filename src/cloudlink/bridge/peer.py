@@ -9,13 +9,16 @@ import time
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from cloudlink.buckets import Bucket
 from cloudlink.closecodes import CloseCode
 from cloudlink.server.events import Direct
 
 from .base import GONE_AFTER, Bridge, counted, logger
 from .guests import Guests, Seats
-from .link import PeerLink
+from .link import PeerLink, shares_message
+from .pacing import PacedQueue
 from .proof import key_of
+from .records import LONGEST_MESSAGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from cloudlink.server.events import Event, Message, User, Variable
 
     from .ledger import Entry, Ledger
+    from .records import Record
     from .site import Site, Wire
 
 REPLACED = "Another connection has proved the same secret"
@@ -36,7 +40,9 @@ class PeerBridge(Bridge):
     Attributes:
         guests: The users of the other side.
         ledger: The variables of everything that this server shares.
-        attributed: Whether local clients see the senders of messages.
+        outbound: What is to be sent.
+        inbound: What has come and the rate did not allow yet.
+        reading: How many bytes may be read.
     """
 
     def __init__(
@@ -50,7 +56,9 @@ class PeerBridge(Bridge):
         super().__init__(name, section, site, clock)
         self.ledger = ledger
         self.guests = Guests(site, name, Seats())
-        self.attributed = False
+        self.outbound: PacedQueue[Record] = PacedQueue(section.rate, section.byte_rate, clock)
+        self.inbound: PacedQueue[Record] = PacedQueue(section.rate, section.byte_rate, clock)
+        self.reading = Bucket(section.byte_rate, max(section.byte_rate, 2 * LONGEST_MESSAGE), clock)
         self._link: PeerLink | None = None
         self._lost_at: float | None = None
 
@@ -97,7 +105,7 @@ class PeerBridge(Bridge):
         if self.is_paused:
             wire.close(CloseCode.TRY_AGAIN_LATER, PAUSED)
         else:
-            PeerLink(self, wire, self._clock).start()
+            wire.send(shares_message(self.section, self.ledger))
             wire.close(CloseCode.NORMAL, "The trial is complete")
 
     def disconnected(self, link: PeerLink) -> bool:

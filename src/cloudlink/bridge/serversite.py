@@ -36,6 +36,11 @@ class ServerSite:
         self._scratch = scratch
         self._via = bridge
 
+    @property
+    def is_attributed(self) -> bool:
+        """Whether local clients see the senders of messages to a room."""
+        return self._server.settings.message_origin
+
     # Users.
 
     def users(self, room: str) -> Iterator[User]:

@@ -21,6 +21,11 @@ def is_of_bridge(user: User) -> bool:
 class Site(Protocol):
     """This server, as one bridge sees it: its rooms hold users of CloudLink 4."""
 
+    @property
+    def is_attributed(self) -> bool:
+        """Whether local clients see the senders of messages to a room."""
+        ...
+
     def users(self, room: str) -> Iterable[User]:
         """Return the named users in a room that are not on the other side of a bridge."""
         ...

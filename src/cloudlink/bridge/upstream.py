@@ -180,13 +180,10 @@ class UpstreamRoom:
         if len(text) > LONGEST_MESSAGE and not _may_be_list(text):
             self.dropped += 1
             return
-        was_up = self.is_up
         events = self._session.received(text)
         self._move()
         for event in events:
             self._take(event)
-        if self.is_up and not was_up:
-            self._guests.settle()
         self.tick()
 
     def _move(self) -> None:
@@ -225,6 +222,7 @@ class UpstreamRoom:
                 self._guests.drop(user_id, self.room)
         for user in event.users:
             self._show(user.id, user.username)
+        self._guests.settle()
 
     def _show(self, user_id: str, username: str | None) -> None:
         if username is None or user_id == self._session.user.id:
