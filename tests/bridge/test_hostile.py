@@ -11,6 +11,7 @@ import logging
 import pytest
 import websockets.asyncio.client
 
+from cloudlink.admin.actors import Actor
 from cloudlink.bridge.ledger import MOST_SKEW
 from cloudlink.bridge.pacing import MOST_MESSAGES
 from tests.bridge.memory import Host, a_wire
@@ -19,6 +20,7 @@ from tests.support.clock import FakeClock
 from tests.support.fakeservers import websocket_server
 from tests.support.servers import HOST
 
+OWNER = Actor("mia", "owner", "dashboard")
 FIRST = json.dumps({"bridge": 1, "nonce": "a" * 32})
 LOGGED = "Bridge b sends too much; messages are dropped."
 
@@ -119,6 +121,43 @@ def test_nobody_can_speak_for_local_users():
     (private,) = attack.heard("pmsg")
     assert private["origin"]["username"] == "b/alice"
     assert private["origin"]["id"] != attack.alice.client.snowflake
+
+
+def test_the_rules_of_this_server_hold_for_the_other_side():
+    attack = Attack()
+    sanctions = attack.host.server.sanctions
+    for number, name in ((1, "x"), (2, "y"), (3, "badly")):
+        attack.send({"type": "user", "room": "arena", "user": number, "name": name})
+
+    sanctions.add_mute(OWNER, {"name": "b/x"}, seconds=60)
+    sanctions.add_filter(OWNER, kind="words", entries=["bad"], action="mask")
+    sanctions.add_filter(OWNER, kind="words", entries=["worse"], action="kick")
+    gmsg = {"type": "gmsg", "room": "arena"}
+    attack.send(
+        {**gmsg, "user": 1, "val": "of a muted user"},
+        {**gmsg, "user": 2, "val": "a bad word"},
+        {**gmsg, "val": "a worse word"},
+        {"type": "gvar", "room": "arena", "user": 1, "name": "x", "val": 1, "at": 5, "by": "b"},
+        {"type": "pmsg", "room": "arena", "user": 1, "to": 1, "val": 1},
+        {**gmsg, "user": 2, "val": "fine"},
+    )
+    heard = [packet for packet in attack.alice.heard() if packet["cmd"] != "ulist"]
+    assert [packet["val"] for packet in heard] == ["a *** word", "fine"]
+
+    sanctions.set_room(OWNER, "arena", frozen=True)
+    attack.send({**gmsg, "user": 2, "val": "in a frozen room"})
+    assert attack.heard("gmsg") == []
+    assert attack.bridge.dropped == 0
+
+
+def test_banned_and_filtered_names_are_not_shown():
+    attack = Attack()
+    sanctions = attack.host.server.sanctions
+    sanctions.add_ban(OWNER, {"name": "eve"}, seconds=60)
+    sanctions.add_filter(OWNER, kind="words", entries=["bad"], action="block", scope=["names"])
+    for number, name in ((1, "eve"), (2, "bad"), (3, "fine")):
+        attack.send({"type": "user", "room": "arena", "user": number, "name": name})
+    assert attack.names == ["alice", "b/fine"]
 
 
 def test_ten_thousand_users_are_five_hundred():

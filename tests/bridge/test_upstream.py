@@ -24,6 +24,9 @@ class Site(FakeSite):
     def is_variable(self, name, val):
         return len(name) < 100
 
+    def admitted(self, user, room, val, *, is_variable):
+        return b"" if b"bad" in val else val
+
     def deliver(self, room, event):
         self.delivered.append((room, event))
 
@@ -105,6 +108,9 @@ def test_variables_cross_and_are_no_echo_of_messages():
         Variable(b'"y"', b"1", via="old"),
     ]
     assert relay.core.dropped == 1
+
+    relay.say({"cmd": "gmsg", "val": "a bad word", "rooms": "hall"})
+    assert len(relay.site.delivered) == 2
 
 
 def test_what_happens_in_other_rooms_is_ignored():

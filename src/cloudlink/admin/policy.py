@@ -241,6 +241,47 @@ class Policy:
                 return Verdict(f"This room is slow: wait {-int(-wait // 1)} s.")
         return self._look(player, val, scope, message, key)
 
+    # Users of other servers, who are no clients of this one: they can be muted by name, but not answered or kicked.
+
+    def allows_visitor(self, name: str) -> bool:
+        """Return whether a user of another server may be shown by a name."""
+        if self.bans.for_name(name, self._wall_clock()) is not None:
+            return False
+        if not self.filters.looks_at("names"):
+            return True
+        finding = self.filters.look_at_text(name, "names")
+        return finding is None or finding.filter.action == "notice"
+
+    def judge_visitor(self, visitor: Player, room: str, val: bytes, scope: Scope) -> Verdict | None:
+        """Return what happens to a packet of a user of another server, None if it goes its way; filters of plugins do not see it.
+
+        Args:
+            visitor: The user.
+            room: The room that it is for.
+            val: JSON text of its value.
+            scope: What the value is: `messages` or `variables`.
+        """
+        now = self._wall_clock()
+        if len(self.mutes) and self.mutes.for_player(visitor, now) is not None:
+            self.dropped["muted"] += 1
+            return _HIDDEN
+        if len(self.rooms):
+            if self.rooms.is_frozen((room,), now):
+                self.dropped["frozen"] += 1
+                return Verdict(_FROZEN)
+            if self.rooms.wait(visitor.snowflake, (room,), now, self._clock()) > 0:
+                self.dropped["slow"] += 1
+                return _HIDDEN
+        finding = self.filters.look_at_value(val, scope) if self.filters.looks_at(scope) else None
+        if finding is None:
+            return None
+        if finding.notices and finding.filter.action not in ("mute", "kick"):
+            self.act(visitor, finding)
+        if finding.filter.action not in ("mask", "notice"):
+            self.dropped["filtered"] += 1
+            return Verdict(_BLOCKED)
+        return Verdict(val=finding.masked) if finding.masked != val else None
+
     def judge_name(self, player: Player, message: Callable[[], dict[str, Any]]) -> Verdict | None:
         """Return what the filters of plugins say of a packet that sets a name, None if it goes its way."""
         verdict = None if self.plugins is None else self._ask_plugins(player, b"", message(), "val")

@@ -381,14 +381,11 @@ class PeerLink:
     def _take_message(self, record: Record) -> bool:
         if record.room not in self.rooms or not record.val:
             return False
-        event = Message(
-            bytes(record.val),
-            self._owner.guests.user(record.user),
-            self._owner.name,
-            self._owner.site.is_attributed,
-            self._left_out_here(record),
-        )
-        self._owner.site.deliver(record.room, event)
+        site, sender = self._owner.site, self._owner.guests.user(record.user)
+        val = site.admitted(sender, record.room, bytes(record.val), is_variable=False)
+        if val:
+            left_out = self._left_out_here(record)
+            site.deliver(record.room, Message(val, sender, self._owner.name, site.is_attributed, left_out))
         return True
 
     def _take_variable(self, record: Record) -> bool:
@@ -404,15 +401,18 @@ class PeerLink:
             entry = Entry(record.at, record.by, val, self._owner.name)
             if not self._owner.ledger.set_there((ROOM, record.room), record.name, entry):
                 return True
-        event = Variable(
-            jsontext.dumps(record.name),
-            val,
-            self._owner.guests.user(record.user),
-            self._owner.name,
-            self._owner.site.is_attributed,
-            self._left_out_here(record),
-        )
-        self._owner.site.deliver(record.room, event)
+        site, sender = self._owner.site, self._owner.guests.user(record.user)
+        val = site.admitted(sender, record.room, val, is_variable=True)
+        if val:
+            event = Variable(
+                jsontext.dumps(record.name),
+                val,
+                sender,
+                self._owner.name,
+                site.is_attributed,
+                self._left_out_here(record),
+            )
+            site.deliver(record.room, event)
         return True
 
     def _take_private(self, record: Record) -> bool:
@@ -423,13 +423,17 @@ class PeerLink:
         user = self._owner.site.is_in(user_id, record.room) if user_id is not None else None
         if user is None:
             return True  # it has left meanwhile
-        val = bytes(record.val)
-        event: Event = PrivateMessage(val, origin)
-        if record.kind == "pvar":
-            if not self._owner.site.is_variable(record.name, val):
-                return False
-            event = PrivateVariable(jsontext.dumps(record.name), val, origin)
-        self._owner.site.deliver_to(user, record.room, event)
+        site, is_variable = self._owner.site, record.kind == "pvar"
+        if is_variable and not site.is_variable(record.name, bytes(record.val)):
+            return False
+        val = site.admitted(origin, record.room, bytes(record.val), is_variable=is_variable)
+        if val:
+            event: Event = (
+                PrivateVariable(jsontext.dumps(record.name), val, origin)
+                if is_variable
+                else PrivateMessage(val, origin)
+            )
+            site.deliver_to(user, record.room, event)
         return True
 
     def _take_cloud_variable(self, record: Record) -> bool:

@@ -5,7 +5,9 @@ What crosses a bridge is checked here by the rules for local clients.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping  # noqa: TC003  # the annotations of the fields are read
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
 
 from cloudlink import jsontext
@@ -16,7 +18,7 @@ from cloudlink.server.protocols.scratch.rules import Violation
 from .site import NODE_PREFIX, is_of_bridge
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     from cloudlink.server.app import Server
     from cloudlink.server.events import Event
@@ -24,6 +26,17 @@ if TYPE_CHECKING:
 
 _BYTES_PER_CHARACTER = 4
 """Most bytes of JSON text for each character of a username, as for local clients."""
+
+
+class _Visitor(NamedTuple):
+    """A user of the other side, for the rules of this server; see `cloudlink.admin.host.Player`."""
+
+    snowflake: str
+    username: str = ""
+    address: str = ""
+    birth_time: float = 0.0
+    request_headers: Mapping[str, str] = MappingProxyType({})
+    joined: Mapping[str, object] = MappingProxyType({})
 
 
 class ServerSite:
@@ -80,9 +93,20 @@ class ServerSite:
         return (
             0 < len(username) <= longest
             and len(jsontext.dumps(username)) - 2 <= _BYTES_PER_CHARACTER * longest
+            and self._server.hooks.policy.allows_visitor(username)
+            and self._server.hooks.policy.allows_visitor(f"{self._via}/{username}")
         )
 
     # Rooms.
+
+    def admitted(self, user: User | None, room: str, val: bytes, *, is_variable: bool) -> bytes:
+        """Return the value to deliver, changed by word filters, empty if mutes or other rules forbid it."""
+        policy = self._server.hooks.packet_policy
+        if policy is None:
+            return val
+        visitor = _Visitor(self._via) if user is None else _Visitor(user.id, user.username or "")
+        verdict = policy.judge_visitor(visitor, room, val, "variables" if is_variable else "messages")
+        return val if verdict is None else verdict.val
 
     def deliver(self, room: str, event: Event) -> None:
         """Send an event that came over the bridge to the members of a room."""
@@ -114,6 +138,8 @@ class ServerSite:
         """Set a project's cloud variable, which is allowed; return False if the project has no space for it."""
         if self._scratch is None or project not in self._scratch.projects.rooms:
             return False
+        if not self.admitted(None, project, val, is_variable=True):
+            return True
         try:
             self._scratch.change(project, name, val, via=self._via)
         except Violation as violation:

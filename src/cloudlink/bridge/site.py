@@ -54,6 +54,17 @@ class Site(Protocol):
         """Remove users of this bridge from all rooms."""
         ...
 
+    def admitted(self, user: User | None, room: str, val: bytes, *, is_variable: bool) -> bytes:
+        """Return the value to deliver, changed by word filters, empty if mutes or other rules forbid it.
+
+        Args:
+            user: Its sender, None if it is not known.
+            room: The room that it is for.
+            val: JSON text of the value.
+            is_variable: Whether it is a variable's; otherwise it is a message.
+        """
+        ...
+
     def deliver(self, room: str, event: Event) -> None:
         """Send an event that came over the bridge to the members of a room."""
         ...

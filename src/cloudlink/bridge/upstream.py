@@ -206,12 +206,17 @@ class UpstreamRoom:
         if self._echoes.take((cmd, name, _canonical(value))):
             return
         val = jsontext.dumps(value)
+        if cmd == "gvar" and not self._site.is_variable(name, val):
+            self.dropped += 1
+            return
+        val = self._site.admitted(None, self.room, val, is_variable=cmd == "gvar")
+        if not val:
+            return
         if cmd == "gmsg":
             is_accepted = self._inbound.put(Message(val, via=self._via), len(val))
         else:
-            is_accepted = self._site.is_variable(name, val) and self._inbound.put(
-                Variable(jsontext.dumps(name), val, via=self._via), len(val), key=name
-            )
+            event = Variable(jsontext.dumps(name), val, via=self._via)
+            is_accepted = self._inbound.put(event, len(val), key=name)
         if not is_accepted:
             self.dropped += 1
 
