@@ -139,7 +139,7 @@ def test_nodes_meet_at_once_and_tell_of_all_users(net):
 
 def test_a_starting_node_waits_for_the_users_of_others(net):
     one = net.add("n1")
-    net.wait(0.4)
+    net.wait(0.2)
     assert not one.node.is_ready
     net.wait(0.2)
     assert one.heard("on_ready") == [("on_ready", 0)]

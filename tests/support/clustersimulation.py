@@ -149,6 +149,9 @@ class Server:
     def on_ready(self, others):
         pass
 
+    def on_number(self, number):
+        pass
+
     def on_users(self, node, rows):
         self.seen[node] = {row.id: [row.username, set(row.rooms)] for row in rows.values()}
 
@@ -408,6 +411,7 @@ class Simulation:
         for server in servers:
             truth = {each.id: each.own for each in servers if each is not server}
             assert server.seen == truth, f"{server.name} sees other users"
+        assert len({each.node.number for each in servers}) == len(servers), "two nodes have one number"
         for (room, name), at in self.sets.items():
             if at >= healed - MEMORY:
                 values = {each.last.get((room, name)) for each in servers}

@@ -15,6 +15,7 @@ from cloudlink.cluster.carriers import MAX_BATCH_BYTES, MAX_WAITING_BYTES
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
 
     from cloudlink.cluster.carriers import Receiver
 
@@ -34,7 +35,9 @@ class SocketCarrier:
 
     echoes = False
 
-    def __init__(self) -> None:
+    def __init__(self, connect: Callable[[], None] = lambda: None) -> None:
+        """Set up without sockets. Args: connect: Called by `start`; joins the sockets that are there by then."""
+        self._connect = connect
         self._node = ""
         self._receiver: Receiver | None = None
         self._links: set[_Link] = set()
@@ -46,6 +49,7 @@ class SocketCarrier:
         self._receiver = receiver
         for link in self._links:
             link.open(node)
+        self._connect()
 
     def join(self, end: socket.socket) -> None:
         """Add one end of a socket pair, the other end of which another worker has."""

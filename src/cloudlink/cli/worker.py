@@ -39,9 +39,9 @@ def main(descriptor: int) -> int:
     if not content["hangup_means_stop"]:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as under `nohup`; the server then sets its own handler
     try:
-        carrier = SocketCarrier()
+        carrier: SocketCarrier = SocketCarrier(lambda: _watch(control, carrier))
         server = serve.build(settings, content["source"], _part(message, descriptors, carrier))
-        server.hooks.protocol_start.append(lambda _call_soon: _watch(control, carrier))
+        server.hooks.protocol_start.append(lambda _call_soon: _report(control, {"ready": True}))
         server.serve()
     except StartError as error:
         _report(control, {"failed": str(error)})
@@ -59,10 +59,10 @@ def _part(message: Message, descriptors: list[int], carrier: SocketCarrier) -> P
 
 
 def _watch(control: Control, carrier: SocketCarrier) -> None:
-    """Read what the starting process sends, from now on, and report that this one is ready."""
+    """Read what the starting process sends, from now on."""
     control.set_blocking(blocking=False)
     asyncio.get_running_loop().add_reader(control.fileno(), _read, control, carrier)
-    _report(control, {"ready": True})
+    _read(control, carrier)
 
 
 def _read(control: Control, carrier: SocketCarrier) -> None:

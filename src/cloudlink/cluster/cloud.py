@@ -118,6 +118,16 @@ class Cloud:
         found = self._projects.get(project)
         return found is not None and found.is_ready and not found.is_closing
 
+    def is_open(self, project: str) -> bool:
+        """Return whether a project is open on any node."""
+        return project in self._projects or project in self._others
+
+    def pass_on(self, project: str, name: str, value: bytes) -> None:
+        """Set a variable of a project that is open on other nodes only."""
+        others = self._others.get(project)
+        if others:
+            self._send(others, CloudValues(project, [(name, value, self._clock.stamp())]))
+
     def open(self, project: str, ready: Callable[[Values], None]) -> None:
         """Open a project, and call `ready` with its values as soon as they are known, but at the latest after a time.
 

@@ -137,6 +137,7 @@ class Link:
         id: The id of its process.
         name: Its name.
         clients: The number of its clients.
+        number: Its number, for snowflakes.
         hello: The number of its last hello.
         heard_at: When anything was heard of it.
         confirmed_at: When it was last certain that it hears us.
@@ -156,6 +157,7 @@ class Link:
         "is_synced",
         "is_up",
         "name",
+        "number",
         "outgoing",
     )
 
@@ -163,6 +165,7 @@ class Link:
         self.id = node
         self.name = name
         self.clients = 0
+        self.number = -1
         self.hello = 0
         self.heard_at = now
         self.confirmed_at = -SILENCE

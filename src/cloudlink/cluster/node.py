@@ -60,7 +60,7 @@ _LATE = 1.0
 """Seconds by which our own timer may be late before others get more time."""
 _FORGOTTEN_AFTER = 600.0
 """Seconds after which a silent process is forgotten."""
-_FIRST_HELLOS = 0.5
+_FIRST_HELLOS = 0.3
 """Seconds after which a starting node that hears nobody is alone."""
 _LONGEST_START = 3.0
 """Seconds after which a starting node serves clients even if it does not know all users yet."""
@@ -68,8 +68,11 @@ _LONGEST_BACKLOG = 20_000
 """Records that may wait for space at a carrier; beyond that, a new snapshot is shorter."""
 _SETTLED_AFTER = 10.0
 """Seconds after the start in which others may have closed projects before they were heard."""
+_SILENT = f"nothing heard for {SILENCE:g} s"
 _ROWS = 500
 """Users of one record of a snapshot."""
+NUMBERS = 1024
+"""How many numbers of nodes there are: the worker numbers in snowflakes have 10 bits."""
 _MOST_NODES = 256
 """Most nodes of a cluster that are kept in mind; further ones are ignored."""
 
@@ -88,6 +91,10 @@ class Host(Protocol):
 
     def on_ready(self, others: int) -> None:
         """The node sees the cluster: this many other nodes."""
+        ...
+
+    def on_number(self, number: int) -> None:
+        """The node has another number, because a node with a lower id has the former one."""
         ...
 
     def on_users(self, node: str, rows: dict[str, Row]) -> None:
@@ -142,8 +149,10 @@ class Node:
     Attributes:
         id: The id of this process.
         name: The name of this node.
+        number: The number of this node; no other one that it sees has it.
         links: The other processes by id.
         cloud: The cloud projects.
+        log_level: The level for nodes that come and go as they should.
         counts: How many records were `sent`, `received` and `dropped`, and how many batches or records were `invalid`.
     """
 
@@ -156,6 +165,7 @@ class Node:
         *,
         secret: bytes = b"",
         unique_names: bool = False,
+        number: int | None = None,
         now: Callable[[], float],
         wall: Callable[[], float],
     ) -> None:
@@ -168,6 +178,7 @@ class Node:
             carrier: Moves batches.
             secret: Authenticates batches; empty where nobody else can reach the carrier.
             unique_names: Whether no two users may have the same name.
+            number: The number of the node, below `NUMBERS`, if no other node can have it; None agrees on one.
             now: Returns the time, in seconds; never goes back.
             wall: Returns the seconds since the Unix epoch.
         """
@@ -175,12 +186,14 @@ class Node:
         self.name = name
         self.links: dict[str, Link] = {}
         self.counts: Counter[str] = Counter()
+        self.number = int(node, 16) % NUMBERS if number is None else number
         self.is_ready = False
         self.is_cut_off = False
         self._host = host
         self._carrier = carrier
         self._secret = secret
         self._unique_names = unique_names
+        self._is_number_given = number is not None
         self._now = now
         self._clock = HybridClock(node, wall)
         self._up: dict[str, Link] = {}
@@ -197,6 +210,8 @@ class Node:
         self._is_flush_scheduled = False
         self._is_started = False
         self._log = LogThrottle(clock=now)
+        # What starts the processes of one machine logs their ends itself.
+        self.log_level = logging.INFO if carrier.echoes else logging.DEBUG
 
     # Starting and stopping.
 
@@ -227,7 +242,7 @@ class Node:
             self._say_hello()
         for link in tuple(self.links.values()):
             if link.is_up and now - link.confirmed_at >= SILENCE:
-                self._take_down(link, f"nothing heard for {SILENCE:g} s")
+                self._take_down(link, _SILENT)
             elif now - link.heard_at >= _FORGOTTEN_AFTER:
                 del self.links[link.id]
             elif link.is_up and (link.outgoing.is_broken or link.outgoing.backlog):
@@ -288,7 +303,7 @@ class Node:
                 incoming = link.incoming
                 epoch = -incoming.epoch if incoming.has_gap else incoming.epoch
                 hears[link.id] = (link.hello, epoch, incoming.seq)
-        record = msgspec.Raw(encode(Hello(self.name, self._host.clients, is_leaving)))
+        record = msgspec.Raw(encode(Hello(self.name, self._host.clients, is_leaving, self.number)))
         self._carrier.hello(seal(self._secret, self.id, 0, self._hello, hears, [record]))
 
     def on_batch(self, batch: bytes) -> None:
@@ -333,7 +348,10 @@ class Node:
         link = self.links.get(batch.sender) or self._meet(batch.sender, hello, now)
         if link is None or batch.seq <= link.hello:
             return
-        link.hello, link.heard_at, link.clients = batch.seq, now, hello.clients
+        link.hello, link.heard_at = batch.seq, now
+        link.clients, link.number = hello.clients, hello.number
+        if link.number == self.number and link.id < self.id and not self._is_number_given:
+            self._change_number()
         if hello.is_leaving:
             if link.is_up:
                 self._take_down(link, "it has stopped")
@@ -346,6 +364,13 @@ class Node:
         self._confirm(link, now)
         link.outgoing.acknowledged = (epoch, seq)
         self._check_stream(link, known, epoch)
+
+    def _change_number(self) -> None:
+        taken = {link.number for link in self.links.values()}
+        self.number = next(
+            number for each in range(NUMBERS) if (number := (self.number + each) % NUMBERS) not in taken
+        )
+        self._host.on_number(self.number)
 
     def _on_echo(self, now: float) -> None:
         self._echoed_at = now
@@ -390,7 +415,7 @@ class Node:
             link.is_up = True
             link.is_synced = False
             self._up[link.id] = link
-            logger.info("Node %s is there: %d clients.", link.name, link.clients)
+            logger.log(self.log_level, "Node %s is there: %d clients.", link.name, link.clients)
             self._is_hello_wanted = True
             self._begin_epoch(link)
 
@@ -400,10 +425,12 @@ class Node:
         self._up.pop(link.id, None)
         self._carrier.forget(link.id)
         link.outgoing.begin(0, self._hello)
-        link.incoming.has_gap = (
-            True  # its users are taken out, so it has to begin anew even if it did not notice
+        # Its users are taken out, so its stream has to begin anew even if it does not notice.
+        link.incoming.has_gap = True
+        logger.log(
+            logging.WARNING if why is _SILENT else self.log_level,
+            *("Node %s is gone: %s; its %d clients are taken out.", link.name, why, link.clients),
         )
-        logger.warning("Node %s is gone: %s; its %d clients are taken out.", link.name, why, link.clients)
         self._host.on_down(link.id)
         self.cloud.on_down(link.id)
         for variable in self._variables.of_node(link.id):
@@ -473,6 +500,12 @@ class Node:
         variable = RoomVariable(room, protocol, name, self._clock.stamp(), event)
         self._variables.put(variable)
         self._send_to(nodes, variable, may_drop=True)
+
+    def send_kept(self, node: str, protocol: str, room: str, name: bytes, event: bytes) -> None:
+        """Send a node that has opened a room a variable that is kept of it, unless it has a newer value."""
+        known = self._variables.find(protocol, room, name)
+        stamp = known.stamp if known is not None else Stamp(0, "")
+        self._send_to((node,), RoomVariable(room, protocol, name, stamp, event))
 
     def send(self, node: str, user: str, room: str, event: bytes) -> None:
         """Send an event to one user of another node."""

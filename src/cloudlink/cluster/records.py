@@ -17,12 +17,15 @@ batch that it repeats is recognized by its `hears`, `epoch` and `seq`.
 from __future__ import annotations
 
 import hmac
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+T = TypeVar("T")
 
 VERSION = 1
 _MAC_BYTES = 32
@@ -60,11 +63,13 @@ class Hello(Record, frozen=True, array_like=True, tag=1, gc=False):
         name: The name of the node.
         clients: The number of its clients.
         is_leaving: Whether the process is about to end.
+        number: The number of the node, for snowflakes.
     """
 
     name: str
     clients: int
     is_leaving: bool = False
+    number: int = 0
 
 
 class Row(Record, frozen=True, array_like=True, tag=2, gc=False):
@@ -180,6 +185,12 @@ class CloudValues(Record, frozen=True, array_like=True, tag=13, gc=False):
     is_state: bool = False
 
 
+class Escaped(Record, frozen=True, array_like=True, tag=14, gc=False):
+    """A record whose texts contain what UTF-8 cannot express; see `Codec`."""
+
+    data: bytes
+
+
 Any_ = (
     Hello
     | Row
@@ -194,12 +205,73 @@ Any_ = (
     | CloudOpened
     | CloudClosed
     | CloudValues
+    | Escaped
 )
 
-encode = msgspec.msgpack.Encoder().encode
-"""Return a record, or a list of encoded ones, as msgpack."""
 
-_decode_record = msgspec.msgpack.Decoder(Any_).decode
+_encode = msgspec.msgpack.Encoder().encode
+_ESCAPED = b"\xc1"
+"""A byte with which no msgpack begins."""
+_TO_ESCAPE = re.compile("[\x00\ud800-\udfff]")
+_TO_UNESCAPE = re.compile("\x00(.)", re.DOTALL)
+_SHIFT = 0x800
+"""Moves halves of surrogate pairs, U+D800 to U+DFFF, to the private characters from U+E000 on."""
+
+
+class Codec(Generic[T]):
+    """Writes objects of some type as msgpack, and reads them.
+
+    Names of users, rooms and variables may contain halves of surrogate pairs, which msgpack cannot: such texts are
+    escaped. That is rare, so it costs nothing otherwise.
+    """
+
+    def __init__(self, kind: Any) -> None:
+        """Args: kind: The type, such as a union of structs."""
+        self._kind = kind
+        self._decode = msgspec.msgpack.Decoder(kind).decode
+
+    def encode(self, item: T) -> bytes:
+        """Return an object as msgpack, or escaped."""
+        try:
+            return _encode(item)
+        except UnicodeEncodeError:
+            return _ESCAPED + _encode(_escaped(msgspec.to_builtins(item, builtin_types=(bytes,))))
+
+    def decode(self, data: bytes | msgspec.Raw) -> T:
+        """Return an object. Raises `InvalidBatch`."""
+        try:
+            if not (isinstance(data, bytes) and data.startswith(_ESCAPED)):
+                return cast("T", self._decode(data))
+            plain = _unescaped(msgspec.msgpack.decode(data[1:]))
+            return cast("T", msgspec.convert(plain, self._kind, builtin_types=(bytes,)))
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise InvalidBatch(str(error)) from None
+
+
+def _escaped(item: Any) -> Any:
+    if isinstance(item, str):
+        return _TO_ESCAPE.sub(
+            lambda match: "\x00" + (chr(ord(match[0]) + _SHIFT) if match[0] != "\x00" else "\x00"), item
+        )
+    if isinstance(item, (list, tuple)):
+        return [_escaped(each) for each in item]
+    if isinstance(item, dict):
+        return {_escaped(key): _escaped(value) for key, value in item.items()}
+    return item
+
+
+def _unescaped(item: Any) -> Any:
+    if isinstance(item, str):
+        return _TO_UNESCAPE.sub(
+            lambda match: chr(ord(match[1]) - _SHIFT) if "\ue000" <= match[1] <= "\ue7ff" else match[1], item
+        )
+    if isinstance(item, list):
+        return [_unescaped(each) for each in item]
+    if isinstance(item, dict):
+        return {_unescaped(key): _unescaped(value) for key, value in item.items()}
+    return item
+
+
 _decode_batch = msgspec.msgpack.Decoder(Batch).decode
 _decode_beginning = msgspec.msgpack.Decoder(tuple[int, str, int, int, msgspec.Raw, list[msgspec.Raw]]).decode
 
@@ -222,19 +294,26 @@ class ForeignVersion(InvalidBatch):
         self.version = version
 
 
-def decode(record: bytes | msgspec.Raw) -> Record:
+_records: Codec[Record] = Codec(Any_)
+
+
+def encode(record: Record) -> bytes:
+    """Return a record as msgpack."""
+    data = _records.encode(record)
+    return _encode(Escaped(data)) if data.startswith(_ESCAPED) else data
+
+
+def decode(data: bytes | msgspec.Raw) -> Record:
     """Return a record. Raises `InvalidBatch`."""
-    try:
-        return _decode_record(record)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidBatch(str(error)) from None
+    record = _records.decode(data)
+    return _records.decode(record.data) if isinstance(record, Escaped) else record
 
 
 def seal(
     secret: bytes, sender: str, epoch: int, seq: int, hears: Hears, records: Iterable[msgspec.Raw]
 ) -> bytes:
     """Return a batch."""
-    content = encode((VERSION, sender, epoch, seq, hears, list(records)))
+    content = _encode((VERSION, sender, epoch, seq, hears, list(records)))
     return hmac.digest(secret, content, "sha256") + content if secret else content
 
 

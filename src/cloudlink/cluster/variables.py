@@ -56,6 +56,11 @@ class Variables:
             self._drop_oldest()
         return True
 
+    def find(self, protocol: str, room: str, name: bytes) -> RoomVariable | None:
+        """Return a variable that was set lately, None if it was not."""
+        known = self._latest.get((protocol, room, name))
+        return known[1] if known is not None else None
+
     def of_node(self, node: str) -> list[RoomVariable]:
         """Return the values that were set on a node."""
         return [variable for variable in self if variable.stamp.node == node]

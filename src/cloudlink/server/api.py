@@ -25,6 +25,7 @@ from cloudlink.http.folders import PUBLIC, folder_routes
 
 from . import compat
 from .clients import Client
+from .cluster import check_topic
 from .exceptions import EmptyMessage, ServerExceptions
 from .handlers import EventHandlers, add_handler, check_handler
 from .schemas import SchemaEngine, check_schema
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
     from .background import Background, BackgroundTask
     from .clients import ClientsManager, Schema
+    from .cluster import Cluster
     from .directory import Directory
     from .enforcement import Enforcement
     from .federation import Federation
@@ -86,6 +88,7 @@ class PluginAPI(ABC):
     sanctions: Sanctions
     admin: PluginAdmin
     federation: Federation
+    cluster: Cluster
 
     def __getattr__(self, name: str) -> Any:
         """Import rarely used libraries on first access."""
@@ -338,6 +341,29 @@ class PluginAPI(ABC):
         def decorator(function: F) -> F:
             check_handler(function, "every", ())
             self.background.add_ticker(seconds, function)
+            return function
+
+        return decorator
+
+    def on_cluster_message(self, topic: str) -> Callable[[F], F]:
+        """Decorate `async def f(value)`: another node of the cluster has published a value for a topic.
+
+        The nodes of a cluster publish with `server.cluster.publish(topic, value)`. The node that publishes does not
+        get its own values, and a lone server gets none.
+
+        Args:
+            topic: The name of the topic, such as `chess/moves`; nobody but your plugin should use it.
+
+        Raises:
+            TypeError: The decorator is used without parentheses.
+            ValueError: `topic` begins with a colon, as those of the server do.
+        """
+        _check_parentheses(topic, "on_cluster_message")
+        check_topic(topic)
+
+        def decorator(function: F) -> F:
+            check_handler(function, f"on_cluster_message({topic!r})", ("value",))
+            self.cluster.add_handler(topic, function)
             return function
 
         return decorator

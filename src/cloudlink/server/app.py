@@ -9,6 +9,7 @@ import asyncio
 import gc
 import logging
 import os
+import platform
 import signal
 import sys
 import time
@@ -32,6 +33,7 @@ from .api import PluginAPI
 from .background import Background
 from .broker import Brokers
 from .clients import ClientsManager
+from .cluster import Cluster
 from .directory import Directory
 from .enforcement import Enforcement
 from .failures import log_failure, must_propagate
@@ -67,6 +69,7 @@ if TYPE_CHECKING:
     from .part import Part
 
 _FULL = "Server is full!"
+_CLUSTER = "cloudlink"
 _CLOSE_WAIT = 2.0
 """Seconds that clients have to answer the close frame when the server stops."""
 
@@ -80,6 +83,7 @@ class Server(PluginAPI):
         rooms_manager: The rooms and their members.
         directory: The users, by id, by name and by room.
         hub: Sends events to clients and subscribers.
+        cluster: The other servers with which this one is one server to its users.
         federation: Adds users of other servers to rooms, and brokers that reach them.
         hooks: The registry of handlers.
         delivery: Writes queued frames to clients.
@@ -134,15 +138,16 @@ class Server(PluginAPI):
         self.clients_manager.on_user_change(self.rooms_manager.update_user)
         self.hub = Hub(self.clients_manager, self.rooms_manager, self.delivery, brokers)
         self.federation = Federation(self.directory, self.hub, brokers)
-        if part is not None:
-            self.clients_manager.watch_count(part.counts.set_clients)
+        self.cluster = Cluster(self, self.background, unique_names=lambda: self.settings.unique_usernames)
         self.enforcement = Enforcement(self)
         self.sanctions = self.enforcement.sanctions
         self.admin = PluginAdmin(self.sanctions, self.clients_manager)
         compat.equip_manager(self.clients_manager, self)
         compat.equip_manager(self.rooms_manager, self)
         self.not_ready = ""
-        self.gen = SnowflakeGenerator(process=0 if part is None else part.number)
+        self.gen = SnowflakeGenerator()
+        if part is not None:
+            self._join_others(part)
         self.loop_delay = LoopDelay()
         self.reloader = Reloader(self.settings)
         self.reloader.parts.append(self._prepare_certificates)
@@ -168,6 +173,12 @@ class Server(PluginAPI):
             self._apply_proxies,
         )
         self.administration = Administration(self, is_first=part is None or part.number == 0)
+
+    def _join_others(self, part: Part) -> None:
+        """Become one of several processes of one server."""
+        self.clients_manager.watch_count(part.counts.set_clients)
+        name = f"{platform.node()}-{part.number}"
+        self.cluster.join(part.carrier, name=_CLUSTER, node_name=name, number=part.number)
 
     # Settings that CloudLink 0.2.0 has as attributes.
 
@@ -267,6 +278,7 @@ class Server(PluginAPI):
         self._loop = asyncio.get_running_loop()
         self._started_at = time.monotonic()
         self.not_ready = ""
+        await self.cluster.start()
         endpoint = self._endpoint_class(
             settings,
             self.open_session,
@@ -293,6 +305,7 @@ class Server(PluginAPI):
             await endpoint.finish(0)
             self.enforcement.close()
             self.administration.close()
+            self.cluster.stop()
             self._loop = None
             raise
         self._endpoint = endpoint
@@ -331,6 +344,7 @@ class Server(PluginAPI):
             stop()
         self.enforcement.close()
         self.administration.close()
+        self.cluster.stop()
         self.delivery.flush()  # the loop ends now, so it cannot write what is queued later
         self._loop = None
         if self.part is None:

@@ -171,6 +171,10 @@ class Background:
         self._counters.plugin_errors += 1
         log_failure(handler, event, error)
 
+    def run(self, handler: Callable[..., Any], event: str, *arguments: Any) -> None:
+        """Call a plugin's handler, as a task if it is `async`."""
+        self._call(handler, event, self._handler_tasks, *arguments)
+
     def _start_ticker(self, ticker: Ticker) -> None:
         token = running.set(ticker.handler)
         self._ticks.start(ticker.run())

@@ -12,7 +12,7 @@ from typing import ClassVar
 import msgspec
 
 
-class User(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
+class User(msgspec.Struct, frozen=True, gc=False, cache_hash=True, array_like=True):
     """A client as other users see it.
 
     Attributes:
@@ -28,7 +28,7 @@ class User(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
     username: str | None = None
 
 
-class Event(msgspec.Struct, frozen=True, gc=False):
+class Event(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
     """Base class of what is sent to the members of a room, or to one user.
 
     Attributes:

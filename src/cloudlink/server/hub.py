@@ -127,10 +127,16 @@ class Hub:
         self._brokers.publish(room, protocol, event)
         return size
 
-    def deliver(self, room: str, protocol: Schema, event: Event) -> int:
+    def deliver(self, room: str, protocol: Schema, event: Event, sender: Outbox | None = None) -> int:
         """Send an event to the members of a room that are connected to this process.
 
         Events from other processes use this method, so that they are not published again.
+
+        Args:
+            room: The room's name.
+            protocol: The protocol's schema class.
+            event: The event.
+            sender: Stands for whoever caused it, so that it cannot fill the backlog of a slow reader; None for the server.
 
         Returns:
             Bytes queued, over all recipients.
@@ -139,7 +145,7 @@ class Hub:
         if members is not None:
             if isinstance(event, (Message, Variable)) and event.left_out:
                 return self._deliver_except(members, event, self._outboxes(event.left_out), None)
-            return self._deliver(members, event, None)
+            return self._deliver(members, event, None, sender)
         self._tell_subscribers(room, protocol, event, None)
         return 0
 

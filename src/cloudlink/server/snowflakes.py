@@ -33,6 +33,10 @@ class SnowflakeGenerator:
         self._milliseconds = 0
         self._sequence = 0
 
+    def use_process(self, process: int) -> None:
+        """Continue with another number of this process, below 1024."""
+        self._worker = (_WORKER + process) % _WORKERS
+
     def __iter__(self) -> SnowflakeGenerator:
         return self
 

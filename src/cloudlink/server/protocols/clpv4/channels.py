@@ -49,6 +49,11 @@ class Channels:
         channel = self.of(client)
         return tuple(channel.members) if channel else ()
 
+    def members_of(self, host: str) -> tuple[Client, ...]:
+        """Return all members of a channel on this node."""
+        channel = self._channels.get(host)
+        return tuple(channel.members) if channel else ()
+
     def join(self, client: Client, host: str) -> Channel:
         """Move a client to a channel, out of its current one."""
         self.leave(client)
@@ -71,5 +76,11 @@ class Channels:
     def keep(self, client: Client, data: bytes) -> None:
         """Store data for clients that join a client's channel later."""
         channel = self.of(client)
+        if channel is not None:
+            self.keep_in(channel.host, data)
+
+    def keep_in(self, host: str, data: bytes) -> None:
+        """Store data for clients that join a channel later; do nothing if nobody is in it."""
+        channel = self._channels.get(host)
         if channel is not None:
             channel.data = data if len(data) <= _KEPT_BYTES else _NO_DATA

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cloudlink import jsontext
 from cloudlink.server.events import (
     ChannelMessage,
     ChannelVariable,
@@ -27,7 +28,7 @@ from .dialects.cl2_early import (
     LINKED_VARIABLE,
     REFRESH,
 )
-from .packet import NOT_TEXT, SyntaxProblem, decode_scalar
+from .packet import NOT_TEXT, SyntaxProblem, decode_scalar, split_list
 from .statuscodes import Refusal, StatusCodes
 
 if TYPE_CHECKING:
@@ -51,6 +52,9 @@ if TYPE_CHECKING:
 _TOLD_AGAIN_BYTES = 1 << 16
 """Maximum bytes, over all members, up to which the whole channel gets its data again when a client joins."""
 _EMPTY_TEXT = b'""'
+_RECORD_PARTS = 4
+_CHANNELS = ":channels"
+"""Topic of what the members of a channel on other nodes get."""
 
 
 class LegacyCommands:
@@ -73,7 +77,8 @@ class LegacyCommands:
             lists: Sends the user lists.
             commands: The built-in commands, which some older commands fall back to.
             channels: The linked channels.
-            hub: Sends the events, None for the hub of the server; with another one, channels keep nothing.
+            hub: Sends the events, None for the hub of the server; with another one, channels keep nothing and other nodes
+                hear nothing.
         """
         self._hub = server.hub if hub is None else hub
         self._keeps = hub is None
@@ -82,6 +87,9 @@ class LegacyCommands:
         self._lists = lists
         self._commands = commands
         self._channels = channels
+        self._cluster = server.cluster
+        if self._keeps:
+            self._cluster.on_record(_CHANNELS, self._on_channel_record)
         self._handlers: dict[str, Handler] = {
             REFRESH: self.refresh,
             LEAVE: self.leave,
@@ -150,12 +158,14 @@ class LegacyCommands:
         if self._keeps:
             self._channels.keep(client, packet.val)
         self._hub.send(copies, ChannelMessage(packet.val), client, packet.listener)
+        self._publish(client, packet.val)
 
     def channel_variable(self, client: Client, packet: Packet) -> None:
         """Send a variable to all members of the client's channel."""
         self._addressing.check_variable(packet.name)
         copies = _copies(self._channels.members_with(client))
         self._hub.send(copies, ChannelVariable(packet.name, packet.val), client, packet.listener)
+        self._publish(client, packet.val, packet.name)
 
     def linked_message(self, client: Client, packet: Packet) -> None:
         """Send data to a user in any channel."""
@@ -165,8 +175,32 @@ class LegacyCommands:
         """Send a variable to a user in the same channel."""
         self._addressing.check_variable(packet.name)
         ids = {member.snowflake for member in self._channels.members_with(client)}
-        copies = [(room, user) for room, user in self._recipients(client, packet) if user.id in ids]
+        found = self._recipients(client, packet)
+        copies = [(room, user) for room, user in found if user.id in ids]
         self._hub.send(copies, LinkedVariable(packet.name, packet.val), client, packet.listener)
+        for _, user in found:
+            if user.node:  # that node knows in which channel the user is
+                self._publish(client, packet.val, packet.name, user.id)
+
+    def _publish(self, client: Client, val: bytes, name: bytes = b"null", user_id: str = "") -> None:
+        """Send members of the client's channel on other nodes a message or variable, or only one user of them."""
+        channel = self._channels.of(client)
+        if channel is not None and self._keeps and self._cluster.node is not None:
+            host, recipient = jsontext.dumps(channel.host), jsontext.dumps(user_id)
+            self._cluster.publish_record(_CHANNELS, b"[%b,%b,%b,%b]" % (host, recipient, name, val))
+
+    def _on_channel_record(self, _node: str, record: bytes) -> None:
+        raw_host, raw_recipient, name, val = split_list(record, _RECORD_PARTS)
+        host, recipient = decode_scalar(raw_host), decode_scalar(raw_recipient)
+        members = self._channels.members_of(host)
+        if recipient:
+            copies = _copies(member for member in members if member.snowflake == recipient)
+            self._hub.send(copies, LinkedVariable(name, val))
+        elif name == b"null":
+            self._channels.keep_in(host, val)
+            self._hub.send(_copies(members), ChannelMessage(val))
+        else:
+            self._hub.send(_copies(members), ChannelVariable(name, val))
 
     def _recipients(self, client: Client, packet: Packet) -> list[tuple[str, User]]:
         copies = self._addressing.recipients_in_rooms(client, packet)

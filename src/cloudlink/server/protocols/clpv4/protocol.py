@@ -73,6 +73,7 @@ class Clpv4:
         self._apply_disabled_commands()
         server.settings.on_change(self._follow_setting)
         hooks.protocol_tick.append(lists.forget_encoded)
+        server.cluster.share(Schema, "cl4")
         follow_settings(server)
         hooks.engines[Schema] = Clpv4Engine(
             server, self._answers, lists, self._greeter, usernames, legacy, enforcer

@@ -86,6 +86,7 @@ class RoomStates:
             self._hub.subscribe(Variable, self._note_variable)
             self._hub.subscribe(Message, self._note_message)
             self._rooms.watch_emptying(self._note_empty)
+            server.cluster.share_room_state(self._variables)
             server.hooks.protocol_tick.append(self._tick)
             server.hooks.protocol_stop.append(self._stop)
         if self._mode == "stored":
@@ -167,6 +168,11 @@ class RoomStates:
         elif self._store is not None:
             members = [(jsontext.dumps(name), val) for name, val in self._store.load(room).items()]
         return b"{%b}" % b",".join([b"%b:%b" % member for member in members]) if members else None
+
+    def _variables(self, room: str) -> list[tuple[bytes, bytes]]:
+        """Return the names and values that are kept in memory of a room."""
+        state = self._states.get(room)
+        return [(name, kept.val) for name, kept in state.variables.items()] if state is not None else []
 
     # Recording.
 

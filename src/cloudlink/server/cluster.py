@@ -1,0 +1,211 @@
+"""The cluster that a server belongs to: joining it, what is shared with the other nodes, and messages of plugins to them.
+
+A lone server has a `Cluster`, too, which does nothing, so that plugins and protocols need not ask.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from typing import TYPE_CHECKING, Any
+
+from cloudlink import jsontext
+from cloudlink.cluster.node import Node
+
+from .clusterbroker import ClusterBroker, Shared
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cloudlink.cluster.carriers import Carrier
+    from cloudlink.cluster.cloud import Cloud, ProjectStore
+
+    from .background import Background
+    from .clients import Schema
+    from .clusterbroker import Server, StateOfRoom
+
+logger = logging.getLogger("cloudlink.cluster")
+
+_TICK = 0.1
+"""Seconds between two looks at what is due."""
+
+
+class Cluster:
+    """A cluster, seen from one of its nodes.
+
+    Attributes:
+        name: The name of the cluster, empty for a lone server.
+        node: This node; None for a lone server.
+        store: Keeps cloud projects for all nodes; None if the server's own storage does.
+    """
+
+    def __init__(self, server: Server, background: Background, *, unique_names: Callable[[], bool]) -> None:
+        self.name = ""
+        self.node: Node | None = None
+        self.store: ProjectStore | None = None
+        self._server = server
+        self._background = background
+        self._unique_names = unique_names
+        self._shared = Shared()
+        self._broker: ClusterBroker | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._ready = asyncio.Event()
+
+    # For plugins.
+
+    @property
+    def node_name(self) -> str:
+        """The name of this node, empty for a lone server."""
+        return self.node.name if self.node is not None else ""
+
+    @property
+    def nodes(self) -> list[str]:
+        """The names of this node and of those that it sees; empty for a lone server."""
+        if self.node is None:
+            return []
+        return sorted([self.node.name, *(link.name for link in self.node.others)])
+
+    def publish(self, topic: str, value: Any) -> None:
+        """Send a value to the handlers of a topic on all other nodes; see `on_cluster_message`.
+
+        Args:
+            topic: The name of the topic, such as `chess/moves`; nobody but your plugin should use it.
+            value: Any JSON value.
+
+        Raises:
+            TypeError: `topic` is not text, or `value` is not a JSON value.
+            ValueError: `topic` begins with a colon, as those of the server do.
+        """
+        check_topic(topic)
+        encoded = jsontext.dumps(value)
+        if self.node is not None:
+            self.node.publish_topic(topic, encoded)
+
+    # For the server and its protocols.
+
+    def publish_record(self, topic: str, record: bytes) -> None:
+        """Send a record to the handler of a topic on all other nodes; a lone server does nothing.
+
+        Args:
+            topic: A topic that begins with a colon.
+            record: Any bytes.
+        """
+        if self.node is not None:
+            self.node.publish_topic(topic, record)
+
+    def on_record(self, topic: str, handler: Callable[[str, bytes], None]) -> None:
+        """Call `handler(node, record)` for each record of a topic, which begins with a colon.
+
+        The records of one node arrive in order. Those that are sent while nodes do not see each other are lost.
+        """
+        self._shared.topics[topic] = handler
+
+    def add_handler(self, topic: str, handler: Callable[..., Any]) -> None:
+        """Call a plugin's handler with the values of a topic."""
+        event, known = f"on_cluster_message({topic!r})", self._shared.topics.get(topic)
+
+        def run(node: str, value: bytes) -> None:
+            if known is not None:
+                known(node, value)
+            self._background.run(handler, event, jsontext.loads(value))
+
+        self._shared.topics[topic] = run
+
+    def share(self, protocol: Schema, name: str) -> None:
+        """Share the users and rooms of a protocol with the other nodes, under a name that is the same on all."""
+        self._shared.protocols[name] = protocol
+        self._shared.names[protocol] = name
+
+    def share_room_state(self, state: StateOfRoom) -> None:
+        """Send nodes that open a room the variables that are kept of it here."""
+        self._shared.room_state = state
+
+    @property
+    def cloud(self) -> Cloud | None:
+        """The cloud projects of all nodes; None for a lone server."""
+        return self.node.cloud if self.node is not None else None
+
+    # Joining and leaving.
+
+    def join(
+        self,
+        carrier: Carrier,
+        *,
+        name: str,
+        node_name: str,
+        secret: bytes = b"",
+        number: int | None = None,
+        store: ProjectStore | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        """Make the server a node of a cluster. It must not have clients, and must not have been started.
+
+        Args:
+            carrier: Moves batches between the nodes.
+            name: The name of the cluster.
+            node_name: The name of this node, unlike those of others.
+            secret: Authenticates batches; empty where nobody else can reach the carrier.
+            number: The worker number in snowflakes where it is known to be unique; None agrees on one with the others.
+            store: Keeps cloud projects for all nodes; None if the server's own storage does, being one file for all.
+            clock: Returns the time, in seconds; never goes back.
+            wall: Returns the seconds since the Unix epoch.
+        """
+        self.name = name
+        self.store = store
+        self._broker = ClusterBroker(self._server, self._shared, self._on_ready)
+        self.node = self._broker.node = Node(
+            secrets.token_hex(8),
+            node_name,
+            self._broker,
+            carrier,
+            secret=secret,
+            unique_names=self._unique_names(),
+            number=number,
+            now=clock,
+            wall=wall,
+        )
+        self._broker.on_number(self.node.number)
+        self._server.federation.add_broker(self._broker)
+
+    async def start(self) -> None:
+        """Meet the other nodes; return when their users are known, after a few seconds at the latest."""
+        if self.node is None:
+            return
+        self._loop = asyncio.get_running_loop()
+        self._ready.clear()
+        self.node.start()
+        self._tick()
+        await self._ready.wait()
+
+    def stop(self) -> None:
+        """Say goodbye to the other nodes."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop = None
+        if self.node is not None:
+            self.node.stop()
+
+    def _tick(self) -> None:
+        if self._loop is not None and self.node is not None:
+            self._timer = self._loop.call_later(_TICK, self._tick)
+            self.node.tick()
+
+    def _on_ready(self, others: int) -> None:
+        self._ready.set()
+        if self.node is not None:
+            text = "This is node %s of the cluster %s; it sees %d others."
+            logger.log(self.node.log_level, text, self.node_name, self.name, others)
+
+
+def check_topic(topic: str) -> None:
+    """Check the name of a plugin's topic. Raises `TypeError`, `ValueError`."""
+    if not isinstance(topic, str):
+        raise TypeError(f"a topic is text, not {type(topic).__name__}")
+    if topic.startswith(":"):
+        raise ValueError(
+            f"the topic {topic!r} begins with a colon, as those of the server do; use another name"
+        )

@@ -1,0 +1,310 @@
+"""Joins a node of a cluster with the hub, the rooms and the directory of a server.
+
+As a broker, it passes what happens here to the other nodes; as the host of the node, it shows their users to local
+clients and delivers their events. Each protocol of clients says what of it is shared.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+
+from cloudlink.closecodes import CloseCode
+from cloudlink.cluster.records import Codec, Private, Topic
+from cloudlink.delivery import Outbox
+
+from .events import (
+    Custom,
+    Direct,
+    Event,
+    LinkedMessage,
+    Message,
+    PrivateMessage,
+    PrivateVariable,
+    User,
+    Variable,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from cloudlink.cluster.node import Node
+    from cloudlink.cluster.records import RoomEvent, RoomVariable, Row
+    from cloudlink.delivery import Delivery
+
+    from .clients import ClientsManager, Schema
+    from .directory import Directory
+    from .federation import Federation
+    from .hub import Hub
+    from .snowflakes import SnowflakeGenerator
+
+    StateOfRoom = Callable[[str], Iterable[tuple[bytes, bytes]]]
+    """Returns the names and values of a room's variables, as JSON texts."""
+
+logger = logging.getLogger("cloudlink.cluster")
+
+VIA = "cluster"
+"""The value of `via` of events of other nodes, followed by a colon and their own `via` if they had one."""
+_FLUSH_WAIT = 0.002
+_FLUSH_WAIT_PER_NODE = 0.0002
+"""Seconds that records wait for others at most, on a server that is busy."""
+
+_events: Codec[Event] = Codec(
+    Message | Variable | PrivateMessage | PrivateVariable | Direct | Custom | LinkedMessage
+)
+
+
+class Server(Protocol):
+    """The part of a server that is used here."""
+
+    delivery: Delivery
+    clients_manager: ClientsManager
+    directory: Directory
+    hub: Hub
+    federation: Federation
+    gen: SnowflakeGenerator
+
+    def later(self, delay: float, callback: Callable[[], None]) -> None:
+        """Call a function after some seconds."""
+        ...
+
+
+class Shared:
+    """What the protocols of clients share with other nodes.
+
+    Attributes:
+        protocols: Schema classes by the name that they have on all nodes.
+        names: These names by schema class.
+        room_state: Returns the variables that are kept of a room, None if none are.
+        topics: Handlers of topics: `f(node, value)`.
+    """
+
+    def __init__(self) -> None:
+        self.protocols: dict[str, Schema] = {}
+        self.names: dict[Schema | None, str] = {}
+        self.room_state: StateOfRoom | None = None
+        self.topics: dict[str, Callable[[str, bytes], None]] = {}
+
+
+class ClusterBroker:
+    """The broker of a server in a cluster, and the host of its node (`cloudlink.cluster.node.Host`)."""
+
+    def __init__(self, server: Server, shared: Shared, on_ready: Callable[[int], None]) -> None:
+        self.node: Node
+        self._server = server
+        self._shared = shared
+        self._remote = server.directory.remote
+        self._on_ready = on_ready
+        self._senders: dict[str, Outbox] = {}  # stand for the clients of each node
+
+    # From this node to others: `broker.Broker`.
+
+    def carries(self, node: str) -> bool:
+        """Return whether a node belongs to the cluster."""
+        return node in self._senders
+
+    def publish(self, room: str, protocol: Schema | None, event: Event) -> None:
+        """Carry a message or variable to the members of a room."""
+        name = self._shared.names.get(protocol)
+        if name is None:
+            return
+        if isinstance(event, Variable):
+            # Also where no other node has members now: one that was cut off may have missed it.
+            nodes = self._remote.nodes_in(protocol, room)
+            self.node.publish_variable(nodes, name, room, event.name, _events.encode(event))
+        elif isinstance(event, Message) and (nodes := self._remote.nodes_in(protocol, room)):
+            self.node.publish(nodes, name, room, _events.encode(event))
+
+    def send(self, user: User, room: str, event: Event) -> None:
+        """Carry an event to a user of another node."""
+        self.node.send(user.node, user.id, room, _events.encode(event))
+
+    def refusal(self, user: User, event: Event) -> str:  # noqa: ARG002  # the interface
+        """Return an empty text: all events reach users of other nodes."""
+        return ""
+
+    def joined(self, user: User, room: str, protocol: Schema | None) -> None:
+        """Tell the other nodes of a user in a room."""
+        name = self._shared.names.get(protocol)
+        if name is not None:
+            self.node.joined(user.id, user.uuid, user.username, name, room)
+
+    def left(self, user: User, room: str) -> None:
+        """Tell the other nodes that a user has left a room."""
+        self.node.left(user.id, room)
+
+    def renamed(self, user: User) -> None:
+        """Tell the other nodes a user's name."""
+        self.node.renamed(user.id, user.username)
+
+    def gone(self, user: User) -> None:
+        """Tell the other nodes that a user has disconnected."""
+        self.node.gone(user.id)
+
+    # From other nodes to this one: `cloudlink.cluster.node.Host`.
+
+    @property
+    def clients(self) -> int:
+        """The number of clients of this node."""
+        return len(self._server.clients_manager)
+
+    def schedule_flush(self) -> None:
+        """Send the collected records soon: at once unless the server is busy."""
+        coalescer = self._server.delivery.coalescer
+        wait = coalescer.wait if coalescer is not None else 0.0
+        longest = max(_FLUSH_WAIT, _FLUSH_WAIT_PER_NODE * len(self._senders))
+        self._server.later(min(wait, longest), self.node.flush)
+
+    def on_ready(self, others: int) -> None:
+        """Serve clients from now on."""
+        self._on_ready(others)
+
+    def on_number(self, number: int) -> None:
+        """Make snowflakes with another worker number."""
+        self._server.gen.use_process(number)
+
+    def on_users(self, node: str, rows: dict[str, Row]) -> None:
+        """Show exactly these users of a node."""
+        self._meet(node)
+        users = {}
+        before = self._rooms_of(node)
+        for row in rows.values():
+            protocol = self._shared.protocols.get(row.protocol)
+            if protocol is not None:
+                users[row.id] = (User(node, row.id, row.uuid, row.username), protocol, row.rooms)
+        self._server.federation.replace(node, users)
+        for key in self._rooms_of(node) - before:
+            self._send_room_state(node, *key)
+
+    def on_user(self, node: str, row: Row) -> None:
+        """Show a user of a node, in more rooms or with another name."""
+        self._meet(node)
+        protocol = self._shared.protocols.get(row.protocol)
+        if protocol is None:
+            return
+        opened = [room for room in row.rooms if node not in self._remote.nodes_in(protocol, room)]
+        user = User(node, row.id, row.uuid, row.username)
+        if self._server.federation.join(user, protocol, row.rooms):
+            self._server.federation.rename(row.id, row.username)
+            for room in opened:
+                self._send_room_state(node, protocol, room)
+
+    def on_left(self, node: str, user: str, room: str) -> None:
+        """Remove a user of a node from a room."""
+        if user in self._remote.of_node(node):
+            self._server.federation.leave(user, (room,))
+
+    def on_gone(self, node: str, user: str) -> None:
+        """Remove a user of a node."""
+        if user in self._remote.of_node(node):
+            self._server.federation.remove((user,))
+
+    def on_down(self, node: str) -> None:
+        """Remove all users of a node."""
+        self._server.federation.remove_node(node)
+        self._senders.pop(node, None)
+
+    def on_event(self, node: str, record: RoomEvent | RoomVariable | Private | Topic) -> None:
+        """Deliver an event of another node. Raises `InvalidBatch` for one that cannot be read."""
+        if isinstance(record, Topic):
+            handler = self._shared.topics.get(record.topic)
+            if handler is not None:
+                handler(node, record.value)
+            return
+        event = self._localized(node, _events.decode(record.event))
+        if isinstance(record, Private):
+            self._deliver_to(record.id, record.room, event)
+            return
+        protocol = self._shared.protocols.get(record.protocol)
+        if protocol is not None:
+            self._server.hub.deliver(record.room, protocol, event, self._senders.get(node))
+
+    def is_shared(self, protocol: str, room: str, node: str) -> bool:
+        """Return whether a node has users in a room."""
+        return node in self._remote.nodes_in(self._shared.protocols.get(protocol), room)
+
+    def dismiss(self, user: str, username: str) -> None:
+        """Disconnect a client whose name a client of another node had before."""
+        client = self._server.clients_manager.snowflakes.get(user)
+        if client is not None:
+            logger.info("%s is disconnected: somebody on another node has its name.", client)
+            client.session.close(CloseCode.POLICY_VIOLATION, f"The username {username} is taken.", "kicked")
+
+    # How it is done.
+
+    def _meet(self, node: str) -> None:
+        if node not in self._senders:
+            # It stands for all clients of the node: together they may fill a share of a slow reader's backlog.
+            self._senders[node] = Outbox(_Nowhere(), _do_nothing, _do_nothing)
+
+    def _localized(self, node: str, event: Any) -> Any:
+        """Return an event with the sender as it is known here, marked so that no bridge takes it for a local one."""
+        origin = getattr(event, "origin", None)
+        if origin is not None:
+            known = self._remote.ids.get(origin.id)
+            if known is None or known.user.node != node:
+                user = User(node, origin.id, origin.uuid, origin.username)
+            else:
+                user = known.user
+            msgspec.structs.force_setattr(event, "origin", user)  # nobody else has seen it
+        if isinstance(event, (Message, Variable)):
+            msgspec.structs.force_setattr(event, "via", f"{VIA}:{event.via}" if event.via else VIA)
+        return event
+
+    def _deliver_to(self, user_id: str, room: str, event: Event) -> None:
+        client = self._server.clients_manager.snowflakes.get(user_id)
+        user = client.user if client is not None else None
+        if user is None and (remote := self._remote.ids.get(user_id)) and not self.carries(remote.user.node):
+            user = remote.user  # of a bridge that is run here
+        if user is not None:
+            self._server.hub.send([(room, user)], event)
+
+    def _rooms_of(self, node: str) -> set[tuple[Schema, str]]:
+        users = self._remote.of_node(node).values()
+        return {(each.protocol, room) for each in users for room in each.rooms}
+
+    def _send_room_state(self, node: str, protocol: Schema, room: str) -> None:
+        """Send a node that has opened a room what is kept of it; one node does, that with the lowest id."""
+        state = self._shared.room_state
+        if state is None or protocol not in self._shared.names:
+            return
+        nodes = self._remote.nodes_in(protocol, room)
+        if min((each for each in nodes if each != node and self.carries(each)), default="~") < self.node.id:
+            return
+        name = self._shared.names[protocol]
+        for variable, value in state(room):
+            self.node.send_kept(node, name, room, variable, _events.encode(Variable(variable, value)))
+
+
+class _Nowhere:
+    """The connection of an outbox that is never written to."""
+
+    def __init__(self) -> None:
+        self.remote_address: tuple[str, int] | None = None
+        self.address = ""
+        self.headers: Mapping[str, str] = {}
+        self.path = ""
+        self.congested = False
+        self.patience = 1
+        self.cause = ""
+
+    def write(self, frames: list[bytes]) -> None:
+        """Do nothing."""
+
+    def close(self, code: int, reason: str) -> None:
+        """Do nothing."""
+
+    def hold(self) -> None:
+        """Do nothing."""
+
+    def release(self) -> None:
+        """Do nothing."""
+
+    def slow_down(self) -> None:
+        """Do nothing."""
+
+
+def _do_nothing(*_arguments: object) -> None:
+    pass
