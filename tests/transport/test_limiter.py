@@ -70,6 +70,22 @@ def test_pages_are_not_limited_for_this_machine_or_without_limits(address, limit
     assert [made.page_refusal(address) for _ in range(5)] == [None] * 5
 
 
+def test_handshakes_are_limited_for_pages_and_clients_together(caplog):
+    made, clock = limiter(connection_burst_per_address=2, connection_rate_per_address=1.0)
+    why = "more than 2 TLS handshakes a second"
+    assert [made.handshake_refusal(CHILD) for _ in range(5)] == [None] * 4 + [why]
+    assert why in caplog.text
+    assert made.handshake_refusal("203.0.113.8") is None
+    clock.now += 0.5
+    assert [made.handshake_refusal(CHILD) for _ in range(2)] == [None, why]
+
+
+@pytest.mark.parametrize(("address", "limits"), [("127.0.0.1", True), (CHILD, False)])
+def test_handshakes_are_not_limited_for_this_machine_or_without_limits(address, limits):
+    made, _ = limiter(connection_burst_per_address=1, limits=limits)
+    assert [made.handshake_refusal(address) for _ in range(5)] == [None] * 5
+
+
 def test_one_ipv6_subscriber_counts_as_one_address():
     made, _ = limiter(max_connections_per_address=2)
     assert open_many(made, "2001:db8::1", 1) == 1

@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import ssl
+import weakref
 
 import pytest
 
@@ -112,3 +114,69 @@ def tmp_path_of(tmp_path, name):
     folder = tmp_path / name
     folder.mkdir()
     return folder
+
+
+async def open_and_drop(port, certificates):
+    peer = await connect(port, ssl=certificates.client)
+    peer.leave()
+
+
+async def handshake_only(port, certificates):
+    _, writer = await asyncio.open_connection(
+        "127.0.0.1", port, ssl=certificates.client, server_hostname="localhost"
+    )
+    writer.transport.abort()
+
+
+async def fetch_page(port, certificates):
+    await ask(port, request({"Host": "x"}, "/health"), ssl=certificates.client)
+
+
+async def distrust(port, certificates):
+    with contextlib.suppress(ssl.SSLError):
+        await asyncio.open_connection("127.0.0.1", port, ssl=ssl.create_default_context())
+
+
+@pytest.mark.parametrize("visit", [open_and_drop, handshake_only, fetch_page, distrust])
+def test_an_ended_tls_connection_is_freed_without_the_garbage_collector(certificates, visit):
+    kept = []
+
+    async def scenario():
+        async with running(**certificates.settings) as server:
+            server.ssl_context.sni_callback = lambda layer, _name, _context: kept.append(weakref.ref(layer))
+            for _ in range(3):
+                await visit(server.port, certificates)
+            assert len(kept) == 3
+            async with asyncio.timeout(10):
+                while any(layer() for layer in kept):  # noqa: ASYNC110  # no event tells of freed memory
+                    await asyncio.sleep(0.01)
+
+    gc.collect()
+    gc.disable()
+    try:
+        asyncio.run(scenario())
+    finally:
+        gc.enable()
+
+
+def test_a_client_beyond_the_limit_of_handshakes_is_dropped_before_its_handshake(certificates):
+    greeted = []
+
+    async def scenario():
+        # As behind a proxy: this machine itself is not exempt then.
+        async with running(
+            **certificates.settings,
+            real_ip_header="X-Forwarded-For",
+            trusted_proxies=["192.0.2.1"],
+            connection_burst_per_address=1,
+            connection_rate_per_address=0.001,
+        ) as server:
+            server.ssl_context.sni_callback = lambda *_: greeted.append(1)
+            for _ in range(3):  # the burst, and the one for which the bucket goes into debt
+                await handshake_only(server.port, certificates)
+            for _ in range(3):
+                with pytest.raises(OSError):
+                    await handshake_only(server.port, certificates)
+
+    asyncio.run(scenario())
+    assert len(greeted) == 3

@@ -25,6 +25,7 @@ from cloudlink.rfc6455 import (
 
 from .parser import SMALL_PORTION
 from .sockets import bound_unsent
+from .tls import detach
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -213,6 +214,7 @@ class WebSocketConnection(WSListener):
             self._receiver.connection_lost()
             del self._receiver, self._receive  # so that all are freed without the garbage collector
         del self._transport
+        detach(self._socket)
 
     def on_protocol_error(self) -> None:
         """Note that picows found a bad frame header; it closes the connection itself.

@@ -26,6 +26,7 @@ from cloudlink.http.response import refusal
 from .connection import WebSocketConnection
 from .exchange import Exchange
 from .parser import Parser
+from .tls import detach
 from .unixsocket import for_picows
 
 if TYPE_CHECKING:
@@ -117,12 +118,17 @@ class ProtocolDetector(asyncio.BufferedProtocol):
             stream.abort()
         elif self._context is None:
             self._transport = stream
+        elif self._limiter.handshake_refusal(self._peer) is not None:
+            stream.abort()
         else:
             self._greeting = loop.create_task(self._speak_tls(stream, self._context))
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio's signature
         """Note that the peer has left without a request."""
         self._stop_waiting()
+        if self._transport is not None:
+            detach(self._transport)
+            self._transport = None
 
     # Windows' event loop switches to the next protocol only after it has processed everything it had read.
 
@@ -148,6 +154,9 @@ class ProtocolDetector(asyncio.BufferedProtocol):
                 stream, self, context, server_side=True, ssl_handshake_timeout=_REQUEST_TIMEOUT
             )
         except OSError as error:
+            error.__traceback__ = (
+                None  # its frames refer to what holds the error, and to the connection's buffers
+            )
             if getattr(error, "reason", None) == _PLAIN_REQUEST and self._limiter.should_log(self._peer):
                 logger.warning(
                     "A client spoke without TLS (ws:// or http://) to this port, which has it: "
@@ -213,6 +222,7 @@ class ProtocolDetector(asyncio.BufferedProtocol):
     def _end_exchange(self, exchange: Exchange) -> None:
         self._exchanges.discard(exchange)
         self._stop_waiting()
+        self._next = self._transport = None  # so that all are freed without the garbage collector
 
     def _stop_waiting(self) -> None:
         self._stop_timer()

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from cloudlink.http import File
 from cloudlink.http.refusals import failed, overdue
 
+from .tls import detach
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
@@ -105,11 +107,14 @@ class Exchange(asyncio.BufferedProtocol):
         """Stop, because the connection has ended."""
         if self._timer is not None:
             self._timer.cancel()
+            self._timer = None
         if self._task is not None:
             self._task.cancel()
+            self._task = None
         self._writable.set()
         self.ended.set()
         self._when_lost(self)
+        detach(self._transport)
 
     # Sending.
 

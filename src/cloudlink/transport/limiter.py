@@ -31,6 +31,8 @@ _PAGES = " pages"
 """Suffix of the bucket key for the pages of an address."""
 _GUARDED = " guarded"
 """Suffix of the bucket key for the connections of an address while the server is guarded."""
+_HANDSHAKES = " handshakes"
+"""Suffix of the bucket key for the TLS handshakes of an address."""
 _WAITING = " waiting"
 """Suffix of the key for the connections of an address without a request."""
 
@@ -105,6 +107,22 @@ class ConnectionLimiter:
         return self._refuse(
             address, f"more than {self._settings.connection_rate_per_address:g} pages a second"
         )
+
+    def handshake_refusal(self, address: str) -> str | None:
+        """Return why an address may not begin another TLS handshake now, None if it may.
+
+        A handshake costs more time than all else until a connection is open. Pages and clients both need one, so the limit is
+        the sum of theirs.
+        """
+        if self._is_exempt(address):
+            return None
+        self._forget()
+        rate = 2 * self._settings.connection_rate_per_address
+        burst = 2 * self._settings.connection_burst_per_address
+        if self._tallies.take(subscriber(address) + _HANDSHAKES, rate, burst):
+            return None
+        self._refused["rate"] += 1
+        return self._refuse(address, f"more than {rate:g} TLS handshakes a second")
 
     def acquire(self, address: str) -> None:
         """Count a connection of an address."""
