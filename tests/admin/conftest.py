@@ -23,6 +23,8 @@ MODERATOR = Actor("tom", "moderator", "dashboard", "203.0.113.10")
 class FakeHost:
     """A host whose players are plain objects; `closed` lists what was closed, and `due` what is to be called."""
 
+    siblings = ""
+
     def __init__(self, settings):
         self.settings = settings
         self.clients = {}

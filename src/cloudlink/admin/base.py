@@ -18,6 +18,7 @@ from cloudlink.admin.actors import Actor, AdminError
 from cloudlink.admin.audit import Audit
 from cloudlink.admin.names import fold
 from cloudlink.admin.policy import Policy
+from cloudlink.admin.store import Change
 from cloudlink.admin.targets import KINDS, Target, invalid, of_address
 from cloudlink.admin.targets import parse as parse_target
 from cloudlink.text import one_line
@@ -26,11 +27,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from cloudlink.admin.host import Host, Player
-    from cloudlink.admin.store import AdminStore, Change
+    from cloudlink.admin.store import AdminStore
     from cloudlink.settings import Settings
 
 logger = logging.getLogger("cloudlink.admin")
 
+ACT_KIND = "act"
+"""The kind of the records by which the processes of a server tell each other what to do."""
 _LONGEST_REASON = 200
 _CLOSED_AT_ONCE = 100
 """Clients that are disconnected in one turn of the event loop."""
@@ -118,6 +121,18 @@ class Base:
     def _save(self, *changes: Change) -> Future[bool]:
         return self._store.save(changes)
 
+    def _share(self, act: str, key: str = "", **content: Any) -> None:
+        """Have the other processes of this server do something, too; see `cloudlink.admin.sharing`.
+
+        Args:
+            act: What they do.
+            key: The key of the record, which takes the place of an earlier one; empty for one of its own.
+            **content: What they need for it.
+        """
+        if self._host.siblings and not self._store.is_memory_only:
+            record = {"act": act, "of": self._host.siblings, "at": int(self._wall_clock()), **content}
+            self._save(Change(ACT_KIND, key or secrets.token_hex(8), record))
+
     @staticmethod
     def _nothing_to_save() -> Future[bool]:
         saving: Future[bool] = Future()
@@ -197,6 +212,8 @@ class Base:
         target = parse_target(raw)
         if target.kind != "client":
             return target
+        if connection and self._host.siblings and self._host.player(target.value) is None:
+            return target  # it may be connected to another process
         player = self._player(target.value)
         if actor.client and player.snowflake == actor.client:
             raise AdminError("protected", "You cannot do this to yourself.")

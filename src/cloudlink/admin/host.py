@@ -50,7 +50,12 @@ class Player(Protocol):
 
 
 class Host(Protocol):
-    """A running server."""
+    """A running server, or one process of it."""
+
+    @property
+    def siblings(self) -> str:
+        """The name of the group of processes that serve together and share the file, empty for a lone process."""
+        ...
 
     def players(self) -> Iterable[Player]:
         """Return the connected clients."""
@@ -91,6 +96,8 @@ class Host(Protocol):
 
 class NoHost:
     """Replaces the server in a program that changes the file without one."""
+
+    siblings = ""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

@@ -141,8 +141,17 @@ class Muting(Base):
         params = {} if ids is None else {"ids": ids}
         with self._audited(actor, "clients.kick", target=target, params=params, reason=reason):
             reason = checked_reason(reason)
-            players = self._meant(id, ids, name, several=all)
-            self._disconnect(players, CloseCode.BANNED, sentence("You were kicked", None, reason), "kicked")
+            try:
+                players = self._meant(id, ids, name, several=all)
+            except AdminError as error:
+                if error.code != "not_found" or not self._host.siblings:
+                    raise
+                players = []  # it may be connected to another process
+            self._kick_all(players, reason)
+            if ids is not None or all or not players:
+                self._share(
+                    "kick", ids=[id] if id is not None else ids, name=name, several=all, reason=reason
+                )
         return Outcome({"kicked": len(players)}, self._nothing_to_save())
 
     def is_muted(self, player: Player) -> bool:
@@ -150,6 +159,9 @@ class Muting(Base):
         return self.policy.mutes.for_player(player, self._wall_clock()) is not None
 
     # Parts.
+
+    def _kick_all(self, players: list[Player], reason: str) -> None:
+        self._disconnect(players, CloseCode.BANNED, sentence("You were kicked", None, reason), "kicked")
 
     def _meant(
         self, snowflake: str | None, ids: list[str] | None, name: str | None, *, several: bool
@@ -181,7 +193,7 @@ class Muting(Base):
         return players
 
     def _save_mute(self, target: Target, record: dict[str, Any] | None) -> Future[bool]:
-        if target.kind == "client":  # it ends with the connection
+        if target.kind == "client" and not self._host.siblings:  # it ends with the connection
             return self._nothing_to_save()
         return self._save(Change(KIND, target.key, record))
 
@@ -239,7 +251,7 @@ class Muting(Base):
         outdated += [
             mute
             for mute in self.policy.mutes
-            if mute.kind == "client" and self._host.player(mute.value) is None
+            if mute.kind == "client" and not self._host.siblings and self._host.player(mute.value) is None
         ]
         for mute in outdated:
             if self.policy.mutes.drop(mute.target) is not None:

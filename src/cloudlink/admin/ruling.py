@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cloudlink.admin.host import Player
     from cloudlink.admin.modes import Mode
 
+_MODE_KEY = "mode"
 ROOM_KIND = "room"
 FILTER_KIND = "filter"
 
@@ -247,7 +248,9 @@ class Ruling(Base):
                 raise invalid("mode", "must be open, guarded or closed")
             if not actor.is_owner and mode != "guarded":
                 raise AdminError("forbidden", "Only an owner may open or close the server.")
-            self._enter(cast("Mode", mode), _checked_text(message, "message"))
+            text = _checked_text(message, "message")
+            self._enter(cast("Mode", mode), text)
+            self._share("mode", _MODE_KEY, mode=mode, message=text)
         return Outcome({"mode": mode}, self._nothing_to_save())
 
     def drain(self, actor: Actor, *, seconds: float, message: str = "", stop: bool = False) -> Outcome:
@@ -269,11 +272,12 @@ class Ruling(Base):
             if not 0 <= seconds <= _LONGEST_DRAIN:
                 raise invalid("seconds", f"must be from 0 to {_LONGEST_DRAIN}")
             text = _checked_text(message, "message")
-            self._enter("draining", text)
-            self.policy.modes.drained_at = self._wall_clock() + seconds
-            self._host.announce(text or f"This server closes in {_duration(seconds)}.", None, "motd")
-            number = self._drain
-            self._host.later(seconds, lambda: self._disconnect_all(number, text or _STOPPING, stop=stop))
+            at = self._wall_clock() + seconds
+            self._begin_drain(at, text, stop=stop)
+            self._share("mode", _MODE_KEY, mode="draining", message=text, drained_at=at)
+            notice = text or f"This server closes in {_duration(seconds)}."
+            self._host.announce(notice, None, "motd")
+            self._share("announce", text=notice, rooms=None, kind="motd")
         return Outcome(
             {"mode": "draining", "until": int(self.policy.modes.drained_at or 0)}, self._nothing_to_save()
         )
@@ -289,6 +293,7 @@ class Ruling(Base):
             return
         if modes.mode == "open":
             self._enter("guarded", "", self._settings.guard_time)
+            self._share("mode", _MODE_KEY, mode="guarded", message="", guarded_for=self._settings.guard_time)
             self.audit.record(SERVER, "server.mode", params={"mode": "guarded", "connections": count})
             self.notify(
                 f"More than {at:g} connections came in a second: the server guards itself for "
@@ -303,6 +308,14 @@ class Ruling(Base):
         self.policy.modes.drained_at = None
         self._host.mode_changed(mode)
         self.on_activity()
+
+    def _begin_drain(self, at: float, text: str, *, stop: bool = False) -> None:
+        """Turn newcomers away, and disconnect everybody at a Unix time."""
+        self._enter("draining", text)
+        self.policy.modes.drained_at = at
+        number = self._drain
+        wait = max(0.0, at - self._wall_clock())
+        self._host.later(wait, lambda: self._disconnect_all(number, text or _STOPPING, stop=stop))
 
     def _disconnect_all(self, number: int, reason: str, *, stop: bool) -> None:
         if number != self._drain:
@@ -348,6 +361,7 @@ class Ruling(Base):
             if rooms is not None and len(rooms) > _MOST_ROOMS:
                 raise invalid("rooms", f"can have at most {_MOST_ROOMS} rooms")
             sent = self._host.announce(text, rooms, kind)
+            self._share("announce", text=text, rooms=rooms, kind=kind)
         return Outcome({"sent": sent}, self._nothing_to_save())
 
     # Keeping.

@@ -21,13 +21,12 @@ from typing import Any
 
 from cloudlink.admin.banning import Banning
 from cloudlink.admin.base import Outcome
-from cloudlink.admin.muting import Muting
-from cloudlink.admin.ruling import Ruling
+from cloudlink.admin.sharing import Sharing
 
 __all__ = ["Outcome", "Sanctions"]
 
 
-class Sanctions(Banning, Muting, Ruling):
+class Sanctions(Banning, Sharing):
     """The sanctions of one server, or of a file without a server.
 
     A server calls `load` after the store is open, `tick` once a second, and `finish` before the store is closed.
@@ -45,10 +44,12 @@ class Sanctions(Banning, Muting, Ruling):
             self._watch_bans()
             self._watch_mutes()
             self._watch_rules()
+            self._watch_acts()
         self.audit.load()
         self._load_bans()
         self._load_mutes()
         self._load_rules()
+        self._load_acts()
         self.on_activity()
 
     def tick(self) -> None:
@@ -57,6 +58,7 @@ class Sanctions(Banning, Muting, Ruling):
         self._tick_bans()
         self._tick_mutes()
         self._tick_rules()
+        self._tick_acts()
 
     def finish(self) -> None:
         """Save what is counted."""

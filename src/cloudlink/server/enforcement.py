@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 from functools import cached_property
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any, Protocol
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from .hooks import Hooks
     from .hub import Hub
     from .limits import Limits
+    from .part import Part
     from .rooms import RoomsManager
 
 logger = logging.getLogger("cloudlink.admin")
@@ -55,6 +57,7 @@ class SanctionedServer(Protocol):
     rooms_manager: RoomsManager
     hub: Hub
     not_ready: str
+    part: Part | None
 
     def later(self, delay: float, callback: Callable[[], None]) -> None:
         """Call a function after some seconds."""
@@ -137,6 +140,12 @@ class Enforcement:
             self._server.later(0, lambda: background.call_admin_action(row))
 
     # The interface `Host`.
+
+    @property
+    def siblings(self) -> str:
+        """Name the processes of this server: they have the same parent. Empty for a lone process."""
+        part = self._server.part
+        return "" if part is None or part.count == 1 else f"process {os.getppid()}"
 
     def players(self) -> Iterable[Client]:
         """Return the connected clients, the earliest first."""
