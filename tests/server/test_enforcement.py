@@ -307,6 +307,18 @@ def test_a_hidden_mute_in_older_eras(server, era, message):
     assert alice.frames() == []
 
 
+def test_a_hidden_mute_meets_the_refusals_and_masks_that_everybody_meets(server, sanctions):
+    add_filter(server, "mask", "bad")
+    alice, bob = named(server, "alice"), named(server, "bob")
+    mute(server, "bob", hidden=True)
+    alice.heard(), bob.heard()
+    assert [packet["val"] for packet in bob.ask({"cmd": "gmsg", "val": "bad"})] == ["***"]
+    assert alice.heard() == []
+    sanctions.set_room(OWNER, "default", frozen=True)
+    (answer,) = bob.ask({"cmd": "gmsg", "val": "hi", "listener": 1})
+    assert answer["details"] == "This room is quiet."
+
+
 def test_nothing_of_a_hidden_mute_is_kept():
     server = build({"room_state": "memory"})
     bob = named(server, "bob")

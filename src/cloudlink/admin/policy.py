@@ -54,7 +54,7 @@ class Verdict(NamedTuple):
     Attributes:
         text: Why it is refused; empty if it is not.
         hidden: Whether its sender is to believe that it was sent.
-        val: The JSON text that replaces its value; empty for no change.
+        val: The JSON text that replaces its value, also for a hidden one; empty for no change.
     """
 
     text: str = ""
@@ -223,9 +223,29 @@ class Policy:
             key: The key of the value in the decoded packet.
         """
         now = self._wall_clock()
-        if len(self.mutes) and (mute := self.mutes.for_player(player, now)) is not None:
+        mute = self.mutes.for_player(player, now) if len(self.mutes) else None
+        if mute is None:
+            return self._judge_unmuted(player, rooms, val, scope, message, key)
+        if not mute.hidden:
             self.dropped["muted"] += 1
-            return _HIDDEN if mute.hidden else Verdict(mute.text)
+            return Verdict(mute.text)
+        # Somebody with a hidden mute is refused what everybody is refused; otherwise the mute would show.
+        verdict = self._judge_unmuted(player, rooms, val, scope, None, key)
+        if verdict is not None and verdict.text:
+            return verdict
+        self.dropped["muted"] += 1
+        return _HIDDEN if verdict is None else Verdict(hidden=True, val=verdict.val)
+
+    def _judge_unmuted(
+        self,
+        player: Player,
+        rooms: Iterable[str],
+        val: bytes,
+        scope: Scope,
+        message: Callable[[], dict[str, Any]] | None,
+        key: str,
+    ) -> Verdict | None:
+        now = self._wall_clock()
         wait = self.modes.newcomer_wait(player.birth_time)
         if wait > 0:
             self.dropped["muted"] += 1

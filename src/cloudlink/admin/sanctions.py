@@ -17,11 +17,17 @@ All methods must be called in the thread of the server's event loop; a program w
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from cloudlink.admin.banning import Banning
 from cloudlink.admin.base import Outcome
 from cloudlink.admin.sharing import Sharing
+
+if TYPE_CHECKING:
+    from cloudlink.admin.host import Host
+    from cloudlink.admin.policy import Policy
+    from cloudlink.admin.store import AdminStore
+    from cloudlink.settings import Settings
 
 __all__ = ["Outcome", "Sanctions"]
 
@@ -32,9 +38,18 @@ class Sanctions(Banning, Sharing):
     A server calls `load` after the store is open, `tick` once a second, and `finish` before the store is closed.
     """
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        """See `Base` for the arguments."""
-        super().__init__(*arguments, **options)
+    def __init__(
+        self, settings: Settings, store: AdminStore, host: Host, policy: Policy | None = None
+    ) -> None:
+        """Set up without any rule.
+
+        Args:
+            settings: The settings of the server.
+            store: The file.
+            host: The server to act on, a `NoHost` for a program without one.
+            policy: The policy that the server asks, None for a new one; its clocks are used.
+        """
+        super().__init__(settings, store, host, policy)
         self._is_loaded = False
 
     def load(self) -> None:

@@ -6,7 +6,6 @@ A word of a text is compared as names are (`cloudlink.admin.names`), so that `B.
 from __future__ import annotations
 
 import re
-from itertools import chain
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from cloudlink import jsontext
@@ -48,7 +47,8 @@ class Words(Generic[T]):
         self._whole: dict[str, T] = {}
         self._beginnings: dict[str, T] = {}
         self._ends: dict[str, T] = {}
-        self._longest = 0  # of the beginnings and the ends
+        self._lengths_of_beginnings: set[int] = set()
+        self._lengths_of_ends: set[int] = set()
         self._parts: dict[str, T] = {}
         # By the length of heads: the lengths of the parts that begin with a head.
         self._heads: dict[int, dict[str, set[int]]] = {}
@@ -66,10 +66,10 @@ class Words(Generic[T]):
             head = plain[:_HEAD]
             self._heads.setdefault(len(head), {}).setdefault(head, set()).add(len(plain))
         elif before:
-            self._longest = max(self._longest, len(plain))
+            self._lengths_of_ends.add(len(plain))
             self._ends.setdefault(plain, found)
         elif after:
-            self._longest = max(self._longest, len(plain))
+            self._lengths_of_beginnings.add(len(plain))
             self._beginnings.setdefault(plain, found)
         else:
             self._whole.setdefault(plain, found)
@@ -85,24 +85,31 @@ class Words(Generic[T]):
                         yield from self._in_word(piece[0], start + piece.start())
 
     def _in_word(self, token: str, start: int) -> Iterator[Span[T]]:
-        word, places = folded_with_map(token)
-        if not word:
+        if token.isalnum() and token.isascii():  # as nearly always: each character stands for itself
+            for first, last, found in self._hits(token.lower()):
+                yield Span(start + first, start + last, found)
             return
+        word, places = folded_with_map(token)
+        for first, last, found in self._hits(word):
+            yield Span(start + places[first][0], start + places[last - 1][1], found)
+
+    def _hits(self, word: str) -> list[tuple[int, int, T]]:
+        size = len(word)
+        hits = []
         found = self._whole.get(word)
         if found is not None:
-            yield Span(start + places[0][0], start + places[-1][1], found)
-        for first, last, part in chain(self._at_the_ends(word), self._within(word)):
-            yield Span(start + places[first][0], start + places[last - 1][1], part)
-
-    def _at_the_ends(self, word: str) -> Iterator[tuple[int, int, T]]:
-        size = len(word)
-        for length in range(1, min(size, self._longest) + 1):
+            hits.append((0, size, found))
+        for length in self._lengths_of_beginnings:
             found = self._beginnings.get(word[:length])
-            if found is not None:
-                yield 0, length, found
-            found = self._ends.get(word[size - length :])
-            if found is not None:
-                yield size - length, size, found
+            if found is not None and length <= size:
+                hits.append((0, length, found))
+        for length in self._lengths_of_ends:
+            found = self._ends.get(word[-length:])
+            if found is not None and length <= size:
+                hits.append((size - length, size, found))
+        if self._heads:
+            hits += self._within(word)
+        return hits
 
     def _within(self, word: str) -> Iterator[tuple[int, int, T]]:
         for head, lengths in self._heads.items():

@@ -153,7 +153,7 @@ class SchemaEngine:
         verdict = policy.judge(client, client.joined, jsontext.dumps(message), "messages")
         if verdict is None:
             return True
-        if verdict.val:
+        if verdict.val and not verdict.hidden:
             message.update(jsontext.loads(verdict.val))
             return True
         if verdict.text:

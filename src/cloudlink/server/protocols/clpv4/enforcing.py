@@ -116,9 +116,10 @@ class Enforcer:
             return True
         if verdict.val:
             packet.amend(val=verdict.val)
-            return True
         if verdict.hidden:
             self._run_hidden(client, packet, command, run)
+        elif verdict.val:
+            return True
         elif packet.listener or client.session.take_answer():
             self._answers.status(client, StatusCodes.refused, packet.listener, jsontext.dumps(verdict.text))
         return False

@@ -295,7 +295,7 @@ class Scratch:
             return
         if verdict is None:
             self._run(command, client, packet, line)
-        elif verdict.val:
+        elif verdict.val and not verdict.hidden:
             changed = jsontext.dumps({**jsontext.loads(line), "value": jsontext.loads(verdict.val)})
             self._run(command, client, parse(changed), changed)
 
