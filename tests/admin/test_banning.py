@@ -337,6 +337,14 @@ def test_a_banned_address_is_told_ten_times_a_minute(world):
     assert world.policy.is_knocking("192.0.2.7") is False
 
 
+def test_a_bounded_number_of_knocking_subscribers_is_counted(world, monkeypatch):
+    monkeypatch.setattr("cloudlink.admin.policy._MOST_KNOCKERS", 5)
+    ban(world, {"network": "2001:db8::/48"})
+    for number in range(12):
+        assert world.policy.is_knocking(f"2001:db8:0:{number:x}::1") is False
+    assert len(world.policy._knocks) <= 5
+
+
 def test_many_hits_disconnect_within_a_second(world):
     for _ in range(1000):
         world.host.add("x", "192.0.2.7")

@@ -65,6 +65,20 @@ def test_slow_is_counted_for_each_client_and_room(world):
     assert judged(world, bob) is None
 
 
+def test_who_spoke_is_forgotten_when_it_no_longer_counts(world, monkeypatch):
+    monkeypatch.setattr("cloudlink.admin.roomrules._PRUNE_AT", 3)
+    world.policy.rooms._prune_at = 3
+    world.sanctions.set_room(OWNER, "r", slow=10)
+    players = [world.host.add("x") for _ in range(8)]
+    for player in players[:4]:
+        assert judged(world, player) is None
+    assert judged(world, players[0]).text
+    world.pass_time(10)
+    for player in players[4:]:
+        assert judged(world, player) is None
+    assert len(world.policy.rooms._spoken) < 8
+
+
 def test_wrong_rules(world, monkeypatch):
     set_room = world.sanctions.set_room
     assert refusal(set_room, OWNER, "") == "invalid"

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _KNOCKS = 10
 """Connections a minute for which a banned subscriber is told why; further ones are refused at once."""
+_MOST_KNOCKERS = 20_000
+"""Banned subscribers whose connections are counted."""
 _FORGET_EVERY = 60.0
 _FROZEN = "This room is quiet."
 _LOCKED = "This room is locked."
@@ -175,6 +177,8 @@ class Policy:
         if now - self._forgot_at >= _FORGET_EVERY:
             self._forgot_at = now
             self._knocks = {key: bucket for key, bucket in self._knocks.items() if not bucket.full}
+        if len(self._knocks) >= _MOST_KNOCKERS:  # a banned network of IPv6 may hold any number of subscribers
+            self._knocks.clear()
 
     # Names and rooms.
 

@@ -14,7 +14,8 @@ EVERYWHERE = "*"
 DEFAULT_ROOM = "default"
 """The room that cannot be locked, because clients without a room of their own are in it."""
 MOST_RULES = 10_000
-_MOST_REMEMBERED = 20_000
+_PRUNE_AT = 20_000
+"""Remembered messages from which on those that no longer count are forgotten."""
 
 
 class Rule(msgspec.Struct, gc=False, frozen=True, kw_only=True):
@@ -59,6 +60,7 @@ class RoomRules:
     def __init__(self) -> None:
         self._rules: dict[str, Rule] = {}
         self._spoken: dict[tuple[str, str], float] = {}  # by client and room
+        self._prune_at = _PRUNE_AT
 
     def __len__(self) -> int:
         return len(self._rules)
@@ -106,9 +108,11 @@ class RoomRules:
         longest = max(self._spoken.get(key, -1e9) + seconds - clock for key, seconds in slow.items())
         if longest > 0:
             return longest
-        if len(self._spoken) > _MOST_REMEMBERED:
+        if len(self._spoken) >= self._prune_at:
             oldest = clock - max((rule.slow for rule in self._rules.values()), default=0)
             self._spoken = {key: at for key, at in self._spoken.items() if at > oldest}
+            # Not again at once, if all of them still count.
+            self._prune_at = max(_PRUNE_AT, 2 * len(self._spoken))
         for key in slow:
             self._spoken[key] = clock
         return 0.0
