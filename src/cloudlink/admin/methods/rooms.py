@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from cloudlink import jsontext
 from cloudlink.admin.actors import AdminError
 from cloudlink.admin.core import Method
 from cloudlink.admin.requests import Param, integer, optional, text
@@ -41,6 +42,8 @@ def _list_rooms(call: Call) -> dict[str, Any]:
 def _get_room(call: Call) -> dict[str, Any]:
     name = call.params["name"]
     rules = call.core.sanctions.room_rules(name)
+    if name == _ALL:
+        return {**rules, "clients": call.core.server.count_players()}
     clients = call.core.server.rooms().get(name)
     if clients is None and not (rules["locked"] or rules["frozen"] or rules["slow"]):
         raise AdminError("not_found", "There is nobody in this room, and it has no rules.")
@@ -66,10 +69,16 @@ def _get_project(call: Call) -> dict[str, Any]:
     if not variables:
         raise AdminError("not_found", "This project has no cloud variables.")
     items = [
-        {"name": name, "value": value[:_SHOWN_VALUE].decode(errors="replace"), "length": len(value)}
-        for name, value in variables.items()
+        {"name": name, "value": shown[:_SHOWN_VALUE], "length": len(shown)}
+        for name, shown in ((name, _text(value)) for name, value in variables.items())
     ]
     return {"project": project, "items": items}
+
+
+def _text(value: bytes) -> str:
+    """Return a value as it is read in Scratch: texts without quotation marks."""
+    decoded = jsontext.loads(value)
+    return decoded if isinstance(decoded, str) else value.decode(errors="replace")
 
 
 def _set_variable(call: Call) -> dict[str, Any]:
