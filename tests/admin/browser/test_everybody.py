@@ -1,5 +1,6 @@
 """The dashboard for everybody: without a mouse, on a small phone, at night, with hostile names and many players."""
 
+import asyncio
 import functools
 import math
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from tests.admin.browser.fakehost import FakeHost
 from tests.admin.browser.lab import scenario
+from tests.admin.browser.realhost import RealHost
 from tests.real_clients.environment import node_modules
 
 PINS = ("axe-core@4.14.1",)
@@ -35,7 +37,7 @@ HOSTILE = (
 )
 MOST_CLIENTS = 5000
 LONGEST = 100  # milliseconds
-TRIES = 5
+TRIES = 20
 
 
 @functools.cache
@@ -194,25 +196,30 @@ async def test_nothing_moves_for_those_who_want_no_motion(lab):
 
 @scenario
 async def test_five_thousand_players(lab):
-    async with FakeHost() as host:
-        for number in range(MOST_CLIENTS):
-            host.join(f"player {number}")
+    async with RealHost() as host:
+        for number in range(MOST_CLIENTS - 1):
+            address = f"10.0.{number >> 8}.{number & 255}"
+            host.plays_scratch(str(number), user=f"player_{number}", address=address)
+            await asyncio.sleep(0)  # all in one turn of the event loop would take more than their share of it
+        host.join("bob")
         visitor = await lab.visitor(host.link)
         await visitor.sets_up()
         await visitor.chooses("players")
         await visitor.sees("5,000 players here")
         steps = (
-            ("next", "lab.find('Next', null).click()", "lab.row('player 50') && !lab.row('player 49')"),
-            ("back", "lab.find('Back', null).click()", "lab.row('player 49') && !lab.row('player 50')"),
-            ("search", "lab.fill('Search', '4999')", "document.querySelectorAll('li.row').length === 1"),
-            ("search for all", "lab.fill('Search', '')", "lab.row('player 0')"),
-            ("ban", "lab.find('Ban', 'player 49').click()", "document.querySelector('dialog[open]')"),
+            ("next", "lab.find('Next', null).click()", "lab.row('player_50') && !lab.row('player_49')"),
+            ("back", "lab.find('Back', null).click()", "lab.row('player_49') && !lab.row('player_50')"),
+            ("search", "lab.fill('Search', '4990')", "document.querySelectorAll('li.row').length === 1"),
+            ("search for all", "lab.fill('Search', '')", "lab.row('player_0')"),
+            ("ban", "lab.find('Ban', 'player_49').click()", "document.querySelector('dialog[open]')"),
             ("cancel", "lab.find('Cancel', null).click()", "!document.querySelector('dialog')"),
-            ("rooms", "location.hash = 'rooms'", "lab.row('default')"),
-            ("players", "location.hash = 'players'", "lab.row('player 49')"),
+            ("rooms", "location.hash = 'rooms'", "document.title.startsWith('Rooms') && lab.row('')"),
+            ("players", "location.hash = 'players'", "lab.row('player_49')"),
         )
         times = dict.fromkeys((what for what, *_ in steps), math.inf)
         for _ in range(TRIES):  # other processes may slow down some of them
+            if max(times.values()) < LONGEST:
+                break
             for what, use, look in steps:
                 time = await visitor.evaluate(f"lab.measure(() => {use}, () => {look})")
                 times[what] = min(times[what], time)

@@ -2,24 +2,25 @@
 
 from tests.admin.browser.fakehost import FakeHost, Refusal
 from tests.admin.browser.lab import OWNER, PASSWORD, scenario
+from tests.admin.browser.realhost import RealHost
 
 
 @scenario
 async def test_the_first_account_is_made_from_the_link(lab):
-    async with FakeHost() as host:
+    async with RealHost() as host:
         visitor = await lab.visitor(host.link)
         await visitor.sees("Welcome", "At least 15 characters")
         assert await visitor.evaluate("location.href") == host.address  # and so it is in no history either
         await visitor.sets_up()
-        await visitor.sees("Your friends connect to", "ws://192.168.1.20:3000/", "Nobody is here so far.")
-        assert host.accounts == {OWNER: (PASSWORD, "owner")}
+        await visitor.sees("Your friends connect to", host.url, "Nobody is here so far.")
+        assert host.accounts == {OWNER: "owner"}
         await visitor.reloads()
         await visitor.sees("Your friends connect to")
 
 
 @scenario
 async def test_a_short_password_is_refused_before_it_is_sent(lab):
-    async with FakeHost() as host:
+    async with RealHost() as host:
         visitor = await lab.visitor(host.link)
         await visitor.sees("Welcome")
         await visitor.fills("Name", OWNER)
@@ -33,7 +34,7 @@ async def test_a_short_password_is_refused_before_it_is_sent(lab):
 
 @scenario
 async def test_a_link_that_is_too_old_says_so(lab):
-    async with FakeHost() as host:
+    async with RealHost() as host:
         visitor = await lab.visitor(host.address + "#setup=old")
         await visitor.sees("Welcome")
         await visitor.fills("Name", OWNER)
@@ -44,7 +45,7 @@ async def test_a_link_that_is_too_old_says_so(lab):
 
 @scenario
 async def test_without_the_link_the_page_says_where_it_is(lab):
-    async with FakeHost() as host:
+    async with RealHost() as host:
         visitor = await lab.visitor(host.address)
         await visitor.sees("No owner yet", "cloudlink admin link")
 
@@ -71,7 +72,7 @@ async def test_a_wrong_password_and_what_a_server_refuses_are_said_plainly(lab):
 
 @scenario
 async def test_logging_out_ends_the_session_of_the_page(lab):
-    async with FakeHost() as host:
+    async with RealHost() as host:
         visitor = await lab.visitor(host.link)
         await visitor.sets_up()
         await visitor.clicks("Log out")
@@ -83,7 +84,7 @@ async def test_logging_out_ends_the_session_of_the_page(lab):
 
 @scenario
 async def test_a_session_that_the_server_ends_leads_to_the_login(lab):
-    async with FakeHost() as host:
+    async with RealHost() as host:
         host.add_account("kim", PASSWORD, "moderator")
         host.join("bob")
         visitor = await lab.visitor(host.address)
@@ -117,6 +118,21 @@ async def test_a_lost_connection_is_said_and_made_again(lab):
         await visitor.clicks("Try now")
         await visitor.sees_no_more("There is no connection to the server.")
         await visitor.sees("2 players here", "carl")
+
+
+@scenario
+async def test_after_a_break_of_the_network_the_page_goes_on_by_itself(lab):
+    async with RealHost() as host:
+        host.join("bob")
+        visitor = await lab.visitor(host.link)
+        await visitor.sets_up()
+        await visitor.chooses("players")
+        await visitor.sees("1 player here")
+        host.drop_everybody()
+        await visitor.sees("There is no connection to the server.")
+        host.join("carl")
+        await visitor.sees("2 players here")
+        await visitor.sees_no_more("There is no connection to the server.")
 
 
 @scenario

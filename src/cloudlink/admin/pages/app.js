@@ -16,7 +16,7 @@ const TOUCH_EVERY = 300_000; // milliseconds; a session that nobody touches ends
 const POLL_EVERY = 2000;
 const PAGE_SIZE = 50;
 
-/** Name in the address: title, what fills the page, the least role, whether the navigation has it. */
+/** Name in the address: title, what fills it, least role, whether the navigation has it. */
 const PAGES = {
   now: ["Now", now, "viewer", true],
   players: ["Players", players, "viewer", true],
@@ -42,7 +42,7 @@ const wire = new Wire({
   state: showState,
   event: (topic, data) => page?.take(topic, data),
   hello: greet,
-  ended: () => logIn("Your session has ended: it was not used for long, or your account was changed. Log in again."),
+  ended: () => session && logIn("Your session has ended: it was not used for long, or your account was changed. Log in again."),
 });
 
 const can = (role) => ROLES.indexOf(session?.role) >= ROLES.indexOf(role);
@@ -253,7 +253,7 @@ class Page {
     this.poll(async () => found.show((await wire.request(method, params)).items), failed);
   }
 
-  /** Poll one part of a long list at a time; `query()` returns further parameters. */
+  /** Poll a part of a long list; `query()` returns further parameters. */
   pager(found, method, query = () => ({}), told = () => {}) {
     const before = [];
     let next = null;

@@ -35,7 +35,7 @@ export function text(element, value) {
   if (element.textContent !== String(value)) element.textContent = value;
 }
 
-/** A name that a stranger chose: isolated from the text around it, on one line, cut, never invisible. */
+/** A name that a stranger chose: isolated from the text around it, cut, never invisible. */
 export function who(name) {
   const element = h("bdi.name");
   element.show = (now) => {

@@ -37,7 +37,7 @@ function chart([title, key, write]) {
     const most = Math.max(...values, 0);
     const at = (value, place) => `${(1 - place / (POINTS - 1)) * WIDTH},${HEIGHT - 3 - (value / (most || 1)) * (HEIGHT - 6)}`;
     line.setAttribute("points", values.map(at).join(" "));
-    text(summary, `Now ${write(values[0] ?? 0)}; at most ${write(most)} within ten minutes`);
+    text(summary, values.length ? `Now ${write(values[0])}; at most ${write(most)} within ten minutes` : "Not measured so far");
     picture.setAttribute("aria-label", `${title}: ${summary.textContent}`);
     if (more.open) fillTable();
   };

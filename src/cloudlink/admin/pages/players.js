@@ -9,7 +9,7 @@ const REASON_LENGTH = 80;
 const MUTE_TIME = 300; // seconds, of the button beside a name
 const BAN_TIME = 86400; // seconds, what is proposed
 const GRANT_MINUTES = 120;
-const LINES = 200;
+const LINES = 500;
 const EVER = "ever";
 const TIMES = [[300, "5 minutes"], [3600, "1 hour"], [86400, "1 day"], [604800, "1 week"]];
 const PROTOCOLS = { cl4: "CloudLink", scratch: "Scratch cloud" };
@@ -49,17 +49,13 @@ function ban(page, client) {
   banTarget(page, client.name, targets);
 }
 
-/** The dialog of a ban. `targets` are pairs of a target and its label; the first one is proposed. */
+/** The dialog of a ban; `targets` are pairs of a target and its label. */
 export function banTarget(page, name, targets) {
   const why = reasonInput();
   const time = timeSelect(page.isOwner, BAN_TIME);
   const send = h("button.danger", "Ban");
-  const refused = new Set();
   let chosen = 0;
-  const choose = (place) => {
-    chosen = place;
-    send.disabled = refused.has(chosen);
-  };
+  let force = {};
   const options = targets.map(([target, label], place) => {
     const hits = h("span.soft.line", "Looking whom this hits …");
     page.ask("bans.preview", { target }).then(
@@ -67,18 +63,21 @@ export function banTarget(page, name, targets) {
         put(hits, clients ? ["Hits ", plural(clients, "player"), ": ", names(found, clients - found.length), "."] : "Hits nobody who is here now.");
         if (clients > 1 && !target.name) hits.append(h("strong", " Perhaps one school or family."));
       },
-      (error) => {
-        hits.textContent = sentence(error);
-        refused.add(place);
-        choose(chosen);
-      },
+      (error) => text(hits, sentence(error)),
     );
-    return h("label.check", h("input", { type: "radio", name: "target", checked: !place, onchange: () => choose(place) }), h("span", label, hits));
+    return h("label.check", h("input", { type: "radio", name: "target", checked: !place, onchange: () => (chosen = place) }), h("span", label, hits));
   });
   const contents = [h("fieldset", h("legend", "Whom"), options), field("How long", time), reasonField(why)];
   question(["Ban ", who(name), "?"], contents, send, async () => {
     const seconds = time.value === EVER ? null : Number(time.value);
-    const { ban: made, hit } = await page.change("bans.add", { target: targets[chosen][0], seconds, reason: why.value });
+    const asked = page.change("bans.add", { target: targets[chosen][0], seconds, reason: why.value, ...force });
+    const { ban: made, hit } = await asked.catch((error) => {
+      if (error.code === "too_broad" && page.isOwner) {
+        force = { force: true };
+        text(send, "Ban all the same");
+      }
+      throw error;
+    });
     note(["You banned ", who(name), ` ${until(made.until)}; ${plural(hit, "player")} had to go.`], page.undo("bans.remove", { id: made.id }));
   });
 }
@@ -101,7 +100,7 @@ export function quiet(page, place) {
   show(false);
   if (place.firstChild) show(place.firstChild.classList.contains("on"));
   put(place, pressed);
-  page.poll(async () => show((await page.ask("rooms.list", { limit: 1 })).all.frozen));
+  page.poll(async () => show((await page.ask("rooms.get", { name: "*" })).frozen));
 }
 
 // Pages.
@@ -151,7 +150,7 @@ export function player(page) {
       const former = client;
       client = await page.ask("clients.get", { id });
       put(page.heading, who(client.name));
-      put(facts, factsOf(client).map(([term, value]) => value && h("div", h("dt", term), h("dd", value))));
+      if (getSelection().isCollapsed) put(facts, factsOf(client).map(([term, value]) => value && h("div", h("dt", term), h("dd", value))));
       if (former?.role !== client.role || !former) {
         put(buttons, actions(page, () => client), page.isStaff && button("Mute longer", () => muteLonger(page, client)), granting(page, client));
       }
@@ -186,11 +185,11 @@ function granting(page, client) {
 /** Messages of a player or a room, while somebody looks at them. */
 export function traffic(page, topic) {
   return section("Messages", h("p.soft", "That you watch is written into the history."), live(page, topic, "Watch", (data) => [
-    h("b", who(data.name)), ` ${data.cmd} `, h("bdi", data.text ?? size(data.bytes)),
+    h("b", who(data.name)), ` ${data.kind} `, h("bdi", data.variable ?? data.command ?? "", " ", data.text ?? size(data.bytes)),
   ]));
 }
 
-/** Lines of a topic, from when the button is pressed; `write` makes a line of an event. */
+/** Lines of a topic, once the button is pressed; `write` makes one of an event. */
 export function live(page, topic, label, write) {
   const lines = h("ol.log", { tabindex: 0, "aria-label": label, hidden: true });
   const add = (data) => {

@@ -4,7 +4,6 @@ import { button, field, h, linkTo, list, note, plural, put, question, row, secti
 import { playerList, traffic } from "./players.js";
 
 const SLOW = [0, 2, 5, 10, 30, 60, 300];
-const PLAYERS = 100;
 const SHOWN = 200; // characters of a value
 
 const link = (kind, name) => h("a", { href: `#${kind}?${new URLSearchParams({ of: name })}` }, who(name));
@@ -46,12 +45,13 @@ export function room(page) {
   const members = playerList(page, "Nobody is in this room.");
   const back = linkTo("rooms", "All rooms");
   let now = { name };
+  show(now);
   put(page.heading, who(name));
   put(
     page.body,
     back,
     buttons.length > 0 && section("Rules", h("div.buttons", buttons), field("A player may send", slow)),
-    section("Players", members),
+    section("Players", members, page.pager(members, "clients.list", () => ({ room: name })).buttons),
     page.isStaff && traffic(page, `watch:room:${name}`),
   );
   page.poll(
@@ -62,7 +62,6 @@ export function room(page) {
     },
     (error) => put(page.body, back, h("p", sentence(error))),
   );
-  page.feed(members, "clients.list", { room: name, limit: PLAYERS });
 }
 
 export function cloud(page) {
