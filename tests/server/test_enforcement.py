@@ -234,6 +234,7 @@ def test_the_cloud_ignores_the_muted(server):
 def test_one_connection_may_be_muted(server, sanctions):
     bob, other = named(server, "bob"), named(server, "bobby")
     sanctions.add_mute(OWNER, {"client": client_of(server, "bob").snowflake}, seconds=60)
+    assert [item["name"] for item in sanctions.list_mutes(OWNER)["items"]] == ["bob"]
     other.heard(), bob.heard()
     assert codes(bob.ask({"cmd": "gmsg", "val": 1, "listener": 1})) == [108]
     assert codes(other.ask({"cmd": "gmsg", "val": 1, "listener": 1})) == []

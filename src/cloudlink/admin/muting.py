@@ -198,7 +198,9 @@ class Muting(Base):
         return self._save(Change(KIND, target.key, record))
 
     def _shown_mute(self, actor: Actor, mute: Mute) -> dict[str, Any]:
-        return {**mute.record(), "value": self._shown_value(actor, mute.target)}
+        shown = {**mute.record(), "value": self._shown_value(actor, mute.target)}
+        player = self._host.player(mute.value) if mute.kind == "client" else None
+        return shown if player is None else {**shown, "name": player.username}
 
     def _act_on_finding(self, player: Player, finding: Finding) -> None:
         """Mute or kick a player in whose text a filter found something, or tell the hosts."""

@@ -105,7 +105,12 @@ async def test_muting_takes_one_click_and_can_be_undone_from_the_keyboard(lab):
         await visitor.clicks("Mute 5 minutes", "bob")
         await visitor.sees("You muted bob for 5 minutes.")
         [mute] = host.mutes
-        assert (mute["kind"], mute["value"], mute["until"] - mute["at"]) == ("client", bob.id, 300)
+        assert (mute["kind"], mute["value"], mute["name"], mute["until"] - mute["at"]) == (
+            "client",
+            bob.id,
+            "bob",
+            300,
+        )
         await visitor.until("lab.row('bob').innerText.includes('muted')")
         await visitor.evaluate(
             "void document.body.dispatchEvent(new KeyboardEvent('keydown', {key: 'z', ctrlKey: true, bubbles: true}))"
@@ -130,6 +135,10 @@ async def test_one_player_and_a_longer_hidden_mute(lab):
         await visitor.sees("You muted bob for 1 day.")
         [mute] = host.mutes
         assert (mute["hidden"], mute["until"] - mute["at"]) == (True, 86400)
+        await visitor.chooses("bans")
+        await visitor.until("lab.row('bob')?.innerText.includes('hidden')")
+        await visitor.chooses(f"player?of={bob.id}")
+        await visitor.sees("203.0.113.5")
         bob.leaves()
         await visitor.sees("This player has left.")
 

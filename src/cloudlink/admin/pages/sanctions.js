@@ -10,9 +10,10 @@ const KINDS = { name: "A name", address: "An address", network: "A network, such
 export function bans(page) {
   const search = input({ type: "search", maxlength: 100 });
   const make = (method, done) => (item) => {
-    const remove = async () => (await page.act(method, { id: item.id })) && note([who(item.value), done]);
+    const name = item.name ?? item.value;
+    const remove = async () => (await page.act(method, { id: item.id })) && note([who(name), done]);
     const isMine = page.isOwner || item.by === page.session.name || method === "mutes.remove";
-    return row(who(item.value), isMine && button("Remove", remove), (now) => ({
+    return row(who(name), isMine && button("Remove", remove), (now) => ({
       chip: [now.kind, now.hidden && "hidden"],
       below: [now.reason, until(now.until), `by ${now.by}, ${ago(now.at)} ago`, now.hits > 0 && `${plural(now.hits, "attempt")} to come back`],
     }));
