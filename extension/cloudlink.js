@@ -56,6 +56,7 @@
   const PING_AFTER_SILENCE = 15000;
   const PING_TIMEOUT = 10000;
   const PING_INTERVAL = 2000; // while "round-trip time" is read
+  const GRANT_INTERVAL = 5000; // while "may I moderate?" is read
   const HAT_PULSE = 100; // how long a hat stays true in a sandbox
 
   // Limits on the memory that other clients can make this page use. The oldest entries are dropped first.
@@ -71,6 +72,7 @@
     "link",
     "unlink",
     "ping_cfg",
+    "moderate_cfg",
   ];
 
   /**
@@ -78,6 +80,14 @@
    * 6455, section 7.4.1); servers use 4000 to 4099 for clients that they refuse, 4004 for those kicked or banned.
    */
   const isFinal = (code) => code === 1008 || (code >= 4000 && code <= 4099);
+
+  /** How the server's sentences for those begin whom it has kicked, banned or muted, and the hats that they start. */
+  const SANCTIONS = [
+    { beginning: "You were kicked", opcode: "whenKicked" },
+    { beginning: "You are banned", opcode: "whenBanned" },
+    { beginning: "You are muted", opcode: "whenMuted" },
+  ];
+  const MUTED = SANCTIONS[2];
 
   /** The `id` of a gmsg or gvar that its sender does not get. Servers that do not know it send everybody a copy. */
   const EXCEPT_ME = Object.freeze({ except: "me" });
@@ -368,6 +378,15 @@
       );
     }
 
+    /** Return the listed user object with this id or uuid, undefined if there is none. */
+    find(id) {
+      return [...this.latest.values()].find(
+        (user) =>
+          user.id !== undefined &&
+          [user.id, user.uuid].some((key) => toText(key) === id)
+      );
+    }
+
     toJSON() {
       return [...this.latest.values()];
     }
@@ -633,6 +652,7 @@
       this.status = IDLE;
       this.hadConnection = false; // whether status 4 means "lost" rather than "failed"
       this.finalStatus = ""; // why the server has closed for good, until the project connects again
+      this.sanctionReason = ""; // of the last kick, ban or mute, as a moderator wrote it
       this.lastJoined = "{}"; // JSON of a user object
       this.lastLeft = "{}";
       this.logsPackets = false;
@@ -670,6 +690,9 @@
       this.unansweredPingAt = 0; // 0 if every ping has been answered
       this.lastPingAt = 0;
       this.lastRoundTrip = ""; // milliseconds
+      this.muteNotice = ""; // the last sentence about a mute, because each refused message brings it again
+      this.mayModerate = false; // as the server answered last
+      this.grantAskedAt = 0;
     }
 
     /* ..................................................................... connecting */
@@ -724,6 +747,7 @@
       this.status = IDLE;
       this.hadConnection = false;
       this.finalStatus = "";
+      this.sanctionReason = "";
       this.lastJoined = "{}";
       this.lastLeft = "{}";
     }
@@ -807,6 +831,18 @@
         this.hats.start("onClose");
       }
       if (wasConnected && !asked) this.hats.start("whenConnectionLost");
+      if (refused) this.handleSanction(reason);
+    }
+
+    /** Note a sentence of the server about a kick, a ban or a mute, and start the hat for it; ignore any other. */
+    handleSanction(text) {
+      const found = SANCTIONS.find(({ beginning }) =>
+        text.startsWith(beginning)
+      );
+      if (found === undefined) return;
+      const colon = text.indexOf(": "); // none in a time such as 18:00
+      this.sanctionReason = colon < 0 ? "" : text.slice(colon + 2);
+      this.hats.start(found.opcode);
     }
 
     scheduleRetry() {
@@ -867,6 +903,28 @@
         return this.lastRoundTrip;
       }
       return Math.max(this.lastRoundTrip, now - this.unansweredPingAt);
+    }
+
+    /**
+     * Return whether the server lets this client moderate. It does not tell, so reading this asks: with a request
+     * that is refused, in one way (E:109, unknown command) or the other.
+     */
+    get isModerator() {
+      if (!this.connected) return false;
+      const now = Date.now();
+      if (now - this.grantAskedAt >= GRANT_INTERVAL) {
+        this.grantAskedAt = now;
+        this.transmit({
+          packet: { cmd: "moderate", val: {}, listener: "moderate_cfg" },
+          request: { kind: "grant" },
+        });
+      }
+      return this.mayModerate;
+    }
+
+    /** Ask the server for an action of a moderator. */
+    moderate(method, params) {
+      this.send({ cmd: "moderate", val: { method, params } });
     }
 
     /* ...................................................................... restoring */
@@ -1084,9 +1142,15 @@
         const isOwn = OWN_LISTENERS.includes(request.listener);
         const isOk = code.includes("I:100");
         this.handleAnswer(request, isOk, packet.val, code);
-        if (isOwn && (isOk || request.kind === "ping")) return;
+        const isQuestion = ["ping", "grant"].includes(request.kind);
+        if (isOwn && (isOk || isQuestion)) return;
       }
       this.deliver(packet, text, code);
+      const details = toText(packet.details);
+      if (details.startsWith(MUTED.beginning) && details !== this.muteNotice) {
+        this.muteNotice = details;
+        this.handleSanction(details);
+      }
     }
 
     /** Store a packet for the project, then start the matching hats. */
@@ -1119,6 +1183,8 @@
         for (const room of [...this.users.rooms.keys()]) {
           if (room !== DEFAULT_ROOM) this.users.rooms.delete(room);
         }
+      } else if (request.kind === "grant") {
+        this.mayModerate = !/:109\b/.test(code);
       } else if (request.kind === "ping") {
         this.unansweredPingAt = 0;
         this.lastRoundTrip = Math.round(performance.now() - request.sentAt);
@@ -1380,6 +1446,42 @@
         reporter("recentlyjoined", Scratch.translate("user who joined last")),
         reporter("recentlyleft", Scratch.translate("user who left last")),
         "---",
+        hat("whenKicked", Scratch.translate("when I am kicked")),
+        hat("whenBanned", Scratch.translate("when I am banned")),
+        hat("whenMuted", Scratch.translate("when I am muted")),
+        reporter(
+          "sanctionReason",
+          Scratch.translate("reason for the kick, ban or mute")
+        ),
+        boolean("mayModerate", Scratch.translate("may I moderate?")),
+        command(
+          "kickUser",
+          Scratch.translate("kick [ID] because of [REASON]"),
+          {
+            ID: string("Another name"),
+            REASON: string("spam"),
+          }
+        ),
+        command(
+          "muteUser",
+          Scratch.translate(
+            "mute [ID] for [SECONDS] seconds because of [REASON]"
+          ),
+          {
+            ID: string("Another name"),
+            SECONDS: number(300),
+            REASON: string("spam"),
+          }
+        ),
+        command("lockRoom", Scratch.translate("lock room [ROOM]: [BOOL]"), {
+          ROOM: string("test"),
+          BOOL: choice("boolmenu", "Enable"),
+        }),
+        command("quietRoom", Scratch.translate("quiet room [ROOM]: [BOOL]"), {
+          ROOM: string(DEFAULT_ROOM),
+          BOOL: choice("boolmenu", "Enable"),
+        }),
+        "---",
         boolean("returnIsNewData", Scratch.translate("got new [TYPE]?"), {
           TYPE: dataMenu(),
         }),
@@ -1605,6 +1707,18 @@
       return this.hats.matches("whenuserdisconnects");
     }
 
+    whenKicked() {
+      return this.hats.matches("whenKicked");
+    }
+
+    whenBanned() {
+      return this.hats.matches("whenBanned");
+    }
+
+    whenMuted() {
+      return this.hats.matches("whenMuted");
+    }
+
     onNewPacket({ TYPE }) {
       const cmd = PACKET_TYPES.get(TYPE);
       return this.hats.matches("onNewPacket", (event) => event.cmd === cmd);
@@ -1722,6 +1836,54 @@
 
     countUsers({ ROOM }) {
       return this.session.users.count(inputText(ROOM));
+    }
+
+    /* ..................................................................... moderating */
+
+    sanctionReason() {
+      return this.session.sanctionReason;
+    }
+
+    mayModerate() {
+      return this.session.isModerator;
+    }
+
+    /** Return what names a person in the params of a moderator's action: an id if the input is one, else a name. */
+    person(user) {
+      const { users } = this.session;
+      const [text, json] = [inputText(user), tryParse(inputText(user))];
+      const listed = users.find(isObject(json) ? userKey(json) : text);
+      return listed === undefined ? { name: text } : { id: toText(listed.id) };
+    }
+
+    kickUser({ ID: user, REASON: reason }) {
+      this.session.moderate("clients.kick", {
+        ...this.person(user),
+        reason: inputText(reason),
+      });
+    }
+
+    muteUser({ ID: user, SECONDS, REASON: reason }) {
+      const { name, id } = this.person(user);
+      this.session.moderate("mutes.add", {
+        target: id === undefined ? { name } : { client: id },
+        seconds: Scratch.Cast.toNumber(SECONDS),
+        reason: inputText(reason),
+      });
+    }
+
+    lockRoom({ ROOM, BOOL }) {
+      this.session.moderate("rooms.set", {
+        name: inputText(ROOM),
+        locked: BOOL === "Enable",
+      });
+    }
+
+    quietRoom({ ROOM, BOOL }) {
+      this.session.moderate("rooms.set", {
+        name: inputText(ROOM),
+        frozen: BOOL === "Enable",
+      });
     }
 
     /* ........................................................................ sending */

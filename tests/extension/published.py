@@ -87,6 +87,15 @@ NEW_BLOCKS = """
     reporter returnPreviousVarData TYPE=menu:varmenu VAR
     reporter countUsers ROOM
     reporter roundTripTime
+    event whenKicked
+    event whenBanned
+    event whenMuted
+    reporter sanctionReason
+    Boolean mayModerate
+    command kickUser ID REASON
+    command muteUser ID SECONDS=# REASON
+    command lockRoom ROOM BOOL=menu:boolmenu
+    command quietRoom ROOM BOOL=menu:boolmenu
 """
 
 DATA = ["Global data", "Private data", "Direct data", "Status code"]

@@ -187,13 +187,15 @@ class World {
 
   #startHats(opcode) {
     for (const script of this.scripts) {
-      if (script.opcode === opcode && this.get(opcode, script.args)) script.runs++;
+      if (script.opcode !== opcode || !this.get(opcode, script.args)) continue;
+      script.runs++;
+      script.body();
     }
   }
 
-  /** Put a script below a hat block; its `runs` count how often it was started. */
-  when(opcode, args = {}) {
-    const script = {opcode, args, runs: 0};
+  /** Put a script below a hat block; its `runs` count how often it was started, and each time it calls `body`. */
+  when(opcode, args = {}, body = () => {}) {
+    const script = {opcode, args, body, runs: 0};
     this.scripts.push(script);
     return script;
   }
