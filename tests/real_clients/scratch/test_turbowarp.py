@@ -38,10 +38,10 @@ def played(tmp_path):
     chromium()
     packager()
 
-    def play(scenario):
+    def play(scenario, *flags):
         async def main():
             async with contextlib.AsyncExitStack() as stack:
-                server = await stack.enter_async_context(CloudServer(tmp_path))
+                server = await stack.enter_async_context(CloudServer(tmp_path, *flags))
                 address = await asyncio.to_thread(package, tmp_path, "104", f"ws://{HOST}:{server.port}/")
                 browser = await stack.enter_async_context(Browser(tmp_path / "profile"))
                 game = Game(server, browser, address)
@@ -51,6 +51,17 @@ def played(tmp_path):
         asyncio.run(main())
 
     return play
+
+
+# Closes each connection with the code that a player has typed as a value.
+CLOSING = """
+class Closing:
+    def __init__(self, server, protocol):
+        @server.on_message
+        async def close(client, message):
+            if message.get("name") == "☁ code":
+                await client.close(int(message["value"]), "You are banned: spam")
+"""
 
 
 def _set(name, value):
@@ -137,3 +148,27 @@ def test_values_outlive_the_server_and_pages_find_it_again(played):
         await late.reads(CODE, "42")
 
     played(scenario)
+
+
+@pytest.mark.parametrize(
+    ("code", "line"),
+    [
+        (4000, "Connection lost; reconnecting"),
+        (4002, "Username is invalid; not reconnecting."),
+        (4003, "Cloud variable server is full; not reconnecting."),
+        (4004, "Project is blocked; not reconnecting."),
+        (4005, "Connection lost; reconnecting"),
+    ],
+)
+def test_what_a_packaged_project_does_after_a_close_code(played, tmp_path, code, line):
+    plugin = tmp_path / "closing.py"
+    plugin.write_text(CLOSING, encoding="utf-8")
+
+    async def scenario(game):
+        one = await game.joined()
+        await one.answer(str(code))
+        await one.page.until(lambda: any(told.startswith(line) for told in one.page.console), line)
+        if line.startswith("Connection lost"):
+            await one.connected(times=2)
+
+    played(scenario, "--plugin", str(plugin))
