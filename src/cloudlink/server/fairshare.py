@@ -125,16 +125,13 @@ class FairShare:
         """Schedule the reset of `spent` and the processing of waiting packets for the loop's next iteration."""
         self.is_turn_open = self._call_soon(self._begin_turn)
         if not self.is_turn_open:
-            self._close_turn()
+            self._spent_before += self.spent
+            self.spent = 0.0
 
     @property
     def total(self) -> float:
         """Seconds that packets have taken so far."""
         return self._spent_before + self.spent
-
-    def _close_turn(self) -> None:
-        self._spent_before += self.spent
-        self.spent = 0.0
 
     def put(self, account: Account, worker: Worker, work: Callable[[], None]) -> None:
         """Queue work for an address, to be done when the address has its turn.
@@ -162,7 +159,8 @@ class FairShare:
 
     def _begin_turn(self) -> None:
         self.is_turn_open = False
-        self._close_turn()
+        self._spent_before += self.spent
+        self.spent = 0.0
         while self._waiting and self.spent < TURN:
             account = self._waiting[0]
             account.deficit += _QUANTUM
