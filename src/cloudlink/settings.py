@@ -488,12 +488,19 @@ class Settings:
         check=_TOKEN.fullmatch,
         wanted="one word of printable ASCII characters, because it is sent in a header",
     )
+    drain_time: float = option(
+        0.0,
+        "How long players may go on after SIGTERM, while newcomers are turned away, before the server stops.",
+        unit="seconds",
+        minimum=0,
+        maximum=86_400,
+        topic="Behaviour",
+    )
     shutdown_timeout: float = option(
         5.0,
         "How long handlers may continue when the server stops.",
         unit="seconds",
         minimum=0,
-        topic="Behaviour",
     )
     blocking_warning: float = option(
         1.0,

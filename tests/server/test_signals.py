@@ -14,7 +14,7 @@ import pytest
 
 from cloudlink.hangup import hangup_means_stop
 from cloudlink.server import signals
-from tests.support.rawclients import connect
+from tests.support.rawclients import ask, connect, request
 
 COMMAND = [sys.executable, "-m", "cloudlink", "serve", "--port", "0", "--no-storage", "--plugins-folder", ""]
 
@@ -143,7 +143,7 @@ def test_a_second_signal_leaves_a_server_that_is_stopping_its_time(plugin, event
 
 def test_handlers_are_those_of_before_afterwards():
     async def main():
-        with signals.handled(lambda: None, lambda: None):
+        with signals.handled(lambda: None, lambda: None, lambda: None):
             assert signal.getsignal(signal.SIGTERM) is not before
         return signal.getsignal(signal.SIGTERM)
 
@@ -153,7 +153,7 @@ def test_handlers_are_those_of_before_afterwards():
 
 def test_another_thread_keeps_the_handlers_as_they_are():
     async def main():
-        with signals.handled(lambda: None, lambda: None):
+        with signals.handled(lambda: None, lambda: None, lambda: None):
             return signal.getsignal(signal.SIGTERM)
 
     async def in_a_thread():
@@ -162,10 +162,57 @@ def test_another_thread_keeps_the_handlers_as_they_are():
     assert asyncio.run(in_a_thread()) is signal.getsignal(signal.SIGTERM)
 
 
-def test_sighup_reads_the_certificate_again_where_there_is_no_terminal():
+def test_sighup_reads_the_settings_again_where_there_is_no_terminal():
     with Server() as server:
         server.send_signal(signal.SIGHUP)
-        assert server.see("There are no TLS certificates to read again")
+        assert server.see("The settings were read again: nothing has changed")
+        server.send_signal(signal.SIGTERM)
+        assert server.end()[0] == 0
+
+
+def test_sigterm_lets_players_go_on_for_a_while_and_turns_newcomers_away():
+    async def play(port):
+        peer = await send(port, '{"cmd":"handshake"}')
+        await peer.receive()
+        server.send_signal(signal.SIGTERM)
+        await asyncio.to_thread(server.see, "CloudLink stops in 0.8 seconds")
+        newcomer = await connect(port)
+        refused = await newcomer.receive_close()
+        ready = await ask(port, request({"Host": "localhost"}, "/ready"))
+        closed = await peer.receive_close()
+        peer.leave()
+        newcomer.leave()
+        return refused[0], ready, closed[0]
+
+    with Server("--drain-time", "0.8") as server:
+        refused, ready, closed = asyncio.run(play(server.port))
+        status, rest = server.end()
+
+    assert (refused, closed, status) == (1013, 1001, 0)
+    assert ready.startswith("HTTP/1.1 503")
+    assert ready.endswith('{"status":"draining"}')
+    assert "CloudLink has stopped" in rest
+
+
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_cuts_the_drain_short(second):
+    async def play(port):
+        peer = await send(port, '{"cmd":"handshake"}')
+        await peer.receive()
+        server.send_signal(signal.SIGTERM)
+        await asyncio.to_thread(server.see, "CloudLink stops in 600 seconds")
+        server.send_signal(second)
+        closed = await peer.receive_close()
+        peer.leave()
+        return closed[0]
+
+    with Server("--drain-time", "600") as server:
+        assert asyncio.run(play(server.port)) == 1001
+        assert server.end()[0] == 0
+
+
+def test_nobody_is_waited_for_where_nobody_is():
+    with Server("--drain-time", "600") as server:
         server.send_signal(signal.SIGTERM)
         assert server.end()[0] == 0
 
@@ -215,7 +262,7 @@ def test_nohup_keeps_a_server_running_that_has_a_terminal(tmp_path):
     read_until(terminal, b"CloudLink is running")
 
     os.kill(pid, signal.SIGHUP)
-    read_until(terminal, b"There are no TLS certificates to read again")
+    read_until(terminal, b"The settings were read again")
     os.kill(pid, signal.SIGTERM)
 
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0

@@ -176,7 +176,7 @@ class WorkerPool:
     @property
     def stop_timeout(self) -> float:
         """Seconds that a worker has to stop."""
-        return self._settings.shutdown_timeout + _STOP_TIMEOUT
+        return self._settings.drain_time + self._settings.shutdown_timeout + _STOP_TIMEOUT
 
     def equip(self, worker: _Worker, control: Control) -> None:
         """Send a new worker its settings and sockets, and join it with the others."""
@@ -226,6 +226,7 @@ class _Worker:
         self._process: asyncio.subprocess.Process | None = None
         self._task: asyncio.Task[None] | None = None
         self._sentence = ""
+        self._is_asked = False  # whether the process has been asked to stop
 
     def begin(self) -> None:
         """Start, and start again after each end until the pool stops."""
@@ -233,6 +234,7 @@ class _Worker:
 
     def send_signal(self, number: int) -> None:
         """Send a signal to the process if it runs."""
+        self._is_asked = self._is_asked or number in (signal.SIGINT, signal.SIGTERM)
         if self._process is not None and self._process.returncode is None:
             with suppress(ProcessLookupError):
                 self._process.send_signal(number)
@@ -241,7 +243,8 @@ class _Worker:
         """End the process."""
         if self._task is None:
             return
-        self.send_signal(signal.SIGTERM)
+        if not self._is_asked:  # a second signal would cut short what `drain_time` allows
+            self.send_signal(signal.SIGTERM)
         _, unfinished = await asyncio.wait({self._task}, timeout=self._pool.stop_timeout)
         if unfinished:
             logger.warning("Worker %d did not stop and is killed.", self.number + 1)

@@ -18,6 +18,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 from cloudlink import addresses, sources
+from cloudlink.admin.actors import SERVER
 from cloudlink.closecodes import CloseCode
 from cloudlink.counters import Counters
 from cloudlink.delivery import Delivery
@@ -102,6 +103,8 @@ class Server(PluginAPI):
 
     _endpoint_class: Callable[..., Any] = Endpoint
     """Accepts connections; `cloudlink.testing` replaces it with an endpoint without a port."""
+    _is_terminating = False
+    """Whether SIGTERM has begun a drain, as in all other processes of this server."""
 
     def __init__(self, settings: Settings | None = None, part: Part | None = None) -> None:
         """Set up a server.
@@ -354,7 +357,7 @@ class Server(PluginAPI):
         stopping = self._stopping = asyncio.Event()
         raise_open_files_limit()
         _calm_garbage_collector()
-        with signals.handled(stopping.set, self.reloader.reload_or_log):
+        with signals.handled(stopping.set, self._terminate, self.reloader.reload_or_log):
             await self.start(ip, port)
             self.watchdog.start(self.settings.blocking_warning)
             try:
@@ -364,9 +367,19 @@ class Server(PluginAPI):
                 self.watchdog.stop()
                 await self.stop()
 
+    def _terminate(self) -> None:
+        """Stop because of SIGTERM: after `drain_time`, unless nobody is here or the server drains already."""
+        seconds, sanctions = self.settings.drain_time, self.enforcement.sanctions
+        if seconds and len(self.clients_manager) and sanctions.mode != "draining":
+            self.logger.info("CloudLink stops in %g seconds; a further signal stops it at once.", seconds)
+            self._is_terminating = True
+            sanctions.drain(SERVER, seconds=seconds, stop=True)
+        elif self._stopping is not None:
+            self._stopping.set()
+
     def request_stop(self) -> None:
         """Stop the server, with all its processes, as SIGTERM does; return at once."""
-        if self.part is not None:
+        if self.part is not None and not self._is_terminating:
             os.kill(os.getppid(), signal.SIGTERM)  # the process that started this one stops them all
         elif self._stopping is not None:
             self._stopping.set()

@@ -28,18 +28,21 @@ _UNANSWERED = (
 
 
 @contextlib.contextmanager
-def handled(stop: Callable[[], None], reload: Callable[[], None]) -> Iterator[None]:
+def handled(
+    stop: Callable[[], None], terminate: Callable[[], None], reload: Callable[[], None]
+) -> Iterator[None]:
     """Install signal handlers, and restore the previous ones at the end of the context.
 
-    SIGINT and SIGTERM stop the server. SIGHUP reloads the settings if the server has no terminal or runs
+    SIGINT stops the server, and so does SIGTERM, which may take its time. SIGHUP reloads the settings if the server has no terminal or runs
     under `nohup`; otherwise it means that the terminal was closed, and stops the server. Signals that the
     platform lacks are ignored, and outside the main thread no handler is installed.
 
     Args:
         stop: Called in the loop; called again for each further signal.
+        terminate: Called in the loop for SIGTERM; called again for each further one.
         reload: Called in the loop.
     """
-    stopper = _Stopper(asyncio.get_running_loop(), stop)
+    stopper = _Stopper(asyncio.get_running_loop(), stop, terminate)
 
     def hang_up(*_: object) -> None:
         stopper.loop.call_soon_threadsafe(reload)
@@ -66,14 +69,17 @@ def handled(stop: Callable[[], None], reload: Callable[[], None]) -> Iterator[No
 class _Stopper:
     """Stops a server, and ends the process if its loop does not react to a second signal."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, stop: Callable[[], None], terminate: Callable[[], None]
+    ) -> None:
         self.loop = loop
         self._stop = stop
+        self._terminate = terminate
         self._is_asked = self._is_waiting = self._is_watched = False
 
-    def handle(self, *_: object) -> None:
+    def handle(self, number: int, *_: object) -> None:
         """Handle a signal. It may interrupt the main thread anywhere, so it uses neither logging nor `print`."""
-        self.loop.call_soon_threadsafe(self._react)
+        self.loop.call_soon_threadsafe(self._react, number)
         if self._is_waiting:
             os.write(_STDERR, _UNANSWERED.encode())
         if self._is_asked:
@@ -82,10 +88,13 @@ class _Stopper:
             faulthandler.dump_traceback_later(_PATIENCE, exit=True, file=_STDERR)
         self._is_asked = self._is_waiting = True
 
-    def _react(self) -> None:
+    def _react(self, number: int) -> None:
         self._is_waiting = False
         self.call_off()
-        self._stop()
+        if number == signal.SIGTERM:
+            self._terminate()
+        else:
+            self._stop()
 
     def call_off(self) -> None:
         """Cancel the end of the process."""
