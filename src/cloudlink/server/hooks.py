@@ -14,7 +14,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from cloudlink import jsontext
 from cloudlink.admin.policy import Blocked, Policy
@@ -65,6 +65,18 @@ class Command:
         return self.native is not None or bool(self.handlers)
 
 
+class Moderation(Protocol):
+    """The part of `cloudlink.admin.moderation.Moderation` that protocols use."""
+
+    def may_moderate(self, player: Client) -> bool:
+        """Return whether a client has a grant."""
+        ...
+
+    def run(self, player: Client, request: Any) -> dict[str, Any]:
+        """Do what a client with a grant asks for, and return what it is told. Raises `AdminError`."""
+        ...
+
+
 class Hooks:
     """The registry of all handlers, with methods to call them.
 
@@ -72,8 +84,9 @@ class Hooks:
     when the server starts, `protocol_tick` at least once a second, and `protocol_stop` after all clients are
     disconnected. (For plugins, see `background`.) `routes` holds the handlers of HTTP requests, `health` the functions
     that return further keys of `/health`. `unknown_command` has no handlers; protocols count the packets with commands
-    that nobody has registered there. `policy` holds the bans, mutes and
-    other rules in force; `packet_policy` is the same while it may refuse or change packets, and None otherwise.
+    that nobody has registered there. `policy` holds the bans, mutes and other rules in force; `packet_policy` is the same
+    while it may refuse or change packets, and None otherwise. `moderation` runs the actions of players whom an owner lets
+    moderate; None if there is no administration in this process.
     """
 
     NOT_JSON = object()
@@ -99,6 +112,7 @@ class Hooks:
         self.engines: dict[Schema, Engine] = {}
         self.commands: dict[Schema, dict[str, Command]] = {}
         self.unknown_command = Command()
+        self.moderation: Moderation | None = None
         self.protocol_start: list[Callable[[Callable[..., object]], None]] = []
         self.protocol_stop: list[Callable[[], None]] = []
         self.protocol_tick: list[Callable[[], None]] = []

@@ -6,7 +6,7 @@ It is there from the start of the server on, even if the setting `admin` is `off
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cloudlink.admin import pages
 from cloudlink.admin.access import Access
@@ -15,6 +15,7 @@ from cloudlink.admin.actors import AdminError
 from cloudlink.admin.core import Core
 from cloudlink.admin.hashing import HashingThread
 from cloudlink.admin.keyfile import KeyFile, path_of
+from cloudlink.admin.moderation import Moderation
 from cloudlink.admin.sessions import Sessions
 from cloudlink.admin.setupcode import LIFETIME
 from cloudlink.admin.statistics import Statistics
@@ -103,6 +104,8 @@ class Administration:
             logins=counters.logins,
         )
         counters.admin_sessions = core.sessions.__len__
+        core.audit.watch(self._count_action)
+        self._server.hooks.moderation = Moderation(core)
         self.wire = Wire(core)
         Watching(self._server.hub, topics)
         self._log_lines = LogLines(topics.line, self._view.call_soon)
@@ -147,9 +150,14 @@ class Administration:
         if self._log_lines is not None:
             logging.getLogger(LOGGER).removeHandler(self._log_lines)
             self._log_lines = None
+        self._server.hooks.moderation = None
         self._hasher.stop()
         self.wire = None
         self._view.loop = None
+
+    def _count_action(self, row: dict[str, Any]) -> None:
+        if row["outcome"] == "ok":
+            self._server.counters.actions[row["method"]] += 1
 
     @property
     def _loop(self) -> asyncio.AbstractEventLoop:

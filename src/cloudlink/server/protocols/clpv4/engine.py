@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from cloudlink import jsontext
+from cloudlink.admin.actors import AdminError
 from cloudlink.closecodes import CloseCode
 from cloudlink.server.clients import write
 from cloudlink.server.exceptions import Overloaded
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from .usernames import UsernameRules
 
 _OPCODE_START = b"<%"
+_MODERATE = "moderate"
 
 
 class Clpv4Engine:
@@ -134,7 +136,7 @@ class Clpv4Engine:
         if command.disabled:
             self._answers.disabled(client, packet)
         elif native is None and not command.handlers:
-            self._answers.invalid(client, packet)
+            self._answer_unknown(client, packet)
         elif self._hooks.packet_policy is not None and not self._enforcer.admits(
             self._hooks.packet_policy, client, packet, command, self._run_native
         ):
@@ -193,6 +195,24 @@ class Clpv4Engine:
     def internal_error(self, client: Client, request: Packet | dict[str, Any]) -> None:
         """Answer a request whose handler raised."""
         self._answers.status(client, StatusCodes.internal_error, listener_of(request))
+
+    # A command that nobody has registered.
+
+    def _answer_unknown(self, client: Client, packet: Packet) -> None:
+        """Let a player moderate whom an owner lets do so; to everybody else this command does not exist either."""
+        moderation = self._hooks.moderation
+        if moderation is None or packet.cmd != _MODERATE or not moderation.may_moderate(client):
+            self._answers.invalid(client, packet)
+            return
+        try:
+            result = moderation.run(client, jsontext.loads(packet.val) if packet.val else None)
+        except AdminError as error:
+            details = jsontext.dumps(error.message)
+            self._answers.status(client, StatusCodes.refused, packet.listener, details)
+        except jsontext.JSONTextError as error:
+            self._answers.json_error(client, error, packet.listener)
+        else:
+            self._answers.status(client, StatusCodes.ok, packet.listener, val=jsontext.dumps(result))
 
     # Errors.
 

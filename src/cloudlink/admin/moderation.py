@@ -1,0 +1,178 @@
+"""What a player may do whom an owner lets moderate: kick and mute others, and rule rooms, where that player is.
+
+No password is in a project that everybody can read. The right is a grant of the owner (`cloudlink.admin.grants`), bound
+to a connection.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cloudlink.admin import requests
+from cloudlink.admin.actors import Actor, AdminError
+from cloudlink.admin.methods import METHODS
+from cloudlink.admin.names import fold
+from cloudlink.buckets import Bucket
+from cloudlink.text import did_you_mean, quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from cloudlink.admin.base import Outcome
+    from cloudlink.admin.core import Core
+    from cloudlink.admin.host import Player
+
+LONGEST_MUTE = 3600
+"""Seconds."""
+_RATE, _BURST = 1.0, 20
+"""Actions of one player a second, and at once: each is a line of the audit."""
+_SHOWN = ("kicked", "hit")
+"""What a player is told of a result; the rest is for hosts."""
+
+
+class Moderation:
+    """Runs the actions of players."""
+
+    def __init__(self, core: Core) -> None:
+        """Args: core: The administration."""
+        self._core = core
+        self._paces: dict[str, Bucket] = {}
+        self._methods: dict[str, Callable[[Actor, Player, dict[str, Any]], Outcome]] = {
+            "clients.kick": self._kick,
+            "mutes.add": self._mute,
+            "rooms.set": self._set_room,
+        }
+
+    def may_moderate(self, player: Player) -> bool:
+        """Return whether a player has a grant."""
+        return self._core.grants.holds(player.snowflake)
+
+    def run(self, player: Player, request: Any) -> dict[str, Any]:
+        """Do what a player with a grant asks for.
+
+        Args:
+            player: The player.
+            request: `{method, params}`, not checked yet.
+
+        Returns:
+            What the player is told.
+
+        Raises:
+            AdminError: It is refused; the sentence says why.
+        """
+        method, params = _parsed(request)
+        actor = Actor(player.username, "moderator", "scratch", player.address, player.snowflake)
+        act = self._methods.get(method)
+        if act is None:
+            if method not in METHODS:
+                hint = did_you_mean(method, self._methods) or f"; there are {', '.join(self._methods)}."
+                raise AdminError("unknown_method", f"There is no method {quoted(method)}{hint}")
+            raise self._refused(actor, method, AdminError("forbidden", "Players may not do this."))
+        if not self._pace(player).take():
+            raise AdminError("throttled", f"At most {_RATE:g} action a second is done; wait a moment.")
+        params = requests.checked(params, METHODS[method].params)
+        try:
+            outcome = act(actor, player, params)
+        except _RecordedError as error:
+            raise self._refused(actor, method, error) from None
+        return {key: outcome.result[key] for key in _SHOWN if key in outcome.result}
+
+    # The methods.
+
+    def _kick(self, actor: Actor, player: Player, params: dict[str, Any]) -> Outcome:
+        given = [key for key in ("id", "ids", "name") if key in params]
+        if len(given) != 1:
+            raise AdminError(
+                "invalid", "Say whom to kick by id, ids or name, and only one of them.", {"key": "id"}
+            )
+        if "name" in params:
+            meant = self._of_name(player, params["name"], several=params.get("all", False))
+        else:
+            ids = params["ids"] if "ids" in params else [params["id"]]
+            meant = [self._near(player, one) for one in dict.fromkeys(ids)]
+        self._spare_staff(meant)
+        ids = [one.snowflake for one in meant]
+        return self._core.sanctions.kick(actor, ids=ids, reason=params.get("reason", ""))
+
+    def _mute(self, actor: Actor, player: Player, params: dict[str, Any]) -> Outcome:
+        if params.get("hidden"):
+            raise _RecordedError("forbidden", "Players may not mute others in secret.")
+        if params["seconds"] > LONGEST_MUTE:
+            raise AdminError("invalid", f"`seconds` must be at most {LONGEST_MUTE}.", {"key": "seconds"})
+        ((kind, value),) = params["target"].items()
+        if kind == "client":
+            meant = self._near(player, value)
+        elif kind == "name":
+            (meant,) = self._of_name(player, value, several=False)
+        else:
+            raise _RecordedError("forbidden", "Players may mute clients and names, but not addresses.")
+        self._spare_staff([meant])
+        return self._core.sanctions.add_mute(
+            actor, {"client": meant.snowflake}, seconds=params["seconds"], reason=params.get("reason", "")
+        )
+
+    def _set_room(self, actor: Actor, player: Player, params: dict[str, Any]) -> Outcome:
+        if params["name"] not in player.joined:
+            raise _RecordedError("forbidden", "You may rule only the rooms that you are in.")
+        return self._core.sanctions.set_room(actor, **params)
+
+    # Whom it may hit.
+
+    def _near(self, player: Player, snowflake: str) -> Player:
+        """Return the client of an id if it is in a room with the player."""
+        other = self._core.server.player(snowflake)
+        if other is None or not player.joined.keys() & other.joined.keys():
+            raise _RecordedError("not_found", "This client is not in your rooms.")
+        return other
+
+    def _of_name(self, player: Player, name: str, *, several: bool) -> list[Player]:
+        """Return the clients of a name that are in a room with the player."""
+        others = {
+            other.snowflake: other
+            for room in player.joined
+            for other in self._core.server.players(room=room)
+            if other.username
+        }.values()
+        found = [other for other in others if other.username == name]
+        found = found or [other for other in others if fold(other.username) == fold(name)]
+        if not found:
+            raise _RecordedError("not_found", "Nobody in your rooms has this name.")
+        if len(found) > 1 and not several:
+            raise AdminError(
+                "ambiguous",
+                f"{len(found)} clients in your rooms have this name: name one by its id, or say all.",
+            )
+        return found
+
+    def _spare_staff(self, meant: Iterable[Player]) -> None:
+        if any(self.may_moderate(one) for one in meant):
+            raise _RecordedError(
+                "protected", "Players who moderate are not for other players to kick or mute."
+            )
+
+    # Parts.
+
+    def _refused(self, actor: Actor, method: str, error: AdminError) -> AdminError:
+        self._core.audit.record_often(actor, method, outcome=error.code)
+        return error
+
+    def _pace(self, player: Player) -> Bucket:
+        """Return what bounds the actions of a player; it ends with the grant."""
+        pace = self._paces.get(player.snowflake)
+        if pace is None:
+            self._paces = {one: bucket for one, bucket in self._paces.items() if self._core.grants.holds(one)}
+            pace = self._paces[player.snowflake] = Bucket(_RATE, _BURST)
+        return pace
+
+
+class _RecordedError(AdminError):
+    """A refusal that the sanctions do not know, and that goes to the audit."""
+
+
+def _parsed(request: Any) -> tuple[str, dict[str, Any]]:
+    if not isinstance(request, dict) or not isinstance(request.get("method"), str):
+        raise AdminError("invalid", "`val` must be an object with `method` and `params`.", {"key": "method"})
+    params = request.get("params", {})
+    if not isinstance(params, dict):
+        raise AdminError("invalid", "`params` must be an object.", {"key": "params"})
+    return request["method"], params
