@@ -85,6 +85,8 @@ class FakePlayer:
 class FakeServer:
     """The server that is administered, for methods and for sanctions: players that a test adds, and little else."""
 
+    siblings = ""
+
     def __init__(self):
         self.found = {}
         self.closed = []
