@@ -330,8 +330,8 @@ def test_a_bus_that_does_not_answer_is_noticed(net, caplog):
 
 def hostile(one, two):
     """Batches that no node of this cluster would send."""
-    record = msgspec.Raw(encode(Gone("1")))
-    hello = msgspec.Raw(encode(Hello("n9", 0)))
+    record = encode(Gone("1"))
+    hello = encode(Hello("n9", 0))
     return {
         "nothing": b"",
         "text": b"hello",
@@ -378,7 +378,7 @@ def test_hostile_batches_are_counted_and_harmless(pair, net, caplog, kind):
 def test_a_record_that_does_not_parse_costs_nothing_else(pair, net, caplog):
     one, two = pair
     outgoing = two.node.links[one.id].outgoing
-    outgoing.records += [msgspec.Raw(encode([99, "?"])), msgspec.Raw(encode(Hello("n2", 1)))]
+    outgoing.records += [encode([99, "?"]), encode(Hello("n2", 1))]
     two.node.publish([one.id], "cl4", "arena", b"hi")
     two.node.flush()
     net.settle()
@@ -432,7 +432,7 @@ def test_recorded_hellos_do_not_bring_back_the_dead(net):
 
 def test_a_batch_survives_sealing():
     row = Row("1", "u", None, Stamp(5, "n"), "cl4", ["arena"])
-    sealed = seal(b"secret", IDS[0], 3, 4, {IDS[1]: (1, 2, 3)}, [msgspec.Raw(encode(row))])
+    sealed = seal(b"secret", IDS[0], 3, 4, {IDS[1]: (1, 2, 3)}, [encode(row)])
     found = unseal(b"secret", sealed)
     assert (found.sender, found.epoch, found.seq, found.hears) == (IDS[0], 3, 4, {IDS[1]: (1, 2, 3)})
     assert msgspec.msgpack.decode(found.records[0], type=Row) == row

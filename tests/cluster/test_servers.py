@@ -188,6 +188,12 @@ def test_a_node_that_stops_says_so(cluster):
     cluster.servers[1].cluster.stop()
     assert [each["mode"] for each in heard(cluster, alice)] == ["remove"]
     assert cluster.servers[0].cluster.nodes == ["n1"]
+    left = cluster.servers[1]
+    assert (left.cluster.node, len(left.directory.remote)) == (None, 0)
+    left.cluster.stop()
+    assert [
+        each["username"] for each in named(left, "carol").ask({"cmd": "unlink", "val": ""})[0]["val"]
+    ] == ["carol"]
 
 
 def test_a_name_held_elsewhere_is_taken():

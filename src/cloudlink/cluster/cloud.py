@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 from .records import CloudClosed, CloudOpened, CloudValues, Stamp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from .clock import HybridClock
     from .records import Record
@@ -82,7 +82,7 @@ class Cloud:
         clock: HybridClock,
         now: Callable[[], float],
         node: str,
-        send: Callable[[Iterable[str] | None, Record], None],
+        send: Callable[[Collection[str] | None, Record], None],
     ) -> None:
         """Set up without projects.
 

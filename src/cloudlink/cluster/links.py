@@ -12,8 +12,6 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from .records import Part, encode
 
 if TYPE_CHECKING:
@@ -25,7 +23,7 @@ REPLACED_AFTER = 1.2
 """Seconds of silence after which a process of the same name takes a node's place."""
 BATCH_BYTES = 400_000
 """Bytes of records after which a batch is sent at once; batches stay below `carriers.MAX_BATCH_BYTES`."""
-_PART_BYTES = 100_000
+PART_BYTES = 100_000
 """Bytes of the parts into which longer records are cut."""
 _MOST_PARTS = 1 << 10
 """Most parts of a record: 100 MB."""
@@ -61,9 +59,9 @@ class Outgoing:
     def __init__(self) -> None:
         self.epoch = 0
         self.seq = 0
-        self.records: list[msgspec.Raw] = []
+        self.records: list[bytes] = []
         self.size = 0
-        self.backlog: deque[msgspec.Raw] = deque()
+        self.backlog: deque[bytes] = deque()
         self.hello = 0
         self.acknowledged = (0, 0)
         self.is_broken = False
@@ -76,7 +74,7 @@ class Outgoing:
         self.backlog.clear()
         self.is_broken = False
 
-    def take(self) -> list[msgspec.Raw]:
+    def take(self) -> list[bytes]:
         """Return the records of the next batch, and clear them."""
         records, self.records, self.size = self.records, [], 0
         return records
@@ -176,12 +174,12 @@ class Link:
         self.incoming = Incoming()
 
 
-def cut(record: bytes) -> list[msgspec.Raw]:
+def cut(record: bytes) -> list[bytes]:
     """Return a record as one that fits in a batch, or in parts."""
-    if len(record) <= _PART_BYTES:
-        return [msgspec.Raw(record)]
-    starts = range(0, len(record), _PART_BYTES)
+    if len(record) <= PART_BYTES:
+        return [record]
+    starts = range(0, len(record), PART_BYTES)
     return [
-        msgspec.Raw(encode(Part(record[start : start + _PART_BYTES], start + _PART_BYTES >= len(record))))
+        encode(Part(record[start : start + PART_BYTES], start + PART_BYTES >= len(record)))
         for start in starts
     ]

@@ -10,16 +10,14 @@ Messages to rooms and users are sent once. A message that is lost with a node or
 from __future__ import annotations
 
 import logging
-from collections import Counter, deque
+from collections import deque
 from typing import TYPE_CHECKING, Protocol
-
-import msgspec
 
 from cloudlink.logthrottle import LogThrottle
 
 from .clock import HybridClock
 from .cloud import Cloud
-from .links import BATCH_BYTES, REPLACED_AFTER, SILENCE, Link, cut
+from .links import BATCH_BYTES, PART_BYTES, REPLACED_AFTER, SILENCE, Link, cut
 from .records import (
     CloudClosed,
     CloudOpened,
@@ -45,7 +43,7 @@ from .records import (
 from .variables import Variables
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Sequence
 
     from .carriers import Carrier
     from .records import Batch, Hears, Record
@@ -153,7 +151,6 @@ class Node:
         links: The other processes by id.
         cloud: The cloud projects.
         log_level: The level for nodes that come and go as they should.
-        counts: How many records were `sent`, `received` and `dropped`, and how many batches or records were `invalid`.
     """
 
     def __init__(
@@ -185,7 +182,10 @@ class Node:
         self.id = node
         self.name = name
         self.links: dict[str, Link] = {}
-        self.counts: Counter[str] = Counter()
+        self._sent = 0
+        self._received = 0
+        self._dropped = 0
+        self._invalid = 0
         self.number = int(node, 16) % NUMBERS if number is None else number
         self.is_ready = False
         self.is_cut_off = False
@@ -213,6 +213,16 @@ class Node:
         # What starts the processes of one machine logs their ends itself.
         self.log_level = logging.INFO if carrier.echoes else logging.DEBUG
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many records were `sent`, `received` and `dropped`, and how many batches or records were `invalid`."""
+        return {
+            "sent": self._sent,
+            "received": self._received,
+            "dropped": self._dropped,
+            "invalid": self._invalid,
+        }
+
     # Starting and stopping.
 
     def start(self) -> None:
@@ -223,12 +233,15 @@ class Node:
         self._say_hello()
 
     def stop(self) -> None:
-        """Send what waits, and say goodbye; others then remove our users at once."""
+        """Send what waits, say goodbye, so that others remove our users at once, and remove theirs."""
         if self._is_started:
             self.flush()
             self._say_hello(is_leaving=True)
             self._is_started = False
             self._carrier.close()
+            self.links.clear()
+            while self._up:
+                self._host.on_down(self._up.popitem()[0])
 
     def tick(self) -> None:
         """Do what is due; call this about ten times a second."""
@@ -303,7 +316,7 @@ class Node:
                 incoming = link.incoming
                 epoch = -incoming.epoch if incoming.has_gap else incoming.epoch
                 hears[link.id] = (link.hello, epoch, incoming.seq)
-        record = msgspec.Raw(encode(Hello(self.name, self._host.clients, is_leaving, self.number)))
+        record = encode(Hello(self.name, self._host.clients, is_leaving, self.number))
         self._carrier.hello(seal(self._secret, self.id, 0, self._hello, hears, [record]))
 
     def on_batch(self, batch: bytes) -> None:
@@ -489,12 +502,12 @@ class Node:
 
     # Sending.
 
-    def publish(self, nodes: Iterable[str], protocol: str, room: str, event: bytes) -> None:
+    def publish(self, nodes: Collection[str], protocol: str, room: str, event: bytes) -> None:
         """Send an event to the members of a room on some nodes."""
         self._send_to(nodes, RoomEvent(room, protocol, event), may_drop=True)
 
     def publish_variable(
-        self, nodes: Iterable[str], protocol: str, room: str, name: bytes, event: bytes
+        self, nodes: Collection[str], protocol: str, room: str, name: bytes, event: bytes
     ) -> None:
         """Send a variable's new value to the members of a room on some nodes."""
         variable = RoomVariable(room, protocol, name, self._clock.stamp(), event)
@@ -515,34 +528,40 @@ class Node:
         """Send a message to all nodes."""
         self._send_to(None, Topic(topic, value), may_drop=True)
 
-    def _send_to(self, nodes: Iterable[str] | None, record: Record, *, may_drop: bool = False) -> None:
+    def _send_to(self, nodes: Collection[str] | None, record: Record, *, may_drop: bool = False) -> None:
         """Collect a record for nodes, None for all.
 
         Where the carrier has no space, records that may be dropped are dropped; the others wait, or the stream begins
         anew.
         """
-        links = self._up.values() if nodes is None else [self._up[node] for node in nodes if node in self._up]
-        if not links:
+        up = self._up
+        if not up or (nodes is not None and not nodes):
             return
-        raws = cut(encode(record))
-        for link in links:
-            outgoing = link.outgoing
-            if outgoing.is_broken or outgoing.backlog:
-                if may_drop:
-                    self._drop(1)
-                elif not outgoing.is_broken:
-                    outgoing.backlog.extend(raws)
-                    outgoing.is_broken = len(outgoing.backlog) > _LONGEST_BACKLOG
-                continue
-            self.counts["sent"] += 1
-            for raw in raws:
-                if outgoing.size >= BATCH_BYTES:
-                    self._flush_link(link)
-                outgoing.records.append(raw)
-                outgoing.size += len(bytes(raw))
+        data = encode(record)
+        pieces = (data,) if len(data) <= PART_BYTES else cut(data)
+        for node in up if nodes is None else nodes:
+            link = up.get(node)
+            if link is not None:
+                self._collect(link, pieces, may_drop=may_drop)
         if not self._is_flush_scheduled:
             self._is_flush_scheduled = True
             self._host.schedule_flush()
+
+    def _collect(self, link: Link, pieces: Sequence[bytes], *, may_drop: bool) -> None:
+        outgoing = link.outgoing
+        if outgoing.is_broken or outgoing.backlog:
+            if may_drop:
+                self._drop(1)
+            elif not outgoing.is_broken:
+                outgoing.backlog.extend(pieces)
+                outgoing.is_broken = len(outgoing.backlog) > _LONGEST_BACKLOG
+            return
+        self._sent += 1
+        for piece in pieces:
+            if outgoing.size >= BATCH_BYTES:
+                self._flush_link(link)
+            outgoing.records.append(piece)
+            outgoing.size += len(piece)
 
     def flush(self) -> None:
         """Send the records that were collected."""
@@ -558,7 +577,7 @@ class Node:
             link.outgoing.is_broken = True
             self._drop(len(records))
 
-    def _send_batch(self, link: Link, records: list[msgspec.Raw]) -> bool:
+    def _send_batch(self, link: Link, records: list[bytes]) -> bool:
         outgoing = link.outgoing
         batch = seal(
             self._secret,
@@ -575,7 +594,7 @@ class Node:
         return True
 
     def _drop(self, count: int) -> None:
-        self.counts["dropped"] += count
+        self._dropped += count
         if self._log.should_log("dropped"):
             logger.warning("A node takes less than is sent to it; messages to its clients are dropped.")
 
@@ -604,11 +623,11 @@ class Node:
             while outgoing.backlog and size < BATCH_BYTES:
                 raw = outgoing.backlog.popleft()
                 records.append(raw)
-                size += len(bytes(raw))
+                size += len(raw)
             if not self._send_batch(link, records):
                 outgoing.backlog.extendleft(reversed(records))
                 return
-            self.counts["sent"] += len(records)
+            self._sent += len(records)
         self.cloud.send_state(link.id)
         self._send_variables(link)
 
@@ -661,7 +680,7 @@ class Node:
             if whole is None:
                 return
             record = decode(whole)
-        self.counts["received"] += 1
+        self._received += 1
         if isinstance(record, RoomEvent):
             self._host.on_event(link.id, record)
         elif isinstance(record, RoomVariable):
@@ -727,6 +746,6 @@ class Node:
                 self._host.dismiss(user, row.username)
 
     def _count_invalid(self, text: str, *details: object) -> None:
-        self.counts["invalid"] += 1
+        self._invalid += 1
         if self._log.should_log(text):
             logger.warning(text, *details)

@@ -299,8 +299,10 @@ _records: Codec[Record] = Codec(Any_)
 
 def encode(record: Record) -> bytes:
     """Return a record as msgpack."""
-    data = _records.encode(record)
-    return _encode(Escaped(data)) if data.startswith(_ESCAPED) else data
+    try:
+        return _encode(record)
+    except UnicodeEncodeError:
+        return _encode(Escaped(_records.encode(record)))
 
 
 def decode(data: bytes | msgspec.Raw) -> Record:
@@ -309,11 +311,9 @@ def decode(data: bytes | msgspec.Raw) -> Record:
     return _records.decode(record.data) if isinstance(record, Escaped) else record
 
 
-def seal(
-    secret: bytes, sender: str, epoch: int, seq: int, hears: Hears, records: Iterable[msgspec.Raw]
-) -> bytes:
+def seal(secret: bytes, sender: str, epoch: int, seq: int, hears: Hears, records: Iterable[bytes]) -> bytes:
     """Return a batch."""
-    content = _encode((VERSION, sender, epoch, seq, hears, list(records)))
+    content = _encode((VERSION, sender, epoch, seq, hears, list(map(msgspec.Raw, records))))
     return hmac.digest(secret, content, "sha256") + content if secret else content
 
 

@@ -186,8 +186,10 @@ class Cluster:
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self._loop = None
-        if self.node is not None:
+        if self.node is not None and self._broker is not None:
             self.node.stop()
+            self._server.federation.remove_broker(self._broker)
+            self.node = self._broker = None
 
     def _tick(self) -> None:
         if self._loop is not None and self.node is not None:

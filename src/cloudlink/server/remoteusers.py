@@ -43,7 +43,7 @@ class RemoteUsers:
     def __init__(self) -> None:
         self.ids: dict[str, RemoteUser] = {}
         self.uuids: dict[str, RemoteUser] = {}
-        self._names: dict[str, dict[str, RemoteUser]] = {}
+        self._names: dict[str, tuple[RemoteUser, ...]] = {}
         self._nodes: dict[str, dict[str, RemoteUser]] = {}
         self._nodes_in: dict[tuple[type, str], Counter[str]] = {}
 
@@ -55,7 +55,7 @@ class RemoteUsers:
 
     def named(self, username: str) -> Iterable[RemoteUser]:
         """Return the users with that name."""
-        return self._names.get(username, {}).values()
+        return self._names.get(username, ())
 
     def of_node(self, node: str) -> Mapping[str, RemoteUser]:
         """Return the users of a node by snowflake; do not modify the result."""
@@ -109,12 +109,13 @@ class RemoteUsers:
 
     def _add_name(self, remote: RemoteUser) -> None:
         if remote.user.username is not None:
-            self._names.setdefault(remote.user.username, {})[remote.user.id] = remote
+            self._names[remote.user.username] = (*self.named(remote.user.username), remote)
 
     def _drop_name(self, remote: RemoteUser) -> None:
         username = remote.user.username
         if username is not None:
-            namesakes = self._names[username]
-            del namesakes[remote.user.id]
-            if not namesakes:
+            rest = tuple(each for each in self._names[username] if each is not remote)
+            if rest:
+                self._names[username] = rest
+            else:
                 del self._names[username]
