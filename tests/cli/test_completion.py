@@ -50,7 +50,7 @@ needs_bash = pytest.mark.skipif(shutil.which("bash") is None, reason="bash is no
         ("cloudlink s", ["serve"]),
         (
             "cloudlink ",
-            ["serve", "config", "vars", "rooms", "client", "doctor", "bridge", "migrate", "completion"],
+            list(all_parsers()),
         ),
         ("cloudlink --hos", ["--host"]),
         ("cloudlink serve --hos", ["--host"]),

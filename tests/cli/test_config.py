@@ -131,7 +131,7 @@ HASH = "scrypt:16384:8:5:c2FsdA==:aGFzaA=="
 @pytest.mark.parametrize("name", SECRETS)
 def test_a_secret_has_no_flag_and_is_not_shown(capsys, monkeypatch, name):
     assert OPTIONS[name].flags == ()
-    secret = HASH if name.endswith("_hash") else "a secret of the host, long enough"
+    secret = HASH if name.endswith("_hash") else "a-secret-of-the-host-long-enough"
     monkeypatch.setenv(f"CLOUDLINK_{name.upper()}", secret)
     assert json.loads(output(capsys, "--json"))[name]["value"] == "(hidden)"
     assert secret not in output(capsys)
