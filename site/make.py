@@ -1,8 +1,9 @@
 """Make the site of the docs: `make docs`, which leaves it in `build/site`.
 
-The pages are the files of docs/, the README as the first page, the changelog and its like, and the API reference of `site/api`, which
-Sphinx makes from docstrings. They are copied into one folder first, with links between them adjusted, so that the files
-themselves stay as they are read on the repository's own pages. A warning of Sphinx, such as a link that leads nowhere, fails the build.
+The pages are the files of docs/, the README as the first page, the changelog and its like, and the API reference of
+`site/api`, which Sphinx makes from docstrings. They are copied into one folder first, with links between them adjusted,
+so that the files themselves stay as they are read in the repository. A warning of Sphinx fails the build, and so does a
+link or a picture of the finished pages that leads nowhere.
 """
 
 from __future__ import annotations
@@ -17,8 +18,11 @@ import tomllib
 from pathlib import Path
 
 from contents import EXTRA, ROOT, groups, problems
+from links import broken
 
 HERE = Path(__file__).parent
+FOLDERS = ("pictures", "performance")
+"""Folders of docs/ with pictures."""
 LINK = re.compile(r"(?<=\]\()([^)\s#]+)(?=[)#])")
 FENCE = re.compile(r"(^ *```.*?^ *```$)", re.DOTALL | re.MULTILINE)
 
@@ -107,6 +111,10 @@ def build(output: Path) -> None:
         )
     if done.returncode:
         sys.exit("The site has mistakes; the warnings above name the pages.")
+    for folder in FOLDERS:  # pictures in HTML, which Sphinx does not copy
+        shutil.copytree(ROOT / "docs" / folder, output / folder)
+    if wrong := broken(output):
+        sys.exit("\n".join(wrong))
 
 
 def main() -> None:

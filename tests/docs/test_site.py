@@ -69,3 +69,20 @@ def test_without_an_address_other_files_are_named_but_not_linked(make):
 def test_the_address_comes_from_the_project_file(make):
     with (ROOT / "pyproject.toml").open("rb") as file:
         assert make.repository() == tomllib.load(file)["project"]["urls"].get("Repository", "")
+
+
+def test_links_of_finished_pages_are_checked(contents, tmp_path):
+    links = importlib.import_module("links")
+    (tmp_path / "a.html").write_text(
+        '<a href="b.html#there">x</a><a href="#here" id="here">x</a><a href="https://x.example/">x</a>'
+        '<img src="pictures/a%20b.png"><script src="s.js?v=1"></script>'
+        '<a href="b.html#nowhere">x</a><a href="c.html">x</a><img src="no.png">',
+        encoding="utf-8",
+    )
+    (tmp_path / "b.html").write_text('<h1 id="there">x</h1>', encoding="utf-8")
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "a b.png").touch()
+    (tmp_path / "s.js").touch()
+    assert links.broken(tmp_path) == [
+        f"a.html: {reference} leads nowhere" for reference in ("b.html#nowhere", "c.html", "no.png")
+    ]

@@ -1,7 +1,7 @@
 """Reads the database in which TurboWarp's cloud-server keeps cloud variables, if it keeps any (`database: 'sqlite'`).
 
-It is a SQLite file `db/cloud-server-1.db` with one row for each project: its id, and its variables as a JSON object. The file is read
-only, also while that server runs.
+It is a SQLite file `db/cloud-server-1.db` with one row for each project: its id, and its variables as a JSON object.
+The file is only read, also while that server runs.
 """
 
 from __future__ import annotations

@@ -49,8 +49,8 @@ def restore(copy: Path, path: Path) -> Path | None:
         The file to which the earlier storage file was moved, None if there was none.
 
     Raises:
-        StorageError: The copy is not CloudLink's, is newer than this version or damaged, a server uses the file, or the file cannot
-            be written.
+        StorageError: The copy is not CloudLink's, is newer than this version or damaged, a server uses the file, or the
+            file cannot be written.
     """
     _require_file(copy)
     if copy.resolve() == path.resolve():
