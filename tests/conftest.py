@@ -22,7 +22,9 @@ KINDS = {
     "release": ("test_release.py",),
     "slow": (
         "cli/test_reload.py",
+        "carriers/test_nats.py",
         "cli/test_workers.py",
+        "cluster/test_conversations.py",
         "client/test_typing.py",
         "legacy/test_properties.py",
         "server/test_signals.py",

@@ -44,6 +44,7 @@ class Limits:
         joins_lists: Whether a text may also be given as a list of its comma-separated parts.
         secret: Whether the value must not be shown. A secret has no flag, because others can read command lines.
         needs_restart: Whether a running server keeps the value that it started with.
+        mask: Returns a value as it may be shown, if a part of it must not be.
     """
 
     minimum: float | None = None
@@ -55,6 +56,7 @@ class Limits:
     joins_lists: bool = False
     secret: bool = False
     needs_restart: bool = False
+    mask: Callable[[str], str] | None = None
 
     @property
     def range_words(self) -> str:
@@ -165,6 +167,8 @@ class Option:
 
     def for_show(self, value: object) -> object:
         """Return a value as it may be shown: a secret that is set is hidden."""
+        if self.limits.mask is not None and isinstance(value, str):
+            return self.limits.mask(value)
         return HIDDEN if self.is_secret and value else value
 
     def from_text(self, text: str) -> object:
@@ -219,7 +223,7 @@ class Option:
         elif isinstance(value, str) and type(self.from_text(value)) is self.kind is not str:
             # Text from a variable or flag has been converted already, so this text was quoted in a file.
             wanted += ", written without quotes"
-        shown = HIDDEN if self.is_secret else quoted(value)
+        shown = HIDDEN if self.is_secret else quoted(self.for_show(value))
         return f"is {shown}, but it must be {wanted}"
 
     def _allows(self, value: Any) -> bool:

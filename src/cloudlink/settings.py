@@ -20,6 +20,7 @@ from cloudlink.addresses import UNIX
 from cloudlink.bridgesections import BridgeSection, check_bridges
 from cloudlink.errors import StartError
 from cloudlink.hosts import are_hosts
+from cloudlink.natsaddress import is_nats_address, without_password
 from cloudlink.options import Option, option, options_of
 from cloudlink.origins import is_origin_entry
 from cloudlink.tables import Table, table, tables_of
@@ -35,6 +36,9 @@ _PASSWORD_HASH = re.compile(r"(scrypt(:\d+){3}(:[A-Za-z0-9+/_-]+=*){2})?")
 """`scrypt:N:r:p:SALT:HASH`, the last two in Base64."""
 
 _TOKEN = re.compile(r"[!-~]*")
+
+_SHORTEST_SECRET = 16
+"""Characters of `cluster_secret`."""
 
 _MAPPED_IPV4 = ipaddress.IPv6Network("::ffff:0:0/96")
 """IPv4 addresses in IPv6 form. A connection's address is compared in its IPv4 form, so they would never match."""
@@ -218,13 +222,6 @@ class Settings:
     identify_timeout: float = option(
         30.0, "How long a connection may stay open without a first packet.", unit="seconds", minimum=2
     )
-    workers: int | Literal["auto"] = option(
-        1,
-        "How many processes serve clients, all at one port: a number, or `auto` for one per core; more than 1 on Linux only.",
-        minimum=1,
-        maximum=128,
-        needs_restart=True,
-    )
     event_loop: Literal["asyncio", "uvloop"] = option(
         "asyncio",
         "The event loop; `uvloop` (`pip install uvloop`) is about as fast, accepts clients more slowly and needs 2 MB more.",
@@ -237,6 +234,44 @@ class Settings:
         unit="milliseconds",
         minimum=0,
         maximum=100,
+    )
+    workers: int | Literal["auto"] = option(
+        1,
+        "How many processes serve clients, all at one port: a number, or `auto` for one per core; more than 1 on Linux only.",
+        minimum=1,
+        maximum=128,
+        needs_restart=True,
+        topic="Workers and clusters",
+    )
+    cluster: str = option(
+        "",
+        "The NATS servers that join several servers into one, `nats://user:password@host:4222` or `tls://…`, several "
+        "with commas between them; empty for none.",
+        check=is_nats_address,
+        wanted='an address such as "nats://127.0.0.1:4222" or "tls://user:password@nats.example:4222"; other characters of '
+        "names and passwords are written as %40 and the like",
+        mask=without_password,
+        needs_restart=True,
+    )
+    cluster_secret: str = option(
+        "",
+        "The secret that the servers of a cluster share, at least 16 characters; nobody without it can take part.",
+        secret=True,
+        needs_restart=True,
+    )
+    cluster_name: str = option(
+        "cloudlink",
+        "The name of the cluster; servers of one name are one server to their users.",
+        check=re.compile(r"[A-Za-z0-9_-]{1,32}").fullmatch,
+        wanted="1 to 32 letters, digits, `_` and `-`",
+        needs_restart=True,
+    )
+    node_name: str = option(
+        "",
+        "The name of this server in its cluster, unlike those of the others; empty for the host name.",
+        check=re.compile(r"[A-Za-z0-9._-]{0,64}").fullmatch,
+        wanted="at most 64 letters, digits, `.`, `_` and `-`",
+        needs_restart=True,
     )
     cloud: bool = option(
         True,
@@ -624,6 +659,11 @@ class Settings:
             )
         if self.bridges:
             check_bridges(self.bridges, cloud=self.cloud)
+        if self.cluster and len(self.cluster_secret) < _SHORTEST_SECRET:
+            raise StartError(
+                f"the setting cluster needs a cluster_secret of at least {_SHORTEST_SECRET} characters, "
+                "the same on every node."
+            )
         pair = ("tls_certificate", "tls_key")
         for present, absent in (pair, pair[::-1]):
             if getattr(self, present) and not getattr(self, absent):

@@ -146,7 +146,7 @@ def test_a_password_in_place_of_its_hash_is_refused_without_being_shown(capsys, 
 
 
 @pytest.mark.parametrize("option", PUBLIC.values(), ids=PUBLIC.keys())
-def test_every_setting_has_flags_that_work(capsys, option):
+def test_every_setting_has_flags_that_work(capsys, monkeypatch, option):
     text = {
         bool: "yes",
         list: json.dumps(option.default),
@@ -156,7 +156,10 @@ def test_every_setting_has_flags_that_work(capsys, option):
         text = {"trusted_proxies": "::1", "allowed_origins": "null", "admin_origins": "null"}.get(
             option.name, "x"
         )
-    if option.name.startswith("tls_"):
+    if option.name == "cluster":
+        monkeypatch.setenv("CLOUDLINK_CLUSTER_SECRET", "a secret of the host")
+        words = ["--cluster", "nats://127.0.0.1"]
+    elif option.name.startswith("tls_"):
         words = ["--tls-certificate", "x", "--tls-key", "x"]
     elif option.kind is bool:
         words = [option.flags[0]]

@@ -435,6 +435,7 @@ def _commands() -> list[object]:
                 arguments = [word.removeprefix("ARGS=") for word in words[2:]]
                 words = ["cloudlink", "serve", *shlex.split(" ".join(arguments))]
             if words[:1] == ["cloudlink"]:
+                words = words[:-1] if words[-1] == "&" else words
                 name = f"{block.page.name}, line {number}: {line}"
                 found.append(pytest.param(variables, words[1:], id=name))
     return found

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 
 CLOUDLINK = [
     sys.executable,
@@ -36,6 +37,7 @@ class ServerProcess:
             command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=clean | environment
         )
         self.lines = []
+        self._reader = None
         match = self.wait_for(r"connect to wss?://\S+:(\d+)/")
         self.port = int(match[1]) if match else None
 
@@ -47,11 +49,19 @@ class ServerProcess:
                 return match
         return None
 
+    def read_on(self):
+        """Read further log lines in the background, because a server waits while nobody reads them."""
+        self._reader = threading.Thread(target=lambda: self.lines.extend(self.process.stderr), daemon=True)
+        self._reader.start()
+
     def stop(self, signal_number=signal.SIGTERM):
         """Send a signal, or None; read the rest of the log, and return the exit status."""
         if signal_number is not None and self.process.poll() is None:
             self.process.send_signal(signal_number)
-        self.lines += self.process.stderr  # `communicate` would miss what the stream has read ahead
+        if self._reader is not None:
+            self._reader.join()
+        else:
+            self.lines += self.process.stderr  # `communicate` would miss what the stream has read ahead
         return self.process.wait()
 
     def __enter__(self):
@@ -61,5 +71,7 @@ class ServerProcess:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+        if self._reader is not None:
+            self._reader.join()
         self.process.stdout.close()
         self.process.stderr.close()

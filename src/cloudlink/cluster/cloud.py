@@ -101,7 +101,7 @@ class Cloud:
         self._projects: dict[str, _Project] = {}
         self._others: dict[str, set[str]] = {}  # by project: who else has it open
 
-    def use(self, store: ProjectStore, changed: Callable[[str, str, bytes | None], None]) -> None:
+    def use(self, store: ProjectStore | None, changed: Callable[[str, str, bytes | None], None]) -> None:
         """Set the store, and what to call with a project, a name and a value that was set elsewhere (None: deleted)."""
         self.store = store
         self._changed = changed
@@ -240,7 +240,8 @@ class Cloud:
                 found.values[name] = _Value(value, stamp, self._now())
                 if stamp != _STORED:
                     self._mark(found, (name,))
-                if value != known.value if known else value is not None:
+                is_new = value != known.value if known else value is not None
+                if is_new or not record.is_state:  # players get every change, also one to the same value
                     self._show(found, name, value)
             elif record.is_state and stamp < known.stamp and value != known.value:
                 self._mark(found, (name,))  # cut off from us, it may have saved its older value

@@ -9,7 +9,6 @@ import asyncio
 import gc
 import logging
 import os
-import platform
 import signal
 import sys
 import time
@@ -46,6 +45,7 @@ from .hub import Hub
 from .limits import Limits
 from .livesettings import LiveSettings, coalescer, log_doubts, log_unknown_commands, max_queued_bytes
 from .loopdelay import LoopDelay
+from .membership import Membership
 from .metrics import MetricsPage
 from .pluginadmin import PluginAdmin
 from .plugins import refuse_while_loading
@@ -70,7 +70,6 @@ if TYPE_CHECKING:
     from .part import Part
 
 _FULL = "Server is full!"
-_CLUSTER = "cloudlink"
 _CLOSE_WAIT = 2.0
 """Seconds that clients have to answer the close frame when the server stops."""
 
@@ -142,15 +141,14 @@ class Server(PluginAPI):
         self.hub = Hub(self.clients_manager, self.rooms_manager, self.delivery, brokers)
         self.federation = Federation(self.directory, self.hub, brokers)
         self.cluster = Cluster(self, self.background, unique_names=lambda: self.settings.unique_usernames)
+        self._membership = Membership(self.cluster, self.settings, part, self.hooks.health)
         self.enforcement = Enforcement(self)
         self.sanctions = self.enforcement.sanctions
         self.admin = PluginAdmin(self.sanctions, self.clients_manager)
         compat.equip_manager(self.clients_manager, self)
         compat.equip_manager(self.rooms_manager, self)
         self.not_ready = ""
-        self.gen = SnowflakeGenerator()
-        if part is not None:
-            self._join_others(part)
+        self.gen = SnowflakeGenerator(process=0 if part is None else part.number)
         self.loop_delay = LoopDelay()
         self.reloader = Reloader(self.settings)
         self.reloader.parts.append(self._prepare_certificates)
@@ -176,12 +174,6 @@ class Server(PluginAPI):
             self._apply_proxies,
         )
         self.administration = Administration(self, is_first=part is None or part.number == 0)
-
-    def _join_others(self, part: Part) -> None:
-        """Become one of several processes of one server."""
-        self.clients_manager.watch_count(part.counts.set_clients)
-        name = f"{platform.node()}-{part.number}"
-        self.cluster.join(part.carrier, name=_CLUSTER, node_name=name, number=part.number)
 
     # Settings that CloudLink 0.2.0 has as attributes.
 
@@ -281,7 +273,6 @@ class Server(PluginAPI):
         self._loop = asyncio.get_running_loop()
         self._started_at = time.monotonic()
         self.not_ready = ""
-        await self.cluster.start()
         endpoint = self._endpoint_class(
             settings,
             self.open_session,
@@ -293,10 +284,16 @@ class Server(PluginAPI):
             tallies=None if self.part is None else self.part.counts,
             gate=self.hooks.policy,
         )
-        if self.part is None:
-            await endpoint.start(settings.host, settings.port)
-        else:
-            await endpoint.accept(self.part.sockets)
+        try:
+            await self._membership.join()
+            if self.part is None:
+                await endpoint.start(settings.host, settings.port)
+            else:
+                self.clients_manager.watch_count(self.part.counts.set_clients)
+                await endpoint.accept(self.part.sockets)
+        except BaseException:
+            await self._membership.drop()
+            raise
         try:
             self.enforcement.open()
             self.administration.open(self._loop)
@@ -308,7 +305,7 @@ class Server(PluginAPI):
             await endpoint.finish(0)
             self.enforcement.close()
             self.administration.close()
-            self.cluster.stop()
+            await self._membership.drop()
             self._loop = None
             raise
         self._endpoint = endpoint
@@ -343,11 +340,11 @@ class Server(PluginAPI):
         self.loop_delay.stop()
         await self.background.finish()
         await endpoint.finish(_CLOSE_WAIT)
+        await self._membership.leave()
         for stop in self.hooks.protocol_stop:
             stop()
         self.enforcement.close()
         self.administration.close()
-        self.cluster.stop()
         self.delivery.flush()  # the loop ends now, so it cannot write what is queued later
         self._loop = None
         if self.part is None:
@@ -581,9 +578,15 @@ class Server(PluginAPI):
         if limit < -1 or limit == 0:
             raise ValueError("max_clients must be -1 (no limit) or at least 1")
 
+    @property
+    def _clients_everywhere(self) -> int:
+        if self.part is not None and not self.settings.cluster:
+            return self.part.counts.clients  # exact at once
+        return self.cluster.clients
+
     def _status(self) -> Status:
         return Status(
-            clients=len(self.clients_manager) if self.part is None else self.part.counts.clients,
+            clients=self._clients_everywhere,
             uptime=time.monotonic() - self._started_at,
             version=__version__,
             protocol_version=self.version,

@@ -68,6 +68,17 @@ class Cluster:
             return []
         return sorted([self.node.name, *(link.name for link in self.node.others)])
 
+    @property
+    def clients_here(self) -> int:
+        """The number of clients of this node."""
+        return len(self._server.clients_manager)
+
+    @property
+    def clients(self) -> int:
+        """The number of clients of all nodes, at most a second old."""
+        others = self.node.others if self.node is not None else ()
+        return self.clients_here + sum(link.clients for link in others)
+
     def publish(self, topic: str, value: Any) -> None:
         """Send a value to the handlers of a topic on all other nodes; see `on_cluster_message`.
 

@@ -27,12 +27,14 @@ from .loopdelay import BOUNDS, LoopDelay
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from cloudlink.cluster.node import Node
     from cloudlink.counters import Counters
     from cloudlink.delivery import Delivery
     from cloudlink.http import Request
     from cloudlink.settings import Settings
 
     from .clients import ClientsManager, Schema
+    from .cluster import Cluster
     from .fairshare import FairShare
     from .hooks import Hooks
     from .rooms import RoomsManager
@@ -56,6 +58,7 @@ class Host(Protocol):
     counters: Counters
     hooks: Hooks
     clients_manager: ClientsManager
+    cluster: Cluster
     rooms_manager: RoomsManager
     delivery: Delivery
     fair_share: FairShare
@@ -146,6 +149,12 @@ METRICS = (
     Metric(
         "bridge_dropped", "counter", "Records of a bridge that were dropped, both directions", ("bridge",)
     ),
+    Metric("cluster_nodes", "gauge", "Nodes of the cluster that are seen, this one included"),
+    Metric("cluster_up", "gauge", "Whether the connection between the nodes works: 1 or 0"),
+    Metric("cluster_records", "counter", "Records exchanged with other nodes", ("direction",)),
+    Metric(
+        "cluster_dropped", "counter", "Records that were dropped because a node took less than was sent to it"
+    ),
     Metric("event_loop_delay_seconds", "histogram", "How late the event loop runs what is due"),
 )
 """All metrics, in the order in which they are shown. Those that begin with `process_` are added by prometheus-client."""
@@ -219,6 +228,7 @@ def sample(server: Host) -> Sample:
         "rooms": _sums(
             (labels.get(schema, _OTHER), count) for schema, count in server.rooms_manager.counts.items()
         ),
+        **_cluster(server.cluster.node),
         "event_loop_delay_seconds": _histogram(server.loop_delay),
     }
     kept = {what: measure() for what, measure in counters.kept.items()}
@@ -234,6 +244,18 @@ def sample(server: Host) -> Sample:
         for value in metric.expected:
             found[metric.name].setdefault((value,), 0)
     return found
+
+
+def _cluster(node: Node | None) -> Sample:
+    """Return the metrics of a cluster; they have no values on a lone server."""
+    if node is None:
+        return {"cluster_nodes": {}, "cluster_up": {}, "cluster_records": {}, "cluster_dropped": {}}
+    return {
+        "cluster_nodes": {(): 1 + len(node.others)},
+        "cluster_up": {(): not node.is_cut_off},
+        "cluster_records": _by_label({way: node.counts[way] for way in ("sent", "received")}),
+        "cluster_dropped": {(): node.counts["dropped"]},
+    }
 
 
 def _clients(clients: ClientsManager, labels: Labels) -> Sample:

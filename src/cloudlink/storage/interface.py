@@ -65,6 +65,9 @@ class VariableStore(Protocol):
     def touch(self, room: str) -> None:
         """Note that a room is in use, for stores that delete unused rooms. Returns at once."""
 
+    def unload(self, room: str) -> None:
+        """Note that a room's variables are not in use any more. A store without a file forgets them. Returns at once."""
+
     def watch(self, changed: Watcher) -> None:
         """Register a function to call on the server's thread with changes that others made to the store.
 

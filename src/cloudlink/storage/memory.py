@@ -77,6 +77,11 @@ class MemoryStore:
         if room in self._rooms:
             self._rooms.move_to_end(room)
 
+    def unload(self, room: str) -> None:
+        """Forget all variables of a room."""
+        for name in tuple(self._rooms.get(room, ())):
+            self.delete(room, name)
+
     def watch(self, changed: Watcher) -> None:
         """Do nothing: nobody else can reach this store."""
 

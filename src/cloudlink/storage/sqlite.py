@@ -166,6 +166,9 @@ class SqliteStore:
         """Note that a room is in use."""
         self._queue.use(room)
 
+    def unload(self, room: str) -> None:
+        """Do nothing: the variables stay in the file."""
+
     def watch(self, changed: Watcher) -> None:
         """Register a function to call on the server's thread with changes that others made to the file."""
         self._watchers.append(changed)

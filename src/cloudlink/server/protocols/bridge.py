@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from cloudlink import jsontext
 from cloudlink.cloudvalues import is_value
+from cloudlink.server.clusterbroker import VIA
 from cloudlink.server.events import Variable
 
 from .scratch.rules import Violation
@@ -36,16 +37,16 @@ class Bridge:
         self._hub.subscribe(Variable, self._cross)
 
     def _cross(self, room: str, protocol: object, event: Variable, _skip: object) -> None:
-        if event.via == _NAME:
-            return
+        if event.via == _NAME or event.via.startswith(VIA):
+            return  # it has been bridged, here or on the node that it comes from
         if protocol is self._clpv4:
             self._to_scratch(room, event)
         elif protocol is self._scratch.schema:
             self._hub.emit_to(room, self._clpv4, Variable(event.name, as_number(event.val), via=_NAME))
 
     def _to_scratch(self, room: str, event: Variable) -> None:
-        if room not in self._scratch.projects.rooms:
-            return  # no project of that name is being played: an ordinary room
+        if not self._scratch.is_played(room):
+            return  # an ordinary room
         value = as_cloud_value(event.val)
         if not is_value(value, self._scratch.server.settings.cloud_value_max_length, text_allowed=True):
             return

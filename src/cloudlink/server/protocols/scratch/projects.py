@@ -26,12 +26,14 @@ from cloudlink.storage import MemoryStore, open_store
 from . import makingway
 from .cloudroom import VARIABLE_COST, CloudRoom
 from .rules import Violation
+from .sharedstore import SharedStore
 from .storagebudgets import StorageBudgets
 from .unused import UnusedRooms
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from cloudlink.cluster.cloud import Cloud, ProjectStore
     from cloudlink.server.clients import Client
     from cloudlink.settings import Settings
     from cloudlink.storage import VariableStore
@@ -92,13 +94,27 @@ class Projects:
         self._noted_at = 0.0
 
     def start(
-        self, call_soon: Callable[..., object], changed: Callable[[str, str, bytes | None], None]
+        self,
+        call_soon: Callable[..., object],
+        changed: Callable[[str, str, bytes | None], None],
+        cloud: Cloud | None = None,
+        saver: ProjectStore | None = None,
     ) -> None:
-        """Open the store; `changed` is called for external changes."""
+        """Open the store.
+
+        Args:
+            call_soon: Calls a function on the server's thread; see `VariableStore.start`.
+            changed: Called for external changes.
+            cloud: The projects of the whole cluster, None for those of this process alone.
+            saver: Saves the projects of the cluster, None for the file, which all nodes then share.
+        """
         settings = self._settings
+        file = settings.storage if saver is None else ""
         self.store = open_store(
-            settings.storage, max_size=settings.storage_max_size, keep_days=settings.storage_keep_days
+            file, max_size=settings.storage_max_size, keep_days=settings.storage_keep_days
         )
+        if cloud is not None:
+            self.store = SharedStore(cloud, saver, self.store if file else None)
         self._budgets = StorageBudgets(settings.storage_bytes_per_hour)
         self.store.watch(changed)
         self.store.start(call_soon)
@@ -453,9 +469,7 @@ class Projects:
         self._opened.add(room.opener, -1)
         del self.rooms[room.id]
         self._unused.discard(room)
-        if not self._settings.storage:
-            for name in room.variables:
-                self.store.delete(room.id, name)
+        self.store.unload(room.id)
 
     def _charge(self, room: CloudRoom) -> None:
         """Charge a project's memory to its addresses."""

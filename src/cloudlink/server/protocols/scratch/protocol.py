@@ -21,6 +21,7 @@ from cloudlink.cloudvalues import is_value
 from cloudlink.delivery import update_frame
 from cloudlink.http.pages import documents
 from cloudlink.server.clients import write
+from cloudlink.server.clusterbroker import VIA
 from cloudlink.server.events import Variable
 from cloudlink.server.eventwriter import EventWriter
 from cloudlink.server.exceptions import EmptyMessage, InvalidCommand, JSONError, Overloaded, ValidationError
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     import msgspec
 
     from cloudlink.admin.policy import Policy
+    from cloudlink.cluster.cloud import Cloud
     from cloudlink.server.api import PluginAPI
     from cloudlink.server.clients import Client
     from cloudlink.server.events import User
@@ -86,14 +88,16 @@ class CloudState:
     Attributes:
         room: The client's project, None before the handshake.
         address: The address that its resources are charged to, None for no particular one.
+        waiting: Packets that wait until the nodes of a cluster have told the values of the project; None if none do.
         updates: Limits the updates that are sent individually, None before the first update.
     """
 
-    __slots__ = ("address", "room", "updates")
+    __slots__ = ("address", "room", "updates", "waiting")
 
     def __init__(self, address: str | None) -> None:
         self.address = address
         self.room: CloudRoom | None = None
+        self.waiting: list[bytes] | None = None
         self.updates: Bucket | None = None
 
 
@@ -118,6 +122,7 @@ class Scratch:
         self._users = _user_rules(self._settings)
         self._hub = server.hub
         self._policy = self._hooks.policy
+        self._cloud: Cloud | None = None
         self._commands = self._hooks.commands.setdefault(Schema, {})
         methods = {
             "handshake": self._handshake,
@@ -215,7 +220,10 @@ class Scratch:
             if not client.open or not (is_empty or client.session.admit_next_packet(line)):
                 return
             is_empty = False
-            self._receive_object(client, line)
+            if client.state.waiting is None:
+                self._receive_object(client, line)
+            else:
+                client.state.waiting.append(line)
         if is_empty:
             self._hooks.report(client, Schema, EmptyMessage, "Empty message", EmptyMessage)
             client.session.close(CloseCode.CLOUD_ERROR, "A message cannot be empty")
@@ -235,6 +243,8 @@ class Scratch:
             packet = parse(line)
         except jsontext.JSONTextError as error:
             self._close_unreadable(client, error)
+            return
+        if self._cloud is not None and packet.method == "handshake" and self._must_wait(client, packet, line):
             return
         command = self._commands.get(packet.method, self._hooks.unknown_command)
         command.calls += 1
@@ -331,6 +341,30 @@ class Scratch:
         if room.variables:
             client.session.send_frame(room.all_values())
 
+    def _must_wait(self, client: Client, packet: Packet, line: bytes) -> bool:
+        """Return whether a handshake waits for the values of a project on other nodes; it is handled when they are here."""
+        project = rules.project_id(bytes(packet.project_id))
+        cloud = self._cloud
+        if cloud is None or project is None or client.state.room is not None:
+            return False
+        if project in self.projects.rooms or cloud.is_ready(project):
+            return False
+        client.state.waiting = [line]
+        client.outbox.connection.hold()
+        cloud.open(project, lambda _values: self._go_on(client, project))  # at once if no other node has it
+        return True
+
+    def _go_on(self, client: Client, project: str) -> None:
+        """Handle the packets that have waited."""
+        state = client.state
+        lines, state.waiting = state.waiting, None
+        client.outbox.connection.release()
+        for line in lines:
+            if client.open:
+                self._receive_object(client, line)
+        if self._cloud is not None and project not in self.projects.rooms:
+            self._cloud.close(project)  # the client has left, or was turned away
+
     def _set(self, client: Client, packet: Packet) -> None:
         room = self._joined_room(client)
         name, value = _text(packet.name), bytes(packet.value)
@@ -399,7 +433,7 @@ class Scratch:
 
     def _send_pending(self, room: CloudRoom) -> None:
         for name, sender in room.take_pending().items():
-            self._emit(room, name, sender)
+            self._emit(room, name, sender, "" if sender is not None or self._cloud is None else VIA)
 
     def _emit(self, room: CloudRoom, name: str, sender: Client | None, via: str = "") -> None:
         """Send a variable's value to all clients of the project except its sender (decision D8)."""
@@ -413,11 +447,17 @@ class Scratch:
 
     # Changes from outside.
 
+    def is_played(self, project: str) -> bool:
+        """Return whether a project is loaded, here or on another node, so that `change` can be called."""
+        return project in self.projects.rooms or (self._cloud is not None and self._cloud.is_open(project))
+
     def change(self, project: str, name: str, value: bytes, via: str) -> None:
         """Change a variable of a loaded project without a sender, and send it to all clients of the project.
 
+        If only other nodes have loaded it, they check the limits.
+
         Args:
-            project: The project id, a key of `projects.rooms`.
+            project: The project id; see `is_played`.
             name: The variable's name.
             value: JSON text of the new value.
             via: Name of the bridge that the change came through. All of its changes are charged to one
@@ -426,9 +466,12 @@ class Scratch:
         Raises:
             Violation: The change would exceed a limit.
         """
-        room = self.projects.rooms[project]
-        self.projects.keep(room, name, value, writer=via)
-        self._emit(room, name, None, via)
+        room = self.projects.rooms.get(project)
+        if room is None and self._cloud is not None:
+            self._cloud.pass_on(project, name, value)
+        elif room is not None:
+            self.projects.keep(room, name, value, writer=via)
+            self._emit(room, name, None, via)
 
     def put(self, project: str, name: str, value: bytes) -> str:
         """Set a variable on behalf of the host, and send it to all clients of the project.
@@ -482,8 +525,16 @@ class Scratch:
 
     def _changed_in_store(self, project: str, name: str, value: bytes | None) -> None:
         room = self.projects.rooms.get(project)
-        if room is not None and self.projects.take_over(room, name, value) and value is not None:
+        if room is None or not self.projects.take_over(room, name, value) or value is None:
+            return
+        delay = self._settings.cloud_batch_interval
+        if self._cloud is None:
             self._emit(room, name, None)
+        elif delay or room.is_held_back(name):
+            if room.hold_back(name, None):
+                self.server.later(delay, lambda: self._send_pending(room))
+        else:
+            self._emit(room, name, None, VIA)  # the node that the value comes from has bridged it
 
     # Server events.
 
@@ -496,7 +547,9 @@ class Scratch:
 
     def _open_store(self, call_soon: Callable[..., object]) -> None:
         vars(self).pop("_real_address", None)  # the settings may have changed since
-        self.projects.start(call_soon, self._changed_in_store)
+        cluster = self.server.cluster
+        self._cloud = cluster.cloud
+        self.projects.start(call_soon, self._changed_in_store, self._cloud, cluster.store)
 
 
 def _user_rules(settings: Settings) -> rules.UserRules:

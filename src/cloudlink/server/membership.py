@@ -1,0 +1,123 @@
+"""Joins the cluster that the settings ask for: over NATS, or over the sockets between the workers of one server."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import platform
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cloudlink.carriers.natsbus import NatsBus
+    from cloudlink.carriers.natsstore import NatsStore
+    from cloudlink.settings import Settings
+
+    from .cluster import Cluster
+    from .part import Part
+
+logger = logging.getLogger("cloudlink.cluster")
+
+_SAVE_TIMEOUT = 5.0
+"""Seconds that cloud variables may take to be saved when the server stops."""
+_SAVE_POLL = 0.02
+
+
+class Membership:
+    """What a server needs to be in a cluster, from its start to its end."""
+
+    def __init__(
+        self, cluster: Cluster, settings: Settings, part: Part | None, health: dict[str, Callable[[], object]]
+    ) -> None:
+        """Set up; `join` acts.
+
+        Args:
+            cluster: The server's cluster, which nothing has joined yet.
+            settings: The server's settings.
+            part: What this process is of a server of several processes, None for a server of one.
+            health: The functions that return the keys of the health check.
+        """
+        self._health = health
+        self._cluster = cluster
+        self._settings = settings
+        self._part = part
+        self._bus: NatsBus | None = None
+        self._store: NatsStore | None = None
+
+    async def join(self) -> None:
+        """Join the cluster, if there is one, and meet the other nodes.
+
+        Raises:
+            StartError: NATS cannot be used; the sentence says why.
+        """
+        settings, part = self._settings, self._part
+        if settings.cluster:
+            await self._join_by_nats()
+        elif part is not None:
+            self._cluster.join(
+                part.carrier, name=settings.cluster_name, node_name=self._node_name, number=part.number
+            )
+        await self._cluster.start()
+
+    async def leave(self) -> None:
+        """Save what others might miss, and say goodbye."""
+        cloud, deadline = self._cluster.cloud, time.monotonic() + _SAVE_TIMEOUT
+        while cloud is not None and not cloud.close_all():
+            if time.monotonic() > deadline:
+                logger.error("Cloud variables of the last moment are lost: NATS does not save them.")
+                break
+            await asyncio.sleep(_SAVE_POLL)
+        await self.drop()
+
+    async def drop(self) -> None:
+        """Leave at once."""
+        self._cluster.stop()
+        if self._store is not None:
+            self._store.close()
+        if self._bus is not None:
+            self._bus.close()
+            await self._bus.closed()
+        self._store = self._bus = None
+
+    async def _join_by_nats(self) -> None:
+        from cloudlink.carriers.nats import NatsCarrier  # noqa: PLC0415  # only a cluster needs them
+        from cloudlink.carriers.natsbus import NatsBus  # noqa: PLC0415
+        from cloudlink.carriers.natsstore import NatsStore  # noqa: PLC0415
+
+        settings = self._settings
+        bus = self._bus = NatsBus(settings.cluster)
+        await bus.connect()
+        if settings.cloud and settings.storage:
+            self._store = NatsStore(bus, settings.cluster_name)
+            await self._store.check()
+        self._cluster.join(
+            NatsCarrier(bus, settings.cluster_name),
+            name=settings.cluster_name,
+            node_name=self._node_name,
+            secret=settings.cluster_secret.encode(),
+            store=self._store,
+        )
+        self._health["status"] = lambda: "degraded" if self._is_cut_off else "ok"
+        self._health["cluster"] = self._describe
+
+    @property
+    def _is_cut_off(self) -> bool:
+        return self._cluster.node is not None and self._cluster.node.is_cut_off
+
+    def _describe(self) -> dict[str, str | int]:
+        node = self._cluster.node
+        return {
+            "name": self._cluster.name,
+            "node": self._cluster.node_name,
+            "nodes": len(self._cluster.nodes),
+            "clients_here": self._cluster.clients_here,
+            "bus": "down" if self._is_cut_off else "up",
+            "dropped": node.counts["dropped"] if node is not None else 0,
+        }
+
+    @property
+    def _node_name(self) -> str:
+        name = self._settings.node_name or platform.node() or "node"
+        return name if self._part is None else f"{name}-{self._part.number + 1}"
