@@ -34,6 +34,8 @@ TITLES = {
     "joining": "Clients join at once",
     "memory": "Memory",
     "latency": "Latency at low load",
+    "workers": "Several workers",
+    "cluster": "A cluster",
 }
 """Heading of each group's chart."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.measures import cloud, fanout, joining, latency, memory, players, pmsg
+from bench.measures import cloud, cluster, fanout, joining, latency, memory, players, pmsg, workers
 from bench.measures.base import Measure, Metric, Run, Stage
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ MODULES = {
     "joining": joining,
     "memory": memory,
     "latency": latency,
+    "workers": workers,
+    "cluster": cluster,
 }
 
 

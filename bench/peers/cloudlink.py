@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import shutil
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from bench.peers.base import PROGRAMS, Peer, UnavailableError
@@ -52,6 +54,49 @@ class CloudLink(Peer):
     def with_cloud(self, projects: int, interval: float) -> Peer:
         """Store the variables in a file, and send updates as the interval says."""
         return _WithCloud(self, projects, interval)
+
+
+class Workers(CloudLink):
+    """CloudLink in several processes behind one port."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.name = f"workers-{count}"
+        self.title = f"CloudLink, {count} workers"
+        self.count = count
+
+    def prepare(self) -> str:
+        """Find the installed package, on Linux."""
+        if sys.platform != "linux":
+            raise UnavailableError("several workers need Linux")
+        return super().prepare()
+
+    def environment(self, port: int) -> Mapping[str, str]:
+        """Ask for the workers."""
+        return {**super().environment(port), "CLOUDLINK_WORKERS": str(self.count)}
+
+
+class Cluster(Workers):
+    """Nodes that NATS joins, behind one port, so that one load generator reaches all of them."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(count)
+        self.name = f"cluster-{count}"
+        self.title = f"CloudLink, {count} nodes and NATS"
+
+    def prepare(self) -> str:
+        """Find the installed packages."""
+        for module in ("nats", "cloudlink"):
+            if importlib.util.find_spec(module) is None:
+                raise UnavailableError(f"the package {module} is not installed for {sys.executable}")
+        beside = Path(self.python).with_name("nats-server")
+        if not beside.exists() and shutil.which("nats-server") is None:
+            raise UnavailableError("nats-server is not installed")
+        return super().prepare()
+
+    def command(self, port: int) -> Sequence[str]:
+        """Start NATS and the nodes."""
+        return [self.python, str(self.programs / "cluster_server.py"), str(port)]
 
 
 class _WithCloud(CloudLink):
