@@ -19,7 +19,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 NOT_INSTALLED := { echo "CloudLink could not be installed: the first start needs the internet, to fetch the packages \
 that CloudLink uses. Is this computer online? Then see what pip says above." >&2; exit 1; }
 
-.PHONY: serve examples test test-fast coverage lint autobahn newcomer faults bench bench-quick bench-compare release single-file docs clean
+.PHONY: serve examples test test-fast coverage lint autobahn newcomer faults chaos bench bench-quick bench-compare release single-file docs clean
 .DEFAULT_GOAL := serve
 
 $(BIN)/python:
@@ -79,6 +79,10 @@ faults: $(VENV)/.dev
 # Does what the README and the first-game page say, in a fresh copy; needs the ports 3000 and 4000.
 newcomer: | $(BIN)/python
 	@$(BIN)/python scripts/newcomer.py
+
+# Everything that can go wrong between several processes, 5 times each, in about ten minutes; ARGS=--quick takes a minute.
+chaos: $(VENV)/.dev
+	$(BIN)/python -m tests.chaos $(ARGS)
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench $(ARGS)

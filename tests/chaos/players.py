@@ -1,0 +1,167 @@
+"""Players that keep playing whatever happens to their node, and notice what they should not have been sent."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from random import Random
+
+from tests.support.servers import HOST
+from tests.support.socketclient import SocketClient
+
+_HANDSHAKE = '{"cmd":"handshake","val":{"language":"Python","version":"0.2.0"}}'
+
+
+class Player:
+    """A client of CloudLink 4 in one room; it connects again when its connection ends.
+
+    Attributes:
+        name: Its username.
+        users: The names in its room's list, by snowflake, as the server has told it.
+        variables: The values it has seen last, by variable.
+        mistakes: What it should not have been sent.
+        connections: How often it has been let in.
+    """
+
+    def __init__(self, name, room, port):
+        self.name = name
+        self.room = room
+        self.users = {}
+        self.variables = {}
+        self.mistakes = []
+        self.connections = 0
+        self.is_in = False
+        self._port = port
+        self._client = None
+        self._task = asyncio.ensure_future(self._stay())
+
+    async def stop(self):
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+        if self._client is not None:
+            self._client.transport.abort()
+
+    def say(self, packet):
+        if self.is_in:
+            with contextlib.suppress(Exception):  # the connection has just ended
+                self._client.send(json.dumps(packet).encode(), binary=False)
+
+    def drop(self):
+        """Break the connection, as a network does."""
+        if self._client is not None:
+            self._client.transport.abort()
+
+    async def _stay(self):
+        while True:
+            with contextlib.suppress(OSError, TimeoutError):
+                await self._play()
+            self.is_in = False
+            self.users = {}
+            await asyncio.sleep(0.1 + Random(self.name).random() / 5)
+
+    async def _play(self):
+        uri = f"ws://{HOST}:{self._port}/"
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(5):
+            _, client = await loop.create_connection(lambda: SocketClient(uri, {}), HOST, self._port)
+            self._client = client
+            await client.opened
+        if client.websocket.handshake_exc is not None:
+            return
+        for packet in (
+            _HANDSHAKE,
+            json.dumps({"cmd": "setid", "val": self.name}),
+            json.dumps({"cmd": "link", "val": [self.room], "listener": "in"}),
+        ):
+            client.send(packet.encode(), binary=False)
+        async for frame in _frames(client):
+            self._hear(json.loads(frame))
+
+    def _hear(self, packet):
+        command = packet.get("cmd")
+        if command == "ulist" and packet.get("rooms") == self.room:
+            self._hear_list(packet)
+        elif command == "gvar" and packet.get("rooms") == self.room:
+            self.variables[packet["name"]] = packet["val"]
+        elif command == "statuscode" and packet.get("listener") == "in":
+            if packet["code_id"] == 100:
+                self.is_in = True
+                self.connections += 1
+            else:
+                self.mistakes.append(f"{self.name} was not let in: {packet}")
+
+    def _hear_list(self, packet):
+        mode, value = packet["mode"], packet["val"]
+        if mode == "set":
+            self.users = {user["id"]: user["username"] for user in value}
+            if len(self.users) != len(value):
+                self.mistakes.append(f"{self.name} got a list with somebody twice")
+        elif mode == "add":
+            if value["id"] in self.users:
+                self.mistakes.append(f"{self.name} got a second add of {value['username']}")
+            self.users[value["id"]] = value["username"]
+        elif mode == "remove" and self.users.pop(value["id"], None) is None:
+            self.mistakes.append(f"{self.name} got a remove of {value['username']}, who was not there")
+
+
+class CloudPlayer:
+    """A client of Scratch cloud variables; it connects again, too."""
+
+    def __init__(self, name, project, port):
+        self.name = name
+        self.project = project
+        self.values = {}
+        self.is_in = False
+        self._port = port
+        self._client = None
+        self._task = asyncio.ensure_future(self._stay())
+
+    stop = Player.stop
+    drop = Player.drop
+
+    def set(self, name, value):
+        if self.is_in:
+            packet = {"method": "set", "name": name, "value": value}
+            with contextlib.suppress(Exception):
+                self._client.send((json.dumps(packet) + "\n").encode(), binary=False)
+                self.values[name] = value
+
+    async def _stay(self):
+        while True:
+            with contextlib.suppress(OSError, TimeoutError):
+                await self._play()
+            self.is_in = False
+            await asyncio.sleep(0.1 + Random(self.name).random() / 5)
+
+    async def _play(self):
+        uri = f"ws://{HOST}:{self._port}/"
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(5):
+            _, client = await loop.create_connection(
+                lambda: SocketClient(uri, {"User-Agent": "chaos"}), HOST, self._port
+            )
+            self._client = client
+            await client.opened
+        if client.websocket.handshake_exc is not None:
+            return
+        packet = {"method": "handshake", "project_id": self.project, "user": self.name}
+        client.send((json.dumps(packet) + "\n").encode(), binary=False)
+        self.values = {}
+        self.is_in = True
+        async for frame in _frames(client):
+            for line in frame.splitlines():
+                heard = json.loads(line)
+                if heard.get("method") == "set":
+                    self.values[heard["name"]] = heard["value"]
+
+
+async def _frames(client):
+    """Yield the frames of a client until its connection ends."""
+    client.gone.add_done_callback(lambda _: client.arrived.set())
+    while not client.gone.done():
+        client.arrived.clear()
+        await client.arrived.wait()
+        for frame in client.take():
+            yield frame

@@ -1,0 +1,226 @@
+"""The servers that chaos happens to: workers behind one port, or three nodes with NATS and a proxy between."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+from tests.support.natsserver import NatsServer
+from tests.support.nodes import SECRET, children
+from tests.support.servers import HOST
+
+
+class Server:
+    """A `cloudlink serve` that can be killed and started again at the same port.
+
+    Attributes:
+        port: Its port.
+        pid: Its process id.
+    """
+
+    def __init__(self, folder, name, arguments, environment):
+        self.name = name
+        self.log = Path(folder) / f"{name}.log"
+        self.port = _free_port()
+        self._command = [
+            *(sys.executable, "-m", "cloudlink", "serve", "--plugins-folder", ""),
+            *("--port", str(self.port), *arguments),
+        ]
+        clean = {key: value for key, value in os.environ.items() if key not in ("HOST", "PORT")}
+        self._environment = clean | environment
+        self._process = None
+        self.start()
+
+    @property
+    def pid(self):
+        return self._process.pid
+
+    def start(self):
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command, stdout=log, stderr=log, env=self._environment, cwd=self.log.parent
+            )
+
+    def kill(self):
+        self._process.kill()
+        self._process.wait()
+
+    def send_signal(self, number):
+        self._process.send_signal(number)
+
+    async def terminate(self):
+        self._process.terminate()
+        while self._process.poll() is None:  # noqa: ASYNC110  # a process sets no event
+            await asyncio.sleep(0.02)
+
+    def end(self):
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGCONT)
+            self._process.terminate()
+            try:
+                self._process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+    async def answering(self):
+        """Wait until the server answers."""
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError):
+                await asyncio.to_thread(self.health)
+                return
+            assert self._process.poll() is None, self.log.read_text(errors="replace")
+            await asyncio.sleep(0.05)
+        raise AssertionError(f"{self.name} does not answer")
+
+    def health(self):
+        with urllib.request.urlopen(f"http://{HOST}:{self.port}/health", timeout=5) as answer:
+            return json.loads(answer.read())
+
+    def memory(self):
+        """Resident bytes of the process and of its workers."""
+        return sum(_resident(pid) for pid in (self.pid, *children(self.pid)))
+
+    def tracebacks(self):
+        return self.log.read_text(errors="replace").count("Traceback")
+
+
+class Proxy:
+    """A TCP proxy to NATS, for one node; it can be cut, both ways or in one direction."""
+
+    def __init__(self, target):
+        self._target = target
+        self._pairs = set()
+        self._open = {"up": asyncio.Event(), "down": asyncio.Event()}
+        for event in self._open.values():
+            event.set()
+        self._server = None
+        self.port = 0
+
+    async def start(self):
+        self._server = await asyncio.start_server(self._serve, HOST, 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    def cut(self, *directions):
+        """Let nothing through in some directions, `up` to NATS and `down` from it, without closing anything."""
+        for direction in directions:
+            self._open[direction].clear()
+
+    def mend(self):
+        for event in self._open.values():
+            event.set()
+
+    async def stop(self):
+        self.mend()
+        self._server.close()
+        for writer in tuple(self._pairs):
+            writer.close()
+
+    async def _serve(self, reader, writer):
+        try:
+            other_reader, other_writer = await asyncio.open_connection(HOST, self._target)
+        except OSError:
+            writer.close()
+            return
+        self._pairs |= {writer, other_writer}
+        await asyncio.gather(self._pump("up", reader, other_writer), self._pump("down", other_reader, writer))
+        self._pairs -= {writer, other_writer}
+
+    async def _pump(self, direction, reader, writer):
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                await self._open[direction].wait()
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+
+class Cluster:
+    """Three nodes, NATS, and a proxy for each node.
+
+    Attributes:
+        servers: The nodes.
+        proxies: The proxies, in the same order.
+        nats: The NATS server.
+    """
+
+    def __init__(self, folder):
+        self._folder = Path(folder)
+        self.nats = NatsServer(self._folder / "jetstream")
+        self.proxies = []
+        self.servers = []
+
+    async def __aenter__(self):
+        for number in range(3):
+            proxy = Proxy(self.nats.port)
+            await proxy.start()
+            self.proxies.append(proxy)
+            arguments = (
+                *("--cluster", f"nats://{HOST}:{proxy.port}", "--cluster-name", "chaos"),
+                *("--node-name", f"n{number + 1}", "--storage", "cloudlink.db"),
+            )
+            folder = self._folder / f"n{number + 1}"
+            folder.mkdir()
+            self.servers.append(
+                Server(folder, f"n{number + 1}", arguments, {"CLOUDLINK_CLUSTER_SECRET": SECRET})
+            )
+        await asyncio.gather(*(server.answering() for server in self.servers))
+        return self
+
+    async def __aexit__(self, *_error):
+        await asyncio.gather(*(asyncio.to_thread(server.end) for server in self.servers))
+        for proxy in self.proxies:
+            await proxy.stop()
+        self.nats.__exit__()
+
+    @property
+    def ports(self):
+        return [server.port for server in self.servers]
+
+
+class Workers:
+    """A server of three workers; the attributes are those of `Cluster`."""
+
+    def __init__(self, folder):
+        self._folder = folder
+        self.servers = []
+
+    async def __aenter__(self):
+        arguments = ("--workers", "3", "--storage", "cloudlink.db")
+        self.servers = [Server(self._folder, "server", arguments, {})]
+        await self.servers[0].answering()
+        return self
+
+    async def __aexit__(self, *_error):
+        await asyncio.to_thread(self.servers[0].end)
+
+    @property
+    def workers(self):
+        """The process ids of the workers."""
+        return children(self.servers[0].pid)
+
+    @property
+    def ports(self):
+        return [self.servers[0].port]
+
+
+def _resident(pid):
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except (OSError, IndexError):
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _free_port():
+    with socket.create_server((HOST, 0)) as probe:
+        return probe.getsockname()[1]
