@@ -76,7 +76,11 @@ class NatsBus:
         try:
             async with asyncio.timeout(_FIRST_PATIENCE):
                 self._client = await self._open_patiently()
+        except StartError:
+            await self.closed()
+            raise
         except TimeoutError:
+            await self.closed()
             raise StartError(
                 f"no NATS server answers at {self.shown}; start one with: nats-server -js"
             ) from None
@@ -211,3 +215,8 @@ async def _publish(client: Client, messages: list[tuple[str, bytes]]) -> None:
 async def _close(client: Client) -> None:
     with suppress(Exception):  # it is left, whatever it says
         await asyncio.wait_for(client.close(), _CLOSE_TIMEOUT)
+    transport = client._transport  # noqa: SLF001  # after a refusal, the library leaves the socket open
+    if transport is not None:
+        with suppress(Exception):
+            transport.close()
+            await asyncio.wait_for(transport.wait_closed(), _CLOSE_TIMEOUT)
