@@ -215,7 +215,7 @@ async def _publish(client: Client, messages: list[tuple[str, bytes]]) -> None:
 async def _close(client: Client) -> None:
     with suppress(Exception):  # it is left, whatever it says
         await asyncio.wait_for(client.close(), _CLOSE_TIMEOUT)
-    transport = client._transport  # noqa: SLF001  # after a refusal, the library leaves the socket open
+    transport: Any = client._transport  # noqa: SLF001  # after a refusal, the library leaves the socket open
     if transport is not None:
         with suppress(Exception):
             transport.close()
