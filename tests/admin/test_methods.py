@@ -32,6 +32,9 @@ GOOD = {
     "stats.get": {},
     "stats.history": {"minutes": 5},
     "plugins.list": {},
+    "bridges.list": {},
+    "bridges.pause": {"name": "south"},
+    "bridges.resume": {"name": "south"},
     "clients.list": {
         "search": "a",
         "limit": 5,
@@ -83,11 +86,12 @@ GOOD = {
 EVERYBODY = {"login", "resume", "setup"}
 VIEWERS = {
     "logout", "touch", "me", "password.set", "sessions.list", "sessions.end", "subscribe", "unsubscribe", "stats.get",
-    "stats.history", "plugins.list", "clients.list", "clients.get", "rooms.list", "rooms.get", "cloud.projects", "cloud.get",
+    "stats.history", "plugins.list", "bridges.list", "clients.list", "clients.get", "rooms.list", "rooms.get", "cloud.projects", "cloud.get",
 }  # fmt: skip
 MODERATORS = {
     "clients.kick", "mutes.add", "rooms.set", "mutes.list", "mutes.remove", "bans.preview", "bans.add", "bans.list",
-    "bans.remove", "filters.list", "filters.test", "broadcast", "server.mode", "audit.list",
+    "bans.remove", "filters.list", "filters.test", "broadcast", "server.mode", "audit.list", "bridges.pause",
+    "bridges.resume",
 }  # fmt: skip
 
 
@@ -400,6 +404,14 @@ def test_commands(administrators, owner):
     owner.ask("commands.enable", name="hello")
     assert not administrators.server.disabled
     assert administrators.lines[-1] == ("the-owner", "commands.enable", "command:hello", "ok")
+
+
+def test_bridges(administrators, moderator):
+    moderator.ask("bridges.pause", name="south")
+    assert moderator.ask("bridges.list")["items"] == [{"name": "south", "paused": True}]
+    moderator.ask("bridges.resume", name="south")
+    assert not administrators.server.paused
+    assert administrators.lines[-1] == ("the-moderator", "bridges.resume", "bridge:south", "ok")
 
 
 def sample(seconds, clients=5):

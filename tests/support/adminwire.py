@@ -95,6 +95,7 @@ class FakeServer:
         self.samples = 0
         self.cloud = {}
         self.disabled = set()
+        self.paused = set()
         self.reloads = [{"changed": {"motd": ["", "hi"]}, "needs_restart": []}]
 
     def add(self, *players):
@@ -154,6 +155,12 @@ class FakeServer:
         if isinstance(result, AdminError):
             raise result
         return result
+
+    def bridges(self):
+        return [{"name": "south", "paused": "south" in self.paused}]
+
+    def set_bridge(self, name, *, paused):
+        (self.paused.add if paused else self.paused.discard)(name)
 
     def commands(self):
         return [{"name": "hello", "protocol": "cl4", "disabled": "hello" in self.disabled, "builtin": False}]

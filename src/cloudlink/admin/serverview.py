@@ -116,6 +116,14 @@ class ServerView(Protocol):
         """Read certificates and settings again; `{changed, needs_restart}`. Raises `AdminError`: `invalid`."""
         ...
 
+    def bridges(self) -> list[dict[str, Any]]:
+        """Return `name kind url up paused reason users received sent dropped rooms projects rate byte_rate` of each bridge."""
+        ...
+
+    def set_bridge(self, name: str, *, paused: bool) -> None:
+        """Pause or resume a bridge. Raises `AdminError`: `not_found conflict`."""
+        ...
+
     def commands(self) -> list[dict[str, Any]]:
         """Return `name protocol disabled builtin` of each command."""
         ...

@@ -40,7 +40,9 @@ class Bridge(ABC):
         section: Its settings.
         site: This server.
         is_paused: Whether an operator has paused it.
-        dropped: How many records or packets were dropped, in both directions.
+        received: How many records or packets of the other side were taken in.
+        sent: How many were sent there.
+        dropped: How many were dropped, in both directions.
         reason: Why it is down, empty while it is up or was never tried.
     """
 
@@ -51,6 +53,8 @@ class Bridge(ABC):
         self.section = section
         self.site = site
         self.is_paused = False
+        self.received = 0
+        self.sent = 0
         self.dropped = 0
         self.reason = ""
         self.wake: Callable[[], None] = lambda: None

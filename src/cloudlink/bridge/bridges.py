@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from cloudlink import jsontext
 from cloudlink.client.socket import Options
@@ -92,6 +93,7 @@ class Bridges:
             server.hooks.engines[Schema] = CalledEngine(server, waiting)
         if self.bridges:
             server.hooks.health["bridges"] = self.health
+            server.hooks.bridges = self
             server.counters.bridges = self.conditions
             server.federation.add_broker(self)
             server.hooks.protocol_tick.append(self.tick)
@@ -274,17 +276,22 @@ class Bridges:
             for name, bridge in self.bridges.items()
         }
 
-    def list(self) -> list[dict[str, object]]:
+    def __contains__(self, name: object) -> bool:
+        return name in self.bridges
+
+    def list(self) -> list[dict[str, Any]]:
         """Return what an operator sees of each bridge; no secret is among it."""
         return [
             {
                 "name": name,
                 "kind": bridge.section.kind,
-                "url": bridge.section.url,
+                "url": _without_secrets(bridge.section.url),
                 "up": bridge.is_up,
                 "paused": bridge.is_paused,
                 "reason": bridge.reason,
                 "users": bridge.users,
+                "received": bridge.received,
+                "sent": bridge.sent,
                 "dropped": bridge.dropped,
                 "rooms": list(bridge.section.rooms),
                 "projects": list(bridge.section.projects),
@@ -315,6 +322,12 @@ class Bridges:
         if self._is_running:
             self._dial(bridge)
         return True
+
+
+def _without_secrets(url: str) -> str:
+    """Return an address without a password or a query."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if url else ""
 
 
 def _line_maker(bridge: UpstreamBridge | CloudBridge, place: str) -> Callable[[], Any]:

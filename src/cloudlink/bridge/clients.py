@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 
 class _Core(Protocol):
+    relayed: int
+    sent: int
     dropped: int
 
     @property
@@ -118,11 +120,16 @@ class ClientBridge(Bridge):
                 place.guests.clear()
 
     def _changed(self) -> None:
-        """Count what was dropped, and log the bridge's state if it has changed."""
+        """Count what has crossed and what was dropped, and log the bridge's state if it has changed."""
         for place in self._places.values():
-            if place.core is not None and place.core.dropped:
-                self.count_dropped(place.core.dropped)
-                place.core.dropped = 0
+            core = place.core
+            if core is None:
+                continue
+            self.received += core.relayed
+            self.sent += core.sent
+            if core.dropped:
+                self.count_dropped(core.dropped)
+            core.relayed = core.sent = core.dropped = 0
         is_up = self.is_up
         if is_up and not self._was_up:
             details = counted(len(self._places), self.word)

@@ -36,7 +36,7 @@ class CloudProject:
     Attributes:
         project: The project's id here.
         outgoing: Texts to send, in order; the sender empties it, and sends a ping after them.
-        dropped: How many values were dropped.
+        relayed, sent, dropped: How many values were taken in, sent and dropped; the owner sets them to 0.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class CloudProject:
     ) -> None:
         self.project = project
         self.outgoing: list[str] = []
-        self.dropped = 0
+        self.relayed = self.sent = self.dropped = 0
         self._site = site
         self._session = CloudSession(remote, section.username or DEFAULT_USERNAME)
         rate = min(section.rate, MOST_PER_SECOND)
@@ -110,11 +110,13 @@ class CloudProject:
             name, val = item
             self._waiting.discard(name)
             batch.add(name)
+            self.sent += 1
             self._session.set(name, jsontext.loads(val))
         if batch:
             self._in_flight.append(batch)
             self._move()
         while (change := self._inbound.take()) is not None:
+            self.relayed += 1
             self._apply(*change)
 
     def received(self, text: str) -> None:

@@ -65,6 +65,8 @@ class Owner(Protocol):
     outbound: PacedQueue[Record]
     inbound: PacedQueue[Record]
     reading: Bucket
+    received: int
+    sent: int
 
     def link_is_up(self, link: PeerLink) -> None:
         """Note that the other side has sent all its users."""
@@ -178,6 +180,7 @@ class PeerLink:
                 frame.append(text)
             if not frame:
                 return
+            self._owner.sent += len(frame)
             self._wire.send(b"[%b]" % b",".join(frame))
 
     # From this server.
@@ -319,6 +322,7 @@ class PeerLink:
 
     def _take_in(self) -> None:
         while not self._is_closed and (record := self._inbound.take()) is not None:
+            self._owner.received += 1
             if not self._handlers[record.kind](record):
                 self._owner.link_drops(theirs=True)
 

@@ -83,7 +83,7 @@ class UpstreamRoom:
     Attributes:
         room: The room's name here.
         outgoing: Texts to send, in order; the sender empties it.
-        dropped: How many packets were dropped.
+        relayed, sent, dropped: How many packets were taken in, sent and dropped; the owner sets them to 0.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class UpstreamRoom:
     ) -> None:
         self.room = room
         self.outgoing: list[str] = []
-        self.dropped = 0
+        self.relayed = self.sent = self.dropped = 0
         self._remote = remote
         self._guests = guests
         self._site = site
@@ -167,9 +167,11 @@ class UpstreamRoom:
             keys = b"" if cmd == "gmsg" else b'"name":%b,' % jsontext.dumps(name)
             rooms = jsontext.dumps(self._remote)
             packet = b'{"cmd":"%b",%b"val":%b,"rooms":%b}' % (cmd.encode(), keys, val, rooms)
+            self.sent += 1
             self.outgoing.append(packet.decode())
             self._echoes.add((cmd, name, _canonical(jsontext.loads(val))))
         while (event := self._inbound.take()) is not None:
+            self.relayed += 1
             self._site.deliver(self.room, event)
 
     # From the other server.

@@ -77,6 +77,26 @@ class Moderation(Protocol):
         ...
 
 
+class BridgeControl(Protocol):
+    """The bridges of a server, for its administration."""
+
+    def __contains__(self, name: object) -> bool:
+        """Return whether there is a bridge of that name."""
+        ...
+
+    def list(self) -> list[dict[str, Any]]:
+        """Return the state of each bridge."""
+        ...
+
+    def pause(self, name: str) -> bool:
+        """Take a bridge down until `resume`; return False if it is paused already."""
+        ...
+
+    def resume(self, name: str) -> bool:
+        """Let a paused bridge connect again; return False if it is not paused."""
+        ...
+
+
 class Hooks:
     """The registry of all handlers, with methods to call them.
 
@@ -86,7 +106,7 @@ class Hooks:
     that return further keys of `/health`. `unknown_command` has no handlers; protocols count the packets with commands
     that nobody has registered there. `policy` holds the bans, mutes and other rules in force; `packet_policy` is the same
     while it may refuse or change packets, and None otherwise. `moderation` runs the actions of players whom an owner lets
-    moderate; None if there is no administration in this process.
+    moderate; None if there is no administration in this process. `bridges` are those of the server, None if it has none.
     """
 
     NOT_JSON = object()
@@ -129,6 +149,7 @@ class Hooks:
         self.filter = EventHandlers("on_filter")
         self.policy = Policy(dropped=self._counters.dropped, refused=self._counters.refused)
         self.packet_policy: Policy | None = None
+        self.bridges: BridgeControl | None = None
 
     @property
     def unfinished(self) -> int:

@@ -75,6 +75,7 @@ class FakeHost:
         self.bans: list[dict[str, Any]] = []
         self.mutes: list[dict[str, Any]] = []
         self.filters: list[dict[str, Any]] = []
+        self.bridges: dict[str, dict[str, Any]] = {}
         self.cloud = {"612229554": {"☁ high score": "42"}}
         self.mode = "open"
         self.history = [self._stats() for _ in range(720)]
@@ -276,6 +277,9 @@ class FakeHost:
             "server.mode": (self._set_mode, "moderator"),
             "server.drain": (lambda **_: self._set_mode("draining"), "owner"),
             "broadcast": (lambda text: {"sent": len(self.players)}, "moderator"),
+            "bridges.list": (lambda: {"items": [*self.bridges.values()]}, "viewer"),
+            "bridges.pause": (lambda name: self._set_bridge(name, paused=True), "moderator"),
+            "bridges.resume": (lambda name: self._set_bridge(name, paused=False), "moderator"),
             "accounts.list": (
                 lambda: {
                     "items": [
@@ -296,6 +300,10 @@ class FakeHost:
         }
 
     # Methods.
+
+    def _set_bridge(self, name: str, *, paused: bool) -> dict[str, Any]:
+        self.bridges[name] |= {"paused": paused, "up": not paused, "users": 0 if paused else 3}
+        return {}
 
     def _stats(self) -> dict[str, Any]:
         return {

@@ -141,6 +141,31 @@ async def test_the_server_is_guarded_closed_and_opened(lab):
 
 
 @scenario
+async def test_a_bridge_is_paused_and_resumed(lab):
+    async with FakeHost() as host:
+        host.bridges["south"] = {
+            "name": "south",
+            "up": True,
+            "paused": False,
+            "users": 3,
+            "received": 5,
+            "sent": 7,
+            "dropped": 2,
+            "reason": "",
+        }
+        visitor = await lab.visitor(host.link)
+        await visitor.sets_up()
+        await visitor.chooses("server")
+        await visitor.sees("Bridges", "south", "connected", "3 users", "2 dropped", "0 in and 0 out a second")
+        await visitor.clicks("Pause")
+        await visitor.sees("paused")
+        assert host.bridges["south"]["paused"]
+        await visitor.clicks("Resume")
+        await visitor.sees("connected")
+        assert not host.bridges["south"]["paused"]
+
+
+@scenario
 async def test_accounts_and_settings(lab):
     async with RealHost() as host:
         visitor = await lab.visitor(host.link)

@@ -12,6 +12,7 @@ from cloudlink.admin.statistics import MOST_MINUTES, STEP
 if TYPE_CHECKING:
     from cloudlink.admin.core import Call
 
+_LONGEST_BRIDGE = 20
 _LONGEST_COMMAND = 200
 
 
@@ -44,6 +45,25 @@ def _reload(call: Call) -> dict[str, Any]:
     return result
 
 
+def _list_bridges(call: Call) -> dict[str, Any]:
+    return {"items": call.core.server.bridges()}
+
+
+def _pause_bridge(call: Call) -> dict[str, Any]:
+    return _set_bridge(call, "bridges.pause", paused=True)
+
+
+def _resume_bridge(call: Call) -> dict[str, Any]:
+    return _set_bridge(call, "bridges.resume", paused=False)
+
+
+def _set_bridge(call: Call, method: str, *, paused: bool) -> dict[str, Any]:
+    name = call.params["name"]
+    call.core.server.set_bridge(name, paused=paused)
+    call.core.audit.record(call.actor, method, target=f"bridge:{name}")
+    return {}
+
+
 def _list_commands(call: Call) -> dict[str, Any]:
     return {"items": call.core.server.commands()}
 
@@ -63,12 +83,16 @@ def _set_command(call: Call, method: str, *, disabled: bool) -> dict[str, Any]:
     return {}
 
 
+_BRIDGE = {"name": text(_LONGEST_BRIDGE, 1)}
 _COMMAND = {"name": text(_LONGEST_COMMAND, 1)}
 
 METHODS = {
     "stats.get": Method(_get_stats, {}),
     "stats.history": Method(_get_history, {"minutes": optional(integer(1, MOST_MINUTES))}),
     "plugins.list": Method(_list_plugins, {}),
+    "bridges.list": Method(_list_bridges, {}),
+    "bridges.pause": Method(_pause_bridge, _BRIDGE, "moderator", changes=True),
+    "bridges.resume": Method(_resume_bridge, _BRIDGE, "moderator", changes=True),
     "config.get": Method(_get_config, {}, "owner"),
     "config.reload": Method(_reload, {}, "owner", changes=True),
     "commands.list": Method(_list_commands, {}, "owner"),

@@ -1,7 +1,7 @@
 // The server itself: who may come, accounts, settings; and the own account of whoever looks.
 
 import {
-  ago, button, check, complain, details, field, form, h, input, list, note, put, question, row, section, select, table, text, who,
+  ago, button, check, complain, details, field, form, h, input, list, note, number, plural, put, question, row, section, select, table, text, who,
 } from "./dom.js";
 
 const MODES = { open: ["Open", "Everybody may come"], guarded: ["Guard", "Guarded: newcomers are slowed down"], closed: ["Close", "Closed: nobody new gets in"] };
@@ -9,7 +9,7 @@ const ROLES = [["viewer", "Viewer: only looks"], ["moderator", "Moderator: kicks
 const RULE = "At least 15 characters; four words will do.";
 
 export function server(page) {
-  put(page.body, page.isStaff && modes(page), page.isStaff && say(page), page.isOwner && accounts(page), own(page), page.isOwner && settings(page));
+  put(page.body, page.isStaff && modes(page), page.isStaff && say(page), bridges(page), page.isOwner && accounts(page), own(page), page.isOwner && settings(page));
 }
 
 function modes(page) {
@@ -53,6 +53,42 @@ function say(page) {
     words.value = "";
     note("Sent.");
   }));
+}
+
+// Bridges to other servers; a server without any has no such card.
+
+function bridges(page) {
+  const make = (bridge) => {
+    const toggle = page.isStaff && button("", () => page.act(element.item.paused ? "bridges.resume" : "bridges.pause", { name: bridge.name }));
+    const element = row(who(bridge.name), toggle, (now) => {
+      if (toggle) text(toggle, now.paused ? "Resume" : "Pause");
+      return {
+        chip: [now.paused ? "paused" : now.up ? "connected" : "not connected"],
+        below: [
+          plural(now.users, "user"), now.rates, now.dropped > 0 && `${number(now.dropped)} dropped`, !now.up && !now.paused && now.reason,
+        ],
+      };
+    });
+    return element;
+  };
+  const found = list(make, (bridge) => bridge.name, "", "Bridges");
+  const card = section("Bridges", found);
+  card.hidden = true;
+  let before = new Map();
+  let at = 0;
+  page.poll(async () => {
+    const { items } = await page.ask("bridges.list");
+    const seconds = (performance.now() - at) / 1000;
+    const rate = ({ name, received, sent }) => {
+      const old = before.get(name);
+      return old && `${number((received - old.received) / seconds)} in and ${number((sent - old.sent) / seconds)} out a second`;
+    };
+    found.show(items.map((bridge) => ({ ...bridge, rates: rate(bridge) })));
+    before = new Map(items.map((bridge) => [bridge.name, bridge]));
+    at = performance.now();
+    card.hidden = !items.length;
+  });
+  return card;
 }
 
 // Accounts.

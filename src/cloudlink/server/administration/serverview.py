@@ -267,6 +267,21 @@ class ServerView:
             if command.known or command.disabled
         ]
 
+    def bridges(self) -> list[dict[str, Any]]:
+        """Return `name kind url up paused reason users received sent dropped rooms projects rate byte_rate` of each bridge."""
+        found = self._server.hooks.bridges
+        return found.list() if found is not None else []
+
+    def set_bridge(self, name: str, *, paused: bool) -> None:
+        """Pause or resume a bridge. Raises `AdminError`: `not_found conflict`."""
+        found = self._server.hooks.bridges
+        if found is None or name not in found:
+            raise AdminError("not_found", "There is no such bridge; bridges.list lists all.")
+        if not (found.pause(name) if paused else found.resume(name)):
+            raise AdminError(
+                "conflict", "This bridge is paused already." if paused else "This bridge is not paused."
+            )
+
     def set_command(self, name: str, *, disabled: bool) -> None:
         """Disable or enable a command of CloudLink 4. Raises `AdminError`: `not_found conflict`."""
         hooks = self._server.hooks
