@@ -279,7 +279,7 @@ def test_silence_ends_the_connection():
     attack.wait(15)
     assert attack.wire.closed is None
     attack.wait(0.1)
-    assert attack.wire.closed == (1008, "Nothing was heard for too long")
+    assert attack.wire.closed == (1013, "Nothing was heard for too long")
 
 
 def test_one_that_reads_nothing_gets_a_bounded_amount_and_is_left():
@@ -295,7 +295,7 @@ def test_one_that_reads_nothing_gets_a_bounded_amount_and_is_left():
     for _ in range(7):
         attack.send({"type": "ping"})
         attack.wait(5)
-    assert attack.wire.closed == (1008, "Reading too slowly")
+    assert attack.wire.closed == (1013, "Reading too slowly")
 
 
 # Over sockets: those who do not get as far as the link.

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from .peer import PeerBridge
     from .upstream import UpstreamRoom
 
-CLOUD_LATER = 600.0
-"""Seconds before the next attempt on a cloud server that refused the name or the project, or is full."""
+REFUSED_LATER = 600.0
+"""Seconds before the next attempt on a server that refused this one."""
 
+_KICKED = range(4000, 4100)
 _CLOUD_LATER_CODES = (CloseCode.CLOUD_USERNAME, CloseCode.CLOUD_OVERLOADED, CloseCode.CLOUD_PROJECT)
 UNKNOWN_PROTOCOL = "Unable to identify protocol"
 """What a server answers that does not know the protocol of bridges."""
@@ -80,7 +81,7 @@ class PeerLine:
             own = self._link.close_reason
             if own:
                 return own, 0.0
-        return self._mistake or why_closed(code, reason), 0.0
+        return self._mistake or why_closed(code, reason), _least_delay(code)
 
 
 TOO_OLD = (
@@ -131,7 +132,8 @@ class UpstreamLine:
         """Return why the connection has ended."""
         was_up = self._core.is_up
         self._lost()
-        return (why_closed(code, reason) if was_up else in_words(self._core.closed(code, reason))), 0.0
+        why = why_closed(code, reason) if was_up else in_words(self._core.closed(code, reason))
+        return why, _least_delay(code)
 
     def close(self, reason: str) -> None:
         """End the connection."""
@@ -200,7 +202,7 @@ class CloudLine:
         """Return why the connection has ended, and how long to leave the server alone."""
         self._lost()
         why = in_words(self._core.closed(code, reason))
-        return why, CLOUD_LATER if code in _CLOUD_LATER_CODES else 0.0
+        return why, REFUSED_LATER if code in _CLOUD_LATER_CODES else 0.0
 
     def close(self, reason: str) -> None:
         """End the connection."""
@@ -224,6 +226,11 @@ class CloudLine:
             self._core.outgoing.clear()
             self._wire.ping()
         self._is_held = _hold_or_release(self._wire, self._is_held, self._core.is_reading_enough)
+
+
+def _least_delay(code: int) -> float:
+    """Return the least seconds before the next attempt: after a kick, a ban or a wrong secret, asking soon is no use."""
+    return REFUSED_LATER if code == CloseCode.POLICY_VIOLATION or code in _KICKED else 0.0
 
 
 def _hold_or_release(wire: SocketWire, is_held: bool, is_enough: bool) -> bool:

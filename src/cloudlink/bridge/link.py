@@ -156,9 +156,9 @@ class PeerLink:
             self._put(Record("ping"), key="ping")
         self.flush()
         if not self._is_held and now - self._heard_at > SILENT_AFTER:
-            self.close(CloseCode.POLICY_VIOLATION, "Nothing was heard for too long")
+            self.close(CloseCode.TRY_AGAIN_LATER, "Nothing was heard for too long")
         elif self._wire.is_congested and now - self._moved_at > STALLED_AFTER:
-            self.close(CloseCode.POLICY_VIOLATION, "Reading too slowly")
+            self.close(CloseCode.TRY_AGAIN_LATER, "Reading too slowly")
 
     @property
     def has_waiting(self) -> bool:
