@@ -244,3 +244,39 @@ async def test_players_are_searched_for(lab):
         await visitor.fills("Search", "bob")
         await visitor.sees("2 players found")
         await visitor.until("!lab.row('alice')")
+
+
+@scenario
+async def test_a_player_is_let_moderate_and_no_more(lab):
+    async with RealHost() as host:
+        bob = host.join("bob")
+        visitor = await lab.visitor(host.link)
+        await visitor.sets_up()
+        await visitor.chooses(f"player?of={bob.id}")
+        await visitor.clicks("Let this player moderate")
+        await visitor.sees("bob may moderate from the game for 2 hours, or until they leave.")
+        await visitor.clicks("Let them moderate no more")
+        await visitor.sees("Let this player moderate")
+        await visitor.clicks("Let this player moderate")
+        await visitor.sees("Let them moderate no more")
+        await visitor.clicks("Undo", "notes")
+        await visitor.sees("Undone.", "Let this player moderate")
+
+
+@scenario
+async def test_an_owner_has_to_insist_on_a_very_wide_ban(lab):
+    async with RealHost() as host:
+        bob = host.join("bob")
+        visitor = await lab.visitor(host.link)
+        await visitor.sets_up()
+        await visitor.chooses("bans")
+        await visitor.clicks("Ban by hand")
+        await visitor.fills("What", "network")
+        await visitor.fills("Which", "203.0.0.0/8")
+        await visitor.clicks("Next")
+        await visitor.clicks("Ban")
+        await visitor.sees("holds very many people")
+        assert host.bans == []
+        await visitor.clicks("Ban all the same")
+        await visitor.sees("You banned 203.0.0.0/8 until")
+        assert bob.closed is not None
