@@ -659,6 +659,10 @@ class Settings:
             )
         if self.bridges:
             check_bridges(self.bridges, cloud=self.cloud)
+            if self.cluster:
+                raise StartError(
+                    "bridges need a server of one process: leave cluster empty, or remove the sections [bridges.NAME]."
+                )
         if self.cluster and len(self.cluster_secret) < _SHORTEST_SECRET:
             raise StartError(
                 f"the setting cluster needs a cluster_secret of at least {_SHORTEST_SECRET} characters, "

@@ -10,6 +10,7 @@ import urllib.request
 
 import pytest
 
+from cloudlink.admin.actors import AdminError
 from cloudlink.client import (
     GlobalMessage,
     GlobalVariable,
@@ -20,6 +21,7 @@ from cloudlink.client import (
     UserLeft,
     connect,
 )
+from cloudlink.server.administration.serverview import ServerView
 from tests.bridge.servers import (
     SECRET,
     BridgedServer,
@@ -222,3 +224,28 @@ async def test_the_health_check_shows_bridges():
         text = await asyncio.to_thread(lambda: urllib.request.urlopen(address).read())
 
     assert json.loads(text)["bridges"] == {"b": {"up": True, "users": 0, "dropped": 0}}
+
+
+def test_the_administration_sees_bridges_and_pauses_them():
+    url = "wss://user:password@b.example/path?token=1"
+    server = BridgedServer({"b": {"secret": SECRET, "rooms": ["arena"], "url": url}}).server
+    view = ServerView(server)
+
+    (shown,) = view.bridges()
+    assert SECRET not in str(shown)
+    assert (shown["name"], shown["url"], shown["paused"]) == ("b", "wss://b.example/path", False)
+
+    view.set_bridge("b", paused=True)
+    assert view.bridges()[0]["paused"]
+    with pytest.raises(AdminError, match="This bridge is paused already"):
+        view.set_bridge("b", paused=True)
+    view.set_bridge("b", paused=False)
+    with pytest.raises(AdminError, match="This bridge is not paused"):
+        view.set_bridge("b", paused=False)
+    with pytest.raises(AdminError, match="There is no such bridge"):
+        view.set_bridge("c", paused=True)
+
+
+def test_a_server_without_bridges_shows_none():
+    server = BridgedServer({}).server
+    assert ServerView(server).bridges() == []
