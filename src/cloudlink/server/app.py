@@ -173,7 +173,7 @@ class Server(PluginAPI):
             self._apply_keepalive,
             self._apply_proxies,
         )
-        self.administration = Administration(self, is_first=part is None or part.number == 0)
+        self.administration = Administration(self, part)
 
     # Settings that CloudLink 0.2.0 has as attributes.
 

@@ -28,6 +28,7 @@ def logger(lines, soon):
     logger.setLevel("INFO")
     yield logger
     logger.removeHandler(handler)
+    logger.setLevel(logging.NOTSET)
 
 
 def test_a_line(logger, lines):

@@ -8,25 +8,27 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from cloudlink.admin import pages
+from cloudlink.admin import keyfile, pages
 from cloudlink.admin.access import Access
 from cloudlink.admin.accounts import Accounts
 from cloudlink.admin.actors import AdminError
 from cloudlink.admin.core import Core
 from cloudlink.admin.hashing import HashingThread
-from cloudlink.admin.keyfile import KeyFile, path_of
+from cloudlink.admin.keyfile import KeyFile
 from cloudlink.admin.moderation import Moderation
 from cloudlink.admin.sessions import Sessions
 from cloudlink.admin.setupcode import LIFETIME
 from cloudlink.admin.statistics import Statistics
 from cloudlink.admin.topics import Topics
 from cloudlink.admin.wire import MAX_MESSAGE, Wire
+from cloudlink.errors import StartError
 from cloudlink.hosts import EVERY, parse_hosts, unix_path
 from cloudlink.http import refusals
 from cloudlink.http.routes import WebSocketRoute, not_found
 from cloudlink.transport import url_for_others
 
 from .loglines import LOGGER, LogLines
+from .relay import RelayReceiver, RelayServer
 from .serverview import ServerView
 from .sockets import AdminReceiver
 from .watching import Watching
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from cloudlink.http import Request, Response
+    from cloudlink.server.part import Part
     from cloudlink.transport.connection import WebSocketConnection
 
     from .serverview import AdministeredServer
@@ -54,15 +57,18 @@ class Administration:
         wire: The admin sockets, None while the server does not run.
     """
 
-    def __init__(self, server: AdministeredServer, *, is_first: bool = True) -> None:
+    def __init__(self, server: AdministeredServer, part: Part | None = None) -> None:
         """Register the routes; nothing else happens before `open`.
 
         Args:
             server: The server.
-            is_first: Whether this process has the accounts and sessions: of several that serve together, one does.
+            part: What this process is of a server of several processes, of which the first one has the accounts and
+                sessions; None for a server of one.
         """
         self.wire: Wire | None = None
-        self._is_first = is_first
+        self._is_first = part is None or part.number == 0
+        self._relay: RelayServer | None = None
+        self._has_others = part is not None and part.count > 1
         self._server = server
         self._settings = server.settings
         self._access = Access(server.settings)
@@ -113,19 +119,23 @@ class Administration:
 
     def started(self, port: int, *, secure: bool) -> None:
         """Write the key file and log the link for the first account, once the server accepts connections."""
+        self._access.own_addresses = [
+            entry for entry in parse_hosts(self._settings.host) if unix_path(entry) is None
+        ]
         if self.wire is None:
             return
+        if self._has_others:
+            self._start_relay(self.wire)
         self.wire.core.connect = url_for_others(self._settings.host, port, secure=secure)
-        entries = [entry for entry in parse_hosts(self._settings.host) if unix_path(entry) is None]
+        entries = list(self._access.own_addresses)
         if not entries:
             logger.info(
                 "The terminal (`cloudlink admin`) needs an address to connect to besides Unix sockets."
             )
         else:
-            self._access.own_addresses = entries
             here = _LOOPBACK.get(entries[0], entries[0])
             place = f"{f'[{here}]' if ':' in here else here}:{port}"
-            self._key_file = KeyFile(path_of(self._settings))
+            self._key_file = KeyFile(keyfile.path_of(self._settings))
             self._access.key = self._key_file.write(
                 f"{'wss' if secure else 'ws'}://{place}/admin/ws",
                 self._settings.tls_certificate if secure else "",
@@ -139,6 +149,9 @@ class Administration:
         """Close the admin sockets, because the server stops."""
         if self._timer is not None:
             self._timer.cancel()
+        if self._relay is not None:
+            self._relay.close()
+            self._relay = None
         if self.wire is not None:
             self.wire.stop()
         if self._key_file is not None:
@@ -195,19 +208,44 @@ class Administration:
         if self.wire is not None:
             self.wire.tick()
 
+    # Several processes.
+
+    def _start_relay(self, wire: Wire) -> None:
+        try:
+            self._relay = RelayServer(wire)
+        except OSError as error:
+            logger.warning(
+                "Only one worker can be administered, because the others cannot reach it: %s.", error.strerror
+            )
+        else:
+            self._server.supervisor.start(self._relay.start())
+
+    def _key_of_first(self) -> str:
+        try:
+            key = keyfile.read(keyfile.path_of(self._settings))
+        except StartError:
+            return ""
+        return key.key if key is not None else ""
+
     # Sockets.
 
     def _refuse(self, request: Request) -> Response | None:
+        if not self._is_first and "Authorization" in request.headers:
+            self._access.key = self._key_of_first()
         refused = self._access.refuse(request)
         if refused is not None:
             return refused
         if self.wire is None:
-            return not_found()
+            return not_found() if self._is_first else None
         if not self.wire.admits(self._access.peer_of(request)):
             return refusals.too_many("more wait for a login than one address may have, or all together")
         return None
 
-    def _open_socket(self, connection: WebSocketConnection, request: Request) -> AdminReceiver:
+    def _open_socket(
+        self, connection: WebSocketConnection, request: Request
+    ) -> AdminReceiver | RelayReceiver:
+        if not self._is_first:
+            return RelayReceiver(connection, self._access.peer_of(request))
         if self.wire is None:
             raise RuntimeError("the administration is not open")
         return AdminReceiver(self.wire, connection, self._access.peer_of(request))

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from cloudlink.server.hub import Hub
     from cloudlink.server.reloader import Reloader
     from cloudlink.server.rooms import RoomsManager
+    from cloudlink.server.supervisor import Supervisor
     from cloudlink.settings import Settings
 
 _SHOWN_ROOMS = 5
@@ -69,6 +70,7 @@ class AdministeredServer(Protocol):
     hub: Hub
     enforcement: Enforcement
     sanctions: Sanctions
+    supervisor: Supervisor
     reloader: Reloader
 
 

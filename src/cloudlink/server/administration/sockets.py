@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from cloudlink.admin.wire import Socket, Wire
     from cloudlink.transport.connection import WebSocketConnection
 
-_FRAME_RATE, _FRAME_BURST = 20.0, 100
+FRAME_RATE, FRAME_BURST = 20.0, 100
 """Pings and fragments of messages, a second and at once."""
 
 
@@ -22,7 +22,7 @@ class AdminReceiver:
 
     def __init__(self, wire: Wire, connection: WebSocketConnection, peer: Peer) -> None:
         self._connection = connection
-        self._frames = Bucket(_FRAME_RATE, _FRAME_BURST)
+        self._frames = Bucket(FRAME_RATE, FRAME_BURST)
         self._socket: Socket | None = None  # which may say something as soon as it is opened
         self._socket = wire.open(self, peer)
 
