@@ -66,8 +66,12 @@ class Bucket:
     @property
     def taken(self) -> int:
         """Tokens taken since the bucket was made, less those given back."""
+        return round(self.used())
+
+    def used(self) -> float:
+        """Return the same as `taken`, not rounded."""
         # Derived, so that counting costs nothing when tokens are taken.
-        return round(self._given - self._tokens)
+        return self._given - self._tokens
 
     @property
     def full(self) -> bool:

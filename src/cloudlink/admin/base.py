@@ -41,6 +41,7 @@ _CLOSE_PAUSE = 0.02
 """Seconds between two such turns; 5000 clients are disconnected within a second."""
 _ANONYMOUS_PREFIX = {4: 24, 6: 48}
 _TAG_LENGTH = 6
+_KEPT_TAGS = 10_000
 _KEPT_NOTICES = 100
 
 
@@ -94,6 +95,7 @@ class Base:
         self._wall_clock = self.policy.wall_clock
         self._clock = self.policy.clock
         self._tag_key = secrets.token_bytes(16)
+        self._tags: dict[str, str] = {}
         self._notices: deque[dict[str, Any]] = deque(maxlen=_KEPT_NOTICES)
         self._on_notice: list[Callable[[dict[str, Any]], None]] = []
 
@@ -170,8 +172,14 @@ class Base:
 
     def tag(self, address: str) -> str:
         """Return the tag that stands for an address where addresses may not be seen; it is another at each start."""
+        known = self._tags.get(address)
+        if known is not None:  # lists show hundreds of clients every two seconds
+            return known
+        if len(self._tags) >= _KEPT_TAGS:
+            self._tags.clear()
         digest = hashlib.blake2b(subscriber(address).encode(), key=self._tag_key, digest_size=10).digest()
-        return base64.b32encode(digest).decode().lower()[:_TAG_LENGTH]
+        tag = self._tags[address] = base64.b32encode(digest).decode().lower()[:_TAG_LENGTH]
+        return tag
 
     def shown_address(self, actor: Actor, address: str) -> str:
         """Return an address, or the tag for it, as an actor may see it."""

@@ -78,6 +78,10 @@ class ClientSession(Protocol):
         """The messages of this client that were processed so far."""
         ...
 
+    def tally(self) -> tuple[float, float]:
+        """Return the same as `received`, not rounded."""
+        ...
+
     def send_text(self, payload: bytes) -> None:
         """Queue one text message, encoded as UTF-8."""
         ...
@@ -499,12 +503,14 @@ class ClientsManager:
         """
         totals = dict(self._departed)
         for protocol, clients in (*self.protocols.items(), (None, self._unidentified())):
+            messages: float
+            size: float
             messages, size = totals.get(protocol, Traffic())
             for client in clients:
-                traffic = client.session.received
-                messages += traffic.messages
-                size += traffic.bytes
-            totals[protocol] = Traffic(messages, size)
+                own, own_size = client.session.tally()
+                messages += own
+                size += own_size
+            totals[protocol] = Traffic(round(messages), round(size))
         return totals
 
     def _unidentified(self) -> list[Client]:

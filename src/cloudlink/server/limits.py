@@ -134,7 +134,13 @@ class Meter:
     @property
     def received(self) -> Traffic:
         """What was admitted so far; frames that are no whole message, such as pings, count as messages."""
-        return Traffic(self._packets.taken, self._bytes.taken).plus(self._correction)
+        messages, size = self.tally()
+        return Traffic(round(messages), round(size))
+
+    def tally(self) -> tuple[float, float]:
+        """Return the same as `received`, not rounded; this is quick, because it is added up over all clients."""
+        correction = self._correction
+        return self._packets.used() + correction[0], self._bytes.used() + correction[1]
 
     def refuse_packet(self, *, answerable: bool = True) -> Verdict:
         """Record a refused packet and return what to do.

@@ -238,6 +238,10 @@ class Session:
         """The messages of this client that were processed so far."""
         return self._meter.received
 
+    def tally(self) -> tuple[float, float]:
+        """Return the same as `received`, not rounded."""
+        return self._meter.tally()
+
     def apply_limits(self) -> None:
         """Apply changed limits; what the client has already used remains used."""
         self._meter.update()
@@ -436,6 +440,10 @@ class NullSession:
 
     state = State.CLOSED
     received = Traffic()
+
+    def tally(self) -> tuple[float, float]:
+        """Return nothing."""
+        return 0, 0
 
     def send_text(self, payload: bytes) -> None:
         """Do nothing."""
