@@ -84,7 +84,7 @@ def test_nothing_tells_people_to_install_the_old_package():
         for file in (ROOT / folder).rglob(pattern):
             if file.is_file():
                 text = file.read_text(encoding="utf-8", errors="replace")
-                found = re.findall(r"install[^\n`]*[ '\"]cloudlink(?![-_<\w./ ])[^\n]*", text)
+                found = re.findall(r"install[^\n`&;]*[ '\"]cloudlink(?![-_<\w./ ])[^\n]*", text)
                 wrong += [(file.name, line) for line in found + re.findall(r"\bcloudlink\[\w+\]", text)]
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert wrong == []
