@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -56,7 +57,10 @@ def test_workers_share_the_port_the_count_of_clients_and_their_end(server):
     with contextlib.ExitStack() as connected:
         for _ in range(6):
             connected.enter_context(connect(address))
-        assert health(server.port)["clients"] == 6
+        while (
+            health(server.port)["clients"] != 6
+        ):  # a worker answers an upgrade just before it counts the client
+            pass
         with connect(address) as refused:
             assert "Server is full!" in refused.recv(timeout=10)
 
@@ -109,3 +113,21 @@ def test_the_number_of_workers(monkeypatch):
     assert workers.number_of(Settings(workers="auto")) == 1
     with pytest.raises(StartError, match=r"^several workers need Linux; set workers to 1\.$"):
         workers.number_of(Settings(workers=2))
+
+
+def test_nobody_connects_before_the_workers_accept():
+    async def main():
+        pool = workers.WorkerPool(Settings(port=0, storage="", workers=2), 2, None)
+        await pool._open_sockets()
+        (reserved,) = pool._reserved
+        address = reserved.getsockname()
+        with socket.socket() as client, pytest.raises(ConnectionRefusedError):
+            client.connect(address)
+        second = workers.WorkerPool(Settings(port=address[1], storage="", workers=2), 2, None)
+        with pytest.raises(StartError, match=f"Port {address[1]} is already in use"):
+            await second._open_sockets()
+        pool._close_sockets()
+        await second._open_sockets()
+        second._close_sockets()
+
+    asyncio.run(main())

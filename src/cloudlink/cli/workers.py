@@ -24,7 +24,7 @@ from cloudlink.hosts import parse_hosts, unix_path
 from cloudlink.settings import OPTIONS, TABLES
 from cloudlink.sharedcounts import SharedCounts, create
 from cloudlink.transport import raise_open_files_limit, where_to_connect
-from cloudlink.transport.listening import free_reserved, reserve_sockets, shareable
+from cloudlink.transport.listening import reserve_sockets, shareable
 from cloudlink.transport.unixsocket import UnixListener
 
 if TYPE_CHECKING:
@@ -86,6 +86,7 @@ class WorkerPool:
         self._failure = ""
         self._failed = asyncio.Event()
         self._reserved: list[socket.socket] = []
+        self._locks: list[socket.socket] = []
         self._unix_listeners: list[UnixListener] = []
 
     async def run(self) -> int:
@@ -100,7 +101,6 @@ class WorkerPool:
             self._counts = SharedCounts(self._memory, 0, self._count)
             self._workers = [_Worker(self, number) for number in range(self._count)]
             if await self._start():
-                free_reserved(self._reserved)
                 self._log_address()
                 await self._stopping.wait()
         finally:
@@ -146,13 +146,13 @@ class WorkerPool:
         for path in paths:
             self._unix_listeners.append(UnixListener(path))
         hosts = [entry for entry in entries if unix_path(entry) is None]
-        self._reserved = await reserve_sockets(hosts, self._settings.port)
+        self._reserved, self._locks = await reserve_sockets(hosts, self._settings.port)
 
     def _close_sockets(self) -> None:
         for listener in self._unix_listeners:
             listener.close()
-        for reserved in self._reserved:
-            reserved.close()
+        for each in (*self._reserved, *self._locks):
+            each.close()
 
     def _pass_on(self, number: int) -> None:
         if number != signal.SIGHUP or self._hangup_means_stop:

@@ -56,30 +56,28 @@ async def open_sockets(hosts: list[str], port: int) -> list[socket.socket]:
     return list(bound.values())
 
 
-async def reserve_sockets(hosts: list[str], port: int) -> list[socket.socket]:
-    """Return sockets like `open_sockets` that keep a port for the sockets of `shareable`.
+async def reserve_sockets(hosts: list[str], port: int) -> tuple[list[socket.socket], list[socket.socket]]:
+    """Return sockets like `open_sockets` that keep a port for those of `shareable`, and locks to keep open as long.
 
-    They listen, because two sockets that only are bound can have one port. `free_reserved` ends that.
+    The sockets never listen, so nobody connects before somebody accepts. Two programs of one user could both have such
+    sockets, so each has an abstract Unix socket for each address, too, of which there can be only one.
 
     Raises:
-        StartError: The server cannot listen on an address.
+        StartError: The server cannot listen on an address, or another one of several processes does.
     """
     opened = await open_sockets(hosts, port)
+    locks: list[socket.socket] = []
     for each in opened:
+        host, number = each.getsockname()[:2]
+        lock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        locks.append(lock)
         try:
-            each.listen()
+            lock.bind(f"\0cloudlink-workers-{os.getuid()}-{host}-{number}")
         except OSError as error:
-            host, port = each.getsockname()[:2]
-            for other in opened:
+            for other in (*opened, *locks):
                 other.close()
-            raise StartError(explain(host, port, error, port_owner(port))) from None
-    return opened
-
-
-def free_reserved(reserved: list[socket.socket]) -> None:
-    """Have reserved sockets accept nothing, because those of `shareable` do; they keep the port."""
-    for each in reserved:
-        each.shutdown(socket.SHUT_RDWR)
+            raise StartError(explain(host, number, error, port_owner(number))) from None
+    return opened, locks
 
 
 def shareable(reserved: socket.socket) -> socket.socket:
