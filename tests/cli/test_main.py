@@ -111,7 +111,7 @@ def test_flags_of_a_topic_are_few():
 @pytest.mark.parametrize("words", [[], ["--port", "1"], ["serve", "--port", "1"]])
 def test_serve_is_what_runs_without_a_command(monkeypatch, words):
     seen = []
-    monkeypatch.setattr(cli.serve, "run", lambda arguments: seen.append(arguments) or 0)
+    monkeypatch.setattr("cloudlink.cli.serve.run", lambda arguments: seen.append(arguments) or 0)
 
     assert cli.main(words) == 0
     assert getattr(seen[0], "port", None) == (words[-1] if words else None)
@@ -128,7 +128,7 @@ def test_interrupt_ends_quietly(monkeypatch, capsys):
     def interrupted(arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli.serve, "run", interrupted)
+    monkeypatch.setattr("cloudlink.cli.serve.run", interrupted)
 
     assert cli.main([]) == 130
     assert capsys.readouterr() == ("", "")

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from websockets.sync.client import connect
 
-from cloudlink.cli import logs, main, workers
+from cloudlink.cli import logs, main, workercount, workers
 from cloudlink.errors import StartError
 from cloudlink.settings import Settings
 from tests.support.process import ServerProcess
@@ -106,13 +106,13 @@ def test_a_worker_that_ends_before_it_is_ready(tmp_path, capfd):
 
 def test_the_number_of_workers(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _process: set(range(12)))
-    assert workers.number_of(Settings()) == 1
-    assert workers.number_of(Settings(workers=3)) == 3
-    assert workers.number_of(Settings(workers="auto")) == 12
+    assert workercount.number_of(Settings()) == 1
+    assert workercount.number_of(Settings(workers=3)) == 3
+    assert workercount.number_of(Settings(workers="auto")) == 12
     monkeypatch.setattr(sys, "platform", "darwin")
-    assert workers.number_of(Settings(workers="auto")) == 1
+    assert workercount.number_of(Settings(workers="auto")) == 1
     with pytest.raises(StartError, match=r"^several workers need Linux; set workers to 1\.$"):
-        workers.number_of(Settings(workers=2))
+        workercount.number_of(Settings(workers=2))
 
 
 def test_nobody_connects_before_the_workers_accept():

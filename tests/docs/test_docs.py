@@ -458,9 +458,11 @@ def test_command_is_understood(variables, words, tmp_path, monkeypatch):
     (tmp_path / "my_server.py").write_text("from cloudlink import server\n\nserver().run()\n")
     (tmp_path / "backup.json").write_text('{"104": {"☁ score": 10}}', encoding="utf-8")
     understood = []
-    monkeypatch.setattr(cli.serve, "run", lambda arguments: understood.append(settings_from(arguments)) or 0)
+    monkeypatch.setattr(
+        "cloudlink.cli.serve.run", lambda arguments: understood.append(settings_from(arguments)) or 0
+    )
     for name in ("client", "doctor", "bridge", "admin"):
-        monkeypatch.setattr(getattr(cli, name), "run", lambda arguments: 0)  # nobody is there to be reached
+        monkeypatch.setattr(f"cloudlink.cli.{name}.run", lambda arguments: 0)  # nobody is there to be reached
     assert cli.main(words) == 0
     assert words[:1] != ["serve"] or len(understood) == 1
 

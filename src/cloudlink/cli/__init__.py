@@ -1,17 +1,16 @@
 """The command `cloudlink`: selects and runs a sub-command, and reports an error in one sentence.
 
-Each sub-command is a module of this package with `HELP`, `add_arguments` and `run`. Nothing here depends on
-settings or the server.
+Each sub-command is a module of this package with `HELP`, `add_arguments` and `run`, imported when it is needed: a server
+does not load the other commands. Nothing here depends on settings or the server.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Protocol
+from importlib import import_module
+from typing import TYPE_CHECKING, Protocol, cast
 
-from cloudlink.cli import admin, bridge, client, completion, config, doctor, migrate, rooms, serve
-from cloudlink.cli import vars as variables
 from cloudlink.cli.parser import Parser
 from cloudlink.errors import StartError
 from cloudlink.installation import conflict
@@ -33,18 +32,19 @@ class _Command(Protocol):
     def run(self, arguments: argparse.Namespace, /) -> int: ...
 
 
-_COMMANDS: dict[str, _Command] = {
-    "serve": serve,
-    "config": config,
-    "vars": variables,
-    "rooms": rooms,
-    "admin": admin,
-    "client": client,
-    "doctor": doctor,
-    "bridge": bridge,
-    "migrate": migrate,
-    "completion": completion,
-}
+_COMMANDS = (
+    "serve",
+    "config",
+    "vars",
+    "rooms",
+    "admin",
+    "client",
+    "doctor",
+    "bridge",
+    "migrate",
+    "completion",
+)
+"""The sub-commands, which are the names of their modules too."""
 _INTERRUPTED = 130
 """The exit status that shells report for a program ended by Ctrl-C."""
 
@@ -95,11 +95,15 @@ def _run(words: list[str]) -> int:
     arguments, unknown = parser.parse_known_args(words)
     if unknown:
         raise StartError(_unknown_word(parser, unknown[0]))
-    return _COMMANDS[name].run(arguments)
+    return _command(name).run(arguments)
+
+
+def _command(name: str) -> _Command:
+    return cast("_Command", import_module(f"cloudlink.cli.{name}"))
 
 
 def _parser(name: str) -> Parser:
-    command = _COMMANDS[name]
+    command = _command(name)
     parser = Parser(prog=f"cloudlink {name}", description=command.HELP)
     command.add_arguments(parser)
     return parser
@@ -119,7 +123,7 @@ def _unknown_word(parser: Parser, word: str) -> str:
 
 
 def _overview() -> str:
-    commands = "\n".join(f"  cloudlink {name:<12}{command.HELP}" for name, command in _COMMANDS.items())
+    commands = "\n".join(f"  cloudlink {name:<12}{_command(name).HELP}" for name in _COMMANDS)
     return (
         f"CloudLink, the realtime server of the Scratch world\n\n{commands}\n\n"
         f"`cloudlink` alone means `cloudlink serve`; `cloudlink COMMAND --help` lists the flags of a command,\n"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from cloudlink.cli import logs, reload
 from cloudlink.cli.banner import banner
 from cloudlink.cli.flags import add_settings_flags, source_of
+from cloudlink.cli.workercount import number_of
 from cloudlink.errors import StartError
 from cloudlink.text import printable
 
@@ -49,14 +50,14 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.reload:
         return reload.run(arguments, settings)
 
-    from cloudlink.cli import workers  # noqa: PLC0415  # see the module docstring
-
-    count = workers.number_of(settings)
+    count = number_of(settings)
     if count > 1:
         if settings.bridges:
             raise StartError(
                 "bridges need a server of one process: set workers to 1, or remove the sections [bridges.NAME]."
             )
+        from cloudlink.cli import workers  # noqa: PLC0415  # see the module docstring
+
         return workers.run(settings, count, source)
     settings.set("workers", 1, settings.origins["workers"])
     build(settings, source).serve()
@@ -103,8 +104,6 @@ def build(settings: Settings, source: Source, part: Part | None = None) -> Serve
 
 def _with_one_process(source: Source) -> Settings:
     """Read the settings again for a server of one process, for which `workers` may be `auto` too."""
-    from cloudlink.cli import workers  # noqa: PLC0415  # see the module docstring
-
     settings = source.read()
-    settings.set("workers", workers.number_of(settings), settings.origins["workers"])
+    settings.set("workers", number_of(settings), settings.origins["workers"])
     return settings

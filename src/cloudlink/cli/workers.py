@@ -40,22 +40,7 @@ _STEADY = 10.0
 """Seconds after which a worker counts as running well, so that its next restart is not delayed by former ones."""
 _STOP_TIMEOUT = 10.0
 """Seconds in addition to `shutdown_timeout` after which a worker that has not stopped is killed."""
-_MOST = 128
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-def number_of(settings: Settings) -> int:
-    """Return how many processes the settings ask for.
-
-    Raises:
-        StartError: It is more than one, and this system is not Linux.
-    """
-    is_linux = sys.platform == "linux"
-    if settings.workers == "auto":
-        return min(_MOST, len(os.sched_getaffinity(0))) if is_linux else 1
-    if settings.workers > 1 and not is_linux:
-        raise StartError("several workers need Linux; set workers to 1.")
-    return settings.workers
 
 
 def run(settings: Settings, count: int, source: Source) -> int:

@@ -12,19 +12,20 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from cloudlink import jsontext
-from cloudlink.cluster.node import Node
 
-from .clusterbroker import ClusterBroker, Shared
+from .sharing import Shared
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cloudlink.cluster.carriers import Carrier
     from cloudlink.cluster.cloud import Cloud, ProjectStore
+    from cloudlink.cluster.node import Node
 
     from .background import Background
     from .clients import Schema
-    from .clusterbroker import Server, StateOfRoom
+    from .clusterbroker import ClusterBroker, Server
+    from .sharing import StateOfRoom
 
 logger = logging.getLogger("cloudlink.cluster")
 
@@ -165,6 +166,11 @@ class Cluster:
             clock: Returns the time, in seconds; never goes back.
             wall: Returns the seconds since the Unix epoch.
         """
+        # A lone server does not load them.
+        from cloudlink.cluster.node import Node  # noqa: PLC0415
+
+        from .clusterbroker import ClusterBroker  # noqa: PLC0415
+
         self.name = name
         self.store = store
         self._broker = ClusterBroker(self._server, self._shared, self._on_ready)

@@ -28,7 +28,7 @@ from .events import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
     from cloudlink.cluster.node import Node
     from cloudlink.cluster.records import RoomEvent, RoomVariable, Row
@@ -38,10 +38,8 @@ if TYPE_CHECKING:
     from .directory import Directory
     from .federation import Federation
     from .hub import Hub
+    from .sharing import Shared
     from .snowflakes import SnowflakeGenerator
-
-    StateOfRoom = Callable[[str], Iterable[tuple[bytes, bytes]]]
-    """Returns the names and values of a room's variables, as JSON texts."""
 
 logger = logging.getLogger("cloudlink.cluster")
 
@@ -69,23 +67,6 @@ class Server(Protocol):
     def later(self, delay: float, callback: Callable[[], None]) -> None:
         """Call a function after some seconds."""
         ...
-
-
-class Shared:
-    """What the protocols of clients share with other nodes.
-
-    Attributes:
-        protocols: Schema classes by the name that they have on all nodes.
-        names: These names by schema class.
-        room_state: Returns the variables that are kept of a room, None if none are.
-        topics: Handlers of topics: `f(node, value)`.
-    """
-
-    def __init__(self) -> None:
-        self.protocols: dict[str, Schema] = {}
-        self.names: dict[Schema | None, str] = {}
-        self.room_state: StateOfRoom | None = None
-        self.topics: dict[str, Callable[[str, bytes], None]] = {}
 
 
 class ClusterBroker:

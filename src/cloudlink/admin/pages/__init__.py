@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from http import HTTPStatus
-from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cloudlink.http.response import HTML, JAVASCRIPT, Response
@@ -37,7 +37,7 @@ _TYPES = {"css": "text/css; charset=utf-8", "html": HTML, "js": JAVASCRIPT, "svg
 @functools.cache
 def files() -> dict[str, Response]:
     """Return the response to each file of the dashboard, by its name; `index.html` is the page itself."""
-    folder = resources.files(__name__)
+    folder = Path(__file__).parent
     return {
         file.name: Response(file.read_bytes(), content_type=_TYPES[kind], headers=HEADERS)
         for file in sorted(folder.iterdir(), key=lambda file: file.name)
