@@ -61,6 +61,8 @@ class Scene:
         """Check that within five seconds all is as it should be."""
         await self.settle()
         self._noise.cancel()
+        # A variable may miss a newcomer on another node until that newcomer is listed.
+        await _until(lambda: not self._wrong_lists(), _PATIENCE, self._wrong_lists)
         for room in self.rooms:
             self._member(room).say({"cmd": "gvar", "name": "last", "val": self._next(), "rooms": [room]})
         self.chance.choice(self.cloud).set("☁ last", self._next())
@@ -82,7 +84,7 @@ class Scene:
         finally:
             await newcomer.stop()
 
-    def _differences(self):
+    def _wrong_lists(self):
         found = []
         for room in self.rooms:
             inside = [player for player in self.players if player.room == room]
@@ -92,6 +94,12 @@ class Scene:
                 for player in inside
                 if sorted(player.users.values()) != truth
             ]
+        return found
+
+    def _differences(self):
+        found = self._wrong_lists()
+        for room in self.rooms:
+            inside = [player for player in self.players if player.room == room]
             values = {player.name: player.variables.get("last") for player in inside}
             if len(set(values.values())) > 1:
                 found.append(f"the variable of {room} is {values}")
