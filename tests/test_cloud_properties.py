@@ -16,6 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cloudlink.server.protocols import Scratch
+from cloudlink.storage import MemoryStore
 from tests.support import strategies
 from tests.support.memoryclients import MemoryConnection
 from tests.support.servers import build
@@ -67,15 +68,23 @@ class Player:
                 self.told[packet["name"]].append(packet["value"])
 
 
+class StoreLikeAFile(MemoryStore):
+    """A store in memory that keeps the variables of unloaded projects, as a file does."""
+
+    def unload(self, room: str) -> None:
+        """Do nothing: the variables stay."""
+
+
 class World:
     """A server with projects, and a plain account of what was set."""
 
     def __init__(self, pace: dict, *, prompt: bool) -> None:
         self.server = build(pace)
         object.__setattr__(self.server.settings, "cloud_room_lifetime", -1.0)  # at once
-        self.server.settings.storage = "kept"  # as with a file, forgotten projects stay in the store
+        self.server.settings.storage = "kept"  # its limits are those of a server with a file
         self.prompt = prompt
         self.scratch = self.server.hooks.engines[Scratch.schema]
+        self.scratch.projects.store = StoreLikeAFile()
         self.players: list[Player] = []
         self.timers: list = []
         self.server.later = lambda _delay, callback: self.timers.append(callback)
