@@ -59,6 +59,14 @@ def test_what_is_saved_is_there_after_a_restart(make):
     assert dict(again.records("mute")) == {"1": {"a": [1]}}
 
 
+def test_the_thread_ends_at_once_where_there_is_no_file_yet(make):
+    for _ in range(20):
+        store = make()
+        store.start(lambda call: call())
+        store.close()
+        assert "cloudlink-admin-storage" not in [thread.name for thread in threading.enumerate()]
+
+
 def test_a_removed_record_is_gone(make):
     store = make()
     store.put("ban", "a", 1)

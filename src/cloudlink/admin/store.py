@@ -132,7 +132,6 @@ class AdminStore:
         if path is not None:
             self.is_memory_only = not path
             self._path = Path(path)
-        self._is_closing = False
         if not self.is_memory_only and (self._path.exists() or not self._path.parent.is_dir()):
             try:
                 self._opened().check()
@@ -177,6 +176,7 @@ class AdminStore:
         self._on_trouble = on_trouble
         if self.is_memory_only or self._thread is not None:
             return
+        self._is_closing = False
         self._thread = threading.Thread(target=self._work, name="cloudlink-admin-storage", daemon=True)
         self._thread.start()
 
