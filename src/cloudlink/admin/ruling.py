@@ -253,7 +253,9 @@ class Ruling(Base):
             self._share("mode", _MODE_KEY, mode=mode, message=text)
         return Outcome({"mode": mode}, self._nothing_to_save())
 
-    def drain(self, actor: Actor, *, seconds: float, message: str = "", stop: bool = False) -> Outcome:
+    def drain(
+        self, actor: Actor, *, seconds: float, message: str = "", stop: bool = False, is_shared: bool = True
+    ) -> Outcome:
         """Announce the end, turn newcomers away, and disconnect everybody with 1001 after some seconds.
 
         Args:
@@ -261,6 +263,7 @@ class Ruling(Base):
             seconds: How long players may go on, at most a day.
             message: What they read; empty for a sentence with the time.
             stop: Whether the server stops when all are gone.
+            is_shared: Whether the other processes of this server do the same; not if each of them is asked itself.
 
         Returns:
             `{mode, until}`: `draining`, and the Unix time at which the disconnecting begins.
@@ -274,10 +277,11 @@ class Ruling(Base):
             text = _checked_text(message, "message")
             at = self._wall_clock() + seconds
             self._begin_drain(at, text, stop=stop)
-            self._share("mode", _MODE_KEY, mode="draining", message=text, drained_at=at)
             notice = text or f"This server closes in {_duration(seconds)}."
             self._host.announce(notice, None, "motd")
-            self._share("announce", text=notice, rooms=None, kind="motd")
+            if is_shared:
+                self._share("mode", _MODE_KEY, mode="draining", message=text, drained_at=at)
+                self._share("announce", text=notice, rooms=None, kind="motd")
         return Outcome(
             {"mode": "draining", "until": int(self.policy.modes.drained_at or 0)}, self._nothing_to_save()
         )

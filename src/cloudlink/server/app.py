@@ -370,7 +370,8 @@ class Server(PluginAPI):
         if seconds and len(self.clients_manager) and sanctions.mode != "draining":
             self.logger.info("CloudLink stops in %g seconds; a further signal stops it at once.", seconds)
             self._is_terminating = True
-            sanctions.drain(SERVER, seconds=seconds, stop=True)
+            # The signal reaches every process of this server.
+            sanctions.drain(SERVER, seconds=seconds, stop=True, is_shared=False)
         elif self._stopping is not None:
             self._stopping.set()
 
