@@ -37,10 +37,17 @@ KINDS = {
 """The files and folders of each kind of test; pyproject.toml describes the markers."""
 
 
+BROWSERS = {"editor": ("extension", "examples_scratch"), "page": ("admin/browser", "web", "real_clients")}
+"""Folders that share one browser, or at least never run two at a time: browsers that play use a whole processor."""
+
+
 def pytest_collection_modifyitems(items):
-    """Give each test the marker of its file or folder."""
+    """Give each test the marker of its file or folder, and the group that runs in one process."""
     places = [(HERE / name, getattr(pytest.mark, kind)) for kind, names in KINDS.items() for name in names]
+    groups = [(HERE / name, group) for group, names in BROWSERS.items() for name in names]
     for item in items:
         for place, mark in places:
             if item.path.is_relative_to(place):
                 item.add_marker(mark)
+        group = next((group for place, group in groups if item.path.is_relative_to(place)), str(item.path))
+        item.add_marker(pytest.mark.xdist_group(group))
