@@ -99,7 +99,7 @@ async def kick(c, url):
     await refused(c, 103, "kick", val="bob")
     async with connect(url, username="bob") as bob:
         assert (await c.request("kick", val="bob")).ok
-        with pytest.raises(DisconnectedError, match=r"4002 \(You were kicked\)"):
+        with pytest.raises(DisconnectedError, match=r"4004 \(You were kicked: too loud\)"):
             await bob.request("ping")
 
 
@@ -138,6 +138,16 @@ async def lobby_codes(c, _):
     assert await value_of(c, "lobby_find", val=code) == {"room": code, "players": []}
 
 
+async def calm(c, _):
+    assert await value_of(c, "gmsg", val="HELLO") == "hello"
+    await refused(c, 108, "gmsg", val="spam")
+
+
+async def champion(c, _):
+    await c.command("score", val=5)
+    assert (await c.request("ping")).ok
+
+
 async def word_filter(c, _):
     assert await value_of(c, "gmsg", val="darn") == "****"
 
@@ -151,23 +161,25 @@ CHECKS = {
     "first-game/dice": game_dice,
     "http/scores": untouched,
     "migrating/square": square,
-    "plugins/announce": announce,
+    "plugin-reference/announce": announce,
     "plugins/bans": untouched,
     "plugins/broken": broken,
     "plugins/calculator": untouched,
+    "plugins/calm": calm,
+    "plugins/champion": champion,
     "plugins/coin": coin,
-    "plugins/dice": dice,
+    "plugin-reference/dice": dice,
     "plugins/gatekeeper": gatekeeper,
     "plugins/greeter": untouched,
     "plugins/hello": hello,
-    "plugins/kick": kick,
-    "plugins/players": untouched,
+    "plugin-reference/kick": kick,
+    "plugin-reference/players": untouched,
     "plugins/quiet": quiet,
     "plugins/rounds": untouched,
-    "plugins/scores": scores,
+    "plugin-reference/scores": scores,
     "plugins/slow": slow,
-    "plugins/spectator": untouched,
-    "plugins/strict": strict,
+    "plugin-reference/spectator": untouched,
+    "plugin-reference/strict": strict,
     "plugins/visitors": visitors,
     "examples/lobby_codes": lobby_codes,
     "examples/welcome_message": announce,

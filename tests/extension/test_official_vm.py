@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.extension.lab import User
+from tests.extension.lab import User, saying
 from tests.extension.project import change
 from tests.extension.published import BLOCKS, MENUS, NEW_BLOCKS, Argument, table
+from tests.extension.test_moderation import GREETING, closing, status
 from tests.real_clients.environment import node_modules
 from tests.real_clients.scratch.server import HOST
 
@@ -147,6 +148,7 @@ def test_every_block_runs_against_a_server(lab, official):
             await helpers(alice, f"http://{HOST}:{server.port}/extension.js")
             await reconnecting(alice, server)
         await disconnecting(alice, bob)
+        await moderating(alice)
         assert EVERY_BLOCK.keys() - alice.ran == set()
         for player in (alice, bob):
             assert player.page.errors == []
@@ -301,3 +303,26 @@ async def disconnecting(alice, bob):
     await alice.do("closeSocket")
     await alice.until("3", "returnLinkData")
     await bob.until(True, "getComLostConnectionState")
+
+
+async def moderating(alice):
+    for sentence, hat in (("You were kicked: spam", "whenKicked"), ("You are banned: rude", "whenBanned")):
+        async with closing(sentence) as address:
+            await alice.do("openSocket", IP=address)
+            await alice.hat(hat)
+    assert await alice.get("sanctionReason") == "rude"
+
+    def answers(text):
+        muted = status("E:108 | Refused", details="You are muted until 2026-01-31 18:00 UTC: shouting")
+        return [muted] if json.loads(text)["cmd"] == "gmsg" else []
+
+    async with saying(*GREETING, answers=answers) as address:
+        await alice.joins("", address)
+        await alice.do("sendGData", DATA="one")
+        await alice.hat("whenMuted")
+        assert await alice.get("mayModerate") is False
+        await alice.do("kickUser", ID="bob", REASON="spam")
+        await alice.do("muteUser", ID="bob", SECONDS=60, REASON="spam")
+        await alice.do("lockRoom", ROOM="den", BOOL="Enable")
+        await alice.do("quietRoom", ROOM="den", BOOL="Enable")
+        await alice.do("closeSocket")
