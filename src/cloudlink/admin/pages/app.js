@@ -1,7 +1,7 @@
-// The frame around the pages: connecting, setting up, logging in, navigation, and what a page may ask of the server.
+// The frame around the pages: logging in, navigation, and what a page may ask of the server.
 
 import { Wire } from "./wire.js";
-import { button, check, complain, duration, field, form, h, icon, input, note, put, sentence, text, who } from "./dom.js";
+import { button, check, complain, duration, field, form, FRESH, h, icon, ICONS, input, note, put, RULE, secret, sentence, text, who } from "./dom.js";
 import { now } from "./now.js";
 import { player, players, quiet } from "./players.js";
 import { cloud, project, room, rooms } from "./rooms.js";
@@ -15,20 +15,21 @@ const THEME = "cloudlink-theme"; // in localStorage
 const TOUCH_EVERY = 300_000; // milliseconds; a session that nobody touches ends
 const POLL_EVERY = 2000;
 const PAGE_SIZE = 50;
+const ENDED = "Your session has ended: it was not used for long, or your account was changed. Log in again.";
 
-/** Name in the address: title, what fills it, least role, whether the navigation has it. */
+/** Name in the address: title, what fills it, least role. */
 const PAGES = {
-  now: ["Now", now, "viewer", true],
-  players: ["Players", players, "viewer", true],
+  now: ["Now", now, "viewer"],
+  players: ["Players", players, "viewer"],
   player: ["Player", player, "viewer"],
-  rooms: ["Rooms", rooms, "viewer", true],
+  rooms: ["Rooms", rooms, "viewer"],
   room: ["Room", room, "viewer"],
-  bans: ["Bans and mutes", bans, "moderator", true],
-  words: ["Words", words, "moderator", true],
-  cloud: ["Cloud", cloud, "viewer", true],
+  bans: ["Bans and mutes", bans, "moderator"],
+  words: ["Words", words, "moderator"],
+  cloud: ["Cloud", cloud, "viewer"],
   project: ["Cloud project", project, "viewer"],
-  history: ["History", history, "moderator", true],
-  server: ["Server", server, "viewer", true],
+  history: ["History", history, "moderator"],
+  server: ["Server", server, "viewer"],
 };
 
 const root = document.getElementById("app");
@@ -42,7 +43,7 @@ const wire = new Wire({
   state: showState,
   event: (topic, data) => page?.take(topic, data),
   hello: greet,
-  ended: () => session && logIn("Your session has ended: it was not used for long, or your account was changed. Log in again."),
+  ended: () => session && logIn(ENDED),
 });
 
 const can = (role) => ROLES.indexOf(session?.role) >= ROLES.indexOf(role);
@@ -57,7 +58,7 @@ async function greet({ setup }) {
   try {
     begin(await wire.request("resume", { token }));
   } catch (error) {
-    if (error.code !== "offline") logIn(error.code === "not_logged_in" ? "Your session has ended. Log in again." : sentence(error));
+    if (error.code !== "offline") logIn(error.code === "not_logged_in" ? ENDED : sentence(error));
   }
 }
 
@@ -86,14 +87,14 @@ function card(title, ...contents) {
 
 const brand = (tag, properties = {}) => h(`${tag}.brand`, properties, h("img", { src: "admin/icon.svg", alt: "", width: 28, height: 28 }), h("span", "CloudLink"));
 
-/** The form for a name and a password; `method` takes them, and `more`. */
+/** A form for name and password; `method` takes them, and `more`. */
 function credentials(label, method, more, properties, hint) {
   const name = input({ name: "name", autocomplete: "username", autocapitalize: "none", maxlength: 32, required: true });
-  const secret = input({ name: "password", type: "password", maxlength: 1024, required: true, ...properties });
-  const show = check("Show the password", { onchange: ({ target }) => (secret.type = target.checked ? "text" : "password") });
-  return form([field("Name", name), field("Password", secret, hint), show], h("button.main", label), async () => {
+  const password = secret({ name: "password", ...properties });
+  const show = check("Show the password", { onchange: ({ target }) => (password.type = target.checked ? "text" : "password") });
+  return form([field("Name", name), field("Password", password, hint), show], h("button.main", label), async () => {
     await wire.open();
-    const login = await wire.request(method, { ...more, name: name.value.trim(), password: secret.value });
+    const login = await wire.request(method, { ...more, name: name.value.trim(), password: password.value });
     begin(login);
     if (login.warning) note(login.warning, null, "bad");
   });
@@ -109,14 +110,13 @@ function welcome() {
   if (!setupCode) {
     return card(
       "No owner yet",
-      h("p", "This server has no account so far. Open the link in its terminal that contains ", h("code", "#setup="), "; ", h("code", "cloudlink admin link"), " makes a new one."),
+      h("p", "Open the link in the server's terminal that contains ", h("code", "#setup="), "; ", h("code", "cloudlink admin link"), " makes a new one."),
     );
   }
   card(
     "Welcome",
-    h("p", "Choose the name and the password of the owner. Whoever has them may do everything here."),
-    credentials("Become the owner", "setup", { code: setupCode }, { autocomplete: "new-password", minlength: 15 },
-      "At least 15 characters. Four words are easy to remember: quick otter paints clouds."),
+    h("p", "Choose the owner's name and password. Whoever has them may do everything here."),
+    credentials("Become the owner", "setup", { code: setupCode }, FRESH, RULE),
   );
 }
 
@@ -128,7 +128,7 @@ async function logOut() {
 // After the login.
 
 function draw() {
-  const listed = Object.entries(PAGES).filter(([, [, , role, isListed]]) => isListed && can(role));
+  const listed = Object.entries(PAGES).filter(([name, [, , role]]) => name in ICONS && can(role));
   const links = listed.map(([name, [title]]) => h("a", { href: `#${name}` }, icon(name), title));
   const state = h("p.state", { role: "status" });
   const toggle = (isOpen) => menu.setAttribute("aria-expanded", nav.classList.toggle("open", isOpen));
@@ -189,7 +189,7 @@ function applyTheme() {
   document.documentElement.dataset.theme = localStorage.getItem(THEME) ?? "";
 }
 
-/** A page: a place to fill, the server, and what ends when it is left. */
+/** A page, and what ends when it is left. */
 class Page {
   #polls = [];
   #topics = new Map();
@@ -204,24 +204,24 @@ class Page {
     this.body = h("div.page");
   }
 
-  /** Ask the server; a refusal is thrown as `Refused`. */
+  /** Ask the server; throws `Refused`. */
   ask = (method, params) => wire.request(method, params);
 
-  /** Change something, and look at once what has come of it. */
+  /** Change something, and poll at once. */
   async change(method, params) {
     const result = await wire.request(method, params);
-    if (result.saved === false) note("This holds, but cannot be written to the disk so far; the server keeps trying.", null, "bad");
+    if (result.saved === false) note("This holds, but is not on the disk yet; the server keeps trying.", null, "bad");
     this.refresh();
     return result;
   }
 
-  /** The same for a button: a refusal is shown, and the result is undefined. */
+  /** The same, but a refusal is shown, and undefined returned. */
   act = (method, params) => this.change(method, params).catch(complain);
 
   /** Return what takes a change back. */
   undo = (method, params) => () => this.change(method, params);
 
-  /** Call `load` every few seconds while the page is visible; `failed` gets refusals. */
+  /** Call `load` while the page is visible; `failed` gets refusals. */
   poll(load, failed = complain, every = POLL_EVERY) {
     let timer = 0;
     let isRunning = false;
@@ -248,12 +248,16 @@ class Page {
     return run;
   }
 
-  /** Poll a method that lists something. */
+  /** Keep a list filled with what a method returns. */
   feed(found, method, params, failed) {
     this.poll(async () => found.show((await wire.request(method, params)).items), failed);
+    return found;
   }
 
-  /** Poll a part of a long list; `query()` returns further parameters. */
+  /** Return what shows a refusal in place of the page. */
+  refused = (back) => (error) => put(this.body, back, h("p", sentence(error)));
+
+  /** The same for a part of a long list; `query()` returns further parameters. */
   pager(found, method, query = () => ({}), told = () => {}) {
     const before = [];
     let next = null;
@@ -272,10 +276,10 @@ class Page {
       back.hidden = !before.length;
       more.hidden = next === null;
     });
-    return { buttons: h("div.buttons", back, more), restart: move(() => before.splice(0)) };
+    return { parts: [found, h("div.buttons", back, more)], restart: move(() => before.splice(0)) };
   }
 
-  /** Have the events of a topic as long as the page is shown. */
+  /** Take the events of a topic while the page is shown. */
   watch(topic, take) {
     this.#topics.set(topic, take);
     wire.request("subscribe", { topics: [topic] }).catch(complain);
@@ -292,7 +296,7 @@ class Page {
     for (const run of this.#polls) run();
   }
 
-  /** Go on after the connection was made again. */
+  /** Go on after a new connection. */
   resume() {
     for (const [topic, take] of this.#topics) this.watch(topic, take);
     this.refresh();
@@ -304,7 +308,7 @@ class Page {
   }
 }
 
-/** Take the code of a setup link out of the address, where others could read it. */
+/** Take the code of a setup link out of the address. */
 function takeCode() {
   const code = /^#setup=(.+)/.exec(location.hash)?.[1];
   if (!code) return false;

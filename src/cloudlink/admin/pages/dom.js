@@ -1,10 +1,9 @@
-// Elements, dialogs and notes. Texts become text nodes only, never markup, so no name can become code.
+// Elements, dialogs and notes. Texts become text nodes, so no name can become code.
 
 const UNDO_TIME = 10_000; // milliseconds; the bar in style.css takes as long
 const NAME_SHOWN = 60; // characters
 const MOST_NOTES = 4;
 
-const isNothing = (child) => child == null || child === false || child === "";
 const isProperties = (value) => value && typeof value === "object" && !(value instanceof Node) && !Array.isArray(value);
 
 const maker = (create) => (tag, ...rest) => {
@@ -21,21 +20,21 @@ const maker = (create) => (tag, ...rest) => {
   return element;
 };
 
-/** Make an element: `h("button.danger", { onclick }, "Text", child)`; null, false and "" among the children are left out. */
+/** Make an element: `h("button.danger", { onclick }, "Text", child)`; null, false and "" are left out. */
 export const h = maker((name) => document.createElement(name));
 export const svg = maker((name) => document.createElementNS("http://www.w3.org/2000/svg", name));
 
-/** Show these children in place of what was there. */
+/** Replace the children. */
 export function put(element, ...children) {
-  element.replaceChildren(...children.flat(9).filter((child) => !isNothing(child)));
+  element.replaceChildren(...children.flat(9).filter((child) => child || child === 0));
 }
 
-/** Set the text of an element, without touching the page if it is the same. */
+/** Set a text, unless it is the same. */
 export function text(element, value) {
   if (element.textContent !== String(value)) element.textContent = value;
 }
 
-/** A name that a stranger chose: isolated from the text around it, cut, never invisible. */
+/** A stranger's name: isolated from the text around it, cut, never invisible. */
 export function who(name) {
   const element = h("bdi.name");
   element.show = (now) => {
@@ -51,7 +50,8 @@ export function who(name) {
 /** Several names: "a, b and 3 more". */
 export const names = (list, more = 0) => h("span", list.map((name, place) => [place > 0 && ", ", who(name)]), more > 0 && ` and ${more} more`);
 
-const ICONS = {
+/** Also what the navigation has. */
+export const ICONS = {
   now: "M3 12h4l3-8 4 16 3-8h4",
   players: "M9 11a4 4 0 1 0 0-8 4 4 0 0 0 0 8zM2 21v-1a7 7 0 0 1 14 0v1M16 3.5a4 4 0 0 1 0 7M22 21v-1a7 7 0 0 0-4-6.3",
   rooms: "M5 21V4l9-2v19M14 4h5v17M2 21h20M10 12v1",
@@ -72,6 +72,9 @@ let lastId = 0;
 
 export const button = (label, onclick, kind = "plain") => h(`button.${kind}`, { type: "button", onclick }, label);
 export const input = (properties = {}) => h("input", { autocomplete: "off", spellcheck: "false", ...properties });
+export const secret = (properties) => input({ type: "password", maxlength: 1024, required: true, ...properties });
+export const FRESH = { autocomplete: "new-password", minlength: 15 }; // a password to be chosen
+export const RULE = "At least 15 characters: four words, such as quick otter paints clouds.";
 
 /** A labelled control. */
 export function field(label, control, hint) {
@@ -89,7 +92,7 @@ export function select(pairs, value, properties = {}) {
 
 export const check = (label, properties = {}) => h("label.check", h("input", { type: "checkbox", ...properties }), h("span", label));
 
-/** A form that says in itself what was refused. While `submit` runs it cannot be sent again. */
+/** A form that shows refusals, and cannot be sent again while `submit` runs. */
 export function form(contents, buttons, submit) {
   const alert = h("p.alert", { role: "alert", hidden: true });
   let isBusy = false;
@@ -109,13 +112,13 @@ export function form(contents, buttons, submit) {
   return h("form", { onsubmit }, contents, alert, h("div.buttons", buttons));
 }
 
-/** What a refusal says, in words for people. */
+/** A refusal in words. */
 export function sentence(error) {
   const wait = error.data?.retry_after;
   return error.message + (wait ? ` Try again in ${duration(Math.ceil(wait))}.` : "");
 }
 
-/** A dialog with a form, which closes once `submit` has succeeded; `send` is its button, or the label of one. */
+/** A dialog that closes once `submit` has succeeded; `send` is its button, or a label. */
 export function question(title, contents, send, submit, kind = "main") {
   const heading = h("h2", { id: `x${++lastId}` }, title);
   const close = () => element.close();
@@ -129,9 +132,12 @@ export function question(title, contents, send, submit, kind = "main") {
   element.showModal();
 }
 
+/** "Kick bob?", with a button "Kick". */
+export const questionOf = (verb, name, contents, submit, kind) => question([`${verb} `, who(name), "?"], contents, verb, submit, kind);
+
 let undoLast = null;
 
-/** Say what was done, for 10 s; with `undo` it can be taken back for that long, also with Ctrl+Z. */
+/** Say for 10 s what was done; that long `undo` can be called, also with Ctrl+Z. */
 export function note(message, undo, kind = "note") {
   const area = document.getElementById("notes");
   let timer = 0;
@@ -153,7 +159,7 @@ export function note(message, undo, kind = "note") {
   if (undo) undoLast = run;
   const close = h("button", { type: "button", onclick: end, "aria-label": "Close" }, "×");
   const element = h(`div.note.${kind}`, h("span", message), undo && [button("Undo", run), h("i")], close);
-  // Whoever is at it with the pointer or the keyboard has more time.
+  // With the pointer or the focus on it there is more time.
   element.onmouseenter = element.onfocusin = () => clearTimeout(timer);
   element.onmouseleave = element.onfocusout = start;
   start();
@@ -174,8 +180,9 @@ addEventListener("keydown", (event) => {
 export const section = (title, ...contents) => h("section.card", h("h2", title), contents);
 
 export const linkTo = (page, label) => h("p", h("a", { href: `#${page}` }, label));
+export const linkOf = (page, of, label = who(of)) => h("a", { href: `#${page}?${new URLSearchParams({ of })}` }, label);
 
-/** What opens on demand; `opened` is called then. */
+/** What opens on demand, and calls `opened`. */
 export function details(label, contents, opened) {
   const element = h("details", h("summary", label), contents);
   element.ontoggle = () => element.open && opened();
@@ -187,14 +194,14 @@ export const table = (label, heads, body) =>
   h("div.scroll", { tabindex: 0, role: "region", "aria-label": label },
     h("table", h("thead", h("tr", heads.map((head) => h("th", { scope: "col" }, head)))), body));
 
-/** A list that is updated in place, so that it keeps the focus. `make(item)` returns a `row`. */
-export function list(make, keyOf, empty, label) {
+/** A list updated in place, which keeps the focus. `make(item, get)` returns a `row`; `get` the current item. */
+export function list(make, id, empty, label) {
   const rows = new Map();
   const items = h("ul.list", { "aria-label": label, hidden: true });
   const none = h("p.soft", { hidden: true }, empty);
   const element = h("div", items, none);
   element.show = (now) => {
-    const keys = new Set(now.map(keyOf));
+    const keys = new Set(now.map((item) => item[id]));
     for (const [key, old] of rows) {
       if (keys.has(key)) continue;
       old.remove();
@@ -202,8 +209,8 @@ export function list(make, keyOf, empty, label) {
     }
     let place = items.firstChild;
     for (const item of now) {
-      const key = keyOf(item);
-      if (!rows.has(key)) rows.set(key, make(item));
+      const key = item[id];
+      if (!rows.has(key)) rows.set(key, make(item, () => rows.get(key).item));
       const line = rows.get(key);
       line.show(item);
       if (line === place) place = place.nextSibling;
@@ -215,7 +222,7 @@ export function list(make, keyOf, empty, label) {
   return element;
 }
 
-/** A row of a list. `parts(item)` returns its chips and the texts of the line below. */
+/** A row of a list; `parts(item)` returns chips and the texts below. */
 export function row(title, buttons, parts) {
   const chips = h("span.chips");
   const line = h("span.soft.line");
@@ -246,8 +253,8 @@ export function size(bytes) {
   return `${number(bytes / 1000 ** power)} ${["B", "KB", "MB", "GB"][power]}`;
 }
 
-/** A span of seconds in the largest unit that fits: "5 minutes". */
+/** Seconds in the largest unit that fits: "5 minutes". */
 export function duration(seconds) {
-  const [unit, word] = [[86400, "day"], [3600, "hour"], [60, "minute"], [1, "second"]].find(([least]) => seconds >= least) ?? [1, "second"];
+  const [unit, word] = [[86400, "day"], [3600, "hour"], [60, "minute"], [1, "second"]].find(([least]) => seconds >= least || least === 1);
   return plural(Math.floor(seconds / unit), word);
 }

@@ -1,4 +1,4 @@
-// What was done, by whom; and the server's log, for owners.
+// What was done; and for owners the server's log.
 
 import { h, list, moment, put, row, section, who } from "./dom.js";
 import { live } from "./players.js";
@@ -8,11 +8,9 @@ export function history(page) {
     chip: [now.outcome !== "ok" && now.outcome],
     below: [moment(now.at), now.role, now.via, now.from, now.reason],
   }));
-  const found = list(make, (entry) => entry.id, "Nothing was done so far.", "Actions");
-  const pager = page.pager(found, "audit.list");
   put(
     page.body,
     page.isOwner && section("Log of the server", live(page, "log", "Show the log", (line) => h("bdi", line.text))),
-    section(page.isOwner ? "What was done" : "What you did", found, pager.buttons),
+    section(page.isOwner ? "What was done" : "What you did", page.pager(list(make, "id", "Nothing was done so far.", "Actions"), "audit.list").parts),
   );
 }

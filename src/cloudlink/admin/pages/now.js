@@ -1,4 +1,4 @@
-// How the server does right now: numbers, charts, notices, and the address for friends.
+// Numbers, charts, notices, and the address for friends.
 
 import { button, complain, details, duration, h, linkTo, moment, note, number, put, section, svg, table, text } from "./dom.js";
 import { playerList } from "./players.js";
@@ -16,12 +16,12 @@ const milliseconds = (value) => `${number(value * 1000)} ms`;
 /** Label, key in the statistics, how it is written, whether there is a chart of it. */
 const FIGURES = [
   ["Players", "clients", number, true],
-  ["Rooms", "rooms", number, false],
+  ["Rooms", "rooms", number],
   ["Messages per second", "messages_in", whole, true],
   ["Delay", "loop_delay", (value) => milliseconds(value) + (value > SLOW ? " (slow)" : ""), true],
 ];
 
-/** A line, and the same as a table for those who want numbers. */
+/** A line, and the same as a table. */
 function chart([title, key, write]) {
   const line = svg("polyline");
   const picture = svg("svg.chart", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": title, preserveAspectRatio: "none" }, line);
@@ -50,14 +50,13 @@ export function now(page) {
   const show = (stats) => FIGURES.forEach(([, key, write], place) => text(values[place], write(stats[key])));
   const charts = FIGURES.filter((figure) => figure[3]).map(chart);
   const friends = h("div");
-  const newest = playerList(page, "Nobody is here so far.");
   const notices = h("ul.list");
   const none = h("p.soft", "Nothing to report.");
   put(
     page.body,
     friends,
     h("div.grid.figures", boxes),
-    section("Newest players", newest, linkTo("players", "All players")),
+    section("Newest players", page.feed(playerList(page, "Nobody is here so far."), "clients.list", { sort: "-since", limit: NEWEST }), linkTo("players", "All players")),
     h("div.grid", charts),
     section("Notices", none, notices),
   );
@@ -68,14 +67,13 @@ export function now(page) {
     none.hidden = true;
     notices.prepend(h("li.row", h("div", h("bdi", notice.text), h("span.soft.line", moment(notice.at)))));
   });
-  page.feed(newest, "clients.list", { sort: "-since", limit: NEWEST });
   page.poll(async () => {
     const { items } = await page.ask("stats.history", { minutes: (POINTS * STEP) / 60 });
     for (const one of charts) one.show(items.slice(-POINTS));
   }, complain, STEP * 1000);
 }
 
-/** The address by which players come; on this computer, only the server knows how others see it. */
+/** How players connect; on this computer, only the server knows how others see it. */
 function forFriends(connect) {
   const here = new URL(".", location).href.replace("http", "ws");
   const address = /\/\/(localhost|127\.|\[::1\])/.test(here) && connect ? connect : here;
@@ -85,7 +83,7 @@ function forFriends(connect) {
       await navigator.clipboard.writeText(address);
       note("Copied.");
     } catch {
-      getSelection().selectAllChildren(shown); // browsers copy by themselves on https:// and this computer only
+      getSelection().selectAllChildren(shown); // only on https:// and this computer may pages copy
       note("Press Ctrl+C to copy the address.");
     }
   });

@@ -1,12 +1,11 @@
-// Players and one player; kicking, muting and banning, which other pages use too.
+// Players; kicking, muting and banning.
 
 import {
-  ago, button, check, duration, field, h, icon, input, linkTo, list, names, note, plural, put, question, row, section, select, sentence,
-  size, text, until, who,
+  ago, button, check, duration, field, h, icon, input, linkOf, linkTo, list, names, note, plural, put, question,
+  questionOf, row, section, select, sentence, size, text, until, who,
 } from "./dom.js";
 
-const REASON_LENGTH = 80;
-const MUTE_TIME = 300; // seconds, of the button beside a name
+const MUTE_TIME = 300; // seconds, beside a name
 const BAN_TIME = 86400; // seconds, what is proposed
 const GRANT_MINUTES = 120;
 const LINES = 500;
@@ -15,18 +14,19 @@ const TIMES = [[300, "5 minutes"], [3600, "1 hour"], [86400, "1 day"], [604800, 
 const PROTOCOLS = { cl4: "CloudLink", scratch: "Scratch cloud" };
 const ORDERS = [["since", "Longest here first"], ["-since", "Newest first"], ["name", "By name"]];
 
-const reasonField = (control) => field("Reason (they read it)", control);
-const reasonInput = () => input({ maxlength: REASON_LENGTH });
+function askReason() {
+  const control = input({ maxlength: 80 });
+  return [control, field("Reason (they read it)", control)];
+}
+
 const timeSelect = (page, time) => select(page ? [...TIMES, [EVER, "For ever"]] : TIMES, time);
 
-// What is done to players.
-
 function kick(page, client) {
-  const why = reasonInput();
-  const contents = [h("p", "They are disconnected now, and may come back at once."), reasonField(why)];
-  question(["Kick ", who(client.name), "?"], contents, "Kick", async () => {
+  const [why, whyField] = askReason();
+  const contents = [h("p", "They may come back at once, unless you ban them."), whyField];
+  questionOf("Kick", client.name, contents, async () => {
     await page.change("clients.kick", { id: client.id, reason: why.value });
-    note(["You kicked ", who(client.name), ". A ban would keep them away."]);
+    note(["You kicked ", who(client.name), "."]);
   });
 }
 
@@ -37,9 +37,9 @@ async function mute(page, client, seconds = MUTE_TIME, reason = "", hidden = fal
 
 function muteLonger(page, client) {
   const time = timeSelect(null, 3600);
-  const why = reasonInput();
-  const hidden = check("Hidden: they do not notice that nobody hears them");
-  question(["Mute ", who(client.name), "?"], [field("How long", time), reasonField(why), hidden], "Mute", () =>
+  const [why, whyField] = askReason();
+  const hidden = check("Hidden: they do not notice it");
+  questionOf("Mute", client.name, [field("How long", time), whyField, hidden], () =>
     mute(page, client, Number(time.value), why.value, hidden.firstChild.checked));
 }
 
@@ -51,7 +51,7 @@ function ban(page, client) {
 
 /** The dialog of a ban; `targets` are pairs of a target and its label. */
 export function banTarget(page, name, targets) {
-  const why = reasonInput();
+  const [why, whyField] = askReason();
   const time = timeSelect(page.isOwner, BAN_TIME);
   const send = h("button.danger", "Ban");
   let chosen = 0;
@@ -67,7 +67,7 @@ export function banTarget(page, name, targets) {
     );
     return h("label.check", h("input", { type: "radio", name: "target", checked: !place, onchange: () => (chosen = place) }), h("span", label, hits));
   });
-  const contents = [h("fieldset", h("legend", "Whom"), options), field("How long", time), reasonField(why)];
+  const contents = [h("fieldset", h("legend", "Whom"), options), field("How long", time), whyField];
   question(["Ban ", who(name), "?"], contents, send, async () => {
     const seconds = time.value === EVER ? null : Number(time.value);
     const asked = page.change("bans.add", { target: targets[chosen][0], seconds, reason: why.value, ...force });
@@ -82,18 +82,20 @@ export function banTarget(page, name, targets) {
   });
 }
 
+/** Turn a rule of a room on or off, and say `said(is, name)`. */
+export async function toggleRule(page, rule, { name, [rule]: was }, said) {
+  if (await page.act("rooms.set", { name, [rule]: !was })) note(said(!was, name), page.undo("rooms.set", { name, [rule]: was }));
+}
+
 /** The button "Quiet, everybody" in the header. */
 export function quiet(page, place) {
-  let isQuiet = false;
-  const set = async () => {
-    const frozen = !isQuiet;
-    if (!(await page.act("rooms.set", { name: "*", frozen }))) return;
-    note(frozen ? "Everybody is quiet: no message passes." : "Everybody may talk again.", page.undo("rooms.set", { name: "*", frozen: !frozen }));
-  };
+  let frozen = false;
+  const set = () =>
+    toggleRule(page, "frozen", { name: "*", frozen }, (is) => (is ? "Everybody is quiet: no message passes." : "Everybody may talk again."));
   const label = h("span");
   const pressed = button([icon("quiet"), label], set, "quiet");
   const show = (now) => {
-    isQuiet = now;
+    frozen = now;
     text(label, now ? "Let everybody talk" : "Quiet, everybody");
     pressed.classList.toggle("on", now);
   };
@@ -103,39 +105,35 @@ export function quiet(page, place) {
   page.poll(async () => show((await page.ask("rooms.get", { name: "*" })).frozen));
 }
 
-// Pages.
-
 const actions = (page, get) => page.isStaff && [
   button("Kick", () => kick(page, get())),
   button("Mute 5 minutes", () => mute(page, get())),
   button("Ban", () => ban(page, get()), "danger"),
 ];
 
-/** A list of players with what may be done to them. */
+/** Players, with what may be done to them. */
 export function playerList(page, empty) {
-  const make = (client) => {
+  const make = (client, get) => {
     const name = who(client.name);
-    const link = h("a", { href: `#player?${new URLSearchParams({ of: client.id })}` }, name);
-    const element = row(link, actions(page, () => element.item), (now) => {
+    return row(linkOf("player", client.id, name), actions(page, get), (now) => {
       name.show(now.name);
       const count = now.rooms_total ?? now.rooms.length;
       const rooms = count > 0 && `in ${now.rooms.slice(0, 3).join(", ")}${count > 3 ? " …" : ""}`;
       return { chip: [now.muted && "muted", now.role], below: [PROTOCOLS[now.protocol] ?? now.protocol, rooms, ago(now.since), now.address ?? now.net] };
     });
-    return element;
   };
-  return list(make, (client) => client.id, empty, "Players");
+  return list(make, "id", empty, "Players");
 }
 
 export function players(page) {
   const search = input({ type: "search", placeholder: "Name or id", maxlength: 100 });
   const order = select(ORDERS, "since");
-  const found = playerList(page, "Nobody is here.");
   const count = h("p.soft", { role: "status" });
   const query = () => ({ search: search.value.trim(), sort: order.value });
-  const pager = page.pager(found, "clients.list", query, (total) => text(count, `${plural(total, "player")} ${search.value ? "found" : "here"}`));
+  const told = (total) => text(count, `${plural(total, "player")} ${search.value ? "found" : "here"}`);
+  const pager = page.pager(playerList(page, "Nobody is here."), "clients.list", query, told);
   search.oninput = order.onchange = pager.restart;
-  put(page.body, h("div.tools", field("Search", search), field("Order", order)), count, found, pager.buttons);
+  put(page.body, h("div.tools", field("Search", search), field("Order", order)), count, pager.parts);
 }
 
 export function player(page) {
@@ -182,9 +180,9 @@ function granting(page, client) {
   });
 }
 
-/** Messages of a player or a room, while somebody looks at them. */
+/** Messages of a player or a room. */
 export function traffic(page, topic) {
-  return section("Messages", h("p.soft", "That you watch is written into the history."), live(page, topic, "Watch", (data) => [
+  return section("Messages", h("p.soft", "Watching is written into the history."), live(page, topic, "Watch", (data) => [
     h("b", who(data.name)), ` ${data.kind} `, h("bdi", data.variable ?? data.command ?? "", " ", data.text ?? size(data.bytes)),
   ]));
 }

@@ -1,20 +1,15 @@
-// Rooms, one room, and the cloud variables of projects.
+// Rooms, and cloud variables.
 
-import { button, field, h, linkTo, list, note, plural, put, question, row, section, select, sentence, size, text, who } from "./dom.js";
-import { playerList, traffic } from "./players.js";
+import { button, field, h, linkOf, linkTo, list, plural, put, questionOf, row, section, select, size, text, who } from "./dom.js";
+import { playerList, toggleRule, traffic } from "./players.js";
 
 const SLOW = [0, 2, 5, 10, 30, 60, 300];
 const SHOWN = 200; // characters of a value
 
-const link = (kind, name) => h("a", { href: `#${kind}?${new URLSearchParams({ of: name })}` }, who(name));
-
-/** Buttons that say what they do next; `get` returns the room as it is. */
+/** Buttons for the rules of a room; `get` returns it as it is. */
 function rules(page, get) {
   if (!page.isStaff) return { buttons: [], show() {} };
-  const toggle = (rule, yes, no) => async () => {
-    const { name, [rule]: was } = get();
-    if (await page.act("rooms.set", { name, [rule]: !was })) note([who(name), was ? no : yes], page.undo("rooms.set", { name, [rule]: was }));
-  };
+  const toggle = (rule, yes, no) => () => toggleRule(page, rule, get(), (is, name) => [who(name), is ? yes : no]);
   const quiet = button("", toggle("frozen", " is quiet now.", " may talk again."));
   const lock = button("", toggle("locked", " is locked: nobody new gets in.", " is open again."));
   const show = (room) => {
@@ -26,16 +21,14 @@ function rules(page, get) {
 }
 
 export function rooms(page) {
-  const make = ({ name }) => {
-    const { buttons, show } = rules(page, () => element.item);
-    const element = row(link("room", name), buttons, (now) => {
+  const make = ({ name }, get) => {
+    const { buttons, show } = rules(page, get);
+    return row(linkOf("room", name), buttons, (now) => {
       show(now);
       return { chip: [now.frozen && "quiet", now.locked && "locked", now.slow > 0 && `slow: ${now.slow} s`], below: [plural(now.clients, "player")] };
     });
-    return element;
   };
-  const found = list(make, (room) => room.name, "There are no rooms, because nobody is here.", "Rooms");
-  put(page.body, found, page.pager(found, "rooms.list").buttons);
+  put(page.body, page.pager(list(make, "name", "There are no rooms.", "Rooms"), "rooms.list").parts);
 }
 
 export function room(page) {
@@ -51,7 +44,7 @@ export function room(page) {
     page.body,
     back,
     buttons.length > 0 && section("Rules", h("div.buttons", buttons), field("A player may send", slow)),
-    section("Players", members, page.pager(members, "clients.list", () => ({ room: name })).buttons),
+    section("Players", page.pager(members, "clients.list", () => ({ room: name })).parts),
     page.isStaff && traffic(page, `watch:room:${name}`),
   );
   page.poll(
@@ -60,34 +53,31 @@ export function room(page) {
       show(now);
       if (document.activeElement !== slow) slow.value = now.slow;
     },
-    (error) => put(page.body, back, h("p", sentence(error))),
+    page.refused(back),
   );
 }
 
 export function cloud(page) {
-  const make = ({ project: name }) => row(link("project", name), [], (now) => ({ below: [plural(now.variables, "variable"), size(now.bytes), plural(now.clients, "player")] }));
-  const found = list(make, (one) => one.project, "No project has stored cloud variables.", "Projects");
-  put(page.body, found, page.pager(found, "cloud.projects").buttons);
+  const make = ({ project: name }) => row(linkOf("project", name), [], (now) => ({ below: [plural(now.variables, "variable"), size(now.bytes), plural(now.clients, "player")] }));
+  put(page.body, page.pager(list(make, "project", "No project has stored cloud variables.", "Projects"), "cloud.projects").parts);
 }
 
 export function project(page) {
   const name = page.argument;
   const change = ({ name: variable, value: was, length }) => {
     const value = h("textarea", { rows: 3, value: length > was.length ? "" : was }); // long ones are cut
-    question(["Change ", who(variable), "?"], [h("p", "Players get it at once."), field("Value", value)], "Change", () =>
+    questionOf("Change", variable, [h("p", "Players get it at once."), field("Value", value)], () =>
       page.change("cloud.set", { project: name, name: variable, value: value.value }));
   };
   const remove = ({ name: variable }) =>
-    question(["Delete ", who(variable), "?"], h("p", "Its value cannot be brought back."), "Delete", () =>
+    questionOf("Delete", variable, h("p", "Its value cannot be brought back."), () =>
       page.change("cloud.delete", { project: name, name: variable }), "danger");
-  const make = (variable) => {
-    const buttons = page.isOwner && [button("Change", () => change(element.item)), button("Delete", () => remove(variable), "danger")];
-    const element = row(who(variable.name), buttons, (now) => ({ below: [now.value.slice(0, SHOWN) + (now.length > SHOWN ? " …" : "")] }));
-    return element;
+  const make = (variable, get) => {
+    const buttons = page.isOwner && [button("Change", () => change(get())), button("Delete", () => remove(variable), "danger")];
+    return row(who(variable.name), buttons, (now) => ({ below: [now.value.slice(0, SHOWN) + (now.length > SHOWN ? " …" : "")] }));
   };
-  const found = list(make, (variable) => variable.name, "This project has no variables.", "Variables");
+  const found = list(make, "name", "This project has no variables.", "Variables");
   const back = linkTo("cloud", "All projects");
   put(page.heading, who(name));
-  put(page.body, back, found);
-  page.feed(found, "cloud.get", { project: name }, (error) => put(page.body, back, h("p", sentence(error))));
+  put(page.body, back, page.feed(found, "cloud.get", { project: name }, page.refused(back)));
 }

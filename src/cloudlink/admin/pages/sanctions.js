@@ -1,4 +1,4 @@
-// Bans and mutes, and the words that are not wanted.
+// Bans, mutes and unwanted words.
 
 import {
   ago, button, check, duration, field, form, h, input, list, note, plural, put, question, row, section, select, until, who,
@@ -18,15 +18,14 @@ export function bans(page) {
       below: [now.reason, until(now.until), `by ${now.by}, ${ago(now.at)} ago`, now.hits > 0 && `${plural(now.hits, "attempt")} to come back`],
     }));
   };
-  const found = list(make("bans.remove", " may come back."), (ban) => ban.id, "Nobody is banned.", "Bans");
-  const muted = list(make("mutes.remove", " may talk again."), (mute) => mute.id, "Nobody is muted.", "Mutes");
+  const found = list(make("bans.remove", " may come back."), "id", "Nobody is banned.", "Bans");
+  const muted = page.feed(list(make("mutes.remove", " may talk again."), "id", "Nobody is muted.", "Mutes"), "mutes.list");
   const pager = page.pager(found, "bans.list", () => ({ search: search.value }));
-  page.feed(muted, "mutes.list");
   search.oninput = pager.restart;
   put(
     page.body,
     h("div.buttons", button("Ban by hand", () => byHand(page))),
-    section("Bans", field("Search", search), found, pager.buttons),
+    section("Bans", field("Search", search), pager.parts),
     section("Mutes", muted),
   );
 }
@@ -57,7 +56,6 @@ export function words(page) {
       below: [ACTIONS[now.action] + (now.seconds ? ` for ${duration(now.seconds)}` : ""), now.scope.map((name) => SCOPES[name]).join(", ")],
     }));
   };
-  const found = list(make, (filter) => filter.id, "There are no rules.", "Rules");
   const said = input({ maxlength: 1000, required: true });
   const verdict = h("p", { role: "status" });
   const test = form([field("A sentence", said), verdict], h("button.main", "Try it"), async () => {
@@ -65,8 +63,8 @@ export function words(page) {
     const done = [...new Set(matches.map(({ action }) => ACTIONS[action]))].join("; ");
     put(verdict, done ? [done, ": ", h("bdi", masked)] : "This passes.");
   });
-  put(page.body, page.isOwner && h("div.buttons", button("Add words", () => add(page))), section("Rules", found), section("Try the rules", test));
-  page.feed(found, "filters.list");
+  const rules = section("Rules", page.feed(list(make, "id", "There are no rules.", "Rules"), "filters.list"));
+  put(page.body, page.isOwner && h("div.buttons", button("Add words", () => add(page))), rules, section("Try the rules", test));
 }
 
 function add(page) {

@@ -1,15 +1,15 @@
-// The server itself: who may come, accounts, settings; and the own account of whoever looks.
+// The server itself: who may come, bridges, accounts, settings.
 
 import {
-  ago, button, check, complain, details, field, form, h, input, list, note, number, plural, put, question, row, section, select, table, text, who,
+  ago, button, check, complain, details, field, form, FRESH, h, input, list, note, number, plural, put, question, questionOf, row, RULE, secret,
+  section, select, table, text, who,
 } from "./dom.js";
 
 const MODES = { open: ["Open", "Everybody may come"], guarded: ["Guard", "Guarded: newcomers are slowed down"], closed: ["Close", "Closed: nobody new gets in"] };
 const ROLES = [["viewer", "Viewer: only looks"], ["moderator", "Moderator: kicks, mutes and bans"], ["owner", "Owner: may do everything"]];
-const RULE = "At least 15 characters; four words will do.";
 
 export function server(page) {
-  put(page.body, page.isStaff && modes(page), page.isStaff && say(page), bridges(page), page.isOwner && accounts(page), own(page), page.isOwner && settings(page));
+  put(page.body, page.isStaff && [modes(page), say(page)], bridges(page), page.isOwner && accounts(page), own(page), page.isOwner && settings(page));
 }
 
 function modes(page) {
@@ -31,7 +31,7 @@ function modes(page) {
     "Who may come",
     state,
     h("div.buttons", buttons.map(([, one]) => one), page.isOwner && button("Empty the server", () => drain(page), "danger")),
-    page.isOwner && field("What those read who are turned away", message),
+    page.isOwner && field("Message to those turned away", message),
   );
 }
 
@@ -39,7 +39,7 @@ function drain(page) {
   const minutes = input({ type: "number", min: 0, max: 1440, value: 5, required: true });
   const message = input({ maxlength: 200 });
   const stop = check("Then stop the server");
-  const contents = [h("p", "The players are told, nobody new gets in, and after that time all are disconnected. “Open” cancels it."), field("Minutes", minutes), field("Message to the players", message), stop];
+  const contents = [h("p", "Players are told, nobody new gets in, and then all are disconnected. “Open” cancels it."), field("Minutes", minutes), field("Message to the players", message), stop];
   question("Empty the server?", contents, "Empty it", async () => {
     await page.change("server.drain", { seconds: minutes.value * 60, message: message.value, stop: stop.firstChild.checked });
     note("The server is being emptied.", page.undo("server.mode", { mode: "open" }));
@@ -55,23 +55,20 @@ function say(page) {
   }));
 }
 
-// Bridges to other servers; a server without any has no such card.
+// Bridges; a server without any has no such card.
 
 function bridges(page) {
-  const make = (bridge) => {
-    const toggle = page.isStaff && button("", () => page.act(element.item.paused ? "bridges.resume" : "bridges.pause", { name: bridge.name }));
-    const element = row(who(bridge.name), toggle, (now) => {
+  const make = ({ name }, get) => {
+    const toggle = page.isStaff && button("", () => page.act(get().paused ? "bridges.resume" : "bridges.pause", { name }));
+    return row(who(name), toggle, (now) => {
       if (toggle) text(toggle, now.paused ? "Resume" : "Pause");
       return {
         chip: [now.paused ? "paused" : now.up ? "connected" : "not connected"],
-        below: [
-          plural(now.users, "user"), now.rates, now.dropped > 0 && `${number(now.dropped)} dropped`, !now.up && !now.paused && now.reason,
-        ],
+        below: [plural(now.users, "user"), now.rates, now.dropped > 0 && `${number(now.dropped)} dropped`, !now.up && !now.paused && now.reason],
       };
     });
-    return element;
   };
-  const found = list(make, (bridge) => bridge.name, "", "Bridges");
+  const found = list(make, "name", "", "Bridges");
   const card = section("Bridges", found);
   card.hidden = true;
   let before = new Map();
@@ -91,44 +88,35 @@ function bridges(page) {
   return card;
 }
 
-// Accounts.
-
-const secret = (properties) => input({ type: "password", maxlength: 1024, autocomplete: "new-password", ...properties });
-
 function accounts(page) {
   const set = ({ name, role }) => {
-    const [which, password] = [select(ROLES, role), secret({ minlength: 15 })];
-    question(["Change ", who(name)], [field("Role", which), field("New password, if any", password, RULE)], "Change", () =>
+    const [which, password] = [select(ROLES, role), secret({ ...FRESH, required: false })];
+    questionOf("Change", name, [field("Role", which), field("New password, if any", password, RULE)], () =>
       page.change("accounts.set", { name, role: which.value, ...(password.value && { password: password.value }) }));
   };
-  const remove = ({ name }) => question(["Remove ", who(name), "?"], h("p", "Its sessions end at once."), "Remove", () => page.change("accounts.remove", { name }), "danger");
+  const remove = ({ name }) => questionOf("Remove", name, h("p", "Its sessions end at once."), () => page.change("accounts.remove", { name }), "danger");
   const add = () => {
-    const [name, password, role] = [input({ maxlength: 32, required: true }), secret({ minlength: 15, required: true }), select(ROLES, "moderator")];
+    const [name, password, role] = [input({ maxlength: 32, required: true }), secret(FRESH), select(ROLES, "moderator")];
     question("Add an account", [field("Name", name), field("Password", password, RULE), field("Role", role)], "Add", () =>
       page.change("accounts.add", { name: name.value, password: password.value, role: role.value }));
   };
-  const make = (account) => {
-    const buttons = !account.fixed && [button("Change", () => set(element.item)), button("Remove", () => remove(account), "danger")];
-    const element = row(who(account.name), buttons, (now) => ({ chip: [now.role], below: [now.fixed && "from the setting admin_password_hash"] }));
-    return element;
+  const make = (account, get) => {
+    const buttons = !account.fixed && [button("Change", () => set(get())), button("Remove", () => remove(account), "danger")];
+    return row(who(account.name), buttons, (now) => ({ chip: [now.role], below: [now.fixed && "from the setting admin_password_hash"] }));
   };
-  const found = list(make, (account) => account.name, "", "Accounts");
-  page.feed(found, "accounts.list");
-  return section("Accounts", found, button("Add an account", add));
+  return section("Accounts", page.feed(list(make, "name", "", "Accounts"), "accounts.list"), button("Add an account", add));
 }
 
 function own(page) {
   const change = () => {
-    const [old, fresh] = [secret({ autocomplete: "current-password", required: true }), secret({ minlength: 15, required: true })];
+    const [old, fresh] = [secret({ autocomplete: "current-password" }), secret(FRESH)];
     question("Change your password", [field("Old password", old), field("New password", fresh, RULE)], "Change", () => page.change("password.set", { old: old.value, new: fresh.value }));
   };
   const make = (session) => row(who(session.account), !session.own && button("End", () => page.act("sessions.end", { id: session.id })), (now) => ({
     chip: [now.own && "this one"],
     below: [`for ${ago(now.since)}`, now.address],
   }));
-  const found = list(make, (session) => session.id, "", "Sessions");
-  page.feed(found, "sessions.list");
-  return section("Logged in", found, button("Change your password", change));
+  return section("Logged in", page.feed(list(make, "id", "", "Sessions"), "sessions.list"), button("Change your password", change));
 }
 
 function settings(page) {

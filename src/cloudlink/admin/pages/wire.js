@@ -1,11 +1,11 @@
-// The connection to the server: requests, events, and connecting again with back-off.
+// The connection to the server.
 
-const DELAYS = [1, 2, 4, 8, 15, 30]; // seconds before each further attempt; a random half is added
-const ANSWER_TIME = 20_000; // milliseconds without an answer after which the connection counts as dead
+const DELAYS = [1, 2, 4, 8, 15, 30]; // seconds before attempts, plus a random half
+const ANSWER_TIME = 20_000; // milliseconds; then the connection counts as dead
 const SESSION_ENDED = 4401;
 const LOGIN_TOO_LATE = 4408;
 
-/** A refused request; `code` is one of the server's, or "offline". */
+/** A refused request; `code` is the server's, or "offline". */
 export class Refused extends Error {
   constructor({ code, message, data = {} }) {
     super(message);
@@ -33,7 +33,7 @@ export class Wire {
     this.#on = on;
   }
 
-  /** Connect, unless that has been done; resolves after the server's greeting. */
+  /** Connect, if need be; resolves after the greeting. */
   open() {
     if (this.#opening) return this.#opening.promise;
     clearTimeout(this.#timer);
@@ -48,7 +48,7 @@ export class Wire {
     return this.#opening.promise;
   }
 
-  /** Send a request; resolves with its result, rejects with `Refused`. */
+  /** Send a request; rejects with `Refused`. */
   request(method, params = {}) {
     if (this.state !== "open") return Promise.reject(offline());
     const id = ++this.#lastId;
