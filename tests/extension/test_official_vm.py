@@ -29,6 +29,9 @@ HATS = {
     "whenuserconnects": {},
     "whenuserdisconnects": {},
     "onListener": {"ID": "mine"},
+    "whenKicked": {},
+    "whenBanned": {},
+    "whenMuted": {},
     "onNewPacket": {"TYPE": "Global data"},
     "onNewVar": {"TYPE": "Global variables", "VAR": "x"},
 }
