@@ -83,7 +83,7 @@ function forFriends(connect) {
       await navigator.clipboard.writeText(address);
       note("Copied.");
     } catch {
-      getSelection().selectAllChildren(shown); // only on https:// and this computer may pages copy
+      getSelection().selectAllChildren(shown); // pages may copy on https:// and this computer only
       note("Press Ctrl+C to copy the address.");
     }
   });

@@ -82,7 +82,7 @@ export function banTarget(page, name, targets) {
   });
 }
 
-/** Turn a rule of a room on or off, and say `said(is, name)`. */
+/** Turn a rule of a room on or off; say `said(is, name)`. */
 export async function toggleRule(page, rule, { name, [rule]: was }, said) {
   if (await page.act("rooms.set", { name, [rule]: !was })) note(said(!was, name), page.undo("rooms.set", { name, [rule]: was }));
 }
