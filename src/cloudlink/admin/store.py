@@ -135,7 +135,12 @@ class AdminStore:
         if not self.is_memory_only and (self._path.exists() or not self._path.parent.is_dir()):
             try:
                 self._opened().check()
-            except sqlite3.Error as error:
+            except (sqlite3.Error, StartError) as error:
+                if self._database is not None:
+                    self._database.close()
+                    self._database = None
+                if isinstance(error, StartError):
+                    raise
                 raise StartError(trouble(error, self._path)) from None
         self._has_begun = True
 
