@@ -535,6 +535,7 @@ def test_a_change_that_cannot_be_saved_has_not_happened(tmp_path):
         assert (error["code"], "The disk is full." in error["message"]) == ("storage", True)
     assert [one["name"] for one in owner.ask("accounts.list")["items"]] == ["the-owner"]
     assert administrators.connect().ask("login", name="the-owner", password=PASSWORD)
+    store.close()  # a login has opened it again
 
 
 class Unwritable:
@@ -570,6 +571,7 @@ def test_accounts_outlive_a_restart_and_others_change_them(tmp_path):
     again.accounts._changed_elsewhere("the-owner", None)
     again.pass_time(1)
     assert socket.closed == (4401, "Log in again")
+    store.close()
     for record in (5, {}, {"role": "king", "hash": "x", "at": 1}, {"role": "owner", "hash": 5, "at": 1}):
         again.accounts._changed_elsewhere("odd", record)
     again.accounts._changed_elsewhere("tom", {"role": "viewer", "hash": "x", "at": 1})

@@ -205,12 +205,18 @@ def test_many_threads_save(make):
     assert len(dict(make().records("ban"))) == 200
 
 
+def foreign(path):
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE t (a)")
+    connection.close()
+
+
 @pytest.mark.parametrize(
     ("prepare", "sentence"),
     [
         (lambda path: path.mkdir(), "is a folder"),
         (lambda path: path.write_bytes(b"x" * 4096), "is not a file of CloudLink's administration"),
-        (lambda path: sqlite3.connect(path).execute("CREATE TABLE t (a)"), "is a file of another program"),
+        (foreign, "is a file of another program"),
     ],
 )
 def test_a_file_that_cannot_be_used_stops_the_start(path, prepare, sentence):
