@@ -1,4 +1,4 @@
-"""Who may reach the administration over HTTP: which machine, by which name, from which page, with which key.
+"""Access to the administration over HTTP: from which machine, by which name, from which page, with which key.
 
 Where it is not available, its paths are unknown paths, so that nobody can see that there is one.
 """

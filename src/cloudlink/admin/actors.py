@@ -1,4 +1,4 @@
-"""Who acts, and the refusal of an action.
+"""The actor of an administrative action, and the refusal of an action.
 
 Every change names its `Actor`. What may not be done raises `AdminError`, whose parts are the `error` of an answer on the
 admin socket.
@@ -39,7 +39,7 @@ ErrorCode = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who acts.
+    """The person or program that acts.
 
     Attributes:
         name: Name of the account; `console` for the terminal, the name of the file for a plugin, `server` for what

@@ -75,13 +75,13 @@ class Banning(Base):
         reason: str = "",
         force: bool = False,
     ) -> Outcome:
-        """Ban, in place of a ban of the same target, and disconnect whom it hits.
+        """Ban, in place of a ban of the same target, and disconnect the clients that match.
 
         Args:
             actor: Who bans; a moderator's ban is shortened to `admin_moderator_max_ban`.
             target: Whom; a client means its subscriber.
             seconds: For how long, None for ever.
-            reason: What the banned read.
+            reason: The text that banned clients get.
             force: Whether an owner means a network that is very wide.
 
         Returns:
@@ -260,12 +260,8 @@ class Banning(Base):
         except msgspec.ValidationError:
             self.notify(f"A ban in the file cannot be read and is left out: {key}.")
             return
-        rival = bans.get(ban.id)
-        bans.put(ban)
-        if rival is not None and rival.target.key != key:
-            # Two processes gave out the same number at the same time.
-            rival.id = bans.next_id()
-            bans.put(rival)
+        rival = bans.take_over(ban)
+        if rival is not None:
             self._save(Change(KIND, rival.target.key, rival.record()))
         if is_new:
             self._enforce(ban)

@@ -13,6 +13,7 @@ import msgspec
 
 from cloudlink.addresses import bits_of
 from cloudlink.admin.names import fold
+from cloudlink.admin.numbered import NumberedRecords
 from cloudlink.admin.targets import Networks, Target
 from cloudlink.admin.times import sentence
 
@@ -31,7 +32,7 @@ class Ban(msgspec.Struct, gc=False, kw_only=True):
         id: Its number.
         kind: `address`, `network` or `name`.
         value: The address, network or name; see `targets.Target`.
-        reason: What the banned read.
+        reason: The text that banned clients get.
         by: Who banned.
         at: Unix time of the ban.
         until: Unix time of its end, None for never.
@@ -60,7 +61,7 @@ class Ban(msgspec.Struct, gc=False, kw_only=True):
 
     @property
     def text(self) -> str:
-        """What the banned read when they connect."""
+        """The text that banned clients get when they connect."""
         what = "This name is banned" if self.kind == "name" else "You are banned"
         return sentence(what, self.until, self.reason)
 
@@ -78,30 +79,14 @@ def from_record(record: dict[str, Any]) -> Ban:
     return ban
 
 
-class Bans:
+class Bans(NumberedRecords[Ban]):
     """All bans, by number, address and name."""
 
     def __init__(self) -> None:
-        self._by_id: dict[int, Ban] = {}
+        super().__init__()
         self._networks: Networks[Ban] = Networks()
         self._names: dict[str, Ban] = {}
         self._is_sorted = True
-        self._last = 0
-
-    def __len__(self) -> int:
-        return len(self._by_id)
-
-    def __iter__(self) -> Iterator[Ban]:
-        return iter(self._by_id.values())
-
-    def next_id(self) -> int:
-        """Return a number that no ban has had."""
-        self._last += 1
-        return self._last
-
-    def get(self, number: int) -> Ban | None:
-        """Return the ban of a number, None if there is none."""
-        return self._by_id.get(number)
 
     def of(self, target: Target) -> Ban | None:
         """Return the ban of exactly this target, None if there is none."""
@@ -110,26 +95,24 @@ class Bans:
             return self._names.get(fold(target.value))
         return self._networks.get(network)
 
-    def put(self, ban: Ban) -> None:
+    def put(self, record: Ban) -> None:
         """Add a ban in place of one of the same target."""
-        self.drop(ban.target)
-        if ban.id < self._last:
+        self.drop(record.target)
+        if record.id < self._last:
             self._is_sorted = False
-        self._last = max(self._last, ban.id)
-        self._by_id[ban.id] = ban
-        network = ban.target.network
+        self._number(record)
+        network = record.target.network
         if network is None:
-            self._names[fold(ban.value)] = ban
+            self._names[fold(record.value)] = record
         else:
-            self._networks.put(network, ban)
+            self._networks.put(network, record)
 
     def drop(self, target: Target) -> Ban | None:
         """Remove and return the ban of a target, None if there is none."""
         ban = self.of(target)
         if ban is None:
             return None
-        if self._by_id.get(ban.id) is ban:  # two processes may have given out the same number
-            del self._by_id[ban.id]
+        self._forget(ban)
         network = target.network
         if network is None:
             del self._names[fold(target.value)]

@@ -1,4 +1,4 @@
-"""Who is at the other end of an admin socket, as the methods see it."""
+"""The other end of an admin socket, as the methods see it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Who is at the other end of an admin socket.
+    """The other end of an admin socket.
 
     Attributes:
         address: Its address; behind trusted proxies, the real one.
@@ -52,7 +52,7 @@ class Caller(Protocol):
 
     @property
     def actor(self) -> Actor:
-        """Who acts on it; before a login, a viewer without a name."""
+        """The actor of this socket; before a login, a viewer without a name."""
 
     @property
     def is_open(self) -> bool:

@@ -74,7 +74,7 @@ class Core:
 
     @property
     def audit(self) -> Audit:
-        """Who did what."""
+        """The audit."""
         return self.sanctions.audit
 
     @property

@@ -27,7 +27,7 @@ LONGEST_MUTE = 3600
 _RATE, _BURST = 1.0, 20
 """Actions of one player a second, and at once: each is a line of the audit."""
 _SHOWN = ("kicked", "hit")
-"""What a player is told of a result; the rest is for hosts."""
+"""The parts of a result that a player sees; the rest is for hosts."""
 
 
 class Moderation:

@@ -11,12 +11,11 @@ import msgspec
 
 from cloudlink.addresses import bits_of
 from cloudlink.admin.names import fold
+from cloudlink.admin.numbered import NumberedRecords
 from cloudlink.admin.targets import Networks, Target
 from cloudlink.admin.times import sentence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from cloudlink.admin.host import Player
 
 MOST_MUTES = 10_000
@@ -53,7 +52,7 @@ class Mute(msgspec.Struct, gc=False, kw_only=True, eq=False):
 
     @property
     def text(self) -> str:
-        """What the muted read."""
+        """The text that muted clients get."""
         return sentence("You are muted", self.until, self.reason)
 
     def record(self) -> dict[str, Any]:
@@ -66,44 +65,27 @@ def from_record(record: dict[str, Any]) -> Mute:
     return msgspec.convert(record, Mute)
 
 
-class Mutes:
+class Mutes(NumberedRecords[Mute]):
     """All mutes, by number and target."""
 
     def __init__(self) -> None:
-        self._by_id: dict[int, Mute] = {}
+        super().__init__()
         self._by_key: dict[str, Mute] = {}
         self._networks: Networks[Mute] = Networks()
         self._found: dict[str, tuple[str, Mute | None]] = {}  # by client: its name then, and the mute
-        self._last = 0
-
-    def __len__(self) -> int:
-        return len(self._by_id)
-
-    def __iter__(self) -> Iterator[Mute]:
-        return iter(self._by_id.values())
-
-    def next_id(self) -> int:
-        """Return a number that no mute has had."""
-        self._last += 1
-        return self._last
-
-    def get(self, number: int) -> Mute | None:
-        """Return the mute of a number, None if there is none."""
-        return self._by_id.get(number)
 
     def of(self, target: Target) -> Mute | None:
         """Return the mute of exactly this target, None if there is none."""
         return self._by_key.get(target.key)
 
-    def put(self, mute: Mute) -> None:
+    def put(self, record: Mute) -> None:
         """Add a mute in place of one of the same target."""
-        self.drop(mute.target)
-        self._last = max(self._last, mute.id)
-        self._by_id[mute.id] = mute
-        self._by_key[mute.target.key] = mute
-        network = mute.target.network
+        self.drop(record.target)
+        self._number(record)
+        self._by_key[record.target.key] = record
+        network = record.target.network
         if network is not None:
-            self._networks.put(network, mute)
+            self._networks.put(network, record)
         self._found.clear()
 
     def drop(self, target: Target) -> Mute | None:
@@ -111,8 +93,7 @@ class Mutes:
         mute = self._by_key.pop(target.key, None)
         if mute is None:
             return None
-        if self._by_id.get(mute.id) is mute:
-            del self._by_id[mute.id]
+        self._forget(mute)
         network = target.network
         if network is not None:
             self._networks.drop(network)

@@ -236,12 +236,8 @@ class Muting(Base):
             except msgspec.ValidationError:
                 self.notify(f"A mute in the file cannot be read and is left out: {key}.")
                 return
-            rival = mutes.get(mute.id)
-            mutes.put(mute)
-            if rival is not None and rival.target.key != key:
-                # Two processes gave out the same number at the same time.
-                rival.id = mutes.next_id()
-                mutes.put(rival)
+            rival = mutes.take_over(mute)
+            if rival is not None:
                 self._save_mute(rival.target, rival.record())
         self.on_activity()
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from cloudlink.admin.host import Player
 
 _KNOCKS = 10
-"""Connections a minute for which a banned subscriber is told why; further ones are refused at once."""
+"""Connections a minute in which a banned subscriber learns the reason; further ones are refused at once."""
 _MOST_KNOCKERS = 20_000
 """Banned subscribers whose connections are counted."""
 _FORGET_EVERY = 60.0
@@ -142,7 +142,7 @@ class Policy:
     # Connections.
 
     def is_knocking(self, address: str) -> bool:
-        """Return whether a banned address connects too often to be told why once more; takes microseconds."""
+        """Return whether a banned address connects too often to get the reason once more; takes microseconds."""
         if not self.bans.has_networks:
             return False
         ban = self.bans.for_address(address, self._wall_clock())
@@ -265,7 +265,7 @@ class Policy:
                 return Verdict(f"This room is slow: wait {-int(-wait // 1)} s.")
         return self._look(player, val, scope, message, key)
 
-    # Users of other servers, who are no clients of this one: they can be muted by name, but not answered or kicked.
+    # Users of other servers, which are not clients of this one: they can be muted by name, but not answered or kicked.
 
     def allows_visitor(self, name: str) -> bool:
         """Return whether a user of another server may be shown by a name."""

@@ -23,7 +23,7 @@ _LARGEST_NUMBER = 1 << 53
 _LONGEST_METHOD = 64
 
 
-class NotAnObject(Exception):  # noqa: N818  # it closes the socket, and is no error of a method
+class NotAnObject(Exception):  # noqa: N818  # it closes the socket, and is not an error of a method
     """The message is not a JSON object."""
 
 

@@ -333,7 +333,7 @@ class AdminStore:
                 self._audit = [row for row in self._audit if row.id > audit[-1].id]
         for saving in savings:
             if not _answer(saving, saved=True) and not saving.keep:
-                # Whoever asked was told that nothing was changed; now the file is right.
+                # The answer was that nothing had changed; now the file agrees.
                 news = [*news, *saving.changes]
         self._tell(news)
         if self._pause:

@@ -290,7 +290,7 @@ class Socket:
 
     @property
     def actor(self) -> Actor:
-        """Who acts on it; before a login, a viewer without a name."""
+        """The actor of this socket; before a login, a viewer without a name."""
         address = self.peer.address
         if self.peer.is_console:
             return Actor("console", "owner", "cli", address)

@@ -12,17 +12,15 @@ from typing import TYPE_CHECKING
 
 from cloudlink import jsontext
 from cloudlink.bridgesections import DEFAULT_USERNAME
-from cloudlink.buckets import Bucket
 from cloudlink.client.cloudsession import CloudSession
 
-from .pacing import PacedQueue
-from .records import LONGEST_MESSAGE, LONGEST_RECORD
+from .records import LONGEST_RECORD
+from .relay import Relay
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cloudlink.bridgesections import BridgeSection
-    from cloudlink.client.errors import ClientError
 
     from .site import Site
 
@@ -30,13 +28,11 @@ MOST_PER_SECOND = 10.0
 """Most values that are sent in a second."""
 
 
-class CloudProject:
-    """One connection to one project.
+class CloudProject(Relay[CloudSession, "tuple[str, bytes]", "tuple[str, bytes]"]):
+    """One connection to one project. Its sender sends a ping after what it takes from `outgoing`.
 
     Attributes:
         project: The project's id here.
-        outgoing: Texts to send, in order; the sender empties it, and sends a ping after them.
-        relayed, sent, dropped: How many values were taken in, sent and dropped; the owner sets them to 0.
     """
 
     def __init__(
@@ -47,51 +43,13 @@ class CloudProject:
         site: Site,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.project = project
-        self.outgoing: list[str] = []
-        self.relayed = self.sent = self.dropped = 0
-        self._site = site
-        self._session = CloudSession(remote, section.username or DEFAULT_USERNAME)
+        session = CloudSession(remote, section.username or DEFAULT_USERNAME)
         rate = min(section.rate, MOST_PER_SECOND)
-        self._outbound: PacedQueue[tuple[str, bytes]] = PacedQueue(rate, section.byte_rate, clock)
+        super().__init__(session, section, clock, rate=rate, messages_at_once=4)
+        self.project = project
+        self._site = site
         self._waiting: set[str] = set()
-        self._inbound: PacedQueue[tuple[str, bytes]] = PacedQueue(section.rate, section.byte_rate, clock)
-        self._reading = Bucket(section.byte_rate, max(section.byte_rate, 4 * LONGEST_MESSAGE), clock)
         self._in_flight: list[set[str]] = []  # the names in each batch whose pong has not come
-
-    @property
-    def is_up(self) -> bool:
-        """Whether the values of the other server have arrived."""
-        return self._session.ready
-
-    @property
-    def failure(self) -> ClientError | None:
-        """Why the player cannot get into the project; None while it can."""
-        return self._session.failure
-
-    @property
-    def waiting_for(self) -> str:
-        """What has not arrived yet, in words."""
-        return self._session.waiting_for
-
-    @property
-    def is_reading_enough(self) -> bool:
-        """Whether so much came that nothing more should be read for now."""
-        return not self._reading.take(0)
-
-    @property
-    def has_waiting(self) -> bool:
-        """Whether values wait for the rate to allow them."""
-        return bool(self._outbound) or bool(self._inbound) or self.is_reading_enough
-
-    def opened(self) -> None:
-        """Send the handshake."""
-        self._session.opened()
-        self._move()
-
-    def closed(self, code: int, reason: str) -> ClientError:
-        """Return the error for the end of the connection."""
-        return self._session.closed(code, reason)
 
     def send(self, name: str, val: bytes) -> None:
         """Send a value that was set here; before the connection is up, the first values decide."""
@@ -159,7 +117,3 @@ class CloudProject:
             self.project, name, val
         ):
             self.dropped += 1
-
-    def _move(self) -> None:
-        self.outgoing += self._session.outgoing
-        self._session.outgoing.clear()

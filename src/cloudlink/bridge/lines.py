@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from cloudlink.closecodes import CloseCode
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from .link import PeerLink
     from .peer import PeerBridge
     from .upstream import UpstreamRoom
+
+R = TypeVar("R", bound="UpstreamRoom | CloudProject")
 
 REFUSED_LATER = 600.0
 """Seconds before the next attempt on a server that refused this one."""
@@ -90,10 +93,10 @@ TOO_OLD = (
 """Why a server of another kind or age does not answer the proof."""
 
 
-class UpstreamLine:
-    """A connection to one room of CloudLink 0.2.0."""
+class _RelayLine(ABC, Generic[R]):
+    """A connection to a server of another kind."""
 
-    def __init__(self, core: UpstreamRoom, changed: Callable[[], None], lost: Callable[[], None]) -> None:
+    def __init__(self, core: R, changed: Callable[[], None], lost: Callable[[], None]) -> None:
         """Args: changed: Called after each message. lost: Called at the end of the connection."""
         self._core = core
         self._changed = changed
@@ -103,7 +106,7 @@ class UpstreamLine:
 
     @property
     def is_ready(self) -> bool:
-        """Whether the client is in the room."""
+        """Whether the other server has let this one in."""
         return self._core.is_up
 
     @property
@@ -118,91 +121,17 @@ class UpstreamLine:
         self.flush()
 
     def received(self, text: str) -> None:
-        """Handle a packet."""
-        self._core.received(text)
-        self.flush()
-        if self._core.failure is not None and self._wire is not None:
-            self._wire.close(CloseCode.NORMAL, "")
-        self._changed()
-
-    def ponged(self) -> None:
-        """Do nothing: the handshake itself is answered."""
-
-    def closed(self, code: int, reason: str) -> tuple[str, float]:
-        """Return why the connection has ended."""
-        was_up = self._core.is_up
-        self._lost()
-        why = why_closed(code, reason) if was_up else in_words(self._core.closed(code, reason))
-        return why, _least_delay(code)
-
-    def close(self, reason: str) -> None:
-        """End the connection."""
-        if self._wire is not None:
-            self._wire.close(CloseCode.GOING_AWAY, reason)
-
-    def tick(self) -> None:
-        """Let through what had to wait."""
-        if self._wire is None or self._wire.is_congested:
-            return
-        self._core.tick()
-        self.flush()
-
-    def flush(self) -> None:
-        """Send what the client has to say, and read on or not."""
-        if self._wire is None:
-            return
-        for text in self._core.outgoing:
-            self._wire.send(text.encode())
-        self._core.outgoing.clear()
-        self._is_held = _hold_or_release(self._wire, self._is_held, self._core.is_reading_enough)
-
-
-class CloudLine:
-    """A connection to one project of a cloud server."""
-
-    def __init__(self, core: CloudProject, changed: Callable[[], None], lost: Callable[[], None]) -> None:
-        """Args: changed: Called after each message. lost: Called at the end of the connection."""
-        self._core = core
-        self._changed = changed
-        self._lost = lost
-        self._wire: SocketWire | None = None
-        self._is_held = False
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether the values have arrived."""
-        return self._core.is_up
-
-    @property
-    def waiting_for(self) -> str:
-        """What has not arrived yet."""
-        return self._core.waiting_for
-
-    def opened(self, wire: SocketWire) -> None:
-        """Send the handshake, and the ping whose pong ends the first values."""
-        self._wire = wire
-        self._core.opened()
-        self.flush()
-
-    def received(self, text: str) -> None:
         """Handle a message."""
         self._core.received(text)
-        self.flush()
-        self._changed()
+        self._progress()
 
+    @abstractmethod
     def ponged(self) -> None:
         """Handle a pong."""
-        self._core.ponged()
-        self.flush()
-        if self._core.failure is not None and self._wire is not None:
-            self._wire.close(CloseCode.NORMAL, "")
-        self._changed()
 
+    @abstractmethod
     def closed(self, code: int, reason: str) -> tuple[str, float]:
-        """Return why the connection has ended, and how long to leave the server alone."""
-        self._lost()
-        why = in_words(self._core.closed(code, reason))
-        return why, REFUSED_LATER if code in _CLOUD_LATER_CODES else 0.0
+        """Return why the connection has ended, and how many seconds to leave the server alone."""
 
     def close(self, reason: str) -> None:
         """End the connection."""
@@ -211,31 +140,70 @@ class CloudLine:
 
     def tick(self) -> None:
         """Let through what had to wait."""
-        if self._wire is None or self._wire.is_congested:
-            return
-        self._core.tick()
-        self.flush()
+        if self._wire is not None and not self._wire.is_congested:
+            self._core.tick()
+            self.flush()
 
     def flush(self) -> None:
-        """Send what the player has to say, with a ping after it, and read on or not."""
+        """Send what the core has to say, and read on or not."""
         if self._wire is None:
             return
         if self._core.outgoing:
             for text in self._core.outgoing:
                 self._wire.send(text.encode())
             self._core.outgoing.clear()
-            self._wire.ping()
-        self._is_held = _hold_or_release(self._wire, self._is_held, self._core.is_reading_enough)
+            self._sent(self._wire)
+        is_enough = self._core.is_reading_enough
+        if is_enough and not self._is_held:
+            self._wire.hold()
+        elif self._is_held and not is_enough:
+            self._wire.release()
+        self._is_held = is_enough
+
+    def _progress(self) -> None:
+        """Send what follows from a message or a pong, and give up where the other server does not let this one in."""
+        self.flush()
+        if self._core.failure is not None and self._wire is not None:
+            self._wire.close(CloseCode.NORMAL, "")
+        self._changed()
+
+    def _sent(self, wire: SocketWire) -> None:
+        """Do what follows after sending."""
+
+
+class UpstreamLine(_RelayLine["UpstreamRoom"]):
+    """A connection to one room of CloudLink 0.2.0."""
+
+    def ponged(self) -> None:
+        """Do nothing: the handshake itself is answered."""
+
+    def closed(self, code: int, reason: str) -> tuple[str, float]:
+        """Return why the connection has ended, and how many seconds to leave the server alone."""
+        was_up = self._core.is_up
+        self._lost()
+        why = why_closed(code, reason) if was_up else in_words(self._core.closed(code, reason))
+        return why, _least_delay(code)
+
+
+class CloudLine(_RelayLine["CloudProject"]):
+    """A connection to one project of a cloud server."""
+
+    def ponged(self) -> None:
+        """Handle a pong."""
+        self._core.ponged()
+        self._progress()
+
+    def closed(self, code: int, reason: str) -> tuple[str, float]:
+        """Return why the connection has ended, and how many seconds to leave the server alone."""
+        self._lost()
+        why = in_words(self._core.closed(code, reason))
+        return why, REFUSED_LATER if code in _CLOUD_LATER_CODES else 0.0
+
+    def _sent(self, wire: SocketWire) -> None:
+        """Send a ping: its pong ends the first values, and says that the other server has read ours."""
+        wire.ping()
 
 
 def _least_delay(code: int) -> float:
-    """Return the least seconds before the next attempt: after a kick, a ban or a wrong secret, asking soon is no use."""
+    """Return the least seconds before the next attempt: trying again soon does not help after a kick, a ban or a wrong secret."""
     return REFUSED_LATER if code == CloseCode.POLICY_VIOLATION or code in _KICKED else 0.0
-
-
-def _hold_or_release(wire: SocketWire, is_held: bool, is_enough: bool) -> bool:
-    if is_enough and not is_held:
-        wire.hold()
-    elif is_held and not is_enough:
-        wire.release()
-    return is_enough

@@ -13,19 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 from cloudlink import jsontext
 from cloudlink.bridgesections import DEFAULT_USERNAME
-from cloudlink.buckets import Bucket
 from cloudlink.client.events import GlobalMessage, GlobalVariable, UserJoined, UserLeft, UserList
 from cloudlink.client.session import DesiredState, Session
 from cloudlink.server.events import Message, Variable
 
-from .pacing import PacedQueue
 from .records import LONGEST_MESSAGE, LONGEST_RECORD
+from .relay import Relay
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
     from cloudlink.bridgesections import BridgeSection
-    from cloudlink.client.errors import ClientError
     from cloudlink.client.events import Event
 
     from .guests import Guests
@@ -77,13 +75,11 @@ class Echoes:
             del self._serials[key]
 
 
-class UpstreamRoom:
+class UpstreamRoom(Relay[Session, "tuple[str, str, bytes]", "Message | Variable"]):
     """One connection to one room.
 
     Attributes:
         room: The room's name here.
-        outgoing: Texts to send, in order; the sender empties it.
-        relayed, sent, dropped: How many packets were taken in, sent and dropped; the owner sets them to 0.
     """
 
     def __init__(
@@ -96,54 +92,14 @@ class UpstreamRoom:
         via: str,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        session = Session(DesiredState(section.username or DEFAULT_USERNAME, [remote]))
+        super().__init__(session, section, clock, rate=section.rate, messages_at_once=2)
         self.room = room
-        self.outgoing: list[str] = []
-        self.relayed = self.sent = self.dropped = 0
         self._remote = remote
         self._guests = guests
         self._site = site
         self._via = via
-        self._session = Session(DesiredState(section.username or DEFAULT_USERNAME, [remote]))
         self._echoes = Echoes(clock)
-        self._outbound: PacedQueue[tuple[str, str, bytes]] = PacedQueue(
-            section.rate, section.byte_rate, clock
-        )
-        self._inbound: PacedQueue[Message | Variable] = PacedQueue(section.rate, section.byte_rate, clock)
-        self._reading = Bucket(section.byte_rate, max(section.byte_rate, 2 * LONGEST_MESSAGE), clock)
-
-    @property
-    def is_up(self) -> bool:
-        """Whether the client is in the room."""
-        return self._session.ready
-
-    @property
-    def failure(self) -> ClientError | None:
-        """Why the client cannot get into the room; None while it can."""
-        return self._session.failure
-
-    @property
-    def waiting_for(self) -> str:
-        """The step of the greeting that has not been answered yet, in words."""
-        return self._session.waiting_for
-
-    @property
-    def is_reading_enough(self) -> bool:
-        """Whether so much came that nothing more should be read for now."""
-        return not self._reading.take(0)
-
-    @property
-    def has_waiting(self) -> bool:
-        """Whether packets wait for the rate to allow them."""
-        return bool(self._outbound) or bool(self._inbound) or self.is_reading_enough
-
-    def opened(self) -> None:
-        """Send the handshake."""
-        self._session.opened()
-        self._move()
-
-    def closed(self, code: int, reason: str) -> ClientError:
-        """Return the error for the end of the connection."""
-        return self._session.closed(code, reason)
 
     # From this server.
 
@@ -187,10 +143,6 @@ class UpstreamRoom:
         for event in events:
             self._take(event)
         self.tick()
-
-    def _move(self) -> None:
-        self.outgoing += self._session.outgoing
-        self._session.outgoing.clear()
 
     def _take(self, event: Event) -> None:
         if isinstance(event, GlobalMessage) and event.room == self._remote:

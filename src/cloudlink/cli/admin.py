@@ -430,7 +430,7 @@ def _target(text: str) -> dict[str, str]:
 
 
 def _new_password() -> str:
-    """Return a password that was typed twice, or the first line of the standard input if it is no terminal.
+    """Return a password that was typed twice, or the first line of the standard input if that is not a terminal.
 
     Raises:
         StartError: It is not allowed, or was typed in two ways.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
+from cloudlink.cli import examination
 from cloudlink.cli.flags import DEFAULT_FILE, settings_from
 from cloudlink.errors import StartError
-from cloudlink.text import did_you_mean, one_line, printable
+from cloudlink.text import did_you_mean, one_line
 
 if TYPE_CHECKING:
     import argparse
@@ -42,23 +42,8 @@ def run(arguments: argparse.Namespace) -> int:
         name = one_line(arguments.name)
         raise StartError(f"There is no section [bridges.{name}]{hint or ' in the settings file.'}")
     from cloudlink.bridge.trial import try_bridge  # noqa: PLC0415  # the other commands do without it
-    from cloudlink.client.errors import ClientError, ConnectError  # noqa: PLC0415
 
-    try:
-        notes = asyncio.run(try_bridge(arguments.name, section, lambda text: _print("ok", text)))
-    except ConnectError as error:
-        _print("WRONG", error.problem)
-        if error.remedy:
-            _print("", error.remedy)
-        return 1
-    except ClientError as error:
-        _print("WRONG", str(error))
-        return 1
-    for note in notes:
-        _print("note", note)
-    print("Nothing is wrong, but see the notes." if notes else "All is well.")
-    return 0
-
-
-def _print(mark: str, text: str) -> None:
-    print(f"{mark:<7}{printable(text)}", flush=True)
+    status, has_notes = examination.run(lambda succeeded: try_bridge(arguments.name, section, succeeded))
+    if status == 0:
+        print("Nothing is wrong, but see the notes." if has_notes else "All is well.")
+    return status

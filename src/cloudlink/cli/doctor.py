@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
+from cloudlink.cli import examination
 from cloudlink.cli.reach import add_reach_flags, tls_of
 from cloudlink.installation import conflict
-from cloudlink.text import printable
 
 if TYPE_CHECKING:
     import argparse
@@ -39,29 +38,14 @@ def run(arguments: argparse.Namespace) -> int:
         StartError: The file of `--ca` cannot be used.
     """
     if mixture := conflict():
-        _print("WRONG", mixture)
+        examination.report("WRONG", mixture)
         return 1
     from cloudlink.client.diagnose import Plan, examine  # noqa: PLC0415  # the other commands do without it
-    from cloudlink.client.errors import ClientError, ConnectError  # noqa: PLC0415
 
     plan = Plan(
         arguments.url, arguments.origin, arguments.timeout, arguments.hold, tls_of(arguments), arguments.proxy
     )
-    try:
-        notes = asyncio.run(examine(plan, lambda text: _print("ok", text)))
-    except ConnectError as error:
-        _print("WRONG", error.problem)
-        if error.remedy:
-            _print("", error.remedy)
-        return 1
-    except ClientError as error:
-        _print("WRONG", str(error))
-        return 1
-    for note in notes:
-        _print("note", note)
-    print("All is well.")
-    return 0
-
-
-def _print(mark: str, text: str) -> None:
-    print(f"{mark:<7}{printable(text)}", flush=True)
+    status, _ = examination.run(lambda succeeded: examine(plan, succeeded))
+    if status == 0:
+        print("All is well.")
+    return status

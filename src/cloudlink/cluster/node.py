@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from cloudlink.logthrottle import LogThrottle
 
 from .clock import HybridClock
 from .cloud import Cloud
 from .links import BATCH_BYTES, PART_BYTES, REPLACED_AFTER, SILENCE, Link, cut
+from .ownusers import OwnUsers
 from .records import (
     CloudClosed,
     CloudOpened,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from .carriers import Carrier
+    from .host import Host
     from .records import Batch, Hears, Record
 
 logger = logging.getLogger("cloudlink.cluster")
@@ -73,72 +75,6 @@ NUMBERS = 1024
 """How many numbers of nodes there are: the worker numbers in snowflakes have 10 bits."""
 _MOST_NODES = 256
 """Most nodes of a cluster that are kept in mind; further ones are ignored."""
-
-
-class Host(Protocol):
-    """What a node is part of: a server, or a test. Users and nodes are named by their ids."""
-
-    @property
-    def clients(self) -> int:
-        """The number of clients of this node."""
-        ...
-
-    def schedule_flush(self) -> None:
-        """Call `Node.flush` soon."""
-        ...
-
-    def on_ready(self, others: int) -> None:
-        """The node sees the cluster: this many other nodes."""
-        ...
-
-    def on_number(self, number: int) -> None:
-        """The node has another number, because a node with a lower id has the former one."""
-        ...
-
-    def on_users(self, node: str, rows: dict[str, Row]) -> None:
-        """Replace all users of a node, by id."""
-        ...
-
-    def on_user(self, node: str, row: Row) -> None:
-        """Add a user, or add it to rooms, or rename it."""
-        ...
-
-    def on_left(self, node: str, user: str, room: str) -> None:
-        """Remove a user from a room."""
-        ...
-
-    def on_gone(self, node: str, user: str) -> None:
-        """Remove a user."""
-        ...
-
-    def on_down(self, node: str) -> None:
-        """Remove all users of a node."""
-        ...
-
-    def on_event(self, node: str, record: RoomEvent | RoomVariable | Private | Topic) -> None:
-        """Deliver an event of another node."""
-        ...
-
-    def is_shared(self, protocol: str, room: str, node: str) -> bool:
-        """Return whether a node has users in a room."""
-        ...
-
-    def dismiss(self, user: str, username: str) -> None:
-        """Disconnect a client of this node: a client of another node had its name before."""
-        ...
-
-
-class OwnUser:
-    """A user of this node."""
-
-    __slots__ = ("named_at", "protocol", "rooms", "username", "uuid")
-
-    def __init__(self, uuid: str, username: str | None, named_at: Stamp, protocol: str) -> None:
-        self.uuid = uuid
-        self.username = username
-        self.named_at = named_at
-        self.protocol = protocol
-        self.rooms: dict[str, None] = {}
 
 
 class Node:
@@ -192,13 +128,11 @@ class Node:
         self._host = host
         self._carrier = carrier
         self._secret = secret
-        self._unique_names = unique_names
         self._is_number_given = number is not None
         self._now = now
         self._clock = HybridClock(node, wall)
         self._up: dict[str, Link] = {}
-        self._users: dict[str, OwnUser] = {}
-        self._names: dict[str, dict[str, None]] = {}  # ids of own users by name, where names are unique
+        self._users = OwnUsers(self._clock.stamp, unique_names=unique_names)
         self._variables = Variables(now)
         self.cloud = Cloud(self._clock, now, node, self._send_to)
         self._epoch = 0
@@ -291,7 +225,7 @@ class Node:
             self.is_ready = True
             self._host.on_ready(len(self._up))
 
-    # Who is there.
+    # The other nodes.
 
     @property
     def others(self) -> list[Link]:
@@ -336,7 +270,7 @@ class Node:
                 foreign.version,
             )
         except InvalidBatch as error:
-            self._count_invalid("A batch that is none of this cluster's was ignored: %.200s.", error)
+            self._count_invalid("A batch that does not belong to this cluster was ignored: %.200s.", error)
 
     def on_lost(self, node: str) -> None:
         """Handle the end of a node's process; see `carriers.Receiver`."""
@@ -456,49 +390,23 @@ class Node:
 
     def joined(self, user: str, uuid: str, username: str | None, protocol: str, room: str) -> None:
         """A user of this node is in a room now."""
-        known = self._users.get(user)
-        if known is None:
-            known = self._users[user] = OwnUser(uuid, username, self._clock.stamp(), protocol)
-            self._index_name(user, None, username)
-        known.rooms[room] = None
-        self._send_to(None, self._row(user, known, [room]))
+        self._send_to(None, self._users.joined(user, uuid, username, protocol, room))
 
     def left(self, user: str, room: str) -> None:
         """A user of this node has left a room."""
-        known = self._users.get(user)
-        if known is not None and room in known.rooms:
-            del known.rooms[room]
-            self._send_to(None, Leave(user, room))
+        self._tell(self._users.left(user, room))
 
     def renamed(self, user: str, username: str | None) -> None:
         """A user of this node has another name now; one that was in no room yet is ignored."""
-        known = self._users.get(user)
-        if known is not None:
-            self._index_name(user, known.username, username)
-            known.username, known.named_at = username, self._clock.stamp()
-            self._send_to(None, self._row(user, known, []))
+        self._tell(self._users.renamed(user, username))
 
     def gone(self, user: str) -> None:
         """A user of this node has disconnected."""
-        known = self._users.pop(user, None)
-        if known is not None:
-            self._index_name(user, known.username, None)
-            self._send_to(None, Gone(user))
+        self._tell(self._users.gone(user))
 
-    def _index_name(self, user: str, former: str | None, username: str | None) -> None:
-        if not self._unique_names:
-            return
-        if former is not None:
-            namesakes = self._names[former]
-            namesakes.pop(user, None)
-            if not namesakes:
-                del self._names[former]
-        if username is not None:
-            self._names.setdefault(username, {})[user] = None
-
-    @staticmethod
-    def _row(user: str, known: OwnUser, rooms: list[str]) -> Row:
-        return Row(user, known.uuid, known.username, known.named_at, known.protocol, rooms)
+    def _tell(self, record: Record | None) -> None:
+        if record is not None:
+            self._send_to(None, record)
 
     # Sending.
 
@@ -604,7 +512,7 @@ class Node:
         self._epoch += 1
         outgoing = link.outgoing
         outgoing.begin(self._epoch, self._hello)
-        rows = [self._row(user, known, list(known.rooms)) for user, known in self._users.items()]
+        rows = self._users.rows()
         pieces = [rows[start : start + _ROWS] for start in range(0, len(rows), _ROWS)] or [[]]
         for number, piece in enumerate(pieces):
             is_last = number == len(pieces) - 1
@@ -666,7 +574,7 @@ class Node:
         had_gap = incoming.has_gap
         if not incoming.admit(batch.epoch, batch.seq):
             if incoming.has_gap and not had_gap:
-                self._is_hello_wanted = True  # the hello tells of the gap
+                self._is_hello_wanted = True  # the hello reports the gap
             return
         for raw in batch.records:
             try:
@@ -738,12 +646,8 @@ class Node:
 
     def _check_name(self, row: Row) -> None:
         """Where names are unique, disconnect own users whose name another node's user had before."""
-        if row.username is None or row.username not in self._names:
-            return
-        for user in tuple(self._names[row.username]):
-            own = self._users[user]
-            if own.protocol == row.protocol and own.named_at > row.named_at:
-                self._host.dismiss(user, row.username)
+        for user in self._users.that_must_yield(row):
+            self._host.dismiss(user, row.username or "")
 
     def _count_invalid(self, text: str, *details: object) -> None:
         self._invalid += 1

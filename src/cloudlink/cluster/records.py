@@ -339,7 +339,7 @@ def unseal(secret: bytes, batch: bytes) -> Batch:
 
 
 def _foreign(content: bytes) -> ForeignVersion | None:
-    """Return the exception for a batch of another version, None if it is no batch at all."""
+    """Return the exception for a batch of another version, None if it is not a batch at all."""
     try:
         version, sender, *_, records = _decode_beginning(content)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

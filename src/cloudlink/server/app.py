@@ -6,17 +6,15 @@ It knows no protocol: protocols register themselves in its hooks, as plugins do.
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import signal
-import sys
 import time
 from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
-from cloudlink import addresses, sources
+from cloudlink import addresses
 from cloudlink.admin.actors import SERVER
 from cloudlink.closecodes import CloseCode
 from cloudlink.counters import Counters
@@ -52,6 +50,7 @@ from .plugins import refuse_while_loading
 from .pull_session import PullClient, PullSession
 from .reloader import Reloader
 from .rooms import RoomsManager
+from .runner import as_exit, calm_garbage_collector, loop_runner, refuse_inside_loop, settings_of_environment
 from .session import Session, State
 from .snowflakes import SnowflakeGenerator
 from .supervisor import Supervisor
@@ -60,7 +59,7 @@ from .workload import Workload
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable
 
     from cloudlink.delivery import Connection
     from cloudlink.reloading import Changes
@@ -115,7 +114,7 @@ class Server(PluginAPI):
         Raises:
             SystemExit: A setting in the environment is invalid; the message says which.
         """
-        self.settings = settings or _settings_of_environment()
+        self.settings = settings or settings_of_environment()
         self.part = part
         self.logger = logging.getLogger("cloudlink.server")
         self.supervisor = Supervisor()
@@ -241,7 +240,7 @@ class Server(PluginAPI):
         try:
             self.serve(ip, port)
         except StartError as error:
-            raise _exit(error) from None
+            raise as_exit(error) from None
 
     def serve(self, ip: str | None = None, port: int | None = None) -> None:
         """Run the server like `run`, but raise `StartError` when it cannot start.
@@ -250,9 +249,9 @@ class Server(PluginAPI):
             RuntimeError: An event loop already runs in this thread; await `start` there.
         """
         refuse_while_loading()
-        _refuse_inside_loop()
+        refuse_inside_loop()
         self._check_max_clients()
-        run = _loop_runner(self.settings.event_loop)
+        run = loop_runner(self.settings.event_loop)
         with suppress(KeyboardInterrupt):
             run(self._serve(ip, port))
 
@@ -353,7 +352,7 @@ class Server(PluginAPI):
     async def _serve(self, ip: str | None, port: int | None) -> None:
         stopping = self._stopping = asyncio.Event()
         raise_open_files_limit()
-        _calm_garbage_collector()
+        calm_garbage_collector()
         with signals.handled(stopping.set, self._terminate, self.reloader.reload_or_log):
             await self.start(ip, port)
             self.watchdog.start(self.settings.blocking_warning)
@@ -594,51 +593,3 @@ class Server(PluginAPI):
             not_ready=self.not_ready,
             parts={key: part() for key, part in self.hooks.health.items()},
         )
-
-
-def _refuse_inside_loop() -> None:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return
-    raise RuntimeError(
-        "server.run() was called where an event loop runs already; write await server.start(ip, port) there, "
-        "and await server.stop() at the end"
-    )
-
-
-def _settings_of_environment() -> Settings:
-    try:
-        return sources.from_environment(os.environ)
-    except StartError as error:
-        raise _exit(error) from None
-
-
-def _exit(error: StartError) -> SystemExit:
-    """Return an exception that ends a script with one sentence instead of a traceback."""
-    return SystemExit(f"CloudLink cannot start: {error}")
-
-
-def _loop_runner(name: str) -> Callable[[Coroutine[Any, Any, None]], None]:
-    """Return a function that runs a coroutine on a new event loop of that name. Raises `StartError`."""
-    if name == "asyncio":
-        return asyncio.run
-    try:
-        import uvloop  # noqa: PLC0415  # optional
-    except ImportError:
-        raise StartError(
-            "The setting event_loop asks for uvloop, which is not installed; install it with: "
-            f"{sys.executable} -m pip install uvloop"
-        ) from None
-    return uvloop.run
-
-
-def _calm_garbage_collector() -> None:
-    """Make garbage collections rare: with thousands of clients, each one pauses the server.
-
-    Disconnected clients are freed by reference counting. Cycles that plugins create are still collected, but
-    later.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)

@@ -70,7 +70,7 @@ class Server(Protocol):
 
 
 class ClusterBroker:
-    """The broker of a server in a cluster, and the host of its node (`cloudlink.cluster.node.Host`)."""
+    """The broker of a server in a cluster, and the host of its node (`cloudlink.cluster.host.Host`)."""
 
     def __init__(self, server: Server, shared: Shared, on_ready: Callable[[int], None]) -> None:
         self.node: Node
@@ -124,7 +124,7 @@ class ClusterBroker:
         """Tell the other nodes that a user has disconnected."""
         self.node.gone(user.id)
 
-    # From other nodes to this one: `cloudlink.cluster.node.Host`.
+    # From other nodes to this one: `cloudlink.cluster.host.Host`.
 
     @property
     def clients(self) -> int:

@@ -167,4 +167,4 @@ class Renamed(Event, frozen=True, gc=False):
 
 
 class Relisted(Event, frozen=True, gc=False):
-    """A room's user list changed in so many places that its members get the whole list again."""
+    """A room's user list has changed so much that its members get the whole list again."""

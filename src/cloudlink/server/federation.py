@@ -45,7 +45,7 @@ class Federation:
         self._brokers = brokers
 
     def add_broker(self, broker: Broker) -> None:
-        """Add a broker; it is told of what happens from now on."""
+        """Add a broker; it gets everything that happens from now on."""
         self._brokers.add(broker)
 
     def remove_broker(self, broker: Broker) -> None:

@@ -73,7 +73,7 @@ class Moderation(Protocol):
         ...
 
     def run(self, player: Client, request: Any) -> dict[str, Any]:
-        """Do what a client with a grant asks for, and return what it is told. Raises `AdminError`."""
+        """Do what a client with a grant asks for, and return the answer. Raises `AdminError`."""
         ...
 
 

@@ -34,12 +34,12 @@ class PluginAdmin:
     def ban(
         self, target: Target, seconds: float | None = None, reason: str = "", *, force: bool = False
     ) -> dict[str, Any]:
-        """Ban, and disconnect whom it hits with 4004.
+        """Ban, and disconnect the clients that match with 4004.
 
         Args:
             target: Whom. A client means its address, which others may share.
             seconds: For how long, None for ever.
-            reason: What the banned read.
+            reason: The text that banned clients get.
             force: Whether a network that is very wide is meant.
 
         Returns:

@@ -146,7 +146,7 @@ class SchemaEngine:
             self._hooks.run(self._hooks.message, client, message)
 
     def _admits(self, client: Client, message: dict[str, Any]) -> bool:
-        """Return whether the rules of the host let a message pass; its texts may be masked. The plugin is told if not."""
+        """Return whether the rules of the host let a message pass; its texts may be masked. The plugin is notified if not."""
         policy = self._hooks.packet_policy
         if policy is None:
             return True

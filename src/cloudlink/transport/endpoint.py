@@ -53,7 +53,7 @@ if TYPE_CHECKING:
             ...
 
         def is_knocking(self, address: str) -> bool:
-            """Return whether an address is banned and connects too often to be told why once more."""
+            """Return whether an address is banned and connects too often to get the reason once more."""
             ...
 
 

@@ -289,7 +289,7 @@ class Scratch:
     def _run_judged(
         self, policy: Policy, command: Command, client: Client, packet: Packet, line: bytes
     ) -> None:
-        """Run a command as far as the rules of the host let it pass; clients of the cloud cannot be told why not."""
+        """Run a command as far as the rules of the host let it pass; clients of the cloud get no reason."""
         room = client.state.room
         try:
             verdict = policy.judge(

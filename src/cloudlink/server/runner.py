@@ -1,0 +1,67 @@
+"""How a program runs a server: the event loop, the garbage collector, and errors that end a script with one sentence."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from cloudlink import sources
+from cloudlink.errors import StartError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from cloudlink.settings import Settings
+
+
+def refuse_inside_loop() -> None:
+    """Raise `RuntimeError` where an event loop runs already."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise RuntimeError(
+        "server.run() was called where an event loop runs already; write await server.start(ip, port) there, "
+        "and await server.stop() at the end"
+    )
+
+
+def settings_of_environment() -> Settings:
+    """Return the settings of the environment. Raises `SystemExit`, with a sentence."""
+    try:
+        return sources.from_environment(os.environ)
+    except StartError as error:
+        raise as_exit(error) from None
+
+
+def as_exit(error: StartError) -> SystemExit:
+    """Return an exception that ends a script with one sentence instead of a traceback."""
+    return SystemExit(f"CloudLink cannot start: {error}")
+
+
+def loop_runner(name: str) -> Callable[[Coroutine[Any, Any, None]], None]:
+    """Return a function that runs a coroutine on a new event loop of that name. Raises `StartError`."""
+    if name == "asyncio":
+        return asyncio.run
+    try:
+        import uvloop  # noqa: PLC0415  # optional
+    except ImportError:
+        raise StartError(
+            "The setting event_loop asks for uvloop, which is not installed; install it with: "
+            f"{sys.executable} -m pip install uvloop"
+        ) from None
+    return uvloop.run
+
+
+def calm_garbage_collector() -> None:
+    """Make garbage collections rare: with thousands of clients, each one pauses the server.
+
+    Disconnected clients are freed by reference counting. Cycles that plugins create are still collected, but
+    later.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
