@@ -41,6 +41,7 @@ BROWSERS = {"editor": ("extension", "examples_scratch"), "page": ("admin/browser
 """Folders that share one browser, or at least never run two at a time: browsers that play use a whole processor."""
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups afterwards
 def pytest_collection_modifyitems(items):
     """Give each test the marker of its file or folder, and the group that runs in one process."""
     places = [(HERE / name, getattr(pytest.mark, kind)) for kind, names in KINDS.items() for name in names]
