@@ -5,6 +5,8 @@
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	    $$python -c '$(NEW_ENOUGH)' 2>/dev/null && echo $$python && break; done)
+# Tests start many programs: compiled files are kept whatever the environment says, or each start would compile again.
+export PYTHONDONTWRITEBYTECODE :=
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
@@ -12,14 +14,14 @@ ARGS ?=
 # The tests without a marker of their own; pyproject.toml describes the markers.
 PLAIN := not browser and not real_client and not crash and not timing and not release
 FAST := "$(PLAIN) and not slow"
-PARALLEL := -n 4 --dist loadgroup
+PARALLEL := -n 3
 
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # A plain explanation in addition to pip's own error message.
 NOT_INSTALLED := { echo "CloudLink could not be installed: the first start needs the internet, to fetch the packages \
 that CloudLink uses. Is this computer online? Then see what pip says above." >&2; exit 1; }
 
-.PHONY: serve examples test test-fast coverage lint autobahn newcomer faults chaos bench bench-quick bench-compare release single-file docs clean
+.PHONY: serve examples test test-fast test-release coverage lint autobahn newcomer faults chaos bench bench-quick bench-compare release single-file docs clean
 .DEFAULT_GOAL := serve
 
 $(BIN)/python:
@@ -48,7 +50,7 @@ examples: | $(BIN)/python
 # what ARGS selects.
 test: $(VENV)/.dev
 ifeq ($(strip $(ARGS)),)
-	$(BIN)/python -m pytest $(PARALLEL) -m "not timing"
+	$(BIN)/python -m pytest $(PARALLEL) -m "not timing and not release"
 	$(BIN)/python -m pytest -m timing
 else
 	$(BIN)/python -m pytest $(ARGS)
@@ -56,6 +58,10 @@ endif
 
 test-fast: $(VENV)/.dev
 	$(BIN)/python -m pytest $(if $(strip $(ARGS)),,$(PARALLEL)) -m $(FAST) $(ARGS)
+
+# Builds the packages and the single file, installs and starts them.
+test-release: $(VENV)/.dev
+	$(BIN)/python -m pytest $(PARALLEL) -m release $(ARGS)
 
 # pyproject.toml lists the modules with a coverage floor.
 coverage: $(VENV)/.dev

@@ -5,6 +5,7 @@ Hypothesis measures no times here: how long an example takes says more about the
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import pytest
@@ -41,14 +42,33 @@ BROWSERS = {"editor": ("extension", "examples_scratch"), "page": ("admin/browser
 """Folders that share one browser, or at least never run two at a time: browsers that play use a whole processor."""
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups afterwards
 def pytest_collection_modifyitems(items):
-    """Give each test the marker of its file or folder, and the group that runs in one process."""
-    places = [(HERE / name, getattr(pytest.mark, kind)) for kind, names in KINDS.items() for name in names]
-    groups = [(HERE / name, group) for group, names in BROWSERS.items() for name in names]
     for item in items:
-        for place, mark in places:
-            if item.path.is_relative_to(place):
-                item.add_marker(mark)
-        group = next((group for place, group in groups if item.path.is_relative_to(place)), str(item.path))
-        item.add_marker(pytest.mark.xdist_group(group))
+        for mark in _marks(item.path):
+            item.add_marker(mark)
+
+
+@functools.cache
+def _marks(path):
+    return [getattr(pytest.mark, kind) for kind, names in KINDS.items() if _is_in(path, names)]
+
+
+def _is_in(path, names):
+    return any(path.is_relative_to(HERE / name) for name in names)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Run each file, and each group of browsers, in one of the processes of `pytest -n`.
+
+    pytest-xdist's own groups (`--dist loadgroup`) have no effect with pytest 9.2.
+    """
+    from xdist.scheduler import LoadScopeScheduling  # noqa: PLC0415  # only where there are several processes
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            file = nodeid.partition("::")[0]
+            path = config.rootpath / file
+            return next((group for group, names in BROWSERS.items() if _is_in(path, names)), file)
+
+    return Scheduling(config, log)

@@ -39,9 +39,8 @@ def python_with(folder: str, pins: tuple[str, ...], title: str) -> str:
     """The path of a Python in `tests/.env/<folder>` that has these packages of PyPI and no others."""
     place = ENVIRONMENTS / folder
     python = place / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    problem = _build(
-        place, pins, (str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
-    )
+    pip = (sys.executable, "-m", "pip", "--python", str(python))
+    problem = _build(place, pins, (*pip, "install", "--quiet", "--disable-pip-version-check"))
     if problem:
         unavailable(f"{title} could not be installed from PyPI: {problem}")
     return str(python)
@@ -82,7 +81,7 @@ def _build_alone(place: Path, pins: tuple[str, ...], install: tuple[str, ...]) -
     shutil.rmtree(place, ignore_errors=True)
     try:
         if "pip" in install:
-            venv.create(place, with_pip=True)
+            venv.create(place)
         place.mkdir(parents=True, exist_ok=True)
         subprocess.run([*install, *pins], check=True, capture_output=True, text=True, timeout=BUILD_LIMIT)
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:

@@ -52,9 +52,17 @@ class Player:
                 return packet
 
 
+@pytest.fixture(scope="module")
+def pythons():
+    """A Python for each version, built before anything is timed."""
+    return {
+        version: python_with(f"cloudlink-{version}", pins, f"CloudLink's Python client {version}")
+        for version, pins in PINS.items()
+    }
+
+
 @contextlib.asynccontextmanager
-async def old_player(version, name, address):
-    python = python_with(f"cloudlink-{version}", PINS[version], f"CloudLink's Python client {version}")
+async def old_player(python, version, name, address):
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
         python, PLAYER, version, name, address, stdin=pipe, stdout=pipe, stderr=asyncio.subprocess.DEVNULL
@@ -106,7 +114,7 @@ def _name_of(origin):
     return origin["username"] if isinstance(origin, dict) else origin
 
 
-def test_five_eras_in_one_room():
+def test_five_eras_in_one_room(pythons):
     async def main():
         async with (
             listening(build({"undecided_clients": "cl3"})) as port,
@@ -115,9 +123,9 @@ def test_five_eras_in_one_room():
         ):
             address = f"ws://{HOST}:{port}/"
             players = {"today": await stack.enter_async_context(modern_player("today", address))}
-            for version in PINS:
+            for version, python in pythons.items():
                 name = f"of-{version}"
-                players[name] = await stack.enter_async_context(old_player(version, name, address))
+                players[name] = await stack.enter_async_context(old_player(python, version, name, address))
                 for player in players.values():
                     await player.until(lists(name))
             await _everybody_talks_to_everybody(players)
