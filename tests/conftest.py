@@ -6,6 +6,7 @@ Hypothesis measures no times here: how long an example takes says more about the
 from __future__ import annotations
 
 import functools
+import logging
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,17 @@ def pytest_collection_modifyitems(items):
     for item in items:
         for mark in _marks(item.path):
             item.add_marker(mark)
+
+
+@pytest.fixture(autouse=True)
+def _levels():
+    """Restore the levels of the loggers: some tests run whole programs in this process, and those set them."""
+    names = ["", *(name for name in logging.root.manager.loggerDict if name.startswith("cloudlink"))]
+    levels = {name: logging.getLogger(name).level for name in names}
+    yield
+    for name, level in levels.items():
+        if logging.getLogger(name).level != level:
+            logging.getLogger(name).setLevel(level)
 
 
 @functools.cache

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 import struct
+import weakref
 
 from cloudlink.server.app import Server
 from cloudlink.server.protocols.clpv4 import Clpv4
@@ -69,7 +70,7 @@ SAFARI = {
     "User-Agent": "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Safari/605.1.15",
 }
 
-_peers: list[RawClient] = []
+_peers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, list[RawClient]] = weakref.WeakKeyDictionary()
 
 TEXT, BINARY, CLOSE, PING, PONG = 0x81, 0x82, 0x88, 0x89, 0x8A
 
@@ -150,7 +151,7 @@ async def open_socket(port, ssl=None, receive_buffer=None):
             sock=sock, ssl=ssl, server_hostname=name, limit=receive_buffer
         )
     peer = RawClient(*streams)
-    _peers.append(peer)
+    _peers.setdefault(asyncio.get_running_loop(), []).append(peer)
     return peer
 
 
@@ -173,8 +174,7 @@ async def running(server=None, **settings):
     try:
         yield server
     finally:
-        for peer in _peers:
+        for peer in _peers.pop(asyncio.get_running_loop(), ()):
             peer.leave()
-        _peers.clear()
         await server.stop()
         await asyncio.sleep(0)  # the sockets of the peers are closed in the loop's next turn
