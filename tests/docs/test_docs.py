@@ -563,7 +563,8 @@ def _citations() -> set[str]:
     """The parts of protocol.md that the source code and the tests refer to."""
     found = set()
     for folder in ("src", "tests"):
-        for file in (ROOT / folder).rglob("*.py"):
+        files = (path for path in (ROOT / folder).rglob("*.py") if ".env" not in path.parts)
+        for file in files:
             text = one_line(file.read_text(encoding="utf-8"))
             found |= set(re.findall(r"\bprotocol(?:\.md)?, section ([\d.]*\d)", text))
             found |= set(re.findall(r"\bdecision (D\d+)", text))

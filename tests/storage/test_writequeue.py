@@ -14,4 +14,4 @@ def test_fetching_news_takes_ten_times_as_long_for_ten_times_as_much():
         while queue.fetch(10):
             pass
 
-    assert growth(prepare, fetch_all, 10_000) < 40
+    assert growth(prepare, fetch_all, 3000) < 40
