@@ -30,7 +30,7 @@ class EchoSession:
 
     def __init__(self, connection, delivery):
         self._delivery = delivery
-        self._outbox = Outbox(connection, lambda: None)
+        self._outbox = Outbox(connection)
 
     def receive(self, data):
         self.send_frame(text_frame(data))

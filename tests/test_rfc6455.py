@@ -6,27 +6,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloudlink.rfc6455 import Assembler, Violation, answer_to_close, fitting_reason
+from cloudlink.rfc6455 import Assembler, Violation, answer_to_close, fitting_reason, whole_text
 
 CONTINUATION, TEXT, BINARY = 0, 1, 2
 
 
 def test_a_whole_text_is_returned_as_it_is():
-    assert Assembler(10).whole_text("grün".encode()) == "grün".encode()
+    assert whole_text("grün".encode(), 10) == "grün".encode()
 
 
 @pytest.mark.parametrize("data", [b"\xff", b"\xed\xa0\x80", b"\xc3"])
 def test_text_that_is_not_utf8_is_refused(data):
     with pytest.raises(Violation) as refused:
-        Assembler(10).whole_text(data)
+        whole_text(data, 10)
     assert refused.value.code == 1007
 
 
 def test_a_message_of_exactly_the_limit_passes_and_one_byte_more_does_not():
-    assembler = Assembler(5)
-    assert assembler.whole_text(b"12345") == b"12345"
+    assert whole_text(b"12345", 5) == b"12345"
     with pytest.raises(Violation) as refused:
-        assembler.whole_text(b"123456")
+        whole_text(b"123456", 5)
     assert refused.value.code == 1009
     assert "5 bytes" in refused.value.reason
 

@@ -69,16 +69,6 @@ class Assembler:
         self._message: bytearray | None = None
         self._decoder: codecs.IncrementalDecoder | None = None
 
-    def whole_text(self, data: bytes) -> bytes:
-        """Check a text message that came in one frame. Raises `Violation`."""
-        self._check_size(len(data))
-        if not data.isascii():
-            try:
-                data.decode()
-            except UnicodeDecodeError:
-                raise Violation(CloseCode.INVALID_TEXT, _NOT_UTF8) from None
-        return data
-
     def add(self, opcode: int, *, fin: bool, data: bytes) -> tuple[bool, bytes] | None:
         """Handle one data frame.
 
@@ -101,7 +91,7 @@ class Assembler:
             self.busy = True
         if self._message is None:
             self._message = bytearray()
-        self._check_size(len(self._message) + len(data))
+        _check_size(len(self._message) + len(data), self._max_size)
         self._message += data
         if self._decoder is not None:
             try:
@@ -114,6 +104,18 @@ class Assembler:
         self.busy = False
         return self._decoder is not None, message
 
-    def _check_size(self, size: int) -> None:
-        if size > self._max_size:
-            raise Violation(CloseCode.TOO_BIG, f"A message may have at most {self._max_size} bytes")
+
+def whole_text(data: bytes, max_size: int) -> bytes:
+    """Check a text message that came in one frame, and return it. Raises `Violation`."""
+    _check_size(len(data), max_size)
+    if not data.isascii():
+        try:
+            data.decode()
+        except UnicodeDecodeError:
+            raise Violation(CloseCode.INVALID_TEXT, _NOT_UTF8) from None
+    return data
+
+
+def _check_size(size: int, max_size: int) -> None:
+    if size > max_size:
+        raise Violation(CloseCode.TOO_BIG, f"A message may have at most {max_size} bytes")

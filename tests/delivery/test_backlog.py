@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from cloudlink.delivery import Audience, Delivery, Outbox, update_frame
 from cloudlink.delivery.backlog import Backlog
 from cloudlink.delivery.frames import join
+from tests.delivery.owners import Owner
 from tests.support.growth import growth
 
 steps = st.lists(
@@ -118,8 +119,8 @@ def test_whatever_the_reader_does_it_sees_messages_in_order_and_ends_with_the_la
 def play(steps):
     scheduled = []
     delivery = Delivery(lambda _delay, callback: scheduled.append(callback))
-    slow = Outbox(Socket(), lambda: None)
-    other = Outbox(Socket(), lambda: None)
+    slow = Outbox(Socket())
+    other = Outbox(Socket())
     other.connection.room = 10**9
     audience = Audience(delivery)
     audience.add(slow)
@@ -180,7 +181,7 @@ def waiting(outbox):
 def test_a_backlog_is_bounded_for_any_amount_in_a_turn(steps, piece):
     limit, overflows = 300, []
     delivery = Delivery(lambda _delay, _flush: None, max_queued_bytes=limit)
-    outbox = Outbox(Socket(), lambda: overflows.append(True))
+    outbox = Outbox(Socket(), Owner(lambda: overflows.append(True)))
     outbox.connection.room = 100
     largest = 0
     with patch("cloudlink.delivery.writing._PIECE", piece):
@@ -205,7 +206,7 @@ def test_a_backlog_is_bounded_for_any_amount_in_a_turn(steps, piece):
 def test_a_turn_of_any_size_is_written_whole_to_a_reader_that_keeps_up():
     overflows = []
     delivery = Delivery(lambda _delay, _flush: None, max_queued_bytes=1000)
-    fast, slow = (Outbox(Socket(), lambda: overflows.append(True)) for _ in range(2))
+    fast, slow = (Outbox(Socket(), Owner(lambda: overflows.append(True))) for _ in range(2))
     fast.connection.room, slow.connection.room = 1 << 30, 150_000
     sent = [bytes([number]) * 50_000 for number in range(100)]
     everybody = Audience(delivery)
@@ -229,7 +230,7 @@ def test_consequences_of_cutting_off_a_client_are_written_like_everything_else()
         for _ in range(50):
             delivery.broadcast(everybody, bytes(40_000))
 
-    slow, fast = Outbox(Socket(), tell_the_others), Outbox(Socket(), lambda: None)
+    slow, fast = Outbox(Socket(), Owner(tell_the_others)), Outbox(Socket())
     slow.connection.congested = True
     fast.connection.room = 1 << 30
     write = fast.connection.write
@@ -248,7 +249,7 @@ def test_consequences_of_cutting_off_a_client_are_written_like_everything_else()
 def test_the_limit_counts_what_waits_beside_the_largest_message_and_reports_once_over_it():
     overflows = []
     delivery = Delivery(lambda _delay, _flush: None, max_queued_bytes=10)
-    outbox = Outbox(Socket(), lambda: overflows.append(True))
+    outbox = Outbox(Socket(), Owner(lambda: overflows.append(True)))
     outbox.connection.congested = True
     for message in (b"a user list of any length", b"12345", b"67890"):
         delivery.send(outbox, message)
@@ -262,7 +263,7 @@ def test_the_limit_counts_what_waits_beside_the_largest_message_and_reports_once
 def test_a_client_named_several_times_gets_it_as_often_and_within_the_limit():
     overflows = []
     delivery = Delivery(lambda _delay, _flush: None, max_queued_bytes=1000)
-    outbox = Outbox(Socket(), lambda: overflows.append(True))
+    outbox = Outbox(Socket(), Owner(lambda: overflows.append(True)))
     delivery.multicast([outbox] * 10, bytes(50_000))
     delivery.flush()
     assert len(outbox.connection.taken) == 2
@@ -271,7 +272,7 @@ def test_a_client_named_several_times_gets_it_as_often_and_within_the_limit():
 
 def test_closing_writes_nothing_to_a_client_that_takes_nothing():
     delivery = Delivery(lambda _delay, _flush: None)
-    outbox = Outbox(Socket(), lambda: None)
+    outbox = Outbox(Socket())
     outbox.connection.congested = True
     delivery.send(outbox, b"x")
     delivery.close(outbox, 1000, "")
@@ -282,7 +283,7 @@ def test_closing_writes_nothing_to_a_client_that_takes_nothing():
 def test_closing_writes_what_is_left_unless_that_is_too_much():
     for count, written in ((3, 3), (60, 2)):
         delivery = Delivery(lambda _delay, _flush: None, max_queued_bytes=100_000)
-        outbox = Outbox(Socket(), lambda: None)
+        outbox = Outbox(Socket())
         for _ in range(count):
             delivery.send(outbox, bytes(40_000))
         delivery.close(outbox, 1000, "")

@@ -68,7 +68,7 @@ class Busy:
 def make(count, coalescer=None):
     turns = Turns()
     delivery = Delivery(turns, coalescer=coalescer)
-    return delivery, turns, [Outbox(Recorder(), lambda: None) for _ in range(count)]
+    return delivery, turns, [Outbox(Recorder()) for _ in range(count)]
 
 
 def audience(delivery, outboxes, room=None):
@@ -289,7 +289,7 @@ def test_nothing_is_queued_for_a_disconnected_client():
 def make_news():
     turns, clock = Turns(), FakeClock()
     delivery = Delivery(turns, clock=clock)
-    outboxes = [Outbox(Recorder(), lambda: None) for _ in range(2)]
+    outboxes = [Outbox(Recorder()) for _ in range(2)]
     return delivery, turns, clock, outboxes, audience(delivery, outboxes)
 
 
@@ -414,7 +414,7 @@ class Play:
 
     def __init__(self, delivery, turns, coalescer, clock):
         self.delivery, self.turns, self.coalescer, self.clock = delivery, turns, coalescer, clock
-        self.outboxes = [Outbox(Recorder(), lambda: None) for _ in range(3)]
+        self.outboxes = [Outbox(Recorder()) for _ in range(3)]
         # The first two are one room's, of which everybody is in one; the third is another room.
         self.groups = [
             audience(delivery, self.outboxes[:2], "room"),

@@ -35,7 +35,7 @@ def delivery(scheduled):
 
 
 def slow_readers(delivery, count, *frames):
-    outboxes = [Outbox(Sluice(), lambda: None) for _ in range(count)]
+    outboxes = [Outbox(Sluice()) for _ in range(count)]
     for outbox in outboxes:
         for frame in frames:
             delivery.send(outbox, frame)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from cloudlink.delivery import Audience, Delivery, Outbox, update_frame
 from cloudlink.delivery.backlog import Backlog
 from cloudlink.delivery.frames import signed
+from tests.delivery.owners import Owner
 
 
 class Congested:
@@ -26,7 +27,7 @@ class Congested:
 
 
 SHARE = 50
-senders = [Outbox(Congested(), lambda: None) for _ in range(3)]
+senders = [Outbox(Congested()) for _ in range(3)]
 steps = st.lists(
     st.one_of(
         st.tuples(st.just("message"), st.integers(0, 3), st.integers(1, 80)),
@@ -82,8 +83,8 @@ def told():
 def room(told):
     """A delivery with 1000 bytes for each slow reader, one of them, and a sender."""
     delivery = Delivery(lambda _delay, _callback: None, max_queued_bytes=1000)
-    slow = Outbox(Congested(), lambda: told.append("closed"))
-    sender = Outbox(Congested(), lambda: None, told.append)
+    slow = Outbox(Congested(), Owner(lambda: told.append("closed")))
+    sender = Outbox(Congested(), Owner(undelivered=told.append))
     audience = Audience(delivery)
     audience.add(slow)
     return delivery, audience, slow, sender
@@ -123,7 +124,7 @@ def test_frames_know_their_sender_only_while_somebody_is_slow(room):
 
 def test_an_unanswerable_sender_reaches_everybody(room, told, caplog):
     delivery, audience, _slow, sender = room
-    broken = Outbox(Congested(), lambda: None, fail)
+    broken = Outbox(Congested(), Owner(undelivered=fail))
     for who in (broken, broken, sender, sender):
         delivery.broadcast(audience, bytes(5000), None, who, b"tag")
     delivery.flush()

@@ -77,5 +77,5 @@ def test_two_keys_are_refused():
     [(None, None), ("cl4", "cl4"), ("cl4, x", "cl4"), (" , x,cl4", "x"), ("", None), ("\udcff, x", None)],
 )
 def test_the_first_subprotocol_is_accepted(offered, accepted):
-    answer = subprotocol(asking(Sec_WebSocket_Protocol=offered))
+    answer = subprotocol(asking(Sec_WebSocket_Protocol=offered).headers)
     assert answer == ({"Sec-WebSocket-Protocol": accepted} if accepted else {})

@@ -111,8 +111,11 @@ def test_bytes_that_are_not_ascii_stay_as_they_are():
     assert read(b"GET /%ff HTTP/1.1").path == "/\ufffd"
 
 
-def test_headers_are_a_mapping_that_ignores_case():
+@pytest.mark.parametrize("packed", [False, True])
+def test_headers_are_a_mapping_that_ignores_case(packed):
     headers = Headers([("Accept", "a"), ("X-Hop", "1, ,2"), ("x-hop", "3")])
+    if packed:
+        headers = headers.packed()
     assert headers["accept"] == headers.get("ACCEPT") == "a"
     assert headers["X-HOP"] == "1, ,2"
     assert list(headers) == ["Accept", "X-Hop"]
@@ -148,3 +151,4 @@ def test_any_bytes_are_a_request_or_explained(data, beginning):
         assert isinstance(request.path, str)
         assert isinstance(request.query, dict)
         assert "\n" not in "".join(map("".join, request.headers.lines()))
+        assert tuple(request.headers.packed().lines()) == request.headers.lines()

@@ -13,7 +13,7 @@ import pytest
 import cloudlink
 from cloudlink.http import Routes, scripts
 from tests.support.memoryclients import turns
-from tests.support.rawclients import UPGRADE, ask, connect, frame, open_socket, request, running
+from tests.support.rawclients import ACCEPT, UPGRADE, ask, connect, frame, open_socket, request, running
 
 ROOT = Path(__file__).parents[2]
 
@@ -382,6 +382,23 @@ def test_a_subprotocol_is_accepted_because_browsers_insist(offered, accepted):
     assert ("Sec-WebSocket-Protocol" in head) is bool(accepted)
     if accepted:
         assert f"\r\nSec-WebSocket-Protocol: {accepted}\r\n" in head
+
+
+@pytest.mark.parametrize("offered", [{}, {"Sec-WebSocket-Protocol": "cl4, x"}])
+def test_plugins_see_the_headers_of_the_response_that_was_sent(offered):
+    async def scenario():
+        async with running() as server:
+            seen = asyncio.get_running_loop().create_future()
+            server.on_connect(seen.set_result)
+            peer = await open_socket(server.port)
+            peer.writer.write(request(UPGRADE | offered))
+            head = (await peer.reader.readuntil(b"\r\n\r\n")).decode()
+            client = await asyncio.wait_for(seen, 5)
+            return head.split("\r\n")[1:-2], client.response_headers
+
+    lines, headers = asyncio.run(scenario())
+    assert lines == [f"{name}: {value}" for name, value in headers.items()]
+    assert headers["sec-websocket-accept"] == ACCEPT
 
 
 def test_a_websocket_may_be_asked_for_by_an_absolute_target():

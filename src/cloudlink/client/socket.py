@@ -18,7 +18,7 @@ from picows import WSHandshakeError, WSInvalidURL, WSListener, WSMsgType, ws_con
 
 from cloudlink.client import diagnostics
 from cloudlink.closecodes import CloseCode
-from cloudlink.rfc6455 import RESERVED_BITS, Assembler, Violation, answer_to_close, fitting_reason
+from cloudlink.rfc6455 import RESERVED_BITS, Assembler, Violation, answer_to_close, fitting_reason, whole_text
 from cloudlink.version import __version__
 
 if TYPE_CHECKING:
@@ -214,7 +214,7 @@ class Socket(WSListener):
     def _handle_data(self, frame: WSFrame) -> None:
         data = frame.get_payload_as_bytes()
         if frame.msg_type == WSMsgType.TEXT and frame.fin and not self._assembler.busy:
-            self._receiver.received(self._assembler.whole_text(data).decode())
+            self._receiver.received(whole_text(data, _MAX_MESSAGE).decode())
             return
         message = self._assembler.add(int(frame.msg_type.value), fin=bool(frame.fin), data=data)
         if message is not None:

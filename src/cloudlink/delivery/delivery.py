@@ -191,7 +191,7 @@ class Delivery:
             skip: The client that does not get it.
             sender: The client that caused it, None for the server itself. One sender may fill only a share of the
                 backlog of a slow recipient; beyond that share, the recipient does not get the frame.
-            tag: Passed to `sender.undelivered` in that case.
+            tag: Passed to `sender.owner.tell_undelivered` in that case.
         """
         if frame:
             if sender is not None and (self._behind or len(frame) >= _ANONYMOUS):

@@ -50,7 +50,7 @@ class Frame(bytes):
 
     Attributes:
         sender: The client's outbox, None for the server itself.
-        tag: Passed to `sender.undelivered` if a recipient does not get the frame.
+        tag: Passed to `sender.owner.tell_undelivered` if a recipient does not get the frame.
     """
 
     sender: Outbox | None = None

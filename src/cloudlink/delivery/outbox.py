@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from .backlog import Backlog
 
@@ -55,37 +55,45 @@ class Connection(Protocol):
         ...
 
 
+class Owner(Protocol):
+    """The sender and recipient of frames, as delivery sees it: a session."""
+
+    def close_for_reading_slowly(self) -> None:
+        """Close the connection, because its backlog is over the limit."""
+        ...
+
+    def tell_undelivered(self, listener: bytes) -> None:
+        """Note that a frame this client caused was dropped, because one of its recipients reads too slowly.
+
+        Args:
+            listener: The tag of the frame.
+        """
+        ...
+
+
 class Outbox(list[bytes]):
     """The frames waiting for one client, oldest first.
 
     Attributes:
         connection: The connection they are written to.
+        owner: Notified of dropped frames.
         backlog: Frames that wait since the client stopped reading; older than those in the list.
-        overflow: Called when the backlog is over the limit.
-        undelivered: Called when a frame this client caused was dropped, because one of its recipients reads too
-            slowly; takes the frame's tag.
     """
 
-    __slots__ = ("backlog", "connection", "overflow", "undelivered")
+    __slots__ = ("backlog", "connection", "owner")
 
-    def __init__(
-        self,
-        connection: Connection,
-        overflow: Callable[[], None],
-        undelivered: Callable[[bytes], None] | None = None,
-    ) -> None:
+    def __init__(self, connection: Connection, owner: Owner | None = None) -> None:
+        """Args: owner: Notified of dropped frames, None for nobody."""
         super().__init__()
         self.connection = connection
-        self.overflow = overflow
-        self.undelivered = undelivered or _ignore
+        self.owner = owner or _NOBODY
         self.backlog: Backlog | None = None
 
     def retire(self) -> None:
-        """Drop waiting frames and callbacks, because the client has disconnected."""
+        """Drop waiting frames and the owner, because the client has disconnected."""
         self.clear()
         self.backlog = None
-        self.overflow = _nothing
-        self.undelivered = _ignore
+        self.owner = _NOBODY
 
     # Queues compare by identity: two that hold the same frames belong to two clients.
     __hash__ = object.__hash__  # type: ignore[assignment]
@@ -93,9 +101,14 @@ class Outbox(list[bytes]):
     __ne__ = object.__ne__
 
 
-def _nothing() -> None:
-    pass
+class _Nobody:
+    """The owner of an outbox whose client has disconnected, or that never had one."""
+
+    def close_for_reading_slowly(self) -> None:
+        """Do nothing."""
+
+    def tell_undelivered(self, listener: bytes) -> None:
+        """Do nothing."""
 
 
-def _ignore(_tag: bytes) -> None:
-    pass
+_NOBODY = _Nobody()

@@ -76,13 +76,13 @@ class Writer:
         overflowing, self._overflowing = self._overflowing, []
         for outbox in overflowing:
             try:
-                outbox.overflow()
+                outbox.owner.close_for_reading_slowly()
             except Exception:
                 logger.exception("Disconnecting a client that reads too slowly failed.")
         undelivered, self._undelivered = self._undelivered, {}
         for sender, tag in undelivered.items():
             try:
-                sender.undelivered(tag)
+                sender.owner.tell_undelivered(tag)
             except Exception:
                 logger.exception("Notifying a client that its message was dropped failed.")
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import binascii
-from base64 import b64decode
+from base64 import b64decode, b64encode
+from hashlib import sha1
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from .headers import Headers
 from .response import Response, refusal
 
 if TYPE_CHECKING:
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
 
 _VERSION = "13"
 _KEY_SIZE = 16
+_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+"""Appended to the key of a request, to get the proof that the server has read it (RFC 6455, section 1.3)."""
 _UPGRADE = {"Sec-WebSocket-Version": _VERSION, "Upgrade": "websocket"}
 
 
@@ -49,15 +53,28 @@ def upgrade_refusal(request: Request) -> Response | None:
     return None
 
 
-def subprotocol(request: Request) -> dict[str, str]:
+def subprotocol(headers: Headers) -> dict[str, str]:
     """Return the header that accepts the first offered subprotocol; empty if none is offered.
 
     Browsers fail a connection whose server accepts none of the offered subprotocols (RFC 6455, section 4.1). The protocol
     spoken here does not depend on it.
     """
-    offered = request.headers.tokens("Sec-WebSocket-Protocol")
+    offered = headers.tokens("Sec-WebSocket-Protocol")
     name = "Sec-WebSocket-Protocol"
     return {name: offered[0]} if offered and offered[0].isascii() and offered[0].isprintable() else {}
+
+
+def response_headers(headers: Headers) -> Headers:
+    """Return the headers of the response that accepted an upgrade request with these headers."""
+    key = headers["Sec-WebSocket-Key"].encode()
+    proof = b64encode(sha1(key + _GUID, usedforsecurity=False).digest()).decode()
+    lines = {
+        **subprotocol(headers),
+        "Connection": "upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Accept": proof,
+    }
+    return Headers(lines.items())
 
 
 def _is_key(key: str) -> bool:

@@ -226,7 +226,6 @@ class Client:
         "birth_time",
         "dialect",
         "handshake",
-        "id",
         "joined",
         "log_name",
         "open",
@@ -235,7 +234,6 @@ class Client:
         "protocol",
         "remote_address",
         "request_headers",
-        "response_headers",
         "session",
         "snowflake",
         "state",
@@ -248,7 +246,6 @@ class Client:
     session: ClientSession
     outbox: Outbox
     snowflake: str
-    id: UUID
     uuid: str
     protocol: Schema | None
     dialect: Any
@@ -261,7 +258,6 @@ class Client:
     birth_time: float
     remote_address: tuple[str, int] | None
     request_headers: Mapping[str, str]
-    response_headers: Mapping[str, str]
     path: str
     address: str
     open: bool
@@ -269,12 +265,10 @@ class Client:
 
     def __init__(self, session: ClientSession, outbox: Outbox, snowflake: int) -> None:
         connection: Connection = outbox.connection
-        identity = uuid4()
         write(self, "session", session)
         write(self, "outbox", outbox)
         write(self, "snowflake", str(snowflake))
-        write(self, "id", identity)
-        write(self, "uuid", str(identity))
+        write(self, "uuid", str(uuid4()))
         write(self, "protocol", None)
         write(self, "dialect", None)
         write(self, "joined", {})
@@ -286,7 +280,6 @@ class Client:
         write(self, "birth_time", time.monotonic())
         write(self, "remote_address", connection.remote_address)
         write(self, "request_headers", connection.headers)
-        write(self, "response_headers", getattr(connection, "response_headers", {}))
         write(self, "path", connection.path)
         write(self, "address", connection.address)
         write(self, "open", True)
@@ -307,6 +300,16 @@ class Client:
         if name in _ATTRIBUTES:
             raise AttributeError(f"client.{name} cannot be deleted: {_READ_ONLY.get(name, _OWN)}")
         object.__delattr__(self, name)
+
+    @property
+    def id(self) -> UUID:
+        """The random UUID of the connection."""
+        return UUID(self.uuid)
+
+    @property
+    def response_headers(self) -> Mapping[str, str]:
+        """Headers of the response to the upgrade request; look-ups ignore case."""
+        return getattr(self.outbox.connection, "response_headers", {})
 
     @property
     def rooms(self) -> RoomNames:
@@ -376,7 +379,9 @@ class Client:
 write = object.__setattr__
 """Write an attribute of a client; for the server itself, not for plugins."""
 
-_ATTRIBUTES = frozenset((*Client.__annotations__, "rooms", "protocol_set", "closed"))
+_ATTRIBUTES = frozenset(
+    (*Client.__annotations__, "id", "response_headers", "rooms", "protocol_set", "closed")
+)
 
 
 class ClientsManager:

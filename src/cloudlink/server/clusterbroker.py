@@ -218,7 +218,7 @@ class ClusterBroker:
     def _meet(self, node: str) -> None:
         if node not in self._senders:
             # It stands for all clients of the node: together they may fill a share of a slow reader's backlog.
-            self._senders[node] = Outbox(_Nowhere(), _do_nothing, _do_nothing)
+            self._senders[node] = Outbox(_Nowhere())
 
     def _localized(self, node: str, event: Any) -> Any:
         """Return an event with the sender as it is known here, marked so that no bridge takes it for a local one."""
@@ -285,7 +285,3 @@ class _Nowhere:
 
     def slow_down(self) -> None:
         """Do nothing."""
-
-
-def _do_nothing(*_arguments: object) -> None:
-    pass

@@ -91,7 +91,8 @@ class Meter:
         "_answered_at",
         "_bytes",
         "_clock",
-        "_correction",
+        "_extra_bytes",
+        "_extra_messages",
         "_limits",
         "_packets",
         "_refused_at",
@@ -101,7 +102,8 @@ class Meter:
     def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
         self._packets = Bucket(limits.packet_rate, limits.packet_burst, clock)
         self._bytes = Bucket(limits.byte_rate, limits.byte_burst, clock)
-        self._correction = Traffic()  # of what was taken from the buckets, to get what was received
+        # What was received is what was taken from the buckets and these.
+        self._extra_messages = self._extra_bytes = 0
         self._limits = limits
         self._clock = clock
         self._refusing_since = self._refused_at = self._answered_at = -math.inf
@@ -124,12 +126,13 @@ class Meter:
         """Charge extra bytes to an admitted packet; return False if over the limit."""
         if not self._bytes.take(size):
             return False
-        self._correction = self._correction.plus(Traffic(0, -size))
+        self._extra_bytes -= size
         return True
 
     def count_free(self, size: int) -> None:
         """Count a packet of `size` bytes that was processed without charge."""
-        self._correction = self._correction.plus(Traffic(1, size))
+        self._extra_messages += 1
+        self._extra_bytes += size
 
     @property
     def received(self) -> Traffic:
@@ -139,8 +142,7 @@ class Meter:
 
     def tally(self) -> tuple[float, float]:
         """Return the same as `received`, not rounded; this is quick, because it is added up over all clients."""
-        correction = self._correction
-        return self._packets.used() + correction[0], self._bytes.used() + correction[1]
+        return self._packets.used() + self._extra_messages, self._bytes.used() + self._extra_bytes
 
     def refuse_packet(self, *, answerable: bool = True) -> Verdict:
         """Record a refused packet and return what to do.

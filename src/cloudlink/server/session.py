@@ -81,7 +81,7 @@ class Session:
 
     def __init__(self, host: Host, connection: Connection, snowflake: int) -> None:
         self.state = State.CONNECTED
-        outbox = Outbox(connection, self.close_for_reading_slowly, self.tell_undelivered)
+        outbox = Outbox(connection, self)
         self.client = self.client_class(self, outbox, snowflake)
         self._host = host
         self._share = host.fair_share

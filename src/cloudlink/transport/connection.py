@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Protocol, cast
 from picows import WSListener, WSMsgType
 
 from cloudlink.closecodes import CloseCode
+from cloudlink.http.handshake import response_headers
 from cloudlink.rfc6455 import (
     RESERVED_BITS,
     Assembler,
     Violation,
     answer_to_close,
     fitting_reason,
+    whole_text,
 )
 
 from .parser import SMALL_PORTION
@@ -28,11 +30,11 @@ from .sockets import bound_unsent
 from .tls import detach
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from picows import WSCloseCode, WSFrame, WSTransport
 
-    from cloudlink.http import Request
+    from cloudlink.http import Headers, Request
 
     from .parser import Parser
 
@@ -49,6 +51,9 @@ _CLOSE_TIMEOUT = 5.0
 """Seconds a peer has to answer a close frame before its socket is dropped."""
 _NONE = -1
 """Marks a socket that must not be written to directly."""
+_IPV4_PARTS = 2
+"""Parts of the socket address of an IPv4 peer; that of an IPv6 peer has more."""
+_REQUEST_PARTS = ("method", "path", "version", "headers")
 _PAUSE = 0.1
 """Seconds for which nothing is read from a peer that sends too much."""
 
@@ -99,10 +104,10 @@ class WebSocketConnection(WSListener):
         "_closed",
         "_descriptor",
         "_is_held",
+        "_max_message_size",
         "_number",
         "_opened",
         "_pause_timer",
-        "_receive",
         "_receiver",
         "_socket",
         "_transport",
@@ -116,7 +121,6 @@ class WebSocketConnection(WSListener):
         "patience",
         "pinged",
         "remote_address",
-        "response_headers",
         "silent_for",
         "stalled_for",
     )
@@ -138,10 +142,9 @@ class WebSocketConnection(WSListener):
         """
         super().__init__()
         self.address = request.address
-        self.headers: Mapping[str, str] = request.headers
+        self.headers = request.headers.packed()
         self.path = request.target
         self.remote_address: tuple[str, int] | None = None
-        self.response_headers: Mapping[str, str] = {}
         self.patience = 1
         self.cause = "client"
         self.silent_for = 0.0
@@ -152,7 +155,8 @@ class WebSocketConnection(WSListener):
         self.left_unsent = 0
         self.stalled_for = 0.0
         self._descriptor = self._number = _NONE
-        self._assembler = Assembler(max_message_size)
+        self._max_message_size = max_message_size
+        self._assembler: Assembler | None = None
         self._opened = opened
         self._closed = closed
         self._close_timer: asyncio.TimerHandle | None = None
@@ -170,8 +174,9 @@ class WebSocketConnection(WSListener):
         # transport would report congestion even with an empty buffer.
         self._socket.set_write_buffer_limits(high=1 if self._number == _NONE else 0, low=0)
         peer = self._socket.get_extra_info("peername")
-        self.remote_address = (peer[0], peer[1]) if isinstance(peer, tuple) else None
-        self.response_headers = transport.response.headers
+        if isinstance(peer, tuple):
+            self.remote_address = peer if len(peer) == _IPV4_PARTS else (peer[0], peer[1])
+        _forget_handshake(transport)
         try:
             self._receiver = self._opened(self)
             del self._opened  # needed once, and thousands are kept
@@ -179,7 +184,6 @@ class WebSocketConnection(WSListener):
             logger.exception("Opening a session failed; its connection is closed.")
             self.close(CloseCode.INTERNAL_ERROR, _MISTAKE)
             return
-        self._receive = self._receiver.receive
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:  # noqa: ARG002  # picows' signature
         """Handle one frame; the common case, a whole text message, comes first."""
@@ -193,8 +197,8 @@ class WebSocketConnection(WSListener):
         try:
             if frame.rsv1 or frame.rsv2 or frame.rsv3:
                 self._fail(RESERVED_BITS)
-            elif kind == _TEXT and frame.fin and not self._assembler.busy:
-                self._receive(self._assembler.whole_text(frame.get_payload_as_bytes()))
+            elif kind == _TEXT and frame.fin and self._assembler is None:
+                self._receiver.receive(whole_text(frame.get_payload_as_bytes(), self._max_message_size))
             else:
                 self._take_other(kind, frame)
         except Violation as violation:
@@ -212,7 +216,7 @@ class WebSocketConnection(WSListener):
         self._closed(self)
         if hasattr(self, "_receiver"):
             self._receiver.connection_lost()
-            del self._receiver, self._receive  # so that all are freed without the garbage collector
+            del self._receiver  # so that all are freed without the garbage collector
         del self._transport
         detach(self._socket)
 
@@ -253,6 +257,11 @@ class WebSocketConnection(WSListener):
     def unsent(self) -> int:
         """Bytes that were written but that the socket has not accepted yet."""
         return self._socket.get_write_buffer_size()
+
+    @property
+    def response_headers(self) -> Headers:
+        """Headers of the response to the upgrade request."""
+        return response_headers(self.headers)
 
     # Called by the rest of the server.
 
@@ -333,10 +342,13 @@ class WebSocketConnection(WSListener):
             # Until then its fragments count as frames: too many slow down reading, and finally end the connection.
             if not frame.fin and not self._receiver.admit(0) and self.closing:
                 return
+            if self._assembler is None:
+                self._assembler = Assembler(self._max_message_size)
             message = self._assembler.add(
                 int(kind.value), fin=bool(frame.fin), data=frame.get_payload_as_bytes()
             )
             if message is not None:
+                self._assembler = None
                 is_text, data = message
                 receive = self._receiver.receive if is_text else self._receiver.receive_binary
                 receive(data)
@@ -366,6 +378,13 @@ class WebSocketConnection(WSListener):
 
     def _drop(self) -> None:
         self._transport.disconnect()
+
+
+def _forget_handshake(transport: WSTransport) -> None:
+    """Free picows' own copies of the request and the response, which nobody reads once the response is sent."""
+    for kept, names in ((transport.request, _REQUEST_PARTS), (transport.response, ("headers",))):
+        for name in names:
+            setattr(kept, name, None)
 
 
 def _number_of(transport: asyncio.Transport) -> int:

@@ -245,7 +245,7 @@ class ProtocolDetector(asyncio.BufferedProtocol):
     ) -> None:
         """Pass a connection on to picows, which answers the upgrade and reads frames."""
         log = self._log
-        accepted = WSUpgradeResponse.create_101_response(subprotocol(request))
+        accepted = WSUpgradeResponse.create_101_response(subprotocol(request.headers))
         parser = Parser(
             None,  # host and port: a client's
             None,  # path: a client's

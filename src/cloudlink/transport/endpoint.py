@@ -122,6 +122,7 @@ class Endpoint:
         self._servers: list[asyncio.Server] = []
         self._unix_listeners: list[UnixListener] = []
         self._accept_errors = AcceptErrors()
+        self._when_closed = self._closed  # one bound method for all connections
 
     async def start(self, hosts: str, port: int) -> None:
         """Start to accept connections.
@@ -244,7 +245,7 @@ class Endpoint:
                 receiver: Receiver = open_other(connection, request)
                 return receiver
 
-        return WebSocketConnection(request, most, partial(self._opened, open_receiver), self._closed)
+        return WebSocketConnection(request, most, partial(self._opened, open_receiver), self._when_closed)
 
     def _origin_refusal(self, request: Request) -> Response | None:
         allowed, origin = self._settings.allowed_origins, request.headers.get("Origin", "")

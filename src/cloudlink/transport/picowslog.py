@@ -22,7 +22,10 @@ class PicowsLog:
     else, so the connection is notified. Errors inside picows are logged.
     """
 
-    connection: WebSocketConnection | None = None
+    __slots__ = ("connection",)
+
+    def __init__(self) -> None:
+        self.connection: WebSocketConnection | None = None
 
     def isEnabledFor(self, level: int) -> bool:  # noqa: ARG002, N802  # logging's signature
         """Return False, so that picows produces no debug reports; they hold whole requests."""
@@ -46,8 +49,11 @@ class PicowsLog:
 class OpenPicowsLog(PicowsLog):
     """Also passes picows' reports on to the logger `picows`, with addresses as `log_addresses` allows."""
 
+    __slots__ = ("_mode",)
+
     def __init__(self, log_addresses: str) -> None:
         """Args: log_addresses: see the setting."""
+        super().__init__()
         self._mode = log_addresses
 
     def info(self, message: str, *arguments: object) -> None:

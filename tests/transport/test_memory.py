@@ -1,0 +1,53 @@
+"""The memory of clients that are connected and do nothing."""
+
+import asyncio
+import gc
+import json
+import socket
+import tracemalloc
+
+from tests.support.rawclients import CHROME, frame, request, running
+
+COUNT = 100
+MOST = 9 * 1024
+"""Bytes of an idle client with the headers of a browser, its end of the connection included."""
+GREETING = frame(
+    json.dumps({"cmd": "handshake", "val": {"language": "Scratch"}, "listener": "greeted"}).encode()
+)
+
+
+async def greeted(port):
+    """Return a socket whose client has been greeted; the socket itself is all that it costs."""
+    loop = asyncio.get_running_loop()
+    ours = socket.socket()
+    ours.setblocking(False)
+    await loop.sock_connect(ours, ("127.0.0.1", port))
+    await loop.sock_sendall(ours, request(CHROME) + GREETING)
+    received = b""
+    while b'"listener":"greeted"' not in received:
+        received += await loop.sock_recv(ours, 1 << 16)
+    return ours
+
+
+def traced():
+    gc.collect()
+    return tracemalloc.get_traced_memory()[0]
+
+
+def test_an_idle_client_takes_less_than_nine_kilobytes():
+    async def scenario():
+        async with running() as server:
+            # What the first clients make the server keep, such as its caches, does not belong to the later ones.
+            first = [await greeted(server.port) for _ in range(COUNT)]
+            before = traced()
+            clients = [await greeted(server.port) for _ in range(COUNT)]
+            per_client = (traced() - before) / COUNT
+            for each in first + clients:
+                each.close()
+            return per_client
+
+    tracemalloc.start()
+    try:
+        assert asyncio.run(scenario()) < MOST
+    finally:
+        tracemalloc.stop()
