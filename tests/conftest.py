@@ -23,6 +23,7 @@ KINDS = {
     "timing": ("fairness",),
     "release": ("test_release.py",),
     "slow": (
+        "attacks",
         "cli/test_reload.py",
         "carriers/test_nats.py",
         "cli/test_workers.py",
