@@ -21,7 +21,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 NOT_INSTALLED := { echo "CloudLink could not be installed: the first start needs the internet, to fetch the packages \
 that CloudLink uses. Is this computer online? Then see what pip says above." >&2; exit 1; }
 
-.PHONY: serve examples test test-fast test-release coverage lint autobahn newcomer faults chaos attack bench bench-quick bench-compare release single-file docs clean
+.PHONY: serve examples test test-fast test-release coverage lint autobahn newcomer faults chaos attack fuzz bench bench-quick bench-compare release single-file docs clean
 .DEFAULT_GOAL := serve
 
 $(BIN)/python:
@@ -93,6 +93,10 @@ chaos: $(VENV)/.dev
 # Some fifty attacks on a server with honest players, in a quarter of an hour; ARGS=--quick takes two minutes.
 attack: $(VENV)/.dev
 	$(BIN)/python -m tests.attacks $(ARGS)
+
+# Whatever hostile programs could send, for a minute; ARGS="--seconds 1200" takes longer.
+fuzz: $(VENV)/.dev
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench $(ARGS)

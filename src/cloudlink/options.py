@@ -72,7 +72,7 @@ class Limits:
     def hold(self, number: float) -> bool:
         """Return whether a number is finite and within the range."""
         return (
-            math.isfinite(number)
+            _is_finite(number)
             and (self.minimum is None or number >= self.minimum)
             and (self.maximum is None or number <= self.maximum)
             and (self.above is None or number > self.above)
@@ -193,7 +193,7 @@ class Option:
         Raises:
             ValueError: It has another type or is not allowed; the text reads on from "The setting x".
         """
-        if self.kind is float and type(value) is int:
+        if self.kind is float and type(value) is int and _is_finite(value):
             value = float(value)
         if isinstance(value, str) and value.lower() in self.choices:
             return value.lower()  # people write DEBUG, as in Python
@@ -233,6 +233,13 @@ class Option:
         elif self.choices:
             return False  # the words themselves have been accepted already
         return self.limits.check is None or bool(self.limits.check(value))
+
+
+def _is_finite(number: float) -> bool:
+    try:
+        return math.isfinite(number)
+    except OverflowError:  # a whole number beyond the range of a double
+        return False
 
 
 def options_of(settings: type) -> dict[str, Option]:

@@ -110,6 +110,12 @@ def _read_toml(path: Path) -> dict[str, Any]:
         reason = _TOML_PLACE.sub("", str(error))
         hint = " (text must be in quotes)" if reason == "Invalid value" else ""
         raise StartError(f"{path} has a mistake in line {line}: {reason}{hint}.") from None
+    except ValueError:  # Python reads no whole number of more than 4300 digits
+        raise StartError(f"{path} has a number with too many digits.") from None
+    except RecursionError:
+        raise StartError(
+            f"{path} has lists or tables within each other that are nested too deeply."
+        ) from None
 
 
 def _apply_environment(settings: Settings, environ: Mapping[str, str], overridden: Collection[str]) -> None:

@@ -47,8 +47,11 @@ def closest(name: str, known: Iterable[str], *, prefix: str = "", cutoff: float 
 
 def quoted(value: object) -> str:
     """Return a value as it is written in a settings file, cut if it is long."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + "…"
+    try:
+        text = json.dumps(value, ensure_ascii=False, default=str)
+    except ValueError:  # Python writes no whole number of more than 4300 digits
+        return "a number with too many digits"
+    return printable(text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + "…")
 
 
 def one_line(text: str) -> str:

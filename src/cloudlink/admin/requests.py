@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -168,7 +167,7 @@ def number(least: float, most: float) -> Param:
     """A number."""
     return Param(
         f"a number from {least:g} to {most:g}",
-        lambda value: type(value) in (int, float) and math.isfinite(value) and least <= value <= most,
+        lambda value: type(value) in (int, float) and least <= value <= most,
     )
 
 

@@ -131,6 +131,6 @@ def _read_slowly(item: bytes) -> Record | None:
             return None
         val = jsontext.dumps(fields.pop("val")) if "val" in fields else b""
         record = msgspec.convert(fields, Record)
-    except (jsontext.JSONTextError, msgspec.ValidationError, TypeError):
-        return None
+    except (jsontext.JSONTextError, msgspec.ValidationError, TypeError, UnicodeEncodeError):
+        return None  # msgspec's own message may not hold half a pair
     return msgspec.structs.replace(record, val=msgspec.Raw(val))

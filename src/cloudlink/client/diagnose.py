@@ -238,7 +238,7 @@ async def _package(address: Address, plan: Plan) -> str:
     """Return the name and the version of the server's package, as far as its health check reports them."""
     status: object = None
     if plan.proxy is None:
-        with contextlib.suppress(OSError, ValueError, http.client.HTTPException):
+        with contextlib.suppress(OSError, ValueError, RecursionError, http.client.HTTPException):
             status = json.loads(await asyncio.to_thread(_health, address, plan))
     version = status.get("version") if isinstance(status, dict) and "protocol_version" in status else None
     return f"cloudlink {version}" if version else "a CloudLink server"

@@ -8,6 +8,7 @@ received: then the peer is still pinged, so that it does not drop this client, b
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import ssl as tls
 import struct
@@ -38,6 +39,8 @@ _WRITE_BUFFER = 1 << 16
 _ROUNDS = 4
 
 logger = logging.getLogger("cloudlink.client")
+_reading: set[asyncio.Task[None]] = set()
+"""Tasks of `_mark_retrieved`; an event loop itself holds only weak references."""
 _quiet = logging.getLogger("cloudlink.client.picows")
 _quiet.setLevel(logging.CRITICAL)  # its log lines repeat what errors and close codes say
 
@@ -176,7 +179,7 @@ class Socket(WSListener):
             except Violation as violation:
                 self._fail(transport, violation)
 
-    def on_ws_disconnected(self, transport: WSTransport) -> None:  # noqa: ARG002  # picows' signature
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
         """Note that the socket is closed, by either side."""
         self._closing = True
         self._transport = None
@@ -185,6 +188,7 @@ class Socket(WSListener):
         self._writable.set()
         if not self._disconnected.done():
             self._disconnected.set_result(None)
+            _mark_retrieved(transport)
             self._receiver.connection_lost(*self._closed_with)
 
     def pause_writing(self) -> None:
@@ -229,6 +233,18 @@ class Socket(WSListener):
                 return
             self.ping()
         self._timer = asyncio.get_running_loop().call_later(self._step, self._check_liveness)
+
+
+def _mark_retrieved(transport: WSTransport) -> None:
+    """Read the exception that picows keeps for a violation of the protocol; otherwise asyncio would log it as lost."""
+
+    async def read() -> None:
+        with contextlib.suppress(Exception):
+            await transport.wait_disconnected()
+
+    task = asyncio.get_running_loop().create_task(read())
+    _reading.add(task)
+    task.add_done_callback(_reading.discard)
 
 
 async def open_socket(url: str, receiver: Receiver, options: Options) -> Socket:
@@ -286,6 +302,6 @@ def _answer_of(error: WSHandshakeError) -> diagnostics.HttpAnswer | None:
         status = int(error.response.status)
         return diagnostics.HttpAnswer(status, dict(error.response.headers), error.raw_body or b"")
     line = head.partition("\r\n")[0].split()
-    if len(line) > 1 and line[0].startswith("HTTP/") and line[1].isdigit():
+    if len(line) > 1 and line[0].startswith("HTTP/") and line[1].isascii() and line[1].isdigit():
         return diagnostics.HttpAnswer(int(line[1]), {}, error.raw_body or b"")
     return None
