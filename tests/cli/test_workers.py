@@ -131,3 +131,34 @@ def test_nobody_connects_before_the_workers_accept():
         second._close_sockets()
 
     asyncio.run(main())
+
+
+SECOND_IS_KILLED = """
+import os, signal, time
+from pathlib import Path
+
+class Killed:
+    def __init__(self, server, protocol):
+        try:
+            Path("first").mkdir()
+        except FileExistsError:
+            while not Path("ready").exists():
+                time.sleep(0.01)
+            if not Path("killed").exists():
+                Path("killed").mkdir()
+                os.kill(os.getpid(), signal.SIGKILL)
+        else:
+            @server.on_start
+            def ready():
+                Path("ready").mkdir()
+"""
+
+
+def test_a_worker_that_is_killed_while_others_serve_already_does_not_end_the_start(tmp_path, monkeypatch):
+    (tmp_path / "killed.py").write_text(SECOND_IS_KILLED)
+    monkeypatch.chdir(tmp_path)
+    with ServerProcess("--workers", "2", "--plugin", "killed.py") as server:
+        assert server.lines[-1].endswith(" (2 workers)\n")
+        assert sum("ended with signal 9 and is started again." in line for line in server.lines) == 1
+        assert health(server.port)["status"] == "ok"
+        assert server.stop() == 0

@@ -153,6 +153,10 @@ class WorkerPool:
         """Whether no worker is started again."""
         return self._stopping.is_set()
 
+    def is_serving(self) -> bool:
+        """Whether a worker has been ready, so that one that is killed meanwhile does not end the start."""
+        return any(worker.ready.is_set() for worker in self._workers)
+
     async def pause(self, delay: float) -> None:
         """Wait `delay` seconds, or until the server stops."""
         with suppress(TimeoutError):
@@ -243,7 +247,7 @@ class _Worker:
             status = await self._run()
             if self._pool.is_stopping():
                 return
-            if not self.ready.is_set():
+            if not self.ready.is_set() and (self._sentence or not self._pool.is_serving()):
                 self._pool.failed(
                     self._sentence or f"Worker {self.number + 1} {_end(status)} before it was ready."
                 )
