@@ -27,6 +27,7 @@ KINDS = {
         "cli/test_reload.py",
         "carriers/test_nats.py",
         "cli/test_workers.py",
+        "cluster/test_behaviours.py",
         "cluster/test_conversations.py",
         "client/test_typing.py",
         "legacy/test_properties.py",

@@ -116,6 +116,7 @@ class CloudPlayer:
         self.is_in = False
         self._port = port
         self._client = None
+        self._own = set()  # what it has set since it is there
         self._task = asyncio.ensure_future(self._stay())
 
     stop = Player.stop
@@ -127,6 +128,7 @@ class CloudPlayer:
             with contextlib.suppress(Exception):
                 self._client.send((json.dumps(packet) + "\n").encode(), binary=False)
                 self.values[name] = value
+                self._own.add(name)
 
     async def _stay(self):
         while True:
@@ -149,12 +151,16 @@ class CloudPlayer:
         packet = {"method": "handshake", "project_id": self.project, "user": self.name}
         client.send((json.dumps(packet) + "\n").encode(), binary=False)
         self.values = {}
+        self._own.clear()
         self.is_in = True
+        is_first = True
         async for frame in _frames(client):
             for line in frame.splitlines():
                 heard = json.loads(line)
-                if heard.get("method") == "set":
+                # What it has set before it got the first frame, which holds all values, is newer than those.
+                if heard.get("method") == "set" and not (is_first and heard["name"] in self._own):
                     self.values[heard["name"]] = heard["value"]
+            is_first = False
 
 
 async def _frames(client):

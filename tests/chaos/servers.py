@@ -4,94 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from pathlib import Path
 
+from tests.support.lastingserver import LastingServer
 from tests.support.natsserver import NatsServer
 from tests.support.nodes import SECRET, children
 from tests.support.servers import HOST
-
-
-class Server:
-    """A `cloudlink serve` that can be killed and started again at the same port.
-
-    Attributes:
-        port: Its port.
-        pid: Its process id.
-    """
-
-    def __init__(self, folder, name, arguments, environment):
-        self.name = name
-        self.log = Path(folder) / f"{name}.log"
-        self.port = _free_port()
-        self._command = [
-            *(sys.executable, "-m", "cloudlink", "serve", "--plugins-folder", ""),
-            *("--port", str(self.port), *arguments),
-        ]
-        clean = {key: value for key, value in os.environ.items() if key not in ("HOST", "PORT")}
-        self._environment = clean | environment
-        self._process = None
-        self.start()
-
-    @property
-    def pid(self):
-        return self._process.pid
-
-    def start(self):
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                self._command, stdout=log, stderr=log, env=self._environment, cwd=self.log.parent
-            )
-
-    def kill(self):
-        self._process.kill()
-        self._process.wait()
-
-    def send_signal(self, number):
-        self._process.send_signal(number)
-
-    async def terminate(self):
-        self._process.terminate()
-        while self._process.poll() is None:  # noqa: ASYNC110  # a process sets no event
-            await asyncio.sleep(0.02)
-
-    def end(self):
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGCONT)
-            self._process.terminate()
-            try:
-                self._process.wait(20)
-            except subprocess.TimeoutExpired:
-                self.kill()
-
-    async def answering(self):
-        """Wait until the server answers."""
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            with contextlib.suppress(OSError):
-                await asyncio.to_thread(self.health)
-                return
-            assert self._process.poll() is None, self.log.read_text(errors="replace")
-            await asyncio.sleep(0.05)
-        raise AssertionError(f"{self.name} does not answer")
-
-    def health(self):
-        with urllib.request.urlopen(f"http://{HOST}:{self.port}/health", timeout=5) as answer:
-            return json.loads(answer.read())
-
-    def memory(self):
-        """Resident bytes of the process and of its workers."""
-        return sum(_resident(pid) for pid in (self.pid, *children(self.pid)))
-
-    def tracebacks(self):
-        return self.log.read_text(errors="replace").count("Traceback")
 
 
 class Proxy:
@@ -171,7 +89,7 @@ class Cluster:
             folder = self._folder / f"n{number + 1}"
             folder.mkdir()
             self.servers.append(
-                Server(folder, f"n{number + 1}", arguments, {"CLOUDLINK_CLUSTER_SECRET": SECRET})
+                LastingServer(folder, f"n{number + 1}", arguments, {"CLOUDLINK_CLUSTER_SECRET": SECRET})
             )
         await asyncio.gather(*(server.answering() for server in self.servers))
         return self
@@ -196,8 +114,8 @@ class Workers:
 
     async def __aenter__(self):
         arguments = ("--workers", "3", "--storage", "cloudlink.db")
-        self.servers = [Server(self._folder, "server", arguments, {})]
-        await self.servers[0].answering()
+        self.servers = [LastingServer(self._folder, "server", arguments, {})]
+        await self.servers[0].logged("(3 workers)")
         return self
 
     async def __aexit__(self, *_error):
@@ -211,16 +129,3 @@ class Workers:
     @property
     def ports(self):
         return [self.servers[0].port]
-
-
-def _resident(pid):
-    try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    except (OSError, IndexError):
-        return 0
-    return pages * os.sysconf("SC_PAGE_SIZE")
-
-
-def _free_port():
-    with socket.create_server((HOST, 0)) as probe:
-        return probe.getsockname()[1]

@@ -8,6 +8,9 @@
 | `servers` | the real server: in memory, at a free port, or restarted at the same port |
 | `fakeservers` | servers that a test scripts: misbehaviour that clients must survive |
 | `process` | the real server in its own process: signals, exit statuses, output |
+| `lastingserver`, `ports` | the same, killed and started again at the same port |
+| `nodes`, `natsserver` | servers of several processes, and clients at a chosen one of them; NATS |
+| `visitors` | clients at a chosen process, which keep all packets and wait for some |
 | `scenarios`, `scenario_play`, `scenario_drivers` | the text files in `tests/scenarios`: parser, comparison, connection |
 | `eras` | the first messages of a client of each era |
 | `clock`, `certificates`, `strategies` | a clock that tests move, TLS files, Hypothesis strategies |

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.ports import lasting_port
+
 
 def program():
     """The path of the program; the test is skipped without it, and fails under CI."""
@@ -33,8 +35,7 @@ class NatsServer:
     """
 
     def __init__(self, folder, *arguments, jetstream=True):
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port = probe.getsockname()[1]
+        self.port = lasting_port()
         self.url = f"nats://127.0.0.1:{self.port}"
         self._command = [program(), "-a", "127.0.0.1", "-p", str(self.port), *arguments]
         if jetstream:

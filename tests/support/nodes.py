@@ -41,10 +41,33 @@ class Place:
                 return opened
             opened.close()
 
+    def listens(self):
+        """Whether this process accepts connections; only for one that shares its port."""
+        files = _open_files(self.process)
+        return any(f"socket:[{inode}]" in files for inode in _listening(self.port))
+
     async def _has(self, opened):
-        while not (inode := _inode(self.port, opened.getsockname()[1])):  # noqa: ASYNC110  # the kernel sets no event
-            await asyncio.sleep(0.001)  # not accepted yet
+        while not (inode := _inode(self.port, opened.getsockname()[1])):  # not accepted yet
+            if _is_gone(opened):
+                return False
+            await asyncio.sleep(0.001)
         return f"socket:[{inode}]" in _open_files(self.process)
+
+
+def _is_gone(opened):
+    """Whether the other side of a connection has closed it; it has sent nothing."""
+    try:
+        return not opened.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
+def _listening(port):
+    """The inodes of the sockets that listen at a port."""
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return [int(words[9]) for words in lines if words[1].endswith(f":{port:04X}") and words[3] == "0A"]
 
 
 def _inode(port, peer):
@@ -58,9 +81,10 @@ def _inode(port, peer):
 
 def _open_files(process):
     found = set()
-    for link in Path(f"/proc/{process}/fd").iterdir():
-        with contextlib.suppress(OSError):  # closed meanwhile
-            found.add(str(link.readlink()))
+    with contextlib.suppress(OSError):  # the process has ended
+        for link in Path(f"/proc/{process}/fd").iterdir():
+            with contextlib.suppress(OSError):  # closed meanwhile
+                found.add(str(link.readlink()))
     return found
 
 
