@@ -73,10 +73,22 @@ class Bucket:
         # Derived, so that counting costs nothing when tokens are taken.
         return self._given - self._tokens
 
+    def restart_count(self) -> None:
+        """Count the taken tokens from 0 again."""
+        self._given = self._tokens
+
     @property
     def full(self) -> bool:
         """Return whether the bucket would be full by now."""
-        return self._tokens + (self._clock() - self._filled_at) * self._rate >= self._burst
+        return self.level >= 1
+
+    @property
+    def level(self) -> float:
+        """How full the bucket would be by now: 1 for full, 0 for empty, less for a debt."""
+        # An infinite rate fills it within no time; multiplied by no time, it would not be a number.
+        if math.isinf(self._rate):
+            return 1.0
+        return min(1.0, (self._tokens + (self._clock() - self._filled_at) * self._rate) / self._burst)
 
 
 def _finite(burst: float) -> float:

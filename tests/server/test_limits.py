@@ -7,7 +7,8 @@ import math
 
 import pytest
 
-from cloudlink.server.limits import LIMITS, Limits, Meter, Traffic, Verdict
+from cloudlink.server.limits import LIMITS, Limits, Traffic
+from cloudlink.server.meter import Meter, Verdict
 from cloudlink.settings import OPTIONS, Settings
 from tests.support.clock import FakeClock
 

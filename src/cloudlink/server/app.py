@@ -27,6 +27,7 @@ from cloudlink.version import __version__
 
 from . import compat, signals
 from .administration import Administration
+from .allowances import Allowances
 from .api import PluginAPI
 from .background import Background
 from .broker import Brokers
@@ -101,6 +102,7 @@ class Server(PluginAPI):
 
     _endpoint_class: Callable[..., Any] = Endpoint
     """Accepts connections; `cloudlink.testing` replaces it with an endpoint without a port."""
+    _started_at = 0.0
     _is_terminating = False
     """Whether SIGTERM has begun a drain, as in all other processes of this server."""
 
@@ -126,6 +128,7 @@ class Server(PluginAPI):
         add_pages(self.hooks.routes, self._status)
         MetricsPage(self)
         self.limit_log = LogThrottle()
+        self.allowances = Allowances(self.limits, self.settings)
         self.fair_share = FairShare(
             self._call_soon, shown=lambda address: addresses.for_log(address, self.settings.log_addresses)
         )
@@ -160,7 +163,6 @@ class Server(PluginAPI):
         self._stopping: asyncio.Event | None = None
         self._stopper: asyncio.Task[None] | None = None  # the event loop itself holds only a weak reference
         self._endpoint: Endpoint | None = None
-        self._started_at = 0.0
         self._unidentified: deque[Session] = deque()
         self._session_class: type[Session] = Session
         self._refused_max_clients: Any = None

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from cloudlink.delivery import Connection, Outbox
 
+    from .allowances import Allowance
     from .members import Members
 
 logger = logging.getLogger("cloudlink.server")
@@ -104,6 +105,11 @@ class ClientSession(Protocol):
 
     def disconnect(self, code: int = ..., reason: str = "") -> None:
         """Close the connection on behalf of a plugin and log the plugin's name."""
+        ...
+
+    @property
+    def allowance(self) -> Allowance:
+        """What the client may still send."""
         ...
 
     def admit_next_packet(self, packet: bytes) -> bool:

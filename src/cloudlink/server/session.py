@@ -25,7 +25,8 @@ from .exceptions import EmptyMessage
 from .fairshare import TURN, FairShare
 from .handlers import log_closing
 from .hooks import Hooks
-from .limits import Meter, Traffic
+from .limits import Traffic
+from .meter import Meter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from cloudlink.delivery import Connection, Delivery
     from cloudlink.logthrottle import LogThrottle
 
+    from .allowances import Allowance, Allowances
     from .clients import ClientsManager
     from .engine import Engine
     from .limits import Limits
@@ -61,6 +63,7 @@ class Host(Protocol):
     limits: Limits
     counters: Counters
     fair_share: FairShare
+    allowances: Allowances
     limit_log: LogThrottle
 
 
@@ -86,7 +89,7 @@ class Session:
         self._host = host
         self._share = host.fair_share
         self._account = self._share.open_account(connection.address)
-        self._meter = Meter(host.limits)
+        self._meter = Meter(host.limits, allowance=host.allowances.take(connection.address))
         self._engine: Engine | None = None
 
     def begin(self) -> None:
@@ -234,6 +237,11 @@ class Session:
             self._host.delivery.resume(self.client.outbox)
 
     @property
+    def allowance(self) -> Allowance:
+        """What the client may still send."""
+        return self._meter.allowance
+
+    @property
     def received(self) -> Traffic:
         """The messages of this client that were processed so far."""
         return self._meter.received
@@ -351,6 +359,7 @@ class Session:
         """Break the reference cycle with the client, so that both are freed without the garbage collector."""
         self._host.clients_manager.count_departed(self.client, self._meter.received)
         self._host.delivery.retire(self.client.outbox)
+        self._host.allowances.give_back(self._meter.allowance)
         self._share.close_account(self._account)
         write(self.client, "session", NULL_SESSION)
 

@@ -10,7 +10,6 @@ import math
 from typing import TYPE_CHECKING
 
 from cloudlink import jsontext
-from cloudlink.buckets import Bucket
 
 from .dialects.base import room_text
 from .packet import SyntaxProblem, TooMany, decode_scalar, names
@@ -75,10 +74,7 @@ class Addressing:
 
     def charge_identity_change(self, client: Client, packet: Packet) -> None:
         """Raise `Dropped` if the client changes its name or rooms, or asks for user lists, too often."""
-        state = client.state
-        if state.identity_bucket is None:
-            state.identity_bucket = Bucket(self._limits.identity_rate, self._limits.identity_burst)
-        if not (state.identity_bucket.take() and self._lists.may_cause_more(client)):
+        if not (client.state.allowance.identity.take() and self._lists.may_cause_more(client)):
             raise _dropped(client, packet, _TOO_OFTEN)
 
     # Rooms.

@@ -17,7 +17,6 @@ from .enforcing import Enforcer
 from .engine import Clpv4Engine
 from .greeting import Greeter
 from .legacycommands import LegacyCommands
-from .livelimits import follow_settings
 from .packet import SyntaxProblem, as_name
 from .roomstates import RoomStates
 from .schema import Schema
@@ -74,7 +73,6 @@ class Clpv4:
         server.settings.on_change(self._follow_setting)
         hooks.protocol_tick.append(lists.forget_encoded)
         server.cluster.share(Schema, "cl4")
-        follow_settings(server)
         hooks.engines[Schema] = Clpv4Engine(
             server, self._answers, lists, self._greeter, usernames, legacy, enforcer
         )

@@ -111,10 +111,7 @@ class UserLists:
         self._bucket(client).take(size)
 
     def _bucket(self, client: Client) -> Bucket:
-        bucket: Bucket | None = client.state.user_list_bucket
-        if bucket is None:
-            limits = self._limits
-            bucket = client.state.user_list_bucket = Bucket(limits.user_list_rate, limits.user_list_burst)
+        bucket: Bucket = client.state.allowance.user_lists
         return bucket
 
     def forget_encoded(self) -> None:
