@@ -58,6 +58,13 @@ def test_texts_of_digits_are_values(text):
     assert accepts(text)
 
 
+def test_the_length_counts_characters_and_not_bytes_of_json():
+    for text_allowed in (False, True):
+        assert _is_value('"12345"', longest=5, text_allowed=text_allowed)
+        assert _is_value('"\\u0031\\u0032345"', longest=5, text_allowed=text_allowed)
+        assert not _is_value('"123456"', longest=5, text_allowed=text_allowed)
+
+
 @pytest.mark.parametrize("text", OTHER_TEXTS)
 def test_other_texts_are_values_only_where_text_is_allowed(text):
     assert not _is_value(json.dumps(text))

@@ -20,6 +20,8 @@ MAX_LENGTH = 100_000
 """Most characters of a value, unless the host sets another limit."""
 
 _NUMERIC_TEXT = re.compile(r"-?[0-9]*(?:\.[0-9]*)?")
+_PLAIN_NUMBER = re.compile(rb'"-?[0-9]+(?:\.[0-9]+)?"')
+"""The JSON text of most values: text that spells a number, without escapes."""
 _NOT_NUMERIC = ("-", ".")
 _STRING_START = 0x22
 _NUMBER_STARTS = b"-0123456789"
@@ -39,6 +41,8 @@ def is_value(raw: bytes, longest: int, *, text_allowed: bool) -> bool:
         return len(raw) <= longest and math.isfinite(float(raw))
     if raw[0] != _STRING_START:
         return False
+    if len(raw) <= longest + 2 and _PLAIN_NUMBER.fullmatch(raw) is not None:
+        return True  # spared the decoding
     if len(raw) > 12 * longest + 2:  # a character is at most two \uXXXX escapes
         return False
     text = jsontext.loads(raw)

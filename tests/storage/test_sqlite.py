@@ -344,6 +344,8 @@ def test_the_account_of_what_waits_is_right_whatever_happens():
     queue = writequeue.WriteQueue()
     queue.put("1", "a", b"1" * 100, "x")
     queue.put("1", "b", b"1" * 100, None)
+    queue.put("1", "a", b"2" * 100, "x")  # of the same size, and so charged already
+    assert queue._shares.of("x") == writequeue._size("a", b"2" * 100)
     queue.take()
     queue.put("1", "a", b"1" * 10, "y")
     queue.put("1", "a", None, "x")

@@ -264,12 +264,22 @@ class Delivery:
         """
         for audience in self._audiences:
             if outbox in audience.outboxes:
-                missing = audience.frames[audience.offsets.get(outbox, 0) :]
-                if missing:
-                    audience.offsets[outbox] = len(audience.frames)
-                    sizes = tuple(map(len, missing))
-                    self._put(outbox, missing, sum(sizes), max(sizes))
+                self._put_missing(audience, outbox, audience.offsets.get(outbox, 0))
                 return
+
+    def _put_missing(self, audience: Audience, outbox: Outbox, dealt_with: int) -> None:
+        """Queue the collected frames of an audience for one member, except for the first ones."""
+        frames = audience.frames
+        missing = len(frames) - dealt_with
+        if not missing:
+            return
+        audience.offsets[outbox] = len(frames)
+        if missing == 1:
+            size = len(frames[-1])
+            self._put(outbox, frames[-1:], size, size)
+        else:
+            sizes = tuple(map(len, frames[dealt_with:]))
+            self._put(outbox, frames[dealt_with:], sum(sizes), max(sizes))
 
     def flush_room(self) -> None:
         """Queue the collected frames of a room for all its members; they then wait no longer than other frames."""
@@ -277,10 +287,15 @@ class Delivery:
             frames, offsets = audience.frames, audience.offsets
             outboxes: Collection[Outbox] = audience.outboxes
             if offsets:
-                outboxes = [outbox for outbox in outboxes if outbox not in offsets]
+                if len(offsets) == 1:  # as with a message that its sender does not get; quicker
+                    (alone,) = offsets
+                    outboxes = [outbox for outbox in outboxes if outbox is not alone]
+                else:
+                    outboxes = [outbox for outbox in outboxes if outbox not in offsets]
                 for outbox, dealt_with in offsets.items():
-                    if dealt_with < len(frames):
-                        self.flush_member(outbox)
+                    # A client that was left out need not be in this audience.
+                    if dealt_with < len(frames) and outbox in audience.outboxes:
+                        self._put_missing(audience, outbox, dealt_with)
                 offsets.clear()
             if outboxes:
                 self.sent_frames += (len(frames) - 1) * len(outboxes)

@@ -72,20 +72,23 @@ class WriteQueue:
         """
         size = _size(name, value)
         with self._lock:
-            former, freed = self._charges.get((room, name), (writer, 0))
+            charge = self._charges.get((room, name))
+            former, freed = charge if charge is not None else (writer, 0)
             if former != writer:
                 return self._shares.admits(writer, size, self._most_bytes + freed)
             return size <= freed or self._shares.admits(writer, size - freed, self._most_bytes)
 
     def put(self, room: str, name: str, value: bytes | None, writer: str | None = None) -> None:
         """Add a value; it replaces an older one of the same variable. For `writer` see `has_place`."""
-        key, size = (room, name), _size(name, value)
+        key, charge = (room, name), (writer, _size(name, value))
         with self._lock:
             self._values[room][name] = value
-            if key in self._charges:
-                self._discharge(*self._charges[key])
-            self._charges[key] = (writer, size)
-            self._shares.add(writer, size)
+            former = self._charges.get(key)
+            if former != charge:
+                if former is not None:
+                    self._discharge(*former)
+                self._charges[key] = charge
+                self._shares.add(*charge)
             if self._news:
                 # The server set it after the other process did, so the older value must not be reported.
                 self._news.pop(key, None)

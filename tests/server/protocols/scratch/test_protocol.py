@@ -73,6 +73,26 @@ def test_several_objects_in_one_frame_are_taken_in_order(build):
     assert values(two.heard()) == [("a", 1), ("a", 2)]
 
 
+@pytest.mark.parametrize("start", ["", " ", "\r\n"])
+@pytest.mark.parametrize("end", ["", "\n", " \r\n", "\n\n"])
+def test_blanks_around_an_object_make_no_difference(build, start, end):
+    server = build()
+    one, two = Player(server), Player(server)
+    one.send(f'{start}{{"method":"set","name":"a","value":1}}{end}')
+    assert one.code is None
+    assert values(two.heard()) == [("a", 1)]
+
+
+@pytest.mark.parametrize("name", ["☁ é", "☁ é" + "x" * 300, '☁ "', ""])
+def test_a_name_is_sent_in_one_spelling_however_it_came(build, name):
+    server = build()
+    one, two = Player(server), Player(server)
+    for escaped in (True, False, True):
+        one.send(json.dumps({"method": "set", "name": name, "value": 1}, ensure_ascii=escaped))
+    spelled = json.dumps(name, ensure_ascii=False)
+    assert two.heard() == [f'{{"method":"set","name":{spelled},"value":1}}'] * 3
+
+
 @pytest.mark.parametrize("value", ["", "5.", ".5", "-.", "-1.5", "007", 5, 1.5, -0.0, "1" * 100_000])
 def test_values_that_are_kept(build, value):
     server = build()

@@ -260,7 +260,7 @@ class Projects:
 
     def _replace(self, room: CloudRoom, name: str, value: bytes) -> None:
         """Replace a value by one of the same length and address, which changes no account."""
-        if room in self._unused:
+        if not room.members and room in self._unused:
             self._set_aside(room)
         room.variables[name] = value
 

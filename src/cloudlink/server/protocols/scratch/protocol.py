@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +53,8 @@ logger = logging.getLogger("cloudlink.server")
 
 _PATIENCE = 3
 """Bots read, and so answer pings, only while they write; see `Connection.patience`."""
+_SHORT = 200
+"""Bytes of the longest text whose decoded form is kept: a project sets the same few variables again and again."""
 _LINE = re.compile(rb"[^ \t\r\n][^\n]*")
 
 _COOKIE = "scratchsessionsid="
@@ -214,6 +216,14 @@ class Scratch:
 
     def receive(self, client: Client, data: bytes) -> None:
         """Handle one frame: an object, or several joined by newlines (decision D7)."""
+        if (
+            data.startswith(b"{")
+            and data.find(b"\n", 0, -1) < 0
+            and client.state.waiting is None
+            and client.open
+        ):
+            self._receive_object(client, data)  # one object, as in nearly all frames
+            return
         is_empty = True
         for line in _lines(data):
             # The session has already charged the first packet of the message.
@@ -366,7 +376,7 @@ class Scratch:
             self._cloud.close(project)  # the client has left, or was turned away
 
     def _set(self, client: Client, packet: Packet) -> None:
-        room = self._joined_room(client)
+        room = client.state.room or self._joined_room(client)
         name, value = _text(packet.name), bytes(packet.value)
         settings = self._settings
         if name is None:
@@ -438,8 +448,11 @@ class Scratch:
     def _emit(self, room: CloudRoom, name: str, sender: Client | None, via: str = "") -> None:
         """Send a variable's value to all clients of the project except its sender (decision D8)."""
         origin = sender.user if sender is not None else None
-        event = Variable(jsontext.dumps(name), room.variables[name], origin, via)
-        members = self.server.rooms_manager.members(room.id, Schema)
+        event = Variable(rules.name_as_json(name), room.variables[name], origin, via)
+        if sender is not None and sender.open:
+            members = sender.joined.get(room.id)  # spared the look-up of the room
+        else:
+            members = self.server.rooms_manager.members(room.id, Schema)
         if members is None:
             self._hub.emit_to(room.id, Schema, event)
         else:
@@ -572,7 +585,14 @@ def _of_length(value: bytes, longest: int) -> tuple[str, ...]:
 def _text(raw: msgspec.Raw) -> str | None:
     """Return a JSON string decoded, None for anything else."""
     encoded = bytes(raw)
+    return _decoded(encoded) if len(encoded) > _SHORT else _decoded_before(encoded)
+
+
+def _decoded(encoded: bytes) -> str | None:
     if not encoded.startswith(b'"'):
         return None
     text: str = jsontext.loads(encoded)
     return text
+
+
+_decoded_before = lru_cache(maxsize=1024)(_decoded)
