@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cloudlink.cli.durations import in_words
 from cloudlink.cli.storagefile import counted
+from cloudlink.options import HIDDEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,11 +110,15 @@ def _audit(result: dict[str, Any]) -> list[str]:
     ] or ["Nothing has been done yet."]
 
 
+def _change(old: object, new: object) -> str:
+    """Return what has become of a setting, or of a section, whose values are hidden."""
+    if HIDDEN not in (old, new):
+        return f"{json.dumps(old)} is now {json.dumps(new)}"
+    return "added" if old is None else "removed" if new is None else "changed"
+
+
 def _reload(result: dict[str, Any]) -> list[str]:
-    lines = [
-        f"{name}: {json.dumps(old)} is now {json.dumps(new)}"
-        for name, (old, new) in result["changed"].items()
-    ]
+    lines = [f"{name}: {_change(old, new)}" for name, (old, new) in result["changed"].items()]
     if result["needs_restart"]:
         lines.append(f"Only a restart changes {', '.join(result['needs_restart'])}.")
     return lines or ["Nothing has changed."]

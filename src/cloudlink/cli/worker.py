@@ -23,6 +23,8 @@ from cloudlink.settings import Settings
 from cloudlink.sharedcounts import SharedCounts
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cloudlink.cli.control import Message
 
 
@@ -39,8 +41,11 @@ def main(descriptor: int) -> int:
     if not content["hangup_means_stop"]:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as under `nohup`; the server then sets its own handler
     try:
-        carrier: SocketCarrier = SocketCarrier(lambda: _watch(control, carrier))
-        server = serve.build(settings, content["source"], _part(message, descriptors, carrier))
+        carrier: SocketCarrier = SocketCarrier(
+            lambda: _watch(control, carrier, server.reloader.reload_or_log)
+        )
+        part = _part(message, descriptors, carrier, lambda: _report(control, {"reloaded": True}))
+        server = serve.build(settings, content["source"], part)
         server.hooks.protocol_start.append(lambda _call_soon: _report(control, {"ready": True}))
         server.serve()
     except StartError as error:
@@ -49,28 +54,35 @@ def main(descriptor: int) -> int:
     return 0
 
 
-def _part(message: Message, descriptors: list[int], carrier: SocketCarrier) -> Part:
+def _part(
+    message: Message, descriptors: list[int], carrier: SocketCarrier, tell_reloaded: Callable[[], None]
+) -> Part:
     memory, *sockets = descriptors
     counts = SharedCounts(memory, message["number"], message["count"])
     opened = [socket.socket(fileno=each) for each in sockets]
     for each in opened:
         each.setblocking(False)
-    return Part(message["number"], message["count"], message["speaks"], opened, counts, carrier)
+    return Part(
+        message["number"], message["count"], message["speaks"], opened, counts, carrier, tell_reloaded
+    )
 
 
-def _watch(control: Control, carrier: SocketCarrier) -> None:
+def _watch(control: Control, carrier: SocketCarrier, reload: Callable[[], None]) -> None:
     """Read what the starting process sends, from now on."""
     control.set_blocking(blocking=False)
-    asyncio.get_running_loop().add_reader(control.fileno(), _read, control, carrier)
-    _read(control, carrier)
+    asyncio.get_running_loop().add_reader(control.fileno(), _read, control, carrier, reload)
+    _read(control, carrier, reload)
 
 
-def _read(control: Control, carrier: SocketCarrier) -> None:
-    """Join the workers that are announced; stop if the starting process is gone."""
+def _read(control: Control, carrier: SocketCarrier, reload: Callable[[], None]) -> None:
+    """Join the workers that are announced, reload when asked to; stop if the starting process is gone."""
     with suppress(BlockingIOError):
         while (received := control.receive()) is not None:
-            _, (descriptor,) = received
-            carrier.join(socket.socket(fileno=descriptor))
+            message, descriptors = received
+            if message.get("reload"):
+                reload()
+            else:
+                carrier.join(socket.socket(fileno=descriptors[0]))
         asyncio.get_running_loop().remove_reader(control.fileno())
         os.kill(os.getpid(), signal.SIGTERM)
 

@@ -198,6 +198,14 @@ class WorkerPool:
         """Clear what an ended worker had counted."""
         self._counts.clear(worker.number)
 
+    def reloaded(self, worker: _Worker) -> None:
+        """Read the settings again, as a worker has, and have the others do so."""
+        self._reload()
+        for other in self._workers:
+            if other is not worker and other.control is not None:
+                with suppress(OSError):  # it is gone, or it hangs
+                    other.control.send({"reload": True})
+
     def failed(self, sentence: str) -> None:
         """End the start with a sentence."""
         self._failure = self._failure or sentence
@@ -296,6 +304,8 @@ class _Worker:
                 self._sentence = message.get("failed", self._sentence)
                 if message.get("ready"):
                     self.ready.set()
+                if message.get("reloaded"):
+                    self._pool.reloaded(self)
         except BlockingIOError:
             return
         asyncio.get_running_loop().remove_reader(control.fileno())

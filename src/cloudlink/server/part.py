@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
 
     from cloudlink.cluster.carriers import Carrier
     from cloudlink.sharedcounts import SharedCounts
@@ -26,6 +27,7 @@ class Part:
         sockets: The bound sockets that it accepts connections at; those of Unix sockets are shared by all processes.
         counts: The counts that all processes share.
         carrier: Joins it with the other processes.
+        tell_reloaded: Has all other processes, and those started later, read the settings again, as this one has.
     """
 
     number: int
@@ -34,3 +36,4 @@ class Part:
     sockets: list[socket.socket]
     counts: SharedCounts
     carrier: Carrier
+    tell_reloaded: Callable[[], None]

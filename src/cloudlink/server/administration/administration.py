@@ -72,7 +72,7 @@ class Administration:
         self._server = server
         self._settings = server.settings
         self._access = Access(server.settings)
-        self._view = ServerView(server)
+        self._view = ServerView(server, part)
         self._hasher = HashingThread()
         self._key_file: KeyFile | None = None
         self._timer: asyncio.TimerHandle | None = None

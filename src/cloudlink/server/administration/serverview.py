@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from cloudlink.server.enforcement import Enforcement
     from cloudlink.server.hooks import Hooks
     from cloudlink.server.hub import Hub
+    from cloudlink.server.part import Part
     from cloudlink.server.reloader import Reloader
     from cloudlink.server.rooms import RoomsManager
     from cloudlink.server.supervisor import Supervisor
@@ -82,10 +83,12 @@ class ServerView:
         latest_delay: Seconds by which the event loop ran late, at most, since the last sample.
     """
 
-    def __init__(self, server: AdministeredServer) -> None:
+    def __init__(self, server: AdministeredServer, part: Part | None = None) -> None:
+        """Args: server: The server. part: What this process is of a server of several, None for a server of one."""
         self.loop: asyncio.AbstractEventLoop | None = None
         self.latest_delay = 0.0
         self._server = server
+        self._part = part
 
     def call_soon(self, callback: Callable[[], None]) -> None:
         """Call a function in the server's thread, from any thread."""
@@ -250,9 +253,12 @@ class ServerView:
     def reload(self) -> dict[str, Any]:
         """Read certificates and settings again; `{changed, needs_restart}`. Raises `AdminError`: `invalid`."""
         try:
-            return self._server.reloader.reload().shown()
+            changes = self._server.reloader.reload()
         except StartError as error:
             raise AdminError("invalid", printable(str(error))) from None
+        if self._part is not None:
+            self._part.tell_reloaded()
+        return changes.shown()
 
     def commands(self) -> list[dict[str, Any]]:
         """Return `name protocol disabled builtin` of each command."""
