@@ -24,6 +24,7 @@ KINDS = {
     "release": ("test_release.py",),
     "slow": (
         "attacks",
+        "bridge/test_processes.py",
         "cli/test_reload.py",
         "carriers/test_nats.py",
         "cli/test_workers.py",

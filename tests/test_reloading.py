@@ -7,7 +7,7 @@ import pytest
 
 from cloudlink import reloading, sources
 from cloudlink.errors import StartError
-from cloudlink.settings import OPTIONS, TABLES, Settings
+from cloudlink.settings import OPTIONS, Settings
 
 
 @pytest.fixture
@@ -123,7 +123,6 @@ def test_every_setting_that_the_server_keeps_a_copy_of_needs_a_restart():
         "log_level",
         "metrics",
     }
-    assert not TABLES["plugin"].needs_restart
 
 
 def test_a_mistake_in_the_file_is_the_sources_to_report(load):

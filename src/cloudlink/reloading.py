@@ -71,15 +71,12 @@ def compare(current: Settings, fresh: Settings) -> Changes:
             needs_restart.append(name)
         else:
             changed[name] = pair
-    for name, table in TABLES.items():
+    for name in TABLES:
         if current.origins[name] == _CODE:
             continue
         old, new = getattr(current, name), getattr(fresh, name)
         sections = [section for section in {**old, **new} if old.get(section) != new.get(section)]
-        if table.needs_restart:
-            needs_restart += [f"{name}.{section}" for section in sections]
-        else:
-            changed |= {f"{name}.{section}": (old.get(section), new.get(section)) for section in sections}
+        changed |= {f"{name}.{section}": (old.get(section), new.get(section)) for section in sections}
     return Changes(changed, tuple(needs_restart))
 
 

@@ -596,7 +596,6 @@ class Settings:
     bridges: dict[str, BridgeSection] = table(
         "A bridge, which shares rooms or projects with another server; see `docs/bridges.md`.",
         entry=BridgeSection,
-        needs_restart=True,
     )
     origins: dict[str, str] = dataclasses.field(default_factory=dict, repr=False, compare=False)
     warnings: list[str] = dataclasses.field(default_factory=list, repr=False, compare=False)
@@ -659,10 +658,6 @@ class Settings:
             )
         if self.bridges:
             check_bridges(self.bridges, cloud=self.cloud)
-            if self.cluster:
-                raise StartError(
-                    "bridges need a server of one process: leave cluster empty, or remove the sections [bridges.NAME]."
-                )
         if self.cluster and len(self.cluster_secret) < _SHORTEST_SECRET:
             raise StartError(
                 f"the setting cluster needs a cluster_secret of at least {_SHORTEST_SECRET} characters, "

@@ -15,15 +15,14 @@ from cloudlink.options import options_of
 from cloudlink.text import did_you_mean, one_line, quoted
 
 
-def table(help: str, *, entry: type | None = None, needs_restart: bool = False) -> Any:  # noqa: A002  # the word of argparse
+def table(help: str, *, entry: type | None = None) -> Any:  # noqa: A002  # the word of argparse
     """Describe one table of a settings dataclass; the dataclass field is what this returns.
 
     Args:
         help: One sentence for the reference page.
         entry: A dataclass of options, the known keys of each section; None for free keys.
-        needs_restart: Whether a running server keeps the sections that it started with.
     """
-    return dataclasses.field(default_factory=dict, metadata={"table": Table("", help, entry, needs_restart)})
+    return dataclasses.field(default_factory=dict, metadata={"table": Table("", help, entry)})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -33,7 +32,6 @@ class Table:
     name: str
     help: str
     entry: type | None
-    needs_restart: bool = False
 
     @property
     def default(self) -> dict[str, Any]:
@@ -42,6 +40,8 @@ class Table:
 
     def checked(self, value: dict[str, Any]) -> dict[str, Any]:
         """Return the sections by name: a dict each, or an object of the dataclass.
+
+        A section that is checked already may be an object of the dataclass.
 
         Raises:
             ValueError: A section or a value in it is not allowed; the text reads on from "The setting x".
@@ -63,6 +63,8 @@ class Table:
         }
 
     def _section(self, name: str, section: object) -> Any:
+        if self.entry is not None and isinstance(section, self.entry):
+            return section
         if not isinstance(section, dict):
             raise ValueError(  # noqa: TRY004  # as `Option.checked` raises for any wrong value
                 f"has {name} = {quoted(section)}, but it takes sections only: "

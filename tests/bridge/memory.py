@@ -101,6 +101,7 @@ class Host:
         self.bridges = Bridges(
             self.server, self.clpv4, self.scratch, clock, lambda: int(clock.now * 1000) + skew
         )
+        self.bridges.begin()
         self.players: list[Player] = []
 
     def join(self, name: str, *rooms: str) -> Player:

@@ -20,7 +20,7 @@ class Recorder:
         self.error = None
         self.hooks = SimpleNamespace(protocol_start=[])
         self.ssl_context = None
-        self.reloader = SimpleNamespace(source=None)
+        self.reloader = SimpleNamespace(source=None, done=[])
 
     def server(self, settings, part):
         assert part is None

@@ -1,13 +1,14 @@
 """Bridges that are called: the protocol of their connections on the server's own port.
 
 A connection whose first message is `{"bridge":1,…}` belongs to this protocol (protocol, section 5.1). It is a client
-like others for the server's limits, but it is in no room.
+like others for the server's limits, but it is in no room. Where another node of a cluster runs the bridges, the
+connection is passed on to it after the proof (`tunnels`).
 """
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from cloudlink.closecodes import CloseCode
 from cloudlink.logthrottle import LogThrottle
@@ -16,6 +17,7 @@ from cloudlink.server.eventwriter import EventWriter
 
 from .dialer import TIMEOUT
 from .proof import CalledHandshake, HandshakeError, is_first_message
+from .tunnels import Entrance
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,8 +28,22 @@ if TYPE_CHECKING:
 
     from .link import PeerLink
     from .peer import PeerBridge
+    from .site import Wire
 
 logger = logging.getLogger("cloudlink.bridge")
+
+
+class Called(Protocol):
+    """The bridges that wait to be called."""
+
+    @property
+    def waiting(self) -> Mapping[str, PeerBridge]:
+        """These bridges by name."""
+        ...
+
+    def connect(self, bridge: PeerBridge, wire: Wire) -> PeerLink | Entrance | None:
+        """Begin to use a connection whose other side has proved the secret; None if it is closed instead."""
+        ...
 
 
 class Schema:
@@ -57,7 +73,7 @@ class _State:
     def __init__(self, handshake: CalledHandshake) -> None:
         self.handshake = handshake
         self.bridge: PeerBridge | None = None
-        self.link: PeerLink | None = None
+        self.link: PeerLink | Entrance | None = None
 
 
 class ClientWire:
@@ -96,21 +112,21 @@ class CalledEngine:
     label = "bridge"
     slow_reader_code = CloseCode.TRY_AGAIN_LATER
 
-    def __init__(self, server: Server, bridges: Mapping[str, PeerBridge]) -> None:
-        """Args: bridges: The bridges that wait to be called, by name."""
+    def __init__(self, server: Server, bridges: Called) -> None:
+        """Args: bridges: The bridges that wait to be called."""
         self._server = server
         self._bridges = bridges
         self._throttle = LogThrottle()
 
     def identify(self, client: Client, data: bytes, packet: object) -> bool:  # noqa: ARG002  # the protocol of Engine
         """Return whether a first message is that of a calling bridge."""
-        return is_first_message(data)
+        return bool(self._bridges.waiting) and is_first_message(data)
 
     def on_attach(self, client: Client) -> None:
         """Prepare for the proof, which has to be complete in time."""
         write(client, "dialect", _DIALECT)
         write(client, "log_name", "bridge")
-        state = _State(CalledHandshake({name: bridge.key for name, bridge in self._bridges.items()}))
+        state = _State(CalledHandshake({name: bridge.key for name, bridge in self._bridges.waiting.items()}))
         write(client, "state", state)
         self._server.later(TIMEOUT, lambda: self._close_if_unproved(client, state))
 
@@ -121,9 +137,10 @@ class CalledEngine:
     def on_detach(self, client: Client) -> None:
         """Note the end of a connection."""
         state = client.state
-        if state.bridge is not None and state.link is not None and state.bridge.disconnected(state.link):
-            why = state.link.close_reason or "the connection broke"
-            state.bridge.log_down(why, "it waits to be called")
+        if isinstance(state.link, Entrance):
+            state.link.ended()
+        elif state.bridge is not None and state.link is not None:
+            state.bridge.ended(state.link)
 
     def receive(self, client: Client, data: bytes) -> None:
         """Handle a message."""
@@ -145,12 +162,16 @@ class CalledEngine:
             return
         client.session.send_text(answer.encode())
         if state.handshake.bridge:
-            state.bridge = self._bridges[state.handshake.bridge]
-            write(client, "log_name", f"bridge {state.bridge.name}")
-            if state.handshake.is_trial:
-                state.bridge.answer_trial(ClientWire(client))
+            bridge = self._bridges.waiting.get(state.handshake.bridge)
+            if bridge is None:  # its section was removed meanwhile
+                client.session.close(CloseCode.TRY_AGAIN_LATER, "The bridge is gone")
                 return
-            state.link = state.bridge.connected(ClientWire(client))
+            state.bridge = bridge
+            write(client, "log_name", f"bridge {bridge.name}")
+            if state.handshake.is_trial:
+                bridge.answer_trial(ClientWire(client))
+                return
+            state.link = self._bridges.connect(bridge, ClientWire(client))
 
     def receive_binary(self, client: Client, data: bytes) -> None:  # noqa: ARG002  # the protocol of Engine
         """Refuse a binary message."""
@@ -158,8 +179,11 @@ class CalledEngine:
 
     def reject_packet(self, client: Client, data: bytes, why: str) -> None:  # noqa: ARG002  # the protocol of Engine
         """Count a message that exceeded the limits of a client."""
-        if client.state.bridge is not None:
-            client.state.bridge.count_dropped()
+        state = client.state
+        if isinstance(state.link, Entrance):
+            state.link.dropped()
+        elif state.bridge is not None:
+            state.bridge.count_dropped()
 
     def tell_undelivered(self, client: Client, listener: bytes, why: str) -> None:
         """Do nothing: a bridge is in no room."""

@@ -2,7 +2,8 @@
 
 Every variable that is set here gets a stamp: the time in milliseconds, but always later than every stamp that was seen
 before, and this server's random name. The greater stamp wins everywhere. A server keeps the latest values, so that
-it can send its own ones again when a connection is made anew. One ledger serves all bridges of a server. Pure.
+it can send its own ones again when a connection is made anew. One ledger serves all bridges of a server. In a cluster, the
+node that runs the bridges writes it, and the others learn what is in it. Pure.
 """
 
 from __future__ import annotations
@@ -63,6 +64,8 @@ class Ledger:
         self._last = 0
         self._entries: dict[Place, dict[str, Entry]] = {}
         self._sizes: dict[Place, int] = {}
+        self._changed: dict[tuple[Place, str], Entry] = {}
+        self._on_change: Callable[[], None] | None = None
 
     def now(self) -> int:
         """Return the time in milliseconds since 1970."""
@@ -73,6 +76,7 @@ class Ledger:
         self._last = max(self._last + 1, self._wall())
         entry = Entry(self._last, self.name, val, "")
         self._put(place, name, entry)
+        self._note(place, name, entry)
         return entry
 
     def set_there(self, place: Place, name: str, entry: Entry, current: bytes | None = None) -> bool:
@@ -96,6 +100,7 @@ class Ledger:
         if known is not None and entry.stamp <= known.stamp:
             return False
         self._put(place, name, entry)
+        self._note(place, name, entry)
         return True
 
     def of(self, place: Place) -> Iterator[tuple[str, Entry]]:
@@ -105,6 +110,38 @@ class Ledger:
     def get(self, place: Place, name: str) -> Entry | None:
         """Return the latest value of a variable, None if none is known."""
         return self._entries.get(place, {}).get(name)
+
+    # For the other nodes of a cluster.
+
+    def watch(self, on_change: Callable[[], None] | None) -> None:
+        """Call a function after each value that is set from now on; None calls none."""
+        self._on_change = on_change
+        self._changed = {}
+
+    def take_changed(self) -> dict[tuple[Place, str], Entry]:
+        """Return the latest of the values that were set since the last call; empty unless `watch` was called."""
+        changed, self._changed = self._changed, {}
+        return changed
+
+    def everything(self) -> dict[tuple[Place, str], Entry]:
+        """Return all values."""
+        return {
+            (place, name): entry
+            for place, entries in self._entries.items()
+            for name, entry in entries.items()
+        }
+
+    def learn(self, place: Place, name: str, entry: Entry) -> None:
+        """Record a value that another node has recorded, unless it is older than the one that is known."""
+        self._last = max(self._last, entry.at)
+        known = self.get(place, name)
+        if known is None or entry.stamp > known.stamp:
+            self._put(place, name, entry)
+
+    def _note(self, place: Place, name: str, entry: Entry) -> None:
+        if self._on_change is not None:
+            self._changed[place, name] = entry
+            self._on_change()
 
     def _put(self, place: Place, name: str, entry: Entry) -> None:
         entries = self._entries.setdefault(place, {})

@@ -68,6 +68,11 @@ class PeerBridge(Bridge):
         return key_of(self.section.secret)
 
     @property
+    def has_key(self) -> bool:
+        """Whether the key of its secret is computed."""
+        return "key" in vars(self)
+
+    @property
     def is_up(self) -> bool:
         """Whether the other side is connected and has sent its users."""
         return self._link is not None and self._link.is_up
@@ -116,6 +121,11 @@ class PeerBridge(Bridge):
         self._lost_at = self._clock()
         self.guests.lose()
         return True
+
+    def ended(self, link: PeerLink) -> None:
+        """Note that a connection on which the other side called has ended, and log it."""
+        if self.disconnected(link):
+            self.log_down(link.close_reason or "the connection broke", "it waits to be called")
 
     def tick(self) -> None:
         """Let through what had to wait, and remove the users of a bridge that stays down."""

@@ -69,7 +69,7 @@ class ServerSite:
 
     def new_user(self, username: str) -> User:
         """Return a user of this bridge with ids of its own."""
-        return User(self.node, str(next(self._server.gen)), str(uuid4()), username)
+        return User(self.node, str(next(self._server.gen)), str(uuid4()), username, self._via)
 
     def join(self, user: User, room: str) -> None:
         """Show a user of this bridge in a room."""

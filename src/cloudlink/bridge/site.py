@@ -14,8 +14,8 @@ NODE_PREFIX = "bridge:"
 
 
 def is_of_bridge(user: User) -> bool:
-    """Return whether a user is on the other side of some bridge."""
-    return user.node.startswith(NODE_PREFIX)
+    """Return whether a user is on the other side of some bridge, which another node may run."""
+    return bool(user.bridge)
 
 
 class Site(Protocol):

@@ -13,7 +13,6 @@ from cloudlink.cli import logs, reload
 from cloudlink.cli.banner import banner
 from cloudlink.cli.flags import add_settings_flags, source_of
 from cloudlink.cli.workercount import number_of
-from cloudlink.errors import StartError
 from cloudlink.text import printable
 
 if TYPE_CHECKING:
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from cloudlink.cli.parser import Parser
     from cloudlink.server.app import Server
     from cloudlink.server.part import Part
+    from cloudlink.server.protocols import Clpv4, Scratch
     from cloudlink.settings import Settings
 
 HELP = "Start the server and run it until it is stopped."
@@ -52,10 +52,6 @@ def run(arguments: argparse.Namespace) -> int:
 
     count = number_of(settings)
     if count > 1:
-        if settings.bridges:
-            raise StartError(
-                "bridges need a server of one process: set workers to 1, or remove the sections [bridges.NAME]."
-            )
         from cloudlink.cli import workers  # noqa: PLC0415  # see the module docstring
 
         return workers.run(settings, count, source)
@@ -85,10 +81,7 @@ def build(settings: Settings, source: Source, part: Part | None = None) -> Serve
     scratch = Scratch(server) if settings.cloud else None
     if scratch is not None and settings.cloud_bridge:
         Bridge(protocol, scratch)
-    if settings.bridges:
-        from cloudlink.bridge import Bridges  # noqa: PLC0415  # few servers have any
-
-        Bridges(server, protocol, scratch)
+    _add_bridges(server, protocol, scratch)
     # The objects that plugins return live as long as the server, even if none of their handlers refers to them.
     logger = logging.getLogger("cloudlink.server")
     plugins = load_all(server, protocol, settings, logger)
@@ -100,6 +93,19 @@ def build(settings: Settings, source: Source, part: Part | None = None) -> Serve
     if part is None or part.speaks:
         server.hooks.protocol_start.append(log_banner)
     return server
+
+
+def _add_bridges(server: Server, protocol: Clpv4, scratch: Scratch | None) -> None:
+    """Add the bridges, now or as soon as a reload brings the first one."""
+
+    def add(_changes: object = None) -> None:
+        if server.settings.bridges and server.hooks.bridges is None:
+            from cloudlink.bridge import Bridges  # noqa: PLC0415  # few servers have any
+
+            Bridges(server, protocol, scratch)
+
+    server.reloader.done.append(add)
+    add()
 
 
 def _with_one_process(source: Source) -> Settings:

@@ -388,9 +388,11 @@ class Node:
 
     # Own users.
 
-    def joined(self, user: str, uuid: str, username: str | None, protocol: str, room: str) -> None:
-        """A user of this node is in a room now."""
-        self._send_to(None, self._users.joined(user, uuid, username, protocol, room))
+    def joined(
+        self, user: str, uuid: str, username: str | None, protocol: str, room: str, bridge: str = ""
+    ) -> None:
+        """A user of this node, or of a bridge that this node runs, is in a room now."""
+        self._send_to(None, self._users.joined(user, uuid, username, protocol, room, bridge))
 
     def left(self, user: str, room: str) -> None:
         """A user of this node has left a room."""
@@ -435,6 +437,10 @@ class Node:
     def publish_topic(self, topic: str, value: bytes) -> None:
         """Send a message to all nodes."""
         self._send_to(None, Topic(topic, value), may_drop=True)
+
+    def send_topic(self, node: str, topic: str, value: bytes) -> None:
+        """Send a message to one node."""
+        self._send_to((node,), Topic(topic, value), may_drop=True)
 
     def _send_to(self, nodes: Collection[str] | None, record: Record, *, may_drop: bool = False) -> None:
         """Collect a record for nodes, None for all.

@@ -13,18 +13,19 @@ if TYPE_CHECKING:
 class _OwnUser:
     """A user of this node."""
 
-    __slots__ = ("named_at", "protocol", "rooms", "username", "uuid")
+    __slots__ = ("bridge", "named_at", "protocol", "rooms", "username", "uuid")
 
-    def __init__(self, uuid: str, username: str | None, named_at: Stamp, protocol: str) -> None:
+    def __init__(self, uuid: str, username: str | None, named_at: Stamp, protocol: str, bridge: str) -> None:
         self.uuid = uuid
         self.username = username
         self.named_at = named_at
         self.protocol = protocol
+        self.bridge = bridge
         self.rooms: dict[str, None] = {}
 
     def row(self, user: str, rooms: list[str]) -> Row:
         """Return the record that adds this user to rooms."""
-        return Row(user, self.uuid, self.username, self.named_at, self.protocol, rooms)
+        return Row(user, self.uuid, self.username, self.named_at, self.protocol, rooms, self.bridge)
 
 
 class OwnUsers:
@@ -41,11 +42,13 @@ class OwnUsers:
         """Return a record for each user, with all its rooms."""
         return [known.row(user, list(known.rooms)) for user, known in self._users.items()]
 
-    def joined(self, user: str, uuid: str, username: str | None, protocol: str, room: str) -> Row:
+    def joined(
+        self, user: str, uuid: str, username: str | None, protocol: str, room: str, bridge: str = ""
+    ) -> Row:
         """Note that a user is in a room now; return the record to send."""
         known = self._users.get(user)
         if known is None:
-            known = self._users[user] = _OwnUser(uuid, username, self._stamp(), protocol)
+            known = self._users[user] = _OwnUser(uuid, username, self._stamp(), protocol, bridge)
             self._index_name(user, None, username)
         known.rooms[room] = None
         return known.row(user, [room])

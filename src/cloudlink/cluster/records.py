@@ -82,6 +82,7 @@ class Row(Record, frozen=True, array_like=True, tag=2, gc=False):
         named_at: When the user got the name.
         protocol: The name of the user's protocol.
         rooms: The rooms to add.
+        bridge: The bridge that the node runs and on whose other side the user is, empty for a client of the node.
     """
 
     id: str
@@ -90,6 +91,7 @@ class Row(Record, frozen=True, array_like=True, tag=2, gc=False):
     named_at: Stamp
     protocol: str
     rooms: list[str]
+    bridge: str = ""
 
 
 class Snapshot(Record, frozen=True, array_like=True, tag=3, gc=False):

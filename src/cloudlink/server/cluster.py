@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .background import Background
     from .clients import Schema
     from .clusterbroker import ClusterBroker, Server
-    from .sharing import StateOfRoom
+    from .sharing import BridgesOfNode, StateOfRoom
 
 logger = logging.getLogger("cloudlink.cluster")
 
@@ -108,6 +108,11 @@ class Cluster:
         if self.node is not None:
             self.node.publish_topic(topic, record)
 
+    def send_record(self, node: str, topic: str, record: bytes) -> None:
+        """Send a record to the handler of a topic on one node; see `publish_record`."""
+        if self.node is not None:
+            self.node.send_topic(node, topic, record)
+
     def on_record(self, topic: str, handler: Callable[[str, bytes], None]) -> None:
         """Call `handler(node, record)` for each record of a topic, which begins with a colon.
 
@@ -134,6 +139,10 @@ class Cluster:
     def share_room_state(self, state: StateOfRoom) -> None:
         """Send nodes that open a room the variables that are kept of it here."""
         self._shared.room_state = state
+
+    def share_bridges(self, bridges: BridgesOfNode) -> None:
+        """Have the bridges, which one node runs for all, hear of what happens on the others."""
+        self._shared.bridges = bridges
 
     @property
     def cloud(self) -> Cloud | None:

@@ -28,7 +28,7 @@ from .events import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from cloudlink.cluster.node import Node
     from cloudlink.cluster.records import RoomEvent, RoomVariable, Row
@@ -93,24 +93,25 @@ class ClusterBroker:
             return
         if isinstance(event, Variable):
             # Also where no other node has members now: one that was cut off may have missed it.
-            nodes = self._remote.nodes_in(protocol, room)
+            nodes = self._listening(protocol, room)
             self.node.publish_variable(nodes, name, room, event.name, _events.encode(event))
-        elif isinstance(event, Message) and (nodes := self._remote.nodes_in(protocol, room)):
+        elif isinstance(event, Message) and (nodes := self._listening(protocol, room)):
             self.node.publish(nodes, name, room, _events.encode(event))
 
     def send(self, user: User, room: str, event: Event) -> None:
         """Carry an event to a user of another node."""
         self.node.send(user.node, user.id, room, _events.encode(event))
 
-    def refusal(self, user: User, event: Event) -> str:  # noqa: ARG002  # the interface
-        """Return an empty text: all events reach users of other nodes."""
-        return ""
+    def refusal(self, user: User, event: Event) -> str:
+        """Return why an event cannot be sent to a user behind a bridge of another node; its clients get all events."""
+        bridges = self._shared.bridges
+        return bridges.refusal_for(user.bridge, event) if user.bridge and bridges is not None else ""
 
     def joined(self, user: User, room: str, protocol: Schema | None) -> None:
         """Tell the other nodes of a user in a room."""
         name = self._shared.names.get(protocol)
         if name is not None:
-            self.node.joined(user.id, user.uuid, user.username, name, room)
+            self.node.joined(user.id, user.uuid, user.username, name, room, user.bridge)
 
     def left(self, user: User, room: str) -> None:
         """Tell the other nodes that a user has left a room."""
@@ -148,16 +149,18 @@ class ClusterBroker:
 
     def on_users(self, node: str, rows: dict[str, Row]) -> None:
         """Show exactly these users of a node."""
-        self._meet(node)
+        is_new = self._meet(node)
         users = {}
         before = self._rooms_of(node)
         for row in rows.values():
             protocol = self._shared.protocols.get(row.protocol)
             if protocol is not None:
-                users[row.id] = (User(node, row.id, row.uuid, row.username), protocol, row.rooms)
+                users[row.id] = (_user(node, row), protocol, row.rooms)
         self._server.federation.replace(node, users)
         for key in self._rooms_of(node) - before:
             self._send_room_state(node, *key)
+        if is_new and self._shared.bridges is not None:
+            self._shared.bridges.node_arrived(node)
 
     def on_user(self, node: str, row: Row) -> None:
         """Show a user of a node, in more rooms or with another name."""
@@ -166,8 +169,7 @@ class ClusterBroker:
         if protocol is None:
             return
         opened = [room for room in row.rooms if node not in self._remote.nodes_in(protocol, room)]
-        user = User(node, row.id, row.uuid, row.username)
-        if self._server.federation.join(user, protocol, row.rooms):
+        if self._server.federation.join(_user(node, row), protocol, row.rooms):
             self._server.federation.rename(row.id, row.username)
             for room in opened:
                 self._send_room_state(node, protocol, room)
@@ -186,6 +188,8 @@ class ClusterBroker:
         """Remove all users of a node."""
         self._server.federation.remove_node(node)
         self._senders.pop(node, None)
+        if self._shared.bridges is not None:
+            self._shared.bridges.node_departed(node)
 
     def on_event(self, node: str, record: RoomEvent | RoomVariable | Private | Topic) -> None:
         """Deliver an event of another node. Raises `InvalidBatch` for one that cannot be read."""
@@ -201,10 +205,12 @@ class ClusterBroker:
         protocol = self._shared.protocols.get(record.protocol)
         if protocol is not None:
             self._server.hub.deliver(record.room, protocol, event, self._senders.get(node))
+            if self._shared.bridges is not None:
+                self._shared.bridges.carry(record.room, protocol, event)
 
     def is_shared(self, protocol: str, room: str, node: str) -> bool:
         """Return whether a node has users in a room."""
-        return node in self._remote.nodes_in(self._shared.protocols.get(protocol), room)
+        return node in self._listening(self._shared.protocols.get(protocol), room)
 
     def dismiss(self, user: str, username: str) -> None:
         """Disconnect a client whose name a client of another node had before."""
@@ -215,10 +221,21 @@ class ClusterBroker:
 
     # How it is done.
 
-    def _meet(self, node: str) -> None:
-        if node not in self._senders:
-            # It stands for all clients of the node: together they may fill a share of a slow reader's backlog.
-            self._senders[node] = Outbox(_Nowhere())
+    def _meet(self, node: str) -> bool:
+        """Make an outbox for a node; return whether it had none."""
+        if node in self._senders:
+            return False
+        # It stands for all clients of the node: together they may fill a share of a slow reader's backlog.
+        self._senders[node] = Outbox(_Nowhere())
+        return True
+
+    def _listening(self, protocol: Schema | None, room: str) -> Collection[str]:
+        """Return the nodes that have to hear of a room: those with users there, and the one that runs its bridges."""
+        nodes = self._remote.nodes_in(protocol, room)
+        bridges = self._shared.bridges
+        if bridges is None or not (listener := bridges.listener(protocol, room)) or listener in nodes:
+            return nodes
+        return (*nodes, listener)
 
     def _localized(self, node: str, event: Any) -> Any:
         """Return an event with the sender as it is known here, marked so that no bridge takes it for a local one."""
@@ -226,7 +243,7 @@ class ClusterBroker:
         if origin is not None:
             known = self._remote.ids.get(origin.id)
             if known is None or known.user.node != node:
-                user = User(node, origin.id, origin.uuid, origin.username)
+                user = User(node, origin.id, origin.uuid, origin.username, origin.bridge)
             else:
                 user = known.user
             msgspec.structs.force_setattr(event, "origin", user)  # nobody else has seen it
@@ -257,6 +274,10 @@ class ClusterBroker:
         name = self._shared.names[protocol]
         for variable, value in state(room):
             self.node.send_kept(node, name, room, variable, _events.encode(Variable(variable, value)))
+
+
+def _user(node: str, row: Row) -> User:
+    return User(node, row.id, row.uuid, row.username, row.bridge)
 
 
 class _Nowhere:

@@ -20,12 +20,14 @@ class User(msgspec.Struct, frozen=True, gc=False, cache_hash=True, array_like=Tr
         id: The client's snowflake, never reused.
         uuid: UUID of its connection.
         username: Its name, None until it has one.
+        bridge: The name of the bridge on whose other side it is, empty for a client of this server or its cluster.
     """
 
     node: str
     id: str
     uuid: str
     username: str | None = None
+    bridge: str = ""
 
 
 class Event(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):

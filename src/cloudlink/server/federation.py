@@ -91,7 +91,7 @@ class Federation:
         if remote is None or remote.user.username == username:
             return
         former = remote.user
-        user = type(former)(former.node, former.id, former.uuid, username)
+        user = type(former)(former.node, former.id, former.uuid, username, former.bridge)
         self._remote.rename(remote, user)
         for room in remote.rooms:
             presence = self._directory.presence(room, remote.protocol)
