@@ -100,6 +100,6 @@ def test_a_close_without_a_code_is_a_normal_one():
     assert answer_to_close(None) == 1000
 
 
-@pytest.mark.parametrize("code", [0, 999, 1004, 1005, 1006, 1015])
+@pytest.mark.parametrize("code", [0, 999, 1004, 1005, 1006, 1015, 5000, 65535])
 def test_a_code_that_may_not_be_sent_is_not_sent_back(code):
     assert answer_to_close(code) == 1002

@@ -13,6 +13,7 @@ from cloudlink.closecodes import CloseCode
 _CONTINUATION = 0x0
 _TEXT = 0x1
 
+_LARGEST_CODE = 4999
 _NEVER_SENT = (1004, 1005, 1006, 1015)
 """Close codes that a close frame must not hold (RFC 6455, section 7.4.1)."""
 
@@ -53,8 +54,9 @@ def answer_to_close(code: int | None) -> int:
     """
     if code is None:
         return CloseCode.NORMAL
-    # Codes below 1000 are not used (RFC 6455, section 7.4.2).
-    return CloseCode.PROTOCOL_ERROR if code < CloseCode.NORMAL or code in _NEVER_SENT else code
+    # Codes below 1000 are not used, and none is defined above 4999 (RFC 6455, section 7.4.2).
+    is_defined = CloseCode.NORMAL <= code <= _LARGEST_CODE
+    return code if is_defined and code not in _NEVER_SENT else CloseCode.PROTOCOL_ERROR
 
 
 class Assembler:
