@@ -1,0 +1,214 @@
+"""Runs tests on copies of the repository, each with one fault.
+
+The tests run in processes forked from this one, which has loaded pytest but nothing of `cloudlink`: that saves the second
+that Python and pytest take to start.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import hypothesis
+import pytest
+
+from tests.mutate.parts import ROOT, tests_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from tests.mutate.planting import Fault
+
+    Stages = Sequence[list[str]]
+
+_PLAIN = "not browser and not real_client and not crash and not timing and not release and not slow"
+_LONGEST = 240.0
+"""Seconds after which tests that a fault has made endless are ended."""
+_LOOK = 0.05
+_NO_TESTS = 5
+"""pytest's exit status if it has found none."""
+
+
+class Laboratory:
+    """Some copies of the repository, each of which has one fault at a time."""
+
+    def __init__(
+        self, folder: Path, jobs: int, root: Path = ROOT, stages_of: Callable[[str], Stages] = tests_of
+    ) -> None:
+        """Set up the copies.
+
+        Args:
+            folder: Where to make them.
+            jobs: How many.
+            root: The repository.
+            stages_of: Returns the tests for a file, in the order in which they run.
+        """
+        self._stages_of = stages_of
+        self._copies = [_Copy(folder / str(number), root) for number in range(jobs)]
+
+    def run(self, faults: list[Fault]) -> Iterator[tuple[Fault, bool]]:
+        """Yield each fault and whether the tests have noticed it.
+
+        Raises:
+            RuntimeError: Tests fail without a fault; the message has the end of what pytest says.
+        """
+        self._check_without_faults(faults)
+        waiting = faults[::-1]
+        while waiting or any(copy.is_busy for copy in self._copies):
+            for copy in self._copies:
+                if not copy.is_busy and waiting:
+                    fault = waiting.pop()
+                    copy.begin(fault, self._stages_of(fault.file))
+                elif copy.is_busy and (result := copy.result()) is not None:
+                    yield result
+            time.sleep(_LOOK)
+
+    def _check_without_faults(self, faults: list[Fault]) -> None:
+        stages = sorted({test for fault in faults for tests in self._stages_of(fault.file) for test in tests})
+        copy = self._copies[0]
+        if stages and copy.wait_for(stages) not in (0, _NO_TESTS):
+            raise RuntimeError(f"Tests fail without any fault:\n{copy.output[-2000:]}")
+
+
+@dataclass
+class _Copy:
+    """A copy of the repository."""
+
+    folder: Path
+    root: Path
+    _fault: Fault | None = None
+    _stages: list[list[str]] = field(default_factory=list)
+    _pid: int = 0
+    _deadline: float = 0.0
+
+    def __post_init__(self) -> None:
+        listed = subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            cwd=self.root,
+            check=True,
+            capture_output=True,
+        ).stdout
+        for name in filter(None, listed.decode().split("\0")):
+            if (self.root / name).is_file():
+                target = self.folder / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(self.root / name, target)
+
+    @property
+    def is_busy(self) -> bool:
+        return self._fault is not None
+
+    @property
+    def output(self) -> str:
+        """What pytest has said last."""
+        return (self.folder / "output.txt").read_text(errors="replace")
+
+    def begin(self, fault: Fault, stages: Stages) -> None:
+        """Plant a fault and run the first tests."""
+        self._fault = fault
+        self._write(fault.file, fault.text)
+        self._stages = [tests for tests in stages if tests]
+        self._start(self._stages.pop(0))
+
+    def result(self) -> tuple[Fault, bool] | None:
+        """Return the fault and whether it was noticed; None while tests run."""
+        assert self._fault is not None
+        status = self._status()
+        if status is None:
+            return None
+        if status in (0, _NO_TESTS) and self._stages:
+            self._start(self._stages.pop(0))
+            return None
+        fault, self._fault = self._fault, None
+        self._write(fault.file, (self.root / fault.file).read_text())
+        return fault, status not in (0, _NO_TESTS)
+
+    def wait_for(self, tests: list[str]) -> int:
+        """Run tests and return pytest's exit status."""
+        self._start(tests)
+        while (status := self._status()) is None:
+            time.sleep(_LOOK)
+        return status
+
+    def _write(self, file: str, text: str) -> None:
+        path = self.folder / file
+        path.write_text(text)
+        # Files that are written within a second of each other and equally long look the same to Python.
+        Path(importlib.util.cache_from_source(str(path))).unlink(missing_ok=True)
+
+    def _start(self, tests: list[str]) -> None:
+        self._deadline = time.monotonic() + _LONGEST
+        gc.freeze()
+        self._pid = os.fork()
+        if not self._pid:
+            _run_pytest(self.folder, tests)
+
+    def _status(self) -> int | None:
+        pid, status = os.waitpid(self._pid, os.WNOHANG)
+        if pid:
+            return abs(os.waitstatus_to_exitcode(status))
+        if time.monotonic() > self._deadline:
+            os.killpg(self._pid, signal.SIGKILL)
+            os.waitpid(self._pid, 0)
+            return 1
+        return None
+
+
+def _run_pytest(folder: Path, tests: list[str]) -> None:
+    """Run tests in this process, which ends with pytest's exit status."""
+    status = 1
+    try:
+        os.setsid()
+        os.chdir(folder)
+        with Path("output.txt").open("wb") as output:
+            os.dup2(output.fileno(), 1)
+            os.dup2(output.fileno(), 2)
+        os.environ["PYTHONPATH"] = f"{folder / 'src'}{os.pathsep}{folder}"  # for programs that tests start
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        sys.dont_write_bytecode = False
+        for name in [name for name in sys.modules if name.partition(".")[0] in ("cloudlink", "tests")]:
+            del sys.modules[name]
+        sys.path[:0] = [str(folder / "src"), str(folder)]
+        _keep_hypothesis_quick()
+        options = [
+            "-x",
+            "-W",
+            "ignore::pytest.PytestAssertRewriteWarning",
+            "-p",
+            "no:cacheprovider",
+            "--timeout",
+            "30",
+            "--tb",
+            "line",
+            "-m",
+            _PLAIN,
+        ]
+        status = int(pytest.main([*options, *tests]))
+    except BaseException:  # noqa: BLE001  # it must not get into the program that this process is a copy of
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def _keep_hypothesis_quick() -> None:
+    """Let property tests stop at the first failure: nobody reads a small one here."""
+    register = hypothesis.settings.register_profile
+    phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
+
+    def register_quick(name: str, parent: hypothesis.settings | None = None, **more: object) -> None:
+        register(name, parent, **{**more, "phases": phases, "database": None})
+
+    # Hypothesis protects its class against assignments.
+    type.__setattr__(hypothesis.settings, "register_profile", staticmethod(register_quick))
