@@ -214,6 +214,7 @@ def _refuse(name: str) -> None:
 def _host() -> tuple[Host, MemoryClient]:
     """A server and a player; made once, because making a key of a secret is slow on purpose."""
     host = Host("a", "b", FakeClock())
+    assert host.bridges.bridges["b"].key  # a bridge without one cannot be called yet
     return host, host.join("alice", "arena")
 
 
