@@ -30,6 +30,8 @@ KINDS = {
         "cli/test_workers.py",
         "cluster/test_behaviours.py",
         "cluster/test_conversations.py",
+        "cluster/test_operation.py",
+        "cluster/test_strangers.py",
         "client/test_typing.py",
         "legacy/test_properties.py",
         "server/test_signals.py",

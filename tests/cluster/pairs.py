@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import tempfile
 
 from tests.support.lastingserver import LastingServer
 from tests.support.natsserver import NatsServer
@@ -13,6 +14,8 @@ from tests.support.visitors import until
 
 _BACK_LIMIT = 10.0
 """Seconds in which a process must be back."""
+PASSWORD = "hush-hush"
+"""The password of NATS."""
 _ENDING = (signal.SIGTERM, signal.SIGKILL)
 
 
@@ -77,22 +80,25 @@ class Nodes:
     notices = 4.0
 
     def __init__(self, folder, *arguments):
-        self.nats = NatsServer(folder / "jetstream")
-        self.servers = []
-        for name in ("n1", "n2"):
-            (folder / name).mkdir()
-            joined = ("--cluster", self.nats.url, "--cluster-name", "pair", "--node-name", name)
-            self.servers.append(
-                LastingServer(
-                    folder / name,
-                    name,
-                    (*joined, "--storage", "cloudlink.db", *arguments),
-                    {"CLOUDLINK_CLUSTER_SECRET": SECRET},
-                )
-            )
+        self.nats = NatsServer(folder / "jetstream", "--user", "u", "--pass", PASSWORD)
+        self.url = self.nats.url.replace("//", f"//u:{PASSWORD}@")
+        self._folder, self._arguments = folder, arguments
+        self.servers = [self.another("n1"), self.another("n2")]
+
+    def another(self, name):
+        """Start a further node, which its caller ends."""
+        place = tempfile.mkdtemp(dir=self._folder)
+        joined = ("--cluster", self.url, "--cluster-name", "pair", "--node-name", name)
+        return LastingServer(
+            place,
+            name,
+            (*joined, "--storage", "cloudlink.db", *self._arguments),
+            {"CLOUDLINK_CLUSTER_SECRET": SECRET},
+        )
 
     async def start(self):
         await asyncio.gather(*(server.logged("connect to ws") for server in self.servers))
+        await self._met()
 
     @property
     def places(self):
@@ -108,6 +114,12 @@ class Nodes:
         for server in ended:
             server.start()
         await asyncio.gather(*(server.answering() for server in ended))
+        await self._met()
+
+    async def _met(self):
+        await until(
+            _BACK_LIMIT, lambda: all(server.health()["cluster"]["nodes"] == 2 for server in self.servers)
+        )
 
     def log(self):
         return "".join(server.log.read_text() for server in self.servers)

@@ -148,6 +148,14 @@ def test_a_starting_node_waits_for_the_users_of_others(net):
     assert two.heard("on_ready", "on_users")[-1] == ("on_ready", 1)
 
 
+def test_a_starting_node_on_a_bus_waits_for_the_next_hello_of_others(net):
+    one = net.add("n1", echoes=True)
+    net.wait(1.0)
+    assert one.heard("on_ready") == []
+    net.wait(0.3)
+    assert one.heard("on_ready") == [("on_ready", 0)]
+
+
 def test_a_starting_node_waits_three_seconds_at_most(net):
     net.add("n1").is_cut_off = True
     two = net.add("n2")

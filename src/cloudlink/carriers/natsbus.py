@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -25,12 +26,17 @@ logger = logging.getLogger("cloudlink.cluster")
 
 _FIRST_PATIENCE = 5.0
 """Seconds in which the first connection must succeed."""
+_NEXT_PATIENCE = 1.0
+"""Seconds for which a process that was started again waits for NATS before it goes on alone."""
 _CONNECT_TIMEOUT = 2
 _RETRY_EVERY = 0.25
 _LOOK_EVERY = 0.1
 _SILENCE = 4.0
 """Seconds without any message after which a connection is given up; the own hellos come back once a second."""
 _CLOSE_TIMEOUT = 1.0
+_MOST_UNREAD = 32 << 20
+"""Bytes that a subscription keeps while the process is busy; beyond that, messages are dropped."""
+_MOST_FAILURES = 8
 
 
 class NatsBus:
@@ -61,8 +67,11 @@ class NatsBus:
         """The client of the library, None while there is no connection."""
         return self._client if self.is_up else None
 
-    async def connect(self) -> None:
+    async def connect(self, *, must_answer: bool = True) -> None:
         """Connect for the first time; from then on, the connection is kept up until `close`.
+
+        Args:
+            must_answer: Whether a server must answer now. Otherwise the connection is made when one does.
 
         Raises:
             StartError: The library is missing, no server answers, or it refuses the name or password.
@@ -74,16 +83,17 @@ class NatsBus:
                 "the setting cluster needs nats-py; install it with: pip install 'cloudlink-server[cluster]'"
             ) from None
         try:
-            async with asyncio.timeout(_FIRST_PATIENCE):
+            async with asyncio.timeout(_FIRST_PATIENCE if must_answer else _NEXT_PATIENCE):
                 self._client = await self._open_patiently()
         except StartError:
             await self.closed()
             raise
         except TimeoutError:
-            await self.closed()
-            raise StartError(
-                f"no NATS server answers at {self.shown}; start one with: nats-server -js"
-            ) from None
+            if must_answer:
+                await self.closed()
+                raise StartError(
+                    f"no NATS server answers at {self.shown}; start one with: nats-server -js"
+                ) from None
         self._task = asyncio.get_running_loop().create_task(self._keep())
 
     def subscribe(self, subject: str, callback: Callable[[bytes], None]) -> None:
@@ -133,7 +143,7 @@ class NatsBus:
         from nats.aio.client import Client  # noqa: PLC0415
 
         client = Client()
-        failures: list[Exception] = []
+        failures: deque[Exception] = deque(maxlen=_MOST_FAILURES)
 
         async def note(error: Exception) -> None:
             failures.append(error)
@@ -191,7 +201,7 @@ class NatsBus:
             self._heard_at = asyncio.get_running_loop().time()
             callback(message.data)
 
-        await client.subscribe(subject, cb=receive)
+        await client.subscribe(subject, cb=receive, pending_bytes_limit=_MOST_UNREAD)
 
     def _start(self, work: Awaitable[None]) -> None:
         async def run() -> None:

@@ -63,7 +63,14 @@ def _part(
     for each in opened:
         each.setblocking(False)
     return Part(
-        message["number"], message["count"], message["speaks"], opened, counts, carrier, tell_reloaded
+        number=message["number"],
+        count=message["count"],
+        speaks=message["speaks"],
+        is_successor=message["is_successor"],
+        sockets=opened,
+        counts=counts,
+        carrier=carrier,
+        tell_reloaded=tell_reloaded,
     )
 
 

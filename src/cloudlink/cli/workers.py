@@ -170,7 +170,8 @@ class WorkerPool:
     def equip(self, worker: _Worker, control: Control) -> None:
         """Send a new worker its settings and sockets, and join it with the others."""
         settings = self._settings
-        speaks = worker.number == 0 and not worker.ready.is_set()
+        is_successor = worker.ready.is_set()
+        speaks = worker.number == 0 and not is_successor
         content = {
             "settings": {name: getattr(settings, name) for name in (*OPTIONS, *TABLES)},
             "origins": settings.origins,
@@ -183,7 +184,12 @@ class WorkerPool:
         shared = [listener.socket.fileno() for listener in self._unix_listeners]
         try:
             control.send(
-                {"number": worker.number, "count": self._count, "speaks": speaks},
+                {
+                    "number": worker.number,
+                    "count": self._count,
+                    "speaks": speaks,
+                    "is_successor": is_successor,
+                },
                 [described, self._memory, *(each.fileno() for each in sockets), *shared],
             )
         finally:

@@ -61,7 +61,9 @@ _LATE = 1.0
 _FORGOTTEN_AFTER = 600.0
 """Seconds after which a silent process is forgotten."""
 _FIRST_HELLOS = 0.3
-"""Seconds after which a starting node that hears nobody is alone."""
+"""Seconds after which a starting node that hears nobody is alone, on one machine."""
+_FIRST_HELLOS_OF_BUS = 1.2
+"""The same with a bus: others say hello once a second, and an answer may be slow on a network."""
 _LONGEST_START = 3.0
 """Seconds after which a starting node serves clients even if it does not know all users yet."""
 _LONGEST_BACKLOG = 20_000
@@ -221,7 +223,8 @@ class Node:
     def _check_ready(self, now: float) -> None:
         waited = now - self._started_at
         is_complete = all(link.is_synced for link in self.links.values() if now - link.heard_at < SILENCE)
-        if waited >= _LONGEST_START or (waited >= _FIRST_HELLOS and is_complete):
+        first_hellos = _FIRST_HELLOS_OF_BUS if self._carrier.echoes else _FIRST_HELLOS
+        if waited >= _LONGEST_START or (waited >= first_hellos and is_complete):
             self.is_ready = True
             self._host.on_ready(len(self._up))
 

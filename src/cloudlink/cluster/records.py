@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import msgspec
 
+from .carriers import MAX_BATCH_BYTES
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -324,8 +326,10 @@ def unseal(secret: bytes, batch: bytes) -> Batch:
 
     Raises:
         ForeignVersion: It has another version.
-        InvalidBatch: It is not authentic, or not a batch.
+        InvalidBatch: It is too long, not authentic, or not a batch.
     """
+    if len(batch) > MAX_BATCH_BYTES:
+        raise InvalidBatch("it is too long")
     content = batch
     if secret:
         content = batch[_MAC_BYTES:]

@@ -88,10 +88,12 @@ class Membership:
 
         settings = self._settings
         bus = self._bus = NatsBus(settings.cluster)
-        await bus.connect()
+        is_successor = self._part is not None and self._part.is_successor
+        await bus.connect(must_answer=not is_successor)  # others serve already, so this one can go on alone
         if settings.cloud and settings.storage:
             self._store = NatsStore(bus, settings.cluster_name)
-            await self._store.check()
+            if not is_successor:
+                await self._store.check()
         self._cluster.join(
             NatsCarrier(bus, settings.cluster_name),
             name=settings.cluster_name,

@@ -155,6 +155,11 @@ METRICS = (
     Metric(
         "cluster_dropped", "counter", "Records that were dropped because a node took less than was sent to it"
     ),
+    Metric(
+        "cluster_invalid",
+        "counter",
+        "Batches and records of others that were ignored: of strangers, of other versions, or not readable",
+    ),
     Metric("event_loop_delay_seconds", "histogram", "How late the event loop runs what is due"),
 )
 """All metrics, in the order in which they are shown. Those that begin with `process_` are added by prometheus-client."""
@@ -249,12 +254,19 @@ def sample(server: Host) -> Sample:
 def _cluster(node: Node | None) -> Sample:
     """Return the metrics of a cluster; they have no values on a lone server."""
     if node is None:
-        return {"cluster_nodes": {}, "cluster_up": {}, "cluster_records": {}, "cluster_dropped": {}}
+        return {
+            "cluster_nodes": {},
+            "cluster_up": {},
+            "cluster_records": {},
+            "cluster_dropped": {},
+            "cluster_invalid": {},
+        }
     return {
         "cluster_nodes": {(): 1 + len(node.others)},
         "cluster_up": {(): not node.is_cut_off},
         "cluster_records": _by_label({way: node.counts[way] for way in ("sent", "received")}),
         "cluster_dropped": {(): node.counts["dropped"]},
+        "cluster_invalid": {(): node.counts["invalid"]},
     }
 
 

@@ -24,6 +24,7 @@ class Part:
         number: The number of the process, from 0.
         count: The number of processes.
         speaks: Whether this process logs what would read the same in each process.
+        is_successor: Whether the process takes the place of one that has ended.
         sockets: The bound sockets that it accepts connections at; those of Unix sockets are shared by all processes.
         counts: The counts that all processes share.
         carrier: Joins it with the other processes.
@@ -33,6 +34,7 @@ class Part:
     number: int
     count: int
     speaks: bool
+    is_successor: bool
     sockets: list[socket.socket]
     counts: SharedCounts
     carrier: Carrier
