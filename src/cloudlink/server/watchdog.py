@@ -10,9 +10,9 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import sysconfig
 import threading
 import time
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,8 +31,6 @@ _LOOK_INTERVAL = 0.5
 _LOOP_MODULES = ("asyncio.events", "asyncio.base_events", "asyncio.runners", "uvloop")
 _DEBUGGERS = {"bdb", "pdb", "pydevd", "_pydevd_bundle", "debugpy"}
 _CLOUDLINK = str(Path(__file__).parents[1]) + os.sep
-_STDLIB = tuple(sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib"))
-_PACKAGES = tuple(sysconfig.get_path(name) + os.sep for name in ("purelib", "platlib"))
 
 
 class Watchdog:
@@ -110,7 +108,7 @@ def plugin_frames(frame: FrameType | None) -> list[FrameType]:
         return []
     foreign = [one for one in stack if not one.f_code.co_filename.startswith("<") and not _is_ours(one)]
     # The plugin's own line is more helpful than a line of a library that it calls.
-    own = [one for one in foreign if not one.f_code.co_filename.startswith(_PACKAGES)]
+    own = [one for one in foreign if not one.f_code.co_filename.startswith(_folders("purelib", "platlib"))]
     return own or foreign
 
 
@@ -140,4 +138,13 @@ def _is_ours(frame: FrameType) -> bool:
     file = frame.f_code.co_filename
     if file.startswith(_CLOUDLINK):
         return True
-    return file.startswith(_STDLIB) and not file.startswith(_PACKAGES)
+    is_of_python = file.startswith(_folders("stdlib", "platstdlib"))
+    return is_of_python and not file.startswith(_folders("purelib", "platlib"))
+
+
+@cache
+def _folders(*names: str) -> tuple[str, ...]:
+    """Return folders of this Python, which are looked up when a plugin blocks for the first time."""
+    import sysconfig  # noqa: PLC0415  # most servers never need its tables
+
+    return tuple(sysconfig.get_path(name) + os.sep for name in names)

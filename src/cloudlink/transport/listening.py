@@ -7,6 +7,7 @@ import errno
 import os
 import socket
 import sys
+from ipaddress import ip_address
 
 from cloudlink.errors import StartError
 from cloudlink.hosts import EVERY
@@ -15,6 +16,7 @@ from cloudlink.text import printable
 from .portowner import port_owner
 
 _PRIVILEGED = 1024
+_IPV4 = 4
 _Address = tuple[socket.AddressFamily, str]
 
 _EVERY_ADDRESS: tuple[_Address, ...] = (
@@ -106,6 +108,8 @@ def shareable(reserved: socket.socket) -> socket.socket:
 async def _addresses(host: str, port: int) -> list[_Address]:
     if host == EVERY:
         return list(_EVERY_ADDRESS)
+    if "%" not in host and (known := _known(host)) is not None:
+        return [known]  # the resolver would run in a thread that stays
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, OverflowError, UnicodeError) as error:
@@ -114,6 +118,15 @@ async def _addresses(host: str, port: int) -> list[_Address]:
         (family, str(address[0]) if family == socket.AF_INET else _scoped(address))
         for family, _, _, _, address in found
     ]
+
+
+def _known(host: str) -> _Address | None:
+    """Return the address that a text spells, None for a name."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return None
+    return (socket.AF_INET if address.version == _IPV4 else socket.AF_INET6), str(address)
 
 
 def _scoped(address: tuple[object, ...]) -> str:
@@ -132,7 +145,10 @@ def _bind(host: str, family: socket.AddressFamily, name: str, port: int) -> sock
         if family == socket.AF_INET6:
             opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # IPv4 has a socket of its own
         opened.bind(
-            socket.getaddrinfo(name, port, family, socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)[0][4]
+            # As bytes, because Python would load its tables of international names for a text.
+            socket.getaddrinfo(name.encode(), port, family, socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)[
+                0
+            ][4]
         )
         opened.setblocking(False)
     except (OSError, OverflowError) as error:
