@@ -36,7 +36,7 @@ def looking():
     """Rounds of half a second that look after one connection, which may take nothing for five seconds."""
     connections = []
     keepalive = Keepalive(connections, 20, 20, 5, lambda: None)
-    keepalive.start = lambda: None
+    keepalive._call_later = lambda delay, callback: None
 
     def rounds(connection, taken):
         connections[:] = [connection]
@@ -136,13 +136,97 @@ class Quiet(Stuck):
 def rounds_until_dropped(connection, heard_in=()):
     """Rounds of half a second with an interval of 5 and a time-out of 10 seconds; the peer is heard in some of them."""
     keepalive = Keepalive([connection], 5, 10, 5, lambda: None)
-    keepalive.start = lambda: None
+    keepalive._call_later = lambda delay, callback: None
     for count in range(1, 1000):
         connection.heard = count in heard_in
         keepalive._round()
         if connection.aborted:
             return count
     return None
+
+
+class Spreading:
+    """A keepalive whose calls a test makes itself, at a time of its own; looking at a connection takes 0.1 ms."""
+
+    def __init__(self, count, step=1.0):
+        self.now = 100.0
+        self.calls = []
+        self.looked = []
+        self.rounds = 0
+        self.connections = set(range(count))
+        self.keepalive = Keepalive(
+            self.connections, 10 * step, 10 * step, 10 * step, self.count_round, lambda: self.now
+        )
+        self.keepalive._call_later = lambda delay, callback: self.calls.append((delay, callback))
+        self.keepalive._look_at = self.look_at
+
+    def count_round(self):
+        self.rounds += 1
+
+    def look_at(self, connection):
+        self.looked.append(connection)
+        self.now += 0.0001
+
+    def go_on(self):
+        """Make the next call and return how long it took."""
+        ((delay, callback),) = self.calls
+        self.calls.clear()
+        self.now += delay
+        began = self.now
+        callback()
+        return self.now - began
+
+
+def test_a_round_over_many_connections_is_spread_over_its_time():
+    many = Spreading(5000)
+    many.keepalive.start()
+    many.go_on()
+    began = many.now
+    longest = 0.0
+    while len(many.looked) < 5000:
+        longest = max(longest, many.go_on())
+    assert longest < 0.01
+    assert 0.9 < many.now - began <= 1.0, "evenly, and in time for the next round"
+    assert sorted(many.looked) == list(range(5000))
+    assert many.rounds == 1
+    many.go_on()
+    assert many.rounds == 2
+
+
+def test_a_round_that_takes_longer_than_its_time_is_finished_before_the_next():
+    many = Spreading(50_000)
+    many.keepalive.start()
+    while many.rounds < 2:
+        many.go_on()
+    assert sorted(many.looked[:50_000]) == list(range(50_000))
+    assert all(delay >= 0 for delay, _ in many.calls)
+
+
+def test_connections_that_end_between_two_portions_are_not_looked_at():
+    many = Spreading(1000)
+    many.keepalive.start()
+    many.go_on()
+    gone = many.connections - set(many.looked)
+    many.connections -= gone
+    while many.rounds < 2:
+        many.go_on()
+    assert not gone.intersection(many.looked)
+
+
+def test_a_connection_that_cannot_be_looked_at_does_not_keep_others_from_it():
+    many = Spreading(1000)
+
+    def fail_once(connection):
+        many.keepalive._look_at = many.look_at
+        raise RuntimeError("no reason")
+
+    many.keepalive._look_at = fail_once
+    many.keepalive.start()
+    with pytest.raises(RuntimeError):
+        many.go_on()
+    while many.rounds < 2:
+        many.go_on()
+    assert len(set(many.looked)) >= 1000 - 50
 
 
 @pytest.mark.parametrize("patience", [1, 3])

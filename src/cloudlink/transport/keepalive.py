@@ -7,16 +7,21 @@ less than one task per connection.
 
 A peer that keeps sending but reads nothing is dropped too: frames for it would wait
 for ever.
+
+A round looks after a few connections at a time and spreads these portions over its time, so that no round delays the
+messages of thousands of players by more than some milliseconds.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
+from itertools import islice
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterator
 
     from .connection import WebSocketConnection
 
@@ -26,6 +31,10 @@ _ROUNDS = 10
 """Rounds within the shorter of interval and time-out; more rounds keep the times more exactly."""
 _LONGEST_STEP = 1.0
 """Most seconds between two rounds."""
+_PORTION = 0.002
+"""Seconds that a round may take at a time."""
+_BATCH = 50
+"""Connections after which the time is checked; pinging all of them takes less than half a millisecond."""
 
 
 class Keepalive:
@@ -38,6 +47,7 @@ class Keepalive:
         timeout: float,
         stalled_timeout: float,
         on_round: Callable[[], None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Check the connections in a collection that may change.
 
@@ -46,10 +56,16 @@ class Keepalive:
             interval: Seconds of silence after which a peer is pinged.
             timeout: Seconds of further silence after which its connection is dropped.
             stalled_timeout: Seconds for which a peer may read nothing while frames wait for it.
-            on_round: Called in every round, at least once a second.
+            on_round: Called at the beginning of every round, at least once a second.
+            clock: Returns the time in seconds.
         """
         self._connections = connections
         self._on_round = on_round
+        self._clock = clock
+        # The connections of this round that were not looked at yet, and how many there are.
+        self._left: Iterator[WebSocketConnection] = iter(())
+        self._count_left = 0
+        self._round_ends = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self.set_times(interval, timeout, stalled_timeout)
 
@@ -63,20 +79,47 @@ class Keepalive:
 
     def start(self) -> None:
         """Start the timer on the running loop."""
-        self._timer = asyncio.get_running_loop().call_later(self._step, self._round)
+        self._call_later(self._step, self._round)
 
     def stop(self) -> None:
         """Stop the timer."""
         if self._timer is not None:
             self._timer.cancel()
 
+    def _call_later(self, delay: float, callback: Callable[[], None]) -> None:
+        self._timer = asyncio.get_running_loop().call_later(delay, callback)
+
     def _round(self) -> None:
+        self._round_ends = self._clock() + self._step
+        self._left, self._count_left = iter(tuple(self._connections)), len(self._connections)
         try:
-            for connection in tuple(self._connections):
-                self._look_at(connection)
             self._on_round()
         finally:
-            self.start()  # first, so that another round follows whatever fails in this one
+            self._portion()
+
+    def _portion(self) -> None:
+        """Look after some of the connections that are left, and schedule the next portion, or the next round."""
+        began, before = self._clock(), self._count_left
+        try:
+            self._look_at_some()
+        finally:  # whatever fails
+            now = self._clock()
+            pause, following = self._round_ends - now, self._round
+            if self._count_left > 0:
+                portions = self._count_left / (before - self._count_left)
+                pause, following = pause / portions - (now - began), self._portion
+            self._call_later(max(pause, 0.0), following)
+
+    def _look_at_some(self) -> None:
+        until = self._clock() + _PORTION
+        connections = self._connections
+        while self._count_left > 0:
+            self._count_left -= _BATCH
+            for connection in islice(self._left, _BATCH):
+                if connection in connections:  # it may have ended since the round began
+                    self._look_at(connection)
+            if self._clock() >= until:
+                return
 
     def _look_at(self, connection: WebSocketConnection) -> None:
         if connection.congested and self._is_stalled(connection):
