@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from cloudlink.settings import Settings
-from tests.cluster.pairs import Nodes, Workers
+from tests.support.pairs import Nodes, Workers
 from tests.support.visitors import Visitor, exchanged, fresh, until
 
 if sys.platform != "linux":

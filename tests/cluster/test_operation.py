@@ -14,9 +14,9 @@ import pytest
 
 from cloudlink.cli import main
 from cloudlink.settings import Settings
-from tests.cluster.pairs import PASSWORD, Nodes, Workers
 from tests.support.natsserver import NatsServer
 from tests.support.nodes import SECRET
+from tests.support.pairs import PASSWORD, Nodes, Workers
 from tests.support.process import CLOUDLINK, ServerProcess
 from tests.support.visitors import Visitor, exchanged, fresh, until
 

@@ -14,8 +14,8 @@ import msgspec
 import pytest
 
 from cloudlink.cluster.records import Gone, Hello, encode, seal
-from tests.cluster.pairs import PASSWORD, Nodes
 from tests.support.nodes import SECRET
+from tests.support.pairs import PASSWORD, Nodes
 from tests.support.servers import HOST
 from tests.support.visitors import Visitor, exchanged, fresh, until
 

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from tests.client import upstream
 from tests.real_clients.environment import upstream_python
+from tests.real_clients.python_players import TIME_LIMIT, meet
 from tests.support.servers import HOST, build, listening
-
-PLAYER = Path(__file__).with_name("python_client.py")
-TIME_LIMIT = 20.0  # seconds
 
 
 @pytest.fixture(scope="module", params=["upstream", "ours"])
@@ -25,38 +21,14 @@ def events(request):
     python = upstream_python() if request.param == "upstream" else sys.executable
 
     async def main():
-        async with listening(build()) as port, asyncio.timeout(TIME_LIMIT):
+        async with listening(build()) as port:
             address = f"ws://{HOST}:{port}"
-            async with _player(python, "bob", address) as bob:
-                bob_saw = [json.loads(await bob.stdout.readline())]
-                while bob_saw[-1][:2] != ["asked", "link"]:
-                    bob_saw.append(json.loads(await bob.stdout.readline()))
-                async with _player(python, "alice", address) as alice:
-                    alice_saw, bob_saw_more = await asyncio.gather(_rest(alice), _rest(bob))
-            return {"alice": alice_saw, "bob": bob_saw + bob_saw_more}
+            return await meet(python, {"alice": address, "bob": address})
 
     return asyncio.run(main())
 
 
 pytestmark = pytest.mark.timeout(300)  # the environment may have to be built first
-
-
-@contextlib.asynccontextmanager
-async def _player(python, role, address):
-    pipe = asyncio.subprocess.PIPE
-    player = await asyncio.create_subprocess_exec(python, PLAYER, role, address, stdout=pipe, stderr=pipe)
-    try:
-        yield player
-    finally:
-        if player.returncode is None:
-            player.kill()
-        await player.communicate()
-
-
-async def _rest(process):
-    output, errors = await process.communicate()
-    assert process.returncode == 0, errors.decode()
-    return [json.loads(line) for line in output.splitlines()]
 
 
 def _of(events, name):

@@ -10,6 +10,7 @@
 | `process` | the real server in its own process: signals, exit statuses, output |
 | `lastingserver`, `ports` | the same, killed and started again at the same port |
 | `nodes`, `natsserver` | servers of several processes, and clients at a chosen one of them; NATS |
+| `pairs` | two workers, and two nodes, that can be killed, stopped and started again |
 | `visitors` | clients at a chosen process, which keep all packets and wait for some |
 | `scenarios`, `scenario_play`, `scenario_drivers` | the text files in `tests/scenarios`: parser, comparison, connection |
 | `eras` | the first messages of a client of each era |
