@@ -28,6 +28,7 @@ KINDS = {
         "cli/test_reload.py",
         "carriers/test_nats.py",
         "cli/test_workers.py",
+        "cli/test_workers_admin.py",
         "cluster/test_behaviours.py",
         "cluster/test_conversations.py",
         "cluster/test_operation.py",

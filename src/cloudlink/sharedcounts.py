@@ -62,6 +62,11 @@ class SharedCounts:
         self._buckets = memory[_buckets_at(parts) : _held_at(parts)].cast("d")
         self._held = memory[_held_at(parts) :].cast("i")
 
+    @property
+    def key(self) -> bytes:
+        """Random bytes that all processes have, new at each start."""
+        return self._key
+
     # Clients.
 
     @property

@@ -33,11 +33,11 @@ class FakeHost:
         self.announced = []
         self.modes = []
         self.is_stopped = False
-        self._ids = itertools.count(1)
+        self.ids = itertools.count(1)
 
     def add(self, username="", address="192.0.2.1", headers=None, rooms=("default",), birth_time=-1000.0):
         player = SimpleNamespace(
-            snowflake=str(next(self._ids)),
+            snowflake=str(next(self.ids)),
             username=username,
             address=address,
             birth_time=birth_time,

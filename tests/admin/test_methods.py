@@ -41,7 +41,7 @@ GOOD = {
         "sort": "-name",
         "room": "r",
         "protocol": "cl4",
-        "after": "0",
+        "after": "1 bob",
     },
     "clients.get": {"id": "1"},
     "rooms.list": {},

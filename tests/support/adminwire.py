@@ -95,6 +95,7 @@ class FakeServer:
         self.samples = 0
         self.cloud = {}
         self.disabled = set()
+        self.away = {}
         self.paused = set()
         self.reloads = [{"changed": {"motd": ["", "hi"]}, "needs_restart": []}]
 
@@ -121,6 +122,9 @@ class FakeServer:
     def player(self, client_id):
         return self.found.get(client_id)
 
+    def neighbours(self, player):
+        return self.away
+
     def describe(self, player, *, in_full):
         return {"id": player.snowflake, "name": player.username}
 
@@ -135,6 +139,9 @@ class FakeServer:
 
     def variables(self, project):
         return self.cloud.get(project, {})
+
+    def is_open(self, project):
+        return project in self.cloud
 
     def set_variable(self, project, name, value):
         self.cloud.setdefault(project, {})[name] = json.dumps(value).encode()
@@ -167,6 +174,9 @@ class FakeServer:
 
     def set_command(self, name, *, disabled):
         (self.disabled.add if disabled else self.disabled.discard)(name)
+
+    def switched_commands(self):
+        return dict.fromkeys(self.disabled, True)
 
     # For sanctions.
 
@@ -217,7 +227,7 @@ class Administrators:
             sessions=Sessions(lambda: 43200.0, lambda: 3600.0, self.wall_clock),
             hasher=self.hasher,
             statistics=Statistics(self.server.sample, self.clock, self.wall_clock),
-            topics=Topics(),
+            topics=Topics(self.clock),
             may_watch=lambda: self.settings.admin_watch,
             may_read_log=lambda: self.settings.admin_addresses == "full",
             link=lambda: f"http://127.0.0.1:3000/admin#setup={self.core.setup_code.make()}",

@@ -62,7 +62,16 @@ class Banning(Base):
         """
         if not actor.is_owner and parse_target(target).kind in ("address", "network"):
             raise AdminError("forbidden", "Name a client or a name: only owners see addresses.")
-        players = self._players_of(self._resolved(actor, target))
+        return self.preview(self.target_of(actor, target))
+
+    def target_of(self, actor: Actor, target: dict[str, str]) -> dict[str, str]:
+        """Return whom a ban is for: a client stands for its subscriber. Raises as `preview_ban`."""
+        resolved = self._resolved(actor, target)
+        return {resolved.kind: resolved.value}
+
+    def preview(self, target: dict[str, str]) -> dict[str, Any]:
+        """Return whom a target hits in this process: `clients names`."""
+        players = self._players_of(parse_target(target))
         names = sorted({player.username for player in players if player.username})
         return {"clients": len(players), "names": names[:_MOST_NAMES]}
 
@@ -114,8 +123,8 @@ class Banning(Base):
             )
             self.policy.bans.put(ban)
             hit = self._enforce(ban)
-            saving = self._save(Change(KIND, resolved.key, ban.record()))
-        return Outcome({"ban": self._shown_ban(actor, ban), "hit": hit}, saving)
+            saving, replies = self._save_and_ask(Change(KIND, resolved.key, ban.record()))
+        return Outcome({"ban": self._shown_ban(actor, ban), "hit": hit}, saving, replies)
 
     def list_bans(
         self, actor: Actor, *, search: str = "", after: int | None = None, limit: int = MOST_IN_A_PAGE
@@ -248,23 +257,22 @@ class Banning(Base):
     def _watch_bans(self) -> None:
         self._store.watch(KIND, self._ban_changed)
 
-    def _ban_changed(self, key: str, record: Any, *, is_new: bool = True) -> None:
-        """Take over what the file says of a ban."""
+    def _ban_changed(self, key: str, record: Any, *, is_new: bool = True) -> int:
+        """Take over what the file, or another process, says of a ban; return how many clients it hits."""
         bans = self.policy.bans
         if record is None:
             kind, _, value = key.partition(":")
             bans.drop(Target(kind, value))
-            return
+            return 0
         try:
             ban = from_record(record)
         except msgspec.ValidationError:
             self.notify(f"A ban in the file cannot be read and is left out: {key}.")
-            return
+            return 0
         rival = bans.take_over(ban)
         if rival is not None:
             self._save(Change(KIND, rival.target.key, rival.record()))
-        if is_new:
-            self._enforce(ban)
+        return self._enforce(ban) if is_new else 0
 
     def _tick_bans(self) -> None:
         now = self._clock()
@@ -277,12 +285,12 @@ class Banning(Base):
             for ban in outdated:
                 self.policy.bans.drop(ban.target)
             if outdated:
-                self._save(*(Change(KIND, ban.target.key, None) for ban in outdated))
+                self._save_here(*(Change(KIND, ban.target.key, None) for ban in outdated))
 
     def _save_hits(self) -> None:
         hit, self._hit = self._hit, {}
         if hit:
-            self._save(*(Change(KIND, ban.target.key, ban.record()) for ban in hit.values()))
+            self._save_here(*(Change(KIND, ban.target.key, ban.record()) for ban in hit.values()))
 
     def _count_hit(self, ban: Ban) -> None:
         ban.hits += 1

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 from cloudlink.addresses import UNKNOWN, bits_of, for_log, subscriber
 from cloudlink.admin.actors import Actor, AdminError
 from cloudlink.admin.audit import Audit
+from cloudlink.admin.merging import counts
 from cloudlink.admin.names import fold
+from cloudlink.admin.peers import NoPeers, Replies
 from cloudlink.admin.policy import Policy
-from cloudlink.admin.store import Change
 from cloudlink.admin.targets import KINDS, Target, invalid, of_address
 from cloudlink.admin.targets import parse as parse_target
 from cloudlink.text import one_line
@@ -27,13 +28,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from cloudlink.admin.host import Host, Player
-    from cloudlink.admin.store import AdminStore
+    from cloudlink.admin.peers import Peers
+    from cloudlink.admin.store import AdminStore, Change
     from cloudlink.settings import Settings
 
 logger = logging.getLogger("cloudlink.admin")
 
-ACT_KIND = "act"
-"""The kind of the records by which the processes of a server tell each other what to do."""
 _LONGEST_REASON = 200
 _CLOSED_AT_ONCE = 100
 """Clients that are disconnected in one turn of the event loop."""
@@ -45,17 +45,33 @@ _KEPT_TAGS = 10_000
 _KEPT_NOTICES = 100
 
 
+def add_up(result: dict[str, Any], replies: Replies) -> dict[str, Any]:
+    """Add what other processes have counted to a result, and name those that have not answered."""
+    total = {**result, **counts([*_counted(result, replies), *replies.results.values()])}
+    return {**total, "missing": replies.missing} if replies.missing else total
+
+
+def _counted(result: dict[str, Any], replies: Replies) -> list[dict[str, int]]:
+    keys = {key for reply in replies.results.values() for key in reply}
+    return [{key: result[key] for key in keys if key in result}]
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What a change had for a result.
 
     Attributes:
-        result: The result of the method, as the admin socket answers it, but for `saved`.
+        result: The result of the method, as the admin socket answers it, but for `saved`. What it counts is counted in
+            this process alone.
         saving: Whether the change is on the disk; it has its result within 2 seconds.
+        replies: What other processes did, None if none was asked.
+        whole: Returns the result for all processes, given that of this one and the replies. Raises `AdminError`.
     """
 
     result: dict[str, Any]
     saving: Future[bool]
+    replies: Future[Replies] | None = None
+    whole: Callable[[dict[str, Any], Replies], dict[str, Any]] = add_up
 
 
 class Base:
@@ -64,6 +80,8 @@ class Base:
     Attributes:
         policy: The rules in force.
         audit: Who did what.
+        peers: The other processes of the server.
+        tag_key: Makes the tags that stand for addresses; 16 to 64 bytes, the same in all processes.
         owner_addresses: Returns the addresses of the owners who are logged in, which no ban may hit.
         on_activity: Called when `policy.judges_packets` may have changed.
     """
@@ -89,12 +107,14 @@ class Base:
         )
         self.owner_addresses: Callable[[], Iterable[str]] = lambda: ()
         self.on_activity: Callable[[], None] = lambda: None
+        self.peers: Peers = NoPeers()
+        self._away: dict[str, Player] = {}  # clients of other processes that are acted on just now
         self._settings = settings
         self._store = store
         self._host = host
         self._wall_clock = self.policy.wall_clock
         self._clock = self.policy.clock
-        self._tag_key = secrets.token_bytes(16)
+        self.tag_key = secrets.token_bytes(16)
         self._tags: dict[str, str] = {}
         self._notices: deque[dict[str, Any]] = deque(maxlen=_KEPT_NOTICES)
         self._on_notice: list[Callable[[dict[str, Any]], None]] = []
@@ -113,27 +133,34 @@ class Base:
     def notify(self, text: str) -> None:
         """Tell the hosts what they should know; it is in the log too."""
         notice = {"at": int(self._wall_clock()), "text": text}
-        self._notices.append(notice)
         logger.warning("%s", text, extra={"event": "notice"})
+        self.take_notice(notice)
+        self.peers.tell("notice", notice)
+
+    def take_notice(self, notice: dict[str, Any]) -> None:
+        """Show the hosts a notice, which may come from another process."""
+        self._notices.append(notice)
         for callback in self._on_notice:
             callback(notice)
 
     # Saving and recording.
 
     def _save(self, *changes: Change) -> Future[bool]:
+        """Save changes; other processes take them over at once, not only when they see them in the file."""
+        self.peers.tell("changes", {"changes": changes})
         return self._store.save(changes)
 
-    def _share(self, act: str, key: str = "", **content: Any) -> None:
-        """Have the other processes of this server do something, too; see `cloudlink.admin.sharing`.
+    def _save_and_ask(self, *changes: Change) -> tuple[Future[bool], Future[Replies]]:
+        """Save changes, and ask the other processes how many of their clients these hit (`hit`)."""
+        return self._store.save(changes), self.peers.ask("changes", {"changes": changes})
 
-        Args:
-            act: What they do.
-            key: The key of the record, which takes the place of an earlier one; empty for one of its own.
-            **content: What they need for it.
-        """
-        if self._host.siblings and not self._store.is_memory_only:
-            record = {"act": act, "of": self._host.siblings, "at": int(self._wall_clock()), **content}
-            self._save(Change(ACT_KIND, key or secrets.token_hex(8), record))
+    def _save_here(self, *changes: Change) -> Future[bool]:
+        """Save what other processes have no use for, or do themselves."""
+        return self._store.save(changes)
+
+    def take_over(self, changes: Iterable[Change]) -> int:
+        """Take over changes of another process; return how many clients of this one they hit."""
+        return self._store.notice(changes)
 
     @staticmethod
     def _nothing_to_save() -> Future[bool]:
@@ -171,19 +198,23 @@ class Base:
     # What may be seen.
 
     def tag(self, address: str) -> str:
-        """Return the tag that stands for an address where addresses may not be seen; it is another at each start."""
+        """Return the tag that stands for an address where addresses may not be seen; all processes show the same."""
         known = self._tags.get(address)
         if known is not None:  # lists show hundreds of clients every two seconds
             return known
         if len(self._tags) >= _KEPT_TAGS:
             self._tags.clear()
-        digest = hashlib.blake2b(subscriber(address).encode(), key=self._tag_key, digest_size=10).digest()
+        digest = hashlib.blake2b(subscriber(address).encode(), key=self.tag_key, digest_size=10).digest()
         tag = self._tags[address] = base64.b32encode(digest).decode().lower()[:_TAG_LENGTH]
         return tag
 
     def shown_address(self, actor: Actor, address: str) -> str:
         """Return an address, or the tag for it, as an actor may see it."""
-        return for_log(address, self._settings.admin_addresses) if actor.is_owner else self.tag(address)
+        return self.owners_view(address) if actor.is_owner else self.tag(address)
+
+    def owners_view(self, address: str) -> str:
+        """Return an address as owners may see it."""
+        return for_log(address, self._settings.admin_addresses)
 
     def _shown_value(self, actor: Actor, target: Target) -> str:
         if target.network is None:
@@ -220,7 +251,7 @@ class Base:
         target = parse_target(raw)
         if target.kind != "client":
             return target
-        if connection and self._host.siblings and self._host.player(target.value) is None:
+        if connection and self.peers.exist and self._host.player(target.value) is None:
             return target  # it may be connected to another process
         player = self._player(target.value)
         if actor.client and player.snowflake == actor.client:
@@ -232,8 +263,17 @@ class Base:
             raise AdminError("protected", "This client has no address; use its name instead.")
         return of_player
 
+    @contextlib.contextmanager
+    def knowing(self, player: Player) -> Iterator[None]:
+        """Have a client of another process known as a target while something is done to it."""
+        self._away[player.snowflake] = player
+        try:
+            yield
+        finally:
+            del self._away[player.snowflake]
+
     def _player(self, snowflake: str) -> Player:
-        player = self._host.player(snowflake)
+        player = self._host.player(snowflake) or self._away.get(snowflake)
         if player is None:
             raise AdminError("not_found", f"There is no client {snowflake} any more.")
         return player

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from cloudlink.admin.grants import Grants
+from cloudlink.admin.process import Process
 from cloudlink.admin.setupcode import SetupCode
 from cloudlink.admin.throttle import Throttle
 
@@ -17,65 +17,47 @@ if TYPE_CHECKING:
 
     from cloudlink.admin.accounts import Accounts
     from cloudlink.admin.actors import Actor, Role
-    from cloudlink.admin.audit import Audit
     from cloudlink.admin.base import Outcome
     from cloudlink.admin.callers import Caller
     from cloudlink.admin.hashing import Hasher
     from cloudlink.admin.requests import Param
-    from cloudlink.admin.sanctions import Sanctions
-    from cloudlink.admin.serverview import ServerView
     from cloudlink.admin.sessions import Sessions
-    from cloudlink.admin.statistics import Statistics
-    from cloudlink.admin.topics import Topics
 
     Result: TypeAlias = dict[str, Any] | Outcome | Future[dict[str, Any]]
     """What a method returns: the result, a change, or a result that comes later."""
 
 
-@dataclass
-class Core:
-    """The administration of one server.
+@dataclass(kw_only=True)
+class Core(Process):
+    """The administration of one server, in the process that has its accounts and sockets.
 
     Attributes:
-        server: The server.
-        sanctions: What is done against players, and the audit.
         accounts: Who may log in.
         sessions: Who is logged in.
         hasher: Computes hashes of passwords.
-        statistics: The state of the server over time.
-        topics: Sends events to those who have subscribed to them.
         may_watch: Returns the setting `admin_watch`.
         connect: The URL that players connect to, empty if unknown.
         may_read_log: Returns whether the log shows no more of addresses than owners may see.
         link: Returns a new link with which the first account can be made. Raises `AdminError`: `unavailable`.
-        grants: Players who may moderate.
+        follow: Has the other processes send what somebody here has subscribed to.
         throttle: Slows down the guessing of passwords.
         setup_code: The code for the first account.
         wall_clock: Returns the Unix time in seconds.
         logins: Attempts to log in, by result: `ok`, `failed`, `throttled`.
     """
 
-    server: ServerView
-    sanctions: Sanctions
     accounts: Accounts
     sessions: Sessions
     hasher: Hasher
-    statistics: Statistics
-    topics: Topics
     may_watch: Callable[[], bool]
     may_read_log: Callable[[], bool]
     link: Callable[[], str]
     connect: str = ""
-    grants: Grants = field(default_factory=Grants)
+    follow: Callable[[], None] = lambda: None
     throttle: Throttle = field(default_factory=Throttle)
     setup_code: SetupCode = field(default_factory=SetupCode)
     wall_clock: Callable[[], float] = time.time
     logins: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def audit(self) -> Audit:
-        """The audit."""
-        return self.sanctions.audit
 
     @property
     def needs_setup(self) -> bool:

@@ -171,15 +171,17 @@ class Database:
         """Write everything or nothing, and return when it is on the disk.
 
         Returns:
-            The changes of other processes since the last call of `write` or `news`.
+            The changes of other processes since the last call of `write` or `news`, but for what is overwritten now.
 
         Raises:
             FileReplacedError: The path leads to another file now, or to none.
         """
         if _place(self.path) != self._place:
             raise FileReplacedError
+        changes = list(changes)
+        written = {(kind, key) for kind, key, _ in changes}
         with self._transaction():
-            news = self._newer()
+            news = [change for change in self._newer() if (change.kind, change.key) not in written]
             self._connection.execute("UPDATE changes SET last = last + 1")
             number, now = self._value("SELECT last FROM changes"), int(self._wall_clock())
             self._connection.executemany(

@@ -128,6 +128,11 @@ class Filters:
     def __iter__(self) -> Iterator[Filter]:
         return iter(self._filters.values())
 
+    def holds(self, one: Filter) -> bool:
+        """Return whether there is exactly this filter."""
+        known = self._filters.get(one.id)
+        return known is not None and known.record() == one.record()
+
     def next_id(self) -> int:
         """Return a number that no filter has had."""
         self._last += 1

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from ipaddress import ip_network
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from cloudlink.addresses import UNIX
 
@@ -47,6 +48,24 @@ class Player(Protocol):
     def joined(self) -> Mapping[str, object]:
         """The rooms that it is in."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Away:
+    """A client of another process of the server, as far as it is known here; the attributes are those of `Player`."""
+
+    snowflake: str
+    username: str
+    address: str = ""
+    request_headers: Mapping[str, str] = field(default_factory=dict)
+    joined: Mapping[str, object] = field(default_factory=dict)
+    birth_time: float = 0.0
+
+    @classmethod
+    def of(cls, found: dict[str, Any]) -> Away:
+        """Return the client that another process has described; see `cloudlink.admin.questions.find_clients`."""
+        headers = {} if found["header"] is None else {found["header"]: ""}
+        return cls(found["id"], found["name"], found["address"], headers)
 
 
 class Host(Protocol):

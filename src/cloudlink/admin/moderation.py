@@ -6,20 +6,27 @@ to a connection.
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from cloudlink.admin import requests
 from cloudlink.admin.actors import Actor, AdminError
+from cloudlink.admin.futures import and_then, then
+from cloudlink.admin.host import Away
 from cloudlink.admin.names import fold
+from cloudlink.admin.peers import NoPeers
 from cloudlink.buckets import Bucket
 from cloudlink.text import did_you_mean, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from cloudlink.admin.base import Outcome
-    from cloudlink.admin.core import Core
     from cloudlink.admin.host import Player
+    from cloudlink.admin.peers import Replies
+    from cloudlink.admin.process import Process
+
+    Acted = Outcome | Future[Outcome]
 
 LONGEST_MUTE = 3600
 """Seconds."""
@@ -32,11 +39,11 @@ _SHOWN = ("kicked", "hit")
 class Moderation:
     """Runs the actions of players."""
 
-    def __init__(self, core: Core) -> None:
-        """Args: core: The administration."""
+    def __init__(self, core: Process) -> None:
+        """Args: core: The process that the players are connected to."""
         self._core = core
         self._paces: dict[str, Bucket] = {}
-        self._methods: dict[str, Callable[[Actor, Player, dict[str, Any]], Outcome]] = {
+        self._methods: dict[str, Callable[[Actor, Player, dict[str, Any]], Acted]] = {
             "clients.kick": self._kick,
             "mutes.add": self._mute,
             "rooms.set": self._set_room,
@@ -46,7 +53,7 @@ class Moderation:
         """Return whether a player has a grant."""
         return self._core.grants.holds(player.snowflake)
 
-    def run(self, player: Player, request: Any) -> dict[str, Any]:
+    def run(self, player: Player, request: Any) -> dict[str, Any] | Future[dict[str, Any]]:
         """Do what a player with a grant asks for.
 
         Args:
@@ -54,7 +61,7 @@ class Moderation:
             request: `{method, params}`, not checked yet.
 
         Returns:
-            What the player is told.
+            What the player is told; a future of it, which may raise the same, if other processes are asked.
 
         Raises:
             AdminError: It is refused; the sentence says why.
@@ -76,11 +83,34 @@ class Moderation:
             outcome = act(actor, player, params)
         except _RecordedError as error:
             raise self._refused(actor, method, error) from None
-        return {key: outcome.result[key] for key in _SHOWN if key in outcome.result}
+        if isinstance(outcome, Future):
+            return self._shown_later(actor, method, outcome)
+        if outcome.replies is None or not self._core.peers.exist:
+            return _shown(outcome.result)
+        return then(outcome.replies, _at_once, lambda found: _shown(outcome.whole(outcome.result, found)))
+
+    def _shown_later(self, actor: Actor, method: str, acting: Future[Outcome]) -> Future[dict[str, Any]]:
+        def show(outcome: Outcome) -> Future[dict[str, Any]]:
+            replies = outcome.replies or NoPeers().ask("")
+            return then(replies, _at_once, lambda found: _shown(outcome.whole(outcome.result, found)))
+
+        shown: Future[dict[str, Any]] = Future()
+
+        def end(found: Future[dict[str, Any]]) -> None:
+            error = found.exception()
+            if error is None:
+                shown.set_result(found.result())
+            elif isinstance(error, _RecordedError):
+                shown.set_exception(self._refused(actor, method, error))
+            else:
+                shown.set_exception(error)
+
+        and_then(acting, _at_once, show).add_done_callback(end)
+        return shown
 
     # The methods.
 
-    def _kick(self, actor: Actor, player: Player, params: dict[str, Any]) -> Outcome:
+    def _kick(self, actor: Actor, player: Player, params: dict[str, Any]) -> Acted:
         given = [key for key in ("id", "ids", "name") if key in params]
         if len(given) != 1:
             raise AdminError(
@@ -91,11 +121,12 @@ class Moderation:
         else:
             ids = params["ids"] if "ids" in params else [params["id"]]
             meant = [self._near(player, one) for one in dict.fromkeys(ids)]
-        self._spare_staff(meant)
         ids = [one.snowflake for one in meant]
-        return self._core.sanctions.kick(actor, ids=ids, reason=params.get("reason", ""))
+        return self._unless_staff(
+            meant, lambda: self._core.sanctions.kick(actor, ids=ids, reason=params.get("reason", ""))
+        )
 
-    def _mute(self, actor: Actor, player: Player, params: dict[str, Any]) -> Outcome:
+    def _mute(self, actor: Actor, player: Player, params: dict[str, Any]) -> Acted:
         if params.get("hidden"):
             raise _RecordedError("forbidden", "Players may not mute others in secret.")
         if params["seconds"] > LONGEST_MUTE:
@@ -107,9 +138,10 @@ class Moderation:
             (meant,) = self._of_name(player, value, several=False)
         else:
             raise _RecordedError("forbidden", "Players may mute clients and names, but not addresses.")
-        self._spare_staff([meant])
-        return self._core.sanctions.add_mute(
-            actor, {"client": meant.snowflake}, seconds=params["seconds"], reason=params.get("reason", "")
+        target, seconds, reason = {"client": meant.snowflake}, params["seconds"], params.get("reason", "")
+        return self._unless_staff(
+            [meant],
+            lambda: self._core.sanctions.add_mute(actor, target, seconds=seconds, reason=reason),
         )
 
     def _set_room(self, actor: Actor, player: Player, params: dict[str, Any]) -> Outcome:
@@ -122,18 +154,23 @@ class Moderation:
     def _near(self, player: Player, snowflake: str) -> Player:
         """Return the client of an id if it is in a room with the player."""
         other = self._core.server.player(snowflake)
-        if other is None or not player.joined.keys() & other.joined.keys():
+        if other is not None and player.joined.keys() & other.joined.keys():
+            return other
+        name = self._core.server.neighbours(player).get(snowflake)
+        if other is not None or name is None:
             raise _RecordedError("not_found", "This client is not in your rooms.")
-        return other
+        return Away(snowflake, name)
 
     def _of_name(self, player: Player, name: str, *, several: bool) -> list[Player]:
         """Return the clients of a name that are in a room with the player."""
-        others = {
+        near: dict[str, Player] = {
             other.snowflake: other
             for room in player.joined
             for other in self._core.server.players(room=room)
             if other.username
-        }.values()
+        }
+        away = self._core.server.neighbours(player)
+        others = [*near.values(), *(Away(snowflake, named) for snowflake, named in away.items() if named)]
         found = [other for other in others if other.username == name]
         found = found or [other for other in others if fold(other.username) == fold(name)]
         if not found:
@@ -145,11 +182,23 @@ class Moderation:
             )
         return found
 
-    def _spare_staff(self, meant: Iterable[Player]) -> None:
+    def _unless_staff(self, meant: list[Player], act: Callable[[], Outcome]) -> Acted:
+        """Act, unless one of those who are meant may moderate; other processes know that of their own clients."""
         if any(self.may_moderate(one) for one in meant):
-            raise _RecordedError(
-                "protected", "Players who moderate are not for other players to kick or mute."
-            )
+            raise _protected()
+        away = [one.snowflake for one in meant if isinstance(one, Away)]
+        if not away:
+            return act()
+
+        def check(replies: Replies) -> Outcome:
+            found = [one for result in replies.results.values() for one in result["exact"]]
+            if any(one["is_moderator"] for one in found):
+                raise _protected()
+            if not {one["id"] for one in found} >= set(away):
+                raise _RecordedError("not_found", "This client is not in your rooms.")
+            return act()
+
+        return then(self._core.peers.ask("clients.find", {"ids": away}), _at_once, check)
 
     # Parts.
 
@@ -168,6 +217,18 @@ class Moderation:
 
 class _RecordedError(AdminError):
     """A refusal that the sanctions do not know, and that goes to the audit."""
+
+
+def _protected() -> _RecordedError:
+    return _RecordedError("protected", "Players who moderate are not for other players to kick or mute.")
+
+
+def _shown(result: dict[str, Any]) -> dict[str, Any]:
+    return {key: result[key] for key in _SHOWN if key in result}
+
+
+def _at_once(callback: Callable[[], None]) -> None:
+    callback()
 
 
 def _parsed(request: Any) -> tuple[str, dict[str, Any]]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from cloudlink.admin.actors import SERVER, Actor, AdminError
-from cloudlink.admin.base import Base, Outcome, checked_reason, checked_seconds
+from cloudlink.admin.base import Base, Outcome, add_up, checked_reason, checked_seconds
 from cloudlink.admin.filters import DEFAULT_MUTE
+from cloudlink.admin.futures import and_then, then
 from cloudlink.admin.mutes import MOST_MUTES, Mute, from_record
 from cloudlink.admin.names import fold
 from cloudlink.admin.store import Change
@@ -18,10 +20,12 @@ from cloudlink.closecodes import CloseCode
 from cloudlink.logthrottle import LogThrottle
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
     from concurrent.futures import Future
 
     from cloudlink.admin.filters import Finding
     from cloudlink.admin.host import Player
+    from cloudlink.admin.peers import Replies
 
 KIND = "mute"
 """The kind of their records."""
@@ -84,10 +88,21 @@ class Muting(Base):
                 hidden=hidden,
             )
             self.policy.mutes.put(mute)
-            saving = self._save_mute(resolved, mute.record())
+            saving, replies = self._save_mute(resolved, mute.record())
         self.on_activity()
         hit = len(self._players_of(resolved))
-        return Outcome({"mute": self._shown_mute(actor, mute), "hit": hit}, saving)
+        shown = {"mute": self._shown_mute(actor, mute), "hit": hit}
+        return Outcome(shown, saving, replies, lambda result, found: self._muted(mute, result, found))
+
+    def _muted(self, mute: Mute, result: dict[str, Any], replies: Replies) -> dict[str, Any]:
+        """Return the result of a mute; one of a client that is nowhere is taken back."""
+        whole = add_up(result, replies)
+        if mute.kind == "client" and not whole["hit"] and not replies.missing:
+            if self.policy.mutes.get(mute.id) is mute:
+                self.policy.mutes.drop(mute.target)
+                self._save_mute(mute.target, None)
+            raise AdminError("not_found", f"There is no client {mute.value} any more.")
+        return whole
 
     def list_mutes(self, actor: Actor) -> dict[str, Any]:
         """Return `{items}`, the newest first."""
@@ -107,7 +122,7 @@ class Muting(Base):
             if mute is None:
                 raise AdminError("not_found", f"There is no mute {id}.")
             self.policy.mutes.drop(mute.target)
-            saving = self._save_mute(mute.target, None)
+            saving, _ = self._save_mute(mute.target, None)
         self.on_activity()
         return Outcome({"removed": 1}, saving)
 
@@ -137,6 +152,8 @@ class Muting(Base):
         Raises:
             AdminError: `invalid`, `not_found`, `ambiguous`.
         """
+        if name is not None and id is None and ids is None and self.peers.exist:
+            return self._kick_name(actor, name, several=all, reason=reason)
         target = f"client:{id}" if id is not None else "" if name is None else f"name:{name}"
         params = {} if ids is None else {"ids": ids}
         with self._audited(actor, "clients.kick", target=target, params=params, reason=reason):
@@ -144,15 +161,74 @@ class Muting(Base):
             try:
                 players = self._meant(id, ids, name, several=all)
             except AdminError as error:
-                if error.code != "not_found" or not self._host.siblings:
+                if error.code != "not_found" or not self.peers.exist:
                     raise
                 players = []  # it may be connected to another process
             self._kick_all(players, reason)
-            if ids is not None or all or not players:
-                self._share(
-                    "kick", ids=[id] if id is not None else ids, name=name, several=all, reason=reason
-                )
-        return Outcome({"kicked": len(players)}, self._nothing_to_save())
+        replies = None
+        if ids is not None or not players:
+            replies = self.peers.ask(
+                "clients.kick", {"ids": [id] if id is not None else ids, "reason": reason}
+            )
+        return Outcome(
+            {"kicked": len(players)}, self._nothing_to_save(), replies, add_up if id is None else _somebody
+        )
+
+    def kick_here(self, ids: Iterable[str], reason: str) -> int:
+        """Disconnect clients of this process; return how many of them there were."""
+        players = [player for player in map(self._host.player, dict.fromkeys(ids)) if player is not None]
+        self._kick_all(players, reason)
+        return len(players)
+
+    def find(self, *, ids: list[str] | None = None, name: str | None = None) -> dict[str, list[Player]]:
+        """Return the clients of this process that are meant.
+
+        Args:
+            ids: Their ids; unknown ones are left out.
+            name: Or their name.
+
+        Returns:
+            `exact`: those with exactly the name, or the ids; `similar`: those whose name only reads the same.
+        """
+        if ids is not None:
+            players = [player for player in map(self._host.player, ids) if player is not None]
+            return {"exact": players, "similar": []}
+        plain = fold(name or "")
+        found = [one for one in self._host.players() if one.username and fold(one.username) == plain]
+        exact = [player for player in found if player.username == name]
+        return {"exact": exact, "similar": [] if exact else found}
+
+    def _kick_name(self, actor: Actor, name: str, *, several: bool, reason: str) -> Outcome:
+        """Disconnect the clients of a name in all processes; whether one or several are meant is found out first."""
+
+        def decide(replies: Replies) -> Future[Replies]:
+            here = self.find(name=name)
+            for word in ("exact", "similar"):
+                ids = [player.snowflake for player in here[word]]
+                ids += [one["id"] for result in replies.results.values() for one in result[word]]
+                if ids:
+                    break
+            if not ids:
+                raise AdminError("not_found", "No client has this name.")
+            if len(ids) > 1 and not several:
+                raise _ambiguous(ids)
+            text = checked_reason(reason)
+            kicked = self.kick_here(ids, text)
+            elsewhere = self.peers.ask("clients.kick", {"ids": ids, "reason": text})
+            return then(elsewhere, _at_once, lambda found: _with_own(found, kicked, replies.missing))
+
+        def audited(replies: Replies) -> Future[Replies]:
+            with self._audited(actor, "clients.kick", target=f"name:{name}", reason=reason):
+                return decide(replies)
+
+        here = self.find(name=name)
+        finding = and_then(self.peers.ask("clients.find", {"name": name}), _at_once, audited)
+        return Outcome(
+            {"kicked": len(here["exact"] or here["similar"])},
+            self._nothing_to_save(),
+            finding,
+            lambda _, replies: add_up({"kicked": 0}, replies),
+        )
 
     def is_muted(self, player: Player) -> bool:
         """Return whether a mute holds for a client now."""
@@ -185,17 +261,15 @@ class Muting(Base):
         if not players:
             raise AdminError("not_found", "No client has this name.")
         if len(players) > 1 and not several:
-            raise AdminError(
-                "ambiguous",
-                f"{len(players)} clients have this name: name one by its id, or say all.",
-                {"ids": [player.snowflake for player in players[:20]]},
-            )
+            raise _ambiguous([player.snowflake for player in players])
         return players
 
-    def _save_mute(self, target: Target, record: dict[str, Any] | None) -> Future[bool]:
-        if target.kind == "client" and not self._host.siblings:  # it ends with the connection
-            return self._nothing_to_save()
-        return self._save(Change(KIND, target.key, record))
+    def _save_mute(
+        self, target: Target, record: dict[str, Any] | None
+    ) -> tuple[Future[bool], Future[Replies] | None]:
+        if target.kind == "client" and not self.peers.exist:  # it ends with the connection
+            return self._nothing_to_save(), None
+        return self._save_and_ask(Change(KIND, target.key, record))
 
     def _shown_mute(self, actor: Actor, mute: Mute) -> dict[str, Any]:
         shown = {**mute.record(), "value": self._shown_value(actor, mute.target)}
@@ -224,9 +298,10 @@ class Muting(Base):
     def _watch_mutes(self) -> None:
         self._store.watch(KIND, self._mute_changed)
 
-    def _mute_changed(self, key: str, record: Any) -> None:
-        """Take over what the file says of a mute."""
+    def _mute_changed(self, key: str, record: Any) -> int:
+        """Take over what the file, or another process, says of a mute; return how many clients it hits."""
         mutes = self.policy.mutes
+        hit = 0
         if record is None:
             kind, _, value = key.partition(":")
             mutes.drop(Target(kind, value))
@@ -235,11 +310,13 @@ class Muting(Base):
                 mute = from_record(record)
             except msgspec.ValidationError:
                 self.notify(f"A mute in the file cannot be read and is left out: {key}.")
-                return
+                return 0
             rival = mutes.take_over(mute)
             if rival is not None:
                 self._save_mute(rival.target, rival.record())
+            hit = len(self._players_of(mute.target))
         self.on_activity()
+        return hit
 
     def _tick_mutes(self) -> None:
         if self._clock() - self._mutes_swept_at < _SWEEP_EVERY:
@@ -249,10 +326,42 @@ class Muting(Base):
         outdated += [
             mute
             for mute in self.policy.mutes
-            if mute.kind == "client" and not self._host.siblings and self._host.player(mute.value) is None
+            if mute.kind == "client" and not self.peers.exist and self._host.player(mute.value) is None
         ]
         for mute in outdated:
-            if self.policy.mutes.drop(mute.target) is not None:
-                self._save_mute(mute.target, None)
+            if self.policy.mutes.drop(mute.target) is not None and (
+                mute.kind != "client" or self.peers.exist
+            ):
+                self._save_here(Change(KIND, mute.target.key, None))
         if outdated:
             self.on_activity()
+
+
+def _at_once(callback: Callable[[], None]) -> None:
+    """Call a function: answers of other processes come in the server's thread."""
+    callback()
+
+
+def _somebody(result: dict[str, Any], replies: Replies) -> dict[str, Any]:
+    """Return how many were kicked; raise `AdminError` if the client that was named is nowhere."""
+    whole = add_up(result, replies)
+    if not whole["kicked"] and not replies.missing:
+        raise AdminError("not_found", "This client is not connected any more.")
+    return whole
+
+
+def _with_own(replies: Replies, kicked: int, missing: list[str]) -> Replies:
+    """Return replies with what this process did, and all that have not answered one of two questions."""
+    return replace(
+        replies,
+        results={**replies.results, "": {"kicked": kicked}},
+        missing=sorted({*replies.missing, *missing}),
+    )
+
+
+def _ambiguous(ids: list[str]) -> AdminError:
+    return AdminError(
+        "ambiguous",
+        f"{len(ids)} clients have this name: name one by its id, or say all.",
+        {"ids": ids[:20]},
+    )

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from cloudlink.admin.host import Player
     from cloudlink.admin.modes import Mode
 
-_MODE_KEY = "mode"
 ROOM_KIND = "room"
 FILTER_KIND = "filter"
 
@@ -250,7 +249,7 @@ class Ruling(Base):
                 raise AdminError("forbidden", "Only an owner may open or close the server.")
             text = _checked_text(message, "message")
             self._enter(cast("Mode", mode), text)
-            self._share("mode", _MODE_KEY, mode=mode, message=text)
+            self._share_mode(mode=mode, message=text)
         return Outcome({"mode": mode}, self._nothing_to_save())
 
     def drain(
@@ -280,8 +279,8 @@ class Ruling(Base):
             notice = text or f"This server closes in {_duration(seconds)}."
             self._host.announce(notice, None, "motd")
             if is_shared:
-                self._share("mode", _MODE_KEY, mode="draining", message=text, drained_at=at)
-                self._share("announce", text=notice, rooms=None, kind="motd")
+                self._share_mode(mode="draining", message=text, drained_at=at, stop=stop)
+                self.peers.tell("announce", {"text": notice, "rooms": None, "kind": "motd"})
         return Outcome(
             {"mode": "draining", "until": int(self.policy.modes.drained_at or 0)}, self._nothing_to_save()
         )
@@ -297,7 +296,7 @@ class Ruling(Base):
             return
         if modes.mode == "open":
             self._enter("guarded", "", self._settings.guard_time)
-            self._share("mode", _MODE_KEY, mode="guarded", message="", guarded_for=self._settings.guard_time)
+            self._share_mode(mode="guarded", message="", guarded_for=self._settings.guard_time)
             self.audit.record(SERVER, "server.mode", params={"mode": "guarded", "connections": count})
             self.notify(
                 f"More than {at:g} connections came in a second: the server guards itself for "
@@ -305,6 +304,10 @@ class Ruling(Base):
             )
         elif modes.guarded_until is not None:
             modes.guarded_until = self._clock() + self._settings.guard_time
+
+    def _share_mode(self, **mode: Any) -> None:
+        """Have the other processes of this server enter a mode, too; see `cloudlink.admin.sharing`."""
+        raise NotImplementedError
 
     def _enter(self, mode: Mode, message: str = "", guarded_for: float | None = None) -> None:
         self._drain += 1
@@ -364,9 +367,13 @@ class Ruling(Base):
                 raise invalid("as", "must be motd or gmsg")
             if rooms is not None and len(rooms) > _MOST_ROOMS:
                 raise invalid("rooms", f"can have at most {_MOST_ROOMS} rooms")
-            sent = self._host.announce(text, rooms, kind)
-            self._share("announce", text=text, rooms=rooms, kind=kind)
-        return Outcome({"sent": sent}, self._nothing_to_save())
+            sent = self.announce_here(text, rooms, kind)
+            replies = self.peers.ask("announce", {"text": text, "rooms": rooms, "kind": kind})
+        return Outcome({"sent": sent}, self._nothing_to_save(), replies)
+
+    def announce_here(self, text: str, rooms: list[str] | None, kind: str) -> int:
+        """Show a text to the clients of this process; return to how many."""
+        return self._host.announce(text, rooms, kind)
 
     # Keeping.
 
@@ -401,6 +408,8 @@ class Ruling(Base):
             except msgspec.ValidationError:
                 self.notify(f"A filter in the file cannot be read and is left out: {key}.")
                 return
+            if self.policy.filters.holds(one):  # another process has said so before it was in the file
+                return
             self.policy.filters.put(one)
             if self.policy.filters.is_off(one.id):
                 self.notify(
@@ -423,7 +432,7 @@ class Ruling(Base):
         for rule in outdated:
             self.policy.rooms.drop(rule.name)
         if outdated:
-            self._save(*(Change(ROOM_KIND, rule.name, None) for rule in outdated))
+            self._save_here(*(Change(ROOM_KIND, rule.name, None) for rule in outdated))
             self.on_activity()
 
 

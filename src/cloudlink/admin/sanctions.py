@@ -73,7 +73,6 @@ class Sanctions(Banning, Sharing):
         self._tick_bans()
         self._tick_mutes()
         self._tick_rules()
-        self._tick_acts()
 
     def finish(self) -> None:
         """Save what is counted."""

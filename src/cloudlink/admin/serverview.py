@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from cloudlink.admin.host import Player
 
@@ -18,7 +18,7 @@ class Sample(NamedTuple):
 
     Attributes:
         clients: Number of connected clients.
-        rooms: Number of rooms.
+        rooms: Number of rooms, those of other processes included.
         messages_in: Messages from clients.
         bytes_in: Bytes of these messages.
         frames_out: Frames to clients, one for each recipient.
@@ -67,6 +67,10 @@ class ServerView(Protocol):
         """Return the client of that id, None if it is not connected."""
         ...
 
+    def neighbours(self, player: Player) -> Mapping[str, str]:
+        """Return the names of the clients of other processes that are in one of a client's rooms, by id."""
+        ...
+
     def describe(self, player: Player, *, in_full: bool) -> dict[str, Any]:
         """Return what is known about a client.
 
@@ -92,6 +96,10 @@ class ServerView(Protocol):
 
     def variables(self, project: str) -> dict[str, bytes]:
         """Return the cloud variables of a project, name to JSON text; empty if it has none."""
+        ...
+
+    def is_open(self, project: str) -> bool:
+        """Return whether a cloud project is in memory."""
         ...
 
     def set_variable(self, project: str, name: str, value: str | float) -> None:
@@ -130,6 +138,10 @@ class ServerView(Protocol):
 
     def set_command(self, name: str, *, disabled: bool) -> None:
         """Disable or enable a command of CloudLink 4. Raises `AdminError`: `not_found conflict`."""
+        ...
+
+    def switched_commands(self) -> dict[str, bool]:
+        """Return the commands that `set_command` has disabled (True) or enabled (False) since the start."""
         ...
 
 

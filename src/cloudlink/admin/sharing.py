@@ -1,23 +1,18 @@
-"""What the processes of one server tell each other, beyond what they keep together in the file.
+"""The mode of a server of several processes: all of them are in the same.
 
-Bans, mutes, rules and filters are records, which each process notices and enforces. A kick, an announcement or a mode is not: whoever does
-it writes a record of the kind `act` for the others, who do the same to their own clients within a second or two. A mode
-stays in the file, so that a process that is started anew takes it over; everything else is removed after a minute.
+Bans, mutes, rules and filters are records, which each process takes over; a mode is one, too, but does not outlive a restart of
+the whole server. So its record names the processes that it is for, and those that are started later ask the others.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from cloudlink.admin.actors import AdminError
-from cloudlink.admin.base import ACT_KIND
 from cloudlink.admin.muting import Muting
 from cloudlink.admin.ruling import Ruling
 from cloudlink.admin.store import Change
 
-_KEPT = 60
-"""Seconds for which an act is kept; all processes have noticed it by then."""
-_SWEEP_EVERY = 30.0
+_KIND, _KEY = "act", "mode"
 
 
 class Sharing(Muting, Ruling):
@@ -25,54 +20,45 @@ class Sharing(Muting, Ruling):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._acts: dict[str, dict[str, Any]] = {}  # those in the file, by key
-        self._acts_swept_at = self._clock()
+        self._mode: dict[str, Any] | None = None  # the record of the mode that was entered last
+
+    @property
+    def shared_mode(self) -> dict[str, Any] | None:
+        """The mode that somebody chose last, as `take_mode` takes it; None if nobody has."""
+        return self._mode
+
+    def take_mode(self, record: dict[str, Any], *, stop: bool = False) -> None:
+        """Enter the mode that another process has entered, unless a later one is known.
+
+        Args:
+            record: `{mode, message, at}`, and `drained_at` or `guarded_for`.
+            stop: Whether this process stops when the drain has ended.
+        """
+        if self._mode is not None and record["at"] <= self._mode["at"]:
+            return
+        self._mode = record
+        if record["mode"] == "draining":
+            self._begin_drain(record["drained_at"], record["message"], stop=stop)
+        else:
+            self._enter(record["mode"], record["message"], record.get("guarded_for"))
+
+    def _share_mode(self, *, stop: bool = False, **mode: Any) -> None:
+        record = {**mode, "at": round(self._wall_clock(), 3)}
+        if self._mode is not None:  # two changes within a millisecond
+            record["at"] = max(record["at"], self._mode["at"] + 0.001)
+        self._mode = record
+        self.peers.tell("mode", {"record": record, "stop": stop})
+        if self._host.siblings and not self._store.is_memory_only:
+            self._save_here(Change(_KIND, _KEY, {**record, "act": "mode", "of": self._host.siblings}))
 
     def _load_acts(self) -> None:
-        for key, record in self._store.records(ACT_KIND):
-            self._acts[key] = record
-            if record.get("act") == "mode":
-                self._do(record)
+        for key, record in self._store.records(_KIND):
+            self._act_noticed(key, record)
 
     def _watch_acts(self) -> None:
-        self._store.watch(ACT_KIND, self._act_noticed)
+        self._store.watch(_KIND, self._act_noticed)
 
     def _act_noticed(self, key: str, record: Any) -> None:
-        if record is None:
-            self._acts.pop(key, None)
-        else:
-            self._acts[key] = record
-            self._do(record)
-
-    def _do(self, record: dict[str, Any]) -> None:
-        """Do to the clients of this process what another one did to its own."""
-        if not self._host.siblings or record.get("of") != self._host.siblings:
-            return  # an earlier start of the server, or a program without one
-        match record["act"]:
-            case "mode" if record["mode"] == "draining":
-                self._begin_drain(record["drained_at"], record["message"])
-            case "mode":
-                self._enter(record["mode"], record["message"], record.get("guarded_for"))
-            case "announce":
-                self._host.announce(record["text"], record["rooms"], record["kind"])
-            case "kick":
-                self._kick_here(record)
-
-    def _kick_here(self, record: dict[str, Any]) -> None:
-        name = record["name"] if record["ids"] is None else None
-        try:
-            players = self._meant(None, record["ids"], name, several=record["several"])
-        except AdminError:  # it is not here either, or cannot be told from others
-            return
-        self._kick_all(players, record["reason"])
-
-    def _tick_acts(self) -> None:
-        if self._clock() - self._acts_swept_at < _SWEEP_EVERY:
-            return
-        self._acts_swept_at = self._clock()
-        oldest = self._wall_clock() - _KEPT
-        old = [key for key, record in self._acts.items() if record["act"] != "mode" and record["at"] < oldest]
-        for key in old:
-            del self._acts[key]
-        if old:
-            self._save(*(Change(ACT_KIND, key, None) for key in old))
+        """Take over the mode that the file names."""
+        if record is not None and key == _KEY and self._host.siblings and record["of"] == self._host.siblings:
+            self.take_mode({name: value for name, value in record.items() if name not in ("act", "of")})

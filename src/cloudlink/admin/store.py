@@ -29,6 +29,7 @@ import queue
 import sqlite3
 import threading
 import time
+from collections import OrderedDict
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -109,7 +110,11 @@ class AdminStore:
         self._unanswered: list[_Saving] = []
         self._audit: list[AuditRow] = []
         self._questions: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._watchers: dict[str, list[Callable[[str, Any], None]]] = {}
+        self._watchers: dict[str, list[Callable[[str, Any], int | None]]] = {}
+        self._latest: OrderedDict[tuple[str, str], int] = (
+            OrderedDict()
+        )  # the number of the last change of a record
+        self._noted = 0
         self._call_soon: Callable[[Callable[[], None]], object] = lambda callback: callback()
         self._on_trouble: Callable[[str], None] = lambda _sentence: None
         self._thread: threading.Thread | None = None
@@ -161,8 +166,11 @@ class AdminStore:
         """Return the number of the newest line of the audit; call it between `open` and `start`."""
         return 0 if self._database is None else self._database.last_audit_id()
 
-    def watch(self, kind: str, callback: Callable[[str, Any], None]) -> None:
-        """Have `callback(key, value)` called for each change of another process; the value is None for a removal."""
+    def watch(self, kind: str, callback: Callable[[str, Any], int | None]) -> None:
+        """Have `callback(key, value)` called for each change of another process; the value is None for a removal.
+
+        It may return how many clients the change hit.
+        """
         self._watchers.setdefault(kind, []).append(callback)
 
     def start(
@@ -198,6 +206,7 @@ class AdminStore:
             thread gets it at once.
         """
         saving = _Saving(list(changes), keep, self._clock())
+        self._note(saving.changes)
         if self.is_memory_only:
             _answer(saving, saved=False)
             return saving.answer
@@ -321,6 +330,7 @@ class AdminStore:
             savings, audit = list(self._savings), list(self._audit)
         if not savings and not audit:
             return
+        since = self._noted
         try:
             news = self._opened().write([change for saving in savings for change in saving.changes], audit)
         except (sqlite3.Error, OSError, StartError) as error:
@@ -334,8 +344,8 @@ class AdminStore:
         for saving in savings:
             if not _answer(saving, saved=True) and not saving.keep:
                 # The answer was that nothing had changed; now the file agrees.
-                news = [*news, *saving.changes]
-        self._tell(news)
+                self._tell(saving.changes, self._noted)
+        self._tell(news, since)
         if self._pause:
             self._pause = 0.0
             self._say("")
@@ -362,19 +372,45 @@ class AdminStore:
         self._call_soon(lambda: self._on_trouble(why))
 
     def _look(self, database: Database) -> None:
+        since = self._noted
         try:
-            self._tell(database.news())
+            self._tell(database.news(), since)
         except sqlite3.Error as error:
             logger.debug("%s could not be read: %s", self._path, error)
 
-    def _tell(self, news: list[Change]) -> None:
+    def _tell(self, news: list[Change], since: int) -> None:
         if news:
-            self._call_soon(lambda: self._call_watchers(news))
+            self._call_soon(lambda: self._call_watchers(news, since))
 
-    def _call_watchers(self, news: list[Change]) -> None:
-        for kind, key, value in news:
+    def _call_watchers(self, news: list[Change], since: int) -> None:
+        """Have the parts take over what was read, unless it is older than what this process knows.
+
+        Args:
+            news: The changes.
+            since: The number of the last change that was known before they were read.
+        """
+        self._take_over(change for change in news if self._latest.get((change.kind, change.key), 0) <= since)
+
+    def notice(self, changes: Iterable[Change]) -> int:
+        """Have the parts take over what another process says; return how many clients that hit."""
+        changes = list(changes)
+        self._note(changes)
+        return self._take_over(changes)
+
+    def _note(self, changes: Iterable[Change]) -> None:
+        for kind, key, _ in changes:
+            self._noted += 1
+            self._latest[kind, key] = self._noted
+            self._latest.move_to_end((kind, key))
+        while len(self._latest) > MOST_WAITING:
+            self._latest.popitem(last=False)
+
+    def _take_over(self, changes: Iterable[Change]) -> int:
+        hit = 0
+        for kind, key, value in changes:
             for callback in self._watchers.get(kind, ()):
-                callback(key, value)
+                hit += callback(key, value) or 0
+        return hit
 
     def _prune(self, database: Database) -> None:
         now = self._clock()

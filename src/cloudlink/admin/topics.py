@@ -2,47 +2,70 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
+
+from cloudlink.buckets import Bucket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from cloudlink.admin.callers import Caller
-
 STATS, NOTICES, AUDIT, LOG = "stats", "notices", "audit", "log"
+WATCH = "watch:"
 WATCH_CLIENT, WATCH_ROOM = "watch:client:", "watch:room:"
 MOST_WATCHED = 20
 """The most topics of clients and rooms that one socket watches."""
 _KEPT_NOTICES = 50
-_KEPT_LINES = 500
+KEPT_LINES = 500
+_RATE = 20
+"""Events of a watched topic that are shown in a second."""
+
+
+class Subscriber(Protocol):
+    """An admin socket, or another process that has some."""
+
+    def send_event(self, name: str, data: dict[str, Any], *, replaces: bool = False) -> None:
+        """Send an event; if it replaces one of the same name that still waits to be sent, that one is dropped."""
+        ...
 
 
 class Topics:
     """The subscriptions of all sockets, and the events that newcomers get first."""
 
-    def __init__(self) -> None:
-        self._subscribers: dict[str, dict[Caller, None]] = {}
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Args: clock: Returns the time in seconds."""
+        self._clock = clock
+        self._subscribers: dict[str, dict[Subscriber, None]] = {}
         self._notices: deque[dict[str, Any]] = deque(maxlen=_KEPT_NOTICES)
-        self._lines: deque[dict[str, Any]] = deque(maxlen=_KEPT_LINES)
+        self._lines: deque[dict[str, Any]] = deque(maxlen=KEPT_LINES)
+        self._watched: dict[str, _Watched] = {}
         self._on_watch: Callable[[str, bool], None] = lambda _topic, _watched: None
 
     def on_watch(self, callback: Callable[[str, bool], None]) -> None:
         """Have `callback(topic, watched)` called when the first socket begins or the last one ends to watch something."""
         self._on_watch = callback
 
-    def subscribe(self, caller: Caller, topic: str) -> None:
-        """Subscribe a socket to a topic, and send it what is kept for newcomers."""
+    def subscribe(self, caller: Subscriber, topic: str, *, with_kept: bool = True) -> None:
+        """Subscribe a socket to a topic.
+
+        Args:
+            caller: The socket.
+            topic: The topic.
+            with_kept: Whether to send it what is kept for newcomers.
+        """
         subscribers = self._subscribers.setdefault(topic, {})
         if caller in subscribers:
             return
         subscribers[caller] = None
-        if len(subscribers) == 1 and topic.startswith("watch:"):
+        if len(subscribers) == 1 and topic.startswith(WATCH):
+            self._watched[topic] = _Watched(self._clock)
             self._on_watch(topic, True)
-        for kept in {NOTICES: self._notices, LOG: self._lines}.get(topic, ()):
-            caller.send_event(topic, kept)
+        if with_kept:
+            for kept in {NOTICES: self._notices, LOG: self._lines}.get(topic, ()):
+                caller.send_event(topic, kept)
 
-    def unsubscribe(self, caller: Caller, topic: str) -> None:
+    def unsubscribe(self, caller: Subscriber, topic: str) -> None:
         """End a subscription, if there is one."""
         subscribers = self._subscribers.get(topic, {})
         if caller not in subscribers:
@@ -50,15 +73,16 @@ class Topics:
         del subscribers[caller]
         if not subscribers:
             del self._subscribers[topic]
-            if topic.startswith("watch:"):
+            if topic.startswith(WATCH):
+                del self._watched[topic]
                 self._on_watch(topic, False)
 
-    def forget(self, caller: Caller) -> None:
+    def forget(self, caller: Subscriber) -> None:
         """End all subscriptions of a socket."""
         for topic in self.of(caller):
             self.unsubscribe(caller, topic)
 
-    def of(self, caller: Caller) -> list[str]:
+    def of(self, caller: Subscriber) -> list[str]:
         """Return the topics of a socket."""
         return [topic for topic, subscribers in self._subscribers.items() if caller in subscribers]
 
@@ -66,7 +90,11 @@ class Topics:
         """Return whether anybody has subscribed to a topic."""
         return topic in self._subscribers
 
-    def subscribers(self, topic: str) -> Iterable[Caller]:
+    def followed(self) -> list[str]:
+        """Return the topics that somebody has subscribed to and whose events come from each process alone."""
+        return [topic for topic in self._subscribers if topic == LOG or topic.startswith(WATCH)]
+
+    def subscribers(self, topic: str) -> Iterable[Subscriber]:
         """Return the sockets that have subscribed to a topic."""
         return tuple(self._subscribers.get(topic, ()))
 
@@ -80,7 +108,45 @@ class Topics:
         self._notices.append(data)
         self.publish(NOTICES, data)
 
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        """The last lines of the log."""
+        return list(self._lines)
+
     def line(self, data: dict[str, Any]) -> None:
         """Keep and send a line of the log."""
         self._lines.append(data)
         self.publish(LOG, data)
+
+    def admits(self, topic: str) -> bool:
+        """Return whether an event of a watched topic may be shown now; those that may not are counted."""
+        watched = self._watched.get(topic)
+        return watched is not None and watched.admits()
+
+    def show(self, topic: str, data: dict[str, Any]) -> None:
+        """Send an event of a watched topic, which says how many were left out, unless there are too many."""
+        if self.admits(topic):
+            self.show_admitted(topic, data)
+        elif topic in self._watched:
+            self._watched[topic].left_out += data.get("left_out", 0)
+
+    def show_admitted(self, topic: str, data: dict[str, Any]) -> None:
+        """Send an event that `admits` has let through."""
+        watched = self._watched[topic]
+        left_out, watched.left_out = watched.left_out + data.get("left_out", 0), 0
+        self.publish(topic, {**data, "left_out": left_out})
+
+
+class _Watched:
+    """What was shown of one topic lately."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.left_out = 0
+        self._bucket = Bucket(_RATE, _RATE, clock)
+
+    def admits(self) -> bool:
+        """Return whether an event may be shown now."""
+        if self._bucket.take():
+            return True
+        self.left_out += 1
+        return False

@@ -12,9 +12,10 @@ from collections import Counter, OrderedDict
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Protocol
 
-from cloudlink.admin import requests
+from cloudlink.admin import merging, requests
 from cloudlink.admin.actors import RANKS, Actor, AdminError
 from cloudlink.admin.base import Outcome
+from cloudlink.admin.peers import Replies
 from cloudlink.admin.requests import BadRequest, NotAnObject
 from cloudlink.admin.topics import AUDIT, STATS
 from cloudlink.buckets import Bucket
@@ -88,7 +89,7 @@ class Wire:
         self._strangers: Counter[str] = Counter()
         core.accounts.on_change(core.sessions.end_of)
         core.sanctions.watch_notices(core.topics.notice)
-        core.audit.watch(self._publish_line)
+        core.audit.watch(self.publish_line)
         core.sanctions.owner_addresses = self._owner_addresses
 
     def admits(self, peer: Peer) -> bool:
@@ -137,16 +138,27 @@ class Wire:
         for socket in [one for one in self.sockets if one.is_stranger and one.opened_at <= latest]:
             if not socket.is_logging_in:
                 socket.close(LOGIN_OVERDUE, f"Nobody logged in within {LOGIN_TIME:g} seconds")
-        core.grants.keep(lambda client_id: core.server.player(client_id) is not None)
-        core.statistics.tick()
+        core.tick()
         if core.topics.has(STATS):
-            core.topics.publish(STATS, core.statistics.now(), replaces=True)
+            self._publish_statistics()
 
-    def _publish_line(self, row: dict[str, Any]) -> None:
+    def _publish_statistics(self) -> None:
+        topics, here = self.core.topics, self.core.statistics.now()
+        if not self.core.peers.exist:
+            topics.publish(STATS, here, replaces=True)
+            return
+
+        def publish(asked: Future[Replies]) -> None:
+            results = asked.result().results.values()
+            topics.publish(STATS, merging.statistics([here, *results]), replaces=True)
+
+        self.core.peers.ask("stats").add_done_callback(publish)
+
+    def publish_line(self, row: dict[str, Any]) -> None:
         """Send a line of the audit to those who may see it: owners all, moderators their own."""
-        for socket in self.core.topics.subscribers(AUDIT):
+        for socket in tuple(self.sockets):
             actor = socket.actor
-            if actor.is_owner or row["actor"] == actor.name:
+            if (actor.is_owner or row["actor"] == actor.name) and AUDIT in self.core.topics.of(socket):
                 socket.send_event(AUDIT, row)
 
     def _owner_addresses(self) -> list[str]:
@@ -319,26 +331,35 @@ class Socket:
 
     def _answer_when_ready(self, number: Id, method: str, result: Result) -> None:
         if isinstance(result, Outcome):
-            change, saving = result.result, result.saving
-            self._wait(number, method, saving, lambda saved: {**change, "saved": saved})
+            self._answer_outcome(number, method, result)
         elif isinstance(result, Future):
-            self._wait(number, method, result, lambda found: found)
+            self._wait(number, method, result, lambda found: self._answer_when_ready(number, method, found))
         else:
             self._answer(number, result)
 
-    def _wait(
-        self, number: Id, method: str, future: Future[Any], form: Callable[[Any], dict[str, Any]]
-    ) -> None:
+    def _answer_outcome(self, number: Id, method: str, outcome: Outcome) -> None:
+        def answer(replies: Replies) -> None:
+            whole = outcome.whole(outcome.result, replies)
+            self._wait(
+                number, method, outcome.saving, lambda saved: self._answer(number, {**whole, "saved": saved})
+            )
+
+        if outcome.replies is None:
+            answer(Replies())
+        else:
+            self._wait(number, method, outcome.replies, answer)
+
+    def _wait(self, number: Id, method: str, future: Future[Any], go_on: Callable[[Any], None]) -> None:
+        """Call a function with a result that comes later, or answer with the error."""
+
         def finish() -> None:
             try:
-                result = form(future.result())
+                go_on(future.result())
             except AdminError as error:
                 self._refuse(number, error)
             except Exception:
                 logger.exception("The method %s of the administration failed.", method)
                 self._refuse(number, _failed())
-            else:
-                self._answer(number, result)
 
         if future.done():
             finish()

@@ -189,6 +189,9 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         for line in lines:
             print_text(printable(line))
+        if missing := result.get("missing"):
+            text = f"cloudlink: {', '.join(missing)} did not answer, so this is not all."
+            print(printable(text), file=sys.stderr)
     return 0
 
 

@@ -113,6 +113,11 @@ class Cloud:
         """The projects that are open here."""
         return list(self._projects)
 
+    @property
+    def projects_elsewhere(self) -> list[str]:
+        """The projects that are open on other nodes."""
+        return [project for project, nodes in self._others.items() if nodes]
+
     def is_ready(self, project: str) -> bool:
         """Return whether a project is open and its values are known."""
         found = self._projects.get(project)

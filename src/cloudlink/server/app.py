@@ -94,6 +94,7 @@ class Server(PluginAPI):
         sanctions: Bans, mutes, rules of rooms, filters, modes and the audit.
         part: What this process is of a server of several processes, None for a server of one.
         reloader: Reads the settings again.
+        metrics_page: The answer to `GET /metrics`.
         loop_delay: Measures how late the event loop is, once somebody has asked.
         administration: The admin socket, the accounts and the sessions.
         suppress_websocket_logs: Whether to keep the messages of the WebSocket library (logger `picows`) out
@@ -126,7 +127,7 @@ class Server(PluginAPI):
         self.limits = Limits.of(self.settings)
         self.hooks = Hooks(self.supervisor.start, Workload(self.limits), self.counters)
         add_pages(self.hooks.routes, self._status)
-        MetricsPage(self)
+        self.metrics_page = MetricsPage(self)
         self.limit_log = LogThrottle()
         self.allowances = Allowances(self.limits, self.settings)
         self.fair_share = FairShare(

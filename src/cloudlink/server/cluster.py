@@ -98,6 +98,17 @@ class Cluster:
 
     # For the server and its protocols.
 
+    @property
+    def others(self) -> dict[str, str]:
+        """The names of the other nodes that this one sees, by id; empty for a lone server."""
+        return {} if self.node is None else {link.id: link.name for link in self.node.others}
+
+    @property
+    def rooms_elsewhere(self) -> set[str]:
+        """The rooms and the cloud projects with users of other nodes."""
+        rooms = self._server.directory.remote.rooms_of(self.others)
+        return rooms if self.cloud is None else {*rooms, *self.cloud.projects_elsewhere}
+
     def publish_record(self, topic: str, record: bytes) -> None:
         """Send a record to the handler of a topic on all other nodes; a lone server does nothing.
 

@@ -6,6 +6,7 @@ and the transport through `Hooks.policy`.
 
 from __future__ import annotations
 
+import hmac
 import logging
 import math
 import os
@@ -95,7 +96,12 @@ class Enforcement:
         Raises:
             StartError: The file cannot be used; the sentence says why.
         """
-        self.store.open(self._server.settings.admin_storage)
+        settings, part = self._server.settings, self._server.part
+        if settings.cluster:  # all nodes show the same tag for an address
+            self.sanctions.tag_key = hmac.digest(settings.cluster_secret.encode(), b"tags", "sha256")
+        elif part is not None:
+            self.sanctions.tag_key = part.counts.key
+        self.store.open(settings.admin_storage)
         self.sanctions.load()
 
     def start(self, call_soon: Callable[[Callable[[], None]], object]) -> None:

@@ -29,6 +29,7 @@ from .workload import Workload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
+    from concurrent.futures import Future
 
     from .clients import Client, Schema
     from .engine import Engine
@@ -72,8 +73,8 @@ class Moderation(Protocol):
         """Return whether a client has a grant."""
         ...
 
-    def run(self, player: Client, request: Any) -> dict[str, Any]:
-        """Do what a client with a grant asks for, and return the answer. Raises `AdminError`."""
+    def run(self, player: Client, request: Any) -> dict[str, Any] | Future[dict[str, Any]]:
+        """Do what a client with a grant asks for, and return the answer, now or later. Raises `AdminError`."""
         ...
 
 

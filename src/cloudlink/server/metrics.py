@@ -13,6 +13,7 @@ import importlib
 import sys
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -23,9 +24,10 @@ from cloudlink.http.routes import Route
 from cloudlink.version import __version__
 
 from .loopdelay import BOUNDS, LoopDelay
+from .metricsums import count_rooms, join_process_value, total
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Awaitable, Callable, Iterable, Iterator
 
     from cloudlink.cluster.node import Node
     from cloudlink.counters import Counters
@@ -37,10 +39,9 @@ if TYPE_CHECKING:
     from .cluster import Cluster
     from .fairshare import FairShare
     from .hooks import Hooks
+    from .metricsums import OtherProcess, Sample, Values
     from .rooms import RoomsManager
 
-    Values = dict[tuple[str, ...], float]
-    Sample = dict[str, Values]
     Labels = dict[Schema | None, str]
 
 PATH = "/metrics"
@@ -166,10 +167,15 @@ METRICS = (
 
 
 class MetricsPage:
-    """The answer to `GET /metrics`."""
+    """The answer to `GET /metrics`.
+
+    Attributes:
+        others: Returns what the other workers of this server know; None for a server of one process.
+    """
 
     def __init__(self, server: Host) -> None:
         """Register the route; a plugin may have one of the same path instead."""
+        self.others: Callable[[], Awaitable[list[OtherProcess]]] | None = None
         self._server = server
         server.hooks.routes.add_default(Route(PATH, self._respond, "the metrics", exists=self._exists))
 
@@ -190,7 +196,11 @@ class MetricsPage:
         if "prometheus_client" not in sys.modules:
             # This takes a tenth of a second, in which others would wait.
             await asyncio.to_thread(importlib.import_module, "prometheus_client")
-        return Response(render(sample(self._server)), content_type=CONTENT_TYPE)
+        others = [] if self.others is None else await self.others()
+        values = total([sample(self._server), *(other.sample for other in others)])
+        if others:
+            values["rooms"] |= count_rooms([rooms(self._server), *(other.rooms for other in others)])
+        return Response(render(values, [other.process for other in others]), content_type=CONTENT_TYPE)
 
 
 def _bearer(request: Request) -> bytes:
@@ -248,6 +258,17 @@ def sample(server: Host) -> Sample:
     for metric in METRICS:
         for value in metric.expected:
             found[metric.name].setdefault((value,), 0)
+    return found
+
+
+def rooms(server: Host) -> dict[str, list[str]]:
+    """Return the names of the rooms of each protocol."""
+    found: dict[str, list[str]] = {}
+    engines = server.hooks.engines
+    for name, room in server.rooms_manager.rooms.items():
+        for schema in room.members:
+            label = engines[schema].label if schema in engines else _OTHER
+            found.setdefault(label, []).append(name)
     return found
 
 
@@ -309,14 +330,50 @@ def _sums(pairs: Iterable[tuple[str, float]]) -> Values:
     return sums
 
 
-def render(values: Sample) -> bytes:
-    """Return a sample as text of the Prometheus format, with the standard metrics of the process."""
-    from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest  # noqa: PLC0415  # see above
+def render(values: Sample, processes: Iterable[int] = ()) -> bytes:
+    """Return a sample as text of the Prometheus format, with the standard metrics of the process.
+
+    Args:
+        values: The sample.
+        processes: The numbers of other processes whose standard metrics are added.
+    """
+    from prometheus_client import CollectorRegistry, generate_latest  # noqa: PLC0415  # see above
 
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Collector(values))
-    ProcessCollector(registry=registry)
+    registry.register(_Processes(processes))
     return generate_latest(registry)
+
+
+class _Processes:
+    """Hands the standard metrics of this and other processes to prometheus-client."""
+
+    def __init__(self, others: Iterable[int]) -> None:
+        self._others = list(others)
+
+    def describe(self) -> list[Any]:
+        """Return nothing: the registry is used once."""
+        return []
+
+    def collect(self) -> Iterator[Any]:
+        """Yield the metrics."""
+        from prometheus_client import CollectorRegistry, ProcessCollector  # noqa: PLC0415  # see above
+
+        found: dict[str, list[Any]] = {}
+        numbers: list[int | str] = ["self", *self._others]
+        for number in numbers:
+            collector = ProcessCollector(pid=partial(_itself, number), registry=CollectorRegistry())
+            for family in collector.collect():
+                found.setdefault(family.name, []).append(family)
+        for first, *rest in found.values():
+            samples = [family.samples[0] for family in (first, *rest)]
+            value = join_process_value(first.name, [each.value for each in samples])
+            first.samples[:] = [samples[0]._replace(value=value)]
+            yield first
+
+
+def _itself(number: int | str) -> int | str:
+    return number
 
 
 class _Collector:

@@ -100,10 +100,10 @@ class PluginAdmin:
         """Disconnect a client, or all clients of a name, with 4004 and the reason.
 
         Returns:
-            How many were disconnected.
+            How many of this process were disconnected; other processes of the server follow in a moment.
 
         Raises:
-            AdminError: There is no such client.
+            AdminError: There is no such client, and the server has one process only.
         """
         if isinstance(target, Client):
             outcome = self._sanctions.kick(_actor(), id=target.snowflake, reason=reason)

@@ -10,7 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Container, Iterable, Mapping
 
     from .events import User
 
@@ -64,6 +64,10 @@ class RemoteUsers:
     def nodes_in(self, protocol: type | None, room: str) -> Mapping[str, int]:
         """Return how many users of a protocol each node has in a room; do not modify the result."""
         return self._nodes_in.get((protocol, room), {}) if protocol is not None else {}
+
+    def rooms_of(self, nodes: Container[str]) -> set[str]:
+        """Return the rooms with users of some nodes, of all protocols."""
+        return {room for (_, room), users in self._nodes_in.items() if any(node in nodes for node in users)}
 
     def add(self, user: User, protocol: type) -> RemoteUser:
         """Add a user that is not known yet."""

@@ -38,8 +38,8 @@ def server():
 
 @pytest.fixture
 def topics(server, clock):
-    topics = Topics()
-    Watching(server.hub, topics, clock)
+    topics = Topics(clock)
+    Watching(server.hub, topics)
     return topics
 
 

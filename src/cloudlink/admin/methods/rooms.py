@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from cloudlink import jsontext
+from cloudlink.admin import merging
 from cloudlink.admin.actors import AdminError
 from cloudlink.admin.core import Method
+from cloudlink.admin.futures import and_then, then
+from cloudlink.admin.methods.everywhere import at_once, gathered, told
+from cloudlink.admin.questions import delete_variable, get_project, set_variable
 from cloudlink.admin.requests import Param, integer, optional, text
 
 if TYPE_CHECKING:
-    from cloudlink.admin.core import Call
+    from collections.abc import Callable
+
+    from cloudlink.admin.core import Call, Core, Result
+    from cloudlink.admin.peers import Replies
 
 _PAGE = 200
 _LONGEST_ROOM = 1000
@@ -22,84 +30,131 @@ _SHOWN_VALUE = 2000
 _ALL = "*"
 
 
-def _list_rooms(call: Call) -> dict[str, Any]:
+def _list_rooms(call: Call) -> Result:
     """Return the rooms with the most clients first; those without clients are listed if they have rules."""
     search = call.params.get("search", "").casefold()
-    rules = call.core.sanctions.policy.rooms
-    rooms = {rule.name: 0 for rule in rules if rule.name != _ALL} | call.core.server.rooms()
-    found = [(name, clients) for name, clients in rooms.items() if search in name.casefold()]
-    found.sort(key=lambda room: (-room[1], room[0]))
-    page, following = _page(call, found)
-    shown = call.core.sanctions.room_rules
-    return {
-        "items": [{**shown(name), "clients": clients} for name, clients in page],
-        "total": len(found),
-        "next": following,
-        "all": shown(_ALL),
-    }
+
+    def merge(results: list[dict[str, Any]]) -> dict[str, Any]:
+        rules = call.core.sanctions.policy.rooms
+        ruled = {rule.name: 0 for rule in rules if rule.name != _ALL and search in rule.name.casefold()}
+        rooms = ruled | merging.counts(result["clients"] for result in results)
+        found = sorted(rooms.items(), key=lambda room: (-room[1], room[0]))
+        page, following = _page(call, found)
+        shown = call.core.sanctions.room_rules
+        return {
+            "items": [{**shown(name), "clients": clients} for name, clients in page],
+            "total": len(found),
+            "next": following,
+            "all": shown(_ALL),
+        }
+
+    return gathered(call, "rooms.list", {"search": search}, merge)
 
 
-def _get_room(call: Call) -> dict[str, Any]:
+def _get_room(call: Call) -> Result:
     name = call.params["name"]
-    rules = call.core.sanctions.room_rules(name)
-    if name == _ALL:
-        return {**rules, "clients": call.core.server.count_players()}
-    clients = call.core.server.rooms().get(name)
-    if clients is None and not (rules["locked"] or rules["frozen"] or rules["slow"]):
-        raise AdminError("not_found", "There is nobody in this room, and it has no rules.")
-    return {**rules, "clients": clients or 0}
+
+    def merge(results: list[dict[str, Any]]) -> dict[str, Any]:
+        rules, total = call.core.sanctions.room_rules(name), merging.counts(results)
+        if name == _ALL:
+            return {**rules, "clients": total["everybody"]}
+        if not total["rooms"] and not (rules["locked"] or rules["frozen"] or rules["slow"]):
+            raise AdminError("not_found", "There is nobody in this room, and it has no rules.")
+        return {**rules, "clients": total["clients"]}
+
+    return gathered(call, "rooms.get", {"name": name}, merge)
 
 
-def _list_projects(call: Call) -> dict[str, Any]:
+def _list_projects(call: Call) -> Result:
     search = call.params.get("search", "").casefold()
-    found = [one for one in call.core.server.projects() if search in one["project"].casefold()]
-    found.sort(key=lambda one: (-one["clients"], one["project"]))
-    page, following = _page(call, found)
-    return {"items": page, "total": len(found), "next": following}
+
+    def merge(results: list[dict[str, Any]]) -> dict[str, Any]:
+        found = merging.projects(result["items"] for result in results)
+        found.sort(key=lambda one: (-one["clients"], one["project"]))
+        page, following = _page(call, found)
+        return {"items": page, "total": len(found), "next": following}
+
+    return gathered(call, "cloud.projects", {"search": search}, merge)
 
 
 def _page(call: Call, found: list[Any]) -> tuple[list[Any], int | None]:
-    after, limit = call.params.get("after", 0), call.params.get("limit", _PAGE)
-    return found[after : after + limit], after + limit if len(found) > after + limit else None
+    return merging.page(found, call.params.get("after", 0), call.params.get("limit", _PAGE))
 
 
-def _get_project(call: Call) -> dict[str, Any]:
-    project = call.params["project"]
-    variables = call.core.server.variables(project)
-    if not variables:
+def _get_project(call: Call) -> Result:
+    return _where_open(call, "cloud.get", get_project, _shown_project)
+
+
+def _shown_project(call: Call, found: dict[str, Any]) -> dict[str, Any]:
+    if not found["variables"]:
         raise AdminError("not_found", "This project has no cloud variables.")
     items = [
         {"name": name, "value": shown[:_SHOWN_VALUE], "length": len(shown)}
-        for name, shown in ((name, _text(value)) for name, value in variables.items())
+        for name, shown in ((name, _text(value)) for name, value in found["variables"])
     ]
-    return {"project": project, "items": items}
+    return {"project": call.params["project"], "items": items}
 
 
-def _text(value: bytes) -> str:
+def _where_open(
+    call: Call,
+    question: str,
+    answer: Callable[[Core, dict[str, Any]], dict[str, Any]],
+    end: Callable[[Call, dict[str, Any]], dict[str, Any]],
+) -> Result:
+    """Ask the process that has a cloud project in memory, because it knows the latest values; this one if none has.
+
+    Args:
+        call: The call of a method.
+        question: The question.
+        answer: Answers it here.
+        end: Makes the result out of the answer.
+    """
+    core, params = call.core, call.params
+    if not core.peers.exist or core.server.is_open(params["project"]):
+        return end(call, answer(core, params))
+
+    def ask(replies: Replies) -> Future[dict[str, Any]]:
+        names = [name for name, found in replies.results.items() if found["is_open"]]
+        if not names:
+            here: Future[dict[str, Any]] = Future()
+            here.set_result(told(call, end(call, answer(core, params)), replies))
+            return here
+        asked = core.peers.ask(question, params, to=names[:1])
+        return then(asked, at_once, lambda found: end(call, _only(found)))
+
+    finding = core.peers.ask("cloud.find", {"project": params["project"]})
+    return and_then(finding, at_once, ask)
+
+
+def _only(replies: Replies) -> dict[str, Any]:
+    """Return the answer of the only process that was asked. Raises `AdminError`."""
+    for error in replies.errors.values():
+        raise error
+    for found in replies.results.values():
+        return found
+    raise AdminError("unavailable", f"{', '.join(replies.missing)} did not answer; try again in a moment.")
+
+
+def _text(value: str) -> str:
     """Return a value as it is read in Scratch: texts without quotation marks."""
-    decoded = jsontext.loads(value)
-    return decoded if isinstance(decoded, str) else value.decode(errors="replace")
+    decoded = jsontext.loads(value.encode("utf-8", "surrogatepass"))
+    return decoded if isinstance(decoded, str) else value
 
 
-def _set_variable(call: Call) -> dict[str, Any]:
-    params = call.params
-    call.core.server.set_variable(params["project"], params["name"], params["value"])
-    _record(call, "cloud.set")
-    return {}
+def _set_variable(call: Call) -> Result:
+    return _where_open(call, "cloud.set", set_variable, lambda call, _: _recorded(call, "cloud.set"))
 
 
-def _delete_variable(call: Call) -> dict[str, Any]:
-    params = call.params
-    call.core.server.delete_variable(params["project"], params["name"])
-    _record(call, "cloud.delete")
-    return {}
+def _delete_variable(call: Call) -> Result:
+    return _where_open(call, "cloud.delete", delete_variable, lambda call, _: _recorded(call, "cloud.delete"))
 
 
-def _record(call: Call, method: str) -> None:
+def _recorded(call: Call, method: str) -> dict[str, Any]:
     params = call.params
     call.core.audit.record(
         call.actor, method, target=f"project:{params['project']}", params={"name": params["name"]}
     )
+    return {}
 
 
 _LISTED = {

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from cloudlink.admin import merging
 from cloudlink.admin.actors import AdminError
 from cloudlink.admin.core import Method
+from cloudlink.admin.futures import then
+from cloudlink.admin.host import Away
+from cloudlink.admin.methods.everywhere import at_once, gathered, told
 from cloudlink.admin.requests import (
     choice,
     flag,
@@ -20,10 +24,12 @@ from cloudlink.admin.requests import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from concurrent.futures import Future
 
     from cloudlink.admin.base import Outcome
-    from cloudlink.admin.core import Call
+    from cloudlink.admin.core import Call, Result
+    from cloudlink.admin.peers import Replies
 
 _PAGE = 200
 _LONGEST_NAME = 1000
@@ -41,12 +47,35 @@ _LATEST = 1 << 40
 """The latest Unix time that makes sense, in about 30,000 years."""
 
 
-def _preview_ban(call: Call) -> dict[str, Any]:
-    return call.core.sanctions.preview_ban(call.actor, call.params["target"])
+def _preview_ban(call: Call) -> Result:
+    sanctions = call.core.sanctions
+
+    def preview() -> Result:
+        sanctions.preview_ban(call.actor, call.params["target"])  # whether it may be asked for
+        target = sanctions.target_of(call.actor, call.params["target"])
+        return gathered(call, "bans.preview", {"target": target}, merging.preview)
+
+    return _knowing_client(call, preview)
 
 
-def _add_ban(call: Call) -> Outcome:
-    return call.core.sanctions.add_ban(call.actor, **call.params)
+def _add_ban(call: Call) -> Result:
+    return _knowing_client(call, lambda: call.core.sanctions.add_ban(call.actor, **call.params))
+
+
+def _knowing_client(call: Call, act: Callable[[], Result]) -> Result:
+    """Do something to a target; if that is a client of another process, find out its address first."""
+    core, client_id = call.core, call.params["target"].get("client")
+    if client_id is None or not core.peers.exist or core.server.player(client_id) is not None:
+        return act()
+
+    def go_on(replies: Replies) -> Any:
+        found = [one for result in replies.results.values() for one in result["exact"]]
+        if not found:
+            return act()  # it is refused, and recorded
+        with core.sanctions.knowing(Away.of(found[0])):
+            return act()
+
+    return then(core.peers.ask("clients.find", {"ids": [client_id]}), at_once, go_on)
 
 
 def _list_bans(call: Call) -> dict[str, Any]:
@@ -76,8 +105,20 @@ def _add_mute(call: Call) -> Outcome:
     return call.core.sanctions.add_mute(call.actor, **call.params)
 
 
-def _list_mutes(call: Call) -> dict[str, Any]:
-    return call.core.sanctions.list_mutes(call.actor)
+def _list_mutes(call: Call) -> Result:
+    result = call.core.sanctions.list_mutes(call.actor)
+    away = [one["value"] for one in result["items"] if one["kind"] == "client" and "name" not in one]
+    if not away or not call.core.peers.exist:
+        return result
+
+    def name(replies: Replies) -> dict[str, Any]:
+        names = {one["id"]: one["name"] for found in replies.results.values() for one in found["exact"]}
+        for one in result["items"]:
+            if one["kind"] == "client" and one["value"] in names:
+                one["name"] = names[one["value"]]
+        return told(call, result, replies)
+
+    return then(call.core.peers.ask("clients.find", {"ids": away}), at_once, name)
 
 
 def _remove_mute(call: Call) -> Outcome:

@@ -4,27 +4,33 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from cloudlink.admin import merging
 from cloudlink.admin.actors import AdminError
 from cloudlink.admin.core import Method
+from cloudlink.admin.methods.everywhere import gathered
 from cloudlink.admin.requests import integer, optional, text
 from cloudlink.admin.statistics import MOST_MINUTES, STEP
 
 if TYPE_CHECKING:
-    from cloudlink.admin.core import Call
+    from cloudlink.admin.core import Call, Result
 
 _LONGEST_BRIDGE = 20
 _LONGEST_COMMAND = 200
 
 
-def _get_stats(call: Call) -> dict[str, Any]:
-    core = call.core
-    # The rates are those of the last second; who has come meanwhile counts.
-    return {**core.statistics.now(), "clients": core.server.count_players(), "mode": core.sanctions.mode}
+def _get_stats(call: Call) -> Result:
+    mode = call.core.sanctions.mode
+    return gathered(call, "stats", {}, lambda results: {**merging.statistics(results), "mode": mode})
 
 
-def _get_history(call: Call) -> dict[str, Any]:
+def _get_history(call: Call) -> Result:
     minutes = call.params.get("minutes", MOST_MINUTES)
-    return {"step": STEP, "items": call.core.statistics.history(minutes)}
+
+    def merge(results: list[dict[str, Any]]) -> dict[str, Any]:
+        items = merging.history([result["items"] for result in results], STEP)
+        return {"step": STEP, "items": items[-minutes * 60 // STEP :]}
+
+    return gathered(call, "history", {"minutes": minutes}, merge)
 
 
 def _list_plugins(call: Call) -> dict[str, Any]:
@@ -68,19 +74,22 @@ def _list_commands(call: Call) -> dict[str, Any]:
     return {"items": call.core.server.commands()}
 
 
-def _disable_command(call: Call) -> dict[str, Any]:
+def _disable_command(call: Call) -> Result:
     return _set_command(call, "commands.disable", disabled=True)
 
 
-def _enable_command(call: Call) -> dict[str, Any]:
+def _enable_command(call: Call) -> Result:
     return _set_command(call, "commands.enable", disabled=False)
 
 
-def _set_command(call: Call, method: str, *, disabled: bool) -> dict[str, Any]:
+def _set_command(call: Call, method: str, *, disabled: bool) -> Result:
     name = call.params["name"]
-    call.core.server.set_command(name, disabled=disabled)
-    call.core.audit.record(call.actor, method, target=f"command:{name}")
-    return {}
+
+    def merge(_results: list[dict[str, Any]]) -> dict[str, Any]:
+        call.core.audit.record(call.actor, method, target=f"command:{name}")
+        return {}
+
+    return gathered(call, "command", {"name": name, "disabled": disabled}, merge)
 
 
 _BRIDGE = {"name": text(_LONGEST_BRIDGE, 1)}

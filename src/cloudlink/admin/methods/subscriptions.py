@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
+from cloudlink.admin import merging
 from cloudlink.admin.actors import RANKS, AdminError
 from cloudlink.admin.core import Method
+from cloudlink.admin.futures import and_then, then
+from cloudlink.admin.methods.everywhere import at_once, told
 from cloudlink.admin.requests import texts
-from cloudlink.admin.topics import AUDIT, LOG, MOST_WATCHED, NOTICES, STATS, WATCH_CLIENT, WATCH_ROOM
+from cloudlink.admin.topics import (
+    AUDIT,
+    KEPT_LINES,
+    LOG,
+    MOST_WATCHED,
+    NOTICES,
+    STATS,
+    WATCH_CLIENT,
+    WATCH_ROOM,
+)
 
 if TYPE_CHECKING:
     from cloudlink.admin.actors import Role
-    from cloudlink.admin.core import Call
+    from cloudlink.admin.core import Call, Result
+    from cloudlink.admin.peers import Replies
 
 _LONGEST_TOPIC = 1100
 """The most characters of a topic; a room's name has at most 1000."""
@@ -19,10 +33,42 @@ _NEEDED: dict[str, Role] = {STATS: "viewer", NOTICES: "viewer", AUDIT: "moderato
 _TOPICS = "stats, notices, audit, log, watch:client:ID or watch:room:NAME"
 
 
-def _subscribe(call: Call) -> dict[str, Any]:
+def _subscribe(call: Call) -> Result:
     wanted: list[str] = call.params["topics"]
     for topic in wanted:
         _check(call, topic)
+    away = [
+        topic.removeprefix(WATCH_CLIENT)
+        for topic in wanted
+        if topic.startswith(WATCH_CLIENT)
+        and call.core.server.player(topic.removeprefix(WATCH_CLIENT)) is None
+    ]
+    if away and not call.core.peers.exist:
+        raise _not_connected()
+    if not away:
+        return _begin(call, wanted)
+
+    def begin(replies: Replies) -> Future[dict[str, Any]]:
+        found = {one["id"] for result in replies.results.values() for one in result["exact"]}
+        if not found >= set(away):
+            raise _not_connected()
+        result = _begin(call, wanted)
+        return result if isinstance(result, Future) else _done(result)
+
+    return and_then(call.core.peers.ask("clients.find", {"ids": away}), at_once, begin)
+
+
+def _not_connected() -> AdminError:
+    return AdminError("not_found", "This client is not connected any more.")
+
+
+def _done(result: dict[str, Any]) -> Future[dict[str, Any]]:
+    done: Future[dict[str, Any]] = Future()
+    done.set_result(result)
+    return done
+
+
+def _begin(call: Call, wanted: list[str]) -> dict[str, Any] | Future[dict[str, Any]]:
     topics = call.core.topics
     watched = {topic for topic in (*topics.of(call.caller), *wanted) if topic.startswith("watch:")}
     if len(watched) > MOST_WATCHED:
@@ -33,14 +79,47 @@ def _subscribe(call: Call) -> dict[str, Any]:
     for topic in wanted:
         if topic.startswith("watch:"):
             call.core.audit.record(call.actor, "subscribe", target=topic.removeprefix("watch:"))
-        topics.subscribe(call.caller, topic)
-    return {"topics": topics.of(call.caller)}
+        if topic != LOG or not call.core.peers.exist:
+            topics.subscribe(call.caller, topic)
+    if LOG not in wanted or not call.core.peers.exist or LOG in topics.of(call.caller):
+        call.core.follow()
+        return {"topics": topics.of(call.caller)}
+    return _begin_log(call)
+
+
+def _begin_log(call: Call) -> Future[dict[str, Any]]:
+    """Subscribe to the log, and send the last lines of all processes first, in their order."""
+    topics = call.core.topics
+    collector = _Collector()  # so that the others send what they log meanwhile
+    topics.subscribe(collector, LOG, with_kept=False)
+    call.core.follow()
+
+    def send(replies: Replies) -> dict[str, Any]:
+        elsewhere = [
+            [{**line, "node": name} for line in result["items"]] for name, result in replies.results.items()
+        ]
+        topics.unsubscribe(collector, LOG)
+        if call.caller.is_open:
+            topics.subscribe(call.caller, LOG, with_kept=False)
+            for line in merging.lines([topics.lines, *elsewhere], KEPT_LINES):
+                call.caller.send_event(LOG, line)
+        return told(call, {"topics": topics.of(call.caller)}, replies)
+
+    return then(call.core.peers.ask("lines"), at_once, send)
+
+
+class _Collector:
+    """A subscriber that only keeps a topic alive."""
+
+    def send_event(self, name: str, data: dict[str, Any], *, replaces: bool = False) -> None:
+        """Do nothing: the topic itself keeps what is sent."""
 
 
 def _unsubscribe(call: Call) -> dict[str, Any]:
     topics = call.core.topics
     for topic in call.params["topics"]:
         topics.unsubscribe(call.caller, topic)
+    call.core.follow()
     return {"topics": topics.of(call.caller)}
 
 
@@ -60,8 +139,6 @@ def _check(call: Call, topic: str) -> None:
         return
     if not call.core.may_watch():
         raise AdminError("unavailable", "Nobody may watch traffic here: the setting admin_watch is off.")
-    if topic.startswith(WATCH_CLIENT) and call.core.server.player(topic.removeprefix(WATCH_CLIENT)) is None:
-        raise AdminError("not_found", "This client is not connected any more.")
 
 
 _TOPIC_LIST = {"topics": texts(MOST_WATCHED + len(_NEEDED), _LONGEST_TOPIC)}

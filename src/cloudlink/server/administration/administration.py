@@ -5,17 +5,24 @@ It is there from the start of the server on, even if the setting `admin` is `off
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from cloudlink.admin import keyfile, pages
 from cloudlink.admin.access import Access
 from cloudlink.admin.accounts import Accounts
 from cloudlink.admin.actors import AdminError
+from cloudlink.admin.asking import Asking
 from cloudlink.admin.core import Core
+from cloudlink.admin.following import Followers, Following
 from cloudlink.admin.hashing import HashingThread
 from cloudlink.admin.keyfile import KeyFile
 from cloudlink.admin.moderation import Moderation
+from cloudlink.admin.process import Process
+from cloudlink.admin.questions import QUESTIONS
 from cloudlink.admin.sessions import Sessions
 from cloudlink.admin.setupcode import LIFETIME
 from cloudlink.admin.statistics import Statistics
@@ -25,17 +32,20 @@ from cloudlink.errors import StartError
 from cloudlink.hosts import EVERY, parse_hosts, unix_path
 from cloudlink.http import refusals
 from cloudlink.http.routes import WebSocketRoute, not_found
+from cloudlink.logthrottle import LogThrottle
+from cloudlink.server.metrics import rooms, sample
+from cloudlink.server.metricsums import OtherProcess, packed, unpacked
 from cloudlink.transport import url_for_others
 
 from .loglines import LOGGER, LogLines
+from .peers import ClusterCarrier
 from .relay import RelayReceiver, RelayServer
 from .serverview import ServerView
 from .sockets import AdminReceiver
 from .watching import Watching
 
 if TYPE_CHECKING:
-    import asyncio
-
+    from cloudlink.admin.peers import Replies
     from cloudlink.http import Request, Response
     from cloudlink.server.part import Part
     from cloudlink.transport.connection import WebSocketConnection
@@ -67,8 +77,21 @@ class Administration:
         """
         self.wire: Wire | None = None
         self._is_first = part is None or part.number == 0
-        self._relay: RelayServer | None = None
+        self._process: Process | None = None
+        self._followers: Followers | None = None
+        self._following: Following | None = None
+        self._met: set[str] = set()
+        self._missing_log = LogThrottle()
+        self._carrier = ClusterCarrier(server.cluster, part)
+        self._asking = Asking(self._carrier, server.later)
+        self._asking.on_missing = self._tell_of_missing
+        self._carrier.on_receive(self._asking.receive)
+        server.sanctions.peers = self._asking
+        server.sanctions.audit.watch(self._count_action)
         self._has_others = part is not None and part.count > 1
+        if self._has_others:
+            server.metrics_page.others = self._other_workers
+        self._relay: RelayServer | None = None
         self._server = server
         self._settings = server.settings
         self._access = Access(server.settings)
@@ -89,39 +112,54 @@ class Administration:
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
         """Read the accounts; called when the file is open, but before its thread starts and clients are accepted."""
-        if not self._is_first:
-            return
-        settings, counters = self._settings, self._server.counters
         self._view.loop = loop
+        topics = Topics()
+        process = self._process = (
+            self._open_core(topics) if self._is_first else Process(**self._parts(topics))
+        )
+        self._followers = Followers(topics, self._asking)
+        self._following = Following(topics, self._asking)
+        self._server.hooks.moderation = Moderation(process)
+        Watching(self._server.hub, topics)
+        self._log_lines = LogLines(topics.line, self._view.call_soon)
+        logging.getLogger(LOGGER).addHandler(self._log_lines)
+        self._asking.answer = self._answer
+
+    def _parts(self, topics: Topics) -> dict[str, Any]:
+        return {
+            "server": self._view,
+            "sanctions": self._server.sanctions,
+            "statistics": Statistics(self._view.sample),
+            "topics": topics,
+        }
+
+    def _open_core(self, topics: Topics) -> Core:
+        settings, counters = self._settings, self._server.counters
         accounts = Accounts(self._server.enforcement.store, self._view.call_soon)
         accounts.load(settings.admin_password_hash)
-        topics = Topics()
         core = Core(
-            server=self._view,
-            sanctions=self._server.sanctions,
+            **self._parts(topics),
             accounts=accounts,
             sessions=Sessions(lambda: settings.admin_session_time, lambda: settings.admin_idle_time),
             hasher=self._hasher,
-            statistics=Statistics(self._view.sample),
-            topics=topics,
             may_watch=lambda: settings.admin_watch,
             may_read_log=lambda: _DISCRETION[settings.log_addresses] >= _DISCRETION[settings.admin_addresses],
             link=self.link,
             logins=counters.logins,
+            follow=self._follow,
         )
         counters.admin_sessions = core.sessions.__len__
-        core.audit.watch(self._count_action)
-        self._server.hooks.moderation = Moderation(core)
         self.wire = Wire(core)
-        Watching(self._server.hub, topics)
-        self._log_lines = LogLines(topics.line, self._view.call_soon)
-        logging.getLogger(LOGGER).addHandler(self._log_lines)
+        return core
 
     def started(self, port: int, *, secure: bool) -> None:
         """Write the key file and log the link for the first account, once the server accepts connections."""
         self._access.own_addresses = [
             entry for entry in parse_hosts(self._settings.host) if unix_path(entry) is None
         ]
+        self._tick_at = self._loop.time() + _TICK
+        self._timer = self._loop.call_at(self._tick_at, self._tick)
+        self._meet_others()
         if self.wire is None:
             return
         if self._has_others:
@@ -142,8 +180,6 @@ class Administration:
             )
             self._place = f"{'https' if secure else 'http'}://{place}/admin"
             self._log_link()
-        self._tick_at = self._loop.time() + _TICK
-        self._timer = self._loop.call_at(self._tick_at, self._tick)
 
     def stop(self) -> None:
         """Close the admin sockets, because the server stops."""
@@ -164,6 +200,7 @@ class Administration:
             logging.getLogger(LOGGER).removeHandler(self._log_lines)
             self._log_lines = None
         self._server.hooks.moderation = None
+        self._process = self._followers = self._following = None
         self._hasher.stop()
         self.wire = None
         self._view.loop = None
@@ -171,6 +208,7 @@ class Administration:
     def _count_action(self, row: dict[str, Any]) -> None:
         if row["outcome"] == "ok":
             self._server.counters.actions[row["method"]] += 1
+        self._asking.tell("audit", row)
 
     @property
     def _loop(self) -> asyncio.AbstractEventLoop:
@@ -205,10 +243,81 @@ class Administration:
         view.latest_delay = max(view.latest_delay, now - self._tick_at)
         self._tick_at = max(self._tick_at + _TICK, now)
         self._timer = self._loop.call_at(self._tick_at, self._tick)
+        self._meet_others()
+        if self._followers is not None and self._following is not None:
+            self._followers.tick()
+            self._following.tell()
         if self.wire is not None:
             self.wire.tick()
+        elif self._process is not None:
+            self._process.tick()
 
     # Several processes.
+
+    def _answer(self, question: str, params: dict[str, Any], name: str) -> dict[str, Any]:
+        """Answer another process; see `cloudlink.admin.questions`. Raises `AdminError`."""
+        process = self._process
+        if process is None or self._followers is None or self._following is None:
+            raise AdminError("unavailable", "This process stops.")
+        if question == "follow":
+            self._followers.follow(name, params["topics"])
+        elif question == "event":
+            self._following.take(params["topic"], params["data"], name)
+        elif question == "audit":
+            if self.wire is not None:
+                self.wire.publish_line(params)
+        elif question == "mode":
+            # The process that was asked to stops all that were started together with it.
+            is_to_stop = params["stop"] and self._is_first and name not in self._carrier.expected
+            process.sanctions.take_mode(params["record"], stop=is_to_stop)
+        elif question == "metrics":
+            self._server.loop_delay.start(self._loop)
+            return {
+                "sample": packed(sample(self._server)),
+                "rooms": rooms(self._server),
+                "process": os.getpid(),
+            }
+        elif question in QUESTIONS:
+            return QUESTIONS[question](process, params)
+        else:  # of a newer version
+            raise AdminError("unavailable", f"This process does not know the question {question}.")
+        return {}
+
+    def _follow(self) -> None:
+        if self._following is not None:
+            self._following.tell()
+
+    def _meet_others(self) -> None:
+        """Ask processes that are new what they know and this one does not: the mode, and which commands are disabled."""
+        others = set(self._carrier.others.values())
+        new, self._met = others - self._met, others
+        if new:
+            self._asking.ask("state", to=new).add_done_callback(lambda asked: self._adopt(asked.result()))
+
+    def _adopt(self, replies: Replies) -> None:
+        modes = [found["mode"] for found in replies.results.values() if found["mode"] is not None]
+        if modes:
+            self._server.sanctions.take_mode(max(modes, key=lambda mode: float(mode["at"])))
+        known = self._view.switched_commands()
+        for found in replies.results.values():
+            for name, disabled in found["commands"].items():
+                if name not in known:
+                    with suppress(AdminError):  # it is so already, or this process has no such command
+                        self._view.set_command(name, disabled=disabled)
+
+    def _tell_of_missing(self, name: str) -> None:
+        if self._missing_log.should_log(name):
+            self._server.sanctions.notify(
+                f"{name} does not answer: its clients are missing in lists, and what is done may not reach them."
+            )
+
+    async def _other_workers(self) -> list[OtherProcess]:
+        """Return what the other workers of this server know for its metrics."""
+        replies = await asyncio.wrap_future(self._asking.ask("metrics", is_local=True))
+        return [
+            OtherProcess(unpacked(found["sample"]), found["rooms"], found["process"])
+            for found in replies.results.values()
+        ]
 
     def _start_relay(self, wire: Wire) -> None:
         try:

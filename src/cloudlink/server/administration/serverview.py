@@ -24,9 +24,14 @@ if TYPE_CHECKING:
     from cloudlink.counters import Counters
     from cloudlink.delivery import Delivery
     from cloudlink.server.clients import Client, ClientsManager
+    from cloudlink.server.cluster import Cluster
+    from cloudlink.server.directory import Directory
     from cloudlink.server.enforcement import Enforcement
+    from cloudlink.server.fairshare import FairShare
     from cloudlink.server.hooks import Hooks
     from cloudlink.server.hub import Hub
+    from cloudlink.server.loopdelay import LoopDelay
+    from cloudlink.server.metrics import MetricsPage
     from cloudlink.server.part import Part
     from cloudlink.server.reloader import Reloader
     from cloudlink.server.rooms import RoomsManager
@@ -68,11 +73,21 @@ class AdministeredServer(Protocol):
     delivery: Delivery
     clients_manager: ClientsManager
     rooms_manager: RoomsManager
+    directory: Directory
+    cluster: Cluster
     hub: Hub
     enforcement: Enforcement
     sanctions: Sanctions
     supervisor: Supervisor
     reloader: Reloader
+    fair_share: FairShare
+    loop_delay: LoopDelay
+    metrics_page: MetricsPage
+    not_ready: str
+
+    def later(self, delay: float, callback: Callable[[], None]) -> None:
+        """Call a function after some seconds."""
+        ...
 
 
 class ServerView:
@@ -89,6 +104,7 @@ class ServerView:
         self.latest_delay = 0.0
         self._server = server
         self._part = part
+        self._switched: dict[str, bool] = {}
 
     def call_soon(self, callback: Callable[[], None]) -> None:
         """Call a function in the server's thread, from any thread."""
@@ -102,7 +118,7 @@ class ServerView:
         delay, self.latest_delay = self.latest_delay, 0.0
         return Sample(
             clients=len(server.clients_manager),
-            rooms=len(server.rooms_manager.rooms),
+            rooms=self._count_rooms(),
             messages_in=sum(traffic.messages for traffic in received),
             bytes_in=sum(traffic.bytes for traffic in received),
             frames_out=server.delivery.sent_frames,
@@ -110,6 +126,12 @@ class ServerView:
             memory=_memory(),
             loop_delay=delay,
         )
+
+    def _count_rooms(self) -> int:
+        here, cluster = self._server.rooms_manager.rooms, self._server.cluster
+        if not cluster.others:
+            return len(here)
+        return len({*here, *cluster.rooms_elsewhere})
 
     # Clients.
 
@@ -139,6 +161,16 @@ class ServerView:
     def player(self, client_id: str) -> Client | None:
         """Return the client of that id, None if it is not connected."""
         return self._server.clients_manager.snowflakes.get(client_id)
+
+    def neighbours(self, player: Player) -> dict[str, str]:
+        """Return the names of the clients of other processes that are in one of a client's rooms, by id."""
+        others, remote = self._server.cluster.others, self._server.directory.remote
+        found = [user for node in others for user in remote.of_node(node).values()]
+        return {
+            each.user.id: each.user.username or ""
+            for each in found
+            if each.rooms.keys() & player.joined.keys()
+        }
 
     def describe(self, player: Player, *, in_full: bool) -> dict[str, Any]:
         """Return what is known about a client."""
@@ -185,6 +217,10 @@ class ServerView:
     def variables(self, project: str) -> dict[str, bytes]:
         """Return the cloud variables of a project, name to JSON text; empty if it has none."""
         return {} if self._cloud is None else self._cloud.variables(project)
+
+    def is_open(self, project: str) -> bool:
+        """Return whether a cloud project is in memory."""
+        return self._cloud is not None and project in self._cloud.projects.rooms
 
     def set_variable(self, project: str, name: str, value: str | float) -> None:
         """Set a cloud variable, also for its players. Raises `AdminError`: `invalid unavailable`."""
@@ -300,6 +336,11 @@ class ServerView:
         if command.disabled == disabled:
             raise AdminError("conflict", f"This command is {'disabled' if disabled else 'enabled'} already.")
         hooks.set_disabled(schema, name, disabled=disabled)
+        self._switched[name] = disabled
+
+    def switched_commands(self) -> dict[str, bool]:
+        """Return the commands that `set_command` has disabled (True) or enabled (False) since the start."""
+        return dict(self._switched)
 
 
 def _of_plugin(found: dict[str, tuple[set[str], set[str]]], handler: Any) -> tuple[set[str], set[str]]:

@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from cloudlink.admin.topics import WATCH_CLIENT, WATCH_ROOM
-from cloudlink.buckets import Bucket
+from cloudlink.server.clusterbroker import VIA
 from cloudlink.server.events import (
     Custom,
     Direct,
@@ -20,15 +20,11 @@ from cloudlink.server.events import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from cloudlink.admin.topics import Topics
     from cloudlink.server.clients import Schema
     from cloudlink.server.events import Event
     from cloudlink.server.hub import Hub
 
-_RATE = 20
-"""Events of a topic that are shown in a second."""
 _LONGEST = 200
 """Characters of a text that are shown."""
 _KINDS: dict[type[Event], str] = {
@@ -42,21 +38,23 @@ _KINDS: dict[type[Event], str] = {
 
 
 class Watching:
-    """Follows the hub as long as somebody watches."""
+    """Follows the hub as long as somebody watches.
 
-    def __init__(self, hub: Hub, topics: Topics, clock: Callable[[], float] = time.monotonic) -> None:
+    What came from another process is not shown: that process shows it.
+    """
+
+    def __init__(self, hub: Hub, topics: Topics) -> None:
         self._hub = hub
         self._topics = topics
-        self._clock = clock
-        self._watched: dict[str, _Watched] = {}
+        self._watched: set[str] = set()
         topics.on_watch(self._change)
 
     def _change(self, topic: str, watched: bool) -> None:
         was_watching = bool(self._watched)
         if watched:
-            self._watched[topic] = _Watched(self._clock)
+            self._watched.add(topic)
         else:
-            self._watched.pop(topic, None)
+            self._watched.discard(topic)
         if bool(self._watched) == was_watching:
             return
         for kind in _KINDS:
@@ -68,28 +66,14 @@ class Watching:
     def _see(self, room: str, _protocol: Schema | None, event: Any, _skip: object) -> None:
         origin = event.origin
         # Private packets are shown by whom they come from only: a room has no part in them.
-        if room and isinstance(event, (Message, Variable)):
+        if room and isinstance(event, (Message, Variable)) and not event.via.startswith(VIA):
             self._show(WATCH_ROOM + room, room, event)
         if origin is not None and not origin.node:
             self._show(WATCH_CLIENT + origin.id, room, event)
 
     def _show(self, topic: str, room: str, event: Any) -> None:
-        watched = self._watched.get(topic)
-        if watched is None:
-            return
-        if not watched.bucket.take():
-            watched.left_out += 1
-            return
-        left_out, watched.left_out = watched.left_out, 0
-        self._topics.publish(topic, _data(room, event) | {"left_out": left_out})
-
-
-class _Watched:
-    """What was shown of one topic lately."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self.bucket = Bucket(_RATE, _RATE, clock)
-        self.left_out = 0
+        if topic in self._watched and self._topics.admits(topic):
+            self._topics.show_admitted(topic, _data(room, event))
 
 
 def _data(room: str, event: Any) -> dict[str, Any]:

@@ -6,7 +6,10 @@ the plugins' handlers are called or started. Errors are answered with the packet
 
 from __future__ import annotations
 
+import logging
+from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cloudlink import jsontext
@@ -37,6 +40,8 @@ if TYPE_CHECKING:
     from .packet import Packet
     from .userlists import UserLists
     from .usernames import UsernameRules
+
+logger = logging.getLogger("cloudlink.admin")
 
 _OPCODE_START = b"<%"
 _MODERATE = "moderate"
@@ -207,12 +212,28 @@ class Clpv4Engine:
         try:
             result = moderation.run(client, jsontext.loads(packet.val) if packet.val else None)
         except AdminError as error:
-            details = jsontext.dumps(error.message)
-            self._answers.status(client, StatusCodes.refused, packet.listener, details)
+            self._refuse_moderation(client, packet.listener, error)
         except jsontext.JSONTextError as error:
             self._answers.json_error(client, error, packet.listener)
         else:
-            self._answers.status(client, StatusCodes.ok, packet.listener, val=jsontext.dumps(result))
+            if isinstance(result, Future):
+                result.add_done_callback(partial(self._answer_moderation, client, packet.listener))
+            else:
+                self._answers.status(client, StatusCodes.ok, packet.listener, val=jsontext.dumps(result))
+
+    def _answer_moderation(self, client: Client, listener: bytes, later: Future[dict[str, Any]]) -> None:
+        """Answer a player who moderates when other processes of the server have done it."""
+        error = later.exception()
+        if error is None:
+            self._answers.status(client, StatusCodes.ok, listener, val=jsontext.dumps(later.result()))
+        elif isinstance(error, AdminError):
+            self._refuse_moderation(client, listener, error)
+        else:
+            logger.error("A player's command moderate failed.", exc_info=error)
+            self._answers.status(client, StatusCodes.internal_error, listener)
+
+    def _refuse_moderation(self, client: Client, listener: bytes, error: AdminError) -> None:
+        self._answers.status(client, StatusCodes.refused, listener, jsontext.dumps(error.message))
 
     # Errors.
 

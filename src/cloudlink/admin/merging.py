@@ -1,0 +1,127 @@
+"""Makes one answer out of those of several processes. Each function takes the results of all processes, this one's first.
+
+Whatever was counted by each process is added up. A page of a list is right if each process has given the first items of its
+own: no more than that can be on the page.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    Result = dict[str, Any]
+
+_LONGEST_KEY = 100
+"""Characters of a name that decide its place in a list."""
+_ADDED = ("clients", "messages_in", "bytes_in", "frames_out", "bytes_out", "memory")
+_SHOWN_NAMES = 20
+
+
+def place_of(sort: str, client_id: str, name: str) -> tuple[Any, ...]:
+    """Return the place of a client in a list, comparable: `since` or `name`, with a hyphen before it for the reverse.
+
+    Clients without a name come last, in reverse first.
+    """
+    if sort.removeprefix("-") == "since":
+        return (int(client_id),)
+    return (not name, name.casefold()[:_LONGEST_KEY], int(client_id))
+
+
+def cursor_of(sort: str, client_id: str, name: str) -> str:
+    """Return what a caller gives to get the clients after this one."""
+    return client_id if sort.removeprefix("-") == "since" else f"{client_id} {name.casefold()[:_LONGEST_KEY]}"
+
+
+def place_of_cursor(sort: str, cursor: str) -> tuple[Any, ...] | None:
+    """Return the place that `cursor_of` describes, None if it does not come from there."""
+    client_id, space, name = cursor.partition(" ")
+    if not (client_id.isascii() and client_id.isdecimal()) or int(client_id) > 1 << 63:
+        return None
+    if sort.removeprefix("-") == "since":
+        return None if space else (int(client_id),)
+    return (not name, name, int(client_id)) if space else None
+
+
+def clients(results: Sequence[Result], sort: str, limit: int) -> Result:
+    """Merge pages of clients: `items total next`."""
+    items = sorted(
+        (item for result in results for item in result["items"]),
+        key=lambda item: place_of(sort, item["id"], item["name"] or ""),
+        reverse=sort.startswith("-"),
+    )
+    is_last = len(items) <= limit and all(result["next"] is None for result in results)
+    page = items[:limit]
+    following = None if is_last else cursor_of(sort, page[-1]["id"], page[-1]["name"] or "")
+    return {"items": page, "total": sum(result["total"] for result in results), "next": following}
+
+
+def counts(results: Iterable[dict[str, int]]) -> dict[str, int]:
+    """Add up numbers by their keys."""
+    found: dict[str, int] = {}
+    for result in results:
+        for key, count in result.items():
+            found[key] = found.get(key, 0) + count
+    return found
+
+
+def statistics(results: Sequence[Result]) -> Result:
+    """Merge states of the server: rates, clients and memory are added up.
+
+    Each process counts the rooms of the others, too, so the largest number of rooms is right.
+    """
+    first = results[0]
+    merged = dict(first)
+    for key in _ADDED:
+        merged[key] = round(sum(result[key] for result in results), 1)
+        merged[key] = int(merged[key]) if isinstance(first[key], int) else merged[key]
+    for key in ("rooms", "loop_delay"):
+        merged[key] = max(result[key] for result in results)
+    return merged
+
+
+def history(results: Sequence[list[Result]], step: int) -> list[Result]:
+    """Merge the states over time: those of the same `step` seconds become one."""
+    moments: dict[int, list[Result]] = {}
+    for items in results:
+        for item in {item["at"] // step: item for item in items}.values():
+            moments.setdefault(item["at"] // step, []).append(item)
+    return [statistics(moments[moment]) for moment in sorted(moments)]
+
+
+def projects(results: Iterable[list[Result]]) -> list[Result]:
+    """Merge cloud projects: each process has its own players, and all have the same variables."""
+    found: dict[str, Result] = {}
+    for project in (project for result in results for project in result):
+        known = found.setdefault(project["project"], {**project, "clients": 0})
+        known["clients"] += project["clients"]
+        known["variables"] = max(known["variables"], project["variables"])
+        known["bytes"] = max(known["bytes"], project["bytes"])
+    return list(found.values())
+
+
+def preview(results: Sequence[Result]) -> Result:
+    """Merge whom a ban would hit: `clients names`."""
+    names = sorted({name for result in results for name in result["names"]})
+    return {"clients": sum(result["clients"] for result in results), "names": names[:_SHOWN_NAMES]}
+
+
+def lines(results: Iterable[list[Result]], most: int) -> list[Result]:
+    """Merge lines of the log by their time; each is there once."""
+    found = {
+        (line["at"], line["logger"], line["text"], line.get("node")): line
+        for result in results
+        for line in result
+    }
+    return sorted(found.values(), key=lambda line: float(line["at"]))[-most:]
+
+
+def page(items: list[Any], after: int, limit: int) -> tuple[list[Any], int | None]:
+    """Return a page of a whole list, and the number to go on after, None on the last page."""
+    return items[after : after + limit], after + limit if len(items) > after + limit else None
+
+
+def first(results: Iterable[Result], is_right: Callable[[Result], object]) -> Result | None:
+    """Return the first result that is right, None if none is."""
+    return next((result for result in results if is_right(result)), None)
