@@ -42,6 +42,9 @@ class EchoSession:
     def admit(self, _size):
         return True
 
+    def grown(self, _size):
+        pass
+
     def send_frame(self, frame):
         self._delivery.send(self._outbox, frame)
 

@@ -39,8 +39,9 @@ class Counters:
 
     Attributes:
         connections: Connections that became clients.
-        refused: Connections that did not, by reason: `full`, `rate`, `addresses`, `origin`, `banned`, `mode`.
-        disconnected: Clients that have left, by cause: `client`, `kicked`, `banned`, `flood`, `slow`, `stalled`,
+        refused: Connections that did not, by reason: `full`, `rate`, `addresses`, `origin`, `banned`, `mode`,
+            `memory`.
+        disconnected: Clients that have left, by cause: `client`, `kicked`, `banned`, `flood`, `slow`, `memory`, `stalled`,
             `timeout`, `protocol`, `shutdown`.
         dropped: Packets that were not handled, by reason: `rate`, `muted`, `frozen`, `slow`, `filtered`.
         limited: How often a limit acted, by what it limits: `memory`, `storage`, `handlers`.

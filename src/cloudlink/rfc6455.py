@@ -71,6 +71,11 @@ class Assembler:
         self._message: bytearray | None = None
         self._decoder: codecs.IncrementalDecoder | None = None
 
+    @property
+    def size(self) -> int:
+        """Bytes of the message that has begun."""
+        return len(self._message) if self._message is not None else 0
+
     def add(self, opcode: int, *, fin: bool, data: bytes) -> tuple[bool, bytes] | None:
         """Handle one data frame.
 

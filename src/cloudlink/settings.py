@@ -437,6 +437,14 @@ class Settings:
     max_rooms_per_client: int = option(
         100, "How many rooms a client may be in at a time.", unit="rooms", minimum=1
     )
+    max_kept_memory: int | Literal["auto"] = option(
+        "auto",
+        "How much memory all connections together may make the server keep: half-received and waiting messages, names of "
+        "many rooms, unfinished handlers; one address as much as it leaves for others, at most half. `auto` is a 32nd of "
+        "the machine's memory, but at least 32 MiB and at most 96 MiB.",
+        unit="bytes",
+        minimum=1_048_576,
+    )
     room_name_max_length: int = option(1000, "The longest room name.", unit="characters", minimum=1)
     variable_name_max_length: int = option(1024, "The longest variable name.", unit="characters", minimum=1)
     max_names_per_packet: int = option(

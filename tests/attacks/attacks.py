@@ -491,7 +491,7 @@ _ALL = (
         "clients that spend their burst and connect again",
         opening=(*HELLO, *(_packet("gmsg", val="x"),) * 900),
         churn=True,
-        stopped=("429", "waits", "E:108"),
+        stopped=("429", *LIMITED),
     ),
     Attack(
         "reconnecting, ten addresses",
@@ -499,7 +499,7 @@ _ALL = (
         opening=(*HELLO, *(_packet("gmsg", val="x"),) * 900),
         addresses=10,
         churn=True,
-        stopped=("429", "waits", "E:108"),
+        stopped=("429", *LIMITED),
     ),
     Attack("connections", "more connections than an address may have", connections=700, stopped=TURNED_AWAY),
     Attack(

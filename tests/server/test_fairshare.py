@@ -135,6 +135,43 @@ def test_work_that_fails_ends_nobody_elses_turn(time, share, caplog):
     assert "ZeroDivisionError" in caplog.text
 
 
+def test_work_is_charged_for_the_copies_that_it_causes(time):
+    copies = 0
+    share = FairShare(time.call_soon, time.clock, copies=lambda: copies)
+    shouting, player, done = Someone(share, "192.0.2.1"), Someone(share, "192.0.2.2"), []
+
+    def shout():
+        nonlocal copies
+        time.now += 0.0001
+        copies += 20_000
+        done.append("shout")
+
+    for _ in range(5):
+        share.put(shouting.account, shouting, shout)
+    for _ in range(100):
+        share.put(player.account, player, working(time, done, "player", 0.0001))
+    time.turn()
+    assert done.count("shout") == 1
+    time.turn()
+    time.turn()
+    assert done.count("player") == 100
+    assert done.count("shout") <= 2
+    while time.due:
+        time.turn()
+    assert share.total == pytest.approx(105 * 0.0001), "what was estimated is not counted as work"
+
+
+def test_waiting_for_nothing_costs_what_is_said(time, share):
+    many = [Someone(share, "192.0.2.1") for _ in range(25)]
+    for one in many:
+        share.put(one.account, one, lambda: None, cost=0.001)
+    time.turn()
+    assert sum(one.is_held for one in many) == 15
+    time.turn()
+    time.turn()
+    assert not any(one.is_held for one in many)
+
+
 # In a server.
 
 

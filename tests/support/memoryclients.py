@@ -52,6 +52,8 @@ class MemoryConnection(Inbox):
         self.congested = False
         self.slowed_down = 0
         self.is_held = False
+        self.is_dropped = False
+        self.kept = 0
 
     def write(self, frames: list[bytes]) -> None:
         data = b"".join(frames)
@@ -63,6 +65,9 @@ class MemoryConnection(Inbox):
     def close(self, code: int, reason: str) -> None:
         assert self.closed is None, "closed twice"
         self.closed = (code, reason)
+
+    def drop_soon(self) -> None:
+        self.is_dropped = True
 
     def slow_down(self) -> None:
         self.slowed_down += 1

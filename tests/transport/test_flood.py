@@ -217,3 +217,25 @@ def test_too_many_fragments_are_refused_with_their_message_and_end_the_connectio
             drop(server)
 
     asyncio.run(scenario())
+
+
+def test_a_turn_of_tiny_frames_holds_the_other_connections_of_their_address_too():
+    async def scenario():
+        async with running() as server:
+            peers = [await connect(server.port) for _ in range(3)]
+            for peer in peers:
+                peer.send('{"cmd":"handshake","listener":"in"}')
+                while b'"listener":"in"' not in (await peer.receive())[1]:
+                    pass
+            sessions = [client.session for client in server.clients_manager]
+            share = server.fair_share
+            share.spent = 1.0
+            sessions[0].admit(0)
+            assert all(share.is_held(session) for session in sessions)
+            for peer in peers:  # all have their turn again
+                peer.send('{"cmd":"ping","listener":"again"}')
+                while b'"listener":"again"' not in (await peer.receive())[1]:
+                    pass
+            assert not any(share.is_held(session) for session in sessions)
+
+    asyncio.run(scenario())

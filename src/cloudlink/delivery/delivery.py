@@ -153,6 +153,11 @@ class Delivery:
         self._writer.max_queued_bytes = value
 
     @property
+    def is_behind(self) -> bool:
+        """Whether frames wait for clients that read slowly."""
+        return bool(self._behind)
+
+    @property
     def queued_bytes(self) -> int:
         """Bytes that wait for clients that read slowly. Checks each of these clients."""
         return sum(outbox.backlog.size for outbox in self._behind if outbox.backlog is not None)

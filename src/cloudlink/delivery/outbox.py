@@ -31,6 +31,9 @@ class Connection(Protocol):
     patience: int
     """Factor by which the peer may be silent longer than others before it counts as gone."""
 
+    kept: int
+    """Bytes of received parts of messages, and of a read buffer that has become large."""
+
     cause: str
     """Why the connection ended or will end, if nobody else knows: `client`, `stalled`, `timeout` or `protocol`."""
 
@@ -48,6 +51,10 @@ class Connection(Protocol):
 
     def release(self) -> None:
         """Resume reading from the peer."""
+        ...
+
+    def drop_soon(self) -> None:
+        """Read nothing more and drop the connection within a second, after its close frame was sent."""
         ...
 
     def slow_down(self) -> None:

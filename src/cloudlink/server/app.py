@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import signal
 import time
@@ -33,6 +34,7 @@ from .background import Background
 from .broker import Brokers
 from .clients import ClientsManager
 from .cluster import Cluster
+from .connectionlog import ConnectionLog
 from .directory import Directory
 from .enforcement import Enforcement
 from .failures import log_failure, must_propagate
@@ -44,7 +46,9 @@ from .hub import Hub
 from .limits import Limits
 from .livesettings import LiveSettings, coalescer, log_doubts, log_unknown_commands, max_queued_bytes
 from .loopdelay import LoopDelay
+from .machine import most_kept
 from .membership import Membership
+from .memory import TOO_MUCH_KEPT, MemoryAccounts
 from .metrics import MetricsPage
 from .pluginadmin import PluginAdmin
 from .plugins import refuse_while_loading
@@ -60,7 +64,7 @@ from .workload import Workload
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from cloudlink.delivery import Connection
     from cloudlink.reloading import Changes
@@ -103,6 +107,7 @@ class Server(PluginAPI):
 
     _endpoint_class: Callable[..., Any] = Endpoint
     """Accepts connections; `cloudlink.testing` replaces it with an endpoint without a port."""
+    suppress_websocket_logs = True
     _started_at = 0.0
     _is_terminating = False
     """Whether SIGTERM has begun a drain, as in all other processes of this server."""
@@ -131,14 +136,17 @@ class Server(PluginAPI):
         self.limit_log = LogThrottle()
         self.allowances = Allowances(self.limits, self.settings)
         self.fair_share = FairShare(
-            self._call_soon, shown=lambda address: addresses.for_log(address, self.settings.log_addresses)
+            self._call_soon, shown=self._shown, copies=lambda: self.delivery.sent_frames
         )
         self.delivery = Delivery(
             self._schedule, max_queued_bytes(self.settings), coalescer(self.settings.write_delay)
         )
-        self.clients_manager = ClientsManager()
+        self.clients_manager = ClientsManager(ConnectionLog(self._shown))
         brokers = Brokers()
         self.directory = Directory(self.clients_manager)
+        self.memory = MemoryAccounts(
+            self._sessions, self._most_kept, self.later, shown=self._shown, counters=self.counters
+        )
         self.rooms_manager = RoomsManager(self.delivery, self.directory, brokers)
         self.clients_manager.on_user_change(self.rooms_manager.update_user)
         self.hub = Hub(self.clients_manager, self.rooms_manager, self.delivery, brokers)
@@ -156,7 +164,6 @@ class Server(PluginAPI):
         self.reloader = Reloader(self.settings)
         self.reloader.parts.append(self._prepare_certificates)
         self.reloader.done.append(self._after_reload)
-        self.suppress_websocket_logs = True
         self.ssl_enabled = False
         self.ssl_context: ssl.SSLContext | None = None
         self._certificates_error: StartError | None = None
@@ -439,37 +446,58 @@ class Server(PluginAPI):
         session = self._session_class(self, connection, next(self.gen))
         client = session.client
         shown = addresses.for_log(client.address, self.settings.log_addresses)
+        is_logged = self.clients_manager.log.should_log(client.address)
         closing = self.hooks.policy.closing(client.address)
         if closing is not None:
             session.turn_away(*closing)
-            self.logger.info(
-                "%s was turned away: %s",
-                shown,
-                closing.reason,
-                extra={"event": "turned_away", "about": client},
-            )
+            if is_logged:
+                self.logger.info(
+                    "%s was turned away: %s",
+                    shown,
+                    closing.reason,
+                    extra={"event": "turned_away", "about": client},
+                )
+            return session
+        if self.memory.is_full(session.owner):
+            session.turn_away(CloseCode.TRY_AGAIN_LATER, TOO_MUCH_KEPT)
+            self.counters.refused["memory"] += 1
             return session
         limit = self.settings.max_clients
         if limit >= 0 and not self._has_place(limit):
             session.reject_connection(_FULL)
             self.counters.refused["full"] += 1
             connected = "1 client is" if limit == 1 else f"{limit} clients are"
-            self.logger.info(
-                "%s was turned away: %s connected.",
-                shown,
-                connected,
-                extra={"event": "turned_away", "about": client},
-            )
+            if is_logged:
+                self.logger.info(
+                    "%s was turned away: %s connected.",
+                    shown,
+                    connected,
+                    extra={"event": "turned_away", "about": client},
+                )
             return session
         self.sanctions.count_connection()
         session.begin()
         self._unidentified.append(session)
-        self.logger.info(
-            "%s connected as %s.", shown, client.snowflake, extra={"event": "connected", "about": client}
-        )
+        if is_logged:
+            self.logger.info(
+                "%s connected as %s.", shown, client.snowflake, extra={"event": "connected", "about": client}
+            )
         if isinstance(session, PullSession):
             self.supervisor.start(self._pull(session))
         return session
+
+    def _shown(self, address: str) -> str:
+        return addresses.for_log(address, self.settings.log_addresses)
+
+    def _sessions(self) -> Iterator[Session]:
+        for client in tuple(self.clients_manager):
+            if isinstance(client.session, Session):  # not one that has just ended
+                yield client.session
+
+    def _most_kept(self) -> float:
+        if not self.settings.limits:
+            return math.inf
+        return most_kept(self.settings.max_kept_memory, 1 if self.part is None else self.part.count)
 
     def _has_place(self, limit: int) -> bool:
         if self.part is None:
@@ -513,6 +541,9 @@ class Server(PluginAPI):
     def _tick(self) -> None:
         self.watchdog.beat()
         self.enforcement.tick()
+        self.memory.tick(
+            is_busy=self.fair_share.is_busy or self.delivery.is_behind or self.hooks.unfinished > 0
+        )
         self._expire()
         for tick in self.hooks.protocol_tick:
             try:

@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 
 from cloudlink import closecodes, jsontext
 
+from .connectionlog import ConnectionLog
 from .events import User
 from .limits import Traffic
 
@@ -110,6 +111,10 @@ class ClientSession(Protocol):
     @property
     def allowance(self) -> Allowance:
         """What the client may still send."""
+        ...
+
+    def may_keep_more(self) -> bool:
+        """Return whether the client may be in many rooms."""
         ...
 
     def admit_next_packet(self, packet: bytes) -> bool:
@@ -391,11 +396,17 @@ _ATTRIBUTES = frozenset(
 
 
 class ClientsManager:
-    """All connected clients, and indexes to find them by (protocol, section 2.3)."""
+    """All connected clients, and indexes to find them by (protocol, section 2.3).
+
+    Attributes:
+        log: Bounds the lines about the clients of each address.
+    """
 
     exceptions = ClientsExceptions
 
-    def __init__(self) -> None:
+    def __init__(self, log: ConnectionLog | None = None) -> None:
+        """Args: log: Bounds the lines about the clients of each address, None for one that names no addresses."""
+        self.log = log or ConnectionLog()
         self.clients: set[Client] = set()
         self.snowflakes: dict[str, Client] = {}
         self.uuids: dict[str, Client] = {}
@@ -466,7 +477,8 @@ class ClientsManager:
             raise ClientUsernameAlreadySet(obj.username)
         self._write_name(obj, username)
         self.usernames.setdefault(username, set()).add(obj)
-        logger.info("%s has this name now.", obj, extra={"event": "named"})
+        if self.log.should_log(obj.address):
+            logger.info("%s has this name now.", obj, extra={"event": "named"})
 
     def clear_username(self, obj: Client) -> None:
         """Remove a client's name so that it can set another one, as CloudLink 0.1.5 allows.
@@ -486,7 +498,8 @@ class ClientsManager:
             _drop(self.usernames, obj.username, obj)
         self._write_name(obj, username)
         self.usernames.setdefault(username, set()).add(obj)
-        logger.info("%s has this name now.", obj, extra={"event": "named"})
+        if self.log.should_log(obj.address):
+            logger.info("%s has this name now.", obj, extra={"event": "named"})
 
     def _write_name(self, client: Client, username: str | None) -> None:
         user = User(client.user.node, client.snowflake, client.uuid, username)

@@ -291,6 +291,7 @@ class _Nowhere:
         self.congested = False
         self.patience = 1
         self.cause = ""
+        self.kept = 0
 
     def write(self, frames: list[bytes]) -> None:
         """Do nothing."""
@@ -302,6 +303,9 @@ class _Nowhere:
         """Do nothing."""
 
     def release(self) -> None:
+        """Do nothing."""
+
+    def drop_soon(self) -> None:
         """Do nothing."""
 
     def slow_down(self) -> None:

@@ -5,7 +5,7 @@ event loop has time left, packets are processed as they arrive. Once the packets
 10 ms, further packets wait, nothing more is read from their connections, and the addresses take turns by the
 time they have used (deficit round robin). A flood therefore delays only its own address, and a classroom
 behind one address may use the whole server while no other address needs it. Packets of one client keep their
-order.
+order. What waits is also charged for the copies that its recipients get, because they are written later.
 
 The module does no I/O: the clock and the scheduling function are passed in.
 """
@@ -29,6 +29,10 @@ TURN = 0.010
 """Seconds that packets may take in one iteration of the event loop; the last packet may exceed it."""
 _QUANTUM = 0.002
 """Seconds that an address may use before the next address has its turn."""
+_COPY = 1e-6
+"""Seconds that a queued frame costs when it is written later, on average, if a recipient reads slowly."""
+_OVERHEAD = 300
+"""Bytes that waiting work takes besides its message."""
 _LONG = 1.0
 """Seconds of waiting after which the log reports that an address uses more than its share."""
 
@@ -50,7 +54,8 @@ class Account:
 
     Attributes:
         address: The address, as limits and logs use it.
-        queue: The waiting work: pairs of a session and a function to call.
+        queue: The waiting work: sessions, functions to call, the bytes that these keep, and the
+            least time that they are charged, in seconds.
         deficit: Seconds that the address may still use in this round; below 0 after a packet that took
             longer.
         sessions: Number of connections of the address.
@@ -61,7 +66,7 @@ class Account:
 
     def __init__(self, address: str) -> None:
         self.address = address
-        self.queue: deque[tuple[Worker, Callable[[], None]]] = deque()
+        self.queue: deque[tuple[Worker, Callable[[], None], int, float]] = deque()
         self.deficit = 0.0
         self.sessions = 0
         self.waiting_since = 0.0
@@ -85,6 +90,7 @@ class FairShare:
         call_soon: Callable[[Callable[[], None]], bool],
         clock: Callable[[], float] = time.perf_counter,
         shown: Callable[[str], str] = str,
+        copies: Callable[[], int] = int,
     ) -> None:
         """Set up the shares of one server.
 
@@ -93,17 +99,20 @@ class FairShare:
                 runs, and then nothing ever waits.
             clock: Returns the time, in seconds.
             shown: Returns an address in the form that may be logged.
+            copies: Returns the number of frames queued for clients so far, one for each recipient.
         """
         self.clock = clock
         self._call_soon = call_soon
         self._shown = shown
+        self._copies = copies
         self._accounts: dict[str, Account] = {}
         self._waiting: deque[Account] = deque()  # addresses with queued work, in the order of their turns
         self._held: Counter[Worker] = Counter()  # number of waiting functions, by session
+        self._bytes: Counter[Worker] = Counter()  # bytes that they keep
         self.spent = 0.0
         self.is_turn_open = False
         self.waited = 0
-        self._spent_before = 0.0
+        self._spent_before = self._estimated = 0.0
         self._throttle = LogThrottle(clock=clock)
 
     def open_account(self, address: str) -> Account:
@@ -131,27 +140,42 @@ class FairShare:
     @property
     def total(self) -> float:
         """Seconds that packets have taken so far."""
-        return self._spent_before + self.spent
+        return self._spent_before + self.spent - self._estimated
 
-    def put(self, account: Account, worker: Worker, work: Callable[[], None]) -> None:
+    def put(
+        self, account: Account, worker: Worker, work: Callable[[], None], size: int = 0, cost: float = 0.0
+    ) -> None:
         """Queue work for an address, to be done when the address has its turn.
 
         Args:
             account: The address's account.
             worker: The session; nothing more is read from its connection until the work is done.
             work: The function to call.
+            size: Bytes of the message that it handles.
+            cost: Seconds to charge at least, for what happens because of the work, but not within it.
         """
         if not account.queue:
             account.deficit = 0.0
             account.waiting_since = self.clock()
             self._waiting.append(account)
-        account.queue.append((worker, work))
+        size += _OVERHEAD
+        account.queue.append((worker, work, size, cost))
         self.waited += 1
+        self._bytes[worker] += size
         self._held[worker] += 1
         if self._held[worker] == 1:
             worker.hold()
         if not self.is_turn_open:
             self.open_turn()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether any work waits."""
+        return bool(self._held)
+
+    def held_bytes(self, worker: Worker) -> int:
+        """Return the bytes that the waiting work of a session keeps."""
+        return self._bytes[worker]
 
     def is_held(self, worker: Worker) -> bool:
         """Return whether work is queued for a session."""
@@ -181,16 +205,21 @@ class FairShare:
                 "%s asks for more than its share of the server's time; its packets wait.",
                 self._shown(account.address),
             )
+        copies = self._copies()
         while queue and account.deficit > 0 and self.spent < TURN:
-            worker, work = queue.popleft()
+            worker, work, size, cost = queue.popleft()
             try:
                 work()
             except Exception:  # one failing packet must not stop the others
                 logger.exception("Processing a message failed.")
             before, now = now, self.clock()
-            account.deficit -= now - before
-            self.spent += now - before
+            copied, copies = copies, self._copies()
+            charged = max(cost, now - before + _COPY * (copies - copied))
+            account.deficit -= charged
+            self.spent += charged
+            self._estimated += charged - (now - before)
             self._held[worker] -= 1
+            self._bytes[worker] -= size
             if not self._held[worker]:
-                del self._held[worker]
+                del self._held[worker], self._bytes[worker]
                 worker.release()

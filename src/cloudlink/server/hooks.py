@@ -157,6 +157,10 @@ class Hooks:
         """Number of `async` handlers that have started and not finished."""
         return self._workload.total
 
+    def handlers_of(self, client: Client) -> int:
+        """Return the number of unfinished handlers that run for a client."""
+        return self._workload.of(client)
+
     # Registering.
 
     def command(self, schema: Schema, cmd: str) -> Command:

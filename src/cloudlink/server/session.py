@@ -12,6 +12,7 @@ import time
 from datetime import timedelta
 from enum import Enum
 from functools import partial
+from sys import getsizeof
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
 import msgspec
@@ -26,6 +27,7 @@ from .fairshare import TURN, FairShare
 from .handlers import log_closing
 from .hooks import Hooks
 from .limits import Traffic
+from .memory import FEW_ROOMS, Kept
 from .meter import Meter
 
 if TYPE_CHECKING:
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
     from .clients import ClientsManager
     from .engine import Engine
     from .limits import Limits
+    from .members import Members
+    from .memory import MemoryAccounts
     from .rooms import RoomsManager
 
 
@@ -64,6 +68,7 @@ class Host(Protocol):
     counters: Counters
     fair_share: FairShare
     allowances: Allowances
+    memory: MemoryAccounts
     limit_log: LogThrottle
 
 
@@ -72,6 +77,16 @@ _EMPTY = "Empty message"
 _NOT_JSON = "Invalid JSON"
 _UNKNOWN = "Unable to identify protocol"
 _TOO_MUCH = "You are sending too much; this packet was dropped."
+_FRAME_TIME = 5e-6
+"""Seconds that a frame costs that does not complete a message."""
+_READING_TIME = 1e-3
+"""Seconds to charge before more of such frames are read."""
+_ROOM_COST = 3000
+"""Bytes that a room takes besides its name."""
+_MEMBER_COST = 300
+"""Bytes that a member of a room takes."""
+_HANDLER_COST = 4096
+"""Bytes that an unfinished handler of a plugin takes."""
 _UNDELIVERED = "A recipient reads more slowly than you send; it did not get this."
 
 
@@ -121,7 +136,7 @@ class Session:
         """Handle one complete text message of valid UTF-8, now or when its address has its turn."""
         share = self._share
         if share.spent >= TURN or self._account.queue:
-            share.put(self._account, self, partial(self._handle_late, self._handle, data))
+            share.put(self._account, self, partial(self._handle_late, self._handle, data), len(data))
             return
         began = share.clock()
         engine = self._engine
@@ -139,7 +154,7 @@ class Session:
         """Handle one complete binary message, now or when its address has its turn."""
         share = self._share
         if share.spent >= TURN or self._account.queue:
-            share.put(self._account, self, partial(self._handle_late, self._handle_binary, data))
+            share.put(self._account, self, partial(self._handle_late, self._handle_binary, data), len(data))
             return
         began = share.clock()
         self._handle_binary(data)
@@ -260,10 +275,30 @@ class Session:
         Args:
             size: Bytes to charge; the bytes of a fragment are charged with its message.
         """
+        share = self._share
+        share.spent += _FRAME_TIME
+        if not share.is_turn_open:
+            share.open_turn()
+        if share.spent >= TURN and not share.is_held(self):
+            self._hold_address()
         if self._meter.admit(size):
             return True
         self.throttle(None)
         return False
+
+    def _hold_address(self) -> None:
+        """Read nothing more from the whole address until it has its turn.
+
+        Such frames cannot wait like messages. If each connection was only held once it had been read, hundreds of them
+        could be read in one iteration of the event loop.
+        """
+        share = self._share
+        for client in self._host.clients_manager:
+            session = client.session
+            if not isinstance(session, Session) or share.is_held(session):
+                continue
+            if session._account is self._account:  # noqa: SLF001  # of the same class
+                share.put(self._account, session, _nothing, cost=_READING_TIME)
 
     def admit_next_packet(self, packet: bytes) -> bool:
         """Return whether the next packet of an admitted message may be processed."""
@@ -300,6 +335,47 @@ class Session:
         elif verdict.answer and data is not None and engine is not None:
             engine.reject_packet(self.client, data, why)
 
+    # Memory.
+
+    @property
+    def owner(self) -> str | None:
+        """The subscriber, None for one to which no limits per address apply."""
+        return self._meter.allowance.owner
+
+    def __str__(self) -> str:
+        return str(self.client)
+
+    def kept(self) -> Kept:
+        """Return what the connection makes the server keep; see `cloudlink.server.memory`."""
+        client, host = self.client, self._host
+        outbox, joined = client.outbox, client.joined
+        return Kept(
+            outbox.connection.kept,
+            host.fair_share.held_bytes(self),
+            outbox.backlog.size if outbox.backlog is not None else 0,
+            sum(map(_cost_of_room, joined.values())) if len(joined) > FEW_ROOMS else 0,
+            _HANDLER_COST * host.hooks.handlers_of(client),
+        )
+
+    def grown(self, size: int) -> None:
+        """Note that much is kept of a message whose end has not arrived. Args: size: Bytes that are new."""
+        memory = self._host.memory
+        memory.note(size)
+        if memory.is_slowed(self.owner):
+            self.client.outbox.connection.slow_down()
+
+    def may_keep_more(self) -> bool:
+        """Return whether the client may be in many rooms; False if its address keeps too much memory already."""
+        self._host.memory.note()
+        return not self._host.memory.is_full(self.owner)
+
+    def shed(self, reason: str) -> None:
+        """Close the connection because its address keeps too much memory."""
+        self._host.counters.limited["memory"] += 1
+        engine, connection = self._engine, self.client.outbox.connection
+        self.close(engine.slow_reader_code if engine else CloseCode.TRY_AGAIN_LATER, reason, "memory")
+        connection.drop_soon()
+
     def take_answer(self) -> bool:
         """Return whether a refusal without a listener may be answered now: at most once a second."""
         return self._meter.take_answer()
@@ -334,7 +410,7 @@ class Session:
         client, engine = self.client, self._engine
         self._engine = None
         write(client, "open", False)
-        if logger.isEnabledFor(logging.INFO):
+        if logger.isEnabledFor(logging.INFO) and self._host.clients_manager.log.should_log(client.address):
             stay = timedelta(seconds=int(time.monotonic() - client.birth_time))
             logger.info("%s left after %s.", client, stay, extra={"event": "left"})
         for step in self._departure(engine):
@@ -409,6 +485,15 @@ class Session:
         self.close(CloseCode.NORMAL, text)
 
 
+def _nothing() -> None:
+    """Do nothing."""
+
+
+def _cost_of_room(members: Members) -> int:
+    """Return a member's part of the memory that a room takes; its name is kept in several forms."""
+    return _MEMBER_COST + (_ROOM_COST + 2 * getsizeof(members.room)) // len(members.clients)
+
+
 class _Opening(msgspec.Struct, gc=False):
     """The keys of a first message that identify its protocol; only the protocol itself parses the rest."""
 
@@ -474,6 +559,10 @@ class NullSession:
         return False
 
     def charge_bytes(self, size: int) -> bool:  # noqa: ARG002  # the session's signature
+        """Refuse everything."""
+        return False
+
+    def may_keep_more(self) -> bool:
         """Refuse everything."""
         return False
 

@@ -32,6 +32,10 @@ class Workload:
             return _OWN
         return _ALL if self.total >= self._limits.max_handlers else ""
 
+    def of(self, client: Client) -> int:
+        """Return the number of unfinished handlers of a client."""
+        return self._of_client.get(client, 0)
+
     def begin(self, client: Client) -> None:
         """Count a handler that starts."""
         self.total += 1

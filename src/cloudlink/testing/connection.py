@@ -46,6 +46,7 @@ class MemoryConnection:
         self.address = address
         self.headers: Mapping[str, str] = Headers(headers)
         self.path = path
+        self.kept = 0
         self.unread: list[Any] = []
         self.closed: tuple[int, str] | None = None
         self.changed = asyncio.Event()
@@ -66,6 +67,9 @@ class MemoryConnection:
         """Note how the connection was closed."""
         self.closed = (code, reason)
         self.changed.set()
+
+    def drop_soon(self) -> None:
+        """Do nothing: the connection is closed, and there is no socket."""
 
     def slow_down(self) -> None:
         """Do nothing: there is no socket to read from more slowly."""

@@ -25,7 +25,7 @@ from cloudlink.rfc6455 import (
     whole_text,
 )
 
-from .parser import SMALL_PORTION
+from .parser import LARGE, SMALL_PORTION
 from .sockets import bound_unsent
 from .tls import detach
 
@@ -49,6 +49,8 @@ _MISTAKE = "The server made a mistake"
 _PONG_FRAME = 0x8A
 _CLOSE_TIMEOUT = 5.0
 """Seconds a peer has to answer a close frame before its socket is dropped."""
+_SOON = 0.3
+"""Seconds after which a peer whose memory is needed is dropped; until then, it can read the close frame."""
 _NONE = -1
 """Marks a socket that must not be written to directly."""
 _IPV4_PARTS = 2
@@ -79,6 +81,10 @@ class Receiver(Protocol):
 
     def close(self, code: int, reason: str) -> None:
         """Write what is queued and close the connection."""
+        ...
+
+    def grown(self, size: int) -> None:
+        """Note that much is kept of a message whose end has not arrived. Args: size: Bytes that are new."""
         ...
 
     def writable(self) -> None:
@@ -253,6 +259,19 @@ class WebSocketConnection(WSListener):
         heard, parser.heard = parser.heard, False
         return heard
 
+    def grown(self, size: int) -> None:
+        """Note that the read buffer has become larger. Args: size: Bytes that are new."""
+        if not self.closing:
+            self._receiver.grown(size)
+
+    @property
+    def kept(self) -> int:
+        """Bytes of received parts of messages, and of a read buffer that has become large."""
+        if not hasattr(self, "_transport"):  # it has ended, but packets of it wait
+            return 0
+        fragments = self._assembler.size if self._assembler is not None else 0
+        return cast("Parser", self._socket.get_protocol()).room + fragments
+
     @property
     def unsent(self) -> int:
         """Bytes that were written but that the socket has not accepted yet."""
@@ -277,7 +296,10 @@ class WebSocketConnection(WSListener):
             except BlockingIOError:
                 pass
             except OSError:
-                return  # the peer has gone; reading will report that
+                # The peer has gone, and reading will report that, unless nothing is read at present.
+                if self._is_held:
+                    self._socket.abort()
+                return
         if written < len(data) and not self.closing:
             self._socket.write(data[written:])
 
@@ -289,6 +311,14 @@ class WebSocketConnection(WSListener):
         self._stop_sending()
         self._transport.send_close(cast("WSCloseCode", code), text)
         self._close_timer = asyncio.get_running_loop().call_later(_CLOSE_TIMEOUT, self.abort)
+
+    def drop_soon(self) -> None:
+        """Read nothing more, and drop the socket in a moment instead of waiting for the answer to the close frame."""
+        self.hold()
+        self._assembler = None
+        if self._close_timer is not None:
+            self._close_timer.cancel()
+        self._close_timer = asyncio.get_running_loop().call_later(_SOON, self.abort)
 
     def slow_down(self) -> None:
         """Read nothing for 100 ms, and in small portions from then on, because the peer sends too much.
@@ -347,7 +377,10 @@ class WebSocketConnection(WSListener):
             message = self._assembler.add(
                 int(kind.value), fin=bool(frame.fin), data=frame.get_payload_as_bytes()
             )
-            if message is not None:
+            if message is None:
+                if self._assembler.size > LARGE:
+                    self._receiver.grown(frame.payload_size)
+            else:
                 self._assembler = None
                 is_text, data = message
                 receive = self._receiver.receive if is_text else self._receiver.receive_binary

@@ -15,6 +15,9 @@ PORTION = 1 << 14
 SMALL_PORTION = 1 << 10
 """Bytes read at a time from a peer that has once sent too much."""
 
+LARGE = 1 << 16
+"""Bytes of a read buffer, or of parts of a message, from which they count as memory that is kept."""
+
 _get_buffer = WSProtocol.get_buffer
 
 
@@ -24,18 +27,26 @@ class Parser(WSProtocol):  # type: ignore[misc]  # see the import
     Attributes:
         portion: Most bytes to read from the socket at a time.
         heard: Whether the peer has sent anything, even part of a frame, since this was set to False.
+        room: The most bytes that the read buffer had room for, 0 if it was never large; picows does not make it smaller.
     """
 
-    __slots__ = ("heard", "portion")
+    __slots__ = ("heard", "portion", "room")
 
     def __init__(self, *options: object) -> None:
         """Args: options: The arguments of picows' class."""
         super().__init__(*options)
         self.portion = PORTION
         self.heard = True
+        self.room = 0
 
     def get_buffer(self, size_hint: int) -> memoryview:
         """Return where the next bytes from the socket go; called when some have arrived."""
         self.heard = True
         free: memoryview = _get_buffer(self, size_hint)
-        return free if len(free) <= self.portion else free[: self.portion]
+        size = len(free)
+        if size <= self.portion:
+            return free
+        if size > self.room and size > LARGE:
+            self.room = size
+            self.listener.grown(size)
+        return free[: self.portion]

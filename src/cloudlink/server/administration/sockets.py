@@ -46,6 +46,9 @@ class AdminReceiver:
             self._socket.close(FLOODING, "Too many frames")
         return False
 
+    def grown(self, size: int) -> None:
+        """Do nothing: messages of administrators are short."""
+
     def send_frame(self, frame: bytes) -> None:
         """Send a pong."""
         self._connection.write([frame])

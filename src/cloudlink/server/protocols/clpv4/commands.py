@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from cloudlink.server.events import Direct, Message, PrivateMessage, PrivateVariable, Variable
+from cloudlink.server.memory import FEW_ROOMS, TOO_MUCH_KEPT
 
 from .dialects import DEFAULT_ROOM, user_object
 from .packet import NOT_TEXT, SyntaxProblem, decode_scalar
@@ -251,8 +252,11 @@ class Commands:
             if room_id not in client.joined and (why := self._policy.room_refusal(client, room_id)):
                 raise Refusal(StatusCodes.refused, why)
         most = self._limits.max_rooms_per_client
-        if len((client.joined.keys() - set(leaves)) | set(room_ids)) > most:
+        count = len((client.joined.keys() - set(leaves)) | set(room_ids))
+        if count > most:
             raise Refusal(StatusCodes.refused, f"A client can be in at most {most} rooms.")
+        if count > FEW_ROOMS and not client.session.may_keep_more():
+            raise Refusal(StatusCodes.refused, f"{TOO_MUCH_KEPT}; leave some rooms, or try again later.")
         if self._lists.is_too_much(client, room_ids):
             raise Refusal(StatusCodes.refused, "These rooms have too many members to be joined all at once.")
 
