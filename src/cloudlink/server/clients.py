@@ -16,6 +16,7 @@ from cloudlink import closecodes, jsontext
 from .connectionlog import ConnectionLog
 from .events import User
 from .limits import Traffic
+from .namesakes import Namesakes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -410,7 +411,7 @@ class ClientsManager:
         self.clients: set[Client] = set()
         self.snowflakes: dict[str, Client] = {}
         self.uuids: dict[str, Client] = {}
-        self.usernames: dict[str, set[Client]] = {}
+        self.usernames: Namesakes[Client] = Namesakes()
         self.protocols: dict[Schema, set[Client]] = {}
         self._departed: dict[Schema | None, Traffic] = {}
         self._on_user_change: Callable[[Client, User], None] = lambda _client, _user: None
@@ -464,7 +465,7 @@ class ClientsManager:
         del self.snowflakes[obj.snowflake]
         del self.uuids[obj.uuid]
         if obj.username_set:
-            _drop(self.usernames, obj.username, obj)
+            self.usernames.drop(obj.username, obj)
         if obj.protocol is not None:
             _drop(self.protocols, obj.protocol, obj)
         if self._on_count is not None:
@@ -476,7 +477,7 @@ class ClientsManager:
         if obj.username_set:
             raise ClientUsernameAlreadySet(obj.username)
         self._write_name(obj, username)
-        self.usernames.setdefault(username, set()).add(obj)
+        self.usernames.add(username, obj)
         if self.log.should_log(obj.address):
             logger.info("%s has this name now.", obj, extra={"event": "named"})
 
@@ -488,16 +489,16 @@ class ClientsManager:
         self._require(obj)
         if not obj.username_set:
             raise ClientUsernameNotSet(repr(obj))
-        _drop(self.usernames, obj.username, obj)
+        self.usernames.drop(obj.username, obj)
         self._write_name(obj, None)
 
     def rename(self, obj: Client, username: str) -> None:
         """Name or rename a client. Raises `ClientDoesNotExist`."""
         self._require(obj)
         if obj.username_set:
-            _drop(self.usernames, obj.username, obj)
+            self.usernames.drop(obj.username, obj)
         self._write_name(obj, username)
-        self.usernames.setdefault(username, set()).add(obj)
+        self.usernames.add(username, obj)
         if self.log.should_log(obj.address):
             logger.info("%s has this name now.", obj, extra={"event": "named"})
 
@@ -560,7 +561,7 @@ class ClientsManager:
         found = self.usernames.get(query) or self.uuids.get(query) or self.snowflakes.get(query)
         if found is None:
             raise NoResultsFound(query)
-        return set(found) if isinstance(found, set) else found
+        return found
 
     def _find_user(self, user: dict[str, Any]) -> set[Client] | Client:
         # Each key has its own index, so a username that looks like an id cannot impersonate another client.
@@ -574,8 +575,7 @@ class ClientsManager:
             if isinstance(text, str):
                 if text not in index:
                     break
-                found = index[text]
-                return set(found) if isinstance(found, set) else found
+                return index[text]
         raise NoResultsFound(repr(user))
 
     def _require(self, obj: Client) -> None:

@@ -44,7 +44,7 @@ class Directory:
 
     def by_name(self, username: str, protocol: Schema) -> list[User]:
         """Return the users of a protocol with that name, those of this process first."""
-        namesakes = self._clients.usernames.get(username, ())
+        namesakes = self._clients.usernames.of(username)
         found = [client.user for client in namesakes if client.protocol is protocol]
         if self.remote:
             found += [each.user for each in self.remote.named(username) if each.protocol is protocol]

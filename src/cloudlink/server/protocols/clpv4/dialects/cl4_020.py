@@ -228,7 +228,7 @@ def _status_start(code: StatusCode) -> bytes:
     return b'{"cmd":"statuscode","code":%b,"code_id":%d' % (jsontext.dumps(text), number)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def user_object(user: User) -> bytes:
     """Return a user object as JSON text (protocol, section 1.2)."""
     if user.username is None:
