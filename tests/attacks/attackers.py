@@ -63,6 +63,13 @@ def rendered(messages, number, turn):
     return b"".join(parts)
 
 
+@functools.cache
+def _tls():
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
 class Attacker(asyncio.Protocol):
     """One connection; keeps the end of what it was sent, in which a close frame shows."""
 
@@ -173,10 +180,7 @@ class Client:
 
     async def _connect(self):
         attack = self._attack
-        context = None
-        if attack.tls:
-            context = ssl.create_default_context()
-            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context = _tls() if attack.tls else None
         local = f"127.0.0.{2 + self._number % attack.addresses}"
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(10):

@@ -40,6 +40,7 @@ class Attack:
         stopped: What must have happened to the attacker, one of these: close codes, HTTP statuses, `E:108`, `E:113`, or
             `waits` (the server read more slowly than the attacker sent), `share` (the log says that its packets wait),
             `reset` (the connection ended without a close frame or an answer). Empty if the attack is within what anybody may do.
+        fails: Whether the plugin fails, which the log says.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Attack:
     spectators: int = 0
     memory: int = 150
     stopped: tuple[str, ...] = ()
+    fails: bool = False
 
 
 def _packet(cmd, **keys):
@@ -216,6 +218,7 @@ _ALL = (
         connections=5,
         rate=20,
         plugin=_PLUGIN.format(cmd="exit", body="raise SystemExit(2)"),
+        fails=True,
     ),
     # Other commands of CloudLink 4.
     Attack("pings", "pings of CloudLink", opening=HELLO, repeat=(_packet("ping"),) * 50, stopped=LIMITED),

@@ -108,7 +108,9 @@ def judge(attack, measured, times):
         wrong.append(f"{measured.lines} lines in the log")
     if attack.stopped and not any(measured.tally.get(what) for what in attack.stopped):
         wrong.append(f"none of {', '.join(attack.stopped)} happened to the attackers")
-    wrong += [f"an error in the log: {line}" for line in measured.log if "ERROR" in line][:1]
+    wrong += [
+        f"an error in the log: {line}" for line in measured.log if "ERROR" in line and not attack.fails
+    ][:1]
     return wrong
 
 

@@ -15,6 +15,8 @@ from unittest.mock import AsyncMock, Mock
 import pytest
 
 from cloudlink.server.exceptions import InternalError
+from cloudlink.server.failures import _budgets, log_failure
+from cloudlink.server.handlers import describe
 from cloudlink.server.hooks import Hooks
 from cloudlink.server.protocols.clpv4 import Clpv4
 from tests.support.memoryclients import MemoryClient, codes, turns
@@ -918,3 +920,15 @@ def test_two_plugins_that_answer_one_new_command_are_both_named(server, caplog):
         f"Two plugins answer the command dance: dance (tests/server/test_hooks.py, line {line}) and dance "
         "(other.py, line 3). Clients get both answers; rename one of the commands."
     )
+
+
+def test_a_handler_that_fails_again_and_again_does_not_fill_the_log(caplog):
+    def broken():
+        raise AssertionError  # its name is all that is used
+
+    for _ in range(100):
+        log_failure(broken, "on_start", ValueError("no"))
+    assert 20 <= caplog.text.count("raised ValueError") < 50
+    _budgets[describe(broken)].give_back(1)
+    log_failure(broken, "on_start", ValueError("no"))
+    assert re.search(r"raised ValueError\. [5-8]\d more exceptions of it are not in the log\.", caplog.text)

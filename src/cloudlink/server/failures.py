@@ -11,6 +11,9 @@ import logging
 import signal
 import threading
 import traceback
+from collections import Counter
+
+from cloudlink.buckets import Bucket
 
 from .handlers import describe
 
@@ -43,8 +46,15 @@ def _is_ctrl_c(error: KeyboardInterrupt) -> bool:
     return bool(frames) and frames[-1].f_globals.get("__name__") == "asyncio.runners"
 
 
+_RATE, _BURST = 0.2, 20
+"""Tracebacks of one handler: a second in the long run, and at once. Clients may cause them as often as they like."""
+_budgets: dict[str, Bucket] = {}
+"""By handler, and so as few as there are handlers."""
+_left_out: Counter[str] = Counter()
+
+
 def log_failure(handler: object, of: str, error: BaseException, whom: str = "") -> None:
-    """Log the exception of a handler or background coroutine, with its traceback.
+    """Log the exception of a handler or background coroutine, with its traceback, unless it has just done so often.
 
     Args:
         handler: The handler or coroutine.
@@ -52,10 +62,16 @@ def log_failure(handler: object, of: str, error: BaseException, whom: str = "") 
         error: The exception.
         whom: The client for which it ran; empty for none.
     """
+    name = describe(handler)
+    if not _budgets.setdefault(name, Bucket(_RATE, _BURST)).take():
+        _left_out[name] += 1
+        return
     event = f" of {of}" if of else ""
     client = f" for {whom}" if whom else ""
+    count = _left_out.pop(name, 0)
+    others = f" {count} more exceptions of it are not in the log." if count else ""
     logger.error(
-        "Handler %s%s raised %s%s.", describe(handler), event, type(error).__name__, client, exc_info=error
+        "Handler %s%s raised %s%s.%s", name, event, type(error).__name__, client, others, exc_info=error
     )
 
 
