@@ -60,7 +60,9 @@ class Writer:
             outboxes = self._write_behind(outboxes)
         for outbox in outboxes:
             try:
-                if outbox.connection.congested or (len(outbox) > most and _is_long(outbox)):
+                if outbox.connection.congested:
+                    self._hold_back(outbox, outbox)
+                elif len(outbox) > most and _is_long(outbox):
                     self._hold_back(outbox, _write_pieces(outbox))
                 else:
                     outbox.connection.write(outbox)

@@ -12,7 +12,6 @@ import time
 from datetime import timedelta
 from enum import Enum
 from functools import partial
-from sys import getsizeof
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
 import msgspec
@@ -41,7 +40,6 @@ if TYPE_CHECKING:
     from .clients import ClientsManager
     from .engine import Engine
     from .limits import Limits
-    from .members import Members
     from .memory import MemoryAccounts
     from .rooms import RoomsManager
 
@@ -81,10 +79,8 @@ _FRAME_TIME = 5e-6
 """Seconds that a frame costs that does not complete a message."""
 _READING_TIME = 1e-3
 """Seconds to charge before more of such frames are read."""
-_ROOM_COST = 3000
-"""Bytes that a room takes besides its name."""
-_MEMBER_COST = 300
-"""Bytes that a member of a room takes."""
+_MEMBER_COST, _LETTER_COST = 1000, 6
+"""Bytes that being in a room takes, and each character of its name: more for the only member, less for one of many."""
 _HANDLER_COST = 4096
 """Bytes that an unfinished handler of a plugin takes."""
 _UNDELIVERED = "A recipient reads more slowly than you send; it did not get this."
@@ -353,7 +349,9 @@ class Session:
             outbox.connection.kept,
             host.fair_share.held_bytes(self),
             outbox.backlog.size if outbox.backlog is not None else 0,
-            sum(map(_cost_of_room, joined.values())) if len(joined) > FEW_ROOMS else 0,
+            _MEMBER_COST * len(joined) + _LETTER_COST * sum(map(len, joined))
+            if len(joined) > FEW_ROOMS
+            else 0,
             _HANDLER_COST * host.hooks.handlers_of(client),
         )
 
@@ -487,11 +485,6 @@ class Session:
 
 def _nothing() -> None:
     """Do nothing."""
-
-
-def _cost_of_room(members: Members) -> int:
-    """Return a member's part of the memory that a room takes; its name is kept in several forms."""
-    return _MEMBER_COST + (_ROOM_COST + 2 * getsizeof(members.room)) // len(members.clients)
 
 
 class _Opening(msgspec.Struct, gc=False):
