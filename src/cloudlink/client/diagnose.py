@@ -28,6 +28,7 @@ from cloudlink.client.errors import (
 from cloudlink.client.retries import is_final
 from cloudlink.client.session import DesiredState, Session
 from cloudlink.client.socket import Options, open_socket
+from cloudlink.text import printable
 from cloudlink.version import __version__
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ async def examine(plan: Plan, report: Callable[[str], None]) -> list[str]:
         ClientError: A step failed.
     """
     try:
-        return await _examine(plan, report)
+        return await _examine(plan, lambda sentence: report(printable(sentence)))
     except ServerFullError as error:
         raise ServerFullError(error.problem, "Try again later; the host can raise max_clients.") from error
 

@@ -8,12 +8,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from cloudlink.text import printable
+
 if TYPE_CHECKING:
     from cloudlink.client.events import StatusCode
 
 
 class ClientError(Exception):
-    """Any error of a client; `str(error)` says what happened."""
+    """Any error of a client; `str(error)` says what happened.
+
+    Control characters in what a server said are made visible, because errors are printed in terminals.
+    """
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class ConnectError(ClientError, ConnectionError):
@@ -37,8 +45,8 @@ class ConnectError(ClientError, ConnectionError):
         permanent: bool = False,
     ) -> None:
         super().__init__(f"{problem} {remedy}".rstrip())
-        self.problem = problem
-        self.remedy = remedy
+        self.problem = printable(problem)
+        self.remedy = printable(remedy)
         self.status = status
         self.close_code = close_code
         self.permanent = permanent

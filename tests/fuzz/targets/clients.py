@@ -262,10 +262,11 @@ async def _use_cloud(url: str) -> None:
 
 
 async def _be_examined(url: str) -> None:
-    lines: list[str] = []
-    await examine(Plan(url, timeout=2, hold=0.01), lines.append)
-    for line in lines:
-        assert line == printable(line), f"not a printable sentence: {line!r}"
+    await examine(Plan(url, timeout=2, hold=0.01), _check_sentence)
+
+
+def _check_sentence(sentence: str) -> None:
+    assert sentence == printable(sentence), f"not a printable sentence: {sentence!r}"
 
 
 TARGETS = {
