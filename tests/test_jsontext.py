@@ -188,6 +188,9 @@ def test_whether_a_list_has_more_items_than_so_many(values, most, comma):
 def test_long_lists_may_be_allowed(most):
     assert not jsontext.has_more_items(b"[" + b"1," * (most - 1) + b"1]", most)
     assert jsontext.has_more_items(b"[" + b"1," * most + b"1]", most)
+    # A comma within an item makes the list look longer than it is.
+    assert not jsontext.has_more_items(b"[" + b"1," * (most - 1) + b"[2,3]]", most)
+    assert jsontext.has_more_items(b"[" + b"1," * most + b"[2,3]]", most)
 
 
 def test_nothing_is_made_of_what_is_in_a_list_that_is_only_counted():

@@ -148,3 +148,54 @@ def test_a_request_while_the_server_stops_gets_an_explanation():
             assert b"client_ip" in (await staying.receive())[1]
 
     asyncio.run(scenario())
+
+
+def test_a_connection_beyond_the_limit_is_dropped_before_it_says_anything():
+    async def scenario():
+        async with running(**FEW) as server:
+            for _ in range(2):
+                await open_socket(server.port)
+            third = await open_socket(server.port)
+            async with asyncio.timeout(5):  # the time for a request is twice as long
+                await third.at_end()
+
+    asyncio.run(scenario())
+
+
+def test_what_looks_like_a_tls_greeting_within_tls_is_a_bad_request(certificates, caplog):
+    async def scenario():
+        async with running(**certificates.settings) as server:
+            return await ask(server.port, b"\x16\x03\x01 / HTTP/1.1\r\n\r\n", certificates.client)
+
+    assert asyncio.run(scenario()).startswith("HTTP/1.1 400 ")
+    assert "which has none" not in caplog.text
+
+
+def test_connections_count_again_and_again_and_make_room_when_they_end():
+    async def scenario():
+        async with running(**FEW) as server:
+            for _ in range(3):
+                peers = [await connect(server.port) for _ in range(2)]
+                refused = await ask(server.port, request(UPGRADE))
+                assert refused.startswith("HTTP/1.1 429 "), refused
+                for peer in peers:
+                    peer.writer.write(frame(b"\x03\xe8", 0x88))
+                    await peer.at_end()
+                await turns()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_refused_page_has_a_body_unless_only_its_head_is_wanted(method):
+    async def scenario():
+        async with running(
+            **FEW | {"connection_burst_per_address": 1, "connection_rate_per_address": 0.001}
+        ) as server:
+            for _ in range(3):  # the burst, and the one for which the bucket goes into debt
+                answer = await ask(server.port, f"{method} /health HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            return answer
+
+    head, _, body = asyncio.run(scenario()).partition("\r\n\r\n")
+    assert head.startswith("HTTP/1.1 429 ")
+    assert bool(body) is (method == "GET")

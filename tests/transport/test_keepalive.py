@@ -1,11 +1,13 @@
 """Connections that are stuck are dropped; those that are slow but get on are kept."""
 
 import asyncio
+import itertools
 import socket
 
 import pytest
 
 from cloudlink.transport.keepalive import Keepalive
+from tests.support.memoryclients import turns
 from tests.support.rawclients import PING, connect, frame, running
 from tests.support.servers import build, listening
 
@@ -245,21 +247,25 @@ def test_a_peer_that_sends_now_and_then_is_kept_though_it_answers_no_ping(patien
 
 def test_a_part_of_a_frame_is_a_sign_of_life():
     async def scenario():
-        async with running(keepalive_interval=0.2, keepalive_timeout=0.2, stalled_timeout=5) as server:
-            gone = asyncio.Event()
-            server.on_disconnect(lambda client: gone.set())
+        async with running(keepalive_interval=20, keepalive_timeout=20) as server:
+            keepalive = server._endpoint._keepalive
+            keepalive.stop()
+            keepalive.start = lambda: None  # time passes only as this test says
+
+            def wait(seconds):
+                for _ in range(int(seconds / keepalive._step)):
+                    keepalive._round()
+
             peer = await connect(server.port)
-            loop = asyncio.get_running_loop()
-            message = frame(b'{"cmd":"ping","listener":1}' + b" " * 50)
-            began = loop.time()
-            for byte in message:
+            await turns()
+            for byte in frame(b'{"cmd":"ping","listener":1}'):  # all of it takes longer than silence may
                 peer.writer.write(bytes((byte,)))
-                await asyncio.sleep(0.015)  # all of it takes three times as long as silence may
-            assert loop.time() - began > 1
-            assert not gone.is_set()
-            while (await peer.receive())[0] == PING:
-                pass
-            await asyncio.wait_for(gone.wait(), 5)
+                await turns()
+                wait(15)
+                assert server._endpoint.connections
+            wait(45)
+            async with asyncio.timeout(5):
+                await peer.at_end()
 
     asyncio.run(scenario())
 
@@ -291,3 +297,40 @@ def test_other_times_count_from_the_next_round_on(looking):
     assert looking(Stuck(1000), [0] * 5) is None
     looking.keepalive.set_times(20, 20, 2.5)  # now a round is a quarter of a second
     assert looking(Stuck(1000), [0] * 20) == 8
+
+
+@pytest.mark.parametrize("patience", [1, 3])
+def test_a_silent_peer_is_pinged_in_time_and_once(patience):
+    connection = Quiet(patience)
+    connection.heard = False
+    keepalive = Keepalive([connection], 5, 10, 5, lambda: None)
+    keepalive.start = lambda: None
+    pinged = []
+    for count in range(1, 200):
+        keepalive._round()
+        pinged += [count * 0.5] * (connection.pings - len(pinged))
+        if connection.aborted:
+            break
+    assert len(pinged) == 1
+    assert 5 * patience - 1 <= pinged[0] <= 5 * patience
+
+
+def test_a_peer_that_answers_is_pinged_again_after_the_same_silence():
+    connection = Quiet(1)
+    keepalive = Keepalive([connection], 5, 10, 5, lambda: None)
+    keepalive.start = lambda: None
+    rounds = []
+    for count in range(60):
+        before = connection.pings
+        keepalive._round()
+        if connection.pings > before:
+            rounds.append(count)
+            connection.heard = True  # the pong
+    assert connection.aborted is False
+    assert len({later - earlier for earlier, later in itertools.pairwise(rounds)}) == 1
+
+
+def test_a_client_that_gets_on_has_all_the_time_again(looking):
+    connection = Stuck(1000)
+    assert looking(connection, [0] * 7 + [1] + [0] * 7) is None
+    assert looking(connection, [0] * 20) is not None

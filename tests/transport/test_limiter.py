@@ -140,3 +140,26 @@ def test_the_state_of_quiet_addresses_is_forgotten():
     clock.now += 120
     made.connection_refusal(CHILD)
     assert len(made._tallies._buckets) == 1
+
+
+ASKS = ["connection_refusal", "page_refusal", "handshake_refusal"]
+
+
+@pytest.mark.parametrize("ask", ASKS)
+def test_quiet_addresses_are_forgotten_but_not_at_every_question(ask):
+    made, clock = limiter()
+    forgotten = []
+    made._tallies.forget = lambda: forgotten.append(clock.now)
+    for seconds in (59, 60, 61, 119, 120, 121):
+        clock.now = 1000 + seconds
+        getattr(made, ask)(CHILD)
+    assert forgotten == [1060, 1120]
+
+
+def test_only_addresses_that_may_do_everything_again_are_forgotten():
+    made, clock = limiter(connection_burst_per_address=4, connection_rate_per_address=0.01)
+    open_many(made, CHILD, 3)
+    for seconds, is_known in ((61, True), (200, True), (301, False)):
+        clock.now = 1000 + seconds
+        made.connection_refusal("203.0.113.9")
+        assert (CHILD in made._tallies._buckets) is is_known

@@ -181,3 +181,16 @@ def test_a_client_beyond_the_limit_of_handshakes_is_dropped_before_its_handshake
 
     asyncio.run(scenario())
     assert len(greeted) == 3
+
+
+class Asking:
+    """A context that notes how it is asked to load a key."""
+
+    def load_cert_chain(self, certificate, key, password=None):
+        self.password = password
+
+
+def test_nobody_is_asked_for_a_passphrase_at_the_terminal(certificates):
+    context = Asking()
+    load_certificates(str(certificates.certificate), str(certificates.key), context)
+    assert context.password == ""
