@@ -580,3 +580,17 @@ def test_tables_given_in_code_are_checked_and_copied():
     assert settings.origins["plugin"] == "code"
     with pytest.raises(StartError, match="setting plugin given in code has greet = 1"):
         settings.plugin = {"greet": 1}
+
+
+LIMITED = [known for known in OPTIONS.values() if known.is_number and known.kind is int]
+
+
+@pytest.mark.parametrize("known", LIMITED, ids=lambda known: known.name)
+def test_the_limits_of_a_number_themselves_are_allowed(known):
+    least, most, above = known.limits.minimum, known.limits.maximum, known.limits.above
+    for allowed in filter(lambda number: number is not None, (least, most)):
+        assert known.checked(int(allowed)) == allowed
+    for refused in ((least, -1), (most, 1), (above, 0)):
+        if refused[0] is not None:
+            with pytest.raises(ValueError, match="but it must be"):
+                known.checked(int(refused[0]) + refused[1])

@@ -596,5 +596,5 @@ def test_text_from_a_server_begins_no_line_of_the_log(caplog):
             return await until(c, Disconnected)
 
     with caplog.at_level(logging.INFO, "cloudlink.client"):
-        assert "bye\nfake" in run(scenario).reason
+        assert "bye\\x0afake" in run(scenario).reason
     assert "bye\\x0afake" in caplog.text
