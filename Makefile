@@ -21,7 +21,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 NOT_INSTALLED := { echo "CloudLink could not be installed: the first start needs the internet, to fetch the packages \
 that CloudLink uses. Is this computer online? Then see what pip says above." >&2; exit 1; }
 
-.PHONY: serve examples test test-fast test-release coverage lint autobahn newcomer faults chaos attack fuzz mutate bench bench-quick bench-compare release single-file docs clean
+.PHONY: serve examples test test-fast test-release coverage lint autobahn newcomer faults chaos attack fuzz mutate soak bench bench-quick bench-compare release single-file docs clean
 .DEFAULT_GOAL := serve
 
 $(BIN)/python:
@@ -101,6 +101,10 @@ fuzz: $(VENV)/.dev
 # Plants single faults in a copy and says which of them the tests notice; ARGS="--count 100 --only delivery --seed 2".
 mutate: $(VENV)/.dev
 	$(BIN)/python -m tests.mutate $(ARGS)
+
+# 500 players who come and go for half an hour, with and without TLS; ARGS="--minutes 2".
+soak: $(VENV)/.dev
+	$(BIN)/python -m tests.soak $(ARGS)
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench $(ARGS)

@@ -1,0 +1,181 @@
+"""Measures servers while players come and go, and judges what was measured."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from statistics import median, quantiles
+
+from tests.soak.players import Crowd
+from tests.support.certificates import Certificates
+from tests.support.lastingserver import LastingServer
+
+_WARM_UP = 0.25
+"""The part of the time in which memory may still grow."""
+_LONGEST_WARM_UP = 300.0
+"""Seconds."""
+_EVERY = 2.0
+"""Seconds between two looks at the memory."""
+_MOST_GROWTH = 1e6
+"""Bytes an hour."""
+_NOISE = 2e6
+"""Bytes by which the memory may differ at any moment: arenas of the allocator that are in use or not."""
+_WINDOW = 10.0
+"""Seconds; p99 is that of each window."""
+_MOST_DELAY, _DELAY_NOISE = 2.0, 0.05
+"""How many times as long messages may take at the end as at the beginning, and seconds that do not count."""
+_FIRST_PLAYERS, _FIRST_SECONDS = 20, 10.0
+_PATIENCE = 10.0
+"""Seconds until the files of connections that have ended must be closed."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to soak.
+
+    Attributes:
+        seconds: How long.
+        players: How many at a time, on all servers together.
+        seed: The seed of chance.
+    """
+
+    seconds: float
+    players: int
+    seed: int = 1
+
+    @property
+    def warm_up(self) -> float:
+        """Seconds after which memory must not grow any more."""
+        return min(_LONGEST_WARM_UP, _WARM_UP * self.seconds)
+
+
+@dataclass
+class Result:
+    """What one server did.
+
+    Attributes:
+        name: Its name.
+        visits: How often somebody came.
+        messages: How many messages arrived.
+        memory: Resident bytes at the end.
+        growth: Bytes an hour by which they grew after warming up.
+        files_before: Its open files before anybody came.
+        files_after: Its open files after everybody had left.
+        first_delay: The p99 of delays at the beginning, in seconds: the median of those of all windows.
+        last_delay: The same at the end.
+        mistakes: What players should not have been told.
+        tracebacks: How many its log has.
+    """
+
+    name: str
+    visits: int
+    messages: int
+    memory: int
+    growth: float
+    files_before: int
+    files_after: int
+    first_delay: float
+    last_delay: float
+    mistakes: list[str]
+    tracebacks: int
+
+
+async def soak(plan: Plan, folder: str) -> list[Result]:
+    """Soak a server with TLS and one without at the same time."""
+    certificates = Certificates(Path(folder))
+    tls = ("--tls-certificate", str(certificates.certificate), "--tls-key", str(certificates.key))
+    parts = (("plain", (), None), ("TLS", tls, certificates.client))
+    half = Plan(plan.seconds, plan.players // len(parts), plan.seed)
+    return list(await asyncio.gather(*(_soak_one(half, folder, *part) for part in parts)))
+
+
+async def _soak_one(plan, folder, name, arguments, context):
+    place = Path(folder) / name
+    place.mkdir()
+    server = LastingServer(
+        place,
+        name,
+        ("--storage", "cloudlink.db", "--admin-storage", "", "--room-state", "stored", *arguments),
+        {},
+    )
+    try:
+        await server.logged("connect to ws")
+        files_before = await _files_of_a_used_server(server, context)
+        crowd = Crowd(server.port, context, plan.players, plan.seed)
+        samples = []
+        started = time.monotonic()
+        while time.monotonic() < started + plan.seconds:
+            await asyncio.sleep(_EVERY)
+            samples.append((time.monotonic() - started, server.memory()))
+        await crowd.go()
+        files_after = await _files_left(server.pid, files_before)
+        settled = [sample for sample in samples if sample[0] >= plan.warm_up]
+        first, last = ends(crowd.delays)
+        return Result(
+            *(name, crowd.visits, crowd.messages, samples[-1][1], slope(settled) * 3600),
+            *(files_before, files_after, first, last, crowd.mistakes, server.tracebacks()),
+        )
+    finally:
+        await asyncio.to_thread(server.end)
+
+
+async def _files_of_a_used_server(server, context):
+    """Return how many files are open after a first few players have left: those of the storage stay open from then on."""
+    before = _files(server.pid)
+    crowd = Crowd(server.port, context, _FIRST_PLAYERS, 0)
+    await asyncio.sleep(_FIRST_SECONDS)
+    await crowd.go()
+    await _files_left(server.pid, before)
+    return _files(server.pid)
+
+
+def _files(pid):
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+async def _files_left(pid, before):
+    deadline = time.monotonic() + _PATIENCE
+    while (count := _files(pid)) > before and time.monotonic() < deadline:  # noqa: ASYNC110  # no event tells
+        await asyncio.sleep(0.1)
+    return count
+
+
+def slope(samples: list[tuple[float, float]]) -> float:
+    """Return how much a value grows in a second: the median of the slopes between all pairs (Theil and Sen)."""
+    thinned = samples[:: max(1, len(samples) // 200)]
+    slopes = [(late[1] - early[1]) / (late[0] - early[0]) for early, late in combinations(thinned, 2)]
+    return median(slopes) if slopes else 0.0
+
+
+def ends(delays: list[tuple[float, float]]) -> tuple[float, float]:
+    """Return the p99 of delays in the first and in the last third of the time, each the median of windows."""
+    if not delays:
+        return 0.0, 0.0
+    windows: dict[int, list[float]] = {}
+    for moment, delay in delays:
+        windows.setdefault(int((moment - delays[0][0]) / _WINDOW), []).append(delay)
+    found = [quantiles(values, n=100)[98] for _, values in sorted(windows.items()) if len(values) > 1]
+    third = max(1, len(found) // 3)
+    return median(found[:third] or [0.0]), median(found[-third:] or [0.0])
+
+
+def judge(result: Result, plan: Plan) -> list[str]:
+    """Return a sentence for everything that is wrong."""
+    wrong = []
+    grown = result.growth * (plan.seconds - plan.warm_up) / 3600
+    if grown > _MOST_GROWTH * (plan.seconds - plan.warm_up) / 3600 + _NOISE:
+        wrong.append(f"memory grows by {result.growth / 1e6:.1f} MB an hour")
+    if result.files_after > result.files_before:
+        wrong.append(f"{result.files_after - result.files_before} files stay open")
+    if result.last_delay > _MOST_DELAY * result.first_delay + _DELAY_NOISE:
+        wrong.append(f"messages take {result.last_delay * 1e3:.0f} ms at the end")
+    if not result.messages:
+        wrong.append("no message has arrived")
+    if result.mistakes:
+        wrong.append(f"{len(result.mistakes)} mistakes, such as: {result.mistakes[0]}")
+    if result.tracebacks:
+        wrong.append(f"the log has {result.tracebacks} tracebacks")
+    return [f"{result.name}: {sentence}" for sentence in wrong]

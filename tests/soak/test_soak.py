@@ -1,0 +1,51 @@
+"""What is measured of a soaked server, and what is wrong with it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.soak.soak import Plan, Result, ends, judge, slope
+
+PLAN = Plan(1800, 500)
+GOOD = Result("plain", 100, 1000, 50_000_000, 0.0, 12, 12, 0.01, 0.01, [], 0)
+
+
+def test_a_slope_is_not_moved_by_a_few_peaks():
+    steady = [(float(second), 1e6) for second in range(100)]
+    steady[50] = (50.0, 9e6)
+    assert slope(steady) == 0
+    assert slope([(float(second), 10.0 * second) for second in range(100)]) == pytest.approx(10)
+    assert slope([]) == 0
+
+
+def test_delays_at_both_ends():
+    delays = [(float(second) / 10, 0.01 if second < 300 else 0.2) for second in range(600)]
+    assert ends(delays) == (pytest.approx(0.01), pytest.approx(0.2))
+    assert ends([]) == (0.0, 0.0)
+
+
+def test_memory_may_grow_while_it_warms_up_at_most_five_minutes():
+    assert Plan(120, 1).warm_up == 30
+    assert Plan(7200, 1).warm_up == 300
+
+
+def test_nothing_is_wrong_with_a_good_server():
+    assert judge(GOOD, PLAN) == []
+    assert judge(replace(GOOD, growth=0.9e6, last_delay=0.06), PLAN) == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"growth": 10e6}, "plain: memory grows by 10.0 MB an hour"),
+        ({"files_after": 15}, "plain: 3 files stay open"),
+        ({"last_delay": 0.2}, "plain: messages take 200 ms at the end"),
+        ({"messages": 0}, "plain: no message has arrived"),
+        ({"mistakes": ["x was added twice", "y"]}, "plain: 2 mistakes, such as: x was added twice"),
+        ({"tracebacks": 1}, "plain: the log has 1 tracebacks"),
+    ],
+)
+def test_what_is_wrong(wrong, said):
+    assert judge(replace(GOOD, **wrong), PLAN) == [said]
