@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+from cloudlink.server.fairshare import TURN
 from cloudlink.server.session import State
-from tests.support.memoryclients import MemoryClient, codes, named
-from tests.support.servers import build
+from tests.support.memoryclients import MemoryClient, codes, named, turns
+from tests.support.servers import HOST, build
 
 
 @pytest.fixture
@@ -51,6 +54,29 @@ def test_an_unnamed_client_that_floods_with_pings_is_disconnected_too():
     assert visitor.session.admit(5000)
     assert not visitor.session.admit(125)
     assert visitor.closed == (1008, "Too much was sent for too long")
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+@pytest.mark.parametrize("message", ['{"cmd":"ping","val":"%s"}', b'{"cmd":"ping","val":"%b"}'])
+def test_every_way_of_a_message_counts_all_of_its_bytes(message, is_late):
+    """Text and binary, processed at once or in a later turn."""
+
+    async def play():
+        server = build(STRICT)
+        await server.start(HOST, 0)
+        visitor = MemoryClient(server, {"cmd": "ping"})
+        large = message % ("x" * 400 if isinstance(message, str) else b"x" * 400)
+        heard = []
+        for _ in range(4):
+            visitor.session._share.spent = TURN if is_late else 0.0
+            heard += visitor.ask(large)
+            await turns()
+            heard += visitor.heard()
+        await server.stop()
+        return codes(heard)
+
+    # After two there is something left, and a larger one is paid back later.
+    assert asyncio.run(play()) == [100, 100, 100, 108]
 
 
 # Slow readers.
