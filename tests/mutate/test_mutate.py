@@ -178,8 +178,18 @@ def test_the_laboratory_tells_noticed_faults_from_survivors(repository):
     ]
 
 
-def test_tests_that_fail_without_a_fault_are_an_error(repository):
-    (repository / "tests/test_y.py").write_text("def test_f(): assert False\n")
+def test_a_test_that_fails_without_a_fault_is_left_out(repository):
+    (repository / "tests/test_y.py").write_text("def test_f(): assert False\ndef test_g(): pass\n")
+    done = in_laboratory(repository)
+    assert "left out, because it fails without a fault: tests/test_y.py::test_f" in done.stdout
+    assert "False return b + a" not in done.stdout
+    assert "True return b + a" in done.stdout
+    assert "False b = a + 1" in done.stdout
+
+
+def test_many_tests_that_fail_without_a_fault_are_an_error(repository):
+    lines = [f"def test_{number}(): assert False" for number in range(9)]
+    (repository / "tests/test_y.py").write_text("\n".join(lines))
     done = in_laboratory(repository)
     assert done.returncode == 1
     assert "Tests fail without any fault" in done.stderr
