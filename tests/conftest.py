@@ -35,6 +35,7 @@ KINDS = {
         "cluster/test_strangers.py",
         "client/test_typing.py",
         "legacy/test_properties.py",
+        "mutate/test_running.py",
         "server/test_signals.py",
         "server/test_watchdog.py",
         "storage/test_storage_properties.py",

@@ -28,7 +28,7 @@ def main() -> int:
     for result in results:
         print(
             f"{result.name:8}  {result.visits:6}  {result.messages:8}  {result.memory / 1e6:5.0f} MB  "
-            f"{result.growth / 1e6:8.2f}  {result.files_before:2} {result.files_after:2}  "
+            f"{result.growth / 1e6:8.2f}  {result.files_before.total():2} {result.files_after.total():2}  "
             f"{result.first_delay * 1e3:6.0f} ms  {result.last_delay * 1e3:.0f} ms"
         )
         wrong += judge(result, plan)

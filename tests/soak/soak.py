@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import re
 import time
+from collections import Counter
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -12,6 +15,9 @@ from statistics import median, quantiles
 from tests.soak.players import Crowd
 from tests.support.certificates import Certificates
 from tests.support.lastingserver import LastingServer
+
+_NUMBER = re.compile(r"[0-9]+")
+_TRACEBACK = re.compile(r"^Traceback .*?\n\S[^\n]*", re.MULTILINE | re.DOTALL)
 
 _WARM_UP = 0.25
 """The part of the time in which memory may still grow."""
@@ -62,12 +68,12 @@ class Result:
         messages: How many messages arrived.
         memory: Resident bytes at the end.
         growth: Bytes an hour by which they grew after warming up.
-        files_before: Its open files before anybody came.
+        files_before: Its open files after the first few players had come and gone.
         files_after: Its open files after everybody had left.
         first_delay: The p99 of delays at the beginning, in seconds: the median of those of all windows.
         last_delay: The same at the end.
         mistakes: What players should not have been told.
-        tracebacks: How many its log has.
+        failures: The tracebacks in its log.
     """
 
     name: str
@@ -75,12 +81,12 @@ class Result:
     messages: int
     memory: int
     growth: float
-    files_before: int
-    files_after: int
+    files_before: Counter[str]
+    files_after: Counter[str]
     first_delay: float
     last_delay: float
     mistakes: list[str]
-    tracebacks: int
+    failures: list[str]
 
 
 async def soak(plan: Plan, folder: str) -> list[Result]:
@@ -116,7 +122,14 @@ async def _soak_one(plan, folder, name, arguments, context):
         first, last = ends(crowd.delays)
         return Result(
             *(name, crowd.visits, crowd.messages, samples[-1][1], slope(settled) * 3600),
-            *(files_before, files_after, first, last, crowd.mistakes, server.tracebacks()),
+            *(
+                files_before,
+                files_after,
+                first,
+                last,
+                crowd.mistakes,
+                _TRACEBACK.findall(server.log.read_text(errors="replace")),
+            ),
         )
     finally:
         await asyncio.to_thread(server.end)
@@ -133,14 +146,19 @@ async def _files_of_a_used_server(server, context):
 
 
 def _files(pid):
-    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+    """Count the open files of a process, by what they are."""
+    found = Counter()
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):  # it has been closed meanwhile
+            found[_NUMBER.sub("", entry.readlink().name)] += 1
+    return found
 
 
 async def _files_left(pid, before):
     deadline = time.monotonic() + _PATIENCE
-    while (count := _files(pid)) > before and time.monotonic() < deadline:  # noqa: ASYNC110  # no event tells
+    while (found := _files(pid)) - before and time.monotonic() < deadline:  # noqa: ASYNC110  # no event tells
         await asyncio.sleep(0.1)
-    return count
+    return found
 
 
 def slope(samples: list[tuple[float, float]]) -> float:
@@ -168,14 +186,15 @@ def judge(result: Result, plan: Plan) -> list[str]:
     grown = result.growth * (plan.seconds - plan.warm_up) / 3600
     if grown > _MOST_GROWTH * (plan.seconds - plan.warm_up) / 3600 + _NOISE:
         wrong.append(f"memory grows by {result.growth / 1e6:.1f} MB an hour")
-    if result.files_after > result.files_before:
-        wrong.append(f"{result.files_after - result.files_before} files stay open")
+    if more := result.files_after - result.files_before:
+        files = ", ".join(f"{count} {name}" for name, count in more.items())
+        wrong.append(f"{more.total()} files stay open: {files}")
     if result.last_delay > _MOST_DELAY * result.first_delay + _DELAY_NOISE:
         wrong.append(f"messages take {result.last_delay * 1e3:.0f} ms at the end")
     if not result.messages:
         wrong.append("no message has arrived")
     if result.mistakes:
         wrong.append(f"{len(result.mistakes)} mistakes, such as: {result.mistakes[0]}")
-    if result.tracebacks:
-        wrong.append(f"the log has {result.tracebacks} tracebacks")
+    if result.failures:
+        wrong.append(f"the log has {len(result.failures)} tracebacks, such as:\n{result.failures[0]}")
     return [f"{result.name}: {sentence}" for sentence in wrong]

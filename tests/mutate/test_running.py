@@ -1,0 +1,75 @@
+"""The laboratory, on a small repository: what it notices, and tests that fail by themselves."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.mutate.parts import ROOT
+
+SCRIPT = """
+from pathlib import Path
+from tests.mutate.planting import faults_in
+from tests.mutate.running import Laboratory
+
+root = Path("repository").absolute()
+faults = [
+    fault
+    for fault in faults_in("src/cloudlink/x.py", (root / "src/cloudlink/x.py").read_text())
+    if fault.after in ("if a > 6:", "b = a + 1", "return b + a")
+]
+laboratory = Laboratory(Path("copies").absolute(), 2, root, lambda file: ([], ["tests/test_x.py"], ["tests/test_y.py"]))
+for fault, is_noticed in laboratory.run(faults):
+    print(is_noticed, fault.after)
+assert (root / "src/cloudlink/x.py").read_text() == (Path("copies/0/src/cloudlink/x.py")).read_text()
+"""
+
+
+@pytest.fixture
+def repository(tmp_path):
+    folder = tmp_path / "repository"
+    for name, text in {
+        "src/cloudlink/__init__.py": "",
+        "src/cloudlink/x.py": "def f(a, b):\n    if a > 5:\n        b = a - 1\n    return b - a\n",
+        "tests/test_x.py": "from cloudlink.x import f\ndef test_f(): assert f(1, 3) == 2\n",
+        "tests/test_y.py": "from cloudlink.x import f\ndef test_f(): assert f(7, 3) == -1\n",
+    }.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    subprocess.run(["git", "init", "-q", folder], check=True)
+    return folder
+
+
+def in_laboratory(repository):
+    # A process of its own, because it makes copies of itself.
+    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{SCRIPT}"]
+    return subprocess.run(command, cwd=repository.parent, capture_output=True, text=True, check=False)
+
+
+def test_the_laboratory_tells_noticed_faults_from_survivors(repository):
+    done = in_laboratory(repository)
+    assert done.returncode == 0, done.stderr
+    assert sorted(done.stdout.splitlines()) == [
+        "False if a > 6:",
+        "True b = a + 1",
+        "True return b + a",
+    ]
+
+
+def test_a_test_that_fails_without_a_fault_is_left_out(repository):
+    (repository / "tests/test_y.py").write_text("def test_f(): assert False\ndef test_g(): pass\n")
+    done = in_laboratory(repository)
+    assert "left out, because it fails without a fault: tests/test_y.py::test_f" in done.stdout
+    assert "False return b + a" not in done.stdout
+    assert "True return b + a" in done.stdout
+    assert "False b = a + 1" in done.stdout
+
+
+def test_many_tests_that_fail_without_a_fault_are_an_error(repository):
+    lines = [f"def test_{number}(): assert False" for number in range(9)]
+    (repository / "tests/test_y.py").write_text("\n".join(lines))
+    done = in_laboratory(repository)
+    assert done.returncode == 1
+    assert "Tests fail without any fault" in done.stderr
