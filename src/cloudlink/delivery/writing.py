@@ -54,15 +54,16 @@ class Writer:
             total: Upper bound of the bytes in each queue.
             largest: Upper bound of the bytes in each entry.
         """
+        may_be_long = total > _PIECE
         # Few queues hold many entries as long as the largest, so hardly any has to be measured.
-        most = _PIECE // largest if total > _PIECE else _PIECE
+        most = _PIECE // largest if may_be_long else 0
         if self.behind:  # checked before the loop: most servers have none, and a check per client would cost
             outboxes = self._write_behind(outboxes)
         for outbox in outboxes:
             try:
                 if outbox.connection.congested:
                     self._hold_back(outbox, outbox)
-                elif len(outbox) > most and _is_long(outbox):
+                elif may_be_long and len(outbox) > most and _is_long(outbox):
                     self._hold_back(outbox, _write_pieces(outbox))
                 else:
                     outbox.connection.write(outbox)
