@@ -30,6 +30,7 @@ KINDS = {
         "cli/test_workers.py",
         "cli/test_workers_admin.py",
         "cluster/test_behaviours.py",
+        "cluster/test_administration.py",
         "cluster/test_conversations.py",
         "cluster/test_operation.py",
         "cluster/test_strangers.py",

@@ -199,6 +199,7 @@ class Accounts:
         finished: Future[Account] = Future()
         former = self._accounts.get(name)
         if self._store.is_memory_only:
+            self._store.tell_saved([Change(KIND, name, None if account is None else _record(account))])
             self._apply(name, account)
             finished.set_result(cast("Account", account or former))
             return finished
@@ -214,6 +215,7 @@ class Accounts:
                 why = self._store.trouble or "The file of the administration cannot be written now."
                 finished.set_exception(AdminError("storage", f"Nothing was changed. {why}"))
                 return
+            self._store.tell_saved(changes)
             self._apply(name, account)
             finished.set_result(cast("Account", account or former))
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from cloudlink.admin.host import Host, Player
     from cloudlink.admin.peers import Peers
+    from cloudlink.admin.replica import Stamped
     from cloudlink.admin.store import AdminStore, Change
     from cloudlink.settings import Settings
 
@@ -147,20 +148,35 @@ class Base:
 
     def _save(self, *changes: Change) -> Future[bool]:
         """Save changes; other processes take them over at once, not only when they see them in the file."""
-        self.peers.tell("changes", {"changes": changes})
+        self.peers.tell("changes", {"changes": changes, "stamped": self._store.stamp(changes)})
         return self._store.save(changes)
 
     def _save_and_ask(self, *changes: Change) -> tuple[Future[bool], Future[Replies]]:
         """Save changes, and ask the other processes how many of their clients these hit (`hit`)."""
-        return self._store.save(changes), self.peers.ask("changes", {"changes": changes})
+        stamped = self._store.stamp(changes)
+        return (
+            self._store.save(changes),
+            self.peers.ask("changes", {"changes": changes, "stamped": stamped}),
+        )
 
     def _save_here(self, *changes: Change) -> Future[bool]:
-        """Save what other processes have no use for, or do themselves."""
+        """Save what other processes have no use for, or do themselves: the removal of what has ended, say."""
+        self._store.stamp([change for change in changes if change.value is None], is_expiry=True)
         return self._store.save(changes)
 
-    def take_over(self, changes: Iterable[Change]) -> int:
-        """Take over changes of another process; return how many clients of this one they hit."""
-        return self._store.notice(changes)
+    def take_over(
+        self, changes: Iterable[Change], stamped: list[Stamped] | None = None, *, is_to_save: bool = False
+    ) -> int:
+        """Take over changes of another process; return how many clients of this one they hit.
+
+        Args:
+            changes: The changes.
+            stamped: The same with stamps, if the other process is a node of a cluster.
+            is_to_save: Whether the other process has a file of its own, so that this one saves them, too.
+        """
+        if stamped is None or self._store.replica is None:
+            return self._store.notice(changes)
+        return self._store.take_stamped(stamped, is_to_save=is_to_save)
 
     @staticmethod
     def _nothing_to_save() -> Future[bool]:

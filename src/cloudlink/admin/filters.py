@@ -5,6 +5,7 @@ This module finds and masks; `cloudlink.admin.policy` acts.
 
 from __future__ import annotations
 
+import secrets
 import time
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -41,6 +42,7 @@ _SLOW = 0.005
 """Seconds of a run beyond which it counts as slow."""
 _MOST_SLOW_RUNS = 3
 _TRIAL_RUNS = 3
+_LARGEST_SHARED = 1 << 40
 _TRIALS = ("a" * MOST_CHARACTERS, ("The quick brown fox. " * MOST_CHARACTERS)[:MOST_CHARACTERS])
 
 
@@ -108,6 +110,7 @@ class Filters:
         clock: Returns the time in seconds, for measuring.
 
     Attributes:
+        is_shared: Whether other nodes of a cluster have the same filters.
         on_off: Called with a filter that is switched off because it is slow.
     """
 
@@ -121,6 +124,7 @@ class Filters:
         self._off: set[int] = set()
         self._scopes: frozenset[str] = frozenset()
         self._last = 0
+        self.is_shared = False
 
     def __len__(self) -> int:
         return len(self._filters)
@@ -135,6 +139,8 @@ class Filters:
 
     def next_id(self) -> int:
         """Return a number that no filter has had."""
+        if self.is_shared:  # other nodes may give out numbers at the same time, and cannot be asked
+            return secrets.randbelow(_LARGEST_SHARED) + 1
         self._last += 1
         return self._last
 

@@ -51,16 +51,24 @@ class NumberedRecords(ABC, Generic[T]):
         """Put a record that another process has saved.
 
         Returns:
-            The record of another target that had the same number, because two processes gave it out at the same time;
-            it has a new number now, and has to be saved. None if there was none.
+            Of two records of different targets with the same number, because two processes gave it out at the same time, the
+            one that has a new number now, and has to be saved. None if there was none.
         """
         rival = self.get(record.id)
-        self.put(record)
         if rival is None or rival.target.key == record.target.key:
+            self.put(record)
             return None
-        rival.id = self.next_id()
-        self.put(rival)
-        return rival
+        # All processes choose the same one, so that they agree.
+        keeper, other = sorted((rival, record), key=lambda one: one.target.key)
+        self.drop(rival.target)
+        self.put(keeper)
+        other.id = self.next_id()
+        self.put(other)
+        return other
+
+    @abstractmethod
+    def drop(self, target: Target) -> T | None:
+        """Remove and return the record of a target, None if there is none."""
 
     def _number(self, record: T) -> None:
         """Add a record to those with numbers."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from cloudlink import forwarded
 from cloudlink.admin import merging
 from cloudlink.admin.actors import AdminError
+from cloudlink.admin.replica import unpacked
 from cloudlink.admin.store import Change
 
 if TYPE_CHECKING:
@@ -189,7 +190,13 @@ def delete_variable(process: Process, params: Params) -> Result:
 
 
 def _take_over(process: Process, params: Params) -> Result:
-    return {"hit": process.sanctions.take_over(Change(*change) for change in params["changes"])}
+    stamped = params.get("stamped")
+    hit = process.sanctions.take_over(
+        [Change(*change) for change in params["changes"]],
+        None if stamped is None else unpacked(stamped),
+        is_to_save=params.get("is_to_save", False),
+    )
+    return {"hit": hit}
 
 
 def preview_ban(process: Process, params: Params) -> Result:

@@ -36,10 +36,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cloudlink.admin.database import AuditRow, Change, Database, trouble
+from cloudlink.admin.replica import SHARED, STAMP, is_same, packed, unpacked
 from cloudlink.errors import StartError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+
+    from cloudlink.admin.replica import Replica, Stamped
 
 __all__ = ["AdminStore", "AuditRow", "Change"]
 
@@ -81,6 +84,9 @@ class AdminStore:
 
     Attributes:
         is_memory_only: Whether there is no file.
+        replica: The records with their stamps, None if this server is no node of a cluster.
+        stamps_foreign: Whether this process stamps what other programs change; one of several does.
+        on_saved: Called with what other nodes need to know of changes that were saved.
         trouble: Why the file cannot be written now, one sentence; empty while all is well.
     """
 
@@ -115,6 +121,10 @@ class AdminStore:
             OrderedDict()
         )  # the number of the last change of a record
         self._noted = 0
+        self.replica: Replica | None = None
+        self.stamps_foreign = True
+        self._forgot_at = clock()
+        self.on_saved: Callable[[list[list[Any]]], None] = lambda _stamped: None
         self._call_soon: Callable[[Callable[[], None]], object] = lambda callback: callback()
         self._on_trouble: Callable[[str], None] = lambda _sentence: None
         self._thread: threading.Thread | None = None
@@ -205,7 +215,10 @@ class AdminStore:
             A future of whether they are on the disk. It has its result within 2 seconds; a program without a
             thread gets it at once.
         """
-        saving = _Saving(list(changes), keep, self._clock())
+        changes = list(changes)
+        if keep and self.replica is not None:
+            changes += self.replica.rows(changes)
+        saving = _Saving(changes, keep, self._clock())
         self._note(saving.changes)
         if self.is_memory_only:
             _answer(saving, saved=False)
@@ -272,9 +285,57 @@ class AdminStore:
             self._woken.set()
         return answer
 
+    # In a cluster, all nodes have the same records.
+
+    def share(self, replica: Replica) -> list[Change]:
+        """Stamp what is changed from now on; call it between `open` and `start`.
+
+        Args:
+            replica: The records of this node, which are read from the file now.
+
+        Returns:
+            What another program has changed in the file while no server ran; to be given to `tell_saved`.
+        """
+        self.replica = replica
+        records = [Change(kind, key, value) for kind in SHARED for key, value in self.records(kind)]
+        return replica.load(records, self.records(STAMP))
+
+    def stamp(self, changes: Iterable[Change], *, is_expiry: bool = False) -> list[list[Any]] | None:
+        """Stamp changes; return them as other nodes get them, None if this server is no node of a cluster."""
+        if self.replica is None:
+            return None
+        return packed(self.replica.stamp(changes, is_expiry=is_expiry))
+
+    def tell_saved(self, changes: Iterable[Change]) -> None:
+        """Stamp changes that have been saved, and tell other nodes."""
+        changes = list(changes)
+        stamped = self.stamp(changes)
+        if stamped and self.replica is not None:
+            self.save(self.replica.rows(changes))
+            self.on_saved(stamped)
+
+    def take_stamped(self, stamped: Iterable[Stamped], *, is_to_save: bool) -> int:
+        """Take over changes of another node as far as they are newer; return how many clients that hit."""
+        if self.replica is None:
+            return 0
+        return self.put_into_effect(self.replica.accept(stamped), is_to_save=is_to_save)
+
+    def put_into_effect(self, newer: Iterable[Stamped], *, is_to_save: bool) -> int:
+        """Have the parts take over changes that the replica has accepted; return how many clients that hit."""
+        changes = [one.change for one in newer]
+        hit = self.notice(changes)
+        if changes and is_to_save:
+            self.save(changes)
+        return hit
+
     def tick(self) -> None:
         """Answer saves that took too long; to be called once a second."""
-        self._answer_failed(older_than=self._clock() - _ANSWER_WITHIN)
+        now = self._clock()
+        self._answer_failed(older_than=now - _ANSWER_WITHIN)
+        if self.replica is not None and now - self._forgot_at >= _PRUNE_EVERY:
+            self._forgot_at = now
+            if forgotten := self.replica.prune():
+                self.save(forgotten)
 
     def close(self) -> None:
         """Write what waits, for some seconds at most, and close the file."""
@@ -389,7 +450,26 @@ class AdminStore:
             news: The changes.
             since: The number of the last change that was known before they were read.
         """
-        self._take_over(change for change in news if self._latest.get((change.kind, change.key), 0) <= since)
+        late = [change for change in news if self._latest.get((change.kind, change.key), 0) <= since]
+        self._take_over(late if self.replica is None else self._stamped_news(self.replica, late))
+
+    def _stamped_news(self, replica: Replica, news: list[Change]) -> list[Change]:
+        """Return the news from the file that are newer than what is known; what another program has changed is stamped."""
+        stamps = {change.key: change.value for change in news if change.kind == STAMP and change.value}
+        taken, foreign = [], []
+        for change in news:
+            row = stamps.get(f"{change.kind} {change.key}")
+            if change.kind not in SHARED:
+                taken.append(change)
+            elif row is not None:
+                taken += [one.change for one in replica.accept(unpacked([[*change, *row[:2]]]))]
+            else:
+                taken.append(change)
+                if not is_same(change, replica.find(change.kind, change.key)):
+                    foreign.append(change)
+        if self.stamps_foreign:
+            self.tell_saved(foreign)
+        return taken
 
     def notice(self, changes: Iterable[Change]) -> int:
         """Have the parts take over what another process says; return how many clients that hit."""

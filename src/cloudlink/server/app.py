@@ -349,6 +349,7 @@ class Server(PluginAPI):
         self.loop_delay.stop()
         await self.background.finish()
         await endpoint.finish(_CLOSE_WAIT)
+        await self.administration.finish()
         await self._membership.leave()
         for stop in self.hooks.protocol_stop:
             stop()

@@ -18,6 +18,7 @@ from .sharing import Shared
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from cloudlink.carriers.natsrecords import NatsRecords
     from cloudlink.cluster.carriers import Carrier
     from cloudlink.cluster.cloud import Cloud, ProjectStore
     from cloudlink.cluster.node import Node
@@ -40,12 +41,14 @@ class Cluster:
         name: The name of the cluster, empty for a lone server.
         node: This node; None for a lone server.
         store: Keeps cloud projects for all nodes; None if the server's own storage does.
+        records: Keeps what the administration shares with all nodes; None if no other machine needs it.
     """
 
     def __init__(self, server: Server, background: Background, *, unique_names: Callable[[], bool]) -> None:
         self.name = ""
         self.node: Node | None = None
         self.store: ProjectStore | None = None
+        self.records: NatsRecords | None = None
         self._server = server
         self._background = background
         self._unique_names = unique_names

@@ -10,6 +10,8 @@ import hmac
 import logging
 import math
 import os
+import secrets
+import time
 from functools import cached_property
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any, Protocol
@@ -17,9 +19,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 from cloudlink import jsontext
 from cloudlink.admin.host import protected_by
 from cloudlink.admin.modes import GUARDED_PACKET_RATE
+from cloudlink.admin.replica import Replica
 from cloudlink.admin.sanctions import Sanctions
 from cloudlink.admin.store import AdminStore
 from cloudlink.closecodes import CloseCode
+from cloudlink.cluster.clock import HybridClock
 from cloudlink.counters import StoreCondition
 from cloudlink.transport.sockets import own_addresses
 
@@ -31,11 +35,13 @@ if TYPE_CHECKING:
 
     from cloudlink.admin.host import Player
     from cloudlink.admin.modes import Mode
+    from cloudlink.admin.store import Change
     from cloudlink.counters import Counters
     from cloudlink.settings import Settings
 
     from .background import Background
     from .clients import Client, ClientsManager
+    from .cluster import Cluster
     from .events import Event, User
     from .hooks import Hooks
     from .hub import Hub
@@ -58,6 +64,7 @@ class SanctionedServer(Protocol):
     rooms_manager: RoomsManager
     hub: Hub
     not_ready: str
+    cluster: Cluster
     part: Part | None
 
     def later(self, delay: float, callback: Callable[[], None]) -> None:
@@ -75,10 +82,12 @@ class Enforcement:
     Attributes:
         store: The file `admin_storage`.
         sanctions: The sanctions.
+        changed_offline: What another program has changed in the file of a node while it did not run.
     """
 
     def __init__(self, server: SanctionedServer) -> None:
         """Set up the sanctions without any rule; nothing is read before `open`."""
+        self.changed_offline: list[Change] = []
         self._server = server
         self._clients = server.clients_manager
         settings, hooks = server.settings, server.hooks
@@ -102,7 +111,17 @@ class Enforcement:
         elif part is not None:
             self.sanctions.tag_key = part.counts.key
         self.store.open(settings.admin_storage)
+        if self._server.cluster.records is not None:
+            self._share_records()
         self.sanctions.load()
+
+    def _share_records(self) -> None:
+        """Have all nodes of the cluster keep the same records."""
+        server = self._server
+        clock = HybridClock(secrets.token_hex(8), time.time)
+        self.changed_offline = self.store.share(Replica(clock))
+        self.store.stamps_foreign = server.part is None or server.part.number == 0
+        server.hooks.policy.filters.is_shared = True
 
     def start(self, call_soon: Callable[[Callable[[], None]], object]) -> None:
         """Begin to save, and to follow what other programs change in the file; others have read it before.

@@ -79,11 +79,12 @@ class Membership:
         if self._bus is not None:
             self._bus.close()
             await self._bus.closed()
-        self._store = self._bus = None
+        self._store = self._bus = self._cluster.records = None
 
     async def _join_by_nats(self) -> None:
         from cloudlink.carriers.nats import NatsCarrier  # noqa: PLC0415  # only a cluster needs them
         from cloudlink.carriers.natsbus import NatsBus  # noqa: PLC0415
+        from cloudlink.carriers.natsrecords import NatsRecords  # noqa: PLC0415
         from cloudlink.carriers.natsstore import NatsStore  # noqa: PLC0415
 
         settings = self._settings
@@ -94,6 +95,7 @@ class Membership:
             self._store = NatsStore(bus, settings.cluster_name)
             if not is_successor:
                 await self._store.check()
+        self._cluster.records = NatsRecords(bus, settings.cluster_name, settings.cluster_secret.encode())
         self._cluster.join(
             NatsCarrier(bus, settings.cluster_name),
             name=settings.cluster_name,

@@ -39,6 +39,7 @@ from cloudlink.transport import url_for_others
 
 from .loglines import LOGGER, LogLines
 from .peers import ClusterCarrier
+from .recordsync import RecordSync
 from .relay import RelayReceiver, RelayServer
 from .serverview import ServerView
 from .sockets import AdminReceiver
@@ -80,6 +81,7 @@ class Administration:
         self._process: Process | None = None
         self._followers: Followers | None = None
         self._following: Following | None = None
+        self._sync: RecordSync | None = None
         self._met: set[str] = set()
         self._missing_log = LogThrottle()
         self._carrier = ClusterCarrier(server.cluster, part)
@@ -160,6 +162,7 @@ class Administration:
         self._tick_at = self._loop.time() + _TICK
         self._timer = self._loop.call_at(self._tick_at, self._tick)
         self._meet_others()
+        self._start_sync()
         if self.wire is None:
             return
         if self._has_others:
@@ -193,6 +196,12 @@ class Administration:
         if self._key_file is not None:
             self._key_file.remove()
         self._access.key = ""
+
+    async def finish(self) -> None:
+        """Save for other nodes what they might not have."""
+        if self._sync is not None:
+            await self._sync.finish()
+            self._sync = None
 
     def close(self) -> None:
         """Forget everybody who was logged in, at the very end."""
@@ -254,11 +263,29 @@ class Administration:
 
     # Several processes.
 
+    def _start_sync(self) -> None:
+        """Keep the records of this node and those of its cluster equal; one process of a machine does that."""
+        store, records = self._server.enforcement.store, self._server.cluster.records
+        store.on_saved = self._tell_of_saved
+        if not self._is_first or records is None or store.replica is None:
+            return
+        self._sync = RecordSync(
+            store.replica, records, lambda newer: store.put_into_effect(newer, is_to_save=True)
+        )
+        store.tell_saved(self._server.enforcement.changed_offline)
+        self._sync.start()
+
+    def _tell_of_saved(self, stamped: list[list[Any]]) -> None:
+        self._asking.tell("changes", {"changes": [], "stamped": stamped})
+
     def _answer(self, question: str, params: dict[str, Any], name: str) -> dict[str, Any]:
         """Answer another process; see `cloudlink.admin.questions`. Raises `AdminError`."""
         process = self._process
         if process is None or self._followers is None or self._following is None:
             raise AdminError("unavailable", "This process stops.")
+        if question == "changes":
+            is_to_save = self._is_first and name not in self._carrier.expected
+            return QUESTIONS[question](process, {**params, "is_to_save": is_to_save})
         if question == "follow":
             self._followers.follow(name, params["topics"])
         elif question == "event":
