@@ -26,6 +26,9 @@ STOP_LIMIT = 2.0
 SERVER_CORE, GENERATOR_CORE = 0, 1
 """The cores used with `--pin`."""
 
+_LISTEN = "0A"
+"""The state of a socket that listens, in /proc/net/tcp."""
+
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
@@ -70,9 +73,17 @@ class Server:
     """A server under test in its own process; use it as a context manager, so that it always ends."""
 
     def __init__(
-        self, name: str, command: Sequence[str], port: int, environment: Mapping[str, str], *, pin: bool
+        self,
+        name: str,
+        command: Sequence[str],
+        port: int,
+        environment: Mapping[str, str],
+        *,
+        pin: bool,
+        listeners: int = 1,
     ) -> None:
         self.name = name
+        self._listeners = listeners
         self.port = port
         LOGS.mkdir(parents=True, exist_ok=True)
         self._log = LOGS / f"{name}.log"
@@ -109,10 +120,18 @@ class Server:
         limit = time.monotonic() + START_LIMIT
         while time.monotonic() < limit:
             self.check()
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1.0):
+            if self._is_listening():
                 return
             time.sleep(0.02)
         raise ServerDiedError(f"{self.name} did not listen within {START_LIMIT:.0f} s{self._end_of_log()}")
+
+    def _is_listening(self) -> bool:
+        """Return whether all processes accept connections: the system spreads clients over those that listen already."""
+        if self._listeners > 1:
+            return listeners(self.port) >= self._listeners
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1.0):
+            return True
+        return False
 
     def _end_of_log(self, lines: int = 8) -> str:
         with self._log.open("rb") as log:
@@ -150,6 +169,12 @@ class Server:
             sum(_kilobytes(f"/proc/{pid}/status", "VmRSS:") for pid in pids) * 1024,
             sum(_kilobytes(f"/proc/{pid}/smaps_rollup", "Pss:") for pid in pids) * 1024,
         )
+
+
+def listeners(port: int) -> int:
+    """Return how many sockets listen at a port, on Linux."""
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(words[1].endswith(f":{port:04X}") and words[3] == _LISTEN for words in lines)
 
 
 def _kilobytes(file: str, name: str) -> int:

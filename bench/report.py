@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 REFERENCE = "cloudlink"
 """The server that the others are compared with."""
 
-LABEL_WIDTH, COLUMN_WIDTH = 40, 16
+LABEL_WIDTH, COLUMN_WIDTH = 40, 16  # a column is wider where a title needs it
 LIMITED, DISTURBED = "*", "!"
 LEGEND = {
     LIMITED: "limited by the load generator: the server may do better",
@@ -71,17 +71,20 @@ def _times(value: float | None) -> str:
     return f"x {value:.0f}" if value >= 20 else f"x {value:.2f}"
 
 
-def _row(label: str, cells: list[str]) -> str:
-    return f"  {label:<{LABEL_WIDTH}}" + "".join(f"{cell:>{COLUMN_WIDTH}}" for cell in cells)
+def _row(label: str, cells: list[str], widths: list[int]) -> str:
+    columns = (f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
+    return f"  {label:<{LABEL_WIDTH}}" + "".join(columns)
 
 
 def _measure_lines(report: Report, taken: Taken) -> list[str]:
     names = list(taken.outcomes)
+    titles = [report.title(name) for name in names]
+    widths = [max(COLUMN_WIDTH, len(title) + 2) for title in titles]
     lines = [
         "",
         taken.measure.title,
         f"  {taken.measure.how}",
-        _row("", [report.title(name) for name in names]),
+        _row("", titles, widths),
     ]
     for metric in taken.measure.metrics:
         cells = []
@@ -89,13 +92,16 @@ def _measure_lines(report: Report, taken: Taken) -> list[str]:
             outcome = taken.outcomes[name]
             cells.append(number(outcome.median(metric.key), metric.digits) + marks(outcome))
         label = f"{metric.title}, {metric.unit}" if metric.unit else metric.title
-        lines.append(_row(label, cells))
+        lines.append(_row(label, cells, widths))
         ratios = [_times(ratio(taken, metric, name)) for name in names]
         if any(ratios):
-            lines.append(_row("  CloudLink is better by", ratios))
+            lines.append(_row("  CloudLink is better by", ratios, widths))
     outcomes = list(taken.outcomes.values())
-    lines.append(_row("load generator's share of a core", [f"{one.generator_share:.2f}" for one in outcomes]))
-    lines.append(_row("other processes' share of a core", [f"{one.others_share:.2f}" for one in outcomes]))
+    for label, shares in (
+        ("load generator's share of a core", [one.generator_share for one in outcomes]),
+        ("other processes' share of a core", [one.others_share for one in outcomes]),
+    ):
+        lines.append(_row(label, [f"{share:.2f}" for share in shares], widths))
     lines += [f"  {report.title(name)}: {note}" for name in names for note in taken.outcomes[name].notes]
     return lines
 

@@ -161,15 +161,18 @@ static void measure(void)
     turn_until(end, 0);
     puts("end");
     uint64_t taken = now_us() - start;
-    printf("busy %.6f\nseconds %.6f\n", (double)(taken - idle) / 1e6, (double)taken / 1e6);
+    printf("busy %.6f\nseconds %.6f\n", idle < taken ? (double)(taken - idle) / 1e6 : 0.0, (double)taken / 1e6);
     sending = 0;
     turn_until(end + (uint64_t)(job.drain * 1e6), 1);
 }
 
 static void report_latency(const char *name, const struct histogram *histogram)
 {
-    printf("%s_p50 %lu\n%s_p99 %lu\n%s_max %lu\n", name, percentile(histogram->counts, histogram->total, .5),
-           name, percentile(histogram->counts, histogram->total, .99), name, histogram->greatest);
+    static const int shares[] = {25, 50, 75, 99};
+    for (int each = 0; each < 4; each++)
+        printf("%s_p%d %lu\n", name, shares[each],
+               percentile(histogram->counts, histogram->total, shares[each] / 100.));
+    printf("%s_max %lu\n", name, histogram->greatest);
 }
 
 static void report(void)

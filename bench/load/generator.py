@@ -278,8 +278,8 @@ def main() -> None:
     report_numbers({name: getattr(play, name) for name in counts})
     for name, samples in (("echo", play.echo), ("all", play.all), ("late", play.late)):
         ranked = sorted(samples) or [0]
-        half, most = ranked[len(ranked) // 2], ranked[len(ranked) * 99 // 100]
-        report_numbers({f"{name}_p50": half, f"{name}_p99": most, f"{name}_max": ranked[-1]})
+        report_numbers({f"{name}_p{share}": ranked[len(ranked) * share // 100] for share in (25, 50, 75, 99)})
+        report_numbers({f"{name}_max": ranked[-1]})
 
 
 if __name__ == "__main__":

@@ -86,7 +86,14 @@ class Stage:
     def server(self, peer: Peer) -> Server:
         """Start a server; use the result as a context manager."""
         port = free_port()
-        return Server(peer.name, peer.command(port), port, peer.environment(port), pin=self.pin)
+        return Server(
+            peer.name,
+            peer.command(port),
+            port,
+            peer.environment(port),
+            pin=self.pin,
+            listeners=peer.processes,
+        )
 
     def play(self, peer: Peer, job: Job) -> Result:
         """Start a fresh server, run a job on it and end it.
@@ -102,6 +109,8 @@ class Stage:
 COPIES = Metric("copies_per_second", "copies delivered per second", "", "higher", 0)
 ECHO_P50 = Metric("echo_p50_ms", "p50 until the sender has its own copy", "ms", "lower", 2)
 ECHO_P99 = Metric("echo_p99_ms", "p99 until the sender has its own copy", "ms", "lower", 2)
+P25 = Metric("p25_ms", "p25 from sender to receiver", "ms", "lower", 2, compare=False)
+P75 = Metric("p75_ms", "p75 from sender to receiver", "ms", "lower", 2, compare=False)
 P50 = Metric("p50_ms", "p50 from sender to receiver", "ms", "lower", 2)
 P99 = Metric("p99_ms", "p99 from sender to receiver", "ms", "lower", 2)
 CPU_PER_COPY = Metric("cpu_us_per_copy", "server CPU per copy", "µs", "lower", 2)
@@ -117,6 +126,8 @@ def numbers(result: Result) -> dict[str, float]:
         ECHO_P99.key: result["echo_p99"] / 1000,
         P50.key: result["all_p50"] / 1000,
         P99.key: result["all_p99"] / 1000,
+        P25.key: result["all_p25"] / 1000,
+        P75.key: result["all_p75"] / 1000,
         CORE_SHARE.key: result.server_share,
     }
     if result.cpu_per_copy is not None:

@@ -1,30 +1,59 @@
-"""A cluster: two nodes that NATS joins, compared with two workers and with one process; the CPU of NATS counts too."""
+"""A cluster: two nodes that NATS joins, compared with two workers and with one process; the CPU of NATS counts too.
+
+It also shows what crossing to another process adds at low load. About half of the receivers are at the sender's process, so
+the first quartile of all latencies is about the median of theirs, and the third quartile about that of the others. What the
+difference is with several processes, less what it is with one, is what the way to another process takes.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bench.measures import latency
+from bench.clients import in_rooms
+from bench.load.job import Job
+from bench.measures.base import P25, P75, Measure, Metric, Run, Stage, numbers
 from bench.measures.workers import spread
 
 if TYPE_CHECKING:
-    from bench.measures.base import Measure
+    from bench.peers import Peer
     from bench.plan import Plan
 
 SERVERS = ("cloudlink", "workers-2", "cluster-2")
+RECEIVERS = 40
+MESSAGES_PER_SECOND = 20.0
+HOP = Metric("hop_ms", "p75 less p25", "ms", "lower", 2, compare=False)
+
+
+def _hop(stage: Stage, peer: Peer) -> Run:
+    clients = in_rooms(peer, RECEIVERS + 1, lambda _: "arena", "message")
+    plan = stage.plan
+    job = Job(
+        clients,
+        "open",
+        senders=1,
+        rate=MESSAGES_PER_SECOND,
+        warmup=plan.warmup,
+        measure=plan.measure,
+        drain=plan.drain,
+    )
+    result = stage.play(peer, job)
+    values = numbers(result)
+    values[HOP.key] = values[P75.key] - values[P25.key]
+    return Run(values, result.generator_share, result.others_share)
 
 
 def measures(plan: Plan) -> list[Measure]:
     """Return the measures with a cluster."""
-    (low_load,) = latency.measures(plan)
     return [
         spread("cluster", "cluster", min(1000, max(plan.crowds)), SERVERS),
-        replace(
-            low_load,
-            name="cluster-latency",
+        Measure(
+            name="cluster-hop",
             group="cluster",
             title="Cluster: latency at low load",
+            how=f"one sender, {MESSAGES_PER_SECOND:.0f} messages (gmsg) a second to {RECEIVERS} others at all processes",
+            metrics=(P25, P75, HOP),
             servers=SERVERS,
+            run=_hop,
+            column="low load",
         ),
     ]

@@ -1,7 +1,8 @@
 """Workers: one server in several processes, compared with one process and with other servers.
 
 The rooms of 10 are spread at random over the processes, so most updates cross between them. The CPU of all processes of
-a server counts, that of the process that starts the workers included.
+a server counts, that of the process that starts the workers included. uWebSockets alone does not join processes: its
+program hands each message to the others over Unix sockets.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from bench.measures.base import (
     P50,
     P99,
     Measure,
-    Metric,
     Run,
     Stage,
     numbers,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from bench.plan import Plan
 
 SERVERS = ("cloudlink", "workers-2", "workers-4")
-GENERATOR_SHARE = Metric("generator_share", "load generator's share of a core", "", "lower", 2, compare=False)
+OTHERS = ("uws", "uws-2", "uws-4")
 
 
 def spread(name: str, group: str, count: int, servers: tuple[str, ...]) -> Measure:
@@ -36,11 +36,7 @@ def spread(name: str, group: str, count: int, servers: tuple[str, ...]) -> Measu
 
     def run(stage: Stage, peer: Peer) -> Run:
         result = players.crowd(peer, count, stage, stage.plan.measure)
-        values = {
-            **numbers(result),
-            DELIVERED.key: players.delivered(result),
-            GENERATOR_SHARE.key: result.generator_share,
-        }
+        values = {**numbers(result), DELIVERED.key: players.delivered(result)}
         limited = players.generator_was_late(result)
         return Run(values, result.generator_share, result.others_share, limited=limited)
 
@@ -49,7 +45,7 @@ def spread(name: str, group: str, count: int, servers: tuple[str, ...]) -> Measu
         group=group,
         title=f"{name.capitalize()}: {count} players",
         how=f"rooms of {players.ROOM_SIZE} spread at random, {players.UPDATES_PER_SECOND:.0f} variable updates a second each",
-        metrics=(DELIVERED, P50, P99, CPU_PER_COPY, CORE_SHARE, GENERATOR_SHARE),
+        metrics=(DELIVERED, P50, P99, CPU_PER_COPY, CORE_SHARE),
         servers=servers,
         run=run,
         column=f"{count} players",
@@ -61,19 +57,20 @@ def measures(plan: Plan) -> list[Measure]:
     (_, wide) = fanout.measures(plan)
     most = next(each for each in players.measures(plan) if each.name == "players-most")
     return [
-        spread("workers", "workers", max(plan.crowds), (*SERVERS, "uws")),
+        spread("workers", "workers", max(plan.crowds), (*SERVERS, *OTHERS)),
         replace(
             wide,
             name="workers-fanout",
             group="workers",
             title="Workers: fan-out, 2 messages in flight per sender",
-            servers=(*SERVERS, "upstream", "uws"),
+            servers=(*SERVERS, "upstream", *OTHERS),
         ),
         replace(
             most,
             name="workers-most",
             group="workers",
             title=f"Workers: {most.title[0].lower()}{most.title[1:]}",
-            servers=SERVERS,
+            metrics=(replace(most.metrics[0], title="players"),),
+            servers=(*SERVERS, "upstream", *OTHERS),
         ),
     ]

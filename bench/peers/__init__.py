@@ -17,6 +17,8 @@ PEERS: dict[str, Peer] = {
         ColyseusServer(),
         NodeWs(),
         UWebSockets(),
+        UWebSockets(2),
+        UWebSockets(4),
         Workers(2),
         Workers(4),
         Cluster(2),

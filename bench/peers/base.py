@@ -28,12 +28,16 @@ class UnavailableError(Exception):
 
 
 class Peer(ABC):
-    """One server under test. `players_guess` is where the search for the most players starts."""
+    """One server under test.
+
+    `players_guess` is where the search for the most players starts, `processes` how many share its port.
+    """
 
     name: str
     title: str
     protocol: ClassVar[Protocol]
     players_guess: ClassVar[int]
+    processes: int = 1
 
     @abstractmethod
     def prepare(self) -> str:

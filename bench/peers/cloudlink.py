@@ -29,10 +29,12 @@ class CloudLink(Peer):
     def prepare(self) -> str:
         """Find the installed package."""
         try:
-            version = importlib.metadata.version("cloudlink")
+            version = importlib.metadata.version("cloudlink-server")
             program = importlib.util.find_spec("cloudlink.__main__")
         except (importlib.metadata.PackageNotFoundError, ModuleNotFoundError) as error:
-            raise UnavailableError(f"the package cloudlink is not installed for {sys.executable}") from error
+            raise UnavailableError(
+                f"the package cloudlink-server is not installed for {sys.executable}"
+            ) from error
         if program is None:
             raise UnavailableError("the package cloudlink cannot be run with `python -m cloudlink` yet")
         return version
@@ -62,8 +64,8 @@ class Workers(CloudLink):
     def __init__(self, count: int) -> None:
         super().__init__()
         self.name = f"workers-{count}"
-        self.title = f"CloudLink, {count} workers"
-        self.count = count
+        self.title = f"{count} workers"
+        self.processes = count
 
     def prepare(self) -> str:
         """Find the installed package, on Linux."""
@@ -73,7 +75,7 @@ class Workers(CloudLink):
 
     def environment(self, port: int) -> Mapping[str, str]:
         """Ask for the workers."""
-        return {**super().environment(port), "CLOUDLINK_WORKERS": str(self.count)}
+        return {**super().environment(port), "CLOUDLINK_WORKERS": str(self.processes)}
 
 
 class Cluster(Workers):
@@ -82,7 +84,7 @@ class Cluster(Workers):
     def __init__(self, count: int) -> None:
         super().__init__(count)
         self.name = f"cluster-{count}"
-        self.title = f"CloudLink, {count} nodes and NATS"
+        self.title = f"{count} nodes, NATS"
 
     def prepare(self) -> str:
         """Find the installed packages."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, ClassVar
 
-from bench.peers.base import PROGRAMS, Peer, virtual_environment
+from bench.peers.base import PROGRAMS, Peer, UnavailableError, virtual_environment
 from bench.processes import ENVIRONMENTS
 from bench.protocols import Broadcast
 
@@ -17,17 +18,22 @@ VERSION = "0.0.31"
 class UWebSockets(Peer):
     """A broadcaster on the fastest WebSocket server there is."""
 
-    name = "uws"
-    title = "uWebSockets"
     protocol: ClassVar = Broadcast()
     players_guess: ClassVar = 2400
 
+    def __init__(self, count: int = 1) -> None:
+        self.name = "uws" if count == 1 else f"uws-{count}"
+        self.title = "uWebSockets" if count == 1 else f"uWebSockets x {count}"
+        self.processes = count
+
     def prepare(self) -> str:
         """Install it into an environment of its own."""
-        virtual_environment(self.name, [f"socketify=={VERSION}"], "import socketify")
+        if self.processes > 1 and sys.platform != "linux":
+            raise UnavailableError("several processes need Linux")
+        virtual_environment("uws", [f"socketify=={VERSION}"], "import socketify")
         return f"socketify {VERSION}"
 
     def command(self, port: int) -> Sequence[str]:
         """Serve as a plain broadcaster."""
-        python = ENVIRONMENTS / self.name / "bin" / "python"
-        return [str(python), "-I", str(PROGRAMS / "uws_server.py"), str(port)]
+        python = ENVIRONMENTS / "uws" / "bin" / "python"
+        return [str(python), "-I", str(PROGRAMS / "uws_server.py"), str(port), str(self.processes)]
