@@ -1,9 +1,11 @@
 """`client()`, as scripts for CloudLink 0.2.0 use it; a whole script of theirs is in tests/real_clients."""
 
 import asyncio
+import gc
 import json
 import logging
 import ssl
+import weakref
 from pathlib import Path
 
 import pytest
@@ -400,3 +402,18 @@ def test_the_log_says_why_a_connection_was_ended(code, logged, greeted, caplog):
     play(c, handler)
     assert seen == [("on_disconnect",)]
     assert (f"The server closed the connection with {code} (You were kicked\\x0a)." in caplog.text) == logged
+
+
+def test_a_handler_that_waits_is_not_lost_to_the_garbage_collector():
+    async def wait():
+        await asyncio.get_running_loop().create_future()
+
+    async def scenario():
+        owner = client()
+        kept = weakref.ref(owner._spawn(wait()))
+        await asyncio.sleep(0)
+        gc.collect()
+        assert kept() is not None
+        kept().cancel()
+
+    asyncio.run(scenario())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import sys
 import tempfile
 import time
@@ -34,12 +35,12 @@ def main() -> int:
     survived: Counter[str] = Counter()
     with tempfile.TemporaryDirectory(prefix="cloudlink-mutate-") as folder:
         laboratory = Laboratory(Path(folder), arguments.jobs)
-        for fault, is_noticed in laboratory.run(chosen):
+        for fault, is_noticed in laboratory.run(chosen, started + arguments.seconds):
             (noticed if is_noticed else survived)[part_of(fault.file)] += 1
             if not is_noticed:
                 print(f"survived: {fault}", flush=True)
     _print_table(noticed, survived, time.monotonic() - started)
-    share = noticed.total() / max(1, len(chosen))
+    share = noticed.total() / max(1, noticed.total() + survived.total())
     return 1 if share < arguments.at_least / 100 else 0
 
 
@@ -49,6 +50,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="the seed of their choice (default: %(default)s)")
     parser.add_argument(
         "--only", action="append", choices=list(PARTS), help="a part; may be given several times"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=math.inf, help="seconds after which no other fault is planted"
     )
     parser.add_argument("--jobs", type=int, default=1, help="faults tried at once (default: %(default)s)")
     parser.add_argument(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import importlib.util
+import math
 import os
 import re
 import shutil
@@ -61,8 +62,12 @@ class Laboratory:
         self._left_out: list[str] = []
         self._copies = [_Copy(folder / str(number), root, self._left_out) for number in range(jobs)]
 
-    def run(self, faults: list[Fault]) -> Iterator[tuple[Fault, bool]]:
+    def run(self, faults: list[Fault], until: float = math.inf) -> Iterator[tuple[Fault, bool]]:
         """Yield each fault and whether the tests have noticed it.
+
+        Args:
+            faults: The faults.
+            until: When to plant no other one, by `time.monotonic`.
 
         Raises:
             RuntimeError: Tests fail without a fault; the message has the end of what pytest says.
@@ -70,6 +75,8 @@ class Laboratory:
         waiting = faults[::-1]
         while waiting or any(copy.is_busy for copy in self._copies):
             for copy in self._copies:
+                if time.monotonic() > until:
+                    waiting.clear()
                 if not copy.is_busy and waiting:
                     fault = waiting.pop()
                     stages = [tests for tests in self._stages_of(fault.file) if tests]

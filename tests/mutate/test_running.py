@@ -21,7 +21,7 @@ faults = [
     if fault.after in ("if a > 6:", "b = a + 1", "return b + a")
 ]
 laboratory = Laboratory(Path("copies").absolute(), 2, root, lambda file: ([], ["tests/test_x.py"], ["tests/test_y.py"]))
-for fault, is_noticed in laboratory.run(faults):
+for fault, is_noticed in laboratory.run(faults, UNTIL):
     print(is_noticed, fault.after)
 assert (root / "src/cloudlink/x.py").read_text() == (Path("copies/0/src/cloudlink/x.py")).read_text()
 """
@@ -42,9 +42,13 @@ def repository(tmp_path):
     return folder
 
 
-def in_laboratory(repository):
+def in_laboratory(repository, until="float('inf')"):
     # A process of its own, because it makes copies of itself.
-    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{SCRIPT}"]
+    command = [
+        sys.executable,
+        "-c",
+        f"import sys; sys.path.insert(0, {str(ROOT)!r})\nUNTIL = {until}\n{SCRIPT}",
+    ]
     return subprocess.run(command, cwd=repository.parent, capture_output=True, text=True, check=False)
 
 
@@ -73,3 +77,8 @@ def test_many_tests_that_fail_without_a_fault_are_an_error(repository):
     done = in_laboratory(repository)
     assert done.returncode == 1
     assert "Tests fail without any fault" in done.stderr
+
+
+def test_no_fault_is_planted_when_the_time_is_over(repository):
+    done = in_laboratory(repository, "0.0")
+    assert (done.returncode, done.stdout) == (0, "")
