@@ -16,7 +16,7 @@ from cloudlink.server.app import Server
 from cloudlink.server.protocols.clpv4 import Clpv4
 from cloudlink.settings import Settings
 from cloudlink.transport import listening
-from cloudlink.transport.listening import explain, open_sockets
+from cloudlink.transport.listening import explain, open_sockets, shareable
 from cloudlink.transport.portowner import port_owner
 from tests.support.certificates import Certificates
 from tests.support.rawclients import UPGRADE, RawClient, ask, frame, request, running
@@ -313,3 +313,21 @@ class TestUnixSocket:
             with pytest.raises(StartError, match="already in use"):
                 asyncio.run(server.start())
         assert not Path(path).exists()
+
+
+class Elsewhere:
+    """A socket that is bound to an address of another machine, as far as it says."""
+
+    family = socket.AF_INET
+
+    def getsockname(self):
+        return "192.0.2.1", 3000
+
+    def setsockopt(self, *_option):
+        """Whatever it is."""
+
+
+@pytest.mark.skipif(not hasattr(socket, "SO_REUSEPORT"), reason="ports cannot be shared here")
+def test_why_a_port_cannot_be_shared_is_explained():
+    with pytest.raises(StartError, match=r"^The address 192\.0\.2\.1 does not belong to this machine"):
+        shareable(Elsewhere())
