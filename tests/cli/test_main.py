@@ -88,6 +88,20 @@ def test_help_lists_the_flags_that_most_need(capsys, command):
     assert out.endswith(f"`cloudlink {command} --help-all` lists all flags.")
 
 
+@pytest.mark.parametrize(
+    ("told", "columns"), [("60", 60), ("200", 200), ("0", 80), ("", 80), ("wide", 80), (None, 80)]
+)
+def test_help_is_as_wide_as_the_terminal(capsys, monkeypatch, told, columns):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    if told is not None:
+        monkeypatch.setenv("COLUMNS", told)
+    monkeypatch.setattr("sys.__stdout__", None)
+    with pytest.raises(SystemExit):
+        cli.main(["serve", "--help-all"])
+    longest = max(map(len, capsys.readouterr().out.splitlines()))
+    assert columns - 12 <= longest <= columns - 2
+
+
 def test_help_all_lists_every_flag_below_its_topic(capsys):
     out = help_of(capsys, "serve", "--help-all")
 

@@ -5,10 +5,14 @@ import subprocess
 import sys
 
 SERVE = """
-import asyncio, json, os, sys, tempfile
-os.chdir(tempfile.mkdtemp())
+import asyncio, json, sys
 from cloudlink.cli import serve
+from cloudlink.cli.parser import Parser
 from cloudlink.settings import Settings
+
+parser = Parser(prog="cloudlink serve")
+serve.add_arguments(parser)
+parser.parse_args([])
 
 class Source:
     file = None
@@ -37,6 +41,7 @@ NEVER_NEEDED = {
     "http.client",
     "nats",
     "prometheus_client",
+    "shutil",
     "uvloop",
 }
 
@@ -59,17 +64,17 @@ except AttributeError as error:
 """
 
 
-def run(program):
+def run(program, folder):
     done = subprocess.run(
-        [sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=50
+        [sys.executable, "-c", program], check=False, cwd=folder, capture_output=True, text=True, timeout=50
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-def test_a_server_with_a_client_has_not_loaded_what_it_does_not_need():
-    assert not NEVER_NEEDED.intersection(json.loads(run(SERVE)))
+def test_a_server_with_a_client_has_not_loaded_what_it_does_not_need(tmp_path):
+    assert not NEVER_NEEDED.intersection(json.loads(run(SERVE, tmp_path)))
 
 
-def test_a_plugin_gets_all_of_a_package_that_is_loaded_later():
-    assert run(LATER).strip() == "module 'aiofastnet' has no attribute 'nothing'"
+def test_a_plugin_gets_all_of_a_package_that_is_loaded_later(tmp_path):
+    assert run(LATER, tmp_path).strip() == "module 'aiofastnet' has no attribute 'nothing'"

@@ -6,6 +6,8 @@ It does not depend on any command or setting.
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from cloudlink.errors import StartError
@@ -14,12 +16,22 @@ from cloudlink.text import one_line
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+_MARGIN = 2
+_USUAL_COLUMNS = 80
+
+
+class Help(argparse.HelpFormatter):
+    """Help as wide as the terminal. argparse would measure it with `shutil`, which would stay in a server's memory."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=_columns() - _MARGIN)
+
 
 class Parser(argparse.ArgumentParser):
     """A parser that raises a `StartError` instead of printing its usage and exiting."""
 
     def __init__(self, **keywords: Any) -> None:
-        super().__init__(allow_abbrev=False, **keywords)
+        super().__init__(allow_abbrev=False, **{"formatter_class": Help, **keywords})
 
     def error(self, message: str) -> NoReturn:
         """Raise a `StartError` that says what is wrong."""
@@ -38,7 +50,7 @@ class Parser(argparse.ArgumentParser):
         """
         parser = self
 
-        class ShortHelp(argparse.HelpFormatter):
+        class ShortHelp(Help):
             """Omits the rare flags."""
 
             def add_argument(self, action: argparse.Action) -> None:
@@ -49,7 +61,7 @@ class Parser(argparse.ArgumentParser):
             """Prints the help with all flags."""
 
             def __call__(self, *_: object) -> NoReturn:
-                parser.formatter_class = argparse.HelpFormatter
+                parser.formatter_class = Help
                 parser.epilog = None
                 parser.print_help()
                 raise SystemExit(0)
@@ -85,3 +97,15 @@ class Parser(argparse.ArgumentParser):
         """The names of all flags, including those of sub-commands."""
         own = [name for action in self._actions for name in action.option_strings]
         return own + [name for parser in self.subparsers.values() for name in parser.flag_names]
+
+
+def _columns() -> int:
+    """Return the width of the terminal, as the environment or else the terminal says."""
+    told = os.environ.get("COLUMNS", "")
+    if told.isdecimal() and int(told) > 0:
+        return int(told)
+    try:
+        columns = os.get_terminal_size(sys.__stdout__.fileno()).columns if sys.__stdout__ else 0
+    except (OSError, ValueError):  # the output is not a terminal, or is closed
+        columns = 0
+    return columns or _USUAL_COLUMNS
