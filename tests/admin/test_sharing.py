@@ -162,6 +162,24 @@ def test_an_older_mode_does_not_replace_a_newer_one(pair):
     assert first.sanctions.mode == second.sanctions.mode == process().sanctions.mode == "open"
 
 
+def test_a_process_that_is_started_anew_gets_what_no_file_keeps(make_world):
+    old, new = make_world(), make_world()
+    old.sanctions.add_ban(OWNER, {"name": "bob"}, seconds=60)
+    old.sanctions.add_mute(OWNER, {"name": "carl"}, seconds=60)
+    old.sanctions.set_room(OWNER, "den", frozen=True)
+    old.sanctions.add_filter(OWNER, kind="words", entries=["bad"], action="mask")
+    for _ in range(2):
+        new.sanctions.take_unsaved(old.sanctions.unsaved())
+        assert new.sanctions.unsaved() == old.sanctions.unsaved()
+    assert len(new.sanctions.unsaved()) == 4
+
+
+def test_what_a_file_keeps_is_not_told_to_new_processes(pair):
+    first, _, _ = pair
+    first.sanctions.add_ban(OWNER, {"name": "bob"}, seconds=60)
+    assert first.sanctions.unsaved() == []
+
+
 def test_a_lone_process_writes_no_acts(make_world, tmp_path):
     world = make_world(tmp_path / "admin.db")
     world.sanctions.set_mode(OWNER, "guarded")

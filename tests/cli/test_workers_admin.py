@@ -197,11 +197,13 @@ def test_players_of_both_workers_may_moderate(admin, pair):
                 "params": {"target": {"name": other.name}, "seconds": 60, "reason": ""},
             },
         }
+        admin.ask("subscribe", topics=["audit"])
         assert one.ask(mute)["code_id"] == 109
         assert admin.ask("clients.grant", id=one.id, minutes=5)["id"] == one.id
         answer = one.ask(mute)
         assert (answer["code_id"], answer["val"]) == (100, {"hit": 1})
         assert other.ask({"cmd": "gmsg", "val": 1})["code_id"] == 108
+        admin.wait_for("audit", lambda row, one=one: (row["via"], row["actor"]) == ("scratch", one.name))
         for mute in admin.ask("mutes.list")["items"]:
             assert mute["name"] == other.name
             admin.ask("mutes.remove", id=mute["id"])

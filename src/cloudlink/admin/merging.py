@@ -82,12 +82,17 @@ def statistics(results: Sequence[Result]) -> Result:
 
 
 def history(results: Sequence[list[Result]], step: int) -> list[Result]:
-    """Merge the states over time: those of the same `step` seconds become one."""
-    moments: dict[int, list[Result]] = {}
-    for items in results:
-        for item in {item["at"] // step: item for item in items}.values():
-            moments.setdefault(item["at"] // step, []).append(item)
-    return [statistics(moments[moment]) for moment in sorted(moments)]
+    """Merge the states over time: those of the same `step` seconds become one.
+
+    Processes do not look at the same moment, so one that has no state in a step counts with that of the step before.
+    """
+    parts = [{item["at"] // step: item for item in items} for items in results]
+    merged = []
+    for moment in sorted(set().union(*parts)):
+        found = [part.get(moment) or part.get(moment - 1) for part in parts]
+        merged.append(statistics([item for item in found if item is not None]))
+        merged[-1]["at"] = max(item["at"] for item in found if item is not None)
+    return merged
 
 
 def projects(results: Iterable[list[Result]]) -> list[Result]:

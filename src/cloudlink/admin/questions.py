@@ -239,8 +239,12 @@ def set_command(process: Process, params: Params) -> Result:
 
 
 def get_state(process: Process, params: Params) -> Result:  # noqa: ARG001
-    """Return what a process that has just been started does not find in the file: `mode commands`."""
-    return {"mode": process.sanctions.shared_mode, "commands": process.server.switched_commands()}
+    """Return what a process that has just been started does not find in the file: `mode commands records`."""
+    return {
+        "mode": process.sanctions.shared_mode,
+        "commands": process.server.switched_commands(),
+        "records": process.sanctions.unsaved(),
+    }
 
 
 QUESTIONS: dict[str, Callable[[Process, Params], Result]] = {

@@ -19,9 +19,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cloudlink.admin import banning, muting, ruling
 from cloudlink.admin.banning import Banning
 from cloudlink.admin.base import Outcome
 from cloudlink.admin.sharing import Sharing
+from cloudlink.admin.store import Change
 
 if TYPE_CHECKING:
     from cloudlink.admin.host import Host
@@ -66,6 +68,24 @@ class Sanctions(Banning, Sharing):
         self._load_rules()
         self._load_acts()
         self.on_activity()
+
+    def unsaved(self) -> list[Change]:
+        """Return the bans, mutes, rules and filters of a server without a file, for a process that has just been started."""
+        if not self._store.is_memory_only or self._store.replica is not None:
+            return []
+        policy = self.policy
+        return [
+            *(Change(banning.KIND, ban.target.key, ban.record()) for ban in policy.bans),
+            *(Change(muting.KIND, mute.target.key, mute.record()) for mute in policy.mutes),
+            *(Change(ruling.ROOM_KIND, rule.name, rule.record()) for rule in policy.rooms),
+            *(Change(ruling.FILTER_KIND, str(one.id), one.record()) for one in policy.filters),
+        ]
+
+    def take_unsaved(self, changes: list[Change]) -> None:
+        """Take over what another process of a server without a file has; what is known here already stays."""
+        if self._store.is_memory_only:
+            known = {change[:2] for change in self.unsaved()}
+            self._store.notice([change for change in changes if change[:2] not in known])
 
     def tick(self) -> None:
         """Drop what has ended, and save what is counted; to be called once a second."""

@@ -26,6 +26,7 @@ from cloudlink.admin.questions import QUESTIONS
 from cloudlink.admin.sessions import Sessions
 from cloudlink.admin.setupcode import LIFETIME
 from cloudlink.admin.statistics import Statistics
+from cloudlink.admin.store import Change
 from cloudlink.admin.topics import Topics
 from cloudlink.admin.wire import MAX_MESSAGE, Wire
 from cloudlink.errors import StartError
@@ -325,6 +326,8 @@ class Administration:
         modes = [found["mode"] for found in replies.results.values() if found["mode"] is not None]
         if modes:
             self._server.sanctions.take_mode(max(modes, key=lambda mode: float(mode["at"])))
+        for found in replies.results.values():
+            self._server.sanctions.take_unsaved([Change(*change) for change in found["records"]])
         known = self._view.switched_commands()
         for found in replies.results.values():
             for name, disabled in found["commands"].items():
