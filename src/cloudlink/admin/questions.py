@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from cloudlink import forwarded
 from cloudlink.admin import merging
 from cloudlink.admin.actors import AdminError
-from cloudlink.admin.replica import unpacked
 from cloudlink.admin.store import Change
 
 if TYPE_CHECKING:
@@ -190,13 +189,13 @@ def delete_variable(process: Process, params: Params) -> Result:
 
 
 def _take_over(process: Process, params: Params) -> Result:
-    stamped = params.get("stamped")
-    hit = process.sanctions.take_over(
-        [Change(*change) for change in params["changes"]],
-        None if stamped is None else unpacked(stamped),
-        is_to_save=params.get("is_to_save", False),
-    )
-    return {"hit": hit}
+    changes, stamped = [Change(*change) for change in params["changes"]], params.get("stamped")
+    if stamped is None:
+        return {"hit": process.sanctions.take_over(changes)}
+    from cloudlink.admin.replica import unpacked  # noqa: PLC0415  # only nodes of a cluster load it
+
+    is_to_save = params.get("is_to_save", False)
+    return {"hit": process.sanctions.take_over(changes, unpacked(stamped), is_to_save=is_to_save)}
 
 
 def preview_ban(process: Process, params: Params) -> Result:

@@ -36,7 +36,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cloudlink.admin.database import AuditRow, Change, Database, trouble
-from cloudlink.admin.replica import SHARED, STAMP, is_same, packed, unpacked
 from cloudlink.errors import StartError
 
 if TYPE_CHECKING:
@@ -296,6 +295,8 @@ class AdminStore:
         Returns:
             What another program has changed in the file while no server ran; to be given to `tell_saved`.
         """
+        from cloudlink.admin.replica import SHARED, STAMP  # noqa: PLC0415  # a lone server does not load it
+
         self.replica = replica
         records = [Change(kind, key, value) for kind in SHARED for key, value in self.records(kind)]
         return replica.load(records, self.records(STAMP))
@@ -304,6 +305,8 @@ class AdminStore:
         """Stamp changes; return them as other nodes get them, None if this server is no node of a cluster."""
         if self.replica is None:
             return None
+        from cloudlink.admin.replica import packed  # noqa: PLC0415  # see `share`
+
         return packed(self.replica.stamp(changes, is_expiry=is_expiry))
 
     def tell_saved(self, changes: Iterable[Change]) -> None:
@@ -455,6 +458,8 @@ class AdminStore:
 
     def _stamped_news(self, replica: Replica, news: list[Change]) -> list[Change]:
         """Return the news from the file that are newer than what is known; what another program has changed is stamped."""
+        from cloudlink.admin.replica import SHARED, STAMP, is_same, unpacked  # noqa: PLC0415  # see `share`
+
         stamps = {change.key: change.value for change in news if change.kind == STAMP and change.value}
         taken, foreign = [], []
         for change in news:

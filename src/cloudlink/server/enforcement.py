@@ -19,11 +19,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from cloudlink import jsontext
 from cloudlink.admin.host import protected_by
 from cloudlink.admin.modes import GUARDED_PACKET_RATE
-from cloudlink.admin.replica import Replica
 from cloudlink.admin.sanctions import Sanctions
 from cloudlink.admin.store import AdminStore
 from cloudlink.closecodes import CloseCode
-from cloudlink.cluster.clock import HybridClock
 from cloudlink.counters import StoreCondition
 from cloudlink.transport.sockets import own_addresses
 
@@ -117,6 +115,9 @@ class Enforcement:
 
     def _share_records(self) -> None:
         """Have all nodes of the cluster keep the same records."""
+        from cloudlink.admin.replica import Replica  # noqa: PLC0415  # a lone server does not load them
+        from cloudlink.cluster.clock import HybridClock  # noqa: PLC0415
+
         server = self._server
         clock = HybridClock(secrets.token_hex(8), time.time)
         self.changed_offline = self.store.share(Replica(clock))

@@ -90,7 +90,8 @@ def test_what_one_node_changes_reaches_others_and_those_that_come_later(shelf):
             await each.sync.finish()
         late = Node("c", shelf)
         late.sync.start()
-        await until(lambda: late.value("y") == 2)
+        await until(lambda: len(late.taken) == 2)
+        assert late.value("y") == 2
         assert late.replica.find("ban", "x").value is None
         assert [each.key for each in sorted(late.taken)] == ["x", "y"]
         await late.sync.finish()

@@ -22,7 +22,6 @@ from cloudlink.admin.hashing import HashingThread
 from cloudlink.admin.keyfile import KeyFile
 from cloudlink.admin.moderation import Moderation
 from cloudlink.admin.process import Process
-from cloudlink.admin.questions import QUESTIONS
 from cloudlink.admin.sessions import Sessions
 from cloudlink.admin.setupcode import LIFETIME
 from cloudlink.admin.statistics import Statistics
@@ -40,7 +39,6 @@ from cloudlink.transport import url_for_others
 
 from .loglines import LOGGER, LogLines
 from .peers import ClusterCarrier
-from .recordsync import RecordSync
 from .relay import RelayReceiver, RelayServer
 from .serverview import ServerView
 from .sockets import AdminReceiver
@@ -52,6 +50,7 @@ if TYPE_CHECKING:
     from cloudlink.server.part import Part
     from cloudlink.transport.connection import WebSocketConnection
 
+    from .recordsync import RecordSync
     from .serverview import AdministeredServer
 
 logger = logging.getLogger("cloudlink.admin")
@@ -270,6 +269,8 @@ class Administration:
         store.on_saved = self._tell_of_saved
         if not self._is_first or records is None or store.replica is None:
             return
+        from .recordsync import RecordSync  # noqa: PLC0415  # a lone server does not load it
+
         self._sync = RecordSync(
             store.replica, records, lambda newer: store.put_into_effect(newer, is_to_save=True)
         )
@@ -281,6 +282,8 @@ class Administration:
 
     def _answer(self, question: str, params: dict[str, Any], name: str) -> dict[str, Any]:
         """Answer another process; see `cloudlink.admin.questions`. Raises `AdminError`."""
+        from cloudlink.admin.questions import QUESTIONS  # noqa: PLC0415  # a lone server is asked nothing
+
         process = self._process
         if process is None or self._followers is None or self._following is None:
             raise AdminError("unavailable", "This process stops.")
