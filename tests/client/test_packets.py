@@ -96,3 +96,21 @@ def test_a_value_that_json_has_not_is_refused():
 def test_a_status_is_ok_by_its_letter():
     assert events.StatusCode("I:100 | OK", 100).ok
     assert not events.StatusCode("E:103 | ID not found", 103).ok
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ({"id": 1}, events.User("1", "")),
+        ({"uuid": "u"}, events.User("", "u")),
+        ({"id": "1", "uuid": "u", "username": 5}, events.User("1", "u", "5")),
+    ],
+)
+def test_a_user_needs_one_of_both_ids(value, expected):
+    assert packets.user(value) == expected
+
+
+@pytest.mark.parametrize("value", [{}, {"username": "x"}, [], "id", None])
+def test_what_has_neither_is_no_user(value):
+    with pytest.raises(ValueError):
+        packets.user(value)

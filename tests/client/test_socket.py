@@ -218,3 +218,22 @@ def test_while_reading_is_paused_a_peer_is_pinged_and_not_dropped():
         assert 1000 < transport.pings[pings] < transport.aborted
 
     fakeclock.run(scenario)
+
+
+def test_a_socket_is_congested_until_the_peer_has_read_most():
+    async def scenario():
+        socket = Socket(Owner(), 20.0)
+        assert socket.is_congested is False
+        await socket.drain()
+
+        socket.pause_writing()
+        assert socket.is_congested is True
+        drained = asyncio.create_task(socket.drain())
+        await asyncio.sleep(0)
+        assert not drained.done()
+
+        socket.resume_writing()
+        assert socket.is_congested is False
+        await drained
+
+    run(scenario)

@@ -27,8 +27,10 @@ _EVERY = 2.0
 """Seconds between two looks at the memory."""
 _MOST_GROWTH = 1e6
 """Bytes an hour."""
-_NOISE = 2e6
-"""Bytes by which the memory may differ at any moment: arenas of the allocator that are in use or not."""
+_FULL = 1800.0
+"""Seconds after which every cache of bounded size is full, and the memory is judged by its growth alone."""
+_FILLING = 4e6
+"""Bytes that such caches, and arenas of the allocator, may still take in a run that is very short."""
 _WINDOW = 10.0
 """Seconds; p99 is that of each window."""
 _MOST_DELAY, _DELAY_NOISE = 2.0, 0.05
@@ -183,8 +185,9 @@ def ends(delays: list[tuple[float, float]]) -> tuple[float, float]:
 def judge(result: Result, plan: Plan) -> list[str]:
     """Return a sentence for everything that is wrong."""
     wrong = []
-    grown = result.growth * (plan.seconds - plan.warm_up) / 3600
-    if grown > _MOST_GROWTH * (plan.seconds - plan.warm_up) / 3600 + _NOISE:
+    hours = (plan.seconds - plan.warm_up) / 3600
+    filling = _FILLING * max(0.0, 1 - plan.seconds / _FULL)
+    if result.growth * hours > _MOST_GROWTH * hours + filling:
         wrong.append(f"memory grows by {result.growth / 1e6:.1f} MB an hour")
     if more := result.files_after - result.files_before:
         files = ", ".join(f"{count} {name}" for name, count in more.items())

@@ -38,10 +38,16 @@ def test_nothing_is_wrong_with_a_good_server():
     assert judge(replace(GOOD, growth=0.9e6, last_delay=0.06), PLAN) == []
 
 
+def test_in_a_short_run_bounded_caches_may_still_fill():
+    short = Plan(300, 500)
+    assert judge(replace(GOOD, growth=40e6), short) == []
+    assert judge(replace(GOOD, growth=100e6), short) == ["plain: memory grows by 100.0 MB an hour"]
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"growth": 10e6}, "plain: memory grows by 10.0 MB an hour"),
+        ({"growth": 1.1e6}, "plain: memory grows by 1.1 MB an hour"),
         ({"files_after": FILES + Counter({"socket:[]": 3})}, "plain: 3 files stay open: 3 socket:[]"),
         ({"last_delay": 0.2}, "plain: messages take 200 ms at the end"),
         ({"messages": 0}, "plain: no message has arrived"),
