@@ -5,6 +5,7 @@ It knows the secret, or it would not get this far; those who do not are in `test
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 
@@ -315,17 +316,19 @@ async def test_half_a_handshake_ends_in_time(monkeypatch):
 
 
 @in_loop
-async def test_a_wrong_proof_closes_the_connection_and_says_why(caplog):
+async def test_wrong_proofs_close_the_connection_say_why_and_are_logged_once_a_minute(caplog):
     host = BridgedServer({"b": {"secret": SECRET, "rooms": ["arena"]}})
     async with running(host):
-        socket = await _connect(host)
-        await socket.send(FIRST)
-        await socket.recv()
-        await socket.send('{"proof":"' + "0" * 64 + '"}')
-        await socket.wait_closed()
+        for _ in range(3):
+            socket = await _connect(host)
+            await socket.send(FIRST)
+            await socket.recv()
+            await socket.send('{"proof":"' + "0" * 64 + '"}')
+            await socket.wait_closed()
+            assert (socket.close_code, socket.close_reason) == (1008, "The bridge secret is wrong")
 
-    assert (socket.close_code, socket.close_reason) == (1008, "The bridge secret is wrong")
-    assert [message for message in caplog.messages if "called as a bridge and is disconnected" in message]
+    logged = [message for message in caplog.messages if "called as a bridge and is disconnected" in message]
+    assert len(logged) == 1
 
 
 @in_loop
@@ -382,3 +385,22 @@ async def test_nothing_is_sent_without_tls_to_a_public_address(monkeypatch):
 
 async def _connect(host):
     return await websockets.asyncio.client.connect(f"ws://{HOST}:{host.server.port}/")
+
+
+@in_loop
+async def test_a_bridge_that_is_paused_while_it_connects_keeps_no_connection():
+    ended = asyncio.Event()
+
+    async def handler(socket):
+        await socket.recv()  # and no answer to the proof
+        connected.set()
+        await socket.wait_closed()
+        ended.set()
+
+    connected = asyncio.Event()
+    async with websocket_server(handler) as url:
+        host = BridgedServer({"b": {"secret": SECRET, "rooms": ["arena"], "url": url}})
+        async with running(host):
+            await connected.wait()
+            host.bridges.pause("b")
+            await ended.wait()

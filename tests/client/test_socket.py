@@ -1,6 +1,7 @@
 """The client's socket, frame by frame, at servers that keep the rules of RFC 6455 and at some that do not."""
 
 import asyncio
+import sys
 
 import pytest
 from picows import WSMsgType
@@ -120,6 +121,26 @@ def test_a_close_code_that_is_never_sent_is_not_sent_back(code):
 def test_a_close_is_reported_and_answered(frame, told, sent):
     code, reason, _, answer = sent_back(frame)
     assert ((code, reason), answer) == (told, sent)
+
+
+def test_a_peer_that_sends_on_and_on_instead_of_closing_is_dropped(monkeypatch):
+    monkeypatch.setattr(sys.modules[Socket.__module__], "_CLOSE_TIMEOUT", 1000)
+    kilobyte = b"\x82\x7e\x04\x00" + bytes(1024)
+
+    async def handler(socket):
+        socket.transport.pause_reading()  # it never sees the close frame
+        while not socket.transport.is_closing():
+            socket.transport.write(64 * kilobyte)
+            await asyncio.sleep(0)
+
+    async def scenario():
+        async with websocket_server(handler) as url:
+            owner = Owner()
+            socket = await open_socket(url, owner, Options())
+            await socket.close()
+            assert await owner.end == (1006, "")
+
+    run(scenario)
 
 
 def test_pings_are_answered():

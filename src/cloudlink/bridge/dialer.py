@@ -84,7 +84,18 @@ class SocketWire:
     def close(self, code: int, reason: str) -> None:
         """Close the connection; a peer that does not answer is dropped."""
         if self._closing is None:
-            self._closing = asyncio.get_running_loop().create_task(self._socket.close(code, reason))
+            self._closing = asyncio.get_running_loop().create_task(self._close(code, reason))
+
+    async def _close(self, code: int, reason: str) -> None:
+        try:
+            await self._socket.close(code, reason)
+        finally:
+            self._socket.abort()  # where this was cancelled
+
+    def drop(self) -> None:
+        """Drop the connection, unless it is closed or being closed."""
+        if self._closing is None:
+            self._socket.abort()
 
     def hold(self) -> None:
         """Read nothing more until `release`."""
@@ -155,8 +166,7 @@ class Dialer:
         except TimeoutError:
             return f"the server is connected, but {line.waiting_for} did not come in time", 0.0
         finally:
-            if not receiver.ended.done():
-                socket.abort()
+            wire.drop()
 
 
 class _Receiver:

@@ -34,6 +34,8 @@ _MAX_MESSAGE = 16 << 20
 """Bytes. Twice the user list of a room of 50,000."""
 _CLOSE_TIMEOUT = 5.0
 """Seconds a peer has to answer a close frame before its socket is dropped."""
+_MOST_WHILE_CLOSING = 1 << 20
+"""Bytes a peer may send between our close frame and its own, before its socket is dropped."""
 _WRITE_BUFFER = 1 << 16
 """Bytes in the write buffer above which `drain` waits."""
 _ROUNDS = 4
@@ -77,6 +79,7 @@ class Socket(WSListener):
         self._writable.set()
         self._reading = True
         self._closing = False
+        self._received_while_closing = 0
         self._received_since = True
         self._silent_rounds = 0
         self._step = keepalive / _ROUNDS
@@ -130,7 +133,10 @@ class Socket(WSListener):
             self._transport.underlying_transport.resume_reading()
 
     async def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
-        """Perform the closing handshake; a peer that does not answer within 5 seconds is dropped."""
+        """Perform the closing handshake.
+
+        A peer that does not answer within 5 seconds is dropped, and so is one that sends more than 1 MiB instead.
+        """
         if self._transport is None:
             return
         if not self._closing:
@@ -163,8 +169,11 @@ class Socket(WSListener):
         self._received_since = True
         kind = frame.msg_type
         if self._closing:
+            self._received_while_closing += frame.payload_size
             if kind == WSMsgType.CLOSE:
                 transport.disconnect()
+            elif self._received_while_closing > _MOST_WHILE_CLOSING:
+                self.abort()
         elif frame.rsv1 or frame.rsv2 or frame.rsv3:
             self._fail(transport, RESERVED_BITS)
         elif kind == WSMsgType.CLOSE:
