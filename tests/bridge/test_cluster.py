@@ -9,6 +9,7 @@ import pytest
 
 from cloudlink.bridge import Bridges
 from cloudlink.bridge.tunnels import LOST, MOVING, WINDOW
+from cloudlink.reloading import Changes
 from cloudlink.server.app import Server
 from cloudlink.server.protocols import Clpv4, Scratch
 from cloudlink.settings import Settings
@@ -334,6 +335,16 @@ def test_a_pause_holds_on_every_node_and_outlives_a_move(joined):
     assert cluster.others[0].bridges.resume("z")
     cluster.wait(0.5)
     assert not cluster.runner.bridges.list()[0]["paused"]
+
+
+def test_a_project_that_a_reload_adds_is_shared_when_its_values_are_known(cluster):
+    for node in cluster.nodes:
+        node.server.settings.set("bridges", {"z": {**SECTION, "projects": ["104", "105"]}})
+        node.bridges._reload(Changes({"bridges.z": (None, None)}, ()))
+        node.bridges.bridges["z"].key = bytes(32)
+    cluster.wait(3)
+    assert cluster.runner.bridges.waiting_for_call("z") is cluster.runner.bridges.bridges["z"]
+    assert [node for node in cluster.nodes if "105" in node.scratch.projects.rooms] == [cluster.runner]
 
 
 # Connections that arrive at another node.

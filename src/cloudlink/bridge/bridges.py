@@ -158,6 +158,8 @@ class Bridges:
         self._nodes.decide()
         if self._nodes.is_here:
             self._open_projects()
+            if self._opening:
+                self._connect_all()
 
     async def _prepare(self, bridge: Bridge) -> None:
         """Begin with a bridge of a server that runs already; its players do not wait for the key."""
@@ -296,7 +298,7 @@ class Bridges:
     def tick(self) -> None:
         """Let every bridge do what is due; called at least once a second."""
         self._nodes.tick()
-        if self._opening and not self._has_timers:
+        if self._opening:
             self._connect_all()
         self._tick_bridges()
 
