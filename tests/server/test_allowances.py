@@ -130,3 +130,14 @@ def test_a_client_that_reconnects_is_refused_and_its_messages_are_counted_once()
     second = MemoryClient(server)
     assert "E:108 | Refused" in str(second.ask(*[PING] * 4))
     assert second.client.session.received.messages <= 2
+
+
+def test_a_class_that_loads_its_page_again_plays_on_with_bursts_of_300():
+    server = build({"trusted_proxies": ["192.0.2.1"]})
+    for _ in range(2):
+        pupils = [MemoryClient(server) for _ in range(20)]
+        answers = [pupil.ask(*[PING] * 300) for pupil in pupils]
+        assert "E:108" not in str(answers)
+        for pupil in pupils:
+            pupil.leave()
+    assert len(server.allowances) == 20

@@ -68,6 +68,7 @@ class Backlog:
         """
         refused: list[Frame] = []
         append = self._queue.append
+        added = 0
         for frame in iter_frames(frames):
             # One message to many rooms comes here once for each room and each of their members who reads slowly.
             if type(frame) is bytes:
@@ -83,9 +84,10 @@ class Backlog:
             else:
                 append(frame)
             size = len(frame)
-            self.size += size
+            added += size
             if size > self.largest:  # noqa: PLR1730  # max() takes longer than the rest of this
                 self.largest = size
+        self.size += added
         if 2 * self._gaps > len(self._queue):
             self._queue = deque(entry for entry in self._queue if not _is_gap(entry))
             self._gaps = 0
