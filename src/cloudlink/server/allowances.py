@@ -11,6 +11,7 @@ This module does no I/O: the clock is passed in.
 from __future__ import annotations
 
 import time
+from collections import deque
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -111,7 +112,7 @@ class Allowances:
         self._settings = settings
         settings.on_change(self._apply)
         self._clock = clock
-        self._left: dict[str, list[Allowance]] = {}
+        self._left: dict[str, deque[Allowance]] = {}
         self._forgot_at = clock()
 
     def __len__(self) -> int:
@@ -119,24 +120,23 @@ class Allowances:
         return sum(map(len, self._left.values()))
 
     def take(self, address: str) -> Allowance:
-        """Return the allowance of a new connection: the fullest that its address has left, else a full one."""
+        """Return the allowance of a new connection: the one that its address left first, else a full one."""
         owner = self._owner(address)
         left = self._left.get(owner) if owner is not None else None
         if owner is None or not left:
             return Allowance(self._limits, owner, self._clock)
-        fullest = max(left, key=lambda allowance: allowance.level)
-        left.remove(fullest)
+        oldest = left.popleft()  # it has had the longest time to become full again
         if not left:
             del self._left[owner]
-        fullest.update()
-        return fullest
+        oldest.update()
+        return oldest
 
     def give_back(self, allowance: Allowance) -> None:
         """Keep the allowance of a connection that has ended, unless it is full."""
         self._forget()
         if allowance.owner is not None and allowance.level < 1:
             allowance.restart_counts()
-            self._left.setdefault(allowance.owner, []).append(allowance)
+            self._left.setdefault(allowance.owner, deque()).append(allowance)
 
     def _owner(self, address: str) -> str | None:
         if not self._settings.limits or self._real_address.is_exempt(address):
@@ -158,7 +158,7 @@ class Allowances:
             return
         self._forgot_at = now
         kept = {
-            owner: [allowance for allowance in left if allowance.level < 1]
+            owner: deque(allowance for allowance in left if allowance.level < 1)
             for owner, left in self._left.items()
         }
         self._left = {owner: left for owner, left in kept.items() if left}
