@@ -109,3 +109,13 @@ def test_one_client_may_close_another_whose_message_is_next(server):
     ]
     victim.session.receive(b'{"cmd":"gmsg","val":1}')
     assert kicker.heard() == []
+
+
+def test_a_silent_client_does_not_keep_those_that_have_come_and_gone():
+    server = build({})
+    silent = MemoryClient(server)
+    for _ in range(150):
+        MemoryClient(server, {"cmd": "ping"}).leave()
+    server._tick()
+    assert list(server._unidentified) == [silent.session]
+    assert silent.closed is None

@@ -74,6 +74,8 @@ if TYPE_CHECKING:
     from .part import Part
 
 _FULL = "Server is full!"
+_MANY_UNIDENTIFIED = 100
+"""Number of sessions from which those are sorted out that no longer wait for their first message."""
 _CLOSE_WAIT = 2.0
 """Seconds that clients have to answer the close frame when the server stops."""
 
@@ -555,6 +557,11 @@ class Server(PluginAPI):
     def _expire(self) -> None:
         """Close connections that have sent nothing in time; the oldest come first."""
         timeout = self.settings.identify_timeout
+        if len(self._unidentified) > _MANY_UNIDENTIFIED:
+            # One silent client would keep all that have come and gone after it.
+            self._unidentified = deque(
+                session for session in self._unidentified if session.state is State.CONNECTED
+            )
         waiting, latest_birth = self._unidentified, time.monotonic() - timeout
         while waiting and (
             waiting[0].state is not State.CONNECTED or waiting[0].client.birth_time < latest_birth
