@@ -528,7 +528,7 @@ _ALL = (
         "metrics and pages that do not exist",
         "requests for /metrics and unknown paths",
         kind="http",
-        opening=(b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",),
+        opening=(b"GET /metrics HTTP/1.1\r\nHost: game.example\r\n\r\n",),
         stopped=TURNED_AWAY,
     ),
     Attack(
