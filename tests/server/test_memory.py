@@ -272,3 +272,21 @@ def test_without_limits_anything_may_be_kept():
     client.connection.kept = 10 * MB
     server.memory.measure()
     assert client.closed is None
+
+
+def test_large_parts_of_messages_count_towards_the_turn(server, monkeypatch):
+    turns = []
+    monkeypatch.setattr(server.fair_share, "_call_soon", lambda work: turns.append(work) or True)
+    client, other = (named(server, name, address=HERE) for name in ("client", "other"))
+    player = named(server, "player", address=ELSEWHERE)
+    server.fair_share.spent = 0.0
+    client.session.grown(1_000_000)
+    assert not client.connection.is_held
+    for _ in range(5):
+        client.session.grown(1_000_000)
+    assert client.connection.is_held
+    assert other.connection.is_held
+    assert not player.connection.is_held
+    while turns and client.connection.is_held:
+        turns.pop()()
+    assert not other.connection.is_held

@@ -77,6 +77,8 @@ _UNKNOWN = "Unable to identify protocol"
 _TOO_MUCH = "You are sending too much; this packet was dropped."
 _FRAME_TIME = 5e-6
 """Seconds that a frame costs that does not complete a message."""
+_BYTE_TIME = 2e-9
+"""Seconds that each byte of a large fragment costs, or of a read buffer that grows: they are copied and checked."""
 _READING_TIME = 1e-3
 """Seconds to charge before more of such frames are read."""
 _MEMBER_COST, _LETTER_COST = 1000, 6
@@ -271,16 +273,20 @@ class Session:
         Args:
             size: Bytes to charge; the bytes of a fragment are charged with its message.
         """
-        share = self._share
-        share.spent += _FRAME_TIME
-        if not share.is_turn_open:
-            share.open_turn()
-        if share.spent >= TURN and not share.is_held(self):
-            self._hold_address()
+        self._charge_turn(_FRAME_TIME)
         if self._meter.admit(size):
             return True
         self.throttle(None)
         return False
+
+    def _charge_turn(self, seconds: float) -> None:
+        """Charge the turn for something that cannot wait; if the turn is used up, nothing more is read from the address."""
+        share = self._share
+        share.spent += seconds
+        if not share.is_turn_open:
+            share.open_turn()
+        if share.spent >= TURN and not share.is_held(self):
+            self._hold_address()
 
     def _hold_address(self) -> None:
         """Read nothing more from the whole address until it has its turn.
@@ -359,6 +365,7 @@ class Session:
         """Note that much is kept of a message whose end has not arrived. Args: size: Bytes that are new."""
         memory = self._host.memory
         memory.note(size)
+        self._charge_turn(size * _BYTE_TIME)
         if memory.is_slowed(self.owner):
             self.client.outbox.connection.slow_down()
 
