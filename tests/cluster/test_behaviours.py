@@ -397,7 +397,7 @@ async def _both_take(party, pair, name):
     for each in pairs:
         each.say({"cmd": "setid", "val": name, "listener": "me"})
     await until(SOON, lambda: all(each.closed or each.of("statuscode", listener="me") for each in pairs))
-    had = [each for each in pairs if each.closed or each.of("statuscode", code_id=100)]
+    had = [each for each in pairs if each.closed or each.of("statuscode", listener="me", code_id=100)]
     if len(had) == 2:
         await until(SOON, lambda: any(each.closed for each in pairs), "one of two is closed")
         await exchanged_or_gone(pairs)
