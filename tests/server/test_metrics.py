@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -133,6 +134,7 @@ def test_a_server_without_clients_shows_zeros_and_not_gaps():
 
 def test_the_numbers_are_those_of_the_server():
     server = build({"max_clients": 5})
+    server.fair_share.clock = time.process_time
     mia = named(server, "mia")
     named(server, "tom").say({"cmd": "link", "val": "lobby"})
     EraClient(server, "CL3 0.1.5", "old")

@@ -27,6 +27,7 @@ def build(settings: dict[str, Any] | None = None, plugins: Iterable[str] = ()) -
     `protocol`.
     """
     server = Server(Settings(**{"storage": "", "admin_storage": "", **(settings or {})}))
+    server.fair_share.clock = lambda: 0.0  # on a busy machine, packets would wait for a later turn
     protocol = _protocols[server] = Clpv4(server)
     if server.settings.cloud:
         scratch = Scratch(server)
@@ -77,7 +78,6 @@ class RestartableServer:
 
     async def start(self):
         self.server = build(self._settings)
-        self.server.fair_share.clock = lambda: 0.0  # on a busy machine, packets would wait for a later turn
         await self.server.start(HOST, self.port)
         self.port = self.server.port
 
