@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 from cloudlink.cli import main
 from cloudlink.settings import Settings
 from tests.support.natsserver import NatsServer
-from tests.support.nodes import SECRET
+from tests.support.nodes import SECRET, children
 from tests.support.pairs import PASSWORD, Nodes, Workers
 from tests.support.process import CLOUDLINK, ServerProcess
 from tests.support.visitors import Visitor, exchanged, fresh, until
@@ -260,6 +261,15 @@ def test_a_worker_that_is_started_again_does_not_need_nats(tmp_path):
             assert "Traceback" not in pair.log()
         finally:
             pair.end()
+
+
+def test_workers_of_a_cluster_end_with_the_process_that_started_them(tmp_path):
+    with NatsServer(tmp_path) as nats, ServerProcess("--workers", "2", "--cluster", nats.url) as server:
+        descriptors = [os.pidfd_open(each) for each in children(server.process.pid)]
+        server.process.kill()
+        for descriptor in descriptors:
+            assert select.select([descriptor], [], [], 20)[0]
+            os.close(descriptor)
 
 
 def test_the_settings_have_their_defaults():

@@ -46,6 +46,10 @@ def main(descriptor: int) -> int:
         )
         part = _part(message, descriptors, carrier, lambda: _report(control, {"reloaded": True}))
         server = serve.build(settings, content["source"], part)
+        if settings.cluster:  # NATS joins the workers, so nobody starts the carrier
+            server.hooks.protocol_start.append(
+                lambda _call_soon: _watch(control, None, server.reloader.reload_or_log)
+            )
         server.hooks.protocol_start.append(lambda _call_soon: _report(control, {"ready": True}))
         server.serve()
     except StartError as error:
@@ -74,22 +78,24 @@ def _part(
     )
 
 
-def _watch(control: Control, carrier: SocketCarrier, reload: Callable[[], None]) -> None:
+def _watch(control: Control, carrier: SocketCarrier | None, reload: Callable[[], None]) -> None:
     """Read what the starting process sends, from now on."""
     control.set_blocking(blocking=False)
     asyncio.get_running_loop().add_reader(control.fileno(), _read, control, carrier, reload)
     _read(control, carrier, reload)
 
 
-def _read(control: Control, carrier: SocketCarrier, reload: Callable[[], None]) -> None:
-    """Join the workers that are announced, reload when asked to; stop if the starting process is gone."""
+def _read(control: Control, carrier: SocketCarrier | None, reload: Callable[[], None]) -> None:
+    """Join the workers that are announced if there is a carrier, reload when asked to; stop if the starting process is gone."""
     with suppress(BlockingIOError):
         while (received := control.receive()) is not None:
             message, descriptors = received
             if message.get("reload"):
                 reload()
-            else:
+            elif carrier is not None:
                 carrier.join(socket.socket(fileno=descriptors[0]))
+            else:
+                os.close(descriptors[0])
         asyncio.get_running_loop().remove_reader(control.fileno())
         os.kill(os.getpid(), signal.SIGTERM)
 
