@@ -14,7 +14,7 @@ ARGS ?=
 # The tests without a marker of their own; pyproject.toml describes the markers.
 PLAIN := not browser and not real_client and not crash and not timing and not release
 FAST := "$(PLAIN) and not slow"
-PARALLEL := -n 3
+PARALLEL := -n 4
 
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # A plain explanation in addition to pip's own error message.
@@ -66,7 +66,7 @@ test-release: $(VENV)/.dev
 # pyproject.toml lists the modules with a coverage floor.
 coverage: $(VENV)/.dev
 	@rm -f .coverage
-	timeout 600 $(BIN)/python -m pytest $(PARALLEL) -m "$(PLAIN)" --cov --cov-report= $(ARGS)
+	timeout 600 $(BIN)/python -m pytest $(PARALLEL) -m $(FAST) --cov --cov-report= $(ARGS)
 	$(BIN)/coverage report
 
 lint: $(VENV)/.dev

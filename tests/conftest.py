@@ -55,6 +55,8 @@ def pytest_collection_modifyitems(items):
     for item in items:
         for mark in _marks(item.path):
             item.add_marker(mark)
+    # Where several processes share the files, those that take long begin first, so that none of them is left for the end.
+    items.sort(key=lambda item: not _marks(item.path))
 
 
 @pytest.fixture(autouse=True)
@@ -79,7 +81,7 @@ def _is_in(path, names):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """Run each file, and each group of browsers, in one of the processes of `pytest -n`.
+    """Run each file, and each group of browsers, in one of the processes of `pytest -n`; tests of packages each in any.
 
     pytest-xdist's own groups (`--dist loadgroup`) have no effect with pytest 9.2.
     """
@@ -89,6 +91,9 @@ def pytest_xdist_make_scheduler(config, log):
         def _split_scope(self, nodeid):
             file = nodeid.partition("::")[0]
             path = config.rootpath / file
+            if _is_in(path, KINDS["release"]):
+                return nodeid
             return next((group for group, names in BROWSERS.items() if _is_in(path, names)), file)
 
+    config.option.loadscopereorder = False  # which would begin with the files of most tests
     return Scheduling(config, log)

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -158,6 +159,12 @@ def children(server):
     return [int(each) for each in path.read_text().split()]
 
 
+def until(is_so):
+    """Wait until it is so: the other worker is told a moment later."""
+    while not is_so():
+        time.sleep(0.01)
+
+
 def fetch(server, path):
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{server.port}{path}") as answer:
@@ -223,13 +230,13 @@ def test_watching_and_the_log(admin, pair):
 
 def test_commands_and_modes(server, admin, pair):
     assert admin.ask("commands.disable", name="gmsg") == {}
-    assert [player.ask({"cmd": "gmsg", "val": 1})["code_id"] for player in pair] == [110, 110]
+    until(lambda: [player.ask({"cmd": "gmsg", "val": 1}).get("code_id") for player in pair] == [110, 110])
     assert admin.ask("commands.enable", name="gmsg") == {}
-    assert [player.ask({"cmd": "gmsg", "val": 1})["cmd"] for player in pair] == ["gmsg", "gmsg"]
+    until(lambda: [player.ask({"cmd": "gmsg", "val": 1})["cmd"] for player in pair] == ["gmsg", "gmsg"])
     assert admin.ask("server.mode", mode="closed")["mode"] == "closed"
-    assert {fetch(server, "/ready")[0] for _ in range(10)} == {503}
+    until(lambda: {fetch(server, "/ready")[0] for _ in range(10)} == {503})
     assert admin.ask("server.mode", mode="open")["mode"] == "open"
-    assert {fetch(server, "/ready")[0] for _ in range(10)} == {200}
+    until(lambda: {fetch(server, "/ready")[0] for _ in range(10)} == {200})
 
 
 def test_metrics_of_any_worker_are_those_of_the_server(server, admin, pair):
@@ -263,8 +270,7 @@ def test_settings_are_read_again_by_both_and_by_those_that_are_started_later(ser
             found.add(greeting())
         return {text for text, _ in found}
 
-    while greetings() != {"two"}:  # the other worker is told a moment later
-        pass
+    until(lambda: greetings() == {"two"})
     first, second = children(server)
     os.kill(second, signal.SIGKILL)
     while len(now := children(server)) < 2 or second in now or first not in now:
