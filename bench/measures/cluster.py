@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.clients import in_rooms
-from bench.load.job import Job
 from bench.measures.base import P25, P75, Measure, Metric, Run, Stage, numbers
+from bench.measures.latency import MESSAGES_PER_SECOND, one_sender
 from bench.measures.workers import spread
 
 if TYPE_CHECKING:
@@ -20,23 +19,11 @@ if TYPE_CHECKING:
 
 SERVERS = ("cloudlink", "workers-2", "cluster-2")
 RECEIVERS = 40
-MESSAGES_PER_SECOND = 20.0
 HOP = Metric("hop_ms", "p75 less p25", "ms", "lower", 2, compare=False)
 
 
 def _hop(stage: Stage, peer: Peer) -> Run:
-    clients = in_rooms(peer, RECEIVERS + 1, lambda _: "arena", "message")
-    plan = stage.plan
-    job = Job(
-        clients,
-        "open",
-        senders=1,
-        rate=MESSAGES_PER_SECOND,
-        warmup=plan.warmup,
-        measure=plan.measure,
-        drain=plan.drain,
-    )
-    result = stage.play(peer, job)
+    result = stage.play(peer, one_sender(stage, peer, RECEIVERS))
     values = numbers(result)
     values[HOP.key] = values[P75.key] - values[P25.key]
     return Run(values, result.generator_share, result.others_share)

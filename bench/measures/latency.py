@@ -16,11 +16,11 @@ RECEIVERS = 100
 MESSAGES_PER_SECOND = 20.0
 
 
-def _run(stage: Stage, peer: Peer) -> Run:
-    clients = in_rooms(peer, RECEIVERS + 1, lambda _: "arena", "message")
+def one_sender(stage: Stage, peer: Peer, receivers: int) -> Job:
+    """One client that sends to others in its room, at a steady rate that costs little."""
     plan = stage.plan
-    job = Job(
-        clients,
+    return Job(
+        in_rooms(peer, receivers + 1, lambda _: "arena", "message"),
         "open",
         senders=1,
         rate=MESSAGES_PER_SECOND,
@@ -28,7 +28,10 @@ def _run(stage: Stage, peer: Peer) -> Run:
         measure=plan.measure,
         drain=plan.drain,
     )
-    return simple_run(stage, peer, job)
+
+
+def _run(stage: Stage, peer: Peer) -> Run:
+    return simple_run(stage, peer, one_sender(stage, peer, RECEIVERS))
 
 
 def measures(plan: Plan) -> list[Measure]:  # noqa: ARG001  # the same in every plan

@@ -76,7 +76,7 @@ class Player:
             json.dumps({"cmd": "link", "val": [self.room], "listener": "in"}),
         ):
             client.send(packet.encode(), binary=False)
-        async for frame in _frames(client):
+        async for frame in client.iter_frames():
             self._hear(json.loads(frame))
 
     def _hear(self, packet):
@@ -154,20 +154,10 @@ class CloudPlayer:
         self._own.clear()
         self.is_in = True
         is_first = True
-        async for frame in _frames(client):
+        async for frame in client.iter_frames():
             for line in frame.splitlines():
                 heard = json.loads(line)
                 # What it has set before it got the first frame, which holds all values, is newer than those.
                 if heard.get("method") == "set" and not (is_first and heard["name"] in self._own):
                     self.values[heard["name"]] = heard["value"]
             is_first = False
-
-
-async def _frames(client):
-    """Yield the frames of a client until its connection ends."""
-    client.gone.add_done_callback(lambda _: client.arrived.set())
-    while not client.gone.done():
-        client.arrived.clear()
-        await client.arrived.wait()
-        for frame in client.take():
-            yield frame

@@ -17,7 +17,7 @@ from cloudlink.cli import main
 from cloudlink.settings import Settings
 from tests.support.natsserver import NatsServer
 from tests.support.nodes import SECRET, children
-from tests.support.pairs import PASSWORD, Nodes, Workers
+from tests.support.pairs import PASSWORD, Nodes, Workers, started
 from tests.support.process import CLOUDLINK, ServerProcess
 from tests.support.visitors import Visitor, exchanged, fresh, until
 
@@ -99,13 +99,8 @@ def test_the_error_of_one_worker_is_that_of_the_server(tmp_path):
 
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory):
-    pair = Nodes(tmp_path_factory.mktemp("nodes"), "--no-limits", "--log-level", "debug")
-    try:
-        asyncio.run(pair.start())
+    with started(Nodes(tmp_path_factory.mktemp("nodes"), "--no-limits", "--log-level", "debug")) as pair:
         yield pair
-    finally:
-        pair.end()
-    assert "Traceback" not in pair.log()
 
 
 def metrics(server):

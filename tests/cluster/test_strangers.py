@@ -15,7 +15,7 @@ import pytest
 
 from cloudlink.cluster.records import Gone, Hello, encode, seal
 from tests.support.nodes import SECRET
-from tests.support.pairs import PASSWORD, Nodes
+from tests.support.pairs import PASSWORD, Nodes, started
 from tests.support.servers import HOST
 from tests.support.visitors import Visitor, exchanged, fresh, until
 
@@ -81,15 +81,10 @@ def _message(subject, message):
 
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory):
-    started = time.monotonic()
-    pair = Nodes(tmp_path_factory.mktemp("nodes"), "--no-limits")
-    try:
-        asyncio.run(pair.start())
+    began = time.monotonic()
+    with started(Nodes(tmp_path_factory.mktemp("nodes"), "--no-limits")) as pair:
         yield pair
-    finally:
-        pair.end()
-    assert "Traceback" not in pair.log()
-    minutes = 1 + int((time.monotonic() - started) / 60)
+    minutes = 1 + int((time.monotonic() - began) / 60)
     for server in pair.servers:
         assert 1 <= server.log.read_text().count(THROTTLED) <= minutes  # although there was much to log
 

@@ -15,7 +15,7 @@ from tests.real_clients.scratch.libraries import bot, library_python
 from tests.real_clients.scratch.packaged import package, packager
 from tests.real_clients.scratch.player import Player
 from tests.real_clients.scratch.project import CODE, ROUNDS, SCORE
-from tests.support.pairs import Nodes
+from tests.support.pairs import Nodes, started
 from tests.support.servers import HOST
 from tests.support.visitors import Visitor, until
 
@@ -25,13 +25,8 @@ pytestmark = pytest.mark.timeout(300)  # environments may have to be built first
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory):
     """Two nodes, as a host starts them."""
-    pair = Nodes(tmp_path_factory.mktemp("nodes"))
-    try:
-        asyncio.run(pair.start())
+    with started(Nodes(tmp_path_factory.mktemp("nodes"))) as pair:
         yield pair
-    finally:
-        pair.end()
-    assert "Traceback" not in pair.log()
 
 
 def addresses(nodes):

@@ -106,7 +106,7 @@ class Crowd:
             self._send(client, packet)
         async with asyncio.TaskGroup() as group:
             sending = group.create_task(self._talk(client, room, number))
-            async for frame in _frames(client):
+            async for frame in client.iter_frames():
                 self._hear(json.loads(frame), room, users)
             sending.cancel()
 
@@ -146,7 +146,7 @@ class Crowd:
         self._send(client, {"method": "handshake", **keys}, "\n")
         async with asyncio.TaskGroup() as group:
             sending = group.create_task(self._set(client, number, keys))
-            async for frame in _frames(client):
+            async for frame in client.iter_frames():
                 for line in frame.splitlines():
                     self.messages += 1
                     if json.loads(line)["method"] != "set":
@@ -161,15 +161,5 @@ class Crowd:
 
     @staticmethod
     def _send(client, packet, end=""):
-        with contextlib.suppress(Exception):  # the connection has just ended, which `_frames` reports
+        with contextlib.suppress(Exception):  # the connection has just ended, which `iter_frames` reports
             client.send((json.dumps(packet) + end).encode(), binary=False)
-
-
-async def _frames(client):
-    """Yield the frames of a client until its connection ends."""
-    client.gone.add_done_callback(lambda _: client.arrived.set())
-    while not client.gone.done():
-        client.arrived.clear()
-        await client.arrived.wait()
-        for frame in client.take():
-            yield frame

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import tempfile
@@ -71,6 +72,17 @@ class Workers:
 
     def end(self):
         self.server.end()
+
+
+@contextlib.contextmanager
+def started(pair):
+    """Start a pair and end it; no error may have been logged."""
+    try:
+        asyncio.run(pair.start())
+        yield pair
+    finally:
+        pair.end()
+    assert "Traceback" not in pair.log()
 
 
 class Nodes:

@@ -90,6 +90,15 @@ class SocketClient(asyncio.Protocol, Inbox):
         (self.websocket.send_binary if binary else self.websocket.send_text)(data)
         self._write()
 
+    async def iter_frames(self):
+        """Yield what arrives until the connection ends."""
+        self.gone.add_done_callback(lambda _: self.arrived.set())
+        while not self.gone.done():
+            self.arrived.clear()
+            await self.arrived.wait()
+            for frame in self.take():
+                yield frame
+
     async def barrier(self) -> None:
         """Return when everything has arrived that the server sent up to now, or the end of the connection."""
         if self.websocket.state is not State.OPEN:
