@@ -161,7 +161,9 @@ class TestFile:
         store.tell_saved(changed)
         assert len(told) == 3
         store.close()
-        assert self.opened(path)[1] == []
+        store, changed = self.opened(path)
+        assert changed == []
+        store.close()
 
     def test_what_another_program_changes_beside_a_server_is_told(self, path):
         store, _ = self.opened(path)
