@@ -27,6 +27,8 @@ class Node:
     def __init__(self, cluster, sections):
         self.server = Server(Settings(storage="", admin_storage="", allow_rename=True))
         self.server.settings.set("bridges", sections)
+        # A task would begin with the loop of the server, which this one does not have; nobody is called here.
+        self.server.create_task = lambda coroutine: coroutine.close()
         self.clpv4 = Clpv4(self.server)
         self.scratch = Scratch(self.server)
         clock = cluster.clock
