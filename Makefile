@@ -14,7 +14,7 @@ ARGS ?=
 # The tests without a marker of their own; pyproject.toml describes the markers.
 PLAIN := not browser and not real_client and not crash and not timing and not release
 FAST := "$(PLAIN) and not slow"
-PARALLEL := -n 4
+PARALLEL := -n 3
 
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # A plain explanation in addition to pip's own error message.
