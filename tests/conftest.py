@@ -55,8 +55,6 @@ def pytest_collection_modifyitems(items):
     for item in items:
         for mark in _marks(item.path):
             item.add_marker(mark)
-    # Where several processes share the files, those that take long begin first, so that none of them is left for the end.
-    items.sort(key=lambda item: not _marks(item.path))
 
 
 @pytest.fixture(autouse=True)
@@ -95,5 +93,4 @@ def pytest_xdist_make_scheduler(config, log):
                 return nodeid
             return next((group for group, names in BROWSERS.items() if _is_in(path, names)), file)
 
-    config.option.loadscopereorder = False  # which would begin with the files of most tests
     return Scheduling(config, log)
