@@ -149,13 +149,13 @@ def test_records_outlive_nodes_and_reach_those_that_come_later(play):
         first.sanctions.add_filter(OWNER, kind="words", entries=["bad"], action="mask")
         first.administration.wire.core.accounts.add("mia", "owner", "a hash")
         await until(lambda: "mia" in second.administration.wire.core.accounts)
-        assert bans(second) == {"bob"}
+        await until(lambda: bans(second) == {"bob"})
         await nodes.stop("n1")
         await nodes.stop("n2")
         third = await nodes.start("n3")
         await until(lambda: bans(third) == {"bob"} and "mia" in third.administration.wire.core.accounts)
-        assert third.sanctions.room_rules("den")["frozen"]
-        assert len(third.hooks.policy.filters) == 1
+        await until(lambda: third.sanctions.room_rules("den")["frozen"])
+        await until(lambda: len(third.hooks.policy.filters) == 1)
 
     play(scenario)
 
