@@ -90,7 +90,7 @@ newcomer: | $(BIN)/python
 chaos: $(VENV)/.dev
 	$(BIN)/python -m tests.chaos $(ARGS)
 
-# Some fifty attacks on a server with honest players, in a quarter of an hour; ARGS=--quick takes two minutes.
+# More than sixty attacks on a server with honest players, in a quarter of an hour; ARGS=--quick takes two minutes.
 attack: $(VENV)/.dev
 	$(BIN)/python -m tests.attacks $(ARGS)
 

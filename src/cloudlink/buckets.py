@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 
 _UNBOUNDED = 1 << 62
@@ -89,6 +89,32 @@ class Bucket:
         if math.isinf(self._rate):
             return 1.0
         return min(1.0, (self._tokens + (self._clock() - self._filled_at) * self._rate) / self._burst)
+
+
+class Buckets:
+    """A bucket for each key, such as an address; iterating yields the keys."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Args: clock: Returns the time in seconds."""
+        self._clock = clock
+        self._buckets: dict[str, Bucket] = {}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._buckets)
+
+    def __len__(self) -> int:
+        """Return the number of buckets that are kept."""
+        return len(self._buckets)
+
+    def take(self, key: str, rate: float, burst: float) -> bool:
+        """Take a token from a key's bucket; return whether there was one. The first token decides its rate and burst."""
+        if key not in self._buckets:
+            self._buckets[key] = Bucket(rate, burst, self._clock)
+        return self._buckets[key].take()
+
+    def forget(self) -> None:
+        """Drop the buckets that are full again."""
+        self._buckets = {key: bucket for key, bucket in self._buckets.items() if not bucket.full}
 
 
 def _finite(burst: float) -> float:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from cloudlink.admin import banning, muting, ruling
 from cloudlink.admin.banning import Banning
 from cloudlink.admin.base import Outcome
+from cloudlink.admin.muting import Muting
 from cloudlink.admin.sharing import Sharing
 from cloudlink.admin.store import Change
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["Outcome", "Sanctions"]
 
 
-class Sanctions(Banning, Sharing):
+class Sanctions(Banning, Muting, Sharing):
     """The sanctions of one server, or of a file without a server.
 
     A server calls `load` after the store is open, `tick` once a second, and `finish` before the store is closed.

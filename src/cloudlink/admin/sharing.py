@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from cloudlink.admin.muting import Muting
 from cloudlink.admin.ruling import Ruling
 from cloudlink.admin.store import Change
 
 _KIND, _KEY = "act", "mode"
 
 
-class Sharing(Muting, Ruling):
-    """The part of `Sanctions` that does what other processes of the same server did."""
+class Sharing(Ruling):
+    """The part of `Sanctions` that keeps all processes of a server in the same mode."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)

@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING
 
 from cloudlink.addresses import subscriber
-from cloudlink.buckets import Bucket
+from cloudlink.buckets import Buckets
 from cloudlink.logthrottle import LogThrottle
 
 if TYPE_CHECKING:
@@ -42,18 +42,15 @@ class ConnectionLog:
         """
         self._shown = shown
         self._clock = clock
-        self._buckets: dict[str, Bucket] = {}
+        self._buckets = Buckets(clock)
         self._throttle = LogThrottle(clock=clock)
         self._forgot_at = clock()
 
     def should_log(self, address: str) -> bool:
         """Return whether to log that a client of an address comes, gets a name or leaves."""
         key = subscriber(address)
-        bucket = self._buckets.get(key)
-        if bucket is None:
-            self._forget()
-            bucket = self._buckets[key] = Bucket(_RATE, _BURST, self._clock)
-        if bucket.take():
+        self._forget()
+        if self._buckets.take(key, _RATE, _BURST):
             return True
         if self._throttle.should_log(key):
             logger.info("%s connects so often that only a part of it is logged.", self._shown(address))
@@ -64,4 +61,4 @@ class ConnectionLog:
         now = self._clock()
         if now - self._forgot_at >= _FORGET_INTERVAL:
             self._forgot_at = now
-            self._buckets = {key: bucket for key, bucket in self._buckets.items() if not bucket.full}
+            self._buckets.forget()

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Protocol
 
-from cloudlink.buckets import Bucket
+from cloudlink.buckets import Buckets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,9 +50,8 @@ class LocalTallies:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """Args: clock: Returns the time in seconds."""
-        self._clock = clock
         self._held: Counter[str] = Counter()
-        self._buckets: dict[str, Bucket] = {}
+        self._buckets = Buckets(clock)
 
     def held(self, key: str) -> int:
         """See `Tallies`."""
@@ -71,10 +70,8 @@ class LocalTallies:
 
     def take(self, key: str, rate: float, burst: float) -> bool:
         """See `Tallies`; the rate and burst of a bucket are those of its first token."""
-        if key not in self._buckets:
-            self._buckets[key] = Bucket(rate, burst, self._clock)
-        return self._buckets[key].take()
+        return self._buckets.take(key, rate, burst)
 
     def forget(self) -> None:
         """See `Tallies`."""
-        self._buckets = {key: bucket for key, bucket in self._buckets.items() if not bucket.full}
+        self._buckets.forget()
