@@ -1,7 +1,8 @@
 """The bridges of one server: builds them from the settings, and carries the server's events to them.
 
-This is a broker of the hub. When the settings are read again, bridges come and go. What came over a bridge carries the bridge's name (`via`), and its users have a node
-of their own; neither leaves over any bridge, so nothing loops, however many servers share a room.
+This is a broker of the hub. When the settings are read again, bridges come and go. What came over a bridge carries the
+bridge's name (`via`), and its users have a node of their own; neither leaves over any bridge, so nothing loops, however
+many servers share a room.
 """
 
 from __future__ import annotations
@@ -140,8 +141,11 @@ class Bridges:
 
     def _reload(self, changes: Changes) -> None:
         """Make the bridges those of the settings, which have been read again; unchanged ones stay connected."""
+        names = changes.sections("bridges")
+        if not names:
+            return
         added: list[Bridge] = []
-        for name in changes.sections("bridges"):
+        for name in names:
             former = self.bridges.pop(name, None)
             section = self._server.settings.bridges.get(name)
             if former is not None:
@@ -150,8 +154,6 @@ class Bridges:
             if section is not None:
                 added.append(self._add(name, section))
                 added[-1].is_paused = former is not None and former.is_paused
-        if not (added or changes.sections("bridges")):
-            return
         self._index()
         for bridge in added:
             self._server.create_task(self._prepare(bridge))

@@ -7,7 +7,8 @@ near, large messages are read slowly; then it gets no more connections and rooms
 keep most are closed, until the rest fits.
 
 Nothing is counted while packets are processed. When something large is received, and once a second while much is kept,
-all connections are measured. Without a rush of large messages, at most 5 % of the time is used for this. The clock and the timer are passed in.
+all connections are measured. Without a rush of large messages, at most 5 % of the time is used for this. The clock and
+the timer are passed in.
 """
 
 from __future__ import annotations
