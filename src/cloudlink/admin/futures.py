@@ -1,4 +1,4 @@
-"""Results that come later: from the thread that hashes passwords, or from the file."""
+"""Results that come later: from the thread that hashes passwords, from the file, or from other processes."""
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 U = TypeVar("U")
+
+
+def at_once(callback: Callable[[], None]) -> None:
+    """Call a function; for results that come in the server's thread, as the answers of other processes do."""
+    callback()
 
 
 def then(future: Future[T], call_soon: CallSoon, step: Callable[[T], U]) -> Future[U]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cloudlink.admin import requests
 from cloudlink.admin.actors import Actor, AdminError
-from cloudlink.admin.futures import and_then, then
+from cloudlink.admin.futures import and_then, at_once, then
 from cloudlink.admin.host import Away
 from cloudlink.admin.names import fold
 from cloudlink.admin.peers import NoPeers
@@ -87,12 +87,12 @@ class Moderation:
             return self._shown_later(actor, method, outcome)
         if outcome.replies is None or not self._core.peers.exist:
             return _shown(outcome.result)
-        return then(outcome.replies, _at_once, lambda found: _shown(outcome.whole(outcome.result, found)))
+        return then(outcome.replies, at_once, lambda found: _shown(outcome.whole(outcome.result, found)))
 
     def _shown_later(self, actor: Actor, method: str, acting: Future[Outcome]) -> Future[dict[str, Any]]:
         def show(outcome: Outcome) -> Future[dict[str, Any]]:
             replies = outcome.replies or NoPeers().ask("")
-            return then(replies, _at_once, lambda found: _shown(outcome.whole(outcome.result, found)))
+            return then(replies, at_once, lambda found: _shown(outcome.whole(outcome.result, found)))
 
         shown: Future[dict[str, Any]] = Future()
 
@@ -105,7 +105,7 @@ class Moderation:
             else:
                 shown.set_exception(error)
 
-        and_then(acting, _at_once, show).add_done_callback(end)
+        and_then(acting, at_once, show).add_done_callback(end)
         return shown
 
     # The methods.
@@ -198,7 +198,7 @@ class Moderation:
                 raise _RecordedError("not_found", "This client is not in your rooms.")
             return act()
 
-        return then(self._core.peers.ask("clients.find", {"ids": away}), _at_once, check)
+        return then(self._core.peers.ask("clients.find", {"ids": away}), at_once, check)
 
     # Parts.
 
@@ -225,10 +225,6 @@ def _protected() -> _RecordedError:
 
 def _shown(result: dict[str, Any]) -> dict[str, Any]:
     return {key: result[key] for key in _SHOWN if key in result}
-
-
-def _at_once(callback: Callable[[], None]) -> None:
-    callback()
 
 
 def _parsed(request: Any) -> tuple[str, dict[str, Any]]:

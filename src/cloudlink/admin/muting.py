@@ -10,7 +10,7 @@ import msgspec
 from cloudlink.admin.actors import SERVER, Actor, AdminError
 from cloudlink.admin.base import Base, Outcome, add_up, checked_reason, checked_seconds
 from cloudlink.admin.filters import DEFAULT_MUTE
-from cloudlink.admin.futures import and_then, then
+from cloudlink.admin.futures import and_then, at_once, then
 from cloudlink.admin.mutes import MOST_MUTES, Mute, from_record
 from cloudlink.admin.names import fold
 from cloudlink.admin.store import Change
@@ -20,7 +20,7 @@ from cloudlink.closecodes import CloseCode
 from cloudlink.logthrottle import LogThrottle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
     from concurrent.futures import Future
 
     from cloudlink.admin.filters import Finding
@@ -215,14 +215,14 @@ class Muting(Base):
             text = checked_reason(reason)
             kicked = self.kick_here(ids, text)
             elsewhere = self.peers.ask("clients.kick", {"ids": ids, "reason": text})
-            return then(elsewhere, _at_once, lambda found: _with_own(found, kicked, replies.missing))
+            return then(elsewhere, at_once, lambda found: _with_own(found, kicked, replies.missing))
 
         def audited(replies: Replies) -> Future[Replies]:
             with self._audited(actor, "clients.kick", target=f"name:{name}", reason=reason):
                 return decide(replies)
 
         here = self.find(name=name)
-        finding = and_then(self.peers.ask("clients.find", {"name": name}), _at_once, audited)
+        finding = and_then(self.peers.ask("clients.find", {"name": name}), at_once, audited)
         return Outcome(
             {"kicked": len(here["exact"] or here["similar"])},
             self._nothing_to_save(),
@@ -335,11 +335,6 @@ class Muting(Base):
                 self._save_here(Change(KIND, mute.target.key, None))
         if outdated:
             self.on_activity()
-
-
-def _at_once(callback: Callable[[], None]) -> None:
-    """Call a function: answers of other processes come in the server's thread."""
-    callback()
 
 
 def _somebody(result: dict[str, Any], replies: Replies) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cloudlink.admin.futures import then
+from cloudlink.admin.futures import at_once, then
 from cloudlink.admin.questions import QUESTIONS
 
 if TYPE_CHECKING:
@@ -52,8 +52,3 @@ def told(call: Call, result: Found, replies: Replies) -> Found:
             missing.add(name)
             call.core.sanctions.notify(f"{name} did not do what the other processes did: {error.message}")
     return {**result, "missing": sorted(missing)} if missing else result
-
-
-def at_once(callback: Callable[[], None]) -> None:
-    """Call a function; answers of other processes come in the server's thread, where it belongs."""
-    callback()

@@ -9,8 +9,8 @@ from cloudlink import jsontext
 from cloudlink.admin import merging
 from cloudlink.admin.actors import AdminError
 from cloudlink.admin.core import Method
-from cloudlink.admin.futures import and_then, then
-from cloudlink.admin.methods.everywhere import at_once, gathered, told
+from cloudlink.admin.futures import and_then, at_once, then
+from cloudlink.admin.methods.everywhere import gathered, told
 from cloudlink.admin.questions import delete_variable, get_project, set_variable
 from cloudlink.admin.requests import Param, integer, optional, text
 

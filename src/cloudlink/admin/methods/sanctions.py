@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from cloudlink.admin import merging
 from cloudlink.admin.actors import AdminError
 from cloudlink.admin.core import Method
-from cloudlink.admin.futures import then
+from cloudlink.admin.futures import at_once, then
 from cloudlink.admin.host import Away
-from cloudlink.admin.methods.everywhere import at_once, gathered, told
+from cloudlink.admin.methods.everywhere import gathered, told
 from cloudlink.admin.requests import (
     choice,
     flag,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from cloudlink.admin import merging
 from cloudlink.admin.actors import RANKS, AdminError
 from cloudlink.admin.core import Method
-from cloudlink.admin.futures import and_then, then
-from cloudlink.admin.methods.everywhere import at_once, told
+from cloudlink.admin.futures import and_then, at_once, then
+from cloudlink.admin.methods.everywhere import told
 from cloudlink.admin.requests import texts
 from cloudlink.admin.topics import (
     AUDIT,
