@@ -116,10 +116,9 @@ class AdminStore:
         self._audit: list[AuditRow] = []
         self._questions: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._watchers: dict[str, list[Callable[[str, Any], int | None]]] = {}
-        self._latest: OrderedDict[tuple[str, str], int] = (
-            OrderedDict()
-        )  # the number of the last change of a record
+        # How many changes this process has noted, and which of them was the last one of a record.
         self._noted = 0
+        self._latest: OrderedDict[tuple[str, str], int] = OrderedDict()
         self.replica: Replica | None = None
         self.stamps_foreign = True
         self._forgot_at = clock()
