@@ -2,9 +2,9 @@
 
 Limits on single connections do not bound what an address keeps with hundreds of them: half-received messages, long names
 of many rooms, packets that wait for their turn, backlogs. Here all of it is added up by address. An address may keep as
-much as it leaves for others, at most half of `max_kept_memory` (see `cloudlink.shares` for the rule). Of one that comes
-near, large messages are read slowly; then it gets no more connections and rooms; beyond its share, the connections that
-keep most are closed, until the rest fits.
+much as it leaves for others, at most half of `max_kept_memory` (see `cloudlink.shares` for the rule). If it
+comes near that, its large messages are read slowly; next, it gets no more connections and rooms; beyond its share, the
+connections that keep most are closed, until the rest fits.
 
 Nothing is counted while packets are processed. When something large is received, and once a second while much is kept,
 all connections are measured. Without a rush of large messages, at most 5 % of the time is used for this. The clock and
