@@ -150,6 +150,21 @@ def test_a_request_while_the_server_stops_gets_an_explanation():
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("is_secure", [False, True])
+def test_connections_that_ask_for_nothing_do_not_outlive_the_server(is_secure, certificates):
+    async def scenario():
+        async with running(**(certificates.settings if is_secure else {})) as server:
+            idle = await open_socket(server.port, certificates.client if is_secure else None)
+            silent = await open_socket(server.port)  # with TLS, its handshake never begins
+            await turns()
+            await server.stop()
+            async with asyncio.timeout(5):  # half of the time for a request
+                await idle.at_end()
+                await silent.at_end()
+
+    asyncio.run(scenario())
+
+
 def test_a_connection_beyond_the_limit_is_dropped_before_it_says_anything():
     async def scenario():
         async with running(**FEW) as server:

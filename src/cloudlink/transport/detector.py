@@ -73,6 +73,7 @@ class ProtocolDetector(asyncio.BufferedProtocol):
         self,
         route: Route,
         limiter: ConnectionLimiter,
+        waiting: set[asyncio.Transport],
         exchanges: set[Exchange],
         max_frame_size: int,
         context: ssl.SSLContext | None,
@@ -83,6 +84,7 @@ class ProtocolDetector(asyncio.BufferedProtocol):
         Args:
             route: Answers the request, given the peer's address and whether it came over TLS.
             limiter: Counts the connections that wait here.
+            waiting: Holds the connections that wait here.
             exchanges: Holds the HTTP exchanges that are open.
             max_frame_size: Largest frame accepted, in bytes.
             context: The TLS context, None for no TLS.
@@ -90,11 +92,13 @@ class ProtocolDetector(asyncio.BufferedProtocol):
         """
         self._route = route
         self._limiter = limiter
+        self._waiting = waiting
         self._exchanges = exchanges
         self._peer = UNKNOWN
         self._max_frame_size = max_frame_size
         self._context = context
         self._log = log
+        self._stream: asyncio.Transport | None = None  # the accepted connection, below TLS, while it waits
         self._transport: asyncio.Transport | None = None  # the transport of the request
         self._greeting: asyncio.Task[None] | None = None  # the event loop itself holds only a weak reference
         self._timer: asyncio.TimerHandle | None = None
@@ -113,6 +117,8 @@ class ProtocolDetector(asyncio.BufferedProtocol):
         elif peer is not None:  # Unix sockets are named by paths, mostly empty ones
             self._peer = UNIX
         self._timer = loop.call_later(_REQUEST_TIMEOUT, self._give_up, stream)
+        self._stream = stream
+        self._waiting.add(stream)
         self._is_counted = True
         if not self._limiter.begin(self._peer):
             stream.abort()
@@ -229,6 +235,9 @@ class ProtocolDetector(asyncio.BufferedProtocol):
         if self._is_counted:
             self._is_counted = False
             self._limiter.end(self._peer)
+        if self._stream is not None:
+            self._waiting.discard(self._stream)
+            self._stream = None  # so that it is freed without the garbage collector
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

@@ -118,6 +118,7 @@ class Endpoint:
             settings.stalled_timeout,
             on_round,
         )
+        self._waiting: set[asyncio.Transport] = set()
         self._exchanges: set[Exchange] = set()
         self._servers: list[asyncio.Server] = []
         self._unix_listeners: list[UnixListener] = []
@@ -182,14 +183,14 @@ class Endpoint:
         )
 
     def stop_accepting(self) -> None:
-        """Close the port; open connections stay, and those without a request yet are dropped."""
+        """Close the port; open connections stay, and requests that still come on them are refused."""
         self._is_stopping = True
         for server in self._servers:
             server.close()
         self._close_unix_sockets()
 
     async def finish(self, timeout: float) -> None:
-        """Wait until every connection is closed; drop those that are left after `timeout` seconds."""
+        """Wait until every connection is closed; drop those that are left after `timeout` seconds, or ask for nothing."""
         self._emptied.clear()
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
@@ -201,6 +202,8 @@ class Endpoint:
             connection.abort()
         for exchange in tuple(self._exchanges):
             exchange.abort()
+        for stream in tuple(self._waiting):
+            stream.abort()
         self._keepalive.stop()
         self._accept_errors.unwatch_later(asyncio.get_running_loop())
         await asyncio.sleep(0)
@@ -210,7 +213,13 @@ class Endpoint:
         # can read the reason. picows refuses a much larger one as soon as it has read its header.
         max_frame_size = self._settings.max_message_size + _EXCESS
         return ProtocolDetector(
-            self._route, self._limiter, self._exchanges, max_frame_size, context, self._picows_log()
+            self._route,
+            self._limiter,
+            self._waiting,
+            self._exchanges,
+            max_frame_size,
+            context,
+            self._picows_log(),
         )
 
     def _route(self, request: Request, peer: str, *, secure: bool) -> Answer:
