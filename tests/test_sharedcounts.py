@@ -45,6 +45,16 @@ def test_the_last_place_is_given_once(counts):
     assert counts[0].admit_client(10)
 
 
+def test_newcomers_of_all_processes_count_within_a_second(counts, clock):
+    clock.now = 7.2
+    assert [counts[number % 3].count_newcomer() for number in range(5)] == [1, 2, 3, 4, 5]
+    clock.now = 7.9
+    assert counts[2].count_newcomer() == 6
+    clock.now = 8.0
+    assert [counts[1].count_newcomer(), counts[0].count_newcomer()] == [1, 2]
+    assert [each.clients for each in counts] == [0, 0, 0]
+
+
 def test_connections_of_an_address_count_in_all_processes(counts):
     counts[0].acquire("203.0.113.7")
     counts[1].acquire("203.0.113.7")

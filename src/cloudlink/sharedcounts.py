@@ -1,4 +1,4 @@
-"""Counts in memory that several processes of one server share: clients, and connections of addresses.
+"""Counts in memory that several processes of one server share: clients, newcomers, and connections of addresses.
 
 One process creates the memory and passes its descriptor on; `SharedCounts` is one process's view of it. Each process
 has a part of its own, which only it writes, so that the part of a process that was killed can be cleared. Addresses are
@@ -25,7 +25,8 @@ _ROWS = 2
 _WIDTH = 16_384
 """Slots of a row."""
 _SLOTS = _ROWS * _WIDTH
-_CLIENTS_AT = _KEY_SIZE
+_NEWCOMERS_AT = _KEY_SIZE
+_CLIENTS_AT = _NEWCOMERS_AT + 16
 _BUCKET_SIZE = 16
 """Bytes of a bucket: the tokens taken and not refilled yet, and the time of that figure, two floats of 8 bytes."""
 
@@ -58,6 +59,7 @@ class SharedCounts:
         self._clock = clock
         memory = memoryview(mmap.mmap(descriptor, 0))
         self._key = bytes(memory[:_KEY_SIZE])
+        self._newcomers = memory[_NEWCOMERS_AT:_CLIENTS_AT].cast("q")  # the second, and how many came in it
         self._clients = memory[_CLIENTS_AT : _CLIENTS_AT + 4 * parts].cast("i")
         self._buckets = memory[_buckets_at(parts) : _held_at(parts)].cast("d")
         self._held = memory[_held_at(parts) :].cast("i")
@@ -85,6 +87,15 @@ class SharedCounts:
                 return False
             self._clients[self._part] += 1
             return True
+
+    def count_newcomer(self) -> int:
+        """Count a new connection; return how many all processes have had in this second."""
+        second = int(self._clock())
+        with self._locked():
+            if self._newcomers[0] != second:
+                self._newcomers[0], self._newcomers[1] = second, 0
+            self._newcomers[1] += 1
+            return self._newcomers[1]
 
     # Addresses.
 

@@ -211,6 +211,48 @@ def test_a_stuck_process_is_named_and_waited_for_no_longer_than_needed(server):
     assert server.owner.answer(server.owner.last_id)["result"]["missing"] == ["n3"]
 
 
+def test_a_rush_guards_all_processes_until_it_is_over(server):
+    def pass_time(seconds):
+        for one in server.processes:
+            one.clock.now += seconds
+        for one in server.processes:
+            one.core.sanctions.tick()
+
+    for one in server.processes:
+        one.settings.guard_at, one.settings.guard_time = 5.0, 60.0
+    for _ in range(6):
+        server.second.core.sanctions.count_connection()
+    modes = [one.core.sanctions for one in server.processes]
+    assert [one.mode for one in modes] == ["guarded"] * 3
+    pass_time(50)
+    for _ in range(6):
+        server.third.core.sanctions.count_connection()
+    pass_time(20)
+    assert [one.mode for one in modes] == ["guarded"] * 3
+    pass_time(40)
+    assert [one.mode for one in modes] == ["open"] * 3
+    assert modes[0].shared_mode["mode"] == "open"  # for a process that is started later
+    rows = [row for one in server.processes for row in one.rows if row["method"] == "server.mode"]
+    assert sorted(row["params"]["mode"] for row in rows) == ["guarded", "open"]
+
+
+def test_floods_count_in_all_processes(server):
+    for one in server.processes:
+        one.settings.auto_ban_after, one.settings.auto_ban_time = 3, 60.0
+    second, third = (one.core.sanctions for one in (server.second, server.third))
+    ada, bob = FakePlayer(7, "ada"), FakePlayer(8, "bob", address="198.51.100.9")
+    second.flooded(ada)
+    third.flooded(bob)
+    third.flooded(ada)
+    assert not second.policy.bans.has_networks
+    second.flooded(ada)
+    for one in server.processes:
+        assert [ban.value for ban in one.core.sanctions.policy.bans] == ["203.0.113.7"]
+    assert [one.core.sanctions.auto_bans for one in server.processes] == [0, 1, 0]
+    third.flooded(ada)  # counts anew, once the ban has ended
+    assert third.auto_bans == 0
+
+
 def test_watching(server):
     server.owner.ask("subscribe", topics=["watch:client:3", "watch:room:den"])
     assert server.owner.refused("subscribe", topics=["watch:client:9"]) == "not_found"

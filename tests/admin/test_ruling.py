@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from cloudlink.admin.actors import AdminError
@@ -156,6 +158,17 @@ def test_a_rush_switches_the_guarded_mode_on_and_off(make_world):
     world.sanctions.tick()
     assert world.sanctions.mode == "open"
     assert [row["params"]["mode"] for row in world.rows] == ["guarded", "open"]
+
+
+def test_of_several_processes_the_one_with_the_connection_too_many_acts(make_world):
+    worlds = [make_world(guard_at=5.0) for _ in range(2)]
+    count = itertools.count(1)
+    for world in worlds:
+        world.policy.modes.count_newcomer = count.__next__
+    for number in range(12):
+        worlds[number % 2].sanctions.count_connection()
+    assert [world.sanctions.mode for world in worlds] == ["open", "guarded"]
+    assert [row["params"] for row in worlds[1].rows] == [{"mode": "guarded", "connections": 6}]
 
 
 def test_a_rush_leaves_a_mode_alone_that_a_person_chose(make_world):

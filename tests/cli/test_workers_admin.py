@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import signal
+import socket
 import sys
 import time
 import urllib.error
@@ -24,6 +25,10 @@ from tests.support.process import ServerProcess
 if sys.platform != "linux":
     pytest.skip("several processes need Linux", allow_module_level=True)
 
+_UPGRADE = (
+    b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
 WORKER_BITS = 12  # of a snowflake, below the number of its process
 
 
@@ -275,6 +280,27 @@ def test_settings_are_read_again_by_both_and_by_those_that_are_started_later(ser
     while len(now := children(server)) < 2 or second in now or first not in now:
         pass
     assert greetings() == {"two"}
+
+
+def test_a_rush_over_both_workers_guards_the_server(server, admin):
+    server.settings.write_text(
+        "guard_at = 19.0\n"
+    )  # one worker alone has so many out of 24 once in 600 times
+    admin.ask("config.reload")
+    until(lambda: fetch(server, "/ready")[0] == 200)
+    for _ in range(20):
+        rush = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(24)]
+        for each in rush:
+            each.sendall(_UPGRADE)
+        for each in rush:
+            each.recv(1)
+            each.close()
+        if admin.ask("stats.get")["mode"] == "guarded":
+            break
+    assert admin.ask("stats.get")["mode"] == "guarded"
+    assert admin.ask("server.mode", mode="open")["mode"] == "open"
+    server.settings.write_text('motd = "two"\n')
+    admin.ask("config.reload")
 
 
 def test_a_stuck_worker_is_named(server, admin):

@@ -226,15 +226,10 @@ class Banning(Base):
         after = self._settings.auto_ban_after
         if not after or is_private(player.address):
             return
-        now = self._clock()
         key = subscriber(player.address)
-        if key not in self._floods and len(self._floods) >= _MOST_FLOODERS:
-            self._floods.clear()
-        times = self._floods.setdefault(key, deque())
-        times.append(now)
-        while times[0] <= now - self._settings.auto_ban_window:
-            times.popleft()
-        if len(times) < after:
+        is_enough = self._count_flood(key) >= after
+        self.peers.tell("flood", {"subscriber": key, "is_enough": is_enough})
+        if not is_enough:
             return
         del self._floods[key]
         try:
@@ -247,6 +242,29 @@ class Banning(Base):
         except AdminError:  # it is protected; the audit says so
             return
         self.auto_bans += 1
+
+    def flooded_elsewhere(self, key: str, *, is_enough: bool) -> None:
+        """Note that a client of another process was disconnected for sending too much.
+
+        Args:
+            key: Its subscriber.
+            is_enough: Whether the other process bans it.
+        """
+        if is_enough:
+            self._floods.pop(key, None)
+        elif self._settings.auto_ban_after:
+            self._count_flood(key)
+
+    def _count_flood(self, key: str) -> int:
+        """Note a disconnection of a subscriber; return how many there were within the window."""
+        now = self._clock()
+        if key not in self._floods and len(self._floods) >= _MOST_FLOODERS:
+            self._floods.clear()
+        times = self._floods.setdefault(key, deque())
+        times.append(now)
+        while times[0] <= now - self._settings.auto_ban_window:
+            times.popleft()
+        return len(times)
 
     # Keeping.
 

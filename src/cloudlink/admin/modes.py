@@ -39,6 +39,8 @@ class Modes:
         message: What those read who are turned away, empty for the usual sentence.
         guarded_until: When an automatic guarded mode ends, in seconds of `clock`; None for one that a person ended.
         drained_at: When everybody is disconnected, as Unix time; None unless the server drains.
+        count_newcomer: Counts a new connection, and returns how many there were in this second; those of all processes
+            if they share a count.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -46,9 +48,10 @@ class Modes:
         self.message = ""
         self.guarded_until: float | None = None
         self.drained_at: float | None = None
+        self.count_newcomer: Callable[[], int] = self._count_newcomer
         self._clock = clock
         self._second = 0
-        self._connections = 0
+        self._newcomers = 0
         self._newcomers_until = 0.0
 
     def set(self, mode: Mode, message: str = "", guarded_for: float | None = None) -> None:
@@ -81,10 +84,9 @@ class Modes:
         """Return for how many more seconds a client is muted because it came in guarded mode."""
         return birth_time + NEWCOMER_TIME - self._clock() if self.mutes_newcomers else 0.0
 
-    def count_connection(self) -> int:
-        """Count a new connection; return how many there were in this second."""
+    def _count_newcomer(self) -> int:
         second = int(self._clock())
         if second != self._second:
-            self._second, self._connections = second, 0
-        self._connections += 1
-        return self._connections
+            self._second, self._newcomers = second, 0
+        self._newcomers += 1
+        return self._newcomers

@@ -203,6 +203,11 @@ def preview_ban(process: Process, params: Params) -> Result:
     return process.sanctions.preview(params["target"])
 
 
+def _note_flood(process: Process, params: Params) -> Result:
+    process.sanctions.flooded_elsewhere(params["subscriber"], is_enough=params["is_enough"])
+    return {}
+
+
 def _announce(process: Process, params: Params) -> Result:
     return {"sent": process.sanctions.announce_here(params["text"], params["rooms"], params["kind"])}
 
@@ -262,6 +267,7 @@ QUESTIONS: dict[str, Callable[[Process, Params], Result]] = {
     "cloud.delete": delete_variable,
     "changes": _take_over,
     "bans.preview": preview_ban,
+    "flood": _note_flood,
     "announce": _announce,
     "notice": _take_notice,
     "stats": get_statistics,

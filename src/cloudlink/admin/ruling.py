@@ -290,20 +290,21 @@ class Ruling(Base):
         at = self._settings.guard_at
         if not at:
             return
-        modes = self.policy.modes
-        count = modes.count_connection()
-        if count <= at:
+        modes, seconds = self.policy.modes, self._settings.guard_time
+        count = modes.count_newcomer()
+        # One connection of a second is the one too many, so that one process acts, and the others learn of it.
+        if not count - 1 <= at < count:
             return
-        if modes.mode == "open":
-            self._enter("guarded", "", self._settings.guard_time)
-            self._share_mode(mode="guarded", message="", guarded_for=self._settings.guard_time)
+        was_open = modes.mode == "open"
+        if not was_open and modes.guarded_until is None:
+            return  # a person chose the mode
+        self._enter("guarded", "", seconds)
+        self._share_mode(mode="guarded", message="", guarded_for=seconds)
+        if was_open:
             self.audit.record(SERVER, "server.mode", params={"mode": "guarded", "connections": count})
             self.notify(
-                f"More than {at:g} connections came in a second: the server guards itself for "
-                f"{_duration(self._settings.guard_time)}."
+                f"More than {at:g} connections came in a second: the server guards itself for {_duration(seconds)}."
             )
-        elif modes.guarded_until is not None:
-            modes.guarded_until = self._clock() + self._settings.guard_time
 
     def _share_mode(self, **mode: Any) -> None:
         """Have the other processes of this server enter a mode, too; see `cloudlink.admin.sharing`."""
@@ -421,6 +422,7 @@ class Ruling(Base):
         modes = self.policy.modes
         if modes.guarded_until is not None and self._clock() >= modes.guarded_until:
             self._enter("open")
+            self._share_mode(mode="open", message="")
             self.audit.record(SERVER, "server.mode", params={"mode": "open"})
         if self._was_judging_newcomers != modes.mutes_newcomers:
             self._was_judging_newcomers = modes.mutes_newcomers

@@ -93,6 +93,8 @@ class Enforcement:
         self.sanctions = Sanctions(settings, self.store, self, hooks.policy)
         self.sanctions.on_activity = self._choose_policy
         self.sanctions.audit.watch(self._tell_plugins)
+        if server.part is not None:
+            hooks.policy.modes.count_newcomer = server.part.counts.count_newcomer
         server.counters.bans = hooks.policy.bans.counts
         server.counters.mutes = hooks.policy.mutes.__len__
         server.counters.stores["admin"] = lambda: StoreCondition(not self.store.trouble, self.store.waiting)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -33,8 +32,7 @@ from cloudlink.hosts import EVERY, parse_hosts, unix_path
 from cloudlink.http import refusals
 from cloudlink.http.routes import WebSocketRoute, not_found
 from cloudlink.logthrottle import LogThrottle
-from cloudlink.server.metrics import rooms, sample
-from cloudlink.server.metricsums import OtherProcess, packed, unpacked
+from cloudlink.server.metricsums import OtherProcess, unpacked
 from cloudlink.transport import url_for_others
 
 from .loglines import LOGGER, LogLines
@@ -50,6 +48,7 @@ if TYPE_CHECKING:
     from cloudlink.server.part import Part
     from cloudlink.transport.connection import WebSocketConnection
 
+    from .answers import Answers
     from .recordsync import RecordSync
     from .serverview import AdministeredServer
 
@@ -81,6 +80,7 @@ class Administration:
         self._process: Process | None = None
         self._followers: Followers | None = None
         self._following: Following | None = None
+        self._answers: Answers | None = None
         self._sync: RecordSync | None = None
         self._met: set[str] = set()
         self._missing_log = LogThrottle()
@@ -209,7 +209,7 @@ class Administration:
             logging.getLogger(LOGGER).removeHandler(self._log_lines)
             self._log_lines = None
         self._server.hooks.moderation = None
-        self._process = self._followers = self._following = None
+        self._process = self._followers = self._following = self._answers = None
         self._hasher.stop()
         self.wire = None
         self._view.loop = None
@@ -281,38 +281,19 @@ class Administration:
         self._asking.tell("changes", {"changes": [], "stamped": stamped})
 
     def _answer(self, question: str, params: dict[str, Any], name: str) -> dict[str, Any]:
-        """Answer another process; see `cloudlink.admin.questions`. Raises `AdminError`."""
-        from cloudlink.admin.questions import QUESTIONS  # noqa: PLC0415  # a lone server is asked nothing
-
-        process = self._process
-        if process is None or self._followers is None or self._following is None:
+        """Answer the process of a name; see `cloudlink.admin.questions`. Raises `AdminError`."""
+        process, followers, following = self._process, self._followers, self._following
+        if process is None or followers is None or following is None:
             raise AdminError("unavailable", "This process stops.")
-        if question == "changes":
-            is_to_save = self._is_first and name not in self._carrier.expected
-            return QUESTIONS[question](process, {**params, "is_to_save": is_to_save})
-        if question == "follow":
-            self._followers.follow(name, params["topics"])
-        elif question == "event":
-            self._following.take(params["topic"], params["data"], name)
-        elif question == "audit":
-            if self.wire is not None:
-                self.wire.publish_line(params)
-        elif question == "mode":
-            # The process that was asked to stops all that were started together with it.
-            is_to_stop = params["stop"] and self._is_first and name not in self._carrier.expected
-            process.sanctions.take_mode(params["record"], stop=is_to_stop)
-        elif question == "metrics":
-            self._server.loop_delay.start(self._loop)
-            return {
-                "sample": packed(sample(self._server)),
-                "rooms": rooms(self._server),
-                "process": os.getpid(),
-            }
-        elif question in QUESTIONS:
-            return QUESTIONS[question](process, params)
-        else:  # of a newer version
-            raise AdminError("unavailable", f"This process does not know the question {question}.")
-        return {}
+        if self._answers is None:
+            from .answers import Answers  # noqa: PLC0415  # a lone server is asked nothing
+
+            publish_line = None if self.wire is None else self.wire.publish_line
+            self._answers = Answers(
+                *(process, self._server, self._loop, self._carrier, followers, following),
+                publish_line=publish_line,
+            )
+        return self._answers.answer(question, params, name)
 
     def _follow(self) -> None:
         if self._following is not None:

@@ -1,0 +1,115 @@
+"""Answers what another process of the server asks; see `cloudlink.admin.questions`."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from cloudlink.admin.actors import AdminError
+from cloudlink.admin.questions import QUESTIONS
+from cloudlink.server.metrics import rooms, sample
+from cloudlink.server.metricsums import packed
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from cloudlink.admin.following import Followers, Following
+    from cloudlink.admin.process import Process
+
+    from .peers import ClusterCarrier
+    from .serverview import AdministeredServer
+
+    Params = dict[str, Any]
+    Result = dict[str, Any]
+
+
+class Answers:
+    """The answers of one process while it runs."""
+
+    def __init__(
+        self,
+        process: Process,
+        server: AdministeredServer,
+        loop: asyncio.AbstractEventLoop,
+        carrier: ClusterCarrier,
+        followers: Followers,
+        following: Following,
+        *,
+        publish_line: Callable[[dict[str, Any]], None] | None,
+    ) -> None:
+        """Set up.
+
+        Args:
+            process: This process, as the administration sees it.
+            server: The same, as a server.
+            loop: Its event loop.
+            carrier: Joins it with the others.
+            followers: Processes that follow what happens here.
+            following: What happens there and is followed here.
+            publish_line: Shows a line of the audit to those who are logged in; None if that is the matter of another
+                process of this machine.
+        """
+        self._process = process
+        self._server = server
+        self._loop = loop
+        self._carrier = carrier
+        self._followers = followers
+        self._following = following
+        self._publish_line = publish_line
+        of_process = {question: partial(_ask, answer, process) for question, answer in QUESTIONS.items()}
+        self._table: dict[str, Callable[[Params, str], Result]] = {
+            **of_process,
+            "changes": self._take_changes,
+            "follow": self._follow,
+            "event": self._take_event,
+            "audit": self._take_line,
+            "mode": self._take_mode,
+            "metrics": self._metrics,
+        }
+
+    def answer(self, question: str, params: Params, name: str) -> Result:
+        """Answer the process of a name. Raises `AdminError`."""
+        answer = self._table.get(question)
+        if answer is None:  # of a newer version
+            raise AdminError("unavailable", f"This process does not know the question {question}.")
+        return answer(params, name)
+
+    def _speaks_for(self, name: str) -> bool:
+        """Return whether this process acts for its machine on what a process of another one has done."""
+        return self._publish_line is not None and name not in self._carrier.expected
+
+    def _take_changes(self, params: Params, name: str) -> Result:
+        return QUESTIONS["changes"](self._process, {**params, "is_to_save": self._speaks_for(name)})
+
+    def _follow(self, params: Params, name: str) -> Result:
+        self._followers.follow(name, params["topics"])
+        return {}
+
+    def _take_event(self, params: Params, name: str) -> Result:
+        self._following.take(params["topic"], params["data"], name)
+        return {}
+
+    def _take_line(self, params: Params, _name: str) -> Result:
+        if self._publish_line is not None:
+            self._publish_line(params)
+        return {}
+
+    def _take_mode(self, params: Params, name: str) -> Result:
+        # The process that was asked to stops all that were started together with it.
+        stop = params["stop"] and self._speaks_for(name)
+        self._process.sanctions.take_mode(params["record"], stop=stop)
+        return {}
+
+    def _metrics(self, _params: Params, _name: str) -> Result:
+        self._server.loop_delay.start(self._loop)
+        return {
+            "sample": packed(sample(self._server)),
+            "rooms": rooms(self._server),
+            "process": os.getpid(),
+        }
+
+
+def _ask(answer: Callable[[Process, Params], Result], process: Process, params: Params, _name: str) -> Result:
+    return answer(process, params)
