@@ -170,7 +170,7 @@ def test_what_one_process_refuses_is_a_notice(server):
         raise AdminError("not_found", "It has no such command.")
 
     server.third.server.set_command = refuse
-    assert server.owner.ask("commands.disable", name="gmsg") == {"missing": ["n3"]}
+    assert server.owner.ask("commands.disable", name="gmsg") == {"missing": ["n3"], "processes": 3}
     assert server.first.core.sanctions.notices[-1]["text"] == (
         "n3 did not do what the other processes did: It has no such command."
     )
@@ -190,12 +190,13 @@ def test_a_stuck_process_is_named_and_waited_for_no_longer_than_needed(server):
     assert server.owner.request("clients.list") is None
     server.peers.time_out()
     listed = server.owner.answer(server.owner.last_id)["result"]
-    assert (listed["total"], listed["missing"]) == (2, ["n3"])
+    assert (listed["total"], listed["missing"], listed["processes"]) == (2, ["n3"], 3)
     assert server.owner.request("clients.kick", id="3") is None
     server.peers.time_out()
     assert server.owner.answer(server.owner.last_id)["result"] == {
         "kicked": 0,
         "missing": ["n3"],
+        "processes": 3,
         "saved": True,
     }
     assert server.owner.request("clients.kick", name="bob") is None
@@ -204,6 +205,7 @@ def test_a_stuck_process_is_named_and_waited_for_no_longer_than_needed(server):
     assert server.owner.answer(server.owner.last_id)["result"] == {
         "kicked": 1,
         "missing": ["n3"],
+        "processes": 3,
         "saved": True,
     }
     assert server.owner.request("mutes.add", target={"client": "3"}, seconds=60, reason="") is None

@@ -323,8 +323,11 @@ def test_a_stuck_worker_is_named(server, admin):
 
 def test_the_terminal_names_who_did_not_answer(monkeypatch, capsys):
     monkeypatch.setattr(
-        admin_command, "_ask", lambda _: ({"items": [], "missing": ["n-2", "n-3"]}, ["nobody"])
+        admin_command,
+        "_ask",
+        lambda _: ({"items": [], "missing": ["n-2", "n-3"], "processes": 4}, ["nobody"]),
     )
     assert main(["admin", "clients"]) == 0
     told = capsys.readouterr()
-    assert (told.out, told.err) == ("nobody\n", "cloudlink: n-2, n-3 did not answer, so this is not all.\n")
+    assert told.out == "nobody\n"
+    assert told.err == "cloudlink: 2 of 4 processes did not answer, so this is not all: n-2, n-3\n"

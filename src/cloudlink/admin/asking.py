@@ -72,6 +72,11 @@ class Asking:
         """Whether this process is one of several; see `Peers`."""
         return bool(self._carrier.others) or any(True for _ in self._carrier.expected)
 
+    @property
+    def count(self) -> int:
+        """How many processes there are; see `Peers`."""
+        return 1 + len({*self._carrier.others.values(), *self._carrier.expected})
+
     def ask(
         self,
         question: str,

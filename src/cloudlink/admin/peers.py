@@ -38,6 +38,11 @@ class Peers(Protocol):
         """Whether this process is one of several."""
         ...
 
+    @property
+    def count(self) -> int:
+        """How many processes the server has, this one included."""
+        ...
+
     def ask(
         self,
         question: str,
@@ -68,6 +73,7 @@ class NoPeers:
     """A process that is a server by itself."""
 
     exist = False
+    count = 1
 
     def ask(
         self,

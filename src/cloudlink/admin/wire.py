@@ -367,6 +367,9 @@ class Socket:
             future.add_done_callback(lambda _: self._core.server.call_soon(finish))
 
     def _answer(self, number: Id, result: dict[str, Any]) -> None:
+        missing = result.get("missing")
+        if missing:
+            result = {**result, "processes": max(self._core.peers.count, 1 + len(missing))}
         self._send(requests.answer(number, result))
         self._wire.close_ended()
 

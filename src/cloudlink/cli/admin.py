@@ -190,7 +190,8 @@ def run(arguments: argparse.Namespace) -> int:
         for line in lines:
             print_text(printable(line))
         if missing := result.get("missing"):
-            text = f"cloudlink: {', '.join(missing)} did not answer, so this is not all."
+            count, names = f"{len(missing)} of {result['processes']} processes", ", ".join(missing)
+            text = f"cloudlink: {count} did not answer, so this is not all: {names}"
             print(printable(text), file=sys.stderr)
     return 0
 

@@ -80,6 +80,7 @@ class FakeHost:
         self.mode = "open"
         self.history = [self._stats() for _ in range(720)]
         self.refuses: dict[str, Refusal] = {}
+        self.missing: list[str] = []
         self._numbers = itertools.count(1000)
         self._port = 0
 
@@ -171,6 +172,12 @@ class FakeHost:
             return self._log_in(state, method, params)
         if state["account"] is None:
             raise Refusal("not_logged_in", "Log in first.")
+        result = self._answer(state, topics, method, params)
+        if self.missing and method in ("clients.list", "clients.kick"):
+            return result | {"missing": self.missing, "processes": 3}
+        return result
+
+    def _answer(self, state: dict[str, Any], topics: set[str], method: str, params: dict[str, Any]) -> Any:
         handler, role = self._methods()[method]
         mine = self.accounts[state["account"]][1]
         if RANKS[mine] < RANKS[role]:

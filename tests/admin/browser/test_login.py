@@ -136,6 +136,25 @@ async def test_after_a_break_of_the_network_the_page_goes_on_by_itself(lab):
 
 
 @scenario
+async def test_processes_that_do_not_answer_are_named_until_they_do(lab):
+    async with FakeHost() as host:
+        host.join("bob")
+        visitor = await lab.visitor(host.link)
+        await visitor.sets_up()
+        await visitor.chooses("players")
+        await visitor.sees("bob")
+        assert "did not answer" not in await visitor.evaluate("document.body.innerText")
+        host.missing = ["games-2"]
+        await visitor.sees("One of 3 processes did not answer: games-2.")
+        host.missing = ["games-2", "<b>games-3"]
+        await visitor.sees("2 of 3 processes did not answer: games-2, <b>games-3.")
+        await visitor.chooses("rooms")
+        await visitor.sees("did not answer")
+        host.missing = []
+        await visitor.sees_no_more("did not answer")
+
+
+@scenario
 async def test_attempts_become_rarer(lab):
     async with FakeHost() as host:
         visitor = await lab.visitor(host.link)
@@ -147,7 +166,7 @@ async def test_attempts_become_rarer(lab):
           const { Wire } = await import("./admin/wire.js");
           const waits = [];
           await new Promise((done) => {
-            const wire = new Wire({ hello() {}, event() {}, ended() {}, state({ state, retryAt }) {
+            const wire = new Wire({ hello() {}, event() {}, answer() {}, ended() {}, state({ state, retryAt }) {
               if (state !== "waiting") return;
               waits.push((retryAt - Date.now()) / 1000);
               if (waits.length < 8) setTimeout(() => wire.open());

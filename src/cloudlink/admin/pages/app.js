@@ -42,6 +42,7 @@ let lastTouch = 0;
 const wire = new Wire({
   state: showState,
   event: (topic, data) => page?.take(topic, data),
+  answer: showMissing,
   hello: greet,
   ended: () => session && logIn(ENDED),
 });
@@ -137,10 +138,11 @@ function draw() {
     h("p.soft", "Logged in as ", who(session.name), `, ${session.role}`));
   const nav = h("nav", { id: "nav", "aria-label": "Pages", onclick: ({ target }) => target.closest("a") && toggle(false) }, links, foot);
   const quieter = h("span");
+  const missing = h("p.state", { role: "status" });
   const main = h("main", { tabindex: -1 });
   const skip = button("Skip to the content", () => main.focus(), "skip");
-  put(root, skip, h("header", brand("a", { href: "#now" }), quieter, menu), h("div.body", nav, h("div.content", state, main)));
-  frame = { state, main, links, quieter };
+  put(root, skip, h("header", brand("a", { href: "#now" }), quieter, menu), h("div.body", nav, h("div.content", state, missing, main)));
+  frame = { state, missing, main, links, quieter };
   showState(wire);
   show();
 }
@@ -175,6 +177,15 @@ function showState({ state, retryAt }) {
   };
   put(frame.state, "There is no connection to the server. The page tries again", left, ". ", button("Try now", () => wire.open()));
   count();
+}
+
+let missingTimer = 0;
+
+function showMissing({ missing, processes }) {
+  if (!missing || !frame.missing) return;
+  clearTimeout(missingTimer);
+  text(frame.missing, `${missing[1] ? missing.length : "One"} of ${processes} processes did not answer: ${missing.join(", ")}.`);
+  missingTimer = setTimeout(() => put(frame.missing), 4 * POLL_EVERY); // lists ask again before
 }
 
 const prefersDark = matchMedia("(prefers-color-scheme: dark)");

@@ -17,7 +17,7 @@ export class Refused extends Error {
 const offline = () =>
   new Refused({ code: "offline", message: "There is no connection to the server right now. Nothing was changed." });
 
-/** Calls `on.hello(data)` after each connect, `on.event(name, data)`, `on.ended()` after a session, `on.state(wire)`. */
+/** Calls `on.hello(data)` after each connect, `on.event(name, data)`, `on.answer(result)`, `on.ended()` after a session, `on.state(wire)`. */
 export class Wire {
   state = "closed"; // or "connecting", "open", "waiting"
   retryAt = 0; // milliseconds
@@ -72,7 +72,10 @@ export class Wire {
       this.#pending.delete(id);
       clearTimeout(timer);
       if (error) reject(new Refused(error));
-      else resolve(result);
+      else {
+        this.#on.answer(result);
+        resolve(result);
+      }
     }
   }
 
