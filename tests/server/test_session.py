@@ -152,6 +152,9 @@ def test_json_of_no_protocol_is_distinguished_from_invalid_json(server, text):
         b"[" * 100_000,
         b'{"cmd":"ping","val":%s}' % (b"[" * 100_000),
         b'{"cmd":"ping","val":"\xff"}',
+        b"<%\x80",
+        b"<%sh>\n\xff",
+        b'{"method":"handshake","project_id":"1","user":"x"}\n\xff',
     ],
 )
 def test_invalid_json_opens_nothing(server, data):

@@ -460,6 +460,9 @@ class Session:
 
     def _first(self, data: bytes) -> None:
         self._meter.count_free(len(data))
+        if not _is_text(data):  # as a binary message may be
+            self._reject_unidentified(data, Hooks.NOT_JSON)
+            return
         packet = _opening(data)
         for engine in self._host.hooks.engines.values():
             if engine.identify(self.client, data, packet):
@@ -505,14 +508,21 @@ _decode_opening = msgspec.json.Decoder(_Opening).decode
 _TEXT_START = b'"'
 
 
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def _opening(data: bytes) -> object:
     """Return the root keys of a message that identify its protocol, see `Engine.identify`."""
     try:
-        data.decode()  # a binary message may hold any bytes
         opening = _decode_opening(data)
         keys = {"cmd": bytes(opening.cmd), "method": bytes(opening.method)}
         return {key: jsontext.loads(raw) for key, raw in keys.items() if raw.startswith(_TEXT_START)}
-    except (UnicodeDecodeError, RecursionError, jsontext.JSONTextError):
+    except (RecursionError, jsontext.JSONTextError):
         return Hooks.NOT_JSON
     except msgspec.MsgspecError:  # not an object, a lone surrogate, or not JSON
         return _opening_slowly(data)
