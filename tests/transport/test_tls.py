@@ -116,6 +116,39 @@ def tmp_path_of(tmp_path, name):
     return folder
 
 
+def test_a_connection_that_is_ending_can_be_asked_and_slowed_down(certificates):
+    """asyncio's TLS transport forgets its protocol some time before it reports the end."""
+
+    async def scenario():
+        loop = asyncio.get_running_loop()
+        async with running(**certificates.settings) as server:
+            connections = server._endpoint.connections
+            peers = [await connect(server.port, ssl=certificates.client) for _ in range(10)]
+            mistakes = []
+
+            def look_at_each():
+                for connection in connections:
+                    try:
+                        connection.take_heard()
+                        assert connection.kept == 0
+                        connection.slow_down()
+                        connection.release()
+                    except Exception as error:
+                        mistakes.append(error)
+                looking.append(loop.call_soon(look_at_each))
+
+            looking = [loop.call_soon(look_at_each)]
+            for peer in peers:
+                peer.leave()
+            async with asyncio.timeout(20):
+                while connections:
+                    await asyncio.sleep(0)
+            looking[-1].cancel()
+            assert mistakes == []
+
+    asyncio.run(scenario())
+
+
 async def open_and_drop(port, certificates):
     peer = await connect(port, ssl=certificates.client)
     peer.leave()

@@ -113,6 +113,7 @@ class WebSocketConnection(WSListener):
         "_max_message_size",
         "_number",
         "_opened",
+        "_parser",
         "_pause_timer",
         "_receiver",
         "_socket",
@@ -174,6 +175,8 @@ class WebSocketConnection(WSListener):
         """Store the transport and open the session."""
         self._transport = transport
         self._socket = transport.underlying_transport
+        # Not asked for later: asyncio's TLS transport forgets it before it reports that the connection has ended.
+        self._parser = cast("Parser", self._socket.get_protocol())
         self._descriptor = self._number = _number_of(self._socket)
         bound_unsent(self._socket.get_extra_info("socket"))
         # The transport reports congestion as soon as it buffers one byte. With a limit of 0, asyncio's TLS
@@ -223,7 +226,7 @@ class WebSocketConnection(WSListener):
         if hasattr(self, "_receiver"):
             self._receiver.connection_lost()
             del self._receiver  # so that all are freed without the garbage collector
-        del self._transport
+        del self._transport, self._parser
         detach(self._socket)
 
     def on_protocol_error(self) -> None:
@@ -255,8 +258,7 @@ class WebSocketConnection(WSListener):
 
     def take_heard(self) -> bool:
         """Return whether the peer has sent anything, even part of a frame, since the last call."""
-        parser = cast("Parser", self._socket.get_protocol())
-        heard, parser.heard = parser.heard, False
+        heard, self._parser.heard = self._parser.heard, False
         return heard
 
     def grown(self, size: int) -> None:
@@ -270,7 +272,7 @@ class WebSocketConnection(WSListener):
         if not hasattr(self, "_transport"):  # it has ended, but packets of it wait
             return 0
         fragments = self._assembler.size if self._assembler is not None else 0
-        return cast("Parser", self._socket.get_protocol()).room + fragments
+        return self._parser.room + fragments
 
     @property
     def unsent(self) -> int:
@@ -327,7 +329,7 @@ class WebSocketConnection(WSListener):
         """
         if self._pause_timer is None and not self._socket.is_closing():
             self._socket.pause_reading()
-            cast("Parser", self._socket.get_protocol()).portion = SMALL_PORTION
+            self._parser.portion = SMALL_PORTION
             self._pause_timer = asyncio.get_running_loop().call_later(_PAUSE, self._resume_reading)
 
     def hold(self) -> None:
