@@ -1,8 +1,8 @@
 """Plants single faults in a copy of the sources and says which of them the tests notice: `make mutate`.
 
-First the tests that mirror the faulty module run, then the other fast tests of its part. The working tree is not touched.
-A survivor is printed with its place and its difference; one that no test can notice is listed in `harmless.txt`, with the
-reason, and does not count.
+First all fast tests of the parts run without a fault, to learn which lines each of them runs. Then, for each fault, those run
+that run its line, first the ones that mirror its module. The working tree is not touched. A survivor is printed with its place
+and its difference; one that no test can notice is listed in `harmless.txt`, with the reason, and does not count.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from itertools import islice
 from pathlib import Path
 from random import Random
 
-from tests.mutate.parts import PARTS, ROOT, files_of, part_of
+from tests.mutate.parts import PARTS, ROOT, files_of, part_of, tests_of
 from tests.mutate.planting import Fault, faults_in
 from tests.mutate.running import Laboratory
 
@@ -29,16 +29,19 @@ HARMLESS = Path(__file__).parent / "harmless.txt"
 def main() -> int:
     """Plant the faults that were asked for; return the exit status."""
     arguments = _arguments()
-    chosen = sample(arguments.only or list(PARTS), arguments.count, arguments.seed)
+    parts = arguments.only or list(PARTS)
+    chosen = sample(parts, arguments.count, arguments.seed)
     started = time.monotonic()
     noticed: Counter[str] = Counter()
     survived: Counter[str] = Counter()
     with tempfile.TemporaryDirectory(prefix="cloudlink-mutate-") as folder:
         laboratory = Laboratory(Path(folder), arguments.jobs)
-        for fault, is_noticed in laboratory.run(chosen, started + arguments.seconds):
+        seen = laboratory.observe(tests_of(parts))
+        print(f"{len(seen.seconds)} tests watched in {time.monotonic() - started:.0f} seconds", flush=True)
+        for fault, is_noticed, runs in laboratory.run(chosen, started + arguments.seconds):
             (noticed if is_noticed else survived)[part_of(fault.file)] += 1
             if not is_noticed:
-                print(f"survived: {fault}", flush=True)
+                print(f"survived ({runs} tests run it): {fault}", flush=True)
     _print_table(noticed, survived, time.monotonic() - started)
     share = noticed.total() / max(1, noticed.total() + survived.total())
     return 1 if share < arguments.at_least / 100 else 0

@@ -1,13 +1,16 @@
 """The parts of the sources that faults are planted in, and the tests that should notice them.
 
-`tests/` mirrors `src/`: for `server/rooms.py`, `tests/server/test_rooms*.py` runs first. If no file has that name, the tests
-of its folder do.
+`tests/` mirrors `src/`: the tests that mirror `server/rooms.py` are those of `tests/server/test_rooms*.py`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 ROOT = Path(__file__).parents[2]
 _SOURCES = "src/cloudlink/"
@@ -113,13 +116,22 @@ def _matches(path: Path, pattern: str) -> bool:
     return path.match(str(whole)) and len(path.parts) == len(whole.parts)
 
 
-def tests_of(file: str) -> tuple[list[str], list[str]]:
-    """Return the tests that mirror a file, and the others of its part; all relative to the repository."""
+def mirrors_of(file: str) -> list[str]:
+    """Return the tests that mirror a file; all relative to the repository."""
     path = Path(file.removeprefix(_SOURCES))
     folder = Path("tests") / path.parent
-    mirrors = [
+    return [
         found.relative_to(ROOT).as_posix()
         for name in (f"test_{path.stem}.py", f"test_{path.stem}_*.py")
         for found in sorted((ROOT / folder).glob(name))
     ]
-    return mirrors, list(PARTS[part_of(file)].tests)
+
+
+def tests_of(parts: Iterable[str]) -> set[str]:
+    """Return files and folders with all the tests of some parts, relative to the repository."""
+    return {test for part in parts for test in PARTS[part].tests} | {
+        test
+        for part in parts
+        for file in files_of(part)
+        for test in mirrors_of(file.relative_to(ROOT).as_posix())
+    }

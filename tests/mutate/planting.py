@@ -48,6 +48,8 @@ class Fault:
         before: The source that it replaces, on one line.
         after: What it is replaced by, on one line.
         text: The whole source of the file with the fault.
+        lines: The lines of what it replaces.
+        around: The lines of the statement with it, without those of statements inside.
     """
 
     file: str
@@ -55,6 +57,8 @@ class Fault:
     before: str
     after: str
     text: str
+    lines: range
+    around: range
 
     @property
     def is_python(self) -> bool:
@@ -81,14 +85,36 @@ def faults_in(file: str, source: str) -> Iterator[Fault]:
     for line in lines:
         starts.append(starts[-1] + len(line.encode()))
     data = source.encode()
-    for node, changed in _changes(ast.parse(source)):
+    tree = ast.parse(source)
+    around = _statements(tree)
+    for node, changed in _changes(tree):
         begin = starts[node.lineno - 1] + node.col_offset
         end = starts[node.end_lineno - 1] + node.end_col_offset
         text = (data[:begin] + changed.encode() + data[end:]).decode()
         before = "".join(lines[node.lineno - 1 : node.end_lineno])
         head = data[starts[node.lineno - 1] : begin].decode()
         rest = data[end : starts[node.end_lineno]].decode()
-        yield Fault(file, node.lineno, _one_line(before), _one_line(head + changed + rest), text)
+        own = range(node.lineno, node.end_lineno + 1)
+        yield Fault(
+            file, node.lineno, _one_line(before), _one_line(head + changed + rest), text, own, around[node]
+        )
+
+
+def _statements(tree: ast.Module) -> dict[ast.AST, range]:
+    """Return the lines of the statement around each node, without those of statements inside."""
+    found: dict[ast.AST, range] = {}
+
+    def visit(node: ast.AST, lines: range) -> None:
+        if isinstance(node, (ast.stmt, ast.ExceptHandler)):
+            body = getattr(node, "body", None)
+            end = body[0].lineno if isinstance(body, list) and body else node.end_lineno + 1
+            lines = range(node.lineno, max(end, node.lineno + 1))
+        found[node] = lines
+        for child in ast.iter_child_nodes(node):
+            visit(child, lines)
+
+    visit(tree, range(0))
+    return found
 
 
 def _one_line(text: str) -> str:

@@ -102,8 +102,22 @@ def test_each_part_has_files_and_tests():
         for file in files_of(name):
             relative = file.relative_to(ROOT).as_posix()
             assert part_of(relative) == name
-            for tests in parts.tests_of(relative):
-                assert all((ROOT / test).exists() for test in tests)
+        assert all((ROOT / test).exists() for test in parts.tests_of([name]))
+
+
+def test_tests_that_mirror_a_file():
+    assert parts.mirrors_of("src/cloudlink/transport/limiter.py") == ["tests/transport/test_limiter.py"]
+    assert "tests/transport/test_limiter.py" in parts.tests_of(["limits"])
+
+
+def test_the_lines_of_a_fault_and_of_its_statement():
+    found = {fault.after: (fault.lines, fault.around) for fault in faults_in("x.py", SAMPLE)}
+    lines = SAMPLE.splitlines()
+    loop = 1 + lines.index("    while a < b and not a:")
+    assert found["while a <= b and not a:"] == (range(loop, loop + 1), range(loop, loop + 1))
+    assert found["a += 8"] == (range(loop + 1, loop + 2), range(loop + 1, loop + 2))
+    caught = found["except ZeroDivisionError:"]
+    assert [lines[line - 1] for line in caught[1]] == ["    except ValueError:"]
 
 
 def test_a_sample_is_repeatable_and_leaves_out_what_is_harmless(monkeypatch, tmp_path):

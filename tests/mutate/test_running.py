@@ -12,19 +12,24 @@ from tests.mutate.parts import ROOT
 SCRIPT = """
 from pathlib import Path
 from tests.mutate.planting import faults_in
+from tests.mutate import running
 from tests.mutate.running import Laboratory
 
 root = Path("repository").absolute()
 faults = [
     fault
     for fault in faults_in("src/cloudlink/x.py", (root / "src/cloudlink/x.py").read_text())
-    if fault.after in ("if a > 6:", "b = a + 1", "return b + a")
+    if fault.after in FAULTS
 ]
-laboratory = Laboratory(Path("copies").absolute(), 2, root, lambda file: ([], ["tests/test_x.py"], ["tests/test_y.py"]))
-for fault, is_noticed in laboratory.run(faults, UNTIL):
-    print(is_noticed, fault.after)
+running._LONGEST = LONGEST
+laboratory = Laboratory(Path("copies").absolute(), 2, root, lambda file: ["tests/test_x.py"])
+laboratory.observe(["tests"])
+for fault, is_noticed, runs in laboratory.run(faults, UNTIL):
+    print(is_noticed, runs, fault.after)
 assert (root / "src/cloudlink/x.py").read_text() == (Path("copies/0/src/cloudlink/x.py")).read_text()
 """
+
+FAULTS = ("if a > 6:", "b = a + 1", "return b + a")
 
 
 @pytest.fixture
@@ -42,13 +47,10 @@ def repository(tmp_path):
     return folder
 
 
-def in_laboratory(repository, until="float('inf')"):
+def in_laboratory(repository, until="float('inf')", faults=FAULTS, longest=120.0):
     # A process of its own, because it makes copies of itself.
-    command = [
-        sys.executable,
-        "-c",
-        f"import sys; sys.path.insert(0, {str(ROOT)!r})\nUNTIL = {until}\n{SCRIPT}",
-    ]
+    names = f"UNTIL, FAULTS, LONGEST = {until}, {faults!r}, {longest}"
+    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{names}\n{SCRIPT}"]
     return subprocess.run(command, cwd=repository.parent, capture_output=True, text=True, check=False)
 
 
@@ -56,19 +58,39 @@ def test_the_laboratory_tells_noticed_faults_from_survivors(repository):
     done = in_laboratory(repository)
     assert done.returncode == 0, done.stderr
     assert sorted(done.stdout.splitlines()) == [
-        "False if a > 6:",
-        "True b = a + 1",
-        "True return b + a",
+        "False 2 if a > 6:",
+        "True 1 b = a + 1",
+        "True 2 return b + a",
     ]
 
 
 def test_a_test_that_fails_without_a_fault_is_left_out(repository):
-    (repository / "tests/test_y.py").write_text("def test_f(): assert False\ndef test_g(): pass\n")
+    (repository / "tests/test_y.py").write_text(
+        "from cloudlink.x import f\ndef test_f(): assert f(7, 3) == 0\ndef test_g(): pass\n"
+    )
     done = in_laboratory(repository)
     assert "left out, because it fails without a fault: tests/test_y.py::test_f" in done.stdout
-    assert "False return b + a" not in done.stdout
-    assert "True return b + a" in done.stdout
-    assert "False b = a + 1" in done.stdout
+    assert "True 2 return b + a" in done.stdout
+    assert "False 1 b = a + 1" in done.stdout
+
+
+def test_a_test_that_fails_alone_is_left_out(repository):
+    (repository / "tests/test_y.py").write_text(
+        "from cloudlink.x import f\nmade = []\n"
+        "def test_e(): made.append(f(1, 3))\n"
+        "def test_f(): assert made and f(7, 3) == -1\n"
+    )
+    done = in_laboratory(repository)
+    assert "left out, because it fails without a fault: tests/test_y.py::test_f" in done.stdout
+    assert "False 1 b = a + 1" in done.stdout
+
+
+def test_what_a_fault_makes_endless_is_ended(repository):
+    (repository / "src/cloudlink/x.py").write_text(
+        "def f(a, b):\n    while a > 4:\n        a = a - 1\n    return b - a\n"
+    )
+    done = in_laboratory(repository, faults=("a = a + 1",), longest=3.0)
+    assert done.stdout == "True 1 a = a + 1\n"
 
 
 def test_many_tests_that_fail_without_a_fault_are_an_error(repository):
