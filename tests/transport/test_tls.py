@@ -133,7 +133,7 @@ def test_a_connection_that_is_ending_can_be_asked_and_slowed_down(certificates):
                         assert connection.kept == 0
                         connection.slow_down()
                         connection.release()
-                    except Exception as error:
+                    except Exception as error:  # noqa: BLE001  # whatever it is
                         mistakes.append(error)
                 looking.append(loop.call_soon(look_at_each))
 
