@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import Future
 
 import pytest
 
@@ -125,6 +126,25 @@ def test_questions_are_answered_whatever_happens(asking, carrier, caplog):
         {"n": 2, "error": ["internal", "The server made a mistake; its log says which."]},
     ]
     assert "ZeroDivisionError" in caplog.text
+
+
+def test_an_answer_may_come_later(asking, carrier):
+    waiting = []
+
+    def reply(question, _params, _process):
+        waiting.append(Future())
+        return waiting[-1]
+
+    asking.answer = reply
+    answer(asking, "a", n=1, ask="x", params={})
+    answer(asking, "b", n=2, ask="x", params={})
+    assert carrier.take() == []
+    waiting[1].set_exception(AdminError("unavailable", "Later."))
+    waiting[0].set_result({"it": 1})
+    assert carrier.take() == [
+        ("b", {"n": 2, "error": ["unavailable", "Later."]}),
+        ("a", {"n": 1, "result": {"it": 1}}),
+    ]
 
 
 def test_a_lone_process():

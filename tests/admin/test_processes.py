@@ -7,8 +7,9 @@ import pytest
 from cloudlink.admin.actors import AdminError
 from cloudlink.admin.following import Followers, Following
 from cloudlink.admin.moderation import Moderation
+from tests.admin.conftest import MODERATOR, OWNER
 from tests.support.adminpeers import MemoryPeers
-from tests.support.adminwire import Administrators, FakePlayer
+from tests.support.adminwire import PASSWORD, Administrators, FakePlayer
 
 
 class Server:
@@ -174,6 +175,34 @@ def test_what_one_process_refuses_is_a_notice(server):
     assert server.first.core.sanctions.notices[-1]["text"] == (
         "n3 did not do what the other processes did: It has no such command."
     )
+
+
+def test_the_audit_of_all_processes_by_time_and_by_pages(server):
+    for at, one in enumerate((server.first, server.second, server.third, server.second, server.first)):
+        one.wall_clock.now += 60 * at
+        one.core.audit.record(OWNER if at != 3 else MODERATOR, f"m{at}")
+    server.first.rows.clear()
+
+    def pages(who, limit):
+        after = {}
+        while True:
+            page = who.ask("audit.list", limit=limit, **after)
+            yield from ((row["method"], row.get("node")) for row in page["items"])
+            if page["next"] is None:
+                return
+            after = {"after": page["next"]}
+
+    lines = [("m4", None), ("m3", "n2"), ("m2", "n3"), ("m1", "n2"), ("login", None), ("m0", None)]
+    whole = [line for line in pages(server.owner, 200) if line[0] != "login"]
+    assert whole == [line for line in lines if line[0] != "login"]
+    for limit in (1, 2, 3):
+        assert [line for line in pages(server.owner, limit) if line[0] != "login"] == whole
+    server.first.add_account("tom", "moderator")
+    moderator = server.first.connect()
+    moderator.ask("login", name="tom", password=PASSWORD)
+    assert [line for line in pages(moderator, 1) if line[0] != "login"] == [("m3", "n2")]
+    for wrong in ("x", "[]", '{"n2": "x"}', '{"n2": -1}'):
+        assert server.owner.refused("audit.list", after=wrong) == "invalid"
 
 
 def test_announcements_modes_and_drains(server):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import json
 import stat
@@ -14,9 +15,11 @@ import pytest
 
 from cloudlink.admin.hashing import HashingThread
 from cloudlink.admin.store import AdminStore
+from cloudlink.cli import admin as admin_command
 from cloudlink.cli import adminreach, main
 from cloudlink.cli.durations import in_words, seconds_of
 from cloudlink.errors import StartError
+from cloudlink.settings import Settings
 from tests.support.certificates import Certificates
 from tests.support.rawclients import connect
 from tests.support.servers import build
@@ -247,6 +250,32 @@ def test_the_audit(start, said, answered):
     assert said("audit").rstrip().endswith(": spam")
     said("mode", "guarded")
     assert [row["method"] for row in answered("audit", "--limit", "1")["items"]] == ["server.mode"]
+
+
+def test_a_list_of_many_pages_waits_where_the_server_throttles(start):
+    start()
+    with adminreach.reach(Settings(admin_storage="cloudlink-admin.db"), None) as running:
+        assert [running.ask("me")["role"] for _ in range(63)] == ["owner"] * 63  # 60 at once
+
+
+def test_processes_that_did_not_answer_for_any_page_are_named(monkeypatch, run):
+    class Reach:
+        pages = iter(
+            (
+                {"items": [], "next": "1", "missing": ["n-3"], "processes": 3},
+                {"items": [], "next": "2", "missing": ["n-2"], "processes": 3},
+                {"items": [], "next": None},
+            )
+        )
+
+        def ask(self, _method, **_params):
+            return next(self.pages)
+
+    monkeypatch.setattr(admin_command, "reach", lambda *_: contextlib.nullcontext(Reach()))
+    status, out, err = run("clients", "--json")
+    assert (status, err) == (0, "")
+    found = {"items": [], "next": None, "missing": ["n-2", "n-3"], "processes": 3}
+    assert json.loads(out) == found
 
 
 def test_bans_move_to_another_server(start, said, answered, refused, tmp_path):

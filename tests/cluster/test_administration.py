@@ -141,6 +141,35 @@ def test_every_node_shows_and_reaches_all_clients(play):
     play(scenario)
 
 
+def test_the_audit_of_any_node_is_that_of_all(play):
+    async def scenario(nodes):
+        first, second = await nodes.pair()
+        ban(first, "ann")
+        ban(second, "bob")
+        first.administration.wire.core.accounts.add("mia", "owner", "a hash")
+        for server, other in ((first, "n2"), (second, "n1")):
+            admin = Admin(server)
+            found, after = [], {}
+            while after is not None:
+                page = await admin.ask("audit.list", limit=1, **after)
+                found += page["items"]
+                after = None if page["next"] is None else {"after": page["next"]}
+            assert sorted((row["method"], row["target"]) for row in found) == [
+                ("bans.add", "name:ann"),
+                ("bans.add", "name:bob"),
+            ]
+            assert {row.get("node") for row in found} == {None, other}
+            assert found[0]["at"] >= found[1]["at"]
+        admin = Admin(first)
+        await admin.ask("subscribe", topics=["audit"])
+        ban(second, "carl")
+        await until(lambda: any(one.get("event") == "audit" for one in admin.answers))
+        (row,) = [one["data"] for one in admin.answers if one.get("event") == "audit"]
+        assert (row["target"], row["node"]) == ("name:carl", "n2")
+
+    play(scenario)
+
+
 def test_records_outlive_nodes_and_reach_those_that_come_later(play):
     async def scenario(nodes):
         first, second = await nodes.pair()

@@ -30,6 +30,10 @@ class MemoryPeers:
             if question == "mode":
                 process.sanctions.take_mode(params["record"])
                 return {}
+            if question == "audit.list":
+                places = params["places"]
+                after = None if places is None else places[name]
+                return process.audit.page(params["name"], after=after, limit=params["limit"])
             if question not in questions:
                 raise AdminError("unavailable", "not known")
             return questions[question](process, params)

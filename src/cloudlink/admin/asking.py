@@ -48,8 +48,8 @@ class Asking:
     """Implements `cloudlink.admin.peers.Peers`, and answers what other processes ask.
 
     Attributes:
-        answer: Answers a question: gets its name, its parameters and the name of the process that asks. Raises
-            `AdminError`.
+        answer: Answers a question: gets its name, its parameters and the name of the process that asks. A future
+            must get its result in the server's thread. Raises `AdminError`.
         on_missing: Called with the name of each process that has not answered in time.
     """
 
@@ -60,7 +60,9 @@ class Asking:
             carrier: Moves texts.
             later: Calls a function after some seconds.
         """
-        self.answer: Callable[[str, dict[str, Any], str], dict[str, Any]] = _answer_nothing
+        self.answer: Callable[[str, dict[str, Any], str], dict[str, Any] | Future[dict[str, Any]]] = (
+            _answer_nothing
+        )
         self.on_missing: Callable[[str], None] = lambda _name: None
         self._carrier = carrier
         self._later = later
@@ -121,15 +123,29 @@ class Asking:
             self._take_answer(process, message)
             return
         name = self._carrier.others.get(process, "")
-        number = message.get("n")
+        self._reply(process, message, lambda: self.answer(message["ask"], message["params"], name))
+
+    def _reply(
+        self,
+        process: str,
+        message: dict[str, Any],
+        find: Callable[[], dict[str, Any] | Future[dict[str, Any]]],
+    ) -> None:
+        """Send a process what a function returns, or raises, as the answer to its question."""
         reply: dict[str, Any]
         try:
-            reply = {"result": self.answer(message["ask"], message["params"], name)}
+            found = find()
+            if isinstance(found, Future):
+                found.add_done_callback(lambda later: self._reply(process, message, later.result))
+                return
+            reply = {"result": found}
         except AdminError as error:
             reply = {"error": [error.code, error.message]}
         except Exception:
+            name = self._carrier.others.get(process, "")
             logger.exception("A question of process %s could not be answered: %.100r.", name, message["ask"])
             reply = {"error": ["internal", "The server made a mistake; its log says which."]}
+        number = message.get("n")
         if number is not None:
             self._carrier.send(process, jsontext.dumps({"n": number, **reply}))
 

@@ -6,16 +6,17 @@ Nothing edits or deletes a line, except that old ones are dropped. A line holds 
 from __future__ import annotations
 
 from collections import Counter, deque
-from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from cloudlink import jsontext
 from cloudlink.admin.actors import Actor
+from cloudlink.admin.futures import done
 from cloudlink.admin.store import AdminStore, AuditRow
 from cloudlink.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Future
 
     from cloudlink.admin.database import Database
 
@@ -144,8 +145,21 @@ class Audit:
             after: The `next` of the last answer, None for the first page.
             limit: The most lines, up to 500.
         """
+        return self.page(self.whose(actor), after=after, limit=limit)
+
+    @staticmethod
+    def whose(actor: Actor) -> str | None:
+        """Return whose lines an actor may see, None for everybody's."""
+        return None if actor.is_owner else _plain(actor.name)
+
+    @property
+    def is_in_file(self) -> bool:
+        """Whether the lines are in a file, which the processes of one machine share."""
+        return not self._store.is_memory_only
+
+    def page(self, name: str | None, *, after: int | None = None, limit: int) -> Future[dict[str, Any]]:
+        """Return `{items, next}` as `list` does, of the lines of one actor, None for all; maybe in another thread."""
         limit = max(1, min(limit, MOST_IN_A_PAGE))
-        name = None if actor.is_owner else _plain(actor.name)
 
         def read(database: Database) -> dict[str, Any]:
             rows = database.audit(before=after, limit=limit, actor=name)
@@ -159,9 +173,7 @@ class Audit:
             for row in reversed(self._recent)
             if (after is None or row["id"] < after) and name in (None, row["actor"])
         ]
-        answer: Future[dict[str, Any]] = Future()
-        answer.set_result(_page(rows[:limit], limit))
-        return answer
+        return done(_page(rows[:limit], limit))
 
 
 def _page(rows: list[Row], limit: int) -> dict[str, Any]:

@@ -19,6 +19,13 @@ def at_once(callback: Callable[[], None]) -> None:
     callback()
 
 
+def done(result: T) -> Future[T]:
+    """Return a future that has its result."""
+    finished: Future[T] = Future()
+    finished.set_result(result)
+    return finished
+
+
 def then(future: Future[T], call_soon: CallSoon, step: Callable[[T], U]) -> Future[U]:
     """Return the future of what a function makes of a result; the function runs in the server's thread.
 

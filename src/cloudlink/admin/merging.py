@@ -6,7 +6,11 @@ own: no more than that can be on the page.
 
 from __future__ import annotations
 
+import heapq
+from itertools import islice
 from typing import TYPE_CHECKING, Any
+
+from cloudlink import jsontext
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -120,6 +124,44 @@ def lines(results: Iterable[list[Result]], most: int) -> list[Result]:
         for line in result
     }
     return sorted(found.values(), key=lambda line: float(line["at"]))[-most:]
+
+
+def audit(results: dict[str, Result], limit: int) -> Result:
+    """Merge pages of the audits of several processes, the newest line first: `items next`.
+
+    Args:
+        results: The page of each process, by its name; that of this process has the name "".
+        limit: The most lines.
+
+    Returns:
+        Lines of other processes have the key `node`. `next` is for `places_of_audit`.
+    """
+    lines = ([(name, row) for row in result["items"]] for name, result in results.items())
+    found = list(islice(heapq.merge(*lines, key=lambda line: -line[1]["at"]), limit))
+    places = {}
+    for name, result in results.items():
+        items, shown = result["items"], sum(1 for whose, _ in found if whose == name)
+        following = items[shown]["id"] + 1 if shown < len(items) else result["next"]
+        if following is not None:
+            places[name] = following
+    following = places.get("") if places.keys() <= {""} else jsontext.dumps(places).decode()
+    return {"items": [{**row, "node": name} if name else row for name, row in found], "next": following}
+
+
+def places_of_audit(cursor: int | str | None) -> dict[str, int] | None:
+    """Return where the page of each process goes on, which `next` of `audit` says; None for the first page.
+
+    Raises:
+        ValueError: The cursor is not one of `audit`.
+    """
+    if not isinstance(cursor, str):
+        return None if cursor is None else {"": cursor}
+    places = jsontext.loads(cursor.encode("utf-8", "surrogatepass"))
+    if not isinstance(places, dict) or not all(
+        type(place) is int and 0 <= place < 1 << 53 for place in places.values()
+    ):
+        raise ValueError(cursor)
+    return places
 
 
 def page(items: list[Any], after: int, limit: int) -> tuple[list[Any], int | None]:

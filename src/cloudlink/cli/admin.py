@@ -408,11 +408,15 @@ def _all_pages(reach: Reach, method: str, most: int | None = None, **params: Any
     """Return all items of a list, up to `most`, as one answer."""
     items: list[Any] = []
     after: dict[str, Any] = {}
+    gaps: dict[str, Any] = {}  # which processes have not answered
     while True:
         page = reach.ask(method, **params, **after)
         items += page["items"]
+        if "missing" in page:
+            missing = sorted({*gaps.get("missing", ()), *page["missing"]})
+            gaps = {"missing": missing, "processes": page["processes"]}
         if page["next"] is None or (most is not None and len(items) >= most):
-            return {**page, "items": items[:most], "next": None}
+            return {**page, **gaps, "items": items[:most], "next": None}
         after = {"after": page["next"]}
 
 

@@ -103,7 +103,7 @@ def _hit(count: int) -> str:
 
 def _audit(result: dict[str, Any]) -> list[str]:
     return [
-        f"{_date(row['at'])}  {row['actor'] or '-'} ({row['via']})  {row['method']}  {row['target']}  "
+        f"{_date(row['at'])}  {row['actor'] or '-'} ({row['via']}{' on ' + row['node'] if 'node' in row else ''})  {row['method']}  {row['target']}  "
         f"{row['outcome']}{'  ' + json.dumps(row['params']) if row['params'] else ''}"
         f"{': ' + row['reason'] if row['reason'] else ''}"
         for row in result["items"]

@@ -136,6 +136,13 @@ class Running:
         return self._runner.run(self._ask(method, params))
 
     async def _ask(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
+        while True:
+            answer = await self._answer(method, params)
+            if answer.get("error", {}).get("code") != "throttled":
+                return _result(answer)
+            await asyncio.sleep(answer["error"]["data"]["retry_after"])  # long lists have many pages
+
+    async def _answer(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
         if self._socket is None:
             raise NoServerError("There is no connection.")
         self._last_id += 1
@@ -144,7 +151,7 @@ class Running:
             async with asyncio.timeout(_TIMEOUT):
                 while (answer := await self._answers.get()) is not None:
                     if answer.get("id") == self._last_id:
-                        return _result(answer)
+                        return answer
         except TimeoutError:
             raise StartError(f"The server did not answer within {_TIMEOUT:g} seconds.") from None
         raise StartError("The server closed the connection.")

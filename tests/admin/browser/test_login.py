@@ -12,7 +12,7 @@ async def test_the_first_account_is_made_from_the_link(lab):
         await visitor.sees("Welcome", "At least 15 characters")
         assert await visitor.evaluate("location.href") == host.address  # and so it is in no history either
         await visitor.sets_up()
-        await visitor.sees("Your friends connect to", host.url, "Nobody is here so far.")
+        await visitor.sees("Your friends connect to", host.url, "Nobody is here.")
         assert host.accounts == {OWNER: "owner"}
         await visitor.reloads()
         await visitor.sees("Your friends connect to")

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from cloudlink import jsontext
 from cloudlink.admin import merging
 from cloudlink.admin.actors import AdminError
 from cloudlink.admin.core import Method
-from cloudlink.admin.futures import and_then, at_once, then
+from cloudlink.admin.futures import and_then, at_once, done, then
 from cloudlink.admin.methods.everywhere import gathered, told
 from cloudlink.admin.questions import delete_variable, get_project, set_variable
 from cloudlink.admin.requests import Param, integer, optional, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Future
 
     from cloudlink.admin.core import Call, Core, Result
     from cloudlink.admin.peers import Replies
@@ -116,9 +116,7 @@ def _where_open(
     def ask(replies: Replies) -> Future[dict[str, Any]]:
         names = [name for name, found in replies.results.items() if found["is_open"]]
         if not names:
-            here: Future[dict[str, Any]] = Future()
-            here.set_result(told(call, end(call, answer(core, params)), replies))
-            return here
+            return done(told(call, end(call, answer(core, params)), replies))
         asked = core.peers.ask(question, params, to=names[:1])
         return then(asked, at_once, lambda found: end(call, _only(found)))
 

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 from cloudlink.admin import merging
 from cloudlink.admin.actors import AdminError
 from cloudlink.admin.core import Method
-from cloudlink.admin.futures import at_once, then
+from cloudlink.admin.futures import and_then, at_once, done, then
 from cloudlink.admin.host import Away
 from cloudlink.admin.methods.everywhere import gathered, told
 from cloudlink.admin.requests import (
+    Param,
     choice,
     flag,
     integer,
@@ -43,6 +44,8 @@ _LONGEST_DRAIN = 86_400
 _MOST_ENTRIES, _LONGEST_ENTRY = 5000, 256
 _MOST_IMPORTED = 1000
 _MOST_ROOMS = 1000
+_LONGEST_PLACES = 20_000
+"""Characters that say where the pages of all nodes go on."""
 _LATEST = 1 << 40
 """The latest Unix time that makes sense, in about 30,000 years."""
 
@@ -161,13 +164,44 @@ def _drain(call: Call) -> Outcome:
 
 
 def _list_audit(call: Call) -> Future[dict[str, Any]]:
-    return call.core.audit.list(call.actor, **call.params)
+    """Return a page of the audit, with that of the other nodes: each has one of its own."""
+    core, limit = call.core, call.params.get("limit", _PAGE)
+    try:
+        places = merging.places_of_audit(call.params.get("after"))
+    except ValueError:
+        raise AdminError(
+            "invalid", "`after` must be the `next` of the page before.", {"key": "after"}
+        ) from None
+    name = core.audit.whose(call.actor)
+    own = (
+        core.audit.page(name, after=None if places is None else places[""], limit=limit)
+        if places is None or "" in places
+        else done({"items": [], "next": None})
+    )
+    if not core.peers.exist or (places is not None and places.keys() == {""}):
+        return own
+    elsewhere = None if places is None else [node for node in places if node]
+    asked = core.peers.ask("audit.list", {"name": name, "places": places, "limit": limit}, to=elsewhere)
+
+    def merge(here: dict[str, Any]) -> Future[dict[str, Any]]:
+        return then(asked, at_once, lambda replies: merged(here, replies))
+
+    def merged(here: dict[str, Any], replies: Replies) -> dict[str, Any]:
+        result = merging.audit({"": here, **replies.results}, limit)
+        missing = sorted({*replies.missing, *replies.errors})
+        return {**result, "missing": missing} if missing else result
+
+    return and_then(own, core.server.call_soon, merge)
 
 
 _REASON = text(_LONGEST_REASON)
 _AFTER = optional(integer(0))
 _LIMIT = optional(integer(1, _PAGE))
 _ID = integer(0)
+_PLACES = Param(
+    "the `next` of the page before",
+    lambda value: integer(0).check(value) or (isinstance(value, str) and len(value) <= _LONGEST_PLACES),
+)
 
 METHODS = {
     "bans.preview": Method(_preview_ban, {"target": target()}, "moderator"),
@@ -265,6 +299,6 @@ METHODS = {
         "owner",
         changes=True,
     ),
-    "audit.list": Method(_list_audit, {"after": _AFTER, "limit": _LIMIT}, "moderator"),
+    "audit.list": Method(_list_audit, {"after": optional(_PLACES), "limit": _LIMIT}, "moderator"),
 }
 """The methods, by name."""

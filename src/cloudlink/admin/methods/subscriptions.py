@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from cloudlink.admin import merging
 from cloudlink.admin.actors import RANKS, AdminError
 from cloudlink.admin.core import Method
-from cloudlink.admin.futures import and_then, at_once, then
+from cloudlink.admin.futures import and_then, at_once, done, then
 from cloudlink.admin.methods.everywhere import told
 from cloudlink.admin.requests import texts
 from cloudlink.admin.topics import (
@@ -53,19 +53,13 @@ def _subscribe(call: Call) -> Result:
         if not found >= set(away):
             raise _not_connected()
         result = _begin(call, wanted)
-        return result if isinstance(result, Future) else _done(result)
+        return result if isinstance(result, Future) else done(result)
 
     return and_then(call.core.peers.ask("clients.find", {"ids": away}), at_once, begin)
 
 
 def _not_connected() -> AdminError:
     return AdminError("not_found", "This client is not connected any more.")
-
-
-def _done(result: dict[str, Any]) -> Future[dict[str, Any]]:
-    done: Future[dict[str, Any]] = Future()
-    done.set_result(result)
-    return done
 
 
 def _begin(call: Call, wanted: list[str]) -> dict[str, Any] | Future[dict[str, Any]]:

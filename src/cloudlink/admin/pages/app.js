@@ -220,7 +220,7 @@ class Page {
 
   /** Change something, and poll at once. */
   async change(method, params) {
-    const result = await wire.request(method, params);
+    const result = await this.ask(method, params);
     if (result.saved === false) note("This holds, but is not on the disk yet; the server keeps trying.", null, "bad");
     this.refresh();
     return result;
@@ -261,14 +261,14 @@ class Page {
 
   /** Keep a list filled with what a method returns. */
   feed(found, method, params, failed) {
-    this.poll(async () => found.show((await wire.request(method, params)).items), failed);
+    this.poll(async () => found.show((await this.ask(method, params)).items), failed);
     return found;
   }
 
   /** Return what shows a refusal in place of the page. */
   refused = (back) => (error) => put(this.body, back, h("p", sentence(error)));
 
-  /** The same for a part of a long list; `query()` returns further parameters. */
+  /** The same for a part of a long list; `query()` returns more parameters. */
   pager(found, method, query = () => ({}), told = () => {}) {
     const before = [];
     let next = null;
@@ -280,7 +280,7 @@ class Page {
     const more = button("Next", move(() => before.push(next)));
     const run = this.poll(async () => {
       const at = before.length > 0 && { after: before.at(-1) };
-      const part = await wire.request(method, { ...query(), ...at, limit: PAGE_SIZE });
+      const part = await this.ask(method, { ...query(), ...at, limit: PAGE_SIZE });
       found.show(part.items);
       told(part.total);
       next = part.next;

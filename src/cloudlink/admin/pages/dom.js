@@ -197,11 +197,12 @@ export const table = (label, heads, body) =>
 /** A list updated in place, which keeps the focus. `make(item, get)` returns a `row`; `get` the current item. */
 export function list(make, id, empty, label) {
   const rows = new Map();
+  const keyOf = (item) => `${item.node}${item[id]}`;
   const items = h("ul.list", { "aria-label": label, hidden: true });
   const none = h("p.soft", { hidden: true }, empty);
   const element = h("div", items, none);
   element.show = (now) => {
-    const keys = new Set(now.map((item) => item[id]));
+    const keys = new Set(now.map(keyOf));
     for (const [key, old] of rows) {
       if (keys.has(key)) continue;
       old.remove();
@@ -209,7 +210,7 @@ export function list(make, id, empty, label) {
     }
     let place = items.firstChild;
     for (const item of now) {
-      const key = item[id];
+      const key = keyOf(item);
       if (!rows.has(key)) rows.set(key, make(item, () => rows.get(key).item));
       const line = rows.get(key);
       line.show(item);

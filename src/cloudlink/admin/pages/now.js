@@ -37,7 +37,7 @@ function chart([title, key, write]) {
     const most = Math.max(...values, 0);
     const at = (value, place) => `${(1 - place / (POINTS - 1)) * WIDTH},${HEIGHT - 3 - (value / (most || 1)) * (HEIGHT - 6)}`;
     line.setAttribute("points", values.map(at).join(" "));
-    text(summary, values.length ? `Now ${write(values[0])}; at most ${write(most)} within ten minutes` : "Not measured so far");
+    text(summary, values.length ? `Now ${write(values[0])}; at most ${write(most)} within ten minutes` : "Not measured");
     picture.setAttribute("aria-label", `${title}: ${summary.textContent}`);
     if (more.open) fillTable();
   };
@@ -56,7 +56,7 @@ export function now(page) {
     page.body,
     friends,
     h("div.grid.figures", boxes),
-    section("Newest players", page.feed(playerList(page, "Nobody is here so far."), "clients.list", { sort: "-since", limit: NEWEST }), linkTo("players", "All players")),
+    section("Newest players", page.feed(playerList(page, "Nobody is here."), "clients.list", { sort: "-since", limit: NEWEST }), linkTo("players", "All players")),
     h("div.grid", charts),
     section("Notices", none, notices),
   );

@@ -166,7 +166,7 @@ const factsOf = (client) => [
   ["Muted", client.muted ? "yes" : "no"],
   ["Plays at", client.origin],
   ["Address", client.address],
-  ["Tag of the address", client.net],
+  ["Address tag", client.net],
   ["Id", client.id],
 ];
 

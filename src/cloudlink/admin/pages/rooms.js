@@ -59,7 +59,7 @@ export function room(page) {
 
 export function cloud(page) {
   const make = ({ project: name }) => row(linkOf("project", name), [], (now) => ({ below: [plural(now.variables, "variable"), size(now.bytes), plural(now.clients, "player")] }));
-  put(page.body, page.pager(list(make, "project", "No project has stored cloud variables.", "Projects"), "cloud.projects").parts);
+  put(page.body, page.pager(list(make, "project", "No project has cloud variables.", "Projects"), "cloud.projects").parts);
 }
 
 export function project(page) {

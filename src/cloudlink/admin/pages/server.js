@@ -1,4 +1,4 @@
-// The server itself: who may come, bridges, accounts, settings.
+// The server: who may come, bridges, accounts, settings.
 
 import {
   ago, button, check, complain, details, field, form, FRESH, h, input, list, note, number, plural, put, question, questionOf, row, RULE, secret,
@@ -55,7 +55,7 @@ function say(page) {
   }));
 }
 
-// Bridges; a server without any has no such card.
+// Bridges, if there are any.
 
 function bridges(page) {
   const make = ({ name }, get) => {

@@ -43,6 +43,8 @@ from .sockets import AdminReceiver
 from .watching import Watching
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from cloudlink.admin.peers import Replies
     from cloudlink.http import Request, Response
     from cloudlink.server.part import Part
@@ -280,7 +282,9 @@ class Administration:
     def _tell_of_saved(self, stamped: list[list[Any]]) -> None:
         self._asking.tell("changes", {"changes": [], "stamped": stamped})
 
-    def _answer(self, question: str, params: dict[str, Any], name: str) -> dict[str, Any]:
+    def _answer(
+        self, question: str, params: dict[str, Any], name: str
+    ) -> dict[str, Any] | Future[dict[str, Any]]:
         """Answer the process of a name; see `cloudlink.admin.questions`. Raises `AdminError`."""
         process, followers, following = self._process, self._followers, self._following
         if process is None or followers is None or following is None:

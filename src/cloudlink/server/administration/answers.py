@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cloudlink.admin.actors import AdminError
+from cloudlink.admin.futures import then
 from cloudlink.admin.questions import QUESTIONS
 from cloudlink.server.metrics import rooms, sample
 from cloudlink.server.metricsums import packed
@@ -14,6 +15,7 @@ from cloudlink.server.metricsums import packed
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
+    from concurrent.futures import Future
 
     from cloudlink.admin.following import Followers, Following
     from cloudlink.admin.process import Process
@@ -59,17 +61,18 @@ class Answers:
         self._following = following
         self._publish_line = publish_line
         of_process = {question: partial(_ask, answer, process) for question, answer in QUESTIONS.items()}
-        self._table: dict[str, Callable[[Params, str], Result]] = {
+        self._table: dict[str, Callable[[Params, str], Result | Future[Result]]] = {
             **of_process,
             "changes": self._take_changes,
             "follow": self._follow,
             "event": self._take_event,
             "audit": self._take_line,
+            "audit.list": self._list_audit,
             "mode": self._take_mode,
             "metrics": self._metrics,
         }
 
-    def answer(self, question: str, params: Params, name: str) -> Result:
+    def answer(self, question: str, params: Params, name: str) -> Result | Future[Result]:
         """Answer the process of a name. Raises `AdminError`."""
         answer = self._table.get(question)
         if answer is None:  # of a newer version
@@ -91,10 +94,26 @@ class Answers:
         self._following.take(params["topic"], params["data"], name)
         return {}
 
-    def _take_line(self, params: Params, _name: str) -> Result:
+    def _take_line(self, params: Params, name: str) -> Result:
         if self._publish_line is not None:
-            self._publish_line(params)
+            is_own = self._process.audit.is_in_file and name in self._carrier.expected
+            self._publish_line(params if is_own else {**params, "node": name})
         return {}
+
+    def _list_audit(self, params: Params, _name: str) -> Result | Future[Result]:
+        """Return `items next` of the audit that this process has, unless it shares that with another one that is asked.
+
+        Args:
+            params: `name`, whose lines, None for everybody's; `places`, where the page begins, by the names of the processes,
+                None for the first page; `limit`, the most lines.
+            _name: Who asks.
+        """
+        audit, places = self._process.audit, params["places"]
+        if audit.is_in_file and self._publish_line is None:
+            return {"items": [], "next": None}
+        after = None if places is None else places[self._carrier.name]
+        page = audit.page(params["name"], after=after, limit=params["limit"])
+        return then(page, self._process.server.call_soon, lambda found: found)
 
     def _take_mode(self, params: Params, name: str) -> Result:
         # The process that was asked to stops all that were started together with it.

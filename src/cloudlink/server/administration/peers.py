@@ -31,6 +31,11 @@ class ClusterCarrier:
         self._cluster.on_record(_TOPIC, receive)
 
     @property
+    def name(self) -> str:
+        """The name of this process, as others know it."""
+        return self._cluster.node_name
+
+    @property
     def others(self) -> dict[str, str]:
         """The names of the other processes that can be reached now, by id."""
         return self._cluster.others
