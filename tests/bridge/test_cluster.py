@@ -6,8 +6,12 @@ import json
 import logging
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cloudlink.bridge import Bridges
+from cloudlink.bridge.calls import PATIENCE, TOO_EARLY
+from cloudlink.bridge.peer import REPLACED
 from cloudlink.bridge.tunnels import LOST, MOVING, WINDOW
 from cloudlink.reloading import Changes
 from cloudlink.server.app import Server
@@ -90,9 +94,12 @@ class Cluster(MemoryCluster):
     def call(self, node):
         """The other server calls; its connection arrives at a node."""
         ours, theirs = a_wire()
-        self.wires = [ours, theirs]
-        bridge = node.bridges.waiting["z"]
-        self.links = [node.bridges.connect(bridge, ours), self.host.bridges.bridges["a"].connected(theirs)]
+        self.wires, self.links = [ours, theirs], [None, None]
+
+        def answered():
+            self.links[1] = self.host.bridges.bridges["a"].connected(theirs)
+
+        self.links[0] = node.bridges.connect(node.bridges.waiting["z"], ours, answered)
         self.wait(1)
 
     def settle(self):
@@ -108,9 +115,30 @@ class Cluster(MemoryCluster):
     def wait(self, seconds):
         for _ in range(round(seconds / 0.1)):
             super().wait(0.1)
-            for bridges in (*(node.bridges for node in self.alive), *self._others_side()):
+            running = [node.bridges for node in self.alive if not self.is_stopped(node)]
+            for bridges in (*running, *self._others_side()):
                 bridges.tick()
             self.settle()
+
+    def is_stopped(self, node):
+        return self.carrier_of(node.server).is_stopped
+
+    @property
+    def acting(self):
+        """The nodes that would do something with the bridges now."""
+        return [
+            node
+            for node in self.alive
+            if node.is_running and not self.is_stopped(node) and not node.server.cluster.is_absent
+        ]
+
+    def until(self, condition):
+        """Let time pass until something is so; return the seconds."""
+        started = self.clock.now
+        while not condition():
+            self.wait(0.1)
+            assert self.clock.now < started + 20
+        return self.clock.now - started
 
     def _others_side(self):
         return [self.host.bridges] if hasattr(self, "host") else []
@@ -307,7 +335,9 @@ def test_users_of_a_bridge_never_leave_over_another_one():
     cluster.call(cluster.others[0])
     y = MemoryWire(), MemoryWire()
     y[0].other, y[1].other = y[1], y[0]
-    link = cluster.others[1].bridges.connect(cluster.others[1].bridges.waiting["y"], y[0])
+    waiting = cluster.others[1].bridges.waiting["y"]
+    link = cluster.others[1].bridges.connect(waiting, y[0], lambda: None)
+    cluster.settle()
     shares = {"type": "shares", "val": {"rooms": [["arena"]]}, "at": int(cluster.clock.now * 1000)}
     link.received(json.dumps([shares, {"type": "ping"}]).encode())
     zoe = cluster.host.join("zoe", "arena")
@@ -332,7 +362,7 @@ def test_a_pause_holds_on_every_node_and_outlives_a_move(joined):
     cluster.kill(cluster.runner.server)
     cluster.wait(2)
     wire = MemoryWire()
-    assert cluster.runner.bridges.connect(cluster.runner.bridges.waiting["z"], wire) is None
+    cluster.runner.bridges.connect(cluster.runner.bridges.waiting["z"], wire, pytest.fail)
     assert wire.closed == (1013, "The bridge is paused")
     assert cluster.others[0].bridges.resume("z")
     cluster.wait(0.5)
@@ -424,12 +454,154 @@ def test_the_end_of_the_node_where_the_connection_arrived_is_noticed(tunnel):
     assert not cluster.runner.bridges.health()["z"]["up"]
 
 
-def test_while_nobody_runs_the_bridges_a_caller_is_asked_to_come_again(cluster):
+def test_while_nobody_runs_the_bridges_a_caller_waits_and_is_then_asked_to_come_again(cluster):
     node = cluster.others[0]
-    node.bridges._nodes._placement.departed(cluster.runner.server.cluster.node.id)
+    cluster.stop(cluster.runner.server)
+    cluster.stop(cluster.others[1].server)
+    node.bridges._nodes._placement.decide = lambda *, can_run: False
     wire = MemoryWire()
-    assert node.bridges.connect(node.bridges.waiting["z"], wire) is None
+    node.bridges.connect(node.bridges.waiting["z"], wire, pytest.fail)
+    cluster.wait(PATIENCE - 1)
+    assert wire.closed is None
+    cluster.wait(1.2)
     assert wire.closed == (1013, MOVING)
+
+
+def test_a_second_call_takes_the_place_of_one_that_waits(cluster):
+    cluster.vanish(cluster.runner.server)
+    node = cluster.others[0]
+    wires, answered = (MemoryWire(), MemoryWire()), []
+    for number, wire in enumerate(wires):
+        wire.other = MemoryWire()
+        node.bridges.connect(node.bridges.waiting["z"], wire, lambda number=number: answered.append(number))
+    assert wires[0].closed == (1013, REPLACED)
+    cluster.wait(3)
+    assert wires[1].closed is None
+    assert answered == [1]
+
+
+def test_a_caller_that_does_not_wait_for_the_answer_is_disconnected(cluster):
+    cluster.vanish(cluster.runner.server)
+    node = cluster.others[0]
+    wire = MemoryWire()
+    call = node.bridges.connect(node.bridges.waiting["z"], wire, pytest.fail)
+    call.received(b"[]")
+    call.ended()
+    assert wire.closed == (1002, TOO_EARLY)
+    cluster.wait(3)
+    assert not any(each.bridges._nodes.tunnels for each in cluster.alive)
+
+
+# A node that dies without a sign, and one that does not run for a moment.
+
+MOVED = 3.0
+"""Seconds in which a bridge must have moved, whatever happens to its node."""
+
+
+@pytest.mark.parametrize("waited", [0.0, 0.3, 0.7, 1.1], ids=lambda waited: f"after {waited} s")
+@pytest.mark.parametrize("where", [0, 1], ids=["a call at the next node", "a call at another node"])
+def test_the_bridge_moves_within_three_seconds_when_its_node_falls_silent(joined, waited, where):
+    cluster, _alice, carol, zoe = joined
+    carol.ask({"cmd": "gvar", "name": "x", "val": 1})
+    cluster.wait(1 + waited)
+    died_at = cluster.clock.now
+    cluster.vanish(cluster.runner.server)
+    cluster.host.bridges.bridges["a"].disconnected(cluster.links[1])
+    cluster.wires = []
+    cluster.wait(0.5)
+    # The other server, whose connection has broken, calls again after a second or two.
+    nodes = sorted(cluster.alive, key=lambda node: node.server.cluster.node.id)
+    cluster.call(nodes[where])
+    cluster.until(
+        lambda: zoe.name in cluster.host.names("arena") and cluster.host.bridges.health()["a"]["up"]
+    )
+    cluster.until(lambda: all("z/zoe" in node.names() for node in cluster.alive))
+    assert cluster.clock.now - died_at <= MOVED
+    assert len(cluster.acting) == 1
+    assert [wire.closed for wire in cluster.wires] == [None, None]
+    for node in cluster.alive:
+        assert node.names().count("z/zoe") == 1
+
+    cluster.wait(1.5)
+    for node in cluster.alive:
+        assert node.names() == ["carol", "z/zoe"]
+    zoe.ask({"cmd": "gmsg", "val": "of zoe"})
+    carol.ask({"cmd": "gmsg", "val": "of carol"})
+    for got in heard(cluster, carol, zoe):
+        assert sorted(got) == ["of carol", "of zoe"]
+
+
+def test_shared_projects_do_not_delay_a_move(cluster):
+    cluster.vanish(cluster.runner.server)
+    assert cluster.until(lambda: any(node.bridges.waiting_for_call("z") for node in cluster.alive)) <= MOVED
+
+
+def test_a_node_that_was_stopped_gives_the_bridges_up_before_it_does_anything_with_them(joined):
+    cluster, alice, carol, zoe = joined
+    stopped = cluster.runner
+    link = stopped.bridges.bridges["z"]._link
+    cluster.stop(stopped.server)
+    assert 1.0 < cluster.until(lambda: cluster.acting) <= MOVED
+    assert all(node.names().count("z/zoe") == 0 for node in cluster.alive if node is not stopped)
+
+    zoe_number = next(iter(stopped.bridges.bridges["z"].guests.keys))
+    late = {"type": "gmsg", "room": "arena", "user": zoe_number, "val": "late"}
+    link.received(json.dumps([late]).encode())
+    cluster.resume(stopped.server)
+    stopped.server.cluster.node.tick()  # before it hears of the others
+    assert not stopped.is_running
+    cluster.wait(0.1)
+    assert len(cluster.acting) == 1
+    cluster.call(cluster.others[0])
+    zoe.ask({"cmd": "gmsg", "val": "of zoe"})
+    assert heard(cluster, alice, carol) == [["of zoe"], ["of zoe"]]
+    for node in cluster.alive:
+        assert node.names() == ["alice", "carol", "z/zoe"]
+
+
+def test_a_short_stop_moves_nothing(joined):
+    cluster, *_ = joined
+    before = cluster.runner
+    cluster.stop(before.server)
+    cluster.wait(1.2)
+    cluster.resume(before.server)
+    cluster.wait(3)
+    assert cluster.acting == [before]
+    assert cluster.runner.names() == ["alice", "carol", "z/zoe"]
+
+
+def test_when_all_nodes_were_stopped_one_runs_the_bridges_again(cluster):
+    for node in cluster.nodes:
+        cluster.stop(node.server)
+    cluster.wait(10)
+    for node in cluster.nodes:
+        cluster.resume(node.server)
+    cluster.wait(6)
+    assert len(cluster.acting) == 1
+    assert {node.bridges._nodes.runner for node in cluster.nodes} == {
+        cluster.acting[0].server.cluster.node.id
+    }
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 2), st.sampled_from(["stop", "resume"]), st.integers(0, 35)),
+        min_size=1,
+        max_size=20,
+    )
+)
+def test_whichever_nodes_are_stopped_at_most_one_acts_and_in_the_end_one(steps):
+    cluster = Cluster()
+    for number, what, tenths in steps:
+        getattr(cluster, what)(cluster.nodes[number].server)
+        for _ in range(tenths):
+            assert len(cluster.acting) <= 1
+            cluster.wait(0.1)
+    for node in cluster.nodes:
+        cluster.resume(node.server)
+    cluster.wait(8)
+    assert len(cluster.acting) == 1
 
 
 def test_what_exceeds_the_limits_of_a_client_is_counted_where_the_bridge_runs(tunnel):

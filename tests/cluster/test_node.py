@@ -246,6 +246,62 @@ def test_our_own_late_timer_takes_nobody_down(pair, net):
     assert one.heard("on_down") == []
 
 
+def test_a_node_that_may_have_died_is_reported_before_it_is_down(pair, net):
+    one, two = pair
+    two.node.is_responsible = True
+    net.wait(2)
+    died_at = net.clock.now
+    two.is_running = False
+    while not one.heard("on_quiet"):
+        net.wait(0.1)
+    assert 1.4 < net.clock.now - died_at < 2.2
+    assert one.node.others[0].is_quiet
+    net.wait(0.5)
+    assert one.heard("on_quiet", "on_down") == []
+    two.is_running = True
+    net.wait(0.2)
+    assert not one.node.others[0].is_quiet
+    assert two.heard("on_absence") == [("on_absence",)]
+
+
+def test_a_node_that_did_not_run_itself_calls_nobody_silent(pair, net):
+    one, two = pair
+    net.clock.now += 10
+    assert one.node.is_absent
+    one.node.tick()
+    assert not one.node.is_absent
+    assert one.heard("on_quiet") == []
+    two.is_running = False
+    net.wait(0.9)
+    assert one.heard("on_quiet") == []
+    net.wait(0.3)
+    assert one.heard("on_quiet") == [("on_quiet", two.id)]
+
+
+def test_a_lone_node_is_never_absent(net):
+    one = net.add("n1")
+    net.wait(2)
+    net.clock.now += 10
+    one.node.tick()
+    assert one.heard("on_absence") == []
+
+
+def test_newcomers_do_not_wait_for_the_values_of_a_silent_node(pair, net):
+    one, two = pair
+    two.node.cloud.open("104", lambda values: None)
+    net.wait(0.5)
+    two.is_running = False
+    net.wait(1)
+    opened = []
+    one.node.cloud.open("104", opened.append)
+    assert opened == []
+    net.wait(1.2)
+    assert opened == [{}]
+    one.node.cloud.close("104")
+    one.node.cloud.open("104", opened.append)
+    assert opened == [{}, {}]
+
+
 def test_a_link_that_only_one_side_hears_is_down(pair, net):
     one, two = pair
     two.is_cut_off = True

@@ -23,6 +23,7 @@ class MemoryCarrier:
         self.receiver = None
         self.inbox: list[bytes] = []
         self.is_cut_off = False
+        self.is_stopped = False
 
     def start(self, node, receiver):
         self.id, self.receiver = node, receiver
@@ -78,8 +79,8 @@ class MemoryCluster:
 
     def settle(self):
         """Deliver everything that is under way."""
-        while any(carrier.inbox for carrier in self.carriers):
-            for carrier in tuple(self.carriers):
+        while any(carrier.inbox for carrier in self._running):
+            for carrier in self._running:
                 inbox, carrier.inbox = carrier.inbox, []
                 for batch in inbox:
                     carrier.receiver.on_batch(batch)
@@ -88,9 +89,13 @@ class MemoryCluster:
         """Let time pass."""
         for _ in range(round(seconds / _STEP)):
             self.clock.now += _STEP
-            for carrier in tuple(self.carriers):
+            for carrier in self._running:
                 carrier.receiver.tick()
             self.settle()
+
+    @property
+    def _running(self) -> list[MemoryCarrier]:
+        return [carrier for carrier in self.carriers if not carrier.is_stopped]
 
     def carrier_of(self, server) -> MemoryCarrier:
         """The carrier of a server."""
@@ -102,6 +107,18 @@ class MemoryCluster:
         carrier.close()
         for other in self.carriers:
             other.receiver.on_lost(carrier.id)
+
+    def vanish(self, server):
+        """End a server so that the others only notice its silence, as where NATS joins machines."""
+        self.carrier_of(server).close()
+
+    def stop(self, server):
+        """Let a server not run any more, as SIGSTOP does; what is sent to it waits."""
+        self.carrier_of(server).is_stopped = True
+
+    def resume(self, server):
+        """Let a stopped server run again."""
+        self.carrier_of(server).is_stopped = False
 
 
 class InMemoryCluster:

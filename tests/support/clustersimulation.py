@@ -169,6 +169,12 @@ class Server:
     def on_down(self, node):
         self.seen.pop(node, None)
 
+    def on_quiet(self, node):
+        pass
+
+    def on_absence(self):
+        pass
+
     def on_event(self, node, record):
         self.last[record.room, record.name] = record.event
 

@@ -23,6 +23,7 @@ from cloudlink.server.protocols.scratch.rules import Violation
 from cloudlink.version import __version__
 
 from .called import CalledEngine, Schema
+from .calls import PATIENCE, Call
 from .clients import CloudBridge, UpstreamBridge
 from .dialer import TIMEOUT, Dialer
 from .ledger import Entry, Ledger, wall_clock
@@ -30,7 +31,7 @@ from .lines import PeerLine
 from .link import PROJECT, ROOM
 from .nodes import Nodes
 from .notices import Status
-from .peer import PAUSED, PeerBridge
+from .peer import PAUSED, REPLACED, PeerBridge
 from .serversite import ServerSite
 from .site import NODE_PREFIX, is_of_bridge
 from .tunnels import MOVING
@@ -47,9 +48,7 @@ if TYPE_CHECKING:
     from cloudlink.server.protocols.scratch.cloudroom import CloudRoom
 
     from .base import Bridge
-    from .link import PeerLink
     from .site import Wire
-    from .tunnels import Entrance
 
 logger = logging.getLogger("cloudlink.bridge")
 
@@ -97,6 +96,7 @@ class Bridges:
         self._projects: dict[str, list[Bridge]] = {}
         self._entered: dict[str, CloudRoom] = {}
         self._opening: set[str] = set()  # projects whose values other nodes have not told yet
+        self._calls: list[Call] = []  # that no node has taken yet
         self._tasks: dict[str, list[BackgroundTask]] = {}
         self._is_wake_due = False
         self._has_timers = False
@@ -208,6 +208,8 @@ class Bridges:
             return
         for bridge in self.bridges.values():
             self._dial(bridge)
+        self.place_calls()
+        self._nodes.announce()  # calls that arrive at other nodes are taken from now on
 
     def give_up(self) -> None:
         """Run the bridges no longer; see `nodes.Host`."""
@@ -281,15 +283,41 @@ class Bridges:
             if isinstance(bridge, PeerBridge) and not bridge.section.url and bridge.has_key
         }
 
-    def connect(self, bridge: PeerBridge, wire: Wire) -> PeerLink | Entrance | None:
-        """Begin to use a connection whose other side has proved the secret, here or on the node that runs the bridges."""
-        if self.waiting_for_call(bridge.name) is bridge:
-            return bridge.connected(wire)
-        runner = self._nodes.runner
-        if self._nodes.is_here or not runner or bridge.is_paused:
-            wire.close(CloseCode.TRY_AGAIN_LATER, PAUSED if bridge.is_paused else MOVING)
-            return None
-        return self._nodes.tunnels.open(runner, bridge.name, wire)
+    def connect(self, bridge: PeerBridge, wire: Wire, answer: Callable[[], None]) -> Call:
+        """Begin to use a connection whose other side has proved the secret, here or on the node that runs the bridges.
+
+        Args:
+            bridge: The bridge whose secret it is.
+            wire: The connection.
+            answer: Sends the proof of this side, which is done when a node takes the call.
+        """
+        for waiting in self._calls:
+            if waiting.bridge is bridge and not (waiting.is_answered or waiting.is_over):
+                waiting.close(CloseCode.TRY_AGAIN_LATER, REPLACED)
+        call = Call(bridge, wire, answer, self._clock())
+        self._calls.append(call)
+        self.place_calls()
+        return call
+
+    def place_calls(self) -> None:
+        """Have calls taken here or on the node that runs the bridges; see `nodes.Host`."""
+        for call in tuple(self._calls):
+            if not (call.is_answered or call.is_over):
+                self._place(call)
+        self._calls = [call for call in self._calls if not (call.is_answered or call.is_over)]
+
+    def _place(self, call: Call) -> None:
+        bridge = call.bridge
+        if self.waiting.get(bridge.name) is not bridge:
+            call.close(CloseCode.TRY_AGAIN_LATER, "The settings have changed")
+        elif bridge.is_paused:
+            call.close(CloseCode.TRY_AGAIN_LATER, PAUSED)
+        elif self.waiting_for_call(bridge.name) is bridge:
+            call.take()
+        elif self._clock() - call.since >= PATIENCE:
+            call.close(CloseCode.TRY_AGAIN_LATER, MOVING)
+        elif call.entrance is None and self._nodes.runner and not self._nodes.is_here:
+            self._nodes.tunnels.open(self._nodes.runner, call)
 
     def waiting_for_call(self, name: str) -> PeerBridge | None:
         """Return a bridge that can accept a connection now; see `nodes.Host`."""
@@ -302,6 +330,7 @@ class Bridges:
         self._nodes.tick()
         if self._opening:
             self._connect_all()
+        self.place_calls()
         self._tick_bridges()
 
     def _tick_bridges(self) -> None:
@@ -432,6 +461,14 @@ class Bridges:
     def node_departed(self, node: str) -> None:
         """Note that another node is gone."""
         self._nodes.departed(node)
+
+    def node_fell_silent(self, node: str) -> None:
+        """Note that another node may have died."""
+        self._nodes.fell_silent(node)
+
+    def was_absent(self) -> None:
+        """Note that another node may have taken over, because this process did not run."""
+        self._nodes.was_absent()
 
     @property
     def has_any(self) -> bool:

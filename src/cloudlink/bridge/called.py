@@ -17,16 +17,15 @@ from cloudlink.server.eventwriter import EventWriter
 
 from .dialer import TIMEOUT
 from .proof import CalledHandshake, HandshakeError, is_first_message
-from .tunnels import Entrance
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from cloudlink.server.app import Server
     from cloudlink.server.clients import Client
     from cloudlink.server.events import User
 
-    from .link import PeerLink
+    from .calls import Call
     from .peer import PeerBridge
     from .site import Wire
 
@@ -41,8 +40,8 @@ class Called(Protocol):
         """These bridges by name."""
         ...
 
-    def connect(self, bridge: PeerBridge, wire: Wire) -> PeerLink | Entrance | None:
-        """Begin to use a connection whose other side has proved the secret; None if it is closed instead."""
+    def connect(self, bridge: PeerBridge, wire: Wire, answer: Callable[[], None]) -> Call:
+        """Begin to use a connection whose other side has proved the secret; `answer` sends the proof of this side."""
         ...
 
 
@@ -66,14 +65,13 @@ _DIALECT = _BridgeDialect()
 
 
 class _State:
-    """The state of a connection: the proof, then the link."""
+    """The state of a connection: the proof, then the call."""
 
-    __slots__ = ("bridge", "handshake", "link")
+    __slots__ = ("call", "handshake")
 
     def __init__(self, handshake: CalledHandshake) -> None:
         self.handshake = handshake
-        self.bridge: PeerBridge | None = None
-        self.link: PeerLink | Entrance | None = None
+        self.call: Call | None = None
 
 
 class ClientWire:
@@ -136,17 +134,14 @@ class CalledEngine:
 
     def on_detach(self, client: Client) -> None:
         """Note the end of a connection."""
-        state = client.state
-        if isinstance(state.link, Entrance):
-            state.link.ended()
-        elif state.bridge is not None and state.link is not None:
-            state.bridge.ended(state.link)
+        if client.state.call is not None:
+            client.state.call.ended()
 
     def receive(self, client: Client, data: bytes) -> None:
         """Handle a message."""
         state: _State = client.state
-        if state.link is not None:
-            state.link.received(data)
+        if state.call is not None:
+            state.call.received(data)
             return
         try:
             answer = state.handshake.received(data.decode())
@@ -160,18 +155,21 @@ class CalledEngine:
                 )
             client.session.close(error.code, error.reason)
             return
-        client.session.send_text(answer.encode())
-        if state.handshake.bridge:
-            bridge = self._bridges.waiting.get(state.handshake.bridge)
-            if bridge is None:  # its section was removed meanwhile
-                client.session.close(CloseCode.TRY_AGAIN_LATER, "The bridge is gone")
-                return
-            state.bridge = bridge
-            write(client, "log_name", f"bridge {bridge.name}")
-            if state.handshake.is_trial:
-                bridge.answer_trial(ClientWire(client))
-                return
-            state.link = self._bridges.connect(bridge, ClientWire(client))
+        if not state.handshake.bridge:
+            client.session.send_text(answer.encode())
+            return
+        bridge = self._bridges.waiting.get(state.handshake.bridge)
+        if bridge is None:  # its section was removed meanwhile
+            client.session.close(CloseCode.TRY_AGAIN_LATER, "The bridge is gone")
+            return
+        write(client, "log_name", f"bridge {bridge.name}")
+        if state.handshake.is_trial:
+            client.session.send_text(answer.encode())
+            bridge.answer_trial(ClientWire(client))
+            return
+        state.call = self._bridges.connect(
+            bridge, ClientWire(client), lambda: client.session.send_text(answer.encode())
+        )
 
     def receive_binary(self, client: Client, data: bytes) -> None:  # noqa: ARG002  # the protocol of Engine
         """Refuse a binary message."""
@@ -179,11 +177,8 @@ class CalledEngine:
 
     def reject_packet(self, client: Client, data: bytes, why: str) -> None:  # noqa: ARG002  # the protocol of Engine
         """Count a message that exceeded the limits of a client."""
-        state = client.state
-        if isinstance(state.link, Entrance):
-            state.link.dropped()
-        elif state.bridge is not None:
-            state.bridge.count_dropped()
+        if client.state.call is not None:
+            client.state.call.dropped()
 
     def tell_undelivered(self, client: Client, listener: bytes, why: str) -> None:
         """Do nothing: a bridge is in no room."""

@@ -46,6 +46,10 @@ class Host(Protocol):
         """Connect those bridges that are down: another node, which ran them too, has given up."""
         ...
 
+    def place_calls(self) -> None:
+        """Have calls of other servers taken that wait for the node that runs the bridges."""
+        ...
+
     def waiting_for_call(self, name: str) -> PeerBridge | None:
         """Return a bridge that can accept a connection now, None if there is none of that name."""
         ...
@@ -105,6 +109,7 @@ class Nodes:
         self._rooms: dict[str, frozenset[str]] = {}  # that nodes want to hear, by node
         self._statuses: dict[str, Status] = {}  # of the node that runs the bridges
         self._is_spread_due = False
+        self._followed = ""  # the last node that was known to run the bridges
         cluster.on_record(TOPIC, self._on_record)
 
     # Starting and stopping.
@@ -129,7 +134,7 @@ class Nodes:
         self.tunnels.drop_ended()
         if self._is_started:
             self.decide()
-            self._announce()
+            self.announce()
 
     def decide(self) -> None:
         """Take over the bridges or give them up; called after everything that may matter."""
@@ -142,14 +147,15 @@ class Nodes:
         if is_running == self._is_running:
             return
         self._is_running = is_running
+        self._cluster.be_responsible(is_responsible=is_running)
         if is_running:
             if placement is not None:
                 logger.info("This node runs the bridges now.")
             self._host.take_over()
         else:
             self._host.give_up()
-        self._announce()
-        self.tunnels.leave(self.runner)
+        self.announce()
+        self._follow()
 
     # For the bridges.
 
@@ -200,9 +206,24 @@ class Nodes:
         self._placement.departed(node)
         if was_runner:
             self._statuses = {}
-        self.tunnels.leave(self.runner)
+        self._follow()
         if self._is_started:
             self.decide()
+
+    def fell_silent(self, node: str) -> None:
+        """Note that another node may have died: one that runs the bridges is replaced, although it may come back."""
+        if self._placement is not None:
+            self._placement.fell_silent(node)
+            if self._is_started:
+                self.decide()
+
+    def was_absent(self) -> None:
+        """Give the bridges up, because another node may have taken them over while this process did not run."""
+        if self._placement is None or not self._is_running:
+            return
+        logger.warning("This process did not run for a while; another node may run the bridges now.")
+        self._placement.lapse()
+        self.decide()
 
     def _on_record(self, node: str, record: bytes) -> None:
         try:
@@ -242,7 +263,16 @@ class Nodes:
             self._statuses = {status.name: status for status in state.bridges}
             for status in state.bridges:
                 self._host.set_paused(status.name, is_paused=status.is_paused)
-        self.tunnels.leave(self.runner)
+        self._follow()
+
+    def _follow(self) -> None:
+        """Turn to the node that runs the bridges now, if that is another one than before."""
+        runner = self.runner
+        if runner and runner != self._followed:
+            self._cluster.drop_visitors(self._followed)  # it may be there still, and only be silent
+            self._followed = runner
+        self.tunnels.leave(runner)
+        self._host.place_calls()
 
     # To the cluster.
 
@@ -263,7 +293,8 @@ class Nodes:
             return State(*claim)
         return State(*claim, sorted(self._host.shared_rooms), self._host.statuses())
 
-    def _announce(self) -> None:
+    def announce(self) -> None:
+        """Tell the other nodes what this one says of itself."""
         if self._placement is not None:
             self._tell_all(self._state())
 

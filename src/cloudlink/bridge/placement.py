@@ -4,7 +4,8 @@ All bridges are on one node because they share one ledger: if two nodes stamped 
 could put them in different orders. The node that runs them keeps them, so that a node that starts moves nothing.
 When nobody runs them, the node with the lowest id does. Each takeover has a number (*term*) that is higher than all that
 the node knows; where two nodes run the bridges, because they did not see each other, the higher term wins, and of equal
-terms the lower id. Pure: the caller says what it hears, and asks.
+terms the lower id. A node that is silent for a while is replaced before it is certain that it has died; if it was
+merely stopped, it gives the bridges up when it runs again, and before it does anything with them. Pure: the caller says what it hears, and asks.
 """
 
 from __future__ import annotations
@@ -85,6 +86,20 @@ class Placement:
         self.term = max(self.term, claim.term) if not self.is_running else self.term
         if node in self._peers:
             self._peers[node].claim = claim
+
+    def fell_silent(self, node: str) -> None:
+        """Note that another node may have died: what it said counts no longer, until it speaks again."""
+        if node in self._peers:
+            self._peers[node].claim = Claim(False, False, 0)
+
+    def lapse(self) -> None:
+        """Give the bridges up, because others may not have heard of this node for so long that one has taken over.
+
+        What the others have said before counts no longer.
+        """
+        self.is_running = False
+        for peer in self._peers.values():
+            peer.claim, peer.met_at = None, self._clock()
 
     def decide(self, *, can_run: bool) -> bool:
         """Take over the bridges, or give them up; return whether that has changed.

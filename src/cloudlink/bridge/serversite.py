@@ -110,10 +110,14 @@ class ServerSite:
 
     def deliver(self, room: str, event: Event) -> None:
         """Send an event that came over the bridge to the members of a room."""
+        if self._server.cluster.is_absent:
+            return  # another node may have delivered it
         self._server.hub.emit_to(room, self._schema, event)
 
     def deliver_to(self, user: User, room: str, event: Event) -> None:
         """Send an event that came over the bridge to one user."""
+        if self._server.cluster.is_absent:
+            return
         self._server.hub.send([(room, user)], event)
 
     def is_variable(self, name: str, val: bytes) -> bool:

@@ -16,10 +16,10 @@ from .notices import Closed, Data, Dropped, Held, Opened, Taken
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .calls import Call
     from .link import PeerLink
     from .notices import Notice
     from .peer import PeerBridge
-    from .site import Wire
 
     Send = Callable[[str, Notice], None]
     """Sends a record to a node."""
@@ -38,12 +38,13 @@ Key = tuple[str, int]
 class Entrance:
     """A connection that arrived at this node; the link is on another one."""
 
-    def __init__(self, tunnels: Tunnels, number: int, runner: str, wire: Wire) -> None:
+    def __init__(self, tunnels: Tunnels, number: int, runner: str, call: Call) -> None:
         self.runner = runner
         self.close_reason = ""
         self._tunnels = tunnels
         self._number = number
-        self._wire = wire
+        self._call = call
+        self._wire = call.wire
         self._sent = self._received = 0
         self._untaken = 0
 
@@ -71,6 +72,7 @@ class Entrance:
             self.close(CloseCode.TRY_AGAIN_LATER, LOST)
             return
         self._untaken += len(notice.data)
+        self._call.answer()
         self._wire.send(notice.data)
         self.tick()
 
@@ -88,10 +90,19 @@ class Entrance:
             self._untaken = 0
 
     def close(self, code: int, reason: str) -> None:
-        """End the connection."""
+        """End the connection; a call that was not answered yet is left for another node."""
         self.close_reason = reason or "the connection broke"
         self._tunnels.forget(self._number)
-        self._wire.close(code, reason)
+        if self._call.is_answered:
+            self._call.close(code, reason)
+        else:
+            self._call.entrance = None
+
+    def leave(self) -> None:
+        """End the tunnel, but not the connection, which this node takes itself."""
+        self._tell(Closed(self._number, True, 0, ""))
+        self._tunnels.forget(self._number)
+        self._call.entrance = None
 
     def _tell(self, notice: Notice) -> None:
         self._tunnels.send(self.runner, notice)
@@ -155,19 +166,21 @@ class Tunnels:
 
     # Where a connection arrives.
 
-    def open(self, runner: str, bridge: str, wire: Wire) -> Entrance:
-        """Pass a connection that has proved the secret of a bridge on to the node that runs it."""
+    def open(self, runner: str, call: Call) -> None:
+        """Pass a call on to the node that runs the bridges."""
         self._last += 1
-        self.send(runner, Opened(self._last, bridge))
-        entrance = self._entrances[self._last] = Entrance(self, self._last, runner, wire)
-        return entrance
+        call.entrance = self._entrances[self._last] = Entrance(self, self._last, runner, call)
+        self.send(runner, Opened(self._last, call.bridge.name))
 
     def forget(self, number: int) -> None:
         """Forget a tunnel whose connection has ended."""
         self._entrances.pop(number, None)
 
     def leave(self, runner: str) -> None:
-        """Close the connections that were passed on to others than the node that runs the bridges now."""
+        """Close the connections that were passed on to others than the node that runs the bridges now.
+
+        Calls that were not answered yet are left for that node.
+        """
         for entrance in tuple(self._entrances.values()):
             if entrance.runner != runner:
                 entrance.close(CloseCode.TRY_AGAIN_LATER, MOVING)

@@ -5,7 +5,8 @@ lowest id among those, saves changes after a quarter of a second. A new keeper s
 the store, because the former one may have ended before it saved them. The keeper closes a project
 only when everything is saved.
 
-A node that opens a project asks the others for their values and reads the store; it waits at most two seconds for both.
+A node that opens a project asks the others for their values and reads the store; it waits at most two seconds for both,
+and not for a node that is silent.
 """
 
 from __future__ import annotations
@@ -100,6 +101,7 @@ class Cloud:
         self._send = send
         self._projects: dict[str, _Project] = {}
         self._others: dict[str, set[str]] = {}  # by project: who else has it open
+        self._quiet: set[str] = set()  # nodes that may have died
 
     def use(self, store: ProjectStore | None, changed: Callable[[str, str, bytes | None], None]) -> None:
         """Set the store, and what to call with a project, a name and a value that was set elsewhere (None: deleted)."""
@@ -142,7 +144,7 @@ class Cloud:
         """
         found = self._projects.get(project)
         if found is None:
-            found = _Project(project, set(self._others.get(project, ())), self._now())
+            found = _Project(project, self._others.get(project, set()) - self._quiet, self._now())
             self._projects[project] = found
             found.waiting.append(ready)
             self._send(None, CloudOpened(project))
@@ -269,8 +271,19 @@ class Cloud:
             if found is not None and node in nodes:
                 self._answer(node, found)
 
+    def on_quiet(self, node: str) -> None:
+        """Nothing was heard of a node for a time: newcomers do not wait for its values."""
+        self._quiet.add(node)
+        for found in tuple(self._projects.values()):
+            self._stop_waiting(found, node)
+
+    def on_heard(self, node: str) -> None:
+        """A node that was quiet speaks again."""
+        self._quiet.discard(node)
+
     def on_down(self, node: str) -> None:
         """A node has gone: make up for what it may have sent to some only, and choose other keepers."""
+        self._quiet.discard(node)
         since = self._now() - _RECENT
         for project in [project for project, nodes in self._others.items() if node in nodes]:
             self.on_closed(node, project)

@@ -48,6 +48,14 @@ class Host(Protocol):
         """Remove all users of a node."""
         ...
 
+    def on_quiet(self, node: str) -> None:
+        """Take over what a node does for all: it may have died, but its users stay for a moment."""
+        ...
+
+    def on_absence(self) -> None:
+        """Do nothing more for all nodes: this process did not run for so long that others may have taken over."""
+        ...
+
     def on_event(self, node: str, record: RoomEvent | RoomVariable | Private | Topic) -> None:
         """Deliver an event of another node."""
         ...

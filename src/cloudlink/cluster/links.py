@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 SILENCE = 3.0
 """Seconds without a sign that the other node hears us, after which the link is down."""
+QUIET = 2.0
+"""Seconds without a sign of the other node, after which others take over what one node does for all."""
 REPLACED_AFTER = 1.2
 """Seconds of silence after which a process of the same name takes a node's place."""
 BATCH_BYTES = 400_000
@@ -140,6 +142,7 @@ class Link:
         heard_at: When anything was heard of it.
         confirmed_at: When it was last certain that it hears us.
         is_up: Whether both sides hear each other.
+        is_quiet: Whether nothing was heard of it for `QUIET` seconds.
         is_synced: Whether its first snapshot is complete since the link is up.
         had_snapshot: Whether a snapshot was complete since the process was met.
     """
@@ -152,6 +155,7 @@ class Link:
         "hello",
         "id",
         "incoming",
+        "is_quiet",
         "is_synced",
         "is_up",
         "name",
@@ -168,6 +172,7 @@ class Link:
         self.heard_at = now
         self.confirmed_at = -SILENCE
         self.is_up = False
+        self.is_quiet = False
         self.is_synced = False
         self.had_snapshot = False
         self.outgoing = Outgoing()

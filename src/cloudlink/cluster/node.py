@@ -17,7 +17,7 @@ from cloudlink.logthrottle import LogThrottle
 
 from .clock import HybridClock
 from .cloud import Cloud
-from .links import BATCH_BYTES, PART_BYTES, REPLACED_AFTER, SILENCE, Link, cut
+from .links import BATCH_BYTES, PART_BYTES, QUIET, REPLACED_AFTER, SILENCE, Link, cut
 from .ownusers import OwnUsers
 from .records import (
     CloudClosed,
@@ -54,6 +54,8 @@ logger = logging.getLogger("cloudlink.cluster")
 
 _HELLO_EVERY = 1.0
 """Seconds between two hellos."""
+_HELLO_OF_RESPONSIBLE = 0.5
+"""Seconds between two hellos of a node that does something for all: others take over when four of them are missing."""
 _HELLO_AGAIN = 0.1
 """Seconds after which a hello may be sent out of turn, for a node that has just appeared."""
 _LATE = 1.0
@@ -88,6 +90,7 @@ class Node:
         number: The number of this node; no other one that it sees has it.
         links: The other processes by id.
         cloud: The cloud projects.
+        is_responsible: Whether this node does something for all, so that others must notice soon when it dies.
         log_level: The level for nodes that come and go as they should.
     """
 
@@ -127,6 +130,7 @@ class Node:
         self.number = int(node, 16) % NUMBERS if number is None else number
         self.is_ready = False
         self.is_cut_off = False
+        self.is_responsible = False
         self._host = host
         self._carrier = carrier
         self._secret = secret
@@ -140,6 +144,7 @@ class Node:
         self._epoch = 0
         self._hello = 0
         self._hello_at = self._ticked_at = self._started_at = self._echoed_at = now()
+        self._patient_since = -QUIET  # nobody counts as quiet that was heard of later
         self._fresh: deque[tuple[int, float]] = deque()  # number and time of our hellos of the last seconds
         self._back_at: float | None = None  # when the bus came back, until that is logged
         self._is_hello_wanted = False
@@ -187,9 +192,12 @@ class Node:
         if now - self._ticked_at > _LATE:
             self._be_patient(now, now - self._ticked_at)
         self._ticked_at = now
-        if now - self._hello_at >= (_HELLO_AGAIN if self._is_hello_wanted else _HELLO_EVERY):
+        if self.is_absent:
+            self._host.on_absence()
+        if now - self._hello_at >= self._hello_interval:
             self._say_hello()
         for link in tuple(self.links.values()):
+            self._check_quiet(link, now)
             if link.is_up and now - link.confirmed_at >= SILENCE:
                 self._take_down(link, _SILENT)
             elif now - link.heard_at >= _FORGOTTEN_AFTER:
@@ -202,6 +210,32 @@ class Node:
         if not self.is_ready:
             self._check_ready(now)
 
+    @property
+    def is_absent(self) -> bool:
+        """Whether others may have taken over what this node does for all: it has said nothing for too long.
+
+        This holds from the moment a process that was stopped runs again, until its first `tick`.
+        """
+        return bool(self._up) and self._now() - self._hello_at >= QUIET
+
+    @property
+    def _hello_interval(self) -> float:
+        if self._is_hello_wanted:
+            return _HELLO_AGAIN
+        return _HELLO_OF_RESPONSIBLE if self.is_responsible else _HELLO_EVERY
+
+    def _check_quiet(self, link: Link, now: float) -> None:
+        if link.is_up and not link.is_quiet and now - max(link.heard_at, self._patient_since) >= QUIET:
+            link.is_quiet = True
+            self.cloud.on_quiet(link.id)
+            self._host.on_quiet(link.id)
+
+    def _note_heard(self, link: Link, now: float) -> None:
+        link.heard_at = now
+        if link.is_quiet:
+            link.is_quiet = False
+            self.cloud.on_heard(link.id)
+
     def _be_patient(self, now: float, late: float) -> None:
         """Grant the others a second: their messages may have waited while this process did not run."""
         self._fresh = deque((number, at + late) for number, at in self._fresh)
@@ -209,6 +243,7 @@ class Node:
         for link in self._up.values():
             link.confirmed_at = max(link.confirmed_at, earliest)
         self._echoed_at = max(self._echoed_at, earliest)
+        self._patient_since = now - QUIET + 1.0
 
     def _check_bus(self, now: float) -> None:
         if not self._carrier.echoes:
@@ -298,7 +333,8 @@ class Node:
         link = self.links.get(batch.sender) or self._meet(batch.sender, hello, now)
         if link is None or batch.seq <= link.hello:
             return
-        link.hello, link.heard_at = batch.seq, now
+        link.hello = batch.seq
+        self._note_heard(link, now)
         link.clients, link.number = hello.clients, hello.number
         if link.number == self.number and link.id < self.id and not self._is_number_given:
             self._change_number()
@@ -370,7 +406,7 @@ class Node:
             self._begin_epoch(link)
 
     def _take_down(self, link: Link, why: str) -> None:
-        link.is_up = False
+        link.is_up = link.is_quiet = False
         link.confirmed_at = -SILENCE
         self._up.pop(link.id, None)
         self._carrier.forget(link.id)
@@ -577,7 +613,7 @@ class Node:
         known, _, _ = batch.hears.get(self.id, (0, 0, 0))
         if known < self._fresh[0][0]:
             return
-        link.heard_at = now
+        self._note_heard(link, now)
         self._confirm(link, now)
         incoming = link.incoming
         had_gap = incoming.has_gap

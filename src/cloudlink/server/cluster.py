@@ -127,6 +127,21 @@ class Cluster:
         if self.node is not None:
             self.node.send_topic(node, topic, record)
 
+    def be_responsible(self, *, is_responsible: bool) -> None:
+        """Say whether this node does something for all nodes, so that they notice within two seconds if it dies."""
+        if self.node is not None:
+            self.node.is_responsible = is_responsible
+
+    @property
+    def is_absent(self) -> bool:
+        """Whether another node may have taken over what this one does for all, because it did not run for a time."""
+        return self.node is not None and self.node.is_absent
+
+    def drop_visitors(self, node: str) -> None:
+        """Remove the users on the other side of bridges that a node ran and another one has taken over."""
+        if self._broker is not None:
+            self._broker.drop_visitors(node)
+
     def on_record(self, topic: str, handler: Callable[[str, bytes], None]) -> None:
         """Call `handler(node, record)` for each record of a topic, which begins with a colon.
 

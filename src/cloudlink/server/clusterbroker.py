@@ -191,6 +191,16 @@ class ClusterBroker:
         if self._shared.bridges is not None:
             self._shared.bridges.node_departed(node)
 
+    def on_quiet(self, node: str) -> None:
+        """Have another node run the bridges if this one did."""
+        if self._shared.bridges is not None:
+            self._shared.bridges.node_fell_silent(node)
+
+    def on_absence(self) -> None:
+        """Give the bridges up if this node runs them."""
+        if self._shared.bridges is not None:
+            self._shared.bridges.was_absent()
+
     def on_event(self, node: str, record: RoomEvent | RoomVariable | Private | Topic) -> None:
         """Deliver an event of another node. Raises `InvalidBatch` for one that cannot be read."""
         if isinstance(record, Topic):
@@ -218,6 +228,11 @@ class ClusterBroker:
         if client is not None:
             logger.info("%s is disconnected: somebody on another node has its name.", client)
             client.session.close(CloseCode.POLICY_VIOLATION, f"The username {username} is taken.", "kicked")
+
+    def drop_visitors(self, node: str) -> None:
+        """Remove the users on the other side of bridges that a node ran and another one has taken over."""
+        users = self._remote.of_node(node)
+        self._server.federation.remove([user for user, remote in users.items() if remote.user.bridge])
 
     # How it is done.
 

@@ -37,6 +37,14 @@ class BridgesOfNode(Protocol):
         """Note that another node is gone; its users have been removed."""
         ...
 
+    def node_fell_silent(self, node: str) -> None:
+        """Note that nothing was heard of another node for a time: it may have died, or be back any moment."""
+        ...
+
+    def was_absent(self) -> None:
+        """Note that this process did not run for so long that another node may have taken over the bridges."""
+        ...
+
 
 class Shared:
     """The registry of what is shared; the server fills it, and the cluster reads it.
