@@ -99,6 +99,22 @@ def test_the_first_foreign_text_counts():
     assert isinstance(cloud.closed(1000, ""), errors.ServerFullError)
 
 
+@pytest.mark.parametrize(
+    ("answer", "values"),
+    [("", {}), ('{"method":"set","name":"☁ x","value":1}', {"☁ x": 1})],
+    ids=["no values", "values"],
+)
+def test_a_server_may_introduce_itself_after_its_answer(answer, values):
+    """As the cloud server of scratchattach does."""
+    cloud = session()
+    cloud.received(answer)
+    cloud.received("This server uses something")
+    cloud.ponged()
+    assert cloud.ready
+    assert cloud.variables == values
+    assert isinstance(cloud.closed(1006, ""), errors.DisconnectedError)
+
+
 def test_a_code_counts_for_more_than_the_text_before_it():
     """Cloud servers explain in a text why they close with 4005."""
     cloud = session()

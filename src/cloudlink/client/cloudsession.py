@@ -1,7 +1,8 @@
 """One connection as a client of cloud variables sees it (protocol, section 3).
 
-Pure, like `session`. A server answers the handshake with the current values, or not at all. So the client sends a ping
-after it, and the values that arrive before the pong are the initial ones.
+Pure, like `session`. A server answers the handshake with the current values, with an empty message, or not at all. So the
+client sends a ping after it, and the values that arrive before the pong are the initial ones. Some servers then introduce
+themselves in plain words, which are ignored.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ class CloudSession:
         self._username = username
         self._known = known
         self._foreign: str | None = None
+        self._is_answered = False  # by values, or by a message that says that there are none
 
     def opened(self) -> None:
         """Send the handshake: the connection is open."""
@@ -61,7 +63,9 @@ class CloudSession:
 
     def received(self, text: str) -> list[CloudChange]:
         """Handle a message: one change a line."""
+        self._is_answered = self._is_answered or not text.strip()
         changes = [change for line in text.split("\n") if (change := self._read(line)) is not None]
+        self._is_answered = self._is_answered or bool(changes)
         self.variables.update((change.name, change.value) for change in changes)
         return changes if self.ready else []
 
@@ -118,9 +122,10 @@ class CloudSession:
     def _judge(self) -> ClientError | None:
         """Return the error for a text that is not of this protocol.
 
-        It is judged at the pong or the end: a cloud server may send an explanation before it closes with a code.
+        It is judged at the pong or the end: a cloud server may send an explanation before it closes with a code, and may
+        say more after it has answered the handshake.
         """
-        return None if self._foreign is None else not_cloudlink(self._foreign)
+        return None if self._foreign is None or self._is_answered else not_cloudlink(self._foreign)
 
     def _send(self, packet: dict[str, object]) -> None:
         packet = {**packet, "user": self._username, "project_id": self._project_id}
