@@ -176,6 +176,7 @@ Bits = tuple[int, int]
 """An address: 4 with its 32 bits, or 6 with the first 64, those of the subscriber."""
 
 
+@lru_cache(maxsize=16384)
 def bits_of(address: str) -> Bits | None:
     """Return the bits that identify the subscriber of an address, None if it is not an IP address."""
     try:

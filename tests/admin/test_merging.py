@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from cloudlink.admin import merging
 from cloudlink.admin.questions import list_clients
+from cloudlink.admin.slices import finish
 from tests.support.adminwire import Administrators, FakePlayer
 
 names = st.sampled_from(["", "a", "B", "b", "Ann", "anna", "ß" * 70, "SS" * 80, "z y"])
@@ -19,7 +20,7 @@ def pages(processes, sort, limit):
     while True:
         params = dict.fromkeys(("search", "room", "protocol")) | {"is_owner": False}
         params |= {"sort": sort, "limit": limit, "after": after}
-        result = merging.clients([list_clients(one, params) for one in processes], sort, limit)
+        result = merging.clients([finish(list_clients(one, params)) for one in processes], sort, limit)
         assert len(result["items"]) <= limit
         assert result["total"] == sum(one.server.count_players() for one in processes)
         found += [item["id"] for item in result["items"]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cloudlink.admin.actors import AdminError
 from cloudlink.admin.asking import Asking
-from cloudlink.admin.questions import QUESTIONS
+from cloudlink.admin.questions import QUESTIONS, answer
 
 
 class MemoryPeers:
@@ -26,7 +26,7 @@ class MemoryPeers:
         asking = self.asking[name] = Asking(_Carrier(self, name), lambda _delay, call: self._due.append(call))
         questions = QUESTIONS | extra
 
-        def answer(question, params, asker):
+        def reply(question, params, asker):
             if question == "mode":
                 process.sanctions.take_mode(params["record"])
                 return {}
@@ -36,9 +36,11 @@ class MemoryPeers:
                 return process.audit.page(params["name"], after=after, limit=params["limit"])
             if question not in questions:
                 raise AdminError("unavailable", "not known")
-            return questions[question](process, params)
+            return (
+                extra[question](process, params) if question in extra else answer(process, question, params)
+            )
 
-        asking.answer = answer
+        asking.answer = reply
         process.sanctions.peers = asking
         return asking
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from concurrent.futures import Future
 
 from cloudlink.admin.accounts import Accounts
@@ -109,12 +108,11 @@ class FakeServer:
         self.samples += 1
         return self.totals
 
-    def players(self, *, room=None, protocol=None):
-        return [
-            player
-            for player in self.found.values()
-            if room in (None, player.room) and protocol in (None, player.protocol)
-        ]
+    def players(self, *, room=None):
+        return [player for player in self.found.values() if room in (None, player.room)]
+
+    def label(self, player):
+        return player.protocol
 
     def count_players(self):
         return len(self.found)
@@ -129,7 +127,10 @@ class FakeServer:
         return {"id": player.snowflake, "name": player.username}
 
     def rooms(self):
-        return Counter(player.room for player in self.found.values())
+        return list(dict.fromkeys(player.room for player in self.found.values()))
+
+    def count_in(self, room):
+        return len(self.players(room=room)) or None
 
     def projects(self):
         return [

@@ -14,16 +14,18 @@ from cloudlink.admin.actors import SERVER, Actor, AdminError
 from cloudlink.admin.bans import MOST_BANS, Ban, from_record
 from cloudlink.admin.base import Base, Outcome, checked_reason, checked_seconds
 from cloudlink.admin.names import fold
+from cloudlink.admin.slices import finish, sliced
 from cloudlink.admin.store import Change
 from cloudlink.admin.targets import Target, invalid
 from cloudlink.admin.targets import parse as parse_target
 from cloudlink.closecodes import CloseCode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from ipaddress import IPv4Network, IPv6Network
 
     from cloudlink.admin.host import Player
+    from cloudlink.admin.slices import Slices
 
 KIND = "ban"
 """The kind of their records."""
@@ -60,18 +62,18 @@ class Banning(Base):
         Raises:
             AdminError: `invalid`, `not_found`, `protected`, or `forbidden` for an address that the actor may not see.
         """
-        if not actor.is_owner and parse_target(target).kind in ("address", "network"):
-            raise AdminError("forbidden", "Name a client or a name: only owners see addresses.")
-        return self.preview(self.target_of(actor, target))
+        return finish(self.preview(self.target_of(actor, target)))
 
     def target_of(self, actor: Actor, target: dict[str, str]) -> dict[str, str]:
-        """Return whom a ban is for: a client stands for its subscriber. Raises as `preview_ban`."""
+        """Return whom a ban that an actor asks about is for: a client stands for its subscriber. Raises as `preview_ban`."""
+        if not actor.is_owner and parse_target(target).kind in ("address", "network"):
+            raise AdminError("forbidden", "Name a client or a name: only owners see addresses.")
         resolved = self._resolved(actor, target)
         return {resolved.kind: resolved.value}
 
-    def preview(self, target: dict[str, str]) -> dict[str, Any]:
+    def preview(self, target: dict[str, str]) -> Slices[dict[str, Any]]:
         """Return whom a target hits in this process: `clients names`."""
-        players = self._players_of(parse_target(target))
+        players = yield from self._look_for(parse_target(target))
         names = sorted({player.username for player in players if player.username})
         return {"clients": len(players), "names": names[:_MOST_NAMES]}
 
@@ -126,9 +128,13 @@ class Banning(Base):
             saving, replies = self._save_and_ask(Change(KIND, resolved.key, ban.record()))
         return Outcome({"ban": self._shown_ban(actor, ban), "hit": hit}, saving, replies)
 
-    def list_bans(
+    def list_bans(self, actor: Actor, **params: Any) -> dict[str, Any]:
+        """Return a page of bans at once; see `look_for_bans`."""
+        return finish(self.look_for_bans(actor, **params))
+
+    def look_for_bans(
         self, actor: Actor, *, search: str = "", after: int | None = None, limit: int = MOST_IN_A_PAGE
-    ) -> dict[str, Any]:
+    ) -> Slices[dict[str, Any]]:
         """Return `{items, total, next}`, the newest first.
 
         Args:
@@ -139,17 +145,15 @@ class Banning(Base):
         """
         limit = max(1, min(limit, MOST_IN_A_PAGE))
         items: list[Ban] = []
-        following = None
-        for ban in self._found(actor, search, after):
-            if len(items) == limit:
-                following = items[-1].id
+        is_wanted = self._search(actor, search)
+        for part in sliced(self.policy.bans.before(after)):
+            items += part if is_wanted is None else filter(is_wanted, part)
+            if len(items) > limit:
                 break
-            items.append(ban)
-        return {
-            "items": [self._shown_ban(actor, ban) for ban in items],
-            "total": len(self.policy.bans),
-            "next": following,
-        }
+            yield
+        following = items[limit - 1].id if len(items) > limit else None
+        shown = [self._shown_ban(actor, ban) for ban in items[:limit]]
+        return {"items": shown, "total": len(self.policy.bans), "next": following}
 
     def remove_ban(
         self,
@@ -380,24 +384,22 @@ class Banning(Base):
         self._disconnect(players, CloseCode.BANNED, ban.text, "banned")
         return len(players)
 
-    def _found(self, actor: Actor, search: str, after: int | None) -> Iterator[Ban]:
-        bans = self.policy.bans.before(after)
+    def _search(self, actor: Actor, search: str) -> Callable[[Ban], bool] | None:
+        """Return what says whether a ban matches a search, None if all do."""
         if not search:
-            return bans
+            return None
         plain = fold(search)
+
+        def is_named(ban: Ban) -> bool:
+            return ban.kind == "name" and plain in fold(ban.value)
+
         if not actor.is_owner:
-            return (ban for ban in bans if ban.kind == "name" and plain in fold(ban.value))
-        if self._settings.admin_addresses == "full":
-            covering = {ban.id for ban in self.policy.bans.covering(search)}
-            return (
-                ban
-                for ban in bans
-                if ban.id in covering or search in ban.value or plain in fold(f"{ban.value} {ban.reason}")
-            )
-        return (
-            ban
-            for ban in bans
-            if plain in fold(ban.reason) or (ban.kind == "name" and plain in fold(ban.value))
+            return is_named
+        if self._settings.admin_addresses != "full":
+            return lambda ban: is_named(ban) or plain in fold(ban.reason)
+        covering = {ban.id for ban in self.policy.bans.covering(search)}
+        return lambda ban: (
+            search in ban.value or is_named(ban) or plain in fold(ban.reason) or ban.id in covering
         )
 
     def _chosen(self, actor: Actor, number: int | None, by: str | None, since: float | None) -> list[Ban]:
@@ -431,7 +433,10 @@ class Banning(Base):
         return ban
 
     def _shown_ban(self, actor: Actor, ban: Ban) -> dict[str, Any]:
-        return {**ban.record(), "value": self._shown_value(actor, ban.target)}
+        record = ban.record()
+        if ban.kind != "name" and not (actor.is_owner and self._settings.admin_addresses == "full"):
+            record["value"] = self._shown_value(actor, ban.target)
+        return record
 
 
 def _too_many() -> AdminError:

@@ -67,7 +67,7 @@ class Ban(msgspec.Struct, gc=False, kw_only=True):
 
     def record(self) -> dict[str, Any]:
         """Return it as a dict."""
-        return {field: getattr(self, field) for field in self.__struct_fields__}
+        return msgspec.structs.asdict(self)
 
 
 def from_record(record: dict[str, Any]) -> Ban:
@@ -87,6 +87,8 @@ class Bans(NumberedRecords[Ban]):
         self._networks: Networks[Ban] = Networks()
         self._names: dict[str, Ban] = {}
         self._is_sorted = True
+        self._numbers: list[int] | None = None  # of all bans, in their order; None if it has to be made anew
+        self._counts = {"address": 0, "network": 0, "name": 0}
 
     def of(self, target: Target) -> Ban | None:
         """Return the ban of exactly this target, None if there is none."""
@@ -101,6 +103,8 @@ class Bans(NumberedRecords[Ban]):
         if record.id < self._last:
             self._is_sorted = False
         self._number(record)
+        self._numbers = None
+        self._counts[record.kind] += 1
         network = record.target.network
         if network is None:
             self._names[fold(record.value)] = record
@@ -113,6 +117,8 @@ class Bans(NumberedRecords[Ban]):
         if ban is None:
             return None
         self._forget(ban)
+        self._numbers = None
+        self._counts[ban.kind] -= 1
         network = target.network
         if network is None:
             del self._names[fold(target.value)]
@@ -149,22 +155,22 @@ class Bans(NumberedRecords[Ban]):
 
     def counts(self) -> dict[str, int]:
         """Return the number of bans by kind."""
-        counts = {"address": 0, "network": 0, "name": 0}
-        for ban in self:
-            counts[ban.kind] += 1
-        return counts
+        return dict(self._counts)
 
     def before(self, number: int | None) -> Iterator[Ban]:
         """Yield the bans with smaller numbers, the newest first; all of them for None."""
         if not self._is_sorted:
             self._by_id = dict(sorted(self._by_id.items()))
             self._is_sorted = True
-        if number is None:
-            yield from reversed(self._by_id.values())
-            return
-        numbers = list(self._by_id)
-        for place in range(bisect_left(numbers, number) - 1, -1, -1):
-            yield self._by_id[numbers[place]]
+            self._numbers = None
+        if self._numbers is None:
+            self._numbers = list(self._by_id)
+        numbers = self._numbers
+        end = len(numbers) if number is None else bisect_left(numbers, number)
+        for place in range(end - 1, -1, -1):
+            ban = self._by_id.get(numbers[place])
+            if ban is not None:  # it was not removed meanwhile
+                yield ban
 
     def outdated(self, now: float) -> list[Ban]:
         """Return the bans that ended so long ago that they are dropped."""

@@ -20,6 +20,7 @@ from cloudlink.admin.merging import counts
 from cloudlink.admin.names import fold
 from cloudlink.admin.peers import NoPeers, Replies
 from cloudlink.admin.policy import Policy
+from cloudlink.admin.slices import finish, sliced
 from cloudlink.admin.targets import KINDS, Target, invalid, of_address
 from cloudlink.admin.targets import parse as parse_target
 from cloudlink.text import one_line
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from cloudlink.admin.host import Host, Player
     from cloudlink.admin.peers import Peers
     from cloudlink.admin.replica import Stamped
+    from cloudlink.admin.slices import Slices
     from cloudlink.admin.store import AdminStore, Change
     from cloudlink.settings import Settings
 
@@ -296,20 +298,31 @@ class Base:
 
     def _players_of(self, target: Target) -> list[Player]:
         """Return the connected clients that a target means."""
+        return finish(self._look_for(target))
+
+    def _look_for(self, target: Target) -> Slices[list[Player]]:
+        """The same in slices."""
         network = target.network
         if network is None:
             if target.kind == "client":
                 player = self._host.player(target.value)
                 return [] if player is None else [player]
             plain = fold(target.value)
-            return [one for one in self._host.players() if one.username and fold(one.username) == plain]
+            return (yield from self._filtered(lambda one: bool(one.username) and fold(one.username) == plain))
         version, shift = network.version, (32 if network.version == 4 else 64) - network.prefixlen  # noqa: PLR2004
         base = int(network.network_address) >> (0 if version == 4 else 64) >> shift  # noqa: PLR2004  # the version of IP
-        found = []
-        for player in self._host.players():
+
+        def is_in(player: Player) -> bool:
             bits = bits_of(player.address)
-            if bits is not None and bits[0] == version and bits[1] >> shift == base:
-                found.append(player)
+            return bits is not None and bits[0] == version and bits[1] >> shift == base
+
+        return (yield from self._filtered(is_in))
+
+    def _filtered(self, is_meant: Callable[[Player], bool]) -> Slices[list[Player]]:
+        found: list[Player] = []
+        for part in sliced(self._host.players()):
+            found += filter(is_meant, part)
+            yield
         return found
 
     def _disconnect(self, players: list[Player], code: int, reason: str, cause: str) -> None:

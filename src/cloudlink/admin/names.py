@@ -25,13 +25,20 @@ _SEPARATORS = frozenset("ZP")
 _SYMBOL = "So"
 
 
-@lru_cache(maxsize=4096)
 def fold(name: str) -> str:
     """Return a name in the form in which names are compared.
 
     NFKC and casefold, without invisible characters, spaces, `_`, `-` and `.`. A name of such characters only is
     compared without removing them, so that two of them are not the same.
     """
+    if name.isascii():  # as nearly always
+        lower = name.lower()
+        return lower.translate(_ASCII_WITHOUT_IGNORED) or lower
+    return _fold(name)
+
+
+@lru_cache(maxsize=16384)
+def _fold(name: str) -> str:
     return _folded(name) or unicodedata.normalize("NFKC", name).casefold()
 
 
@@ -70,6 +77,10 @@ def is_separator(character: str) -> bool:
         or (category == "Cc" and character.isspace())
         or character == _BLANK
     )
+
+
+_ASCII_WITHOUT_IGNORED = {code: None for code in range(128) if not _is_kept(chr(code))}
+"""For `str.translate`."""
 
 
 def folded_with_map(word: str) -> tuple[str, list[tuple[int, int]]]:

@@ -6,29 +6,35 @@ clients of this process alone; `cloudlink.admin.merging` puts the answers togeth
 
 from __future__ import annotations
 
-import heapq
-from itertools import islice
+from bisect import bisect_left, bisect_right
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 from cloudlink import forwarded
 from cloudlink.admin import merging
 from cloudlink.admin.actors import AdminError
+from cloudlink.admin.slices import in_turns, sliced
 from cloudlink.admin.store import Change
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
+    from concurrent.futures import Future
 
     from cloudlink.admin.host import Player
     from cloudlink.admin.process import Process
+    from cloudlink.admin.slices import Slices
 
     Params = dict[str, Any]
     Result = dict[str, Any]
+
+_SHOWN_AT_ONCE = 20
+"""Clients that are described in one slice."""
 
 
 # Clients.
 
 
-def list_clients(process: Process, params: Params) -> Result:
+def list_clients(process: Process, params: Params) -> Slices[Result]:
     """Return a page of clients: `items total next`.
 
     Args:
@@ -37,51 +43,81 @@ def list_clients(process: Process, params: Params) -> Result:
             `is_owner`, whether to show addresses.
     """
     host, sort, limit = process.server, params["sort"], params["limit"]
-    room, protocol, search = params["room"], params["protocol"], params["search"]
-    players: Iterable[Player] = host.players(room=room, protocol=protocol)
-    total = host.count_players()
-    if search:
-        players = _matching(players, search)
-    if search or room is not None or protocol is not None:
-        players = list(players)
-        total = len(players)
-    page, is_last = _page(players, sort, params["after"], limit)
-    last = page[-1] if page and not is_last else None
-    return {
-        "items": [_shown(process, player, is_owner=params["is_owner"]) for player in page],
-        "total": total,
-        "next": None if last is None else merging.cursor_of(sort, last.snowflake, last.username or ""),
-    }
+    players = list(host.players())
+    is_wanted = _filter(process, params)
+    if is_wanted is not None:
+        found: list[Player] = []
+        for part in sliced(players):
+            found += filter(is_wanted, part)
+            yield
+        players = found
+    total = len(players)
+    page = yield from _page(players, sort, params["after"], limit + 1)
+    last = page[limit - 1] if len(page) > limit else None
+    items = []
+    for part in sliced(page[:limit], _SHOWN_AT_ONCE):
+        here = (player for player in part if host.player(player.snowflake) is not None)
+        items += [_shown(process, player, is_owner=params["is_owner"]) for player in here]
+        yield
+    following = None if last is None else merging.cursor_of(sort, last.snowflake, last.username or "")
+    return {"items": items, "total": total, "next": following}
 
 
-def _matching(players: Iterable[Player], search: str) -> list[Player]:
-    """Return the players whose name contains a text in any case, and the one whose id it is."""
-    wanted = search.casefold()
-    return [
-        player for player in players if wanted in player.username.casefold() or player.snowflake == search
-    ]
+def _filter(process: Process, params: Params) -> Callable[[Player], bool] | None:
+    """Return what says whether a client belongs into a list, None if all do."""
+    host, room, protocol, search = process.server, params["room"], params["protocol"], params["search"]
+    if not search and room is None and protocol is None:
+        return None
+    wanted = (search or "").casefold()
+
+    def is_wanted(player: Player) -> bool:
+        return (
+            (room is None or room in player.joined)
+            and (protocol is None or host.label(player) == protocol)
+            and (wanted in player.username.casefold() or player.snowflake == search)
+        )
+
+    return is_wanted
 
 
-def _page(players: Iterable[Player], sort: str, after: str | None, limit: int) -> tuple[list[Player], bool]:
-    """Return one page of players, and whether it is the last one."""
+def _page(players: list[Player], sort: str, after: str | None, size: int) -> Slices[list[Player]]:
+    """Return the first clients of a list after a place; they come in the order of their ids."""
     last = None if after is None else merging.place_of_cursor(sort, after)
     if after is not None and last is None:
         raise AdminError("invalid", "`after` must be the `next` of the page before.", {"key": "after"})
-    if sort == "since":  # they come in this order, so nothing has to be sorted
-        later = (player for player in players if last is None or (int(player.snowflake),) > last)
-        page = list(islice(later, limit + 1))
-        return page[:limit], len(page) <= limit
+    is_reversed = sort.startswith("-")
+    if sort.removeprefix("-") == "since":
+        if last is None:
+            return players[: -size - 1 : -1] if is_reversed else players[:size]
+        if is_reversed:
+            end = bisect_left(players, last[0], key=_number)
+            return players[max(0, end - size) : end][::-1]
+        start = bisect_right(players, last[0], key=_number)
+        return players[start : start + size]
+    found: list[tuple[Any, Player]] = []
+    for part in sliced(players):
+        placed = [
+            (merging.place_of(sort, player.snowflake, player.username or ""), player) for player in part
+        ]
+        if last is not None:
+            placed = [one for one in placed if (one[0] < last if is_reversed else one[0] > last)]
+        if len(found) == size:
+            worst = found[-1][0]
+            placed = [one for one in placed if (one[0] > worst if is_reversed else one[0] < worst)]
+        if placed:
+            found += placed
+            found.sort(key=_place, reverse=is_reversed)
+            del found[size:]
+        yield
+    return [player for _, player in found]
 
-    def place(player: Player) -> Any:
-        return merging.place_of(sort, player.snowflake, player.username or "")
 
-    if sort.startswith("-"):
-        page = heapq.nlargest(limit + 1, (one for one in players if last is None or place(one) < last), place)
-    else:
-        page = heapq.nsmallest(
-            limit + 1, (one for one in players if last is None or place(one) > last), place
-        )
-    return page[:limit], len(page) <= limit
+def _number(player: Player) -> int:
+    return int(player.snowflake)
+
+
+def _place(placed: tuple[Any, Player]) -> Any:
+    return placed[0]
 
 
 def get_client(process: Process, params: Params) -> Result:
@@ -139,19 +175,23 @@ def revoke(process: Process, params: Params) -> Result:
 # Rooms and cloud variables.
 
 
-def count_rooms(process: Process, params: Params) -> Result:
+def count_rooms(process: Process, params: Params) -> Slices[Result]:
     """Return `clients`: the number of clients of each room whose name contains `search`, in lower case."""
-    found = process.server.rooms()
-    search = params["search"]
-    return {"clients": {name: count for name, count in found.items() if search in name.casefold()}}
+    host, search = process.server, params["search"]
+    found: dict[str, int] = {}
+    for part in sliced(host.rooms()):
+        names = [name for name in part if search in name.casefold()] if search else part
+        found |= {name: count for name in names if (count := host.count_in(name)) is not None}
+        yield
+    return {"clients": found}
 
 
 def count_room(process: Process, params: Params) -> Result:
     """Return `rooms clients`: whether there is a room `name`, and the number of its clients; and `everybody`."""
-    rooms = process.server.rooms()
+    count = process.server.count_in(params["name"])
     return {
-        "rooms": int(params["name"] in rooms),
-        "clients": rooms.get(params["name"], 0),
+        "rooms": int(count is not None),
+        "clients": count or 0,
         "everybody": process.server.count_players(),
     }
 
@@ -198,7 +238,7 @@ def _take_over(process: Process, params: Params) -> Result:
     return {"hit": process.sanctions.take_over(changes, unpacked(stamped), is_to_save=is_to_save)}
 
 
-def preview_ban(process: Process, params: Params) -> Result:
+def preview_ban(process: Process, params: Params) -> Slices[Result]:
     """Return whom a ban of `target` would hit: `clients names`."""
     return process.sanctions.preview(params["target"])
 
@@ -251,7 +291,13 @@ def get_state(process: Process, params: Params) -> Result:  # noqa: ARG001
     }
 
 
-QUESTIONS: dict[str, Callable[[Process, Params], Result]] = {
+def answer(process: Process, question: str, params: Params) -> Result | Future[Result]:
+    """Answer a question, now or in the next turns of the server. Raises `AdminError`."""
+    found = QUESTIONS[question](process, params)
+    return in_turns(found, process.server.call_soon) if isinstance(found, Generator) else found
+
+
+QUESTIONS: dict[str, Callable[[Process, Params], Result | Slices[Result]]] = {
     "clients.list": list_clients,
     "clients.get": get_client,
     "clients.find": find_clients,

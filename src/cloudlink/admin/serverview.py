@@ -50,13 +50,12 @@ class ServerView(Protocol):
 
     # Clients.
 
-    def players(self, *, room: str | None = None, protocol: str | None = None) -> Iterable[Player]:
-        """Return the connected clients, the earliest first.
+    def players(self, *, room: str | None = None) -> Iterable[Player]:
+        """Return the connected clients, the earliest first; only those in a room if one is named."""
+        ...
 
-        Args:
-            room: Only those in this room.
-            protocol: Only those of this protocol: `cl4`, `scratch`, `other` or `unidentified`.
-        """
+    def label(self, player: Player) -> str:
+        """Return the word for a client's protocol: `cl4`, `scratch`, `other` or `unidentified`."""
         ...
 
     def count_players(self) -> int:
@@ -86,8 +85,12 @@ class ServerView(Protocol):
 
     # Rooms and cloud variables.
 
-    def rooms(self) -> dict[str, int]:
-        """Return the number of clients of each room, of all protocols, by name."""
+    def rooms(self) -> list[str]:
+        """Return the names of the rooms of all protocols."""
+        ...
+
+    def count_in(self, room: str) -> int | None:
+        """Return the number of clients in a room, None if there is no such room."""
         ...
 
     def projects(self) -> list[dict[str, Any]]:

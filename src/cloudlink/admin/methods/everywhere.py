@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
-from cloudlink.admin.futures import at_once, then
-from cloudlink.admin.questions import QUESTIONS
+from cloudlink.admin.futures import and_then, at_once, done, then
+from cloudlink.admin.questions import answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,15 +34,18 @@ def gathered(
     Returns:
         The result, or a future of it if there are other processes. Processes that have not answered are named in `missing`.
     """
-    here = QUESTIONS[question](call.core, params)
+    here = answer(call.core, question, params)  # an error of it is one of all: nobody else has to be asked
     peers = call.core.peers
     if not peers.exist:
-        return merge([here])
-    return then(
-        peers.ask(question, params),
-        at_once,
-        lambda replies: told(call, merge([here, *replies.results.values()]), replies),
-    )
+        return then(here, at_once, lambda own: merge([own])) if isinstance(here, Future) else merge([here])
+    asked = peers.ask(question, params)
+
+    def merge_all(own: Found) -> Future[Found]:
+        return then(
+            asked, at_once, lambda replies: told(call, merge([own, *replies.results.values()]), replies)
+        )
+
+    return and_then(here if isinstance(here, Future) else done(here), at_once, merge_all)
 
 
 def told(call: Call, result: Found, replies: Replies) -> Found:

@@ -23,6 +23,7 @@ from cloudlink.admin.requests import (
     text,
     texts,
 )
+from cloudlink.admin.slices import in_turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,7 +55,6 @@ def _preview_ban(call: Call) -> Result:
     sanctions = call.core.sanctions
 
     def preview() -> Result:
-        sanctions.preview_ban(call.actor, call.params["target"])  # whether it may be asked for
         target = sanctions.target_of(call.actor, call.params["target"])
         return gathered(call, "bans.preview", {"target": target}, merging.preview)
 
@@ -81,8 +81,9 @@ def _knowing_client(call: Call, act: Callable[[], Result]) -> Result:
     return then(core.peers.ask("clients.find", {"ids": [client_id]}), at_once, go_on)
 
 
-def _list_bans(call: Call) -> dict[str, Any]:
-    return call.core.sanctions.list_bans(call.actor, **call.params)
+def _list_bans(call: Call) -> Result:
+    found = call.core.sanctions.look_for_bans(call.actor, **call.params)
+    return in_turns(found, call.core.server.call_soon)
 
 
 def _remove_bans(call: Call) -> Outcome:

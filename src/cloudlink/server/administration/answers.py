@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cloudlink.admin.actors import AdminError
 from cloudlink.admin.futures import then
-from cloudlink.admin.questions import QUESTIONS
+from cloudlink.admin.questions import QUESTIONS, answer
 from cloudlink.server.metrics import rooms, sample
 from cloudlink.server.metricsums import packed
 
@@ -60,7 +60,7 @@ class Answers:
         self._followers = followers
         self._following = following
         self._publish_line = publish_line
-        of_process = {question: partial(_ask, answer, process) for question, answer in QUESTIONS.items()}
+        of_process = {question: partial(_ask, process, question) for question in QUESTIONS}
         self._table: dict[str, Callable[[Params, str], Result | Future[Result]]] = {
             **of_process,
             "changes": self._take_changes,
@@ -74,17 +74,17 @@ class Answers:
 
     def answer(self, question: str, params: Params, name: str) -> Result | Future[Result]:
         """Answer the process of a name. Raises `AdminError`."""
-        answer = self._table.get(question)
-        if answer is None:  # of a newer version
+        asked = self._table.get(question)
+        if asked is None:  # of a newer version
             raise AdminError("unavailable", f"This process does not know the question {question}.")
-        return answer(params, name)
+        return asked(params, name)
 
     def _speaks_for(self, name: str) -> bool:
         """Return whether this process acts for its machine on what a process of another one has done."""
         return self._publish_line is not None and name not in self._carrier.expected
 
-    def _take_changes(self, params: Params, name: str) -> Result:
-        return QUESTIONS["changes"](self._process, {**params, "is_to_save": self._speaks_for(name)})
+    def _take_changes(self, params: Params, name: str) -> Result | Future[Result]:
+        return answer(self._process, "changes", {**params, "is_to_save": self._speaks_for(name)})
 
     def _follow(self, params: Params, name: str) -> Result:
         self._followers.follow(name, params["topics"])
@@ -130,5 +130,5 @@ class Answers:
         }
 
 
-def _ask(answer: Callable[[Process, Params], Result], process: Process, params: Params, _name: str) -> Result:
-    return answer(process, params)
+def _ask(process: Process, question: str, params: Params, _name: str) -> Result | Future[Result]:
+    return answer(process, question, params)

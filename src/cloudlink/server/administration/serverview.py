@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from cloudlink import jsontext
 from cloudlink.admin.actors import AdminError
@@ -135,24 +135,18 @@ class ServerView:
 
     # Clients.
 
-    def players(self, *, room: str | None = None, protocol: str | None = None) -> Iterable[Client]:
-        """Return the connected clients, the earliest first."""
-        manager = self._server.clients_manager
+    def players(self, *, room: str | None = None) -> Iterable[Client]:
+        """Return the connected clients, the earliest first; only those in a room if one is named."""
         if room is None:
-            found: Iterable[Client] = manager.snowflakes.values()
-        else:
-            known = self._server.rooms_manager.rooms.get(room)
-            members = [client for part in known.members.values() for client in part.clients] if known else []
-            found = sorted(members, key=lambda client: int(client.snowflake))
-        if protocol is None:
-            return found
-        return [client for client in found if self.label(client) == protocol]
+            return self._server.clients_manager.snowflakes.values()
+        known = self._server.rooms_manager.rooms.get(room)
+        members = [client for part in known.members.values() for client in part.clients] if known else []
+        return sorted(members, key=lambda client: int(client.snowflake))
 
-    def label(self, client: Client) -> str:
+    def label(self, player: Player) -> str:
         """Return the word for a client's protocol: `cl4`, `scratch`, `other` or `unidentified`."""
-        if client.protocol is None:
-            return "unidentified"
-        return self._server.hooks.engines[client.protocol].label
+        protocol = cast("Client", player).protocol
+        return "unidentified" if protocol is None else self._server.hooks.engines[protocol].label
 
     def count_players(self) -> int:
         """Return the number of connected clients."""
@@ -198,12 +192,14 @@ class ServerView:
 
     # Rooms and cloud variables.
 
-    def rooms(self) -> dict[str, int]:
-        """Return the number of clients of each room, of all protocols, by name."""
-        return {
-            name: sum(len(part.clients) for part in room.members.values())
-            for name, room in self._server.rooms_manager.rooms.items()
-        }
+    def rooms(self) -> list[str]:
+        """Return the names of the rooms of all protocols."""
+        return list(self._server.rooms_manager.rooms)
+
+    def count_in(self, room: str) -> int | None:
+        """Return the number of clients in a room, None if there is no such room."""
+        found = self._server.rooms_manager.rooms.get(room)
+        return None if found is None else sum(len(part.clients) for part in found.members.values())
 
     def projects(self) -> list[dict[str, Any]]:
         """Return `project clients variables bytes` of each cloud project in memory."""

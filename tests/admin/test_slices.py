@@ -1,0 +1,172 @@
+"""Long looks in slices: nobody waits for them, and what they find is right although things change meanwhile."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from cloudlink.admin import slices
+from cloudlink.admin.merging import place_of
+from cloudlink.admin.questions import answer, list_clients
+from cloudlink.admin.slices import finish, in_turns, sliced
+from tests.admin.conftest import OWNER
+from tests.support.adminwire import Administrators, FakePlayer
+from tests.support.clock import FakeClock
+
+PARAMS = {
+    "search": None,
+    "room": None,
+    "protocol": None,
+    "sort": "since",
+    "after": None,
+    "limit": 60,
+    "is_owner": True,
+}
+
+
+def counting(most):
+    found = []
+    for part in sliced(range(most), 3):
+        found += part
+        yield
+    return found
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock by which each look at it takes 0.2 ms, so that a turn has three slices."""
+    clock = FakeClock()
+
+    def look():
+        clock.now += 0.0002
+        return clock.now
+
+    monkeypatch.setattr(slices.time, "perf_counter", look)
+    return clock
+
+
+def test_slices_one_after_the_other():
+    assert finish(counting(10)) == list(range(10))
+    assert finish(counting(0)) == []
+
+
+@pytest.mark.usefixtures("clock")
+def test_what_takes_long_gives_way():
+    due = []
+    assert in_turns(counting(6), due.append) == list(range(6))
+    later = in_turns(counting(25), due.append)
+    turns = 0
+    while due:
+        assert not later.done()
+        due.pop()()
+        turns += 1
+    assert (later.result(0), turns) == (list(range(25)), 3)
+
+
+@pytest.mark.usefixtures("clock")
+def test_errors_come_out_at_once_or_later():
+    def failing(slices):
+        for _ in range(slices):
+            yield
+        raise ValueError("no")
+
+    due = []
+    with pytest.raises(ValueError, match="no"):
+        in_turns(failing(0), due.append)
+    later = in_turns(failing(5), due.append)
+    while due:
+        due.pop()()
+    with pytest.raises(ValueError, match="no"):
+        later.result(0)
+
+
+@pytest.fixture
+def crowd():
+    """An administration of 350 players, whose names repeat."""
+    one = Administrators()
+    chance = random.Random(1)
+    one.server.add(
+        *(
+            FakePlayer(
+                number,
+                chance.choice(["", "Ann", "bob", f"Zoë {number % 90}"]),
+                chance.choice(["den", "hall"]),
+                chance.choice(["cl4", "scratch"]),
+                f"203.0.113.{number % 7}",
+            )
+            for number in range(1, 351)
+        )
+    )
+    return one
+
+
+def pages(one, **params):
+    """The ids of all pages of a list, and the total."""
+    after = None
+    found = []
+    while True:
+        page = finish(list_clients(one.core, {**PARAMS, **params, "after": after}))
+        found += [item["id"] for item in page["items"]]
+        after = page["next"]
+        if after is None:
+            return found, page["total"]
+
+
+@pytest.mark.parametrize("sort", ["since", "-since", "name", "-name"])
+@pytest.mark.parametrize(
+    "wanted", [{}, {"search": "ZO"}, {"room": "den"}, {"protocol": "cl4", "room": "hall"}]
+)
+def test_pages_of_a_long_list(crowd, sort, wanted):
+    players = [
+        player
+        for player in crowd.server.found.values()
+        if wanted.get("search", "").casefold() in player.username.casefold()
+        and wanted.get("room") in (None, player.room)
+        and wanted.get("protocol") in (None, player.protocol)
+    ]
+    players.sort(
+        key=lambda player: place_of(sort, player.snowflake, player.username), reverse=sort.startswith("-")
+    )
+    assert pages(crowd, sort=sort, **wanted) == ([player.snowflake for player in players], len(players))
+
+
+@pytest.mark.usefixtures("clock")
+def test_who_leaves_while_a_list_is_made_is_left_out(crowd):
+    due = []
+    crowd.server.call_soon = due.append
+    later = answer(crowd.core, "clients.list", {**PARAMS, "sort": "name"})
+    first = pages(crowd, sort="name")[0][0]
+    del crowd.server.found[first]
+    while due:
+        due.pop()()
+    items = later.result(0)["items"]
+    assert len(items) == 59
+    assert first not in [item["id"] for item in items]
+
+
+@pytest.mark.usefixtures("clock")
+def test_bans_are_searched_while_others_come_and_go(make_world):
+    world = make_world()
+    sanctions = world.sanctions
+    for number in range(400):
+        sanctions.add_ban(OWNER, {"name": f"bad {number}"}, seconds=None)
+    search = sanctions.look_for_bans(OWNER, search="b.a.d 3", limit=200)
+    next(search)
+    oldest = next(iter(world.policy.bans))
+    sanctions.remove_ban(OWNER, id=oldest.id + 3)
+    sanctions.add_ban(OWNER, {"name": "bad 3x"}, seconds=None)
+    found = [ban["value"] for ban in finish(search)["items"]]
+    assert found == [
+        f"bad {number}" for number in range(399, -1, -1) if str(number).startswith("3") and number != 3
+    ]
+
+
+def test_the_counts_of_bans(make_world):
+    world = make_world()
+    for target in ({"name": "a"}, {"name": "A"}, {"address": "192.0.2.1"}, {"network": "198.51.100.0/24"}):
+        world.sanctions.add_ban(OWNER, target, seconds=None)
+    assert world.policy.bans.counts() == {"name": 1, "address": 1, "network": 1}
+    for ban in tuple(world.policy.bans):
+        world.sanctions.remove_ban(OWNER, id=ban.id)
+    assert world.policy.bans.counts() == {"name": 0, "address": 0, "network": 0}
