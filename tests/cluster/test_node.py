@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import logging
 
-import msgspec
 import pytest
 
 from cloudlink.cluster.carriers import MAX_BATCH_BYTES
 from cloudlink.cluster.node import Node
-from cloudlink.cluster.records import Gone, Hello, Private, Row, Stamp, encode, seal, unseal
+from cloudlink.cluster.records import (
+    Gone,
+    Hello,
+    Part,
+    Private,
+    RoomVariable,
+    Row,
+    Stamp,
+    decode_all,
+    encode,
+    seal,
+    unseal,
+)
+from cloudlink.cluster.variables import Variables
 from tests.support.clock import FakeClock
 
 IDS = [f"{number:016x}" for number in range(1, 6)]
@@ -499,7 +511,7 @@ def test_a_batch_survives_sealing():
     sealed = seal(b"secret", IDS[0], 3, 4, {IDS[1]: (1, 2, 3)}, [encode(row)])
     found = unseal(b"secret", sealed)
     assert (found.sender, found.epoch, found.seq, found.hears) == (IDS[0], 3, 4, {IDS[1]: (1, 2, 3)})
-    assert msgspec.msgpack.decode(found.records[0], type=Row) == row
+    assert decode_all(found.records) == [row]
 
 
 def test_private_events_reach_one_node(net):
@@ -511,3 +523,75 @@ def test_private_events_reach_one_node(net):
     net.settle()
     assert next(type(record) for _, _, record in two.heard("on_event")) is Private
     assert [record.topic for _, _, record in three.heard("on_event")] == ["score"]
+
+
+def test_records_that_cannot_be_read_are_counted_and_the_others_arrive(net):
+    one, two = net.add("n1"), net.add("n2")
+    net.wait(1)
+    one.node.publish([two.id], "cl4", "arena", b"first")
+    link = next(iter(one.node.links.values()))
+    link.outgoing.records += [b"\xc0", encode(Part(encode(Part(b"", is_last=True)), is_last=True))]
+    one.node.publish([two.id], "cl4", "arena", b"last")
+    one.node.flush()
+    net.settle()
+    assert [record.event for _, _, record in two.heard("on_event")] == [b"first", b"last"]
+    assert two.node.counts["invalid"] == 2
+
+
+def test_texts_that_utf_8_cannot_express_pass(net):
+    one, two = net.add("n1"), net.add("n2")
+    net.wait(1)
+    one.node.publish([two.id], "cl4", "\ud800", b"event")
+    one.node.flush()
+    net.settle()
+    assert [record.room for _, _, record in two.heard("on_event")] == ["\ud800"]
+
+
+class TestVariables:
+    @pytest.fixture
+    def clock(self):
+        return FakeClock()
+
+    def put(self, variables, name, time, event=b""):
+        return variables.put(RoomVariable("arena", "cl4", name, Stamp(time, "n"), event))
+
+    def test_older_values_are_refused_for_ten_seconds(self, clock):
+        variables = Variables(clock)
+        assert self.put(variables, b"v", 5)
+        for _ in range(2):
+            assert not self.put(variables, b"v", 5)
+            assert not self.put(variables, b"v", 4)
+            clock.now += 9.9
+            variables.tick()
+        assert variables.find("cl4", "arena", b"v").stamp.time == 5
+        assert self.put(variables, b"v", 6)
+        assert len(variables) == 1
+
+    def test_values_are_forgotten(self, clock):
+        variables = Variables(clock)
+        self.put(variables, b"v", 5)
+        for _ in range(2):
+            clock.now += 10
+            variables.tick()
+        assert list(variables) == []
+        assert self.put(variables, b"v", 4)
+
+    def test_a_value_that_changes_all_the_time_is_remembered(self, clock):
+        variables = Variables(clock)
+        for time in range(100):
+            assert self.put(variables, b"v", time)
+            clock.now += 1
+            variables.tick()
+            assert [each.stamp.time for each in variables] == [time]
+
+    def test_the_memory_is_bounded(self, clock):
+        variables = Variables(clock, most_bytes=100_000)
+        for number in range(1000):
+            self.put(variables, b"%d" % number, number, bytes(500))
+        assert 40 <= len(variables) <= 100
+        for number in range(1000):
+            self.put(variables, b"one", 1000 + number, bytes(number))
+        assert variables.find("cl4", "arena", b"one").event == bytes(999)
+        self.put(variables, b"one", 3000, bytes(200_000))
+        self.put(variables, b"two", 3000, bytes(200_000))
+        assert [each.name for each in variables] == [b"two"]

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import time
+from itertools import pairwise
 
 import pytest
 
 from cloudlink.server.events import Variable
 from cloudlink.server.protocols.clpv4 import Clpv4
+from tests.support.clock import FakeClock
 from tests.support.clusters import MemoryCluster
 from tests.support.memoryclients import EraClient, MemoryClient, codes, named
 from tests.support.servers import build
@@ -335,3 +338,35 @@ def test_a_faulty_event_is_ignored(cluster, caplog):
     assert one.counts["invalid"] == 3
     cluster.servers[1].hub.emit_to("default", CL4, Variable(b'"v"', b"1"))
     assert heard(cluster, alice)[0]["val"] == 1
+
+
+def test_batches_are_spaced_when_there_is_much_to_send_and_sent_at_once_when_not(cluster, monkeypatch):
+    alice, bob = people(cluster, "alice", "bob")
+    now = FakeClock(1e9)
+    monkeypatch.setattr(time, "monotonic", now)
+    scheduled = []
+    monkeypatch.setattr(
+        cluster.servers[0], "later", lambda delay, flush: scheduled.append((now() + delay, flush))
+    )
+
+    def say_every(seconds, times):
+        """Alice speaks at equal intervals. Return when she did, when batches were sent, and how much bob has heard."""
+        spoken, sent = [], []
+        for _ in range(times):
+            spoken.append(now())
+            alice.say({"cmd": "gmsg", "val": 1})
+            now.now += seconds
+            while scheduled and scheduled[0][0] <= now():
+                moment, flush = scheduled.pop(0)
+                sent.append(moment)
+                flush()
+        return spoken, sent, len(heard(cluster, bob))
+
+    _, sent, messages = say_every(0.0001, 1000)
+    assert 48 <= len(sent) <= 51
+    assert min(after - before for before, after in pairwise(sent)) > 0.0019
+    assert messages > 950
+    now.now += 1
+    spoken, sent, messages = say_every(0.05, 20)
+    assert sent[-20:] == spoken
+    assert messages >= 20

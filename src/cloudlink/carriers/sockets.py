@@ -40,6 +40,7 @@ class SocketCarrier:
         self._connect = connect
         self._node = ""
         self._receiver: Receiver | None = None
+        self.buffer = memoryview(bytearray(_READ_SIZE))  # of all links: what is read is taken out at once
         self._links: set[_Link] = set()
         self._nodes: dict[str, _Link] = {}
 
@@ -114,6 +115,7 @@ class _Link:
         self._incoming = bytearray()
         self._waiting: deque[memoryview] = deque()
         self._waiting_size = 0
+        self._is_full = False  # whether the socket takes no more for now
 
     def open(self, node: str) -> None:
         """Introduce this node, and read from now on."""
@@ -158,24 +160,29 @@ class _Link:
                 else:
                     self._waiting.popleft()
         except BlockingIOError:
-            self._loop.add_writer(self._socket.fileno(), self._write)
+            if not self._is_full:
+                self._is_full = True
+                self._loop.add_writer(self._socket.fileno(), self._write)
             return
         except OSError:  # reading reports the end
             self._waiting.clear()
             self._waiting_size = 0
-        self._loop.remove_writer(self._socket.fileno())
+        if self._is_full:
+            self._is_full = False
+            self._loop.remove_writer(self._socket.fileno())
 
     def _read(self) -> None:
+        buffer = self._carrier.buffer
         try:
-            data = self._socket.recv(_READ_SIZE)
+            size = self._socket.recv_into(buffer)
         except BlockingIOError:
             return
         except OSError:
-            data = b""
-        if not data:
+            size = 0
+        if not size:
             self._end()
             return
-        self._incoming += data
+        self._incoming += buffer[:size]
         self._take_batches()
 
     def _take_batches(self) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from cloudlink.logthrottle import LogThrottle
@@ -23,6 +24,7 @@ from .records import (
     CloudClosed,
     CloudOpened,
     CloudValues,
+    Escaped,
     ForeignVersion,
     Gone,
     Hello,
@@ -37,6 +39,8 @@ from .records import (
     Stamp,
     Topic,
     decode,
+    decode_all,
+    decode_each,
     encode,
     seal,
     unseal,
@@ -44,7 +48,9 @@ from .records import (
 from .variables import Variables
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
+
+    from msgspec import Raw
 
     from .carriers import Carrier
     from .host import Host
@@ -327,7 +333,8 @@ class Node:
             if batch.seq >= self._fresh[0][0]:
                 self._on_echo(now)
             return
-        hello = decode(batch.records[0]) if batch.records else None
+        records = decode_each(batch.records)
+        hello = decode(records[0]) if records else None
         if not isinstance(hello, Hello):
             raise InvalidBatch("a hello says nothing")
         link = self.links.get(batch.sender) or self._meet(batch.sender, hello, now)
@@ -491,11 +498,18 @@ class Node:
         if not up or (nodes is not None and not nodes):
             return
         data = encode(record)
-        pieces = (data,) if len(data) <= PART_BYTES else cut(data)
+        size = len(data)
         for node in up if nodes is None else nodes:
             link = up.get(node)
-            if link is not None:
-                self._collect(link, pieces, may_drop=may_drop)
+            if link is None:
+                continue
+            outgoing = link.outgoing
+            if outgoing.is_broken or outgoing.backlog or outgoing.size >= BATCH_BYTES or size > PART_BYTES:
+                self._collect(link, cut(data), may_drop=may_drop)
+            else:  # as nearly always
+                self._sent += 1
+                outgoing.records.append(data)
+                outgoing.size += size
         if not self._is_flush_scheduled:
             self._is_flush_scheduled = True
             self._host.schedule_flush()
@@ -621,28 +635,39 @@ class Node:
             if incoming.has_gap and not had_gap:
                 self._is_hello_wanted = True  # the hello reports the gap
             return
-        for raw in batch.records:
+        for record in self._decoded(link, batch.records):
             try:
-                self._on_record(link, decode(raw))
+                self._on_record(link, record)
             except InvalidBatch as error:
-                self._count_invalid("A record of node %s was ignored: %.200s.", link.name, error)
+                self._count_bad_record(link, error)
+
+    def _decoded(self, link: Link, records: Raw) -> Iterable[Record]:
+        """Return the records of a batch that can be read, and count the others."""
+        with suppress(InvalidBatch):
+            return decode_all(records)
+        found = []
+        for raw in decode_each(records):
+            try:
+                found.append(decode(raw))
+            except InvalidBatch as error:
+                self._count_bad_record(link, error)
+        return found
 
     def _on_record(self, link: Link, record: Record) -> None:
-        if isinstance(record, Part):
-            whole = link.incoming.join(record)
-            if whole is None:
-                return
-            record = decode(whole)
-        self._received += 1
-        if isinstance(record, RoomEvent):
-            self._host.on_event(link.id, record)
-        elif isinstance(record, RoomVariable):
+        if isinstance(record, RoomVariable):
+            self._received += 1
             self._clock.see(record.stamp)
             if self._variables.put(record):
                 self._host.on_event(link.id, record)
-        elif isinstance(record, (Private, Topic)):
+        elif isinstance(record, (RoomEvent, Private, Topic)):
+            self._received += 1
             self._host.on_event(link.id, record)
+        elif isinstance(record, (Escaped, Part)):
+            whole = link.incoming.join(record) if isinstance(record, Part) else record.data
+            if whole is not None:
+                self._on_record(link, _unwrapped(whole))
         else:
+            self._received += 1
             self._on_state(link, record)
 
     def _on_state(self, link: Link, record: Record) -> None:
@@ -694,7 +719,18 @@ class Node:
         for user in self._users.that_must_yield(row):
             self._host.dismiss(user, row.username or "")
 
+    def _count_bad_record(self, link: Link, error: InvalidBatch) -> None:
+        self._count_invalid("A record of node %s was ignored: %.200s.", link.name, error)
+
     def _count_invalid(self, text: str, *details: object) -> None:
         self._invalid += 1
         if self._log.should_log(text):
             logger.warning(text, *details)
+
+
+def _unwrapped(data: bytes) -> Record:
+    """Return the record that was escaped, or cut. Raises `InvalidBatch`."""
+    record = decode(data)
+    if isinstance(record, (Escaped, Part)):
+        raise InvalidBatch(f"{type(record).__name__} is out of place")
+    return record

@@ -51,7 +51,7 @@ class Batch(msgspec.Struct, frozen=True, array_like=True, gc=False):
     epoch: int
     seq: int
     hears: Hears
-    records: list[msgspec.Raw]
+    records: msgspec.Raw
 
 
 class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -214,6 +214,8 @@ Any_ = (
 
 
 _encode = msgspec.msgpack.Encoder().encode
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that cannot be read."""
 _ESCAPED = b"\xc1"
 """A byte with which no msgpack begins."""
 _TO_ESCAPE = re.compile("[\x00\ud800-\udfff]")
@@ -244,11 +246,14 @@ class Codec(Generic[T]):
     def decode(self, data: bytes | msgspec.Raw) -> T:
         """Return an object. Raises `InvalidBatch`."""
         try:
+            return cast("T", self._decode(data))
+        except _UNREADABLE as error:
             if not (isinstance(data, bytes) and data.startswith(_ESCAPED)):
-                return cast("T", self._decode(data))
+                raise InvalidBatch(str(error)) from None
+        try:
             plain = _unescaped(msgspec.msgpack.decode(data[1:]))
             return cast("T", msgspec.convert(plain, self._kind, builtin_types=(bytes,)))
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        except _UNREADABLE as error:
             raise InvalidBatch(str(error)) from None
 
 
@@ -277,6 +282,8 @@ def _unescaped(item: Any) -> Any:
 
 
 _decode_batch = msgspec.msgpack.Decoder(Batch).decode
+_decode_all = msgspec.msgpack.Decoder(list[Any_]).decode
+_decode_each = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
 _decode_beginning = msgspec.msgpack.Decoder(tuple[int, str, int, int, msgspec.Raw, list[msgspec.Raw]]).decode
 
 
@@ -315,6 +322,22 @@ def decode(data: bytes | msgspec.Raw) -> Record:
     return _records.decode(record.data) if isinstance(record, Escaped) else record
 
 
+def decode_all(records: msgspec.Raw) -> list[Record]:
+    """Return the records of a batch; some may be `Escaped`. Raises `InvalidBatch` if one of them cannot be read."""
+    try:
+        return cast("list[Record]", _decode_all(records))
+    except _UNREADABLE as error:
+        raise InvalidBatch(str(error)) from None
+
+
+def decode_each(records: msgspec.Raw) -> list[msgspec.Raw]:
+    """Return the records of a batch, for `decode`. Raises `InvalidBatch` if they are not an array."""
+    try:
+        return _decode_each(records)
+    except _UNREADABLE as error:
+        raise InvalidBatch(str(error)) from None
+
+
 def seal(secret: bytes, sender: str, epoch: int, seq: int, hears: Hears, records: Iterable[bytes]) -> bytes:
     """Return a batch."""
     content = _encode((VERSION, sender, epoch, seq, hears, list(map(msgspec.Raw, records))))
@@ -337,7 +360,7 @@ def unseal(secret: bytes, batch: bytes) -> Batch:
             raise InvalidBatch("the HMAC is wrong")
     try:
         found = _decode_batch(content)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except _UNREADABLE as error:
         raise _foreign(content) or InvalidBatch(str(error)) from None
     if found.version != VERSION:
         raise _foreign(content) or InvalidBatch("another version")
@@ -348,7 +371,7 @@ def _foreign(content: bytes) -> ForeignVersion | None:
     """Return the exception for a batch of another version, None if it is not a batch at all."""
     try:
         version, sender, *_, records = _decode_beginning(content)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except _UNREADABLE:
         return None
     if version == VERSION:
         return None

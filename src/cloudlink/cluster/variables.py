@@ -7,7 +7,7 @@ remembered for some seconds, which is longer than any is under way, and are sent
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from itertools import chain
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .records import RoomVariable
 
 _REMEMBERED = 10.0
-"""Seconds for which a value is remembered."""
+"""Seconds for which a value is remembered at least, and half of those for which it is at most."""
 _OVERHEAD = 500
 """Approximate bytes that Python needs for a value in addition to its text."""
 
@@ -24,7 +24,11 @@ _Key = tuple[str, str, bytes]
 
 
 class Variables:
-    """The variables that were set lately."""
+    """The variables that were set lately.
+
+    There are two generations. Values come into the younger one; from time to time the elder one is forgotten, and the
+    younger one takes its place. That costs less than an order by time, which every value would have to change.
+    """
 
     def __init__(self, clock: Callable[[], float], most_bytes: int = 32 << 20) -> None:
         """Set up the memory.
@@ -34,50 +38,54 @@ class Variables:
             most_bytes: Approximate limit; beyond it, the oldest are forgotten early.
         """
         self._clock = clock
-        self._most_bytes = most_bytes
-        self._bytes = 0
-        self._latest: OrderedDict[_Key, tuple[float, RoomVariable]] = OrderedDict()  # the oldest first
+        self._most_bytes = most_bytes // 2  # of a generation
+        self._bytes = 0  # of the younger generation
+        self._younger: dict[_Key, RoomVariable] = {}
+        self._elder: dict[_Key, RoomVariable] = {}
+        self._began_at = clock()
 
     def __len__(self) -> int:
-        return len(self._latest)
+        return len(self._younger) + len(self._elder)
 
     def put(self, variable: RoomVariable) -> bool:
         """Remember a value; return False if it is not newer than the one that is known."""
         key = (variable.protocol, variable.room, variable.name)
-        known = self._latest.get(key)
+        younger = self._younger
+        known = younger.get(key)
         if known is not None:
-            if known[1].stamp >= variable.stamp:
+            if known.stamp >= variable.stamp:
                 return False
-            del self._latest[key]
-            self._bytes -= _size(known[1])
-        self._latest[key] = self._clock(), variable
-        self._bytes += _size(variable)
-        while self._bytes > self._most_bytes:
-            self._drop_oldest()
+            self._bytes += len(variable.event) - len(known.event)
+        else:
+            known = self._elder.get(key)
+            if known is not None:
+                if known.stamp >= variable.stamp:
+                    return False
+                del self._elder[key]
+            self._bytes += _OVERHEAD + len(variable.room) + len(variable.name) + len(variable.event)
+        younger[key] = variable
+        if self._bytes > self._most_bytes:
+            self._begin_generation()
         return True
 
     def find(self, protocol: str, room: str, name: bytes) -> RoomVariable | None:
         """Return a variable that was set lately, None if it was not."""
-        known = self._latest.get((protocol, room, name))
-        return known[1] if known is not None else None
+        key = (protocol, room, name)
+        return self._younger.get(key) or self._elder.get(key)
 
     def of_node(self, node: str) -> list[RoomVariable]:
         """Return the values that were set on a node."""
         return [variable for variable in self if variable.stamp.node == node]
 
     def __iter__(self) -> Iterator[RoomVariable]:
-        return iter([variable for _, variable in self._latest.values()])
+        return iter([*chain(self._elder.values(), self._younger.values())])
 
     def tick(self) -> None:
         """Forget values that are old."""
-        oldest = self._clock() - _REMEMBERED
-        while self._latest and next(iter(self._latest.values()))[0] < oldest:
-            self._drop_oldest()
+        if self._clock() - self._began_at >= _REMEMBERED:
+            self._begin_generation()
 
-    def _drop_oldest(self) -> None:
-        _, (_, variable) = self._latest.popitem(last=False)
-        self._bytes -= _size(variable)
-
-
-def _size(variable: RoomVariable) -> int:
-    return _OVERHEAD + len(variable.room) + len(variable.name) + len(variable.event)
+    def _begin_generation(self) -> None:
+        self._elder, self._younger = self._younger, {}
+        self._bytes = 0
+        self._began_at = self._clock()

@@ -7,12 +7,13 @@ clients and delivers their events. Each protocol of clients says what of it is s
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, Protocol
+import time
+from typing import TYPE_CHECKING, Protocol
 
-import msgspec
+from msgspec.structs import force_setattr as _set
 
 from cloudlink.closecodes import CloseCode
-from cloudlink.cluster.records import Codec, Private, Topic
+from cloudlink.cluster.records import Codec, Private, RoomEvent, RoomVariable
 from cloudlink.delivery import Outbox
 
 from .events import (
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from cloudlink.cluster.node import Node
-    from cloudlink.cluster.records import RoomEvent, RoomVariable, Row
+    from cloudlink.cluster.records import Row, Topic
     from cloudlink.delivery import Delivery
 
     from .clients import ClientsManager, Schema
@@ -45,9 +46,10 @@ logger = logging.getLogger("cloudlink.cluster")
 
 VIA = "cluster"
 """The value of `via` of events of other nodes, followed by a colon and their own `via` if they had one."""
-_FLUSH_WAIT = 0.002
-_FLUSH_WAIT_PER_NODE = 0.0002
-"""Seconds that records wait for others at most, on a server that is busy."""
+_INTERVAL = 0.002
+_INTERVAL_PER_NODE = 0.0002
+"""Seconds between two flushes, at least. Every batch wakes another process, so with many records it pays to wait for more;
+a record that comes alone is sent at once."""
 
 _events: Codec[Event] = Codec(
     Message | Variable | PrivateMessage | PrivateVariable | Direct | Custom | LinkedMessage
@@ -78,6 +80,7 @@ class ClusterBroker:
         self._shared = shared
         self._remote = server.directory.remote
         self._on_ready = on_ready
+        self._flush_at = 0.0  # when records were, or will be, sent
         self._senders: dict[str, Outbox] = {}  # stand for the clients of each node
 
     # From this node to others: `broker.Broker`.
@@ -133,11 +136,11 @@ class ClusterBroker:
         return len(self._server.clients_manager)
 
     def schedule_flush(self) -> None:
-        """Send the collected records soon: at once unless the server is busy."""
-        coalescer = self._server.delivery.coalescer
-        wait = coalescer.wait if coalescer is not None else 0.0
-        longest = max(_FLUSH_WAIT, _FLUSH_WAIT_PER_NODE * len(self._senders))
-        self._server.later(min(wait, longest), self.node.flush)
+        """Send the collected records at the end of the turn, or when the last ones went long enough ago."""
+        now = time.monotonic()
+        interval = max(_INTERVAL, _INTERVAL_PER_NODE * len(self._senders))
+        self._flush_at = max(now, self._flush_at + interval)
+        self._server.later(self._flush_at - now, self.node.flush)
 
     def on_ready(self, others: int) -> None:
         """Serve clients from now on."""
@@ -203,20 +206,19 @@ class ClusterBroker:
 
     def on_event(self, node: str, record: RoomEvent | RoomVariable | Private | Topic) -> None:
         """Deliver an event of another node. Raises `InvalidBatch` for one that cannot be read."""
-        if isinstance(record, Topic):
+        if isinstance(record, (RoomVariable, RoomEvent)):
+            protocol = self._shared.protocols.get(record.protocol)
+            event = self._localized(node, _events.decode(record.event))
+            if protocol is not None:
+                self._server.hub.deliver(record.room, protocol, event, self._senders.get(node))
+                if self._shared.bridges is not None:
+                    self._shared.bridges.carry(record.room, protocol, event)
+        elif isinstance(record, Private):
+            self._deliver_to(record.id, record.room, self._localized(node, _events.decode(record.event)))
+        else:
             handler = self._shared.topics.get(record.topic)
             if handler is not None:
                 handler(node, record.value)
-            return
-        event = self._localized(node, _events.decode(record.event))
-        if isinstance(record, Private):
-            self._deliver_to(record.id, record.room, event)
-            return
-        protocol = self._shared.protocols.get(record.protocol)
-        if protocol is not None:
-            self._server.hub.deliver(record.room, protocol, event, self._senders.get(node))
-            if self._shared.bridges is not None:
-                self._shared.bridges.carry(record.room, protocol, event)
 
     def is_shared(self, protocol: str, room: str, node: str) -> bool:
         """Return whether a node has users in a room."""
@@ -252,18 +254,18 @@ class ClusterBroker:
             return nodes
         return (*nodes, listener)
 
-    def _localized(self, node: str, event: Any) -> Any:
+    def _localized(self, node: str, event: Event) -> Event:
         """Return an event with the sender as it is known here, marked so that no bridge takes it for a local one."""
-        origin = getattr(event, "origin", None)
+        origin: User | None = getattr(event, "origin", None)
         if origin is not None:
             known = self._remote.ids.get(origin.id)
             if known is None or known.user.node != node:
                 user = User(node, origin.id, origin.uuid, origin.username, origin.bridge)
             else:
                 user = known.user
-            msgspec.structs.force_setattr(event, "origin", user)  # nobody else has seen it
-        if isinstance(event, (Message, Variable)):
-            msgspec.structs.force_setattr(event, "via", f"{VIA}:{event.via}" if event.via else VIA)
+            _set(event, "origin", user)  # nobody else has seen it
+        if isinstance(event, (Variable, Message)):
+            _set(event, "via", f"{VIA}:{event.via}" if event.via else VIA)
         return event
 
     def _deliver_to(self, user_id: str, room: str, event: Event) -> None:
