@@ -1,9 +1,11 @@
 """Starting and stopping the server, as a process and inside one."""
 
 import asyncio
+import gc
 import json
 import signal
 import sys
+import weakref
 
 import pytest
 
@@ -11,8 +13,10 @@ from cloudlink.errors import StartError
 from cloudlink.server.app import Server
 from cloudlink.server.protocols.clpv4 import Clpv4
 from cloudlink.settings import Settings
+from tests.support.memoryclients import named
 from tests.support.process import ServerProcess
 from tests.support.rawclients import connect, running
+from tests.support.servers import build
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
@@ -287,3 +291,12 @@ def test_a_server_without_protocols_says_so(is_overridden, caplog):
         text.startswith("This server has no protocol, so every client is turned away: write ")
         for text in said
     ] == ([] if is_overridden else [True])
+
+
+def test_a_server_that_nobody_uses_any_more_is_freed():
+    server = build()
+    named(server, "alice").leave()
+    gone = weakref.ref(server)
+    del server
+    gc.collect()
+    assert gone() is None

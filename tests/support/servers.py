@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,12 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 TESTS = Path(__file__).parents[1]
-_protocols: weakref.WeakKeyDictionary[Server, Clpv4] = weakref.WeakKeyDictionary()
+
+
+class _Server(Server):
+    """A server that knows the protocol of its plugins. A dictionary elsewhere would keep all servers for ever."""
+
+    clpv4: Clpv4
 
 
 def build(settings: dict[str, Any] | None = None, plugins: Iterable[str] = ()) -> Server:
@@ -26,9 +30,9 @@ def build(settings: dict[str, Any] | None = None, plugins: Iterable[str] = ()) -
     Cloud variables and the administration are kept in memory unless the settings name files. `protocol_of` returns what plugins get as
     `protocol`.
     """
-    server = Server(Settings(**{"storage": "", "admin_storage": "", **(settings or {})}))
+    server = _Server(Settings(**{"storage": "", "admin_storage": "", **(settings or {})}))
     server.fair_share.clock = lambda: 0.0  # on a busy machine, packets would wait for a later turn
-    protocol = _protocols[server] = Clpv4(server)
+    protocol = server.clpv4 = Clpv4(server)
     if server.settings.cloud:
         scratch = Scratch(server)
         if server.settings.cloud_bridge:
@@ -40,7 +44,8 @@ def build(settings: dict[str, Any] | None = None, plugins: Iterable[str] = ()) -
 
 def protocol_of(server: Server) -> Clpv4:
     """The CloudLink 4 of a server that `build` made."""
-    return _protocols[server]
+    assert isinstance(server, _Server)
+    return server.clpv4
 
 
 def load_plugin(place: str) -> Callable[[Any, Any], object]:
