@@ -507,7 +507,7 @@ def test_messages_are_as_quoted(caplog):
     async def greet_with_tls():
         settings = Settings()
         door = ProtocolDetector(
-            None, ConnectionLimiter(settings, RealAddress("", ())), set(), set(), 0, None, None
+            None, None, ConnectionLimiter(settings, RealAddress("", ())), set(), set(), 0, None, None, None
         )
         door.connection_made(Transport())
         door.get_buffer(-1)[:3] = b"\x16\x03\x01"

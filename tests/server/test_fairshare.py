@@ -29,11 +29,10 @@ class Time:
             callback()
 
 
-class Someone:
-    """A session that records its calls."""
+class Worker:
+    """Somebody whose work waits, who records its calls."""
 
-    def __init__(self, share, address):
-        self.account = share.open_account(address)
+    def __init__(self):
         self.is_held = False
 
     def hold(self):
@@ -41,6 +40,14 @@ class Someone:
 
     def release(self):
         self.is_held = False
+
+
+class Someone(Worker):
+    """The same with a connection."""
+
+    def __init__(self, share, address):
+        super().__init__()
+        self.account = share.open_account(address)
 
 
 @pytest.fixture
@@ -161,6 +168,60 @@ def test_work_is_charged_for_the_copies_that_it_causes(time):
     assert share.total == pytest.approx(105 * 0.0001), "what was estimated is not counted as work"
 
 
+def test_work_for_an_address_is_done_at_once_while_there_is_time(time, share):
+    stranger, done = Worker(), []
+    share.do("192.0.2.1", stranger, working(time, done, "request", 0.004))
+    assert done == ["request"]
+    assert not stranger.is_held
+    assert share.spent == pytest.approx(0.004)
+    share.do("192.0.2.1", stranger, working(time, done, "handshake", 0.001), cost=0.003)
+    assert share.spent == pytest.approx(0.007)
+    time.turn()
+    assert share.spent == 0
+
+
+def test_work_for_an_address_waits_when_the_turn_is_used_up(time, share):
+    strangers, done = [Worker() for _ in range(30)], []
+    for number, stranger in enumerate(strangers):
+        share.do("192.0.2.1", stranger, working(time, done, number, 0.004))
+    assert done == [0, 1, 2]
+    assert [stranger.is_held for stranger in strangers] == [False] * 3 + [True] * 27
+    time.turn()
+    assert 3 <= len(done) - 3 <= 4
+    for _ in range(20):
+        time.turn()
+    assert done == list(range(30))
+    assert not any(stranger.is_held for stranger in strangers)
+    assert share._accounts == {}
+
+
+def test_work_for_an_address_waits_behind_what_waits_already(time, share):
+    flood, stranger, other, done = Someone(share, "192.0.2.1"), Worker(), Worker(), []
+    share.put(flood.account, flood, working(time, done, "packet", 0.001))
+    share.do("192.0.2.1", stranger, working(time, done, "request", 0.001))
+    share.do("192.0.2.2", other, working(time, done, "other", 0.001))
+    assert done == ["other"]
+    time.turn()
+    assert done == ["other", "packet", "request"]
+
+
+def test_the_account_of_work_that_fails_is_closed(time, share, caplog):
+    share.spent = 1.0
+    share.do("192.0.2.1", Worker(), lambda: 1 / 0)
+    time.turn()
+    assert share._accounts == {}
+    assert "Processing a message failed." in caplog.text
+
+
+def test_packets_within_the_work_are_charged_once(time, share):
+    def work():
+        time.now += 0.003
+        share.spent += 0.002  # a packet that came with the request
+
+    share.do("192.0.2.1", Worker(), work)
+    assert share.spent == pytest.approx(0.003)
+
+
 def test_waiting_for_nothing_costs_what_is_said(time, share):
     many = [Someone(share, "192.0.2.1") for _ in range(25)]
     for one in many:
@@ -195,6 +256,34 @@ def test_packets_wait_while_the_turn_is_used_up_and_keep_their_order(server, tim
     time.turn()
     assert [packet["val"] for packet in alice.heard()] == [1, 2]
     assert not alice.connection.is_held
+
+
+def test_leaving_waits_while_the_turn_is_used_up(server, time):
+    alice, bob = named(server, "alice"), named(server, "bob")
+    bob.heard()
+    server.fair_share.spent = 1.0
+    alice.leave()
+    assert bob.heard() == []
+    assert alice.client.open
+    time.turn()
+    assert [packet["mode"] for packet in bob.heard()] == ["remove"]
+    assert len(server.clients_manager) == 1
+
+
+def test_leaving_is_charged_to_the_turn(server, time, monkeypatch):
+    alice, bob = named(server, "alice"), named(server, "bob")
+
+    @server.on_disconnect
+    def leave(client):
+        time.now += 0.02
+
+    server.fair_share.spent = 0.0
+    alice.leave()
+    assert server.fair_share.spent == pytest.approx(0.02)
+    bob.leave()
+    assert len(server.clients_manager) == 1
+    time.turn()
+    assert len(server.clients_manager) == 0
 
 
 def test_packets_sent_before_leaving_take_effect(server, time):

@@ -214,3 +214,109 @@ def test_a_refused_page_has_a_body_unless_only_its_head_is_wanted(method):
     head, _, body = asyncio.run(scenario()).partition("\r\n\r\n")
     assert head.startswith("HTTP/1.1 429 ")
     assert bool(body) is (method == "GET")
+
+
+class Queue:
+    """Lets everybody wait until `serve`."""
+
+    def __init__(self):
+        self.waiting = []
+
+    def do(self, address, worker, work, cost=0.0):
+        worker.hold()
+        self.waiting.append((address, worker, work, cost))
+
+    async def come(self, count):
+        async with asyncio.timeout(20):
+            while len(self.waiting) < count:  # noqa: ASYNC110  # nobody tells
+                await asyncio.sleep(0.005)
+
+    def serve(self):
+        served, self.waiting = self.waiting, []
+        for _, worker, work, _ in served:
+            work()
+            worker.release()
+
+
+@contextlib.asynccontextmanager
+async def queueing(**settings):
+    async with running(implicit_greeting=False, **settings) as server:
+        server._endpoint._turns = queue = Queue()
+        yield server, queue
+
+
+def test_a_websocket_opens_when_its_address_has_its_turn():
+    async def scenario():
+        proxy = {"trusted_proxies": ["127.0.0.1"], "real_ip_header": "X-Forwarded-For"}
+        async with queueing(**proxy) as (server, queue):
+            peer = await open_socket(server.port)
+            peer.writer.write(request({**UPGRADE, "X-Forwarded-For": "192.0.2.7"}))
+            peer.send('{"cmd":"ping","listener":1}')
+            await queue.come(1)
+            peer.send('{"cmd":"ping","listener":2}')
+            await turns()
+            assert not server._endpoint.connections
+            assert queue.waiting[0][0] == "192.0.2.7"
+            queue.serve()
+            assert b" 101 " in await peer.reader.readuntil(b"\r\n\r\n")
+            for number in (b"1", b"2"):
+                assert b'"listener":' + number in (await peer.receive())[1]
+
+    asyncio.run(scenario())
+
+
+def test_a_page_waits_for_its_turn_too():
+    async def scenario():
+        async with queueing() as (server, queue):
+            asking = asyncio.ensure_future(ask(server.port, request({}, "/health")))
+            await queue.come(1)
+            assert not asking.done()
+            queue.serve()
+            assert "200 OK" in await asking
+
+    asyncio.run(scenario())
+
+
+def test_a_tls_handshake_waits_for_its_turn(certificates):
+    async def scenario():
+        async with queueing(**certificates.settings) as (server, queue):
+            asking = asyncio.ensure_future(ask(server.port, request({}, "/health"), certificates.client))
+            await queue.come(1)
+            assert queue.waiting[0][0] == "127.0.0.1"
+            assert queue.waiting[0][3] > 0
+            queue.serve()
+            await queue.come(1)
+            queue.serve()
+            assert "200 OK" in await asking
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("is_tls", [False, True])
+def test_who_leaves_before_its_turn_is_forgotten(certificates, is_tls):
+    async def scenario():
+        settings = certificates.settings if is_tls else {}
+        async with queueing(**settings) as (server, queue):
+            peer = await open_socket(server.port)
+            if not is_tls:
+                peer.writer.write(request(UPGRADE))
+            await queue.come(1)
+            for transport in tuple(server._endpoint._waiting):
+                transport.abort()  # as when its time is over
+            await turns()
+            queue.serve()
+            await turns()
+            assert not server._endpoint.connections
+            assert not server._endpoint._waiting
+            await peer.at_end()
+
+    asyncio.run(scenario())
+
+
+def test_more_connections_than_are_accepted_at_a_time():
+    async def scenario():
+        async with running() as server:
+            peers = await asyncio.gather(*(connect(server.port) for _ in range(100)))
+            assert len(server._endpoint.connections) == len(peers)
+
+    asyncio.run(scenario())

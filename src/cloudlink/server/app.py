@@ -294,6 +294,7 @@ class Server(PluginAPI):
             counters=self.counters,
             tallies=None if self.part is None else self.part.counts,
             gate=self.hooks.policy,
+            turns=self.fair_share,
         )
         try:
             await self._membership.join()

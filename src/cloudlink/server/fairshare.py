@@ -1,8 +1,8 @@
 """Shares the server's processing time fairly among addresses.
 
-The processing time of each packet is charged to the address that it came from. While an iteration of the
-event loop has time left, packets are processed as they arrive. Once the packets of one iteration have taken
-10 ms, further packets wait, nothing more is read from their connections, and the addresses take turns by the
+The processing time of each packet is charged to the address that it came from, likewise that of new connections
+and of cleaning up after ended ones. While an iteration of the event loop has time left, packets are processed as
+they arrive. Once those of one iteration have taken 10 ms, further packets and requests wait, nothing more is read from their connections, and the addresses take turns by the
 time they have used (deficit round robin). A flood therefore delays only its own address, and a classroom
 behind one address may use the whole server while no other address needs it. Packets of one client keep their
 order. What waits is also charged for the copies that its recipients get, because they are written later.
@@ -15,6 +15,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter, deque
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from cloudlink import addresses
@@ -38,7 +39,7 @@ _LONG = 1.0
 
 
 class Worker(Protocol):
-    """A session with packets to be processed."""
+    """A session with packets to be processed, or a connection with a request to be answered."""
 
     def hold(self) -> None:
         """Read nothing more from the connection until `release`."""
@@ -167,6 +168,33 @@ class FairShare:
             worker.hold()
         if not self.is_turn_open:
             self.open_turn()
+
+    def do(self, address: str, worker: Worker, work: Callable[[], None], cost: float = 0.0) -> None:
+        """Do work for an address that need not have a connection yet, now or when the address has its turn.
+
+        Args:
+            address: The address.
+            worker: Held meanwhile if the work has to wait.
+            work: The function to call.
+            cost: Seconds to charge at least.
+        """
+        account = self._accounts.get(addresses.subscriber(address))
+        if self.spent >= TURN or (account is not None and account.queue):
+            account = self.open_account(address)
+            self.put(account, worker, partial(self._do_last, account, work), cost=cost)
+            return
+        before, began = self.spent, self.clock()
+        work()
+        # The work may include packets, which have been charged already.
+        self.spent = max(self.spent, before + max(cost, self.clock() - began))
+        if not self.is_turn_open:
+            self.open_turn()
+
+    def _do_last(self, account: Account, work: Callable[[], None]) -> None:
+        try:
+            work()
+        finally:
+            self.close_account(account)
 
     @property
     def is_busy(self) -> bool:

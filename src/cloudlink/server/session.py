@@ -399,12 +399,18 @@ class Session:
     def connection_lost(self) -> None:
         """Clean up after the connection has ended, for whatever reason. Only the first call has an effect.
 
-        Messages of the client that are still waiting are processed first.
+        Messages of the client that are still waiting are processed first. Cleaning up takes time, too: if hundreds of
+        clients in a hundred rooms leave at once, they take turns.
         """
-        if self._share.is_held(self):
-            self._share.put(self._account, self, self._depart)
-        else:
-            self._depart()
+        share = self._share
+        if share.is_held(self) or (share.spent >= TURN and self.state is not State.CLOSED):
+            share.put(self._account, self, self._depart)
+            return
+        began = share.clock()
+        self._depart()
+        share.spent += share.clock() - began
+        if not share.is_turn_open:
+            share.open_turn()
 
     def _depart(self, cause: str = "") -> None:
         """Clean up, once. Args: cause: See `close`; empty if the connection knows it."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Protocol, cast
 
 from picows import WSAutoPingStrategy, WSUpgradeResponse
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     from .limiter import ConnectionLimiter
     from .picowslog import PicowsLog
+    from .turns import Turns
 
     Answer = Response | WebSocketConnection | Callable[[], Awaitable[Response]]
 
@@ -51,6 +53,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("cloudlink.transport")
 
 _TLS_HANDSHAKE = 0x16  # first byte of a ClientHello (RFC 8446, section 5.1)
+_TLS_TIME = 1e-3
+"""Seconds of processor time that a TLS handshake takes."""
 _PLAIN_REQUEST = "HTTP_REQUEST"  # OpenSSL's reason if the peer sends HTTP instead of a ClientHello
 _EMPTY_LINE = b"\r\n"
 _REQUEST_TIMEOUT = 10.0
@@ -72,25 +76,31 @@ class ProtocolDetector(asyncio.BufferedProtocol):
     def __init__(
         self,
         route: Route,
+        address_of: Callable[[Request, str], str],
         limiter: ConnectionLimiter,
         waiting: set[asyncio.Transport],
         exchanges: set[Exchange],
         max_frame_size: int,
         context: ssl.SSLContext | None,
         log: PicowsLog,
+        turns: Turns,
     ) -> None:
         """Set up the detector of one connection.
 
         Args:
             route: Answers the request, given the peer's address and whether it came over TLS.
+            address_of: Returns the real address of a client, given its request and its peer.
             limiter: Counts the connections that wait here.
             waiting: Holds the connections that wait here.
             exchanges: Holds the HTTP exchanges that are open.
             max_frame_size: Largest frame accepted, in bytes.
             context: The TLS context, None for no TLS.
             log: The logger for picows.
+            turns: Says when the request is answered, or a TLS handshake begins.
         """
         self._route = route
+        self._address_of = address_of
+        self._turns = turns
         self._limiter = limiter
         self._waiting = waiting
         self._exchanges = exchanges
@@ -104,7 +114,7 @@ class ProtocolDetector(asyncio.BufferedProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._buffer = bytearray()
         self._data = bytearray()
-        self._is_counted = False
+        self._is_counted = self._is_taken = False
         self._next: asyncio.BufferedProtocol | None = None  # the protocol that took over the connection
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -127,7 +137,7 @@ class ProtocolDetector(asyncio.BufferedProtocol):
         elif self._limiter.handshake_refusal(self._peer) is not None:
             stream.abort()
         else:
-            self._greeting = loop.create_task(self._speak_tls(stream, self._context))
+            self._turns.do(self._peer, self, partial(self._greet, self._context), _TLS_TIME)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio's signature
         """Note that the peer has left without a request."""
@@ -151,7 +161,23 @@ class ProtocolDetector(asyncio.BufferedProtocol):
             self._next.buffer_updated(nbytes)
         else:
             self._data += self._buffer[:nbytes]
-            self._look()
+            if not self._is_taken:
+                self._look()
+
+    # While a TLS handshake or an answer waits for its turn.
+
+    def hold(self) -> None:
+        """Read nothing more from the connection."""
+        transport = self._transport or self._stream
+        if transport is not None:
+            transport.pause_reading()
+
+    def release(self) -> None:
+        """Do nothing: whoever takes over the connection reads on."""
+
+    def _greet(self, context: ssl.SSLContext) -> None:
+        if self._stream is not None:  # it has not ended meanwhile
+            self._greeting = asyncio.get_running_loop().create_task(self._speak_tls(self._stream, context))
 
     async def _speak_tls(self, stream: asyncio.Transport, context: ssl.SSLContext) -> None:
         # If a handshake is not TLS, times out or breaks off, there is no one left to answer.
@@ -193,15 +219,25 @@ class ProtocolDetector(asyncio.BufferedProtocol):
                 logger.warning("Refusing a request whose headers are longer than %d bytes.", MAX_HEAD)
             self._exchange(transport, lingers=True).send(too_large())
         elif end >= 0:
-            self._take(transport, bytes(data[:end]), bytes(data[end:]))
+            self._take(transport, end)
 
-    def _take(self, transport: asyncio.Transport, head: bytes, rest: bytes) -> None:
-        """Answer a request or open its WebSocket. `rest` holds the bytes after its head."""
+    def _take(self, transport: asyncio.Transport, end: int) -> None:
+        """Have a request answered, now or later. Args: end: The length of its head."""
         try:
-            request = parse(head)
+            request = parse(bytes(self._data[:end]))
         except BadRequest as error:
             self._exchange(transport, lingers=True).send(refusal(error.status, error.text))
             return
+        self._is_taken = True
+        address = self._address_of(request, self._peer)
+        self._turns.do(address, self, partial(self._answer, request, end))
+
+    def _answer(self, request: Request, end: int) -> None:
+        """Answer a request or open its WebSocket. The bytes after its head may be messages."""
+        transport, rest = self._transport, bytes(self._data[end:])
+        if transport is None or transport.is_closing():  # the peer has gone meanwhile
+            return
+        transport.resume_reading()
         try:
             answer = self._route(request, self._peer, secure=self._context is not None)
         except Exception:

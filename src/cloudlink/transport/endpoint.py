@@ -29,6 +29,7 @@ from .listening import open_sockets
 from .picowslog import OpenPicowsLog, PicowsLog
 from .sockets import AcceptErrors
 from .tls import load_certificates
+from .turns import InOrder
 from .unixsocket import UnixListener
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from .detector import Answer
     from .exchange import Exchange
     from .tallies import Tallies
+    from .turns import Turns
 
     class Gate(Protocol):
         """Decides about the connections of clients before they are accepted."""
@@ -60,7 +62,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("cloudlink.transport")
 
 _BACKLOG = 256
-"""Most connections that may wait to be accepted, and that are accepted at a time."""
+"""Most connections that may wait to be accepted."""
+_AT_ONCE = 32
+"""Most connections that are accepted at a time; messages of other clients are handled in between."""
 _EXCESS = 1 << 16
 _KEEP_FILE: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
 """Has asyncio leave the file of a Unix socket alone, which other processes may still use."""
@@ -81,6 +85,7 @@ class Endpoint:
         counters: Counters | None = None,
         tallies: Tallies | None = None,
         gate: Gate | None = None,
+        turns: Turns | None = None,
     ) -> None:
         """Set up the endpoint.
 
@@ -94,6 +99,7 @@ class Endpoint:
             counters: Counts refused connections, None for nobody.
             tallies: Counts the connections of addresses, None for this process alone.
             gate: Knows who is banned, and whether newcomers are limited; None for nobody and never.
+            turns: Shares the time for new connections among addresses; None for the order in which they come.
         """
         self.connections: set[WebSocketConnection] = set()
         self.port = 0
@@ -103,6 +109,7 @@ class Endpoint:
         self._is_picows_silent = is_picows_silent
         self._open_session = open_session
         self._gate = gate
+        self._turns = turns or InOrder()
         self._context = context
         self._real_address = RealAddress(settings.real_ip_header, settings.trusted_proxies)
         self._refused = (counters or Counters()).refused
@@ -153,13 +160,14 @@ class Endpoint:
             if listening.family not in (socket.AF_INET, socket.AF_INET6):
                 # The proxy that connects here has handled TLS itself.
                 server = await loop.create_unix_server(
-                    lambda: self._detector(None), sock=listening, **_KEEP_FILE
+                    lambda: self._detector(None), sock=listening, backlog=_AT_ONCE, **_KEEP_FILE
                 )
             else:
                 self.port = listening.getsockname()[1]
                 server = await loop.create_server(
-                    lambda: self._detector(self._context), sock=listening, backlog=_BACKLOG
+                    lambda: self._detector(self._context), sock=listening, backlog=_AT_ONCE
                 )
+            listening.listen(_BACKLOG)
             self._servers.append(server)
         self._accept_errors.watch(loop)
         self._keepalive.start()
@@ -214,18 +222,23 @@ class Endpoint:
         max_frame_size = self._settings.max_message_size + _EXCESS
         return ProtocolDetector(
             self._route,
+            self._address_of,
             self._limiter,
             self._waiting,
             self._exchanges,
             max_frame_size,
             context,
             self._picows_log(),
+            self._turns,
         )
+
+    def _address_of(self, request: Request, peer: str) -> str:
+        return self._real_address.of(peer, request.headers)
 
     def _route(self, request: Request, peer: str, *, secure: bool) -> Answer:
         if self._is_stopping and request.path != READY:
             return refusals.stopping()
-        address = self._real_address.of(peer, request.headers)
+        address = self._address_of(request, peer)
         is_local = self._real_address.is_local(peer, address, request.headers)
         request = replace(request, secure=secure, address=address, peer=peer, is_local=is_local)
         if not is_upgrade(request):
