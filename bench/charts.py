@@ -36,6 +36,7 @@ TITLES = {
     "latency": "Latency at low load",
     "workers": "Several workers",
     "cluster": "A cluster",
+    "dashboards": "Open dashboards",
 }
 """Heading of each group's chart."""
 

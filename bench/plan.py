@@ -28,6 +28,11 @@ class Plan:
     """How often the first number joins in each round."""
     idle: int = 2000
     idle_upstream: int = 500
+    watched: int = 5000
+    """Clients of a server that dashboards show."""
+    watched_players: int = 100
+    """Those of them who play."""
+    watched_time: float = 10.0
     settle: float = 1.0
     """Wait before memory is read."""
 
@@ -49,6 +54,9 @@ QUICK = Plan(
     joining_times=1,
     idle=300,
     idle_upstream=100,
+    watched=500,
+    watched_players=50,
+    watched_time=2.5,
     settle=0.3,
 )
 

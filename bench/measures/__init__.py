@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.measures import cloud, cluster, fanout, joining, latency, memory, players, pmsg, workers
+from bench.measures import (
+    cloud,
+    cluster,
+    dashboards,
+    fanout,
+    joining,
+    latency,
+    memory,
+    players,
+    pmsg,
+    workers,
+)
 from bench.measures.base import Measure, Metric, Run, Stage
 
 if TYPE_CHECKING:
@@ -20,6 +31,7 @@ MODULES = {
     "latency": latency,
     "workers": workers,
     "cluster": cluster,
+    "dashboards": dashboards,
 }
 
 

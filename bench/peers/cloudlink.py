@@ -101,6 +101,28 @@ class Cluster(Workers):
         return [self.python, str(self.programs / "cluster_server.py"), str(port)]
 
 
+class Administered(CloudLink):
+    """CloudLink with a file for its administration, beside which is the key to its admin socket.
+
+    Attributes:
+        key_file: The file with the key.
+    """
+
+    def __init__(self, server: CloudLink, folder: Path) -> None:
+        super().__init__()
+        self.name, self.title = server.name, server.title
+        self.key_file = folder / "admin.key"
+        self._server, self._storage = server, folder / "admin.db"
+
+    def command(self, port: int) -> Sequence[str]:
+        """Serve as the same server does."""
+        return self._server.command(port)
+
+    def environment(self, port: int) -> Mapping[str, str]:
+        """Name the file, too."""
+        return {**self._server.environment(port), "CLOUDLINK_ADMIN_STORAGE": str(self._storage)}
+
+
 class _WithCloud(CloudLink):
     """CloudLink with projects that have a variable each."""
 
