@@ -6,6 +6,8 @@ import json
 import socket
 import tracemalloc
 
+import pytest
+
 from tests.support.rawclients import CHROME, frame, request, running
 
 COUNT = 100
@@ -54,3 +56,52 @@ def test_an_idle_client_takes_no_more_than_a_few_kilobytes():
         assert asyncio.run(scenario()) < MOST
     finally:
         tracemalloc.stop()
+
+
+def transports():
+    """How many transports of asyncio exist, connected or not."""
+    return sum(isinstance(each, asyncio.Transport) for each in gc.get_objects())
+
+
+async def left_without_a_request(port):
+    loop = asyncio.get_running_loop()
+    with socket.socket() as ours:
+        ours.setblocking(False)
+        await loop.sock_connect(ours, ("127.0.0.1", port))
+        ours.shutdown(socket.SHUT_WR)
+        assert await loop.sock_recv(ours, 1) == b""
+
+
+async def left_after_a_page(port):
+    loop = asyncio.get_running_loop()
+    with socket.socket() as ours:
+        ours.setblocking(False)
+        await loop.sock_connect(ours, ("127.0.0.1", port))
+        await loop.sock_sendall(ours, request({"Host": "x"}, "/health"))
+        while await loop.sock_recv(ours, 1 << 16):
+            pass
+
+
+async def left_after_greeting(port):
+    (await greeted(port)).close()
+
+
+@pytest.mark.parametrize("visit", [left_without_a_request, left_after_a_page, left_after_greeting])
+def test_a_connection_that_has_ended_is_freed_without_the_garbage_collector(visit):
+    async def scenario():
+        async with running() as server:
+            await visit(server.port)
+            before = transports()
+            for _ in range(20):
+                await visit(server.port)
+            async with asyncio.timeout(10):
+                # A reset raises an error within asyncio, whose traceback may hold one connection.
+                while transports() > before + 2:  # noqa: ASYNC110  # no event tells of freed memory
+                    await asyncio.sleep(0.01)
+
+    gc.collect()
+    gc.disable()
+    try:
+        asyncio.run(scenario())
+    finally:
+        gc.enable()
