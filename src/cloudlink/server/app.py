@@ -292,7 +292,7 @@ class Server(PluginAPI):
             on_round=self._tick,
             is_picows_silent=self.suppress_websocket_logs,
             counters=self.counters,
-            tallies=None if self.part is None else self.part.counts,
+            tallies=self._membership.tallies(),
             gate=self.hooks.policy,
             turns=self.fair_share,
         )
@@ -545,6 +545,7 @@ class Server(PluginAPI):
     def _tick(self) -> None:
         self.watchdog.beat()
         self.enforcement.tick()
+        self._membership.tick()
         self.memory.tick(
             is_busy=self.fair_share.is_busy or self.delivery.is_behind or self.hooks.unfinished > 0
         )

@@ -8,14 +8,18 @@ import platform
 import time
 from typing import TYPE_CHECKING
 
+from cloudlink.transport.tallies import LocalTallies
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cloudlink.carriers.natsbus import NatsBus
     from cloudlink.carriers.natsstore import NatsStore
     from cloudlink.settings import Settings
+    from cloudlink.transport.tallies import Tallies
 
     from .cluster import Cluster
+    from .nodetallies import NodeTallies
     from .part import Part
 
 logger = logging.getLogger("cloudlink.cluster")
@@ -45,6 +49,26 @@ class Membership:
         self._part = part
         self._bus: NatsBus | None = None
         self._store: NatsStore | None = None
+        self._tallies: NodeTallies | None = None
+
+    def tallies(self) -> Tallies | None:
+        """Return what counts the connections of addresses for the server as a whole, None for a lone process."""
+        counts = None if self._part is None else self._part.counts
+        if not self._settings.cluster:
+            return counts
+        from .nodetallies import NodeTallies  # noqa: PLC0415  # only a cluster needs it
+
+        secret = self._settings.cluster_secret.encode()
+        if counts is None:
+            self._tallies = NodeTallies(self._cluster, LocalTallies(), secret)
+        else:
+            self._tallies = NodeTallies(self._cluster, counts, secret, machine=counts.key)
+        return self._tallies
+
+    def tick(self) -> None:
+        """Tell other nodes what they may have missed; called about once a second."""
+        if self._tallies is not None:
+            self._tallies.tick()
 
     async def join(self) -> None:
         """Join the cluster, if there is one, and meet the other nodes.

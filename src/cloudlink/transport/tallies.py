@@ -1,6 +1,7 @@
 """What the limits of addresses count: connections held, and tokens taken, by key.
 
-A server of one process uses `LocalTallies`; several processes of one server share `cloudlink.sharedcounts`.
+A server of one process uses `LocalTallies`; several processes of one machine share `cloudlink.sharedcounts`, and the nodes
+of a cluster tell each other what they hold (`cloudlink.server.nodetallies`).
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
 
 
 class Tallies(Protocol):
-    """Counts by key, for all processes of a server."""
+    """Counts by key, for all processes of a server.
+
+    A key is a subscriber, or a subscriber, a space and a word for something else that is counted of it.
+    """
 
     def held(self, key: str) -> int:
         """Return how often a key is held."""
