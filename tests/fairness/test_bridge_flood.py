@@ -16,15 +16,16 @@ from tests.bridge.servers import SECRET, BridgedServer, running, until
 from tests.fairness.latency import join, memory
 
 HOSTILE = Path(__file__).with_name("hostile_bridge.py")
-ROUNDS = 4
-"""How often the player is measured with and without the bridge, in turn, so that both have the same machine."""
-ECHOES = 1000
+ROUNDS = 16
+"""How often the player is measured without and with the bridge, in turn, so that both have the same machine."""
+ECHOES = 250
+"""Messages of each measurement."""
 PADDING = "x" * 10_000
 """Makes messages so long that one that does not read them is soon behind."""
 MOST = 1.2
-"""How much worse the 99th percentile may be: what is promised."""
-JITTER = 0.0005
-"""Seconds by which two measurements of the same differ."""
+"""How much worse the 99th percentile may be in the median of the rounds: what is promised."""
+LONGEST = 0.25
+"""Seconds that the server may work before a message comes back, whatever the other side sends at once."""
 ATTEMPTS = 3
 FAST = 1e6
 """A rate that never limits."""
@@ -40,13 +41,13 @@ def hostile(mode):
             process.kill()
 
 
-async def echoes(peer, padding):
+async def echoes(peer, padding, count=ECHOES):
     """How long the server's thread works until each of the player's messages comes back, in seconds.
 
     The player is in the same thread. Other programs have no influence on this time, unlike on the time of the clock.
     """
     times = []
-    for number in range(ECHOES):
+    for number in range(count):
         text = f'"echo {number} {padding}"'
         started = time.thread_time()
         peer.send(f'{{"cmd":"gmsg","val":{text}}}')
@@ -62,7 +63,7 @@ def p99(times):
 
 
 async def measure(mode, port):
-    """The 99th percentiles without and with the bridge."""
+    """The 99th percentiles without and with the bridge in each round, and the longest time with it."""
     section = {"secret": SECRET, "rooms": ["game"], "url": f"ws://127.0.0.1:{port}/"}
     if mode == "slow":  # so that much is sent to it
         section |= {"rate": FAST, "byte_rate": FAST}
@@ -73,18 +74,22 @@ async def measure(mode, port):
         player = await join(host.server.port, room, "player")
         await host.until_up("b")
         before = memory()
-        alone, disturbed = [], []
+        rounds, longest = [], 0.0
         for _ in range(ROUNDS):
             host.bridges.pause("b")
-            alone += await echoes(player, padding)
+            alone = await echoes(player, padding)
             host.bridges.resume("b")
             await host.until_up("b")
-            disturbed += await echoes(player, padding)
+            while mode == "slow" and not host.bridges.bridges["b"]._link._wire.is_congested:
+                await echoes(player, padding, 25)  # until the buffers of both systems are full
+            disturbed = await echoes(player, padding)
+            rounds.append((p99(alone), p99(disturbed)))
+            longest = max(longest, *disturbed)
         if mode == "flood":
             await until(lambda: host.bridges.health()["b"]["dropped"] > 1000)
         assert memory() - before < 30 << 20
         player.leave()
-    return p99(alone), p99(disturbed)
+    return rounds, longest
 
 
 @pytest.mark.parametrize("mode", ["flood", "silence", "slow"])
@@ -92,8 +97,10 @@ def test_local_players_play_on(mode):
     measured = []
     with hostile(mode) as port:
         for _ in range(ATTEMPTS):
-            alone, disturbed = asyncio.run(measure(mode, port))
-            measured.append((alone, disturbed))
-            if disturbed <= MOST * alone + JITTER:
+            rounds, longest = asyncio.run(measure(mode, port))
+            ratio = statistics.median(disturbed / alone for alone, disturbed in rounds)
+            measured.append((ratio, longest))
+            print(f"{mode}: 99th percentile x {ratio:.2f}, longest {1000 * longest:.0f} ms")  # noqa: T201  # -s
+            if ratio <= MOST and longest <= LONGEST:
                 return
     raise AssertionError(measured)

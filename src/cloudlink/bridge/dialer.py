@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
@@ -27,6 +28,8 @@ TIMEOUT = 10.0
 """Seconds for each step of connecting."""
 FIRST_DELAY, LONGEST_DELAY = 2.0, 60.0
 """Seconds until the next attempt, at first and at most; half of it is random."""
+_TURN_BYTES = 1 << 16
+"""Bytes of messages after which further ones wait until the server has done other things."""
 _STABLE_AFTER = 10.0
 """Seconds after which a connection counts as stable: the next delay starts small again."""
 
@@ -64,8 +67,9 @@ class Line(Protocol):
 class SocketWire:
     """A socket of the client as a `Wire`."""
 
-    def __init__(self, socket: Socket) -> None:
+    def __init__(self, socket: Socket, receiver: _Receiver) -> None:
         self._socket = socket
+        self._receiver = receiver
         self._closing: asyncio.Task[None] | None = None
 
     @property
@@ -99,11 +103,11 @@ class SocketWire:
 
     def hold(self) -> None:
         """Read nothing more until `release`."""
-        self._socket.pause_reading()
+        self._receiver.hold()
 
     def release(self) -> None:
         """Read again."""
-        self._socket.resume_reading()
+        self._receiver.release()
 
 
 class Dialer:
@@ -157,7 +161,8 @@ class Dialer:
             socket.abort()
             host = urlsplit(self._url).hostname
             return f"{host} is not in a private network, so the url must begin with wss://", 0.0
-        wire = receiver.wire = SocketWire(socket)
+        receiver.socket = socket
+        wire = receiver.wire = SocketWire(socket, receiver)
         try:
             receiver.handle(lambda: line.opened(wire))
             async with asyncio.timeout(TIMEOUT):
@@ -170,22 +175,65 @@ class Dialer:
 
 
 class _Receiver:
-    """The receiver of a socket, which protects the server from mistakes in a line."""
+    """The receiver of a socket, which protects the server from floods, and from mistakes in a line.
+
+    A socket delivers whatever it has read at once, which may be megabytes. Here messages wait while the connection is
+    held, and where they are so long that clients of this server would have to wait for them.
+    """
 
     def __init__(self, line: Line) -> None:
         self.wire: SocketWire | None = None
+        self.socket: Socket | None = None
         self._line = line
-        loop = asyncio.get_running_loop()
+        self._waiting: deque[str | None] = deque()  # messages, and None for each pong between them
+        self._in_turn = 0  # bytes handled since the server has last done other things
+        self._is_held = False
+        loop = self._loop = asyncio.get_running_loop()
         self.ready: asyncio.Future[None] = loop.create_future()
         self.ended: asyncio.Future[tuple[str, float]] = loop.create_future()
 
     def received(self, text: str) -> None:
+        if self._is_held or self._waiting or self._in_turn >= _TURN_BYTES:
+            if not self._waiting and self.socket is not None:
+                self.socket.pause_reading()
+            self._waiting.append(text)
+        else:
+            self._deliver(text)
+
+    def hold(self) -> None:
+        self._is_held = True
+        if self.socket is not None:
+            self.socket.pause_reading()
+
+    def release(self) -> None:
+        self._is_held = False
+        if self._in_turn == 0:
+            self._next_turn()
+
+    def _deliver(self, text: str | None) -> None:
+        if text is None:
+            self.handle(self._line.ponged)
+            return
+        if self._in_turn == 0:
+            self._loop.call_soon(self._next_turn)
+        self._in_turn += len(text) + 1
         self.handle(lambda: self._line.received(text))
 
+    def _next_turn(self) -> None:
+        self._in_turn = 0
+        while self._waiting and not self._is_held and self._in_turn < _TURN_BYTES:
+            self._deliver(self._waiting.popleft())
+        if not (self._waiting or self._is_held or self.ended.done()) and self.socket is not None:
+            self.socket.resume_reading()
+
     def ponged(self) -> None:
-        self.handle(self._line.ponged)
+        if self._waiting:
+            self._waiting.append(None)
+        else:
+            self._deliver(None)
 
     def connection_lost(self, code: int, reason: str) -> None:
+        self._waiting.clear()
         if not self.ended.done():
             self.ended.set_result(self._line.closed(code, reason))
 

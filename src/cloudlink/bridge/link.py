@@ -298,7 +298,8 @@ class PeerLink:
         if self._is_closed:
             return
         self._heard_at = self._clock()
-        if not self._reading.take(len(data)) and not self._is_held:
+        self._reading.take(len(data))
+        if not self._reading.take(0) and not self._is_held:
             self._is_held = True
             self._wire.hold()
         try:
