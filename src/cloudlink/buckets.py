@@ -19,28 +19,31 @@ class Bucket:
 
     After a pause, up to twice `burst` can be taken at once: tokens are added only when the bucket seems
     empty, which most never do. A bucket without a limit counts what is taken all the same.
+
+    Attributes:
+        tokens: Tokens that are left. While there are any, they may be subtracted here to spare a call of `take`.
     """
 
-    __slots__ = ("_burst", "_clock", "_filled_at", "_given", "_rate", "_tokens")
+    __slots__ = ("_burst", "_clock", "_filled_at", "_given", "_rate", "tokens")
 
     def __init__(self, rate: float, burst: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._rate = rate
-        self._burst = self._tokens = self._given = _finite(burst)
+        self._burst = self.tokens = self._given = _finite(burst)
         self._clock = clock
         self._filled_at = clock()
 
     def take(self, tokens: float = 1) -> bool:
         """Take tokens and return True if there are any left, going into debt for the rest."""
         # Reading the clock each time would cost more than everything else here.
-        if self._tokens <= 0:
+        if self.tokens <= 0:
             now = self._clock()
-            filled = min(self._burst, self._tokens + (now - self._filled_at) * self._rate)
-            self._given += filled - self._tokens
-            self._tokens = filled
+            filled = min(self._burst, self.tokens + (now - self._filled_at) * self._rate)
+            self._given += filled - self.tokens
+            self.tokens = filled
             self._filled_at = now
-            if self._tokens <= 0:
+            if self.tokens <= 0:
                 return False
-        self._tokens -= tokens
+        self.tokens -= tokens
         return True
 
     def change(self, rate: float, burst: float) -> None:
@@ -51,17 +54,17 @@ class Bucket:
         now = self._clock()
         taken, burst = self.taken, _finite(burst)
         if math.isinf(self._rate) or math.isinf(rate):
-            self._tokens = burst
+            self.tokens = burst
         else:
-            self._tokens = min(burst, self._burst, self._tokens + (now - self._filled_at) * self._rate)
-        self._given = taken + self._tokens
+            self.tokens = min(burst, self._burst, self.tokens + (now - self._filled_at) * self._rate)
+        self._given = taken + self.tokens
         self._rate = rate
         self._burst = burst
         self._filled_at = now
 
     def give_back(self, tokens: float) -> None:
         """Return tokens to the bucket; those beyond `burst` are lost."""
-        self._tokens = min(self._burst, self._tokens + tokens)
+        self.tokens = min(self._burst, self.tokens + tokens)
 
     @property
     def taken(self) -> int:
@@ -71,11 +74,11 @@ class Bucket:
     def used(self) -> float:
         """Return the same as `taken`, not rounded."""
         # Derived, so that counting costs nothing when tokens are taken.
-        return self._given - self._tokens
+        return self._given - self.tokens
 
     def restart_count(self) -> None:
         """Count the taken tokens from 0 again."""
-        self._given = self._tokens
+        self._given = self.tokens
 
     @property
     def full(self) -> bool:
@@ -88,7 +91,7 @@ class Bucket:
         # An infinite rate fills it within no time; multiplied by no time, it would not be a number.
         if math.isinf(self._rate):
             return 1.0
-        return min(1.0, (self._tokens + (self._clock() - self._filled_at) * self._rate) / self._burst)
+        return min(1.0, (self.tokens + (self._clock() - self._filled_at) * self._rate) / self._burst)
 
 
 class Buckets:

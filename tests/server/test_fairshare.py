@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cloudlink.server.fairshare import FairShare
+from cloudlink.server.fairshare import NOTICEABLE, TURN, FairShare
 from tests.support.memoryclients import MemoryClient, named
 from tests.support.servers import build
 
@@ -284,6 +284,20 @@ def test_leaving_is_charged_to_the_turn(server, time, monkeypatch):
     assert len(server.clients_manager) == 1
     time.turn()
     assert len(server.clients_manager) == 0
+
+
+def test_packets_that_take_hardly_any_time_schedule_nothing_until_it_adds_up(server, time):
+    alice = named(server, "alice")
+    time.turn()
+    server.fair_share.spent = 0.9 * NOTICEABLE
+    alice.say({"cmd": "ping"})
+    assert not time.due
+    server.fair_share.spent = NOTICEABLE
+    alice.say({"cmd": "ping"}, {"cmd": "ping"})
+    assert len(time.due) == 1
+    time.turn()
+    assert server.fair_share.spent == 0
+    assert NOTICEABLE < TURN
 
 
 def test_packets_sent_before_leaving_take_effect(server, time):

@@ -1,11 +1,12 @@
 """Shares the server's processing time fairly among addresses.
 
 The processing time of each packet is charged to the address that it came from, likewise that of new connections
-and of cleaning up after ended ones. While an iteration of the event loop has time left, packets are processed as
-they arrive. Once those of one iteration have taken 10 ms, further packets and requests wait, nothing more is read from their connections, and the addresses take turns by the
-time they have used (deficit round robin). A flood therefore delays only its own address, and a classroom
-behind one address may use the whole server while no other address needs it. Packets of one client keep their
-order. What waits is also charged for the copies that its recipients get, because they are written later.
+and of cleaning up after ended ones. While an iteration of the event loop has time left, packets are processed
+as they arrive. Once those of one iteration have taken 10 ms, or a little less, further packets and requests
+wait, nothing more is read from their connections, and the addresses take turns by the time they have used
+(deficit round robin). A flood therefore delays only its own address, and a classroom behind one address may use
+the whole server while no other address needs it. Packets of one client keep their order. What waits is also
+charged for the copies that its recipients get, because they are written later.
 
 The module does no I/O: the clock and the scheduling function are passed in.
 """
@@ -28,6 +29,8 @@ logger = logging.getLogger("cloudlink.server")
 
 TURN = 0.010
 """Seconds that packets may take in one iteration of the event loop; the last packet may exceed it."""
+NOTICEABLE = TURN / 10
+"""Seconds below which `spent` stays for the next iterations: a call in each iteration would take as long as many packets."""
 _QUANTUM = 0.002
 """Seconds that an address may use before the next address has its turn."""
 _COPY = 1e-6
@@ -77,11 +80,13 @@ class FairShare:
     """Decides which waiting packet is processed next.
 
     While `spent` is below `TURN` and the account's queue is empty, a session processes a packet immediately
-    and adds the time that it took to `spent`. Otherwise it passes the packet to `put`.
+    and adds the time that it took to `spent`; if that is `NOTICEABLE` then, it calls `open_turn`. Otherwise it
+    passes the packet to `put`.
 
     Attributes:
         clock: Returns the time, in seconds.
-        spent: Seconds that packets have taken in this iteration of the event loop.
+        spent: Seconds that packets have taken in this iteration of the event loop, and up to `NOTICEABLE` from
+            those before.
         is_turn_open: Whether `open_turn` has been called since `spent` was last reset.
         waited: Number of messages that had to wait for their turn.
     """

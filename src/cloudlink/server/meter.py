@@ -71,7 +71,12 @@ class Meter:
 
     def admit(self, size: int) -> bool:
         """Return whether a packet of `size` bytes may be processed."""
-        return self._packets.take() and self._bytes.take(size)
+        packets, volume = self._packets, self._bytes
+        if packets.tokens > 0 and volume.tokens > 0:  # as nearly always; spared two calls
+            packets.tokens -= 1
+            volume.tokens -= size
+            return True
+        return packets.take() and volume.take(size)
 
     def admit_packet(self) -> bool:
         """Return whether another packet may be processed whose bytes were already admitted with an earlier one."""

@@ -22,7 +22,7 @@ from cloudlink.delivery import Outbox, text_frame
 
 from .clients import Client, ClientDoesNotExist, write
 from .exceptions import EmptyMessage
-from .fairshare import TURN, FairShare
+from .fairshare import NOTICEABLE, TURN, FairShare
 from .handlers import log_closing
 from .hooks import Hooks
 from .limits import Traffic
@@ -144,8 +144,8 @@ class Session:
             self.throttle(data)
         else:
             self._handle(data)
-        share.spent += share.clock() - began
-        if not share.is_turn_open:
+        spent = share.spent = share.spent + share.clock() - began
+        if spent >= NOTICEABLE and not share.is_turn_open:
             share.open_turn()
 
     def receive_binary(self, data: bytes) -> None:
@@ -156,8 +156,8 @@ class Session:
             return
         began = share.clock()
         self._handle_binary(data)
-        share.spent += share.clock() - began
-        if not share.is_turn_open:
+        spent = share.spent = share.spent + share.clock() - began
+        if spent >= NOTICEABLE and not share.is_turn_open:
             share.open_turn()
 
     def _handle_late(self, handle: Callable[[bytes], None], data: bytes) -> None:
@@ -283,7 +283,7 @@ class Session:
         """Charge the turn for something that cannot wait; if the turn is used up, nothing more is read from the address."""
         share = self._share
         share.spent += seconds
-        if not share.is_turn_open:
+        if share.spent >= NOTICEABLE and not share.is_turn_open:
             share.open_turn()
         if share.spent >= TURN and not share.is_held(self):
             self._hold_address()
