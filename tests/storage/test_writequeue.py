@@ -100,3 +100,37 @@ def test_news_are_fetched_in_their_order_and_not_more_than_wanted():
     queue.announce(("r", name, name.encode()) for name in "abcde")
     assert [name for _, name, _ in queue.fetch(2)] == ["a", "b"]
     assert [name for _, name, _ in queue.fetch(9)] == ["c", "d", "e"]
+
+
+offers = st.lists(
+    st.tuples(
+        st.sampled_from("rs"),
+        st.sampled_from("ab"),
+        st.binary(max_size=300),
+        st.sampled_from(["x", "y", None]),
+        st.booleans(),
+    ),
+    max_size=30,
+)
+
+
+@given(offers)
+def test_an_offer_is_the_question_and_the_value_in_one(offers):
+    whole, halves = WriteQueue(most_bytes=1500), WriteQueue(most_bytes=1500)
+    for room, name, value, writer, is_written in offers:
+        accepted = whole.offer(room, name, value, writer)
+        assert accepted == halves.has_place(room, name, value, writer)
+        if accepted:
+            halves.put(room, name, value, writer)
+        assert [whole.of_room(each) for each in "rs"] == [halves.of_room(each) for each in "rs"]
+        if is_written:
+            assert whole.take() == halves.take()
+            whole.written()
+            halves.written()
+
+
+def test_an_offer_overtakes_the_news_about_its_variable():
+    queue = WriteQueue()
+    queue.announce([("r", "a", b"1"), ("r", "b", b"1")])
+    assert queue.offer("r", "a", b"2", None)
+    assert queue.fetch(10) == [("r", "b", b"1")]

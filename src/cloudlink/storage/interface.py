@@ -59,6 +59,9 @@ class VariableStore(Protocol):
     def save(self, room: str, name: str, value: bytes, writer: str | None = None) -> None:
         """Keep a value; it is safe within a second. Returns at once and never fails. For `writer` see `has_place`."""
 
+    def offer(self, room: str, name: str, value: bytes, writer: str | None) -> bool:
+        """Keep a value as `save` does if `has_place` allows it; return whether it did. One call for the usual case."""
+
     def delete(self, room: str, name: str) -> None:
         """Forget a variable, if it exists. Returns at once and never fails."""
 

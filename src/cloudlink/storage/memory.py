@@ -56,13 +56,17 @@ class MemoryStore:
         """Keep a value until the end of the process."""
         variables = self._rooms.setdefault(room, {})
         self._rooms.move_to_end(room)
-        if name in variables:
-            self._bytes -= _size(name, variables[name])
+        former = variables.get(name)
         variables[name] = value
-        self._bytes += _size(name, value)
+        self._bytes += _size(name, value) if former is None else len(value) - len(former)
         while self._bytes > self._most_bytes and len(self._rooms) > 1:
             _, forgotten = self._rooms.popitem(last=False)
             self._bytes -= sum(_size(*variable) for variable in forgotten.items())
+
+    def offer(self, room: str, name: str, value: bytes, writer: str | None) -> bool:
+        """Save a value; return True."""
+        self.save(room, name, value, writer)
+        return True
 
     def delete(self, room: str, name: str) -> None:
         """Forget a variable."""

@@ -154,8 +154,15 @@ class SqliteStore:
     def save(self, room: str, name: str, value: bytes, writer: str | None = None) -> None:
         """Keep a value; it is on the disk within a second."""
         self._queue.put(room, name, value, writer)
-        if not self._wake.is_set():
+        self._wake.set()
+
+    def offer(self, room: str, name: str, value: bytes, writer: str | None) -> bool:
+        """Save a value if it may wait to be written; return whether it may."""
+        if not self._queue.offer(room, name, value, writer):
+            return False
+        if not self._wake.is_set():  # quicker than setting it again and again
             self._wake.set()
+        return True
 
     def delete(self, room: str, name: str) -> None:
         """Forget a variable, if it exists."""

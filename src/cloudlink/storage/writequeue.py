@@ -70,28 +70,49 @@ class WriteQueue:
             value: The value, None for a variable to delete.
             writer: The writer to charge, None for no one in particular.
         """
-        size = _size(name, value)
         with self._lock:
-            charge = self._charges.get((room, name))
-            former, freed = charge if charge is not None else (writer, 0)
-            if former != writer:
-                return self._shares.admits(writer, size, self._most_bytes + freed)
-            return size <= freed or self._shares.admits(writer, size - freed, self._most_bytes)
+            return self._admits((room, name), (writer, _size(name, value)))
+
+    def _admits(self, key: tuple[str, str], charge: tuple[str | None, int]) -> bool:
+        writer, size = charge
+        former, freed = self._charges.get(key, (writer, 0))
+        if former != writer:
+            return self._shares.admits(writer, size, self._most_bytes + freed)
+        return size <= freed or self._shares.admits(writer, size - freed, self._most_bytes)
 
     def put(self, room: str, name: str, value: bytes | None, writer: str | None = None) -> None:
         """Add a value; it replaces an older one of the same variable. For `writer` see `has_place`."""
         key, charge = (room, name), (writer, _size(name, value))
         with self._lock:
-            self._values[room][name] = value
-            former = self._charges.get(key)
-            if former != charge:
-                if former is not None:
-                    self._discharge(*former)
-                self._charges[key] = charge
-                self._shares.add(*charge)
-            if self._news:
-                # The server set it after the other process did, so the older value must not be reported.
-                self._news.pop(key, None)
+            if self._charges.get(key) != charge:
+                self._charge(key, charge)
+            self._put(key, value)
+
+    def offer(self, room: str, name: str, value: bytes, writer: str | None) -> bool:
+        """Add a value like `put` if `has_place` allows it; return whether it does."""
+        key, charge = (room, name), (writer, _size(name, value))
+        with self._lock:
+            # A value that replaces a waiting one of the same size needs no more place, as with a variable that is set often.
+            if self._charges.get(key) != charge:
+                if not self._admits(key, charge):
+                    return False
+                self._charge(key, charge)
+            self._put(key, value)
+        return True
+
+    def _charge(self, key: tuple[str, str], charge: tuple[str | None, int]) -> None:
+        former = self._charges.get(key)
+        if former is not None:
+            self._discharge(*former)
+        self._charges[key] = charge
+        self._shares.add(*charge)
+
+    def _put(self, key: tuple[str, str], value: bytes | None) -> None:
+        room, name = key
+        self._values[room][name] = value
+        if self._news:
+            # The server set it after the other process did, so the older value must not be reported.
+            self._news.pop(key, None)
 
     def use(self, room: str) -> None:
         """Note that a room is in use."""

@@ -457,7 +457,7 @@ def test_a_value_that_does_not_fit_the_store_is_refused_before_it_is_accepted(op
     ]
     del each.store.has_place
     each.keep(room, "☁ a", b"1", HONEST)
-    each.store.has_place = lambda *_: False
+    each.store.has_place = each.store.offer = lambda *_: False
     for change in (
         lambda: each.keep(room, "☁ a", b"2", HONEST),
         lambda: each.delete(room, "☁ a", HONEST),

@@ -195,8 +195,7 @@ class RoomStates:
 
     def _save(self, store: VariableStore, room: str, name: str, val: bytes, address: str) -> None:
         """Store a value, unless its address already has too much waiting to be written."""
-        if store.has_place(room, name, val, address):
-            store.save(room, name, val, address)
+        if store.offer(room, name, val, address):
             return
         self._limited["storage"] += 1
         if self._throttle.should_log(address):

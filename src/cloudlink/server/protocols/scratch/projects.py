@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from cloudlink.closecodes import CloseCode
 from cloudlink.counters import Counters
@@ -199,13 +199,17 @@ class Projects:
             Violation: The project, all projects together, or the address would hold too much.
         """
         if room.writers.get(name, _NOBODY) == writer and len(room.variables[name]) == len(value):
-            self._check_place(room, name, value, writer)
-            self._replace(room, name, value)
-        else:
-            self._check_storable(room, name, value, writer)
-            former = self._footprint(room, name)
-            self._put(room, name, value, writer)
-            self._charge_storage(former, self._footprint(room, name))
+            # It changes no account.
+            if not self.store.offer(room.id, name, value, writer):
+                self._refuse_for_store(room)
+            if not room.members and room in self._unused:
+                self._set_aside(room)
+            room.variables[name] = value
+            return
+        self._check_storable(room, name, value, writer)
+        former = self._footprint(room, name)
+        self._put(room, name, value, writer)
+        self._charge_storage(former, self._footprint(room, name))
         self.store.save(room.id, name, value, writer)
 
     def delete(self, room: CloudRoom, name: str, writer: str | None = None) -> None:
@@ -257,12 +261,6 @@ class Projects:
         self._charge_storage(self._footprint(room, name), (None, 0))
         self._drop_variable(room, name)
         self.store.delete(room.id, name)
-
-    def _replace(self, room: CloudRoom, name: str, value: bytes) -> None:
-        """Replace a value by one of the same length and address, which changes no account."""
-        if not room.members and room in self._unused:
-            self._set_aside(room)
-        room.variables[name] = value
 
     def _put(self, room: CloudRoom, name: str, value: bytes, writer: str | None) -> None:
         if room in self._unused:
@@ -330,9 +328,12 @@ class Projects:
 
     def _check_place(self, room: CloudRoom, name: str, value: bytes | None, writer: str | None) -> None:
         if not self.store.has_place(room.id, name, value, writer):
-            self._limited["storage"] += 1
-            self._tell(_STORE_BEHIND, room.id)
-            raise Violation(CloseCode.CLOUD_OVERLOADED, "Too much of your address waits to be stored")
+            self._refuse_for_store(room)
+
+    def _refuse_for_store(self, room: CloudRoom) -> NoReturn:
+        self._limited["storage"] += 1
+        self._tell(_STORE_BEHIND, room.id)
+        raise Violation(CloseCode.CLOUD_OVERLOADED, "Too much of your address waits to be stored")
 
     def _footprint(self, room: CloudRoom, name: str) -> tuple[str | None, int]:
         """Return the address that a variable in the file is charged to, and its bytes."""

@@ -63,6 +63,13 @@ class SharedStore:
         """Set a value on all nodes."""
         self._cloud.set(room, name, value)
 
+    def offer(self, room: str, name: str, value: bytes, writer: str | None) -> bool:
+        """Set a value on all nodes if the file can accept it; return whether it can."""
+        if not self.has_place(room, name, value, writer):
+            return False
+        self.save(room, name, value, writer)
+        return True
+
     def delete(self, room: str, name: str) -> None:
         """Delete a variable on all nodes."""
         self._cloud.set(room, name, None)
