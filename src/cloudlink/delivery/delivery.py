@@ -135,6 +135,7 @@ class Delivery:
         self._batches: dict[Batch, None] = {}  # batches to write, in this order
         self._open: Batch | None = None  # the last of them, if it has room for more clients
         self._audiences: list[Audience] = []  # those whose frames are not in any queue yet
+        self._recipients = 0  # their members
         self._group: object = None  # what they have in common
         self._is_due = False  # whether those frames go with the next batch or wait, as news does
         self._next_news = 0.0  # the earliest time for the next news
@@ -248,6 +249,7 @@ class Delivery:
             self._group = audience.group
         if not audience.frames:
             self._audiences.append(audience)
+            self._recipients += len(audience.outboxes)
         elif skip is not None:
             self.flush_member(skip)
         audience.frames.append(frame)
@@ -308,6 +310,7 @@ class Delivery:
                 self._append(outboxes, join(frames))
             frames.clear()
         self._audiences.clear()
+        self._recipients = 0
         self._group = None
         self._is_due = False
 
@@ -363,7 +366,7 @@ class Delivery:
 
     def _end_turn(self, batch: Batch) -> None:
         """Write a batch; before writing a large one, let sockets be read once more."""
-        due = sum(map(len, self._audiences)) if self._is_due else 0
+        due = self._recipients if self._is_due else 0
         if len(batch.outboxes) + due >= _CROWD:
             self._schedule(0.0, partial(self._write_batch, batch))
         else:

@@ -160,11 +160,12 @@ class Hub:
         size = 0
         room = members.room
         kind = type(event)
+        is_deferrable = kind.deferrable
         for dialect, audience in members.audiences.items():
             frame = dialect.writers[kind](event, room)  # `dialect.write`, inlined
             if frame:
                 size += len(frame) * len(audience.outboxes)
-                if event.deferrable:
+                if is_deferrable:
                     self._delivery.broadcast_deferred(audience, frame, skip)
                 else:
                     self._delivery.broadcast(

@@ -54,13 +54,16 @@ class TooMany(Exception):  # noqa: N818  # it is answered and never reaches a ca
         self.most = most
 
 
+_MISSING = msgspec.Raw()  # immutable
+
+
 class _Wire(msgspec.Struct, gc=False):
     cmd: str
-    val: msgspec.Raw = msgspec.Raw()  # immutable
-    name: msgspec.Raw = msgspec.Raw()
-    id: msgspec.Raw = msgspec.Raw()
-    rooms: msgspec.Raw = msgspec.Raw()
-    listener: msgspec.Raw = msgspec.Raw()
+    val: msgspec.Raw = _MISSING
+    name: msgspec.Raw = _MISSING
+    id: msgspec.Raw = _MISSING
+    rooms: msgspec.Raw = _MISSING
+    listener: msgspec.Raw = _MISSING
 
 
 _decode = msgspec.json.Decoder(_Wire).decode
@@ -137,15 +140,22 @@ def parse(data: bytes) -> Packet:
         return _parse_slowly(data, error)
     except UnicodeDecodeError as error:
         raise JSONTextError(str(error)) from None
-    listener = bytes(wire.listener)
-    name = bytes(wire.name)
-    fields = (bytes(wire.val), name, bytes(wire.id), bytes(wire.rooms), listener)
+    # Copying takes long, and most packets lack most keys.
+    val = b"" if wire.val is _MISSING else bytes(wire.val)
+    name = b"" if wire.name is _MISSING else bytes(wire.name)
+    recipients = b"" if wire.id is _MISSING else bytes(wire.id)
+    rooms = b"" if wire.rooms is _MISSING else bytes(wire.rooms)
+    listener = b"" if wire.listener is _MISSING else bytes(wire.listener)
     # Most packets need no conversion; only the others are checked in detail.
-    if _NULL in fields or (listener and listener[0] in _NESTED_STARTS) or (name and name[0] != _TEXT_START):
-        fields = _checked(fields)
-    elif fields[3] and fields[3][0] == _OBJECT_START:
+    if (
+        _NULL in (val, name, recipients, rooms, listener)
+        or (listener and listener[0] in _NESTED_STARTS)
+        or (name and name[0] != _TEXT_START)
+    ):
+        return Packet(data, wire.cmd, *_checked((val, name, recipients, rooms, listener)))
+    if rooms and rooms[0] == _OBJECT_START:
         raise SyntaxProblem({"rooms": [_NOT_ROOMS]}, listener)
-    return Packet(data, wire.cmd, *fields)
+    return Packet(data, wire.cmd, val, name, recipients, rooms, listener)
 
 
 def _checked(fields: tuple[bytes, ...]) -> tuple[bytes, bytes, bytes, bytes, bytes]:
