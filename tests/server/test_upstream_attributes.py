@@ -60,7 +60,10 @@ def test_attributes_of_the_server(server, name):
         return
     with pytest.raises(AttributeError) as caught:
         getattr(server, name)
-    assert str(caught.value) == f"'Server' object has no attribute '{name}' any more: {SUCCESSORS[name]}"
+    assert (
+        str(caught.value)
+        == f"{type(server).__name__!r} object has no attribute '{name}' any more: {SUCCESSORS[name]}"
+    )
 
 
 @pytest.mark.parametrize("name", CLIENT.split())
