@@ -294,13 +294,14 @@ def test_watching(server):
     assert [one["text"] for one in server.owner.events("watch:room:den")] == list(range(20))
     server.third.clock.now += 1
     server.first.clock.now += 1
-    topics.show("watch:room:den", {"text": "x"})
+    assert topics.admits("watch:room:den")
+    topics.show_admitted("watch:room:den", {"text": "x"})
     assert server.owner.events("watch:room:den") == [{"text": "x", "left_out": 5}]
     server.owner.ask("unsubscribe", topics=["watch:room:den"])
-    assert topics.followed() == ["watch:client:3"]
+    assert (topics.has("watch:client:3"), topics.has("watch:room:den")) == (True, False)
     server.owner.socket.close(1000, "")
     server.following[0].tell()
-    assert topics.followed() == []
+    assert not topics.has("watch:client:3")
 
 
 def test_a_process_that_is_gone_follows_nothing(server):
@@ -309,10 +310,10 @@ def test_a_process_that_is_gone_follows_nothing(server):
         server.third.clock.now += 4
         server.following[0].tell()
         server.third.followers.tick()
-    assert server.third.core.topics.followed() == ["watch:client:3"]
+    assert server.third.core.topics.has("watch:client:3")
     server.third.clock.now += 6
     server.third.followers.tick()
-    assert server.third.core.topics.followed() == []
+    assert not server.third.core.topics.has("watch:client:3")
 
 
 def test_the_log(server):
@@ -332,6 +333,26 @@ def test_the_log(server):
     assert [one["text"] for one in again.events("log")] == ["0", "1", "2", "3", "now"]
     server.third.core.sanctions.notify("Look!")
     assert server.owner.events("notices")[-1]["text"] == "Look!"
+
+
+def test_processes_with_sockets_of_their_own_send_each_other_only_what_is_theirs(server):
+    second = server.second.log_in()
+    followings = server.following
+    server.second.core.follow = followings[1].tell
+    for owner in (server.owner, second):
+        owner.ask("subscribe", topics=["log", "watch:room:den"])
+    for _ in range(2):
+        for following in followings:
+            following.tell()
+    assert [following._followed for following in followings] == [["watch:room:den", "log"]] * 2 + [[]]
+    for number, one in enumerate(server.processes):
+        one.core.topics.line({"at": number, "logger": "x", "text": str(number)})
+    server.third.core.topics.admits("watch:room:den")
+    server.third.core.topics.show_admitted("watch:room:den", {"text": "hi"})
+    for owner, nodes in ((server.owner, [None, "n2", "n3"]), (second, ["n1", None, "n3"])):
+        found = [(line["text"], line.get("node")) for line in owner.events("log")]
+        assert found == list(zip("012", nodes, strict=True))
+        assert owner.events("watch:room:den") == [{"text": "hi", "left_out": 0}]
 
 
 class TestModeration:

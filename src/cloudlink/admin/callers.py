@@ -37,10 +37,12 @@ class Caller(Protocol):
     Attributes:
         peer: Who is at its other end.
         is_logging_in: Whether a password of it is being checked.
+        is_process: False; see `cloudlink.admin.topics.Subscriber`.
     """
 
     peer: Peer
     is_logging_in: bool
+    is_process: bool
 
     @property
     def session(self) -> Session | None:

@@ -38,7 +38,7 @@ class Following:
     def take(self, topic: str, data: dict[str, Any], process: str) -> None:
         """Take an event of another process."""
         if topic == LOG:
-            self._topics.line({**data, "node": process})
+            self._topics.line({**data, "node": process}, is_own=False)
         elif self._topics.has(topic):
             self._topics.show(topic, data)
 
@@ -84,6 +84,8 @@ class Followers:
 
 class _Follower:
     """Another process, as a subscriber."""
+
+    is_process = True
 
     def __init__(self, peers: Peers, process: str) -> None:
         self.heard_at = 0.0

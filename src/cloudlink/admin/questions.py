@@ -272,8 +272,8 @@ def get_history(process: Process, params: Params) -> Result:
 
 
 def get_lines(process: Process, params: Params) -> Result:  # noqa: ARG001
-    """Return `items`: the last lines of the log."""
-    return {"items": process.topics.lines}
+    """Return `items`: the last lines of the log of this process."""
+    return {"items": [line for line in process.topics.lines if "node" not in line]}
 
 
 def set_command(process: Process, params: Params) -> Result:

@@ -23,7 +23,13 @@ _RATE = 20
 
 
 class Subscriber(Protocol):
-    """An admin socket, or another process that has some."""
+    """An admin socket, or another process that has some.
+
+    Attributes:
+        is_process: Whether it is another process, which gets what happens in this one only.
+    """
+
+    is_process: bool
 
     def send_event(self, name: str, data: dict[str, Any], *, replaces: bool = False) -> None:
         """Send an event; if it replaces one of the same name that still waits to be sent, that one is dropped."""
@@ -92,16 +98,23 @@ class Topics:
 
     def followed(self) -> list[str]:
         """Return the topics that somebody has subscribed to and whose events come from each process alone."""
-        return [topic for topic in self._subscribers if topic == LOG or topic.startswith(WATCH)]
+        return [
+            topic
+            for topic, subscribers in self._subscribers.items()
+            if (topic == LOG or topic.startswith(WATCH)) and not all(one.is_process for one in subscribers)
+        ]
 
     def subscribers(self, topic: str) -> Iterable[Subscriber]:
         """Return the sockets that have subscribed to a topic."""
         return tuple(self._subscribers.get(topic, ()))
 
-    def publish(self, topic: str, data: dict[str, Any], *, replaces: bool = False) -> None:
-        """Send an event to all subscribers of a topic."""
+    def publish(
+        self, topic: str, data: dict[str, Any], *, replaces: bool = False, is_own: bool = True
+    ) -> None:
+        """Send an event to all subscribers of a topic, or, if it comes from another process, to the sockets of this one."""
         for caller in self.subscribers(topic):
-            caller.send_event(topic, data, replaces=replaces)
+            if is_own or not caller.is_process:
+                caller.send_event(topic, data, replaces=replaces)
 
     def notice(self, data: dict[str, Any]) -> None:
         """Keep and send a notice: what everybody who administers the server should know."""
@@ -113,10 +126,10 @@ class Topics:
         """The last lines of the log."""
         return list(self._lines)
 
-    def line(self, data: dict[str, Any]) -> None:
-        """Keep and send a line of the log."""
+    def line(self, data: dict[str, Any], *, is_own: bool = True) -> None:
+        """Keep and send a line of the log, which may come from another process."""
         self._lines.append(data)
-        self.publish(LOG, data)
+        self.publish(LOG, data, is_own=is_own)
 
     def admits(self, topic: str) -> bool:
         """Return whether an event of a watched topic may be shown now; those that may not are counted."""
@@ -124,17 +137,17 @@ class Topics:
         return watched is not None and watched.admits()
 
     def show(self, topic: str, data: dict[str, Any]) -> None:
-        """Send an event of a watched topic, which says how many were left out, unless there are too many."""
+        """Send an event of a watched topic that comes from another process, unless there are too many."""
         if self.admits(topic):
-            self.show_admitted(topic, data)
+            self.show_admitted(topic, data, is_own=False)
         elif topic in self._watched:
             self._watched[topic].left_out += data.get("left_out", 0)
 
-    def show_admitted(self, topic: str, data: dict[str, Any]) -> None:
-        """Send an event that `admits` has let through."""
+    def show_admitted(self, topic: str, data: dict[str, Any], *, is_own: bool = True) -> None:
+        """Send an event that `admits` has let through, and how many were left out before."""
         watched = self._watched[topic]
         left_out, watched.left_out = watched.left_out + data.get("left_out", 0), 0
-        self.publish(topic, {**data, "left_out": left_out})
+        self.publish(topic, {**data, "left_out": left_out}, is_own=is_own)
 
 
 class _Watched:

@@ -105,6 +105,8 @@ def _begin_log(call: Call) -> Future[dict[str, Any]]:
 class _Collector:
     """A subscriber that only keeps a topic alive."""
 
+    is_process = False
+
     def send_event(self, name: str, data: dict[str, Any], *, replaces: bool = False) -> None:
         """Do nothing: the topic itself keeps what is sent."""
 
