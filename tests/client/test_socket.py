@@ -76,6 +76,29 @@ def test_a_long_reason_is_cut_between_two_characters(length):
     assert ends == [(4000, reason.encode()[:123].decode(errors="ignore"))]
 
 
+def test_a_socket_that_is_dropped_takes_and_sends_nothing_more():
+    async def handler(socket):
+        await socket.recv()
+        socket.transport.write(b"\x81\x01x" * 2)
+        await socket.wait_closed()
+
+    async def scenario():
+        async with websocket_server(handler) as url:
+            owner = Owner()
+            socket = await open_socket(url, owner, Options())
+            timer = socket._timer
+            owner.received = lambda text: (owner.messages.append(text), socket.abort())
+            socket.send("go")
+            end = await owner.end
+            assert not socket.is_open
+            assert timer.cancelled()
+            socket.send("late")
+            socket.abort()
+        return end, owner.messages
+
+    assert run(scenario) == ((1006, ""), ["x"])
+
+
 def test_a_close_that_cannot_be_sent_leaves_the_socket_as_it_was():
     async def handler(socket):
         await socket.wait_closed()

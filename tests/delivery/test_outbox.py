@@ -221,6 +221,17 @@ def test_a_pacer_sees_every_frame_and_write():
     delivery.send(a, b"4")
     turns.end()
     assert coalescer.told == [(7, 2)]
+    delivery.send(b, b"5")
+    turns.end()
+    assert coalescer.told == [(7, 2), (1, 1)]
+
+
+def test_all_clients_of_a_turn_are_written_to_by_one_call():
+    delivery, turns, outboxes = make(5)
+    for outbox in outboxes:
+        delivery.send(outbox, b"1")
+    delivery.multicast(outboxes, b"2")
+    assert len(turns.callbacks) == 1
 
 
 def test_flushing_writes_what_would_have_waited_and_nothing_twice():
@@ -361,6 +372,16 @@ def test_news_for_the_audiences_of_one_room_waits_together():
     turns.end()
     assert a.connection.writes == [[b"a1"], [b"a2a3"]]
     assert b.connection.writes == [[b"b1"], [b"b2b3"]]
+
+
+def test_news_after_a_message_is_written_by_itself():
+    delivery, turns, (a, b) = make(2)
+    everybody = audience(delivery, [a, b])
+    delivery.broadcast(everybody, b"1")
+    turns.end()
+    delivery.broadcast_deferred(everybody, b"2")
+    turns.end()
+    assert a.connection.frames == b.connection.frames == [b"1", b"2"]
 
 
 def test_flushing_writes_news_that_waits():

@@ -1,6 +1,6 @@
 """Plants single faults in a copy of the sources and says which of them the tests notice: `make mutate`.
 
-First all fast tests of the parts run without a fault, to learn which lines each of them runs. Then, for each fault, those run
+First all fast tests run without a fault, to learn which lines each of them runs. Then, for each fault, those run
 that run its line, first the ones that mirror its module. The working tree is not touched. A survivor is printed with its place
 and its difference; one that no test can notice is listed in `harmless.txt`, with the reason, and does not count.
 """
@@ -18,7 +18,7 @@ from itertools import islice
 from pathlib import Path
 from random import Random
 
-from tests.mutate.parts import PARTS, ROOT, files_of, part_of, tests_of
+from tests.mutate.parts import PARTS, ROOT, files_of, part_of
 from tests.mutate.planting import Fault, faults_in
 from tests.mutate.running import Laboratory
 
@@ -29,14 +29,13 @@ HARMLESS = Path(__file__).parent / "harmless.txt"
 def main() -> int:
     """Plant the faults that were asked for; return the exit status."""
     arguments = _arguments()
-    parts = arguments.only or list(PARTS)
-    chosen = sample(parts, arguments.count, arguments.seed)
+    chosen = sample(arguments.only or list(PARTS), arguments.count, arguments.seed)
     started = time.monotonic()
     noticed: Counter[str] = Counter()
     survived: Counter[str] = Counter()
     with tempfile.TemporaryDirectory(prefix="cloudlink-mutate-") as folder:
         laboratory = Laboratory(Path(folder), arguments.jobs)
-        seen = laboratory.observe(tests_of(parts))
+        seen = laboratory.observe(["tests"])
         print(f"{len(seen.seconds)} tests watched in {time.monotonic() - started:.0f} seconds", flush=True)
         for fault, is_noticed, runs in laboratory.run(chosen, started + arguments.seconds):
             (noticed if is_noticed else survived)[part_of(fault.file)] += 1

@@ -107,6 +107,17 @@ def test_addresses_with_equal_packets_are_served_equally(time, share):
     assert max(counts) - min(counts) <= 2, counts
 
 
+def test_what_has_happened_so_far_is_counted_from_nothing(time, share):
+    assert (share.total, share.waited, share.spent, share.is_busy) == (0, 0, 0, False)
+    one, done = Someone(share, "192.0.2.1"), []
+    for _ in range(2):
+        share.put(one.account, one, working(time, done, 1, 0.004), cost=0.005)
+    assert (share.waited, share.is_busy) == (2, True)
+    time.turn()
+    assert share.total == pytest.approx(0.008)
+    assert (share.waited, share.is_busy) == (2, False)
+
+
 def test_clients_of_one_address_share_its_turns(share):
     accounts = [share.open_account(address) for address in ("2001:db8::1", "2001:db8::2", "2001:db8:1::1")]
     assert accounts[0] is accounts[1]

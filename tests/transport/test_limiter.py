@@ -1,6 +1,7 @@
 """How many connections an address may have and open."""
 
 import logging
+from collections import Counter
 
 import pytest
 
@@ -163,3 +164,82 @@ def test_only_addresses_that_may_do_everything_again_are_forgotten():
         clock.now = 1000 + seconds
         made.connection_refusal("203.0.113.9")
         assert (CHILD in made._tallies._buckets) is is_known
+
+
+REFUSALS = [
+    (
+        {"max_connections_per_address": 2},
+        lambda made: made.connection_refusal(CHILD) or made.acquire(CHILD),
+        2,
+        {"addresses": 1},
+        "more than 2 connections at a time",
+    ),
+    (
+        {"connection_burst_per_address": 3, "connection_rate_per_address": 0.5},
+        lambda made: made.connection_refusal(CHILD),
+        3,
+        {"rate": 1},
+        "more than 0.5 new connections a second",
+    ),
+    (
+        {"connection_burst_per_address": 2, "connection_rate_per_address": 0.5},
+        lambda made: made.handshake_refusal(CHILD),
+        4,
+        {"rate": 1},
+        "more than 1 TLS handshakes a second",
+    ),
+    (
+        {"max_connections_per_address": 2},
+        lambda made: None if made.begin(CHILD) else "refused",
+        2,
+        {"addresses": 1},
+        "more than 2 connections without a request",
+    ),
+    (
+        {"connection_burst_per_address": 2, "connection_rate_per_address": 0.5},
+        lambda made: made.page_refusal(CHILD),
+        2,
+        {},
+        "more than 0.5 pages a second",
+    ),
+]
+
+
+@pytest.mark.parametrize(("settings", "ask", "most", "counted", "why"), REFUSALS)
+def test_each_limit_lets_in_exactly_so_many_and_counts_each_refusal_once(
+    settings, ask, most, counted, why, caplog
+):
+    options = Settings(**settings)
+    refused = Counter()
+    made = ConnectionLimiter(options, RealAddress("", ()), FakeClock(), refused)
+    for _ in range(most):
+        assert ask(made) is None
+    assert refused == {}
+    assert ask(made)
+    assert refused == counted
+    assert caplog.messages == [f"Refusing connections from {CHILD}: {why}."]
+    assert ask(made)
+    assert refused == {reason: 2 * count for reason, count in counted.items()}
+    assert len(caplog.messages) == 1
+
+
+def test_the_end_of_waiting_makes_room():
+    made, _ = limiter(max_connections_per_address=2)
+    assert [made.begin(CHILD) for _ in range(3)] == [True, True, False]
+    for _ in range(2):  # one that was refused ends as well
+        made.end(CHILD)
+    assert [made.begin(CHILD) for _ in range(2)] == [True, False]
+
+
+def test_a_guard_limits_less_than_the_settings_and_more():
+    made, clock = limiter(max_connections_per_address=5, connection_rate_per_address=4.0)
+    guard = (2, 1.0)
+    for _ in range(2):
+        assert made.connection_refusal(CHILD, guard) is None
+    assert made.connection_refusal(CHILD, guard) == "more than 1 new connections a second"
+    clock.now += 1
+    assert made.connection_refusal(CHILD, guard) is None
+    made.acquire(CHILD)
+    made.acquire(CHILD)
+    assert made.connection_refusal(CHILD, guard) == "more than 2 connections at a time"
+    assert made.connection_refusal(CHILD) is None

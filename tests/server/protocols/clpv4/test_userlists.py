@@ -5,9 +5,17 @@ import json
 import sys
 from unittest.mock import patch
 
+import pytest
+
 from cloudlink.server.app import Server
 from cloudlink.server.protocols.clpv4 import Clpv4
-from cloudlink.server.protocols.clpv4.userlists import _REPEAT_BURST, _REPEAT_RATE_OF_ALL, UserLists
+from cloudlink.server.protocols.clpv4.dialects.cl4_020 import user_object
+from cloudlink.server.protocols.clpv4.userlists import (
+    _REPEAT_BURST,
+    _REPEAT_RATE_OF_ALL,
+    _USER_BYTES,
+    UserLists,
+)
 from cloudlink.settings import Settings
 from tests.support.memoryclients import MemoryClient, MemoryConnection, codes, named
 from tests.support.servers import build
@@ -162,6 +170,31 @@ def test_a_client_may_come_into_one_huge_room_but_not_into_several_at_a_time():
     assert codes(alice.ask({"cmd": "link", "val": ["a", "b"]})) == [108]
     assert alice.client.rooms == {"c"}
     assert codes(alice.ask({"cmd": "link", "val": "a"}, {"cmd": "link", "val": "b"})) == [100, 100]
+
+
+@pytest.mark.parametrize(("more", "code"), [(0, 100), (-1, 108)])
+def test_several_rooms_may_take_exactly_the_burst(more, code):
+    server = build()
+    for number in range(3):
+        linking(server, f"p{number}", "a", "b")
+    alice = linking(server, "alice", "c")
+    alice.heard()
+    per_member = _USER_BYTES + len(user_object(alice.client.user))
+    server.limits.user_list_burst = 6 * per_member + more
+    assert codes(alice.ask({"cmd": "link", "val": ["a", "b"]})) == [code]
+
+
+def test_lists_after_a_handshake_are_charged():
+    server = build({"implicit_greeting": False})
+    for number in range(20):
+        linking(server, f"p{number}", "default")
+    alice = MemoryClient(server)
+    alice.say({"cmd": "ping"})
+    before = alice.client.state.allowance.user_lists.used()
+    (heard,) = [frame for frame in alice.ask({"cmd": "handshake"}) if frame["cmd"] == "ulist"]
+    assert len(heard["val"]) == 20
+    charged = alice.client.state.allowance.user_lists.used() - before
+    assert charged == len(json.dumps(heard, separators=(",", ":"))) + 4  # of the header
 
 
 def test_a_burst_of_300_changes_is_fine_by_default():

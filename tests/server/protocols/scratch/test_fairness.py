@@ -339,6 +339,7 @@ def test_additions_of_an_address_to_the_file_are_bounded_per_hour(opened, tmp_pa
             codes.append(violation.code)
         each.leave(room)
     assert codes == [4003] * 15
+    assert each._limited == {"storage": 15}
     assert caplog.messages == [
         "Cloud variables of project '5' are refused, because their address has had storage_bytes_per_hour stored."
     ]
@@ -413,6 +414,25 @@ def test_values_that_were_in_the_file_before_cost_only_what_they_grow(opened):
 def test_without_a_file_there_is_no_budget(opened):
     each = opened(storage_bytes_per_hour=65_536)
     assert keep_all_you_can(each, GREEDY, "1") == (10, 4000)
+
+
+def test_a_changed_budget_applies_to_those_who_have_used_some():
+    clock = FakeClock()
+    budgets = StorageBudgets(3600, clock)
+    budgets.charge(GREEDY, 3600)
+    assert not budgets.has_left(GREEDY)
+    budgets.change(36_000)  # 10 bytes a second
+    clock.now += 10
+    budgets.charge(GREEDY, 100)
+    assert not budgets.has_left(GREEDY)
+    clock.now += 0.5
+    assert budgets.has_left(GREEDY)
+    budgets.change(3600)
+    budgets.charge(GREEDY, 10)  # 5 more than it has, at one byte a second
+    clock.now += 4
+    assert not budgets.has_left(GREEDY)
+    clock.now += 2
+    assert budgets.has_left(GREEDY)
 
 
 def test_a_budget_comes_back_with_time_and_whole_ones_are_forgotten():

@@ -148,8 +148,20 @@ def test_projects_without_players_make_way_the_oldest_first(opened, caplog):
     with pytest.raises(Violation) as caught:
         each.keep(room, "☁ d", BIG)
     assert caught.value.code == 4003
+    assert each._limited == {"memory": 4}, "three projects were unloaded, and one value refused"
     each.keep(room, "☁ a", b"1")
     assert len(caplog.records) == 2, "each bound is told once"
+
+
+def test_a_project_too_many_is_refused_and_counted(opened):
+    each = opened(cloud_max_rooms=2)
+    for project in "12":
+        each.enter(project)
+    for count in (1, 2):
+        with pytest.raises(Violation) as caught:
+            each.enter("3")
+        assert caught.value.code == 4003
+        assert each._limited == {"memory": count}
 
 
 def test_a_stored_project_is_forgotten_without_loss(opened, caplog):
