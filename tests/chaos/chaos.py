@@ -13,7 +13,7 @@ import time
 from random import Random
 
 from tests.chaos.players import CloudPlayer, Player
-from tests.chaos.servers import Cluster, Workers
+from tests.chaos.servers import Bridged, Cluster, Workers
 
 _PATIENCE = 5.0
 """Seconds after which everything must be well again."""
@@ -88,11 +88,11 @@ class Scene:
         found = []
         for room in self.rooms:
             inside = [player for player in self.players if player.room == room]
-            truth = sorted(player.name for player in inside)
             found += [
-                f"{player.name} sees {sorted(player.users.values())} in {room}"
-                for player in inside
-                if sorted(player.users.values()) != truth
+                f"{viewer.name} sees {sorted(viewer.users.values())} in {room}"
+                for viewer in inside
+                if sorted(viewer.users.values())
+                != sorted(self.servers.shown(player, viewer) for player in inside)
             ]
         return found
 
@@ -250,6 +250,33 @@ async def _cut(scene, seconds, *directions):
     proxy.mend()
 
 
+# What happens to two servers with a bridge between them.
+
+
+async def bridged_server_killed(scene):
+    """One of the servers is killed under load, and started again."""
+    await node_killed(scene)
+    await scene.servers.joined()
+
+
+async def bridged_server_stopped(scene):
+    """One of the servers does not run for 5 seconds."""
+    await node_stopped(scene)
+    await scene.servers.joined()
+
+
+async def bridge_cut(scene):
+    """The network between the servers is cut for a second, or for so long that both give the connection up."""
+    await _cut(scene, scene.chance.choice((1, 10, 20)), "up", "down")
+    await scene.servers.joined()
+
+
+async def bridge_cut_one_way(scene):
+    """One of the servers hears the other but cannot speak, for 5 seconds."""
+    await cut_one_way(scene)
+    await scene.servers.joined()
+
+
 CHAOS = {
     "worker killed": (Workers, worker_killed),
     "worker stopped for 5 s": (Workers, worker_stopped),
@@ -265,6 +292,10 @@ CHAOS = {
     "network cut for 10 s": (Cluster, cut_long),
     "network cut one way": (Cluster, cut_one_way),
     "nodes: everybody returns": (Cluster, everybody_returns),
+    "bridged server killed": (Bridged, bridged_server_killed),
+    "bridged server stopped for 5 s": (Bridged, bridged_server_stopped),
+    "bridge cut": (Bridged, bridge_cut),
+    "bridge cut one way": (Bridged, bridge_cut_one_way),
 }
 RETURNING = ("workers: everybody returns", "nodes: everybody returns")
 

@@ -18,6 +18,7 @@ class Player:
 
     Attributes:
         name: Its username.
+        port: The port of its server.
         users: The names in its room's list, by snowflake, as the server has told it.
         variables: The values it has seen last, by variable.
         mistakes: What it should not have been sent.
@@ -32,7 +33,7 @@ class Player:
         self.mistakes = []
         self.connections = 0
         self.is_in = False
-        self._port = port
+        self.port = port
         self._client = None
         self._task = asyncio.ensure_future(self._stay())
 
@@ -62,10 +63,10 @@ class Player:
             await asyncio.sleep(0.1 + Random(self.name).random() / 5)
 
     async def _play(self):
-        uri = f"ws://{HOST}:{self._port}/"
+        uri = f"ws://{HOST}:{self.port}/"
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(5):
-            _, client = await loop.create_connection(lambda: SocketClient(uri, {}), HOST, self._port)
+            _, client = await loop.create_connection(lambda: SocketClient(uri, {}), HOST, self.port)
             self._client = client
             await client.opened
         if client.websocket.handshake_exc is not None:

@@ -1,9 +1,10 @@
-"""The servers that chaos happens to: workers behind one port, or three nodes with NATS and a proxy between."""
+"""The servers that chaos happens to: workers behind one port, three nodes with NATS and proxies between, or two bridged ones."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from pathlib import Path
 
 from tests.support.lastingserver import LastingServer
@@ -11,9 +12,12 @@ from tests.support.natsserver import NatsServer
 from tests.support.nodes import SECRET, children
 from tests.support.servers import HOST
 
+_JOIN_LIMIT = 60.0
+"""Seconds in which a bridge must be up again after both servers answer: it tries at least once a minute."""
+
 
 class Proxy:
-    """A TCP proxy to NATS, for one node; it can be cut, both ways or in one direction."""
+    """A TCP proxy to a port; it can be cut, both ways or in one direction."""
 
     def __init__(self, target):
         self._target = target
@@ -29,7 +33,7 @@ class Proxy:
         self.port = self._server.sockets[0].getsockname()[1]
 
     def cut(self, *directions):
-        """Let nothing through in some directions, `up` to NATS and `down` from it, without closing anything."""
+        """Let nothing through in some directions, `up` to the port and `down` from it, without closing anything."""
         for direction in directions:
             self._open[direction].clear()
 
@@ -104,6 +108,70 @@ class Cluster:
     def ports(self):
         return [server.port for server in self.servers]
 
+    def shown(self, player, _viewer):
+        """The name by which a player is in the lists of another one."""
+        return player.name
+
+
+class Bridged:
+    """Two servers that share all rooms and projects over a bridge, through a proxy; the attributes are those of `Cluster`."""
+
+    def __init__(self, folder):
+        self._folder = Path(folder)
+        self.proxies = []
+        self.servers = []
+
+    async def __aenter__(self):
+        called = self._add("a", "b")
+        self.proxies = [Proxy(called.port)]
+        await self.proxies[0].start()
+        self._add("b", "a", f'url = "ws://{HOST}:{self.proxies[0].port}/"')
+        await self.joined()
+        return self
+
+    def _add(self, name, other, *lines):
+        folder = self._folder / name
+        folder.mkdir()
+        rooms = [f"room {number}" for number in range(2)]
+        keys = (
+            f'secret = "{SECRET}"',
+            f"rooms = {rooms}",
+            'projects = ["4711"]',
+            "rate = 1000",
+            "byte_rate = 1e6",
+        )
+        (folder / "cloudlink.toml").write_text("\n".join([f"[bridges.{other}]", *keys, *lines]))
+        self.servers.append(LastingServer(folder, name, ("--storage", "cloudlink.db"), {}))
+        return self.servers[-1]
+
+    async def joined(self):
+        """Wait until the bridge is up; tries to connect become rarer, so this takes a while after an interruption."""
+        for server in self.servers:
+            await server.answering()
+            deadline = time.monotonic() + _JOIN_LIMIT
+            while not await asyncio.to_thread(_is_bridged, server):
+                assert time.monotonic() < deadline, f"the bridge of {server.name} does not come back"
+                await asyncio.sleep(0.1)
+
+    async def __aexit__(self, *_error):
+        await asyncio.gather(*(asyncio.to_thread(server.end) for server in self.servers))
+        for proxy in self.proxies:
+            await proxy.stop()
+
+    @property
+    def ports(self):
+        return [server.port for server in self.servers]
+
+    def shown(self, player, viewer):
+        """The name by which a player is in the lists of another one."""
+        if player.port == viewer.port:
+            return player.name
+        return f"{'a' if player.port == self.servers[0].port else 'b'}/{player.name}"
+
+
+def _is_bridged(server):
+    return all(bridge["up"] for bridge in server.health()["bridges"].values())
+
 
 class Workers:
     """A server of three workers; the attributes are those of `Cluster`."""
@@ -129,3 +197,7 @@ class Workers:
     @property
     def ports(self):
         return [self.servers[0].port]
+
+    def shown(self, player, _viewer):
+        """The name by which a player is in the lists of another one."""
+        return player.name

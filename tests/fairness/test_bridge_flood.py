@@ -24,7 +24,7 @@ PADDING = "x" * 10_000
 """Makes messages so long that one that does not read them is soon behind."""
 MOST = 1.2
 """How much worse the 99th percentile may be in the median of the rounds: what is promised."""
-LONGEST = 0.25
+LONGEST = 0.1
 """Seconds that the server may work before a message comes back, whatever the other side sends at once."""
 ATTEMPTS = 3
 FAST = 1e6
