@@ -35,34 +35,36 @@ STRICT = (
 _addresses = itertools.count(1)
 
 
-@contextlib.contextmanager
-def running(folder, arguments):
-    """Start two workers and two nodes, and end them; their logs must not have a traceback."""
+@pytest.fixture(scope="module")
+def all_pairs(tmp_path_factory):
+    """Two workers and two nodes of each sort; all of them start at the same time. Their logs must not have a traceback."""
     with contextlib.ExitStack() as stack:
-        found = []
-        for kind in KINDS:
-            place = folder / kind.kind
-            place.mkdir()
-            found.append(kind(place, *arguments))
-            stack.callback(found[-1].end)
-        for pair in found:
-            asyncio.run(pair.start())
+        found = {}
+        for sort, arguments in (("open", OPEN), ("strict", STRICT)):
+            found[sort] = []
+            for kind in KINDS:
+                found[sort].append(kind(tmp_path_factory.mktemp(f"{sort}-{kind.kind}"), *arguments))
+                stack.callback(found[sort][-1].end)
+        everything = [pair for pairs in found.values() for pair in pairs]
+
+        async def start():
+            await asyncio.gather(*(pair.start() for pair in everything))
+
+        asyncio.run(start())
         yield found
-    assert not any("Traceback" in pair.log() for pair in found)
+    assert not any("Traceback" in pair.log() for pair in everything)
 
 
-@pytest.fixture(scope="module")
-def pairs(tmp_path_factory):
+@pytest.fixture
+def pairs(all_pairs):
     """Processes without limits."""
-    with running(tmp_path_factory.mktemp("pairs"), OPEN) as found:
-        yield found
+    return all_pairs["open"]
 
 
-@pytest.fixture(scope="module")
-def strict_pairs(tmp_path_factory):
+@pytest.fixture
+def strict_pairs(all_pairs):
     """Processes where names are unique and places are few."""
-    with running(tmp_path_factory.mktemp("strict"), STRICT) as found:
-        yield found
+    return all_pairs["strict"]
 
 
 class Party:
@@ -291,7 +293,7 @@ def test_a_stopped_process(pairs):
         pair.signal(1, signal.SIGSTOP)
         try:
             await until(4.0, lambda: alice.lists(room, "remove"), "the remove")
-            await asyncio.sleep(1)
+            await asyncio.sleep(0.3)
         finally:
             pair.signal(1, signal.SIGCONT)
         await until(2.0, lambda: alice.lists(room, "add"), "the add")
@@ -319,7 +321,7 @@ def test_nats_that_is_restarted_at_once(pairs):
             return mark in str(bob.frames)
 
         await until(3.0, has_arrived, "a message after the restart")
-        await asyncio.sleep(max(0, restarted + 4 - time.monotonic()))  # who is not heard is gone by then
+        await asyncio.sleep(max(0, restarted + 3.2 - time.monotonic()))  # who is not heard is gone by then
         await exchanged(alice, bob, room=room)
         assert alice.of("ulist") == bob.of("ulist") == []
 
