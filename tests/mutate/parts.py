@@ -1,6 +1,7 @@
 """The parts of the sources that faults are planted in, and the tests that mirror them.
 
-`tests/` mirrors `src/`: the tests that mirror `server/rooms.py` are those of `tests/server/test_rooms*.py`.
+`tests/` mirrors `src/`: the tests that mirror `server/rooms.py` are those of `tests/server/test_rooms*.py`. If no file has
+that name, all tests of that folder do.
 """
 
 from __future__ import annotations
@@ -54,11 +55,9 @@ def _matches(path: Path, pattern: str) -> bool:
 
 
 def mirrors_of(file: str) -> list[str]:
-    """Return the tests that mirror a file; all relative to the repository."""
+    """Return the test files that mirror a file, all of its folder if none has its name; relative to the repository."""
     path = Path(file.removeprefix(_SOURCES))
-    folder = Path("tests") / path.parent
-    return [
-        found.relative_to(ROOT).as_posix()
-        for name in (f"test_{path.stem}.py", f"test_{path.stem}_*.py")
-        for found in sorted((ROOT / folder).glob(name))
-    ]
+    folder = ROOT / "tests" / path.parent
+    names = (f"test_{path.stem}.py", f"test_{path.stem}_*.py")
+    found = sorted({file for name in names for file in folder.glob(name)}) or sorted(folder.glob("test_*.py"))
+    return [file.relative_to(ROOT).as_posix() for file in found]

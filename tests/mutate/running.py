@@ -2,7 +2,7 @@
 
 The tests run in processes forked from this one, which has loaded pytest but nothing of `cloudlink`: that saves the second
 that Python and pytest take to start. Only tests that run the faulty line do, those that mirror its module first, for at most
-half a minute.
+a minute.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from tests.mutate.planting import Fault
 _PLAIN = "not browser and not real_client and not crash and not timing and not release and not slow"
 _OPTIONS = ("-W", "ignore::pytest.PytestAssertRewriteWarning", "-p", "no:cacheprovider", "--tb", "line")
-_MIRRORED, _OTHERS = 10.0, 20.0
+_MIRRORED, _OTHERS = 20.0, 40.0
 """Seconds that the tests which mirror a module, and all others, take at most for a fault."""
 _LONGEST, _LONGEST_OBSERVED = 120.0, 3600.0
 """Seconds after which tests that a fault has made endless are ended, and those without a fault."""

@@ -110,7 +110,8 @@ def test_tests_that_mirror_a_file():
         "tests/server/test_limits.py",
         "tests/server/test_limits_log.py",
     ]
-    assert parts.mirrors_of("src/cloudlink/nothing.py") == []
+    assert "tests/client/test_session.py" in parts.mirrors_of("src/cloudlink/client/receiver.py")
+    assert parts.mirrors_of("src/cloudlink/nothing/x.py") == []
 
 
 def test_the_lines_of_a_fault_and_of_its_statement():

@@ -144,6 +144,15 @@ def test_an_address_that_waits_for_long_is_logged_once_a_minute(time, share, cap
     assert caplog.text.count("192.0.2.1 asks for more than its share of the server's time") == 1
 
 
+@pytest.mark.parametrize(("waited", "is_logged"), [(0.9, False), (1.1, True)])
+def test_waiting_for_more_than_a_second_is_long(time, share, caplog, waited, is_logged):
+    one = Someone(share, "192.0.2.1")
+    share.put(one.account, one, lambda: None)
+    time.now += waited
+    time.turn()
+    assert ("asks for more than its share" in caplog.text) is is_logged
+
+
 def test_work_that_fails_ends_nobody_elses_turn(time, share, caplog):
     one, done = Someone(share, "192.0.2.1"), []
     share.put(one.account, one, lambda: 1 / 0)
@@ -267,6 +276,17 @@ def test_packets_wait_while_the_turn_is_used_up_and_keep_their_order(server, tim
     time.turn()
     assert [packet["val"] for packet in alice.heard()] == [1, 2]
     assert not alice.connection.is_held
+
+
+def test_frames_that_are_no_messages_are_charged_to_the_turn(server, time):
+    alice = named(server, "alice")
+    server.fair_share.spent = 0.0
+    before = 0.0
+    for admit in (lambda: alice.session.admit(5), lambda: alice.session.grown(1 << 20)):
+        admit()
+        assert server.fair_share.spent > before
+        before = server.fair_share.spent
+    assert time.due
 
 
 def test_leaving_waits_while_the_turn_is_used_up(server, time):

@@ -163,6 +163,14 @@ def test_invalid_json_opens_nothing(server, data):
     assert visitor.closed == (1000, "Invalid JSON")
 
 
+def test_a_client_that_has_left_has_received_nothing_more(server):
+    alice = named(server, "alice")
+    assert alice.client.session.tally()[0] > 0
+    alice.leave()
+    gone = alice.client.session
+    assert gone.tally() == gone.received == (0, 0)
+
+
 def test_a_client_that_a_plugin_has_removed_is_gone_as_a_whole_when_it_leaves(server):
     gone = []
     server.on_disconnect(lambda client: gone.append(client.username))

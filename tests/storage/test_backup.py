@@ -137,6 +137,8 @@ def test_files_of_others_and_of_newer_versions_are_refused(file, copy, action):
 def test_what_cannot_be_copied_is_named(file, copy, tmp_path):
     with pytest.raises(StorageError, match=r"there is no file .*cloudlink\.db"):
         back_up(file, copy)
+    with pytest.raises(StorageError, match=r"there is no file .*copy\.db"):
+        restore(copy, file)
     fill(file, b"10")
     for action in (back_up, restore):
         with pytest.raises(StorageError, match="is the storage file itself"):

@@ -32,6 +32,12 @@ def store(request, opened, turns):
     return store
 
 
+def test_a_store_that_works_says_so(store):
+    store.save("1", "a", b"1")
+    assert store.condition.is_up
+    assert store.condition.waiting in (0, 1)
+
+
 def test_a_saved_value_is_there_at_once(store):
     store.save("1", "a", b"1")
     store.save("1", "a", b"2")

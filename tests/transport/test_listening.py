@@ -331,3 +331,14 @@ class Elsewhere:
 def test_why_a_port_cannot_be_shared_is_explained():
     with pytest.raises(StartError, match=r"^The address 192\.0\.2\.1 does not belong to this machine"):
         shareable(Elsewhere())
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere it would let two servers share a port")
+def test_a_port_can_be_used_again_although_old_connections_linger():
+    async def scenario():
+        for one in await open_sockets(["127.0.0.1"], 0):
+            assert one.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)
+            assert not one.getblocking()
+            one.close()
+
+    asyncio.run(scenario())

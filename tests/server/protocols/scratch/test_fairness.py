@@ -325,6 +325,32 @@ def test_variables_from_the_file_belong_to_nobody(opened):
     assert list(room.variables) == ["a", "b"]
 
 
+def test_each_value_counts_for_its_writer_and_others_for_the_opener(opened):
+    each = opened(cloud_max_memory=1_000_000)
+    room = each.enter("1", address=HONEST)
+    opening = each._memory.of(HONEST)
+    each.keep(room, "☁ a", BIG, GREEDY)
+    assert each._memory.of(HONEST) == opening
+    assert each._memory.of(GREEDY) > len(BIG)
+    each.keep(room, "☁ b", BIG)
+    assert each._memory.of(HONEST) > len(BIG)
+    assert accounts_are_right(each)
+
+
+def test_who_keeps_half_of_the_memory_may_write_no_more_in_a_project_of_others(opened):
+    each = opened(cloud_max_memory=1_000_000)
+    assert keep_all_you_can(each, GREEDY, "1")[1] == 4003
+    room = each.enter("2", address=HONEST)
+    with pytest.raises(Violation):
+        each.keep(room, "☁ a", BIG, GREEDY)
+    each.keep(room, "☁ a", BIG, HONEST)
+    each.keep(room, "☁ b", BIG)
+    with pytest.raises(Violation):
+        each.keep(
+            each.rooms["1"], "☁ more", BIG
+        )  # nobody in particular sets it: it counts for who opened the project
+
+
 # ------------------------------------------------------------------------------------------------ the file
 
 

@@ -316,3 +316,13 @@ def test_a_change_that_waits_is_not_sent_once_its_variable_is_gone():
 def test_a_packet_nested_too_deeply_is_an_error_like_any_other():
     with pytest.raises(JSONTextError):
         parse(b'{"method":"set","value":' + b"[" * 100_000 + b"]" * 100_000 + b"}")
+
+
+def test_closed_projects_can_be_closed_again_and_hold_nothing(opened):
+    each = opened(file=True)
+    room = each.enter("1")
+    each.keep(room, "☁ a", b"1")
+    each.close()
+    assert (each.rooms, each._memory.total, each._opened.total) == ({}, 0, 0)
+    assert each.variables("1") == {}
+    each.close()
