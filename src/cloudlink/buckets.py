@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
-_UNBOUNDED = 1 << 62
-"""Tokens of a bucket without a limit; nobody takes that many."""
+_UNBOUNDED = 2.0**53
+"""Tokens of a bucket without a limit; nobody takes that many, and up to here every whole number is exact."""
 
 
 class Bucket:

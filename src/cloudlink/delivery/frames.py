@@ -83,7 +83,9 @@ def as_update(frame: bytes, key: Hashable) -> Update:
 
 def update_frame(payload: bytes, key: Hashable) -> Update:
     """Return the frame of a text message that replaces earlier ones with an equal key."""
-    return as_update(text_frame(payload), key)
+    update = Update(text_frame(payload))
+    update.key = key
+    return update
 
 
 class Segment(bytes):

@@ -580,13 +580,13 @@ class Server(PluginAPI):
             self._loop.call_later(delay, callback)
 
     def _schedule(self, delay: float, callback: Callable[[], None]) -> None:
-        # Without a loop, the code that drives the server flushes explicitly.
-        if self._loop is None:
+        loop = self._loop
+        if loop is None:  # the code that drives the server flushes explicitly
             return
         if delay > 0:
-            self._loop.call_later(delay, callback)
+            loop.call_later(delay, callback)
         else:
-            self._loop.call_soon(callback)
+            loop.call_soon(callback)
 
     def _call_soon(self, callback: Callable[[], None]) -> bool:
         """Call a function in the event loop's next iteration; return False if no loop runs."""

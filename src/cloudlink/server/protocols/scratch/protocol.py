@@ -121,6 +121,7 @@ class Scratch:
         self.projects = Projects(server.settings, server.counters)
         self._hooks = server.hooks
         self._settings = server.settings
+        self._limits = server.limits
         self._users = _user_rules(self._settings)
         self._hub = server.hub
         self._policy = self._hooks.policy
@@ -258,7 +259,7 @@ class Scratch:
             return
         command = self._commands.get(packet.method, self._hooks.unknown_command)
         command.calls += 1
-        if not (command.known or command.disabled):
+        if command.native is None and not (command.known or command.disabled):
             text = f"{packet.method} is an invalid command."
             self._hooks.report(client, Schema, InvalidCommand, packet.method, text)
             client.session.close(CloseCode.CLOUD_ERROR, "There is no such method")
@@ -381,7 +382,7 @@ class Scratch:
         settings = self._settings
         if name is None:
             raise Ignored
-        longest = self.server.limits.variable_name_max_length
+        longest = self._limits.variable_name_max_length
         if len(name) > longest:
             raise Ignored(f"A variable name can have at most {longest} characters.")
         longest = settings.cloud_value_max_length
@@ -397,7 +398,7 @@ class Scratch:
         name, new_name = _text(packet.name), _text(packet.new_name)
         if name is None or name not in room.variables:
             raise Violation(CloseCode.CLOUD_ERROR, "There is no such variable")
-        if new_name is None or not rules.is_new_name(new_name, self.server.limits.variable_name_max_length):
+        if new_name is None or not rules.is_new_name(new_name, self._limits.variable_name_max_length):
             raise Violation(CloseCode.CLOUD_ERROR, "A variable cannot have this name")
         self.projects.rename(room, name, new_name, client.state.address)
 
