@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import sys
+import time
 
 import pytest
 
 from cloudlink.admin.actors import AdminError
 from cloudlink.admin.filters import Filter, Filters, check_entries, compiled
 from tests.admin.conftest import OWNER
+from tests.support.clock import FakeClock
 
 
 def a_filter(number, action, *entries, kind="words", scope=("messages",)):
@@ -57,6 +60,45 @@ def test_an_expression_that_would_hang_python_is_harmless():
     (expression,) = (compiled("(a+)+b"),)
     assert list(expression.finditer("a" * 4096)) == []
     check_entries("regex", ["(a+)+b"])
+
+
+@pytest.mark.parametrize("action", ["mask", "block"])
+@pytest.mark.parametrize(
+    "entry", ["(a+)+b", "(a|a)*b", "(a|aa)+$b", "(.*a){12}b", r"(\w+\s?)*!", "([a-z]+)*[0-9]"]
+)
+def test_no_expression_stalls_the_server_for_10_ms(entry, action):
+    """Python's engine would take years for some of these."""
+    for text in ("a" * 4096, "a " * 2048, "ab" * 2048, "a1!" * 1365):
+        times = []
+        for _ in range(5):
+            made = filters(a_filter(1, action, entry, kind="regex"))
+            start = time.thread_time()
+            made.look_at_value(f'"{text}"'.encode(), "messages")
+            times.append(time.thread_time() - start)
+        assert min(times) < 0.01  # of computing; a busy machine takes longer
+
+
+def test_of_very_many_matches_the_rest_is_masked():
+    made = filters(a_filter(1, "mask", "bad", kind="regex"))
+    few, many = "bad good " * 100, "bad good " * 101 + "bad"
+    assert made.look_at_text(few, "messages").masked.decode() == "*** good " * 100
+    assert made.look_at_text(many, "messages").masked.decode() == "*** good " * 100 + "*" * 12
+
+
+def test_one_match_is_enough_unless_it_is_masked():
+    clock = FakeClock()
+
+    class Slow:
+        def finditer(self, text):
+            for match in re.finditer("bad", text):
+                yield match
+                clock.now += 0.001  # before the next one is found
+
+    made = filters(a_filter(1, "block", "bad", kind="regex"), clock=clock)
+    made._expressions[1] = [Slow()]
+    for _ in range(5):
+        assert made.look_at_text("bad " * 500, "messages").text == "bad"
+    assert not made.is_off(1)
 
 
 def test_a_slow_expression_is_refused():

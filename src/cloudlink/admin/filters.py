@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
@@ -41,6 +42,8 @@ _SLOW_IN_TEST = 0.002
 _SLOW = 0.005
 """Seconds of a run beyond which it counts as slow."""
 _MOST_SLOW_RUNS = 3
+_MOST_MATCHES = 100
+"""Matches of an expression in a text that are masked one by one."""
 _TRIAL_RUNS = 3
 _LARGEST_SHARED = 1 << 40
 _TRIALS = ("a" * MOST_CHARACTERS, ("The quick brown fox. " * MOST_CHARACTERS)[:MOST_CHARACTERS])
@@ -238,12 +241,7 @@ class Filters:
 
     def _run(self, one: Filter, expressions: list[Expression], text: str) -> list[Span[Filter]]:
         began = self._clock()
-        spans = [
-            Span(match.start(), match.end(), one)
-            for expression in expressions
-            for match in expression.finditer(text)
-            if match.end() > match.start()
-        ]
+        spans = [span for expression in expressions for span in _found(one, expression, text)]
         if self._clock() - began > _SLOW:
             self._slow_runs[one.id] = self._slow_runs.get(one.id, 0) + 1
             if self._slow_runs[one.id] >= _MOST_SLOW_RUNS:
@@ -251,6 +249,20 @@ class Filters:
                 self._changed()
                 self.on_off(one)
         return spans
+
+
+def _found(one: Filter, expression: Expression, text: str) -> Iterator[Span[Filter]]:
+    """Yield what an expression finds in a text: all of it if it is to be masked, else the first.
+
+    Of a text with very many matches, the rest is masked, so that a message made for it neither holds the server up nor has the
+    filter switched off for being slow.
+    """
+    matches = (match for match in expression.finditer(text) if match.end() > match.start())
+    for match in islice(matches, _MOST_MATCHES if one.action == "mask" else 1):
+        yield Span(match.start(), match.end(), one)
+    rest = next(matches, None) if one.action == "mask" else None
+    if rest is not None:
+        yield Span(rest.start(), len(text), one)
 
 
 def check_entries(kind: str, entries: Iterable[str], clock: Callable[[], float] = time.perf_counter) -> None:
