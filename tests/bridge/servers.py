@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
 SECRET = "sixteen characters at least"
-TIMEOUT = 10.0
+TIMEOUT = 30.0
+"""Seconds, on a machine that may be busy."""
 
 
 class BridgedServer:

@@ -15,6 +15,8 @@ import pytest
 from tests.bridge.servers import SECRET, BridgedServer, running, until
 from tests.fairness.latency import join, memory
 
+pytestmark = pytest.mark.timeout(240)
+
 HOSTILE = Path(__file__).with_name("hostile_bridge.py")
 ROUNDS = 16
 """How often the player is measured without and with the bridge, in turn, so that both have the same machine."""

@@ -21,6 +21,8 @@ from tests.support.servers import HOST
 if sys.platform != "linux":
     pytest.skip("several processes need Linux", allow_module_level=True)
 
+pytestmark = pytest.mark.timeout(240)
+
 MOVED = 3.0
 """Seconds from the end of the node until messages cross again: what is promised."""
 ATTEMPTS = 3
