@@ -239,7 +239,7 @@ def test_to_one(cmd, write, expect, sender, room_of):
         assert room.sender.tell(write(sender, receiver.name, value)) == ok(sender, "L"), value
         heard = {other.era: other.frames() for other in room.receivers}
         expected = expect(receiver, room.sender, meaning(sender, cmd, value))
-        assert heard == {**dict.fromkeys(KINDS, []), receiver.era: expected}, value
+        assert heard == {**{era: [] for era in KINDS}, receiver.era: expected}, value
 
 
 @pytest.mark.parametrize("sender", [*CL3_017, *CL4])

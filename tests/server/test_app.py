@@ -3,28 +3,42 @@
 import asyncio
 import gc
 import json
+import logging
 import signal
 import sys
 import weakref
 
 import pytest
 
+from cloudlink.cli import main
 from cloudlink.errors import StartError
 from cloudlink.server.app import Server
 from cloudlink.server.protocols.clpv4 import Clpv4
 from cloudlink.settings import Settings
 from tests.support.memoryclients import named
-from tests.support.process import ServerProcess
+from tests.support.process import CLOUDLINK, ServerProcess
 from tests.support.rawclients import connect, running
 from tests.support.servers import build
 
 
-@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
-def test_signals_stop_in_order_with_exit_status_0(signal_number):
+@pytest.fixture
+def program():
+    """`main`; what it sets for the whole process is undone afterwards."""
+    handlers, threshold = logging.root.handlers[:], gc.get_threshold()
+    yield main
+    logging.root.handlers[:] = handlers
+    gc.set_threshold(*threshold)
+
+
+@pytest.mark.parametrize(
+    ("event_loop", "signal_number"), [("asyncio", signal.SIGINT), ("uvloop", signal.SIGTERM)]
+)
+def test_both_event_loops_serve_and_signals_stop_in_order_with_exit_status_0(event_loop, signal_number):
     async def play(process):
         peer = await connect(process.port)
-        peer.send('{"cmd":"ping"}')
-        await peer.receive()
+        peer.send('{"cmd":"gmsg","val":"hello"}')
+        while b"hello" not in (await peer.receive())[1]:
+            pass
         process.process.send_signal(signal_number)
         closed = await peer.receive_close()
         peer.writer.write(b"\x88\x82\0\0\0\0\x03\xe9")
@@ -33,30 +47,16 @@ def test_signals_stop_in_order_with_exit_status_0(signal_number):
         await asyncio.sleep(0)
         return closed
 
-    with ServerProcess() as process:
+    with ServerProcess("--event-loop", event_loop) as process:
         assert asyncio.run(play(process)) == (1001, "The server is shutting down")
         assert process.stop(None) == 0
         assert "Traceback" not in "".join(process.lines)
 
 
-@pytest.mark.parametrize("event_loop", ["asyncio", "uvloop"])
-def test_both_event_loops_serve(event_loop):
-    async def play(port):
-        peer = await connect(port)
-        peer.send('{"cmd":"gmsg","val":"hello"}')
-        while b"hello" not in (await peer.receive())[1]:
-            pass
-        peer.leave()
-        await asyncio.sleep(0)
-
-    with ServerProcess("--event-loop", event_loop) as process:
-        asyncio.run(play(process.port))
-        assert process.stop() == 0
-
-
 def test_a_server_in_every_network_says_an_address_that_can_be_used():
     with ServerProcess("--host", "0.0.0.0") as process:
         assert f"connect to ws://127.0.0.1:{process.port}/" in process.lines[-1]
+        process.process.send_signal(signal.SIGHUP)  # without TLS it changes nothing
         assert process.stop() == 0
 
 
@@ -67,12 +67,6 @@ def test_the_error_for_a_missing_uvloop_names_the_command_that_installs_it(monke
     with pytest.raises(StartError) as caught:
         server.serve(port=0)
     assert str(caught.value).endswith(f"install it with: {sys.executable} -m pip install uvloop")
-
-
-def test_sighup_without_tls_changes_nothing():
-    with ServerProcess() as process:
-        process.process.send_signal(signal.SIGHUP)
-        assert process.stop() == 0
 
 
 def test_port_in_use_is_one_sentence_and_exit_status_1():
@@ -97,12 +91,11 @@ def test_port_in_use_is_one_sentence_and_exit_status_1():
         (("--max-clients", "0"), "max_clients"),
     ],
 )
-def test_a_failed_start_prints_one_sentence_with_exit_status_1(arguments, sentence):
-    with ServerProcess(*arguments) as process:
-        assert process.stop() == 1
-        text = "".join(process.lines).strip()
-        assert sentence in text
-        assert len(text.splitlines()) == 1
+def test_a_failed_start_prints_one_sentence_with_exit_status_1(arguments, sentence, capfd, program):
+    assert program([*CLOUDLINK[3:], "--port", "0", *arguments]) == 1
+    text = capfd.readouterr().err.strip()
+    assert sentence in text
+    assert len(text.splitlines()) == 1
 
 
 def test_a_script_that_cannot_start_says_why_without_a_traceback():
