@@ -14,7 +14,7 @@ from websockets.exceptions import InvalidHandshake
 from tests.support.memoryclients import MemoryConnection
 from tests.support.socketclient import SocketClient
 
-TIME_LIMIT = 10.0  # seconds; reached only when something is wrong
+TIME_LIMIT = 50.0  # seconds; reached only when something is wrong
 
 
 class InMemory:

@@ -56,6 +56,7 @@ well-formed); `$A` is A's user object while it has no name, `$A:alice` (or `$A:"
 
 from __future__ import annotations
 
+import functools
 import re
 import tomllib
 from dataclasses import dataclass, field
@@ -159,7 +160,12 @@ CLOSED = re.compile(r'(?P<code>\d{4})(?: "(?P<reason>.*)")?$')
 
 def scenarios(folder: str) -> list[Scenario]:
     """All scenarios below `tests/scenarios/<folder>`, by name."""
-    return [parse(path) for path in sorted((SCENARIOS / folder).glob("**/*.txt"))]
+    return [_parsed(path) for path in sorted((SCENARIOS / folder).glob("**/*.txt"))]
+
+
+@functools.cache
+def _parsed(path: Path) -> Scenario:
+    return parse(path)  # once for all modules that play it
 
 
 def parse(path: Path) -> Scenario:
