@@ -284,6 +284,21 @@ def test_floods_count_in_all_processes(server):
     assert third.auto_bans == 0
 
 
+def test_what_bans_turn_away_counts_in_all_processes(server):
+    server.owner.ask("bans.add", target={"address": "198.51.100.7"}, seconds=None, reason="")
+    second, third = (one.core.sanctions for one in (server.second, server.third))
+    for sanctions, times in ((second, 3), (third, 2)):
+        for _ in range(times):
+            assert sanctions.policy.closing("198.51.100.7") is not None
+        sanctions.tick()
+    bans = [next(iter(one.core.sanctions.policy.bans)) for one in server.processes]
+    assert [ban.hits for ban in bans] == [5, 5, 5]
+    assert {ban.last_hit for ban in bans} == {int(server.second.wall_clock.now)}
+    old = {**bans[0].record(), "hits": 4, "last_hit": None}  # another process has saved it a moment ago
+    second._ban_changed(bans[0].target.key, old)
+    assert next(iter(second.policy.bans)).hits == 5
+
+
 def test_watching(server):
     server.owner.ask("subscribe", topics=["watch:client:3", "watch:room:den"])
     assert server.owner.refused("subscribe", topics=["watch:client:9"]) == "not_found"

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 
 import pytest
 
 from cloudlink.admin.actors import Actor, AdminError
+from cloudlink.server.app import Server
+from cloudlink.server.part import Part
 from cloudlink.server.protocols import Scratch
+from cloudlink.settings import Settings
 from tests.support.memoryclients import EraClient, MemoryClient, codes, named
 from tests.support.servers import build
 
@@ -653,6 +658,38 @@ def test_a_rush_guards_the_server():
         MemoryClient(server)
     assert server.sanctions.mode == "guarded"
     assert server.hooks.packet_policy is not None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="several processes need Linux")
+def test_processes_of_one_server_count_newcomers_and_knocks_together():
+    from cloudlink.sharedcounts import SharedCounts, create  # noqa: PLC0415  # Linux only
+
+    memory = create(2)
+    try:
+        servers = [
+            Server(
+                Settings(admin_storage="", storage=""),
+                Part(
+                    number=number,
+                    count=2,
+                    speaks=False,
+                    is_successor=False,
+                    sockets=[],
+                    counts=SharedCounts(memory, number, 2, lambda: 5.0),
+                    carrier=None,
+                    tell_reloaded=lambda: None,
+                ),
+            )
+            for number in range(2)
+        ]
+        policies = [server.hooks.policy for server in servers]
+        assert [policies[number % 2].modes.count_newcomer() for number in range(4)] == [1, 2, 3, 4]
+        for server in servers:
+            server.sanctions.add_ban(OWNER, {"address": "192.0.2.7"}, seconds=None)
+        knocks = [policies[number % 2].is_knocking("192.0.2.7") for number in range(14)]
+        assert knocks == [False] * 10 + [True] * 4
+    finally:
+        os.close(memory)
 
 
 def test_a_message_that_no_filter_can_decode_is_refused(server):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +49,7 @@ class Banning(Base):
         super().__init__(*arguments, **options)
         self.auto_bans = 0
         self._hit: dict[int, Ban] = {}  # those whose hits are not saved yet
+        self._untold_hits: Counter[str] = Counter()
         self._hits_saved_at = self._swept_at = self._clock()
         self._floods: dict[str, deque[float]] = {}
         self.policy.on_hit = self._count_hit
@@ -291,6 +292,11 @@ class Banning(Base):
         except msgspec.ValidationError:
             self.notify(f"A ban in the file cannot be read and is left out: {key}.")
             return 0
+        former = bans.get(ban.id)
+        if former is not None and former.at == ban.at and former.target.key == ban.target.key:
+            # What was counted since another process has saved it stays counted.
+            ban.hits = max(ban.hits, former.hits)
+            ban.last_hit = max(ban.last_hit or 0, former.last_hit or 0) or None
         rival = bans.take_over(ban)
         if rival is not None:
             self._save(Change(KIND, rival.target.key, rival.record()))
@@ -298,6 +304,7 @@ class Banning(Base):
 
     def _tick_bans(self) -> None:
         now = self._clock()
+        self._tell_hits()
         if self._hit and now - self._hits_saved_at >= _SAVE_HITS_EVERY:
             self._hits_saved_at = now
             self._save_hits()
@@ -318,6 +325,27 @@ class Banning(Base):
         ban.hits += 1
         ban.last_hit = int(self._wall_clock())
         self._hit[ban.id] = ban
+        self._untold_hits[ban.target.key] += 1
+
+    def _tell_hits(self) -> None:
+        """Have all processes count how often bans turned somebody away, because each of them may save that."""
+        if self._untold_hits:
+            self.peers.tell("hits", {"hits": self._untold_hits, "at": int(self._wall_clock())})
+            self._untold_hits = Counter()
+
+    def add_hits(self, hits: dict[str, int], at: int) -> None:
+        """Count what bans have turned away in another process.
+
+        Args:
+            hits: How often, by the key of the target.
+            at: Unix time of the last time.
+        """
+        for key, count in hits.items():
+            kind, _, value = key.partition(":")
+            ban = self.policy.bans.of(Target(kind, value))
+            if ban is not None:
+                ban.hits += count
+                ban.last_hit = max(at, ban.last_hit or 0)
 
     # Checks, in the order in which they are made.
 

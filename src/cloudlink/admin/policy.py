@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from cloudlink.admin.filters import Finding, Scope
     from cloudlink.admin.host import Player
 
-_KNOCKS = 10
+KNOCKS = 10
 """Connections a minute in which a banned subscriber learns the reason; further ones are refused at once."""
 _MOST_KNOCKERS = 20_000
 """Banned subscribers whose connections are counted."""
@@ -76,6 +76,8 @@ class Policy:
             text to send instead of the value, empty for no change, or raises `Blocked`. None if there are none.
         act: Called with a player and what filters found, unless they only block or mask.
         on_hit: Called with a ban that turned somebody away.
+        take_knock: Takes a token from the bucket of a banned subscriber, given the rate and the burst of that; returns whether
+            there was one. Processes of one server share the buckets.
         on_flood: Called with a player who is disconnected for sending too much.
         dropped: How many packets were refused, by `muted`, `frozen`, `slow` and `filtered`.
         refused: How many connections were refused, by `banned` and `mode`.
@@ -109,6 +111,7 @@ class Policy:
         self.refused: Counter[str] = Counter() if refused is None else refused
         self._wall_clock = wall_clock
         self._clock = clock
+        self.take_knock: Callable[[str, float, float], bool] = self._take_knock
         self._knocks: dict[str, Bucket] = {}
         self._forgot_at = clock()
 
@@ -148,16 +151,18 @@ class Policy:
         ban = self.bans.for_address(address, self._wall_clock())
         if ban is None:
             return False
-        key = subscriber(address)
-        bucket = self._knocks.get(key)
-        if bucket is None:
-            self._forget()
-            bucket = self._knocks[key] = Bucket(_KNOCKS / 60, _KNOCKS, self._clock)
-        if bucket.take():
+        if self.take_knock(subscriber(address), KNOCKS / 60, KNOCKS):
             return False
         self.refused["banned"] += 1
         self.on_hit(ban)
         return True
+
+    def _take_knock(self, key: str, rate: float, burst: float) -> bool:
+        bucket = self._knocks.get(key)
+        if bucket is None:
+            self._forget()
+            bucket = self._knocks[key] = Bucket(rate, burst, self._clock)
+        return bucket.take()
 
     def closing(self, address: str) -> Closing | None:
         """Return how a new connection is closed at once, None if it may stay."""

@@ -248,6 +248,11 @@ def _note_flood(process: Process, params: Params) -> Result:
     return {}
 
 
+def _add_hits(process: Process, params: Params) -> Result:
+    process.sanctions.add_hits(params["hits"], params["at"])
+    return {}
+
+
 def _announce(process: Process, params: Params) -> Result:
     return {"sent": process.sanctions.announce_here(params["text"], params["rooms"], params["kind"])}
 
@@ -314,6 +319,7 @@ QUESTIONS: dict[str, Callable[[Process, Params], Result | Slices[Result]]] = {
     "changes": _take_over,
     "bans.preview": preview_ban,
     "flood": _note_flood,
+    "hits": _add_hits,
     "announce": _announce,
     "notice": _take_notice,
     "stats": get_statistics,

@@ -94,7 +94,9 @@ class Enforcement:
         self.sanctions.on_activity = self._choose_policy
         self.sanctions.audit.watch(self._tell_plugins)
         if server.part is not None:
-            hooks.policy.modes.count_newcomer = server.part.counts.count_newcomer
+            counts = server.part.counts
+            hooks.policy.modes.count_newcomer = counts.count_newcomer
+            hooks.policy.take_knock = lambda key, rate, burst: counts.take(f"banned {key}", rate, burst)
         server.counters.bans = hooks.policy.bans.counts
         server.counters.mutes = hooks.policy.mutes.__len__
         server.counters.stores["admin"] = lambda: StoreCondition(not self.store.trouble, self.store.waiting)
