@@ -145,6 +145,9 @@ class Observer:
 class Selection:
     """A plugin of pytest that runs chosen tests only, in their order.
 
+    A fault may change the name of a test, if that has a parameter which the faulty code makes. All tests of the same function
+    run then.
+
     Attributes:
         failed: Those that have failed.
     """
@@ -157,10 +160,17 @@ class Selection:
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Leave out all other tests."""
-        items[:] = [item for item in items if item.nodeid in self._places]
-        items.sort(key=lambda item: self._places[item.nodeid])
+        renamed = {_function(test) for test in self._places.keys() - {item.nodeid for item in items}}
+        items[:] = [
+            item for item in items if item.nodeid in self._places or _function(item.nodeid) in renamed
+        ]
+        items.sort(key=lambda item: self._places.get(item.nodeid, 0))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Note a test that fails."""
         if report.failed:
             self.failed.append(report.nodeid)
+
+
+def _function(test: str) -> str:
+    return test.partition("[")[0]

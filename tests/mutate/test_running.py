@@ -85,6 +85,15 @@ def test_a_test_that_fails_alone_is_left_out(repository):
     assert "False 1 b = a + 1" in done.stdout
 
 
+def test_a_test_that_a_fault_renames_runs_all_the_same(repository):
+    (repository / "tests/test_y.py").write_text(
+        "import pytest\nfrom cloudlink.x import f\n"
+        "@pytest.mark.parametrize('a', [f(7, 3)])\ndef test_f(a): assert a == f(7, 3) == -1\n"
+    )
+    done = in_laboratory(repository)
+    assert "True 2 b = a + 1" in done.stdout
+
+
 def test_what_a_fault_makes_endless_is_ended(repository):
     (repository / "src/cloudlink/x.py").write_text(
         "def f(a, b):\n    while a > 4:\n        a = a - 1\n    return b - a\n"

@@ -167,6 +167,9 @@ def test_only_allowed_origins_may_connect_once_some_are_listed():
     async def scenario():
         async with running(allowed_origins=origins) as server:
             await connect(server.port, UPGRADE | {"Origin": "https://turbowarp.org"})
+            assert server.counters.refused == {}
+            assert " 403 " in await ask(server.port, request(UPGRADE | {"Origin": "https://evil.example"}))
+            assert server.counters.refused == {"origin": 1}
 
     asyncio.run(scenario())
 

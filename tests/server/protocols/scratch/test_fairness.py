@@ -351,6 +351,19 @@ def test_who_keeps_half_of_the_memory_may_write_no_more_in_a_project_of_others(o
         )  # nobody in particular sets it: it counts for who opened the project
 
 
+def test_what_has_made_way_is_gone_from_the_file_too(opened):
+    each = opened(file=True, cloud_max_variables_per_room=4)
+    room = each.enter("1", address=HONEST)
+    for name in "abcd":
+        each.keep(room, name, b"1", GREEDY)
+    each.keep(room, "e", b"2", HONEST)
+    assert list(room.variables) == ["a", "b", "c", "e"]
+    each.close()
+    assert each.variables("1") == {}
+    again = opened(file=True)
+    assert again.variables("1") == {"a": b"1", "b": b"1", "c": b"1", "e": b"2"}
+
+
 # ------------------------------------------------------------------------------------------------ the file
 
 
