@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import re
 import time
 from collections import Counter
@@ -20,9 +21,11 @@ _NUMBER = re.compile(r"[0-9]+")
 _TRACEBACK = re.compile(r"^Traceback .*?\n\S[^\n]*", re.MULTILINE | re.DOTALL)
 
 _WARM_UP = 0.25
-"""The part of the time in which memory may still grow."""
+"""The part of the time, after everybody has come for the first time, in which memory may still grow."""
 _LONGEST_WARM_UP = 300.0
 """Seconds."""
+_LATEST = 0.25
+"""The part of the time in which everybody must have come; on a machine that is busier than that, memory says nothing."""
 _EVERY = 2.0
 """Seconds between two looks at the memory."""
 _MOST_GROWTH = 1e6
@@ -56,7 +59,7 @@ class Plan:
 
     @property
     def warm_up(self) -> float:
-        """Seconds after which memory must not grow any more."""
+        """Seconds after everybody has come for which memory may grow."""
         return min(_LONGEST_WARM_UP, _WARM_UP * self.seconds)
 
 
@@ -68,6 +71,7 @@ class Result:
         name: Its name.
         visits: How often somebody came.
         messages: How many messages arrived.
+        complete: Seconds after which everybody had come, infinite if that was never so.
         memory: Resident bytes at the end.
         growth: Bytes an hour by which they grew after warming up.
         files_before: Its open files after the first few players had come and gone.
@@ -81,6 +85,7 @@ class Result:
     name: str
     visits: int
     messages: int
+    complete: float
     memory: int
     growth: float
     files_before: Counter[str]
@@ -114,16 +119,19 @@ async def _soak_one(plan, folder, name, arguments, context):
         files_before = await _files_of_a_used_server(server, context)
         crowd = Crowd(server.port, context, plan.players, plan.seed)
         samples = []
+        complete = math.inf
         started = time.monotonic()
         while time.monotonic() < started + plan.seconds:
             await asyncio.sleep(_EVERY)
             samples.append((time.monotonic() - started, server.memory()))
+            if complete == math.inf and crowd.visits >= plan.players:
+                complete = samples[-1][0]
         await crowd.go()
         files_after = await _files_left(server.pid, files_before)
-        settled = [sample for sample in samples if sample[0] >= plan.warm_up]
+        settled = [sample for sample in samples if sample[0] >= complete + plan.warm_up]
         first, last = ends(crowd.delays)
         return Result(
-            *(name, crowd.visits, crowd.messages, samples[-1][1], slope(settled) * 3600),
+            *(name, crowd.visits, crowd.messages, complete, samples[-1][1], slope(settled) * 3600),
             *(
                 files_before,
                 files_after,
@@ -185,7 +193,9 @@ def ends(delays: list[tuple[float, float]]) -> tuple[float, float]:
 def judge(result: Result, plan: Plan) -> list[str]:
     """Return a sentence for everything that is wrong."""
     wrong = []
-    hours = (plan.seconds - plan.warm_up) / 3600
+    if result.complete > _LATEST * plan.seconds:
+        wrong.append("not all players had come in time; is the machine too busy?")
+    hours = max(0.0, plan.seconds - result.complete - plan.warm_up) / 3600
     filling = _FILLING * max(0.0, 1 - plan.seconds / _FULL)
     if result.growth * hours > _MOST_GROWTH * hours + filling:
         wrong.append(f"memory grows by {result.growth / 1e6:.1f} MB an hour")

@@ -11,7 +11,7 @@ from tests.soak.soak import Plan, Result, ends, judge, slope
 
 PLAN = Plan(1800, 500)
 FILES = Counter({"cloudlink.db": 2, "socket:[]": 1})
-GOOD = Result("plain", 100, 1000, 50_000_000, 0.0, FILES, FILES, 0.01, 0.01, [], [])
+GOOD = Result("plain", 100, 1000, 10.0, 50_000_000, 0.0, FILES, FILES, 0.01, 0.01, [], [])
 
 
 def test_a_slope_is_not_moved_by_a_few_peaks():
@@ -47,6 +47,8 @@ def test_in_a_short_run_bounded_caches_may_still_fill():
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
+        ({"complete": 500.0}, "plain: not all players had come in time; is the machine too busy?"),
+        ({"complete": float("inf")}, "plain: not all players had come in time; is the machine too busy?"),
         ({"growth": 1.1e6}, "plain: memory grows by 1.1 MB an hour"),
         ({"files_after": FILES + Counter({"socket:[]": 3})}, "plain: 3 files stay open: 3 socket:[]"),
         ({"last_delay": 0.2}, "plain: messages take 200 ms at the end"),
