@@ -81,3 +81,16 @@ def test_a_wrong_address_is_not_waited_for(kind, url):
                 await kind(url, wait=True).__aenter__()
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConnectionRefusedError(errno.ECONNREFUSED, "refused"),
+        OSError(errno.ECONNREFUSED, "refused"),
+        OSError("Multiple exceptions: refused, refused"),
+    ],
+)
+def test_a_port_at_which_nothing_listens_is_told_however_it_shows(error):
+    assert str(unreachable(WS, error)) == str(unreachable(WS, ConnectionRefusedError()))
+    assert str(unreachable(WS, error)) != str(unreachable(WS, OSError(errno.EHOSTUNREACH, "no route")))

@@ -154,3 +154,13 @@ def test_readiness_follows_the_state_and_health_does_not():
     assert draining.endswith('{"status":"draining"}')
     assert healthy.startswith("HTTP/1.1 200")
     assert at_end == "stopping"
+
+
+def test_the_first_message_is_counted_although_it_is_free():
+    server = build()
+    one = MemoryClient(server)
+    first = b'{"cmd":"ping","listener":1}'
+    one.session.receive(first)
+    assert one.session.received == (1, len(first))
+    one.session.receive(first)
+    assert one.session.received == (2, 2 * len(first))

@@ -285,3 +285,11 @@ def test_infinite_numbers_are_spelt_as_numbers_wherever_they_are():
     text = jsontext.dumps(value)
     assert text == b'{"a":[1e999,null,{"b":-1e999}],"c":[1.5,1e999],"d":"null"}'
     assert jsontext.loads(text)["a"] == [float("inf"), None, {"b": -float("inf")}]
+
+
+def test_several_amendments_are_all_seen_by_plugins():
+    packet = parse(b'{"cmd":"pmsg","val":1,"id":"bob","rooms":"a","listener":"l"}')
+    packet.amend(val=b'"one"')
+    packet.amend(rooms=b"", listener=b"")
+    assert (packet.val, packet.rooms, packet.listener) == (b'"one"', b"", b"")
+    assert packet.message() == {"cmd": "pmsg", "val": "one", "id": "bob"}

@@ -266,3 +266,11 @@ def test_the_host_may_allow_any_username(build):
     assert player.code is None
     assert player.session.client.username == "Zoë ☁"
     assert Player(server, user="x" * 101).code == 4002
+
+
+def test_without_limits_every_update_is_passed_on_at_once(build):
+    server = build(cloud_updates_per_second=2.0, cloud_update_burst=2, limits=False)
+    one, two = Player(server), Player(server)
+    for number in range(10):
+        one.set("☁ x", number)
+    assert values(two.heard()) == [("☁ x", number) for number in range(10)]
