@@ -58,6 +58,7 @@ class Player:
         while True:
             with contextlib.suppress(OSError, TimeoutError):
                 await self._play()
+            self.drop()  # what was not let in in time must not stay as somebody else
             self.is_in = False
             self.users = {}
             await asyncio.sleep(0.1 + Random(self.name).random() / 5)
@@ -135,6 +136,7 @@ class CloudPlayer:
         while True:
             with contextlib.suppress(OSError, TimeoutError):
                 await self._play()
+            self.drop()
             self.is_in = False
             await asyncio.sleep(0.1 + Random(self.name).random() / 5)
 
