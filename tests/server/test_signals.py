@@ -67,8 +67,12 @@ class Server:
             stderr=subprocess.PIPE,
             text=True,
         )
-        match, self.first_lines = wait_for(self.process.stderr, r"connect to ws://\S+:(\d+)/")
-        self.port = int(match[1])
+        try:
+            match, self.first_lines = wait_for(self.process.stderr, r"connect to ws://\S+:(\d+)/")
+            self.port = int(match[1])
+        except BaseException:  # the time limit of the test, which the process is not to outlive
+            self.__exit__()
+            raise
 
     def __enter__(self):
         return self

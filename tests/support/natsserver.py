@@ -46,6 +46,13 @@ class NatsServer:
     def start(self):
         """Start, and return when it answers."""
         self._process = subprocess.Popen(self._command, stderr=subprocess.DEVNULL)
+        try:
+            self._until_it_answers()
+        except BaseException:  # the time limit of the test, which the process is not to outlive
+            self.__exit__()
+            raise
+
+    def _until_it_answers(self):
         while True:
             try:
                 with socket.create_connection(("127.0.0.1", self.port), timeout=1) as probe:

@@ -38,7 +38,11 @@ class ServerProcess:
         )
         self.lines = []
         self._reader = None
-        match = self.wait_for(r"connect to wss?://\S+:(\d+)/")
+        try:
+            match = self.wait_for(r"connect to wss?://\S+:(\d+)/")
+        except BaseException:  # the time limit of the test, which the process is not to outlive
+            self.__exit__()
+            raise
         self.port = int(match[1]) if match else None
 
     def wait_for(self, pattern):
