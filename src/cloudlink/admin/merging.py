@@ -61,10 +61,10 @@ def clients(results: Sequence[Result], sort: str, limit: int) -> Result:
     return {"items": page, "total": sum(result["total"] for result in results), "next": following}
 
 
-def counts(results: Iterable[dict[str, int]]) -> dict[str, int]:
+def counts(results: Sequence[dict[str, int]]) -> dict[str, int]:
     """Add up numbers by their keys."""
-    found: dict[str, int] = {}
-    for result in results:
+    found = dict(results[0]) if results else {}
+    for result in results[1:]:
         for key, count in result.items():
             found[key] = found.get(key, 0) + count
     return found
