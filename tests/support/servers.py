@@ -21,7 +21,7 @@ TESTS = Path(__file__).parents[1]
 class _Server(Server):
     """A server that knows the protocol of its plugins. A dictionary elsewhere would keep all servers for ever."""
 
-    clpv4: Clpv4
+    _clpv4: Clpv4
 
 
 def build(settings: dict[str, Any] | None = None, plugins: Iterable[str] = ()) -> Server:
@@ -32,7 +32,7 @@ def build(settings: dict[str, Any] | None = None, plugins: Iterable[str] = ()) -
     """
     server = _Server(Settings(**{"storage": "", "admin_storage": "", **(settings or {})}))
     server.fair_share.clock = lambda: 0.0  # on a busy machine, packets would wait for a later turn
-    protocol = server.clpv4 = Clpv4(server)
+    protocol = server._clpv4 = Clpv4(server)
     if server.settings.cloud:
         scratch = Scratch(server)
         if server.settings.cloud_bridge:
@@ -45,7 +45,7 @@ def build(settings: dict[str, Any] | None = None, plugins: Iterable[str] = ()) -
 def protocol_of(server: Server) -> Clpv4:
     """The CloudLink 4 of a server that `build` made."""
     assert isinstance(server, _Server)
-    return server.clpv4
+    return server._clpv4
 
 
 def load_plugin(place: str) -> Callable[[Any, Any], object]:

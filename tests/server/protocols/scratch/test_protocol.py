@@ -274,3 +274,13 @@ def test_without_limits_every_update_is_passed_on_at_once(build):
     for number in range(10):
         one.set("☁ x", number)
     assert values(two.heard()) == [("☁ x", number) for number in range(10)]
+
+
+def test_the_host_is_told_why_a_project_cannot_have_a_variable(build):
+    server = build(cloud_max_rooms=1, cloud_value_max_length=5)
+    one = Player(server, project="1")
+    assert server.scratch.put("1", "☁ x", b"12345") == ""
+    server.delivery.flush()
+    assert values(one.heard()) == [("☁ x", 12345)]
+    assert server.scratch.put("1", "☁ x", b"123456") == "a value is a number of at most 5 characters"
+    assert "Too many projects" in server.scratch.put("2", "☁ x", b"1")
