@@ -77,6 +77,16 @@ def test_attributes_of_a_client(server, name):
     assert str(caught.value) == f"'Client' object has no attribute '{name}': {_SUCCESSORS[name]}"
 
 
+def test_former_attributes_of_a_client_are_free_for_plugins(server):
+    client = MemoryClient(server).client
+    assert "loop" not in dir(client)
+    client.loop = 5
+    assert client.loop == 5
+    assert "loop" in dir(client)
+    del client.loop
+    assert not hasattr(client, "loop")
+
+
 def test_a_client_lacks_other_attributes_without_a_sentence(server):
     with pytest.raises(AttributeError, match=r"^'Client' object has no attribute 'points'$"):
         _ = MemoryClient(server).client.points

@@ -319,6 +319,11 @@ class Client:
             raise AttributeError(f"client.{name} cannot be written: {_READ_ONLY.get(name, _OWN)}")
         write(self, name, value)
 
+    def __dir__(self) -> list[str]:
+        """Leave out the names that clients of CloudLink 0.2.0 had."""
+        kept = vars(self)
+        return [name for name in super().__dir__() if name not in _SUCCESSORS or name in kept]
+
     def __delattr__(self, name: str) -> None:
         if name in _ATTRIBUTES:
             raise AttributeError(f"client.{name} cannot be deleted: {_READ_ONLY.get(name, _OWN)}")
