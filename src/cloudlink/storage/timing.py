@@ -19,7 +19,7 @@ class Timing:
         longest_pause: The longest such pause.
     """
 
-    gather_for: float = 0.25
+    gather_for: float = 0.4
     look_every: float = 1.0
     patience: float = 1.0
     patience_of_server: float = 0.05
