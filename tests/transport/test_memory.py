@@ -30,7 +30,9 @@ async def greeted(port):
     await loop.sock_sendall(ours, request(CHROME) + GREETING)
     received = b""
     while b'"listener":"greeted"' not in received:
-        received += await loop.sock_recv(ours, 1 << 16)
+        data = await loop.sock_recv(ours, 1 << 16)
+        assert data, "the server closed the connection"  # or this would read its end for ever
+        received += data
     return ours
 
 
