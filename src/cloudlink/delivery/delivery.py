@@ -295,9 +295,8 @@ class Delivery:
             frames, offsets = audience.frames, audience.offsets
             outboxes = audience.outboxes
             if offsets:
-                outboxes = (
-                    outboxes.copy()
-                )  # and removing a few takes a fraction of the time of choosing the others
+                # Copying and removing a few takes a fraction of the time of choosing the others.
+                outboxes = outboxes.copy()
                 for outbox, dealt_with in offsets.items():
                     # A client that was left out need not be in this audience.
                     if outbox in outboxes:
