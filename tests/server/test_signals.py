@@ -279,6 +279,7 @@ def test_a_terminal_is_looked_for_at_both_ends(monkeypatch):
             self.isatty = lambda: answer
             self.closed = answer is None
 
+    monkeypatch.setattr(signal, "getsignal", lambda _: signal.SIG_DFL)  # the tests may run under nohup
     cases = (
         (None, Stream(None), False),
         (Stream(False), Stream(False), False),

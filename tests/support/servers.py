@@ -16,12 +16,8 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 TESTS = Path(__file__).parents[1]
-
-
-class _Server(Server):
-    """A server that knows the protocol of its plugins. A dictionary elsewhere would keep all servers for ever."""
-
-    _clpv4: Clpv4
+_PROTOCOL = "_clpv4"
+"""The attribute of a server that holds the protocol of its plugins."""
 
 
 def build(settings: dict[str, Any] | None = None, plugins: Iterable[str] = ()) -> Server:
@@ -30,9 +26,10 @@ def build(settings: dict[str, Any] | None = None, plugins: Iterable[str] = ()) -
     Cloud variables and the administration are kept in memory unless the settings name files. `protocol_of` returns what plugins get as
     `protocol`.
     """
-    server = _Server(Settings(**{"storage": "", "admin_storage": "", **(settings or {})}))
+    server = Server(Settings(**{"storage": "", "admin_storage": "", **(settings or {})}))
     server.fair_share.clock = lambda: 0.0  # on a busy machine, packets would wait for a later turn
-    protocol = server._clpv4 = Clpv4(server)
+    # A dictionary of servers and protocols elsewhere would keep all servers for ever.
+    protocol = vars(server)[_PROTOCOL] = Clpv4(server)
     if server.settings.cloud:
         scratch = Scratch(server)
         if server.settings.cloud_bridge:
@@ -44,8 +41,8 @@ def build(settings: dict[str, Any] | None = None, plugins: Iterable[str] = ()) -
 
 def protocol_of(server: Server) -> Clpv4:
     """The CloudLink 4 of a server that `build` made."""
-    assert isinstance(server, _Server)
-    return server._clpv4
+    protocol: Clpv4 = vars(server)[_PROTOCOL]
+    return protocol
 
 
 def load_plugin(place: str) -> Callable[[Any, Any], object]:
