@@ -62,6 +62,7 @@ def test_an_expression_that_would_hang_python_is_harmless():
     check_entries("regex", ["(a+)+b"])
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("action", ["mask", "block"])
 @pytest.mark.parametrize(
     "entry", ["(a+)+b", "(a|a)*b", "(a|aa)+$b", "(.*a){12}b", r"(\w+\s?)*!", "([a-z]+)*[0-9]"]

@@ -340,7 +340,8 @@ def test_a_faulty_event_is_ignored(cluster, caplog):
     assert heard(cluster, alice)[0]["val"] == 1
 
 
-def test_batches_are_spaced_when_there_is_much_to_send_and_sent_at_once_when_not(cluster, monkeypatch):
+def test_batches_are_spaced_when_there_is_much_to_send_and_sent_at_once_when_not(monkeypatch):
+    cluster = MemoryCluster({"limits": False})  # the limits of packets have a clock of their own
     alice, bob = people(cluster, "alice", "bob")
     now = FakeClock(1e9)
     monkeypatch.setattr(time, "monotonic", now)
