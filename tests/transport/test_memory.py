@@ -8,6 +8,7 @@ import tracemalloc
 
 import pytest
 
+from tests.support.collector import without_garbage_collector
 from tests.support.rawclients import CHROME, frame, request, running
 
 COUNT = 100
@@ -101,9 +102,5 @@ def test_a_connection_that_has_ended_is_freed_without_the_garbage_collector(visi
                 while transports() > before + 2:  # noqa: ASYNC110  # no event tells of freed memory
                     await asyncio.sleep(0.01)
 
-    gc.collect()
-    gc.disable()
-    try:
+    with without_garbage_collector():
         asyncio.run(scenario())
-    finally:
-        gc.enable()

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import logging
 import ssl
 import weakref
@@ -12,6 +11,7 @@ import pytest
 from cloudlink.errors import StartError
 from cloudlink.transport import load_certificates
 from tests.support.certificates import Certificates
+from tests.support.collector import without_garbage_collector
 from tests.support.rawclients import ask, connect, request, running
 
 
@@ -185,12 +185,8 @@ def test_an_ended_tls_connection_is_freed_without_the_garbage_collector(certific
                 while sum(layer() is not None for layer in kept) > 2:  # noqa: ASYNC110  # no event tells of freed memory
                     await asyncio.sleep(0.01)
 
-    gc.collect()
-    gc.disable()
-    try:
+    with without_garbage_collector():
         asyncio.run(scenario())
-    finally:
-        gc.enable()
 
 
 def test_a_client_beyond_the_limit_of_handshakes_is_dropped_before_its_handshake(certificates):

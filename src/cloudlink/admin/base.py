@@ -301,7 +301,7 @@ class Base:
         return finish(self._look_for(target))
 
     def _look_for(self, target: Target) -> Slices[list[Player]]:
-        """The same in slices."""
+        """Return the same as `_players_of`, in slices."""
         network = target.network
         if network is None:
             if target.kind == "client":

@@ -64,7 +64,7 @@ def list_clients(process: Process, params: Params) -> Slices[Result]:
 
 
 def _filter(process: Process, params: Params) -> Callable[[Player], bool] | None:
-    """Return what says whether a client belongs into a list, None if all do."""
+    """Return what says whether a client belongs in a list, None if all do."""
     host, room, protocol, search = process.server, params["room"], params["protocol"], params["search"]
     if not search and room is None and protocol is None:
         return None

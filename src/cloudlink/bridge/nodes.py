@@ -266,7 +266,7 @@ class Nodes:
         self._follow()
 
     def _follow(self) -> None:
-        """Turn to the node that runs the bridges now, if that is another one than before."""
+        """Turn to the node that runs the bridges now, if it has changed."""
         runner = self.runner
         if runner and runner != self._followed:
             self._cluster.drop_visitors(self._followed)  # it may be there still, and only be silent

@@ -88,14 +88,14 @@ class Placement:
             self._peers[node].claim = claim
 
     def fell_silent(self, node: str) -> None:
-        """Note that another node may have died: what it said counts no longer, until it speaks again."""
+        """Note that another node may have died: what it said no longer counts until it speaks again."""
         if node in self._peers:
             self._peers[node].claim = Claim(False, False, 0)
 
     def lapse(self) -> None:
         """Give the bridges up, because others may not have heard of this node for so long that one has taken over.
 
-        What the others have said before counts no longer.
+        What the others have said before no longer counts.
         """
         self.is_running = False
         for peer in self._peers.values():
