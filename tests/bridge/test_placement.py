@@ -105,6 +105,20 @@ def test_a_node_that_stops_gives_them_up():
     assert (world.nodes["a"].is_running, world.nodes["b"].is_running) == (False, True)
 
 
+def test_a_node_that_did_not_run_believes_no_old_messages():
+    world = World("ab")
+    world.settle()
+    node = world.nodes["a"]
+    node.lapse()
+    node.heard("b", Claim(True, False, 1))  # said before `b` took over
+    assert not node.decide(can_run=True)
+    node.heard("b", Claim(True, True, 2))
+    world.clock.now += PATIENCE
+    assert not node.decide(can_run=True)
+    node.departed("b")
+    assert node.decide(can_run=True)
+
+
 def test_a_node_that_was_stopped_gives_way_to_its_successor():
     world = World("ab")
     world.settle()

@@ -58,6 +58,7 @@ def with_nodes(url, test, names=("test", "test")):
         for node in nodes:
             await node.bus.connect()
             node.carrier.start(node.node, node)
+            await asyncio.sleep(0)  # a task subscribes; what follows comes after that for NATS
             await node.bus.client.flush()
         await test(*nodes)
         for node in nodes:

@@ -290,12 +290,13 @@ def test_a_node_that_did_not_run_itself_calls_nobody_silent(pair, net):
     assert one.heard("on_quiet") == [("on_quiet", two.id)]
 
 
-def test_a_lone_node_is_never_absent(net):
+def test_a_node_that_sees_no_others_may_have_been_absent_too(net):
     one = net.add("n1")
     net.wait(2)
+    assert one.heard("on_absence") == []
     net.clock.now += 10
     one.node.tick()
-    assert one.heard("on_absence") == []
+    assert one.heard("on_absence") == [("on_absence",)]
 
 
 def test_newcomers_do_not_wait_for_the_values_of_a_silent_node(pair, net):

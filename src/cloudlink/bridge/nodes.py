@@ -219,9 +219,10 @@ class Nodes:
 
     def was_absent(self) -> None:
         """Give the bridges up, because another node may have taken them over while this process did not run."""
-        if self._placement is None or not self._is_running:
+        if self._placement is None:
             return
-        logger.warning("This process did not run for a while; another node may run the bridges now.")
+        if self._is_running:
+            logger.warning("This process did not run for a while; another node may run the bridges now.")
         self._placement.lapse()
         self.decide()
 

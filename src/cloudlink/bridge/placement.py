@@ -59,6 +59,7 @@ class Placement:
         self._clock = clock
         self._peers: dict[str, _Peer] = {}
         self._can_run = False
+        self._waits_until = 0.0
 
     @property
     def claim(self) -> Claim:
@@ -93,13 +94,12 @@ class Placement:
             self._peers[node].claim = Claim(False, False, 0)
 
     def lapse(self) -> None:
-        """Give the bridges up, because others may not have heard of this node for so long that one has taken over.
+        """Give the bridges up, and take nothing over for a while, because this node did not run for long.
 
-        What the others have said before no longer counts.
+        Another node may have taken over, which the messages say that have waited meanwhile; but the first of them are older.
         """
         self.is_running = False
-        for peer in self._peers.values():
-            peer.claim, peer.met_at = None, self._clock()
+        self._waits_until = self._clock() + PATIENCE
 
     def decide(self, *, can_run: bool) -> bool:
         """Take over the bridges, or give them up; return whether that has changed.
@@ -129,6 +129,8 @@ class Placement:
 
     def _is_next(self) -> bool:
         now = self._clock()
+        if now < self._waits_until:
+            return False
         for node, peer in self._peers.items():
             if peer.claim is None:
                 if now - peer.met_at < PATIENCE:

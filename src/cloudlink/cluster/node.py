@@ -220,9 +220,10 @@ class Node:
     def is_absent(self) -> bool:
         """Whether others may have taken over what this node does for all: it has said nothing for too long.
 
-        This holds from the moment a process that was stopped runs again, until its first `tick`.
+        This holds from the moment a process that was stopped runs again, until its first `tick`. It holds for a node that
+        saw no others, too: some may have come meanwhile.
         """
-        return bool(self._up) and self._now() - self._hello_at >= QUIET
+        return self._now() - self._hello_at >= QUIET
 
     @property
     def _hello_interval(self) -> float:
