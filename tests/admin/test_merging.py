@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from cloudlink.admin import merging
 from cloudlink.admin.questions import list_clients
-from cloudlink.admin.slices import finish
+from cloudlink.slices import finish
 from tests.support.adminwire import Administrators, FakePlayer
 
 names = st.sampled_from(["", "a", "B", "b", "Ann", "anna", "ß" * 70, "SS" * 80, "z y"])

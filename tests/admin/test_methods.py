@@ -12,6 +12,7 @@ from cloudlink.admin.actors import AdminError, ErrorCode
 from cloudlink.admin.methods import METHODS
 from cloudlink.admin.serverview import Sample
 from cloudlink.admin.store import AdminStore
+from cloudlink.slices import finish
 from tests.support.adminwire import CONSOLE, NEW_PASSWORD, PASSWORD, Administrators, FakePlayer, from_net
 
 BOB = {"target": {"name": "bob"}}
@@ -436,6 +437,17 @@ def test_rates_are_per_second(administrators, viewer):
     samples = administrators.server.samples
     viewer.ask("stats.get")
     assert administrators.server.samples == samples
+
+
+def test_those_who_ask_while_a_sample_is_taken_wait_for_it(administrators):
+    statistics, samples = administrators.core.statistics, administrators.server.samples
+    administrators.clock.now += 2
+    asked = [statistics.now(), statistics.now()]
+    for one in asked:
+        next(one)
+    administrators.server.totals = sample(2)
+    assert [finish(one) for one in asked] == [finish(statistics.now())] * 2
+    assert administrators.server.samples == samples + 1
 
 
 def test_the_history_has_an_entry_every_five_seconds_for_an_hour(administrators):

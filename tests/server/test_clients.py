@@ -17,6 +17,7 @@ from cloudlink.server.clients import (
     write,
 )
 from cloudlink.server.protocols.clpv4 import Clpv4
+from cloudlink.slices import finish
 from tests.support.memoryclients import MemoryClient, named
 from tests.support.servers import build, protocol_of
 
@@ -324,3 +325,15 @@ def test_messages_are_counted_by_protocol_also_after_the_disconnect(server, mana
     assert bob.client.session.received == (0, 0)
     silent.leave()
     assert manager.received() == after
+
+
+def test_a_count_in_slices_counts_each_client_once_whoever_comes_and_leaves(server, manager):
+    crowd = [named(server, f"player {number}") for number in range(150)]
+    before = manager.received()
+    count = manager.count_received()
+    next(count)
+    for client in crowd[::2]:  # some were counted already, some were not
+        client.leave()
+    named(server, "newcomer")
+    assert finish(count) == before
+    assert manager.received()[Clpv4.schema].messages > before[Clpv4.schema].messages

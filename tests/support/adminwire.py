@@ -105,6 +105,7 @@ class FakeServer:
         callback()
 
     def sample(self):
+        yield
         self.samples += 1
         return self.totals
 

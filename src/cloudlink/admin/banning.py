@@ -14,18 +14,18 @@ from cloudlink.admin.actors import SERVER, Actor, AdminError
 from cloudlink.admin.bans import MOST_BANS, Ban, from_record
 from cloudlink.admin.base import Base, Outcome, checked_reason, checked_seconds
 from cloudlink.admin.names import fold
-from cloudlink.admin.slices import finish, sliced
 from cloudlink.admin.store import Change
 from cloudlink.admin.targets import Target, invalid
 from cloudlink.admin.targets import parse as parse_target
 from cloudlink.closecodes import CloseCode
+from cloudlink.slices import finish, sliced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from ipaddress import IPv4Network, IPv6Network
 
     from cloudlink.admin.host import Player
-    from cloudlink.admin.slices import Slices
+    from cloudlink.slices import Slices
 
 KIND = "ban"
 """The kind of their records."""

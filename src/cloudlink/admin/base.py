@@ -20,9 +20,9 @@ from cloudlink.admin.merging import counts
 from cloudlink.admin.names import fold
 from cloudlink.admin.peers import NoPeers, Replies
 from cloudlink.admin.policy import Policy
-from cloudlink.admin.slices import finish, sliced
 from cloudlink.admin.targets import KINDS, Target, invalid, of_address
 from cloudlink.admin.targets import parse as parse_target
+from cloudlink.slices import finish, sliced
 from cloudlink.text import one_line
 
 if TYPE_CHECKING:
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from cloudlink.admin.host import Host, Player
     from cloudlink.admin.peers import Peers
     from cloudlink.admin.replica import Stamped
-    from cloudlink.admin.slices import Slices
     from cloudlink.admin.store import AdminStore, Change
     from cloudlink.settings import Settings
+    from cloudlink.slices import Slices
 
 logger = logging.getLogger("cloudlink.admin")
 

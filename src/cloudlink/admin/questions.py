@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from cloudlink import forwarded
 from cloudlink.admin import merging
 from cloudlink.admin.actors import AdminError
-from cloudlink.admin.slices import in_turns, sliced
 from cloudlink.admin.store import Change
+from cloudlink.slices import sliced
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
     from cloudlink.admin.host import Player
     from cloudlink.admin.process import Process
-    from cloudlink.admin.slices import Slices
+    from cloudlink.slices import Slices
 
     Params = dict[str, Any]
     Result = dict[str, Any]
 
-_SHOWN_AT_ONCE = 20
+_SHOWN_AT_ONCE = 10
 """Clients that are described in one slice."""
 
 
@@ -265,10 +265,11 @@ def _take_notice(process: Process, params: Params) -> Result:
 # The server.
 
 
-def get_statistics(process: Process, params: Params) -> Result:  # noqa: ARG001  # as all questions
+def get_statistics(process: Process, params: Params) -> Slices[Result]:  # noqa: ARG001  # as all questions
     """Return the state of this process now; see `Statistics.now`."""
+    state = yield from process.statistics.now()
     # The rates are those of the last second; who has come meanwhile counts.
-    return {**process.statistics.now(), "clients": process.server.count_players()}
+    return {**state, "clients": process.server.count_players()}
 
 
 def get_history(process: Process, params: Params) -> Result:
@@ -299,7 +300,7 @@ def get_state(process: Process, params: Params) -> Result:  # noqa: ARG001
 def answer(process: Process, question: str, params: Params) -> Result | Future[Result]:
     """Answer a question, now or in the next turns of the server. Raises `AdminError`."""
     found = QUESTIONS[question](process, params)
-    return in_turns(found, process.server.call_soon) if isinstance(found, Generator) else found
+    return process.slices.run(found) if isinstance(found, Generator) else found
 
 
 QUESTIONS: dict[str, Callable[[Process, Params], Result | Slices[Result]]] = {

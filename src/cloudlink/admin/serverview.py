@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from cloudlink.admin.host import Player
+    from cloudlink.slices import Slices
 
 
 class Sample(NamedTuple):
@@ -44,7 +45,7 @@ class ServerView(Protocol):
         """Call a function in the server's thread, from any thread."""
         ...
 
-    def sample(self) -> Sample:
+    def sample(self) -> Slices[Sample]:
         """Return the state of the server now."""
         ...
 
@@ -155,8 +156,9 @@ class NoServerView:
         """Call a function."""
         callback()
 
-    def sample(self) -> Sample:
+    def sample(self) -> Slices[Sample]:
         """Return nothing but zeros."""
+        yield from ()
         return Sample(0, 0, 0, 0, 0, 0, 0, 0.0)
 
     def player(self, client_id: str) -> None:

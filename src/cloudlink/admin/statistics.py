@@ -6,10 +6,13 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from cloudlink.slices import finish
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cloudlink.admin.serverview import Sample
+    from cloudlink.slices import Slices
 
 STEP = 5
 """Seconds between two entries of the history."""
@@ -25,7 +28,7 @@ class Statistics:
 
     def __init__(
         self,
-        sample: Callable[[], Sample],
+        sample: Callable[[], Slices[Sample]],
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
@@ -39,30 +42,34 @@ class Statistics:
         self._sample = sample
         self._clock = clock
         self._wall_clock = wall_clock
-        self._last = (clock(), sample())
+        self._last = (clock(), finish(sample()))
         self._kept = self._last
         self._kept_delay = 0.0
+        self._is_sampling = False
         self._shown: dict[str, Any] = self._data(self._last, self._last, 0.0)
         self._history: deque[dict[str, Any]] = deque(maxlen=MOST_MINUTES * 60 // STEP)
 
-    def now(self) -> dict[str, Any]:
+    def now(self) -> Slices[dict[str, Any]]:
         """Return the current state: `clients rooms messages_in bytes_in frames_out bytes_out memory loop_delay`.
 
         Messages, frames and bytes are rates per second since the last call; two calls shortly after each other return
         the same.
         """
-        if self._clock() - self._last[0] >= _SHORTEST:
-            moment = (self._clock(), self._sample())
-            self._kept_delay = max(self._kept_delay, moment[1].loop_delay)
-            self._shown = self._data(self._last, moment, moment[1].loop_delay)
-            self._last = moment
+        while self._is_sampling:  # somebody else wants the same
+            yield
+        if self._is_old(self._last, _SHORTEST):
+            self._is_sampling = True
+            try:
+                self._take((yield from self._sample()))
+            finally:
+                self._is_sampling = False
         return self._shown
 
-    def tick(self) -> None:
+    def tick(self) -> Slices[None]:
         """Keep an entry of the history, if it is time; to be called once a second."""
-        if self._clock() - self._kept[0] < STEP:
+        if not self._is_old(self._kept, STEP):
             return
-        self.now()
+        yield from self.now()
         self._history.append(self._data(self._kept, self._last, self._kept_delay))
         self._kept = self._last
         self._kept_delay = 0.0
@@ -71,6 +78,15 @@ class Statistics:
         """Return the entries of the last minutes, the earliest first; each also has `at`, its Unix time."""
         count = minutes * 60 // STEP
         return list(self._history)[-count:]
+
+    def _is_old(self, moment: tuple[float, Sample], seconds: float) -> bool:
+        return self._clock() - moment[0] >= seconds
+
+    def _take(self, sample: Sample) -> None:
+        moment = (self._clock(), sample)
+        self._kept_delay = max(self._kept_delay, sample.loop_delay)
+        self._shown = self._data(self._last, moment, sample.loop_delay)
+        self._last = moment
 
     def _data(
         self, former: tuple[float, Sample], latter: tuple[float, Sample], delay: float

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from cloudlink.admin.core import Core, Method, Result
     from cloudlink.admin.requests import Id
     from cloudlink.admin.sessions import Session
+    from cloudlink.slices import Slices
 
 from cloudlink.admin.core import Call
 
@@ -140,10 +141,10 @@ class Wire:
                 socket.close(LOGIN_OVERDUE, f"Nobody logged in within {LOGIN_TIME:g} seconds")
         core.tick()
         if core.topics.has(STATS):
-            self._publish_statistics()
+            core.slices.start(self._publish_statistics())
 
-    def _publish_statistics(self) -> None:
-        topics, here = self.core.topics, self.core.statistics.now()
+    def _publish_statistics(self) -> Slices[None]:
+        topics, here = self.core.topics, (yield from self.core.statistics.now())
         if not self.core.peers.exist:
             topics.publish(STATS, here, replaces=True)
             return

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 from uuid import UUID, uuid4
 
 from cloudlink import closecodes, jsontext
+from cloudlink.slices import finish
 
 from .connectionlog import ConnectionLog
 from .events import User
@@ -19,10 +20,11 @@ from .limits import Traffic
 from .namesakes import Namesakes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from enum import Enum
 
     from cloudlink.delivery import Connection, Outbox
+    from cloudlink.slices import Slices
 
     from .allowances import Allowance
     from .members import Members
@@ -410,6 +412,9 @@ for _name, _successor in _SUCCESSORS.items():
 write = object.__setattr__
 """Write an attribute of a client; for the server itself, not for plugins."""
 
+_COUNTED_AT_ONCE = 100
+"""Clients whose counters are added up in one slice."""
+
 _ATTRIBUTES = frozenset(
     (*Client.__annotations__, "id", "response_headers", "rooms", "protocol_set", "closed")
 )
@@ -433,6 +438,7 @@ class ClientsManager:
         self.usernames: Namesakes[Client] = Namesakes()
         self.protocols: dict[Schema, set[Client]] = {}
         self._departed: dict[Schema | None, Traffic] = {}
+        self._counts: list[_Count] = []  # those that are not finished
         self._on_user_change: Callable[[Client, User], None] = lambda _client, _user: None
         self._on_count: Callable[[int], None] | None = None
 
@@ -539,29 +545,31 @@ class ClientsManager:
     def count_departed(self, obj: Client, received: Traffic) -> None:
         """Keep what a client has sent in the total of `received`, after its disconnect."""
         self._departed[obj.protocol] = self._departed.get(obj.protocol, Traffic()).plus(received)
+        for count in self._counts:
+            if obj in count.left:
+                count.left.remove(obj)
+                count.add(obj.protocol, *received)
 
     def received(self) -> dict[Schema | None, Traffic]:
-        """Return what all clients have sent since the start, by protocol; None for clients without one.
+        """Return what all clients have sent since the start, by protocol; None for clients without one."""
+        return finish(self.count_received())
 
-        This adds up the counters of all connected clients, so it should not be called much more than once a second.
+    def count_received(self) -> Slices[dict[Schema | None, Traffic]]:
+        """Return the same in slices; clients that come meanwhile are left out.
+
+        This adds up the counters of all connected clients, so it should not be done much more than once a second.
         """
-        totals = dict(self._departed)
-        for protocol, clients in (*self.protocols.items(), (None, self._unidentified())):
-            messages: float
-            size: float
-            messages, size = totals.get(protocol, Traffic())
-            for client in clients:
-                own, own_size = client.session.tally()
-                messages += own
-                size += own_size
-            totals[protocol] = Traffic(round(messages), round(size))
-        return totals
-
-    def _unidentified(self) -> list[Client]:
-        known = sum(map(len, self.protocols.values()))
-        if known == len(self.clients):
-            return []
-        return [client for client in self.clients if client.protocol is None]
+        count = _Count(self.clients, self._departed)
+        self._counts.append(count)
+        try:
+            while count.left:
+                for _ in range(min(_COUNTED_AT_ONCE, len(count.left))):
+                    client = count.left.pop()
+                    count.add(client.protocol, *client.session.tally())
+                yield
+        finally:
+            self._counts.remove(count)
+        return count.totals()
 
     def find_obj(self, query: str | dict[str, Any]) -> set[Client] | Client:
         """Find clients by username, UUID or snowflake, or one by its user object.
@@ -607,3 +615,24 @@ def _drop(index: dict[Any, set[Client]], key: Any, client: Client) -> None:
     members.discard(client)
     if not members:
         del index[key]
+
+
+class _Count:
+    """One addition of what all clients have sent; each client counts once, also if it leaves meanwhile.
+
+    Attributes:
+        left: The clients that are not counted yet.
+    """
+
+    def __init__(self, clients: Iterable[Client], departed: Mapping[Schema | None, Traffic]) -> None:
+        self.left = set(clients)
+        self._sums: dict[Schema | None, tuple[float, float]] = {None: (0, 0), **departed}
+
+    def add(self, protocol: Schema | None, messages: float, size: float) -> None:
+        """Add what a client has sent."""
+        sums = self._sums.get(protocol, (0, 0))
+        self._sums[protocol] = (sums[0] + messages, sums[1] + size)
+
+    def totals(self) -> dict[Schema | None, Traffic]:
+        """Return the sums."""
+        return {protocol: Traffic(*map(round, sums)) for protocol, sums in self._sums.items()}

@@ -23,7 +23,6 @@ from cloudlink.admin.requests import (
     text,
     texts,
 )
-from cloudlink.admin.slices import in_turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,7 +82,7 @@ def _knowing_client(call: Call, act: Callable[[], Result]) -> Result:
 
 def _list_bans(call: Call) -> Result:
     found = call.core.sanctions.look_for_bans(call.actor, **call.params)
-    return in_turns(found, call.core.server.call_soon)
+    return call.core.slices.run(found)
 
 
 def _remove_bans(call: Call) -> Outcome:

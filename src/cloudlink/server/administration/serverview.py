@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from cloudlink.server.rooms import RoomsManager
     from cloudlink.server.supervisor import Supervisor
     from cloudlink.settings import Settings
+    from cloudlink.slices import Slices
 
 _SHOWN_ROOMS = 5
 """Rooms of a client that a list shows."""
@@ -111,10 +112,10 @@ class ServerView:
         if self.loop is not None and not self.loop.is_closed():
             self.loop.call_soon_threadsafe(callback)
 
-    def sample(self) -> Sample:
+    def sample(self) -> Slices[Sample]:
         """Return the state of the server now."""
         server = self._server
-        received = server.clients_manager.received().values()
+        received = (yield from server.clients_manager.count_received()).values()
         delay, self.latest_delay = self.latest_delay, 0.0
         return Sample(
             clients=len(server.clients_manager),

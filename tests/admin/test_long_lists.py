@@ -1,4 +1,4 @@
-"""Long looks in slices: nobody waits for them, and what they find is right although things change meanwhile."""
+"""Lists of very many things, made in slices: what they show is right although things change meanwhile."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import random
 
 import pytest
 
-from cloudlink.admin import slices
+from cloudlink import slices
 from cloudlink.admin.merging import place_of
 from cloudlink.admin.questions import answer, list_clients
-from cloudlink.admin.slices import finish, in_turns, sliced
+from cloudlink.slices import SliceQueue, finish
 from tests.admin.conftest import OWNER
 from tests.support.adminwire import Administrators, FakePlayer
 from tests.support.clock import FakeClock
@@ -25,60 +25,17 @@ PARAMS = {
 }
 
 
-def counting(most):
-    found = []
-    for part in sliced(range(most), 3):
-        found += part
-        yield
-    return found
-
-
 @pytest.fixture
 def clock(monkeypatch):
-    """A clock by which each look at it takes 0.2 ms, so that a turn has three slices."""
+    """A clock by which each look at it takes 0.1 ms, so that a turn has three slices."""
     clock = FakeClock()
 
     def look():
-        clock.now += 0.0002
+        clock.now += 0.0001
         return clock.now
 
     monkeypatch.setattr(slices.time, "perf_counter", look)
     return clock
-
-
-def test_slices_one_after_the_other():
-    assert finish(counting(10)) == list(range(10))
-    assert finish(counting(0)) == []
-
-
-@pytest.mark.usefixtures("clock")
-def test_what_takes_long_gives_way():
-    due = []
-    assert in_turns(counting(6), due.append) == list(range(6))
-    later = in_turns(counting(25), due.append)
-    turns = 0
-    while due:
-        assert not later.done()
-        due.pop()()
-        turns += 1
-    assert (later.result(0), turns) == (list(range(25)), 3)
-
-
-@pytest.mark.usefixtures("clock")
-def test_errors_come_out_at_once_or_later():
-    def failing(slices):
-        for _ in range(slices):
-            yield
-        raise ValueError("no")
-
-    due = []
-    with pytest.raises(ValueError, match="no"):
-        in_turns(failing(0), due.append)
-    later = in_turns(failing(5), due.append)
-    while due:
-        due.pop()()
-    with pytest.raises(ValueError, match="no"):
-        later.result(0)
 
 
 @pytest.fixture
@@ -134,7 +91,7 @@ def test_pages_of_a_long_list(crowd, sort, wanted):
 @pytest.mark.usefixtures("clock")
 def test_who_leaves_while_a_list_is_made_is_left_out(crowd):
     due = []
-    crowd.server.call_soon = due.append
+    crowd.core.slices = SliceQueue(due.append)
     later = answer(crowd.core, "clients.list", {**PARAMS, "sort": "name"})
     first = pages(crowd, sort="name")[0][0]
     del crowd.server.found[first]
