@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 TIME_LIMIT = 30.0  # seconds, for one thing to happen
 KEYS = {"Tab": 9, "Enter": 13, "Escape": 27, "ArrowDown": 40}
 """Keys that are no characters, and their codes."""
-NAMES = ("chromium", "chromium-browser", "google-chrome")
+NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+"""The shell has no window at all, and so takes half of what the others do."""
 FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -50,7 +51,7 @@ def chromium() -> str:
     for name in NAMES:
         if program := shutil.which(name):
             return program
-    return unavailable("Chromium is not installed (on Debian: apt install chromium)")
+    return unavailable("Chromium is not installed (on Debian: apt install chromium-headless-shell)")
 
 
 class Browser:
