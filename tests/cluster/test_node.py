@@ -419,7 +419,7 @@ def hostile(one, two):
         "another version": encode([2, "f" * 16, 0, 1, {}, [[1, "n9", 0]]]),
         "a nested bomb": b"\x91" * 100_000,
         "a hello in a stream": seal(
-            b"", two.id, two.node._epoch, 99, {one.id: (one.node._hello, 0, 0)}, [hello]
+            b"", two.id, two.node._streams._epoch, 99, {one.id: (one.node._streams.hello, 0, 0)}, [hello]
         ),
     }
 

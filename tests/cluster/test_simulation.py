@@ -12,6 +12,7 @@ import pytest
 from cloudlink.cluster.cloud import Cloud
 from cloudlink.cluster.links import Incoming
 from cloudlink.cluster.node import Node
+from cloudlink.cluster.streams import Streams
 from tests.support.clustersimulation import Simulation
 
 
@@ -57,16 +58,16 @@ def repeat_epochs(self, link):
     begin_epoch(self, link)
 
 
-begin_epoch = Node._begin_epoch
+begin_epoch = Streams.begin
 NOTHING = lambda *_arguments: None  # noqa: E731
 
 MUTANTS = {
     "no gap detection": [(Incoming, "admit", admit_everything)],
-    "epochs that repeat": [(Node, "_begin_epoch", repeat_epochs)],
+    "epochs that repeat": [(Streams, "begin", repeat_epochs)],
     "no values for nodes that return": [(Cloud, "_answer", NOTHING)],
     "no variables for nodes that return": [(Node, "_send_variables", NOTHING)],
     "no name rule": [(Node, "_check_name", NOTHING)],
-    "no new snapshot": [(Node, "_check_stream", NOTHING)],
+    "no new snapshot": [(Streams, "_is_missed", NOTHING)],
     "keepers that never change": [(Cloud, "on_closed", NOTHING)],
 }
 

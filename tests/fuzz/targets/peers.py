@@ -45,7 +45,7 @@ class _Club:
         node = self.evil.cluster.node
         if message.startswith(b"R"):
             for link in tuple(node.others):
-                node._collect(link, [message[1:]], may_drop=False)
+                node._streams.collect(link, [message[1:]], may_drop=False)
             node.flush()
         else:
             for carrier in self.cluster.carriers:
