@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import signal
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,12 @@ KINDS = {
 
 BROWSERS = {"editor": ("extension", "examples_scratch"), "page": ("admin/browser", "web", "real_clients")}
 """Folders that share one browser, or at least never run two at a time: browsers that play use a whole processor."""
+
+
+def pytest_configure():
+    """Let Ctrl-C work: a shell that runs the tests in the background has it ignored, by the servers that they start, too."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items):
