@@ -63,18 +63,25 @@ class Broker(Protocol):
 
 
 class Brokers:
-    """The brokers of this process, none on a lone server."""
+    """The brokers of this process, none on a lone server.
+
+    Attributes:
+        any: Whether there are any.
+    """
 
     def __init__(self) -> None:
         self._brokers: tuple[Broker, ...] = ()
+        self.any = False
 
     def add(self, broker: Broker) -> None:
         """Add a broker; it hears only of what happens from now on."""
         self._brokers = (*self._brokers, broker)
+        self.any = True
 
     def remove(self, broker: Broker) -> None:
         """Remove a broker if it is present."""
         self._brokers = tuple(each for each in self._brokers if each is not broker)
+        self.any = bool(self._brokers)
 
     def publish(self, room: str, protocol: type | None, event: Event) -> None:
         """Have every broker carry an event to the members of a room."""

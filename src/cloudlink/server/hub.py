@@ -91,7 +91,8 @@ class Hub:
                 skip = sender.outbox
                 self._delivery.send(skip, sender.dialect.writers[type(event)](event, members.room, listener))
         size = self._deliver(members, event, skip, None if sender is None else sender.outbox, listener)
-        self._brokers.publish(members.room, members.protocol, event)
+        if self._brokers.any:  # spared a call
+            self._brokers.publish(members.room, members.protocol, event)
         return size
 
     def emit_except(

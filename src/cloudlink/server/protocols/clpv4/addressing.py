@@ -103,9 +103,9 @@ class Addressing:
             Refusal: The client is not in one of them, or there are too many for a packet of this size.
             Dropped: The copies exceed the client's rate limit.
         """
-        joined = client.joined
-        if not packet.rooms and len(joined) == 1:  # the usual case
-            return list(joined.values())
+        members = _only_room(client, packet)
+        if members is not None:  # the usual case
+            return [members]
         return self._joined_rooms(client, packet, self.room_ids(client, packet))
 
     def _joined_rooms(self, client: Client, packet: Packet, room_ids: list[str]) -> list[Members]:
@@ -203,16 +203,16 @@ class Addressing:
 
         This is a short cut for most private packets, half of the way that serves all; None if a packet needs that.
         """
-        if packet.rooms or len(client.joined) != 1 or not client.username_set or packet.id[0] != _TEXT_START:
+        members = _only_room(client, packet)
+        if members is None or not client.username_set or packet.id[0] != _TEXT_START:
             return None
         text = decode_scalar(packet.id)
         if text.startswith(_NESTED_STARTS) or self._directory.by_id(text, Schema) is not None:
             return None
-        ((room, members),) = client.joined.items()
         users = members.presence.named(text)
         if len(users) != 1 or (client.dialect.loop and users[0].id == client.snowflake):
             return None
-        return room, users[0]
+        return members.room, users[0]
 
     def check_copies(self, packet: Packet, copies: Copies) -> None:
         """Raise `Refusal` if the copies of a packet that hold their recipient's name take too many bytes."""
@@ -249,6 +249,16 @@ class Addressing:
         except TooMany as error:
             details = f"A private packet can be sent on at most {error.most} times."
             raise Refusal(StatusCodes.too_large, details) from None
+
+
+def _only_room(client: Client, packet: Packet) -> Members | None:
+    """Return the only room that a client is in if a packet is for that room; None says nothing."""
+    joined = client.joined
+    if len(joined) == 1:
+        (members,) = joined.values()
+        if not packet.rooms or packet.rooms == room_text(members.room):
+            return members
+    return None
 
 
 def _exception(raw: bytes) -> bytes:
