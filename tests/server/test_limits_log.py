@@ -87,6 +87,18 @@ def test_mistakes_that_no_limit_forbids_are_not_logged(server, caplog):
     assert "refused" not in caplog.text
 
 
+@pytest.mark.parametrize("wrong", ["x" * 2000, ["1" * 3000], {"a": "1" * 3000}, None, "", 10**400])
+def test_a_cloud_value_that_is_wrong_but_not_too_long_is_not_logged(server, caplog, wrong):
+    player(server).say(value("a", wrong), {"method": "set", "name": "a"})
+    assert "refused" not in caplog.text
+
+
+@pytest.mark.parametrize("wrong", ["x" * 2001, "1" * 2001, int("1" * 2001), -int("1" * 2000), "\u00e9" * 24_000])
+def test_a_cloud_value_that_is_too_long_is_logged(server, caplog, wrong):
+    player(server).say(value("a", wrong))
+    assert caplog.text.count("was refused: A value can have at most 2000 characters.") == 1
+
+
 @pytest.mark.parametrize(
     ("packets", "line"),
     [

@@ -578,7 +578,8 @@ def _lines(data: bytes) -> Iterator[bytes]:
 
 def _of_length(value: bytes, longest: int) -> tuple[str, ...]:
     """Return the log text for an invalid value, empty unless the value is too long."""
-    if len(value) <= longest or value[0] not in b'"-0123456789':
+    quotes = 2 if value.startswith(b'"') else 0
+    if len(value) <= longest + quotes or value[0] not in b'"-0123456789':
         return ()
     return (f"A value can have at most {longest} characters.",)
 
