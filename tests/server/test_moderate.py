@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+from concurrent.futures import Future
 
 import pytest
 
+from cloudlink.admin.actors import AdminError
 from cloudlink.server.protocols.clpv4.schema import Schema
 from tests.support.memoryclients import EraClient, MemoryClient, named, turns
 from tests.support.servers import build, listening, protocol_of
@@ -92,10 +94,76 @@ def test_val_that_cannot_be_decoded_is_a_mistake_like_any_other():
     async def scenario(server):
         mia = named(server, "mia")
         grant(server, mia)
-        return await told(mia, '{"cmd":"moderate","val":{"method":"' + "\\ud800" + '","params":{}}}')
+        long = '"' + "x" * (1 << 16) + '"'  # longer values are decoded only when they are needed
+        return await told(mia, '{"cmd":"moderate","val":[1e400,' + long + '],"listener":"k"}')
 
     (answer,) = play(scenario)
-    assert answer["code_id"] in (108, 114)
+    assert (answer["code_id"], answer["listener"]) == (114, "k")
+
+
+def test_other_words_are_unknown_to_players_with_a_grant():
+    async def scenario(server):
+        mia = named(server, "mia")
+        grant(server, mia)
+        return await told(mia, {**KICK, "cmd": "kick"})
+
+    (answer,) = play(scenario)
+    assert answer["code_id"] == 109
+
+
+def test_without_administration_nobody_moderates():
+    server = build({})
+    assert server.hooks.moderation is None
+    (answer,) = named(server, "mia").ask(KICK)
+    assert answer["code_id"] == 109
+
+
+class Elsewhere:
+    """Moderation that other processes of the server take part in: the result comes later."""
+
+    def __init__(self):
+        self.later = Future()
+
+    def may_moderate(self, client):
+        return True
+
+    def run(self, client, val):
+        return self.later
+
+
+def answered_later(finish):
+    """What a player hears before and after the other processes have answered."""
+
+    async def scenario(server):
+        mia = named(server, "mia")
+        server.hooks.moderation = elsewhere = Elsewhere()
+        before = await told(mia, {**KICK, "listener": "k"})
+        finish(elsewhere.later)
+        await turns()
+        return before, mia.heard()
+
+    before, after = play(scenario)
+    assert before == []
+    (answer,) = after
+    assert answer["listener"] == "k"
+    return answer
+
+
+def test_a_result_of_other_processes_is_answered_when_it_comes():
+    answer = answered_later(lambda later: later.set_result({"kicked": 2}))
+    assert (answer["code_id"], answer["val"]) == (100, {"kicked": 2})
+
+
+def test_a_refusal_of_other_processes_is_told_when_it_comes():
+    answer = answered_later(lambda later: later.set_exception(AdminError("not_found", "Nobody has this name.")))
+    assert (answer["code"], answer["details"]) == ("E:108 | Refused", "Nobody has this name.")
+
+
+def test_a_failure_of_other_processes_is_an_internal_error_and_logged(caplog):
+    answer = answered_later(lambda later: later.set_exception(OSError("no connection")))
+    assert answer["code_id"] == 105
+    assert "A player's command moderate failed." in caplog.text
+    assert "no connection" in caplog.text
 
 
 def test_a_disabled_command_is_disabled_for_moderators_too():
