@@ -70,6 +70,15 @@ def _tls():
     return context
 
 
+@functools.cache
+def _client_hello():
+    """The first bytes of a TLS client."""
+    outgoing = ssl.MemoryBIO()
+    with contextlib.suppress(ssl.SSLWantReadError):
+        _tls().wrap_bio(ssl.MemoryBIO(), outgoing).do_handshake()
+    return outgoing.read()
+
+
 class Attacker(asyncio.Protocol):
     """One connection; keeps the end of what it was sent, in which a close frame shows."""
 
@@ -132,12 +141,12 @@ class Attacker(asyncio.Protocol):
 class Client:
     """One client of an attack: connects, sends, and comes again if the attack says so."""
 
-    def __init__(self, attack, number, port, until, tally):
+    def __init__(self, attack, number, port, started, until, tally):
         self._attack = attack
         self._number = number
         self._port = port
         self._until = until
-        self._started = time.monotonic()
+        self._started = started
         self._tally = tally
         self._turn = 0
         self._peer = None
@@ -167,7 +176,10 @@ class Client:
                     return
             if attack.reading != "all":
                 peer.transport.pause_reading()
+            await self._wait_for_others()
             opening = rendered(attack.opening, self._number, self._turn)
+            if attack.kind == "hello":
+                opening = _client_hello()
             if opening:
                 await peer.write(opening)
             if attack.kind == "http":
@@ -178,9 +190,14 @@ class Client:
             if attack.churn or attack.kind == "http":
                 peer.transport.close() if attack.kind == "http" else peer.transport.abort()
 
+    async def _wait_for_others(self):
+        together = self._attack.together
+        if together:
+            await asyncio.sleep(together - (time.monotonic() - self._started) % together)
+
     async def _connect(self):
         attack = self._attack
-        context = _tls() if attack.tls else None
+        context = _tls() if attack.tls and attack.kind != "hello" else None
         local = f"127.0.0.{2 + self._number % attack.addresses}"
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(10):
@@ -221,8 +238,9 @@ class Client:
 async def attack_with(attack, port, seconds):
     """Play an attack for some seconds and return what happened to its clients."""
     tally = Tally()
-    until = time.monotonic() + seconds
-    clients = [Client(attack, number, port, until, tally) for number in range(attack.connections)]
+    started = time.monotonic()
+    until = started + seconds
+    clients = [Client(attack, number, port, started, until, tally) for number in range(attack.connections)]
     tasks = [asyncio.ensure_future(client.run()) for client in clients]
     await asyncio.wait(tasks, timeout=seconds + 0.5)
     for task in tasks:

@@ -30,7 +30,9 @@ class Attack:
         times: Most repetitions; 0 for as long as the attack lasts.
         reading: Whether the clients read: "all", "none", or "late", in the second half of the attack.
         churn: Whether a client leaves after its opening and `times` repetitions, and connects again.
-        kind: "websocket", "http" (a new connection for each request) or "tcp" (bytes without a request).
+        together: Clients send their opening all at once, each time that so many seconds have passed; 0 for without waiting.
+        kind: "websocket", "http" (a new connection for each request), "tcp" (bytes without a request) or "hello" (only the
+            first bytes of a TLS client).
         path: The path of the upgrade request.
         tls: Whether server and clients use TLS.
         settings: Lines of the server's `cloudlink.toml`.
@@ -54,6 +56,7 @@ class Attack:
     times: int = 0
     reading: str = "all"
     churn: bool = False
+    together: float = 0.0
     kind: str = "websocket"
     path: str = "/"
     tls: bool = False
@@ -199,6 +202,27 @@ _ALL = (
         tls=True,
         memory=250,
         stopped=TURNED_AWAY,
+    ),
+    Attack(
+        "TLS handshakes at once",
+        "480 connections hold their ClientHello back, then all send it at the same time",
+        kind="hello",
+        connections=480,
+        together=1.5,
+        churn=True,
+        tls=True,
+        memory=250,
+    ),
+    Attack(
+        "TLS handshakes at once, ten addresses",
+        "1000 connections do the same from ten addresses",
+        kind="hello",
+        connections=1000,
+        addresses=10,
+        together=1.5,
+        churn=True,
+        tls=True,
+        memory=250,
     ),
     Attack(
         "slow plugin",

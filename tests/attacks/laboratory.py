@@ -17,6 +17,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import trustme
+
 from tests.support.certificates import Certificates
 
 _SETTINGS = """\
@@ -127,6 +129,7 @@ class ServerUnderAttack:
         text = _SETTINGS
         if attack.tls:
             certificates = Certificates(folder)
+            certificates.issue("localhost", key_type=trustme.KeyType.RSA)  # whose handshakes take longest
             text += f'tls_certificate = "{certificates.certificate}"\ntls_key = "{certificates.key}"\n'
         if attack.plugin:
             (folder / "attacked.py").write_text(attack.plugin)

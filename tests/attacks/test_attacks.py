@@ -72,10 +72,14 @@ def test_there_are_fifty_attacks_and_the_quick_ones_are_among_them():
 @pytest.mark.parametrize("attack", ATTACKS.values(), ids=list(ATTACKS))
 def test_each_attack_can_be_played(attack):
     assert attack.what
-    assert attack.kind in {"websocket", "http", "tcp"}
+    assert attack.kind in {"websocket", "http", "tcp", "hello"}
     assert attack.reading in {"all", "none", "late"}
     assert (
-        attack.opening or attack.repeat or attack.leader or attack.connections > 500 or attack.kind == "tcp"
+        attack.opening
+        or attack.repeat
+        or attack.leader
+        or attack.connections > 500
+        or attack.kind in {"tcp", "hello"}
     )
     assert rendered((*attack.opening, *attack.repeat, *(attack.leader or ())), 1, 1) is not None
     for message in (*attack.opening, *attack.repeat):

@@ -93,7 +93,9 @@ def test_a_cloud_value_that_is_wrong_but_not_too_long_is_not_logged(server, capl
     assert "refused" not in caplog.text
 
 
-@pytest.mark.parametrize("wrong", ["x" * 2001, "1" * 2001, int("1" * 2001), -int("1" * 2000), "\u00e9" * 24_000])
+@pytest.mark.parametrize(
+    "wrong", ["x" * 2001, "1" * 2001, int("1" * 2001), -int("1" * 2000), "\u00e9" * 24_000]
+)
 def test_a_cloud_value_that_is_too_long_is_logged(server, caplog, wrong):
     player(server).say(value("a", wrong))
     assert caplog.text.count("was refused: A value can have at most 2000 characters.") == 1

@@ -155,7 +155,9 @@ def test_a_result_of_other_processes_is_answered_when_it_comes():
 
 
 def test_a_refusal_of_other_processes_is_told_when_it_comes():
-    answer = answered_later(lambda later: later.set_exception(AdminError("not_found", "Nobody has this name.")))
+    answer = answered_later(
+        lambda later: later.set_exception(AdminError("not_found", "Nobody has this name."))
+    )
     assert (answer["code"], answer["details"]) == ("E:108 | Refused", "Nobody has this name.")
 
 

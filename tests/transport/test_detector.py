@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+import ssl
 
 import pytest
 
@@ -284,12 +285,73 @@ def test_a_tls_handshake_waits_for_its_turn(certificates):
             await queue.come(1)
             assert queue.waiting[0][0] == "127.0.0.1"
             assert queue.waiting[0][3] > 0
-            queue.serve()
-            await queue.come(1)
-            queue.serve()
+            while not asking.done():
+                queue.serve()
+                await asyncio.sleep(0.005)
             assert "200 OK" in await asking
 
     asyncio.run(scenario())
+
+
+def test_each_message_of_a_tls_handshake_waits_for_its_turn(certificates):
+    """A client could also send one byte, and all others later, or a second ClientHello."""
+
+    async def scenario():
+        async with queueing(**certificates.settings) as (server, queue):
+            peer, layer = await open_socket(server.port), Layer(certificates.client)
+            hello = layer.flight()
+            peer.writer.write(hello[:1])
+            await queue.come(1)
+            queue.serve()
+            peer.writer.write(hello[1:])
+            await queue.come(1)
+            await turns()
+            assert queue.waiting[0][0] == "127.0.0.1"
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(peer.reader.read(1), 0.1)
+            queue.serve()
+            while not layer.is_complete:
+                layer.incoming.write(await peer.reader.read(1 << 16))
+                peer.writer.write(layer.flight())
+            await queue.come(1)
+            assert server._endpoint._waiting, "the end of the handshake waits, too"
+            queue.serve()
+            await turns()
+            peer.leave()
+
+    asyncio.run(scenario())
+
+
+def test_a_silent_connection_costs_no_tls_layer(certificates):
+    async def scenario():
+        async with running(**certificates.settings) as server:
+            context, made = server.ssl_context, []
+            wrap = context.wrap_bio
+            context.wrap_bio = lambda *parts, **more: made.append(parts) or wrap(*parts, **more)
+            peers = [await open_socket(server.port) for _ in range(3)]
+            await turns()
+            assert made == []
+            peers[2].writer.write(Layer(certificates.client).flight())
+            assert await peers[2].reader.read(1)
+            assert len(made) == 1
+
+    asyncio.run(scenario())
+
+
+class Layer:
+    """The TLS of a client, which a test sends message by message."""
+
+    def __init__(self, context):
+        self.incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._object = context.wrap_bio(self.incoming, self._outgoing, server_hostname="localhost")
+        self.is_complete = False
+
+    def flight(self):
+        """Go on with the handshake, and return what it sends."""
+        with contextlib.suppress(ssl.SSLWantReadError):
+            self._object.do_handshake()
+            self.is_complete = True
+        return self._outgoing.read()
 
 
 @pytest.mark.parametrize("is_tls", [False, True])
@@ -298,8 +360,7 @@ def test_who_leaves_before_its_turn_is_forgotten(certificates, is_tls):
         settings = certificates.settings if is_tls else {}
         async with queueing(**settings) as (server, queue):
             peer = await open_socket(server.port)
-            if not is_tls:
-                peer.writer.write(request(UPGRADE))
+            peer.writer.write(Layer(certificates.client).flight() if is_tls else request(UPGRADE))
             await queue.come(1)
             for transport in tuple(server._endpoint._waiting):
                 transport.abort()  # as when its time is over

@@ -38,6 +38,19 @@ def test_clients_connect_by_tls_and_the_start_page_says_wss(certificates):
     asyncio.run(scenario())
 
 
+def test_a_tls_connection_has_a_small_buffer_and_takes_long_messages(certificates):
+    async def scenario():
+        async with running(**certificates.settings, implicit_greeting=False) as server:
+            peer = await connect(server.port, ssl=certificates.client)
+            (connection,) = server._endpoint.connections
+            layer = connection._socket._ssl_protocol
+            assert len(layer.get_buffer(-1)) == 1 << 15
+            peer.send('{"cmd":"ping","val":"' + "x" * 500_000 + '"}')
+            assert b"I:100" in (await peer.receive())[1]
+
+    asyncio.run(scenario())
+
+
 def test_a_renewed_certificate_is_used_for_new_connections_and_drops_nobody(certificates):
     async def scenario():
         async with running(**certificates.settings, implicit_greeting=False) as server:

@@ -27,7 +27,7 @@ from cloudlink.http.response import refusal
 from .connection import WebSocketConnection
 from .exchange import Exchange
 from .parser import Parser
-from .tls import detach
+from .tls import Handshake, detach
 from .unixsocket import for_picows
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ logger = logging.getLogger("cloudlink.transport")
 
 _TLS_HANDSHAKE = 0x16  # first byte of a ClientHello (RFC 8446, section 5.1)
 _TLS_TIME = 1e-3
-"""Seconds of processor time that a TLS handshake takes."""
+"""Seconds of processor time that the first message of a TLS handshake takes."""
 _PLAIN_REQUEST = "HTTP_REQUEST"  # OpenSSL's reason if the peer sends HTTP instead of a ClientHello
 _EMPTY_LINE = b"\r\n"
 _REQUEST_TIMEOUT = 10.0
@@ -114,7 +114,7 @@ class ProtocolDetector(asyncio.BufferedProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._buffer = bytearray()
         self._data = bytearray()
-        self._is_counted = self._is_taken = False
+        self._is_counted = self._is_greeted = self._is_taken = False
         self._next: asyncio.BufferedProtocol | None = None  # the protocol that took over the connection
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -136,8 +136,6 @@ class ProtocolDetector(asyncio.BufferedProtocol):
             self._transport = stream
         elif self._limiter.handshake_refusal(self._peer) is not None:
             stream.abort()
-        else:
-            self._turns.do(self._peer, self, partial(self._greet, self._context), _TLS_TIME)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio's signature
         """Note that the peer has left without a request."""
@@ -161,7 +159,11 @@ class ProtocolDetector(asyncio.BufferedProtocol):
             self._next.buffer_updated(nbytes)
         else:
             self._data += self._buffer[:nbytes]
-            if not self._is_taken:
+            if self._context is not None and not self._is_greeted:
+                self._is_greeted = True
+                self.hold()  # the TLS layer reads on
+                self._turns.do(self._peer, self, partial(self._greet, self._context), _TLS_TIME)
+            elif not self._is_taken:
                 self._look()
 
     # While a TLS handshake or an answer waits for its turn.
@@ -181,8 +183,11 @@ class ProtocolDetector(asyncio.BufferedProtocol):
 
     async def _speak_tls(self, stream: asyncio.Transport, context: ssl.SSLContext) -> None:
         # If a handshake is not TLS, times out or breaks off, there is no one left to answer.
+        loop = asyncio.get_running_loop()
+        loop.call_soon(Handshake.begin, stream, bytes(self._data), partial(self._turns.do, self._peer))
+        self._data.clear()
         try:
-            self._transport = await asyncio.get_running_loop().start_tls(
+            self._transport = await loop.start_tls(
                 stream, self, context, server_side=True, ssl_handshake_timeout=_REQUEST_TIMEOUT
             )
         except OSError as error:
@@ -194,6 +199,7 @@ class ProtocolDetector(asyncio.BufferedProtocol):
                     "A client spoke without TLS (ws:// or http://) to this port, which has it: "
                     "connect with wss://, or leave out tls_certificate and tls_key."
                 )
+        Handshake.end(stream)
         if self._transport is None:
             self._stop_waiting()
         elif self._data:  # arrived together with the end of the handshake

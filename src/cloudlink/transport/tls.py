@@ -1,11 +1,116 @@
-"""TLS from certificate files, renewable while clients are connected; and the memory of ended TLS connections."""
+"""TLS from certificate files, renewable while clients are connected; handshakes that take turns; and the memory of connections."""
 
 from __future__ import annotations
 
 import asyncio
 import ssl
+from asyncio import sslproto
+from functools import partial
+from typing import TYPE_CHECKING, cast
 
 from cloudlink.errors import StartError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .turns import Worker
+
+    TakeTurn = Callable[[Worker, Callable[[], None]], None]
+
+_BUFFER_SIZE = 1 << 15
+"""Bytes that a TLS connection reads at a time: a record has at most 16 KB (RFC 8446, section 5.1)."""
+
+
+class Handshake(asyncio.BufferedProtocol):
+    """Stands between a connection and asyncio's TLS layer during the handshake, so that its messages take turns.
+
+    Otherwise clients that open many connections, and continue all handshakes at the same time, would keep the event loop
+    busy until it has computed all of them.
+
+    Attributes:
+        layer: The TLS layer.
+    """
+
+    def __init__(
+        self, stream: asyncio.Transport, layer: asyncio.BufferedProtocol, take_turn: TakeTurn
+    ) -> None:
+        self._stream = stream
+        self.layer = layer
+        self._take_turn = take_turn
+
+    @classmethod
+    def begin(cls, stream: asyncio.Transport, first: bytes, take_turn: TakeTurn) -> None:
+        """Take the place of the TLS layer, which `loop.start_tls` has set up in this turn of the event loop.
+
+        Args:
+            stream: The connection below TLS.
+            first: The bytes that have been read from it before.
+            take_turn: Calls a function now or, while the connection is held, later.
+        """
+        if not stream.is_closing():
+            layer = cast("asyncio.BufferedProtocol", stream.get_protocol())
+            _limit_buffer(layer)
+            handshake = cls(stream, layer, take_turn)
+            stream.set_protocol(handshake)
+            asyncio.get_running_loop().call_soon(handshake._feed, first)
+
+    @staticmethod
+    def end(stream: asyncio.Transport) -> None:
+        """Let the TLS layer have its place again."""
+        handshake = stream.get_protocol()
+        if isinstance(handshake, Handshake):
+            stream.set_protocol(handshake.layer)
+
+    def _feed(self, data: bytes) -> None:
+        while data:
+            buffer = self.get_buffer(len(data))
+            size = min(len(buffer), len(data))
+            buffer[:size] = data[:size]
+            self.layer.buffer_updated(size)
+            data = data[size:]
+
+    # While a message waits for its turn.
+
+    def hold(self) -> None:
+        """Read nothing more from the connection."""
+        self._stream.pause_reading()
+
+    def release(self) -> None:
+        """Resume reading from the connection."""
+        self._stream.resume_reading()
+
+    # The protocol of the connection.
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Return where the next bytes go."""
+        return cast("memoryview", self.layer.get_buffer(sizehint))
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Pass the next bytes on when the connection has its turn."""
+        self._take_turn(self, partial(self.layer.buffer_updated, nbytes))
+
+    def eof_received(self) -> bool | None:
+        """Pass on that the peer sends nothing more."""
+        return self.layer.eof_received()
+
+    def pause_writing(self) -> None:
+        """Pass on that the peer reads slowly."""
+        self.layer.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Pass on that the peer has read most of what was sent."""
+        self.layer.resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Pass on the end of the connection."""
+        self.layer.connection_lost(exc)
+
+
+def _limit_buffer(layer: asyncio.BaseProtocol) -> None:
+    """Give a TLS layer of asyncio a buffer of 32 KB instead of 256 KB, most of what a connection takes."""
+    if isinstance(layer, sslproto.SSLProtocol) and hasattr(layer, "_ssl_buffer"):
+        buffer = bytearray(_BUFFER_SIZE)
+        vars(layer).update(max_size=_BUFFER_SIZE, _ssl_buffer=buffer, _ssl_buffer_view=memoryview(buffer))
 
 
 class _Ended(asyncio.BufferedProtocol):

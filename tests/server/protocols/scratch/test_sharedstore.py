@@ -65,7 +65,10 @@ class Node:
         self.clock = FakeClock()
         self.sent = []
         self.cloud = Cloud(
-            HybridClock("a", self.clock), self.clock, "a", lambda nodes, record: self.sent.append((nodes, record))
+            HybridClock("a", self.clock),
+            self.clock,
+            "a",
+            lambda nodes, record: self.sent.append((nodes, record)),
         )
         self.store = SharedStore(self.cloud, saver, file)
         self.seen = []
@@ -92,7 +95,9 @@ def test_without_a_file_values_live_on_the_nodes():
     node.store.save("1", "y", b"2")
     node.store.delete("1", "x")
     assert node.store.load("1") == {"y": b"2"}
-    told = [record.values[0][:2] for nodes, record in node.sent if type(record) is CloudValues and record.values]
+    told = [
+        record.values[0][:2] for nodes, record in node.sent if type(record) is CloudValues and record.values
+    ]
     assert told == [("x", b"1"), ("y", b"2"), ("x", None)]
     for harmless in (lambda: node.store.touch("1"), lambda: node.store.limit(None, 0)):
         harmless()
