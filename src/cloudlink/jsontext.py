@@ -195,9 +195,17 @@ def dumps(value: Any) -> bytes:
         except UnicodeEncodeError:  # half a surrogate pair cannot be encoded as UTF-8
             return _encode_slowly(value)
         # msgspec writes null for an infinite number, the result of decoding a number beyond the range of a double.
-        return _encode_slowly(value) if b"null" in encoded else encoded
+        return _encode_slowly(value) if b"null" in encoded and _has_infinity(value) else encoded
     except RecursionError:
         raise TypeError(RECURSION_TEXT) from None
+
+
+def _has_infinity(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_has_infinity, value.values()))
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return any(map(_has_infinity, value))
+    return isinstance(value, float) and math.isinf(value)
 
 
 def _encode_slowly(value: Any) -> bytes:

@@ -61,10 +61,10 @@ class SliceQueue:
             self._go_on()
         return later.result() if later.done() else later
 
-    def start(self, slices: Slices[None]) -> None:
-        """Run slices without a result. Raises what they raise, but if that is later, it is logged."""
+    def start(self, slices: Slices[object]) -> None:
+        """Run slices whose result nobody wants. Raises what they raise, but if that is later, it is logged."""
         later = self.run(slices)
-        if later is not None:
+        if isinstance(later, Future):
             later.add_done_callback(Future.result)
 
     def _go_on(self) -> None:

@@ -7,17 +7,24 @@ from types import SimpleNamespace
 
 import pytest
 
+from cloudlink import slices
 from cloudlink.admin.actors import Actor
 from cloudlink.admin.host import protected_by
 from cloudlink.admin.policy import Policy
 from cloudlink.admin.sanctions import Sanctions
 from cloudlink.admin.store import AdminStore
 from cloudlink.settings import Settings
+from cloudlink.slices import finish
 
 NOW = 1_769_882_400.0
 """2026-01-31 18:00 UTC."""
 OWNER = Actor("mia", "owner", "dashboard", "203.0.113.9")
 MODERATOR = Actor("tom", "moderator", "dashboard", "203.0.113.10")
+
+
+def at_once(method):
+    """A function that does at once what a method of the sanctions does in slices."""
+    return lambda *arguments, **options: finish(method(*arguments, **options))
 
 
 class FakeHost:
@@ -63,8 +70,9 @@ class FakeHost:
     def trusts_proxies(self):
         return bool(self.settings.trusted_proxies)
 
-    def announce(self, text, rooms, kind):
+    def announcing(self, text, rooms, kind):
         self.announced.append((text, rooms, kind))
+        yield
         return len(self.clients)
 
     def mode_changed(self, mode):
@@ -113,7 +121,10 @@ class World:
 
 
 @pytest.fixture
-def make_world():
+def make_world(monkeypatch):
+    monkeypatch.setattr(
+        slices, "_TURN", 60.0
+    )  # what is done in slices is done at once, also on a busy machine
     worlds = []
 
     def make(path="", **settings):

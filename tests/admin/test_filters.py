@@ -9,7 +9,8 @@ import time
 import pytest
 
 from cloudlink.admin.actors import AdminError
-from cloudlink.admin.filters import Filter, Filters, check_entries, compiled
+from cloudlink.admin.filters import Filter, Filters, checking_entries, compiled
+from cloudlink.slices import finish
 from tests.admin.conftest import OWNER
 from tests.support.clock import FakeClock
 
@@ -52,14 +53,14 @@ def test_expressions():
 @pytest.mark.parametrize("entry", ["(", "a(?=b)", r"(a)\1", "x" * 257, "a*", "", "\ud800"])
 def test_a_wrong_expression_is_invalid(entry):
     with pytest.raises(AdminError) as caught:
-        check_entries("regex", [entry])
+        finish(checking_entries("regex", [entry]))
     assert caught.value.code == "invalid"
 
 
 def test_an_expression_that_would_hang_python_is_harmless():
     (expression,) = (compiled("(a+)+b"),)
     assert list(expression.finditer("a" * 4096)) == []
-    check_entries("regex", ["(a+)+b"])
+    finish(checking_entries("regex", ["(a+)+b"]))
 
 
 @pytest.mark.timing
@@ -105,14 +106,14 @@ def test_one_match_is_enough_unless_it_is_masked():
 def test_a_slow_expression_is_refused():
     times = iter(range(100))
     with pytest.raises(AdminError) as caught:
-        check_entries("regex", ["abc"], clock=lambda: next(times))
+        finish(checking_entries("regex", ["abc"], clock=lambda: next(times)))
     assert caught.value.code == "too_slow"
 
 
 def test_without_re2_expressions_are_unavailable(monkeypatch):
     monkeypatch.setitem(sys.modules, "re2", None)
     with pytest.raises(AdminError, match="regex") as caught:
-        check_entries("regex", ["abc"])
+        finish(checking_entries("regex", ["abc"]))
     assert caught.value.code == "unavailable"
     made = filters(a_filter(1, "block", "abc", kind="regex"))
     assert made.is_off(1)

@@ -11,7 +11,7 @@ from cloudlink.admin.merging import place_of
 from cloudlink.admin.questions import answer, list_clients
 from cloudlink.slices import SliceQueue, finish
 from tests.admin.conftest import OWNER
-from tests.support.adminwire import Administrators, FakePlayer
+from tests.support.adminwire import CONSOLE, Administrators, FakePlayer
 from tests.support.clock import FakeClock
 
 PARAMS = {
@@ -91,7 +91,7 @@ def test_pages_of_a_long_list(crowd, sort, wanted):
 @pytest.mark.usefixtures("clock")
 def test_who_leaves_while_a_list_is_made_is_left_out(crowd):
     due = []
-    crowd.core.slices = SliceQueue(due.append)
+    crowd.sanctions.slices = SliceQueue(due.append)
     later = answer(crowd.core, "clients.list", {**PARAMS, "sort": "name"})
     first = pages(crowd, sort="name")[0][0]
     del crowd.server.found[first]
@@ -127,3 +127,66 @@ def test_the_counts_of_bans(make_world):
     for ban in tuple(world.policy.bans):
         world.sanctions.remove_ban(OWNER, id=ban.id)
     assert world.policy.bans.counts() == {"name": 0, "address": 0, "network": 0}
+
+
+class Slow:
+    """An administration whose slices run when the test says so, two at a time."""
+
+    def __init__(self, crowd, monkeypatch):
+        monkeypatch.setattr(slices, "_TURN", 0.00015)  # by the clock of these tests
+        self.due = []
+        crowd.sanctions.slices = SliceQueue(self.due.append)
+        self.owner = crowd.connect(CONSOLE)
+
+    def take_all(self):
+        turns = 0
+        while self.due:
+            self.due.pop()()
+            turns += 1
+        return turns
+
+
+@pytest.fixture
+def slow(crowd, clock, monkeypatch):
+    return Slow(crowd, monkeypatch)
+
+
+def test_a_ban_holds_before_those_whom_it_hits_are_found(crowd, slow):
+    policy, here = crowd.sanctions.policy, len(crowd.server.found)
+    hit = sum(player.address == "203.0.113.3" for player in crowd.server.found.values())
+    answer = slow.owner.request("bans.add", target={"address": "203.0.113.3"}, seconds=60, reason="x")
+    assert answer is None
+    assert policy.bans.for_address("203.0.113.3", crowd.wall_clock.now) is not None
+    assert len(crowd.server.found) == here
+    assert slow.take_all() > 1
+    assert slow.owner.heard[-1]["result"]["hit"] == hit
+    slow.owner.request("bans.remove", id=slow.owner.heard[-1]["result"]["ban"]["id"])
+    slow.take_all()
+    assert policy.bans.for_address("203.0.113.3", crowd.wall_clock.now) is None
+
+
+def test_kicks_by_name_and_announcements_in_slices(crowd, slow):
+    named = sum(player.username == "bob" for player in crowd.server.found.values())
+    assert slow.owner.request("clients.kick", name="bob") is None
+    slow.take_all()
+    assert slow.owner.heard[-1]["error"]["code"] == "ambiguous"
+    assert slow.owner.request("clients.kick", name="BOB", all=True) is None
+    slow.take_all()
+    assert slow.owner.heard[-1]["result"]["kicked"] == named
+
+
+def test_words_are_prepared_before_they_are_looked_for(crowd, slow):
+    filters = crowd.sanctions.policy.filters
+    words = {"kind": "words", "entries": [f"darn{number}" for number in range(100)], "action": "mask"}
+    assert slow.owner.request("filters.add", **words) is None
+    assert slow.owner.request("filters.add", kind="words", entries=["heck"], action="block") is None
+    assert not filters.looks_at("messages")
+    slow.take_all()
+    # The second one came while the first was being prepared, and neither is lost.
+    assert [filters.look_at_text(text, "messages").filter.action for text in ("darn99", "heck")] == [
+        "mask",
+        "block",
+    ]
+    slow.owner.request("filters.remove", id=filters.look_at_text("darn99", "messages").filter.id)
+    assert filters.look_at_text("darn99", "messages") is None
+    assert filters.look_at_text("heck", "messages").filter.action == "block"

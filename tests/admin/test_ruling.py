@@ -7,7 +7,8 @@ import itertools
 import pytest
 
 from cloudlink.admin.actors import AdminError
-from tests.admin.conftest import MODERATOR, NOW, OWNER
+from cloudlink.slices import finish
+from tests.admin.conftest import MODERATOR, NOW, OWNER, at_once
 
 
 def refusal(call, *arguments, **options):
@@ -218,10 +219,10 @@ def test_a_drain_is_cancelled(world):
 def test_wrong_drains_and_texts(world):
     for seconds in (-1, 86_401):
         assert refusal(world.sanctions.drain, OWNER, seconds=seconds) == "invalid"
-    assert refusal(world.sanctions.broadcast, OWNER, " ") == "invalid"
-    assert refusal(world.sanctions.broadcast, OWNER, "x" * 1001) == "invalid"
-    assert refusal(world.sanctions.broadcast, OWNER, "x", kind="shout") == "invalid"
-    assert refusal(world.sanctions.broadcast, OWNER, "x", rooms=["r"] * 1001) == "invalid"
+    assert refusal(at_once(world.sanctions.broadcasting), OWNER, " ") == "invalid"
+    assert refusal(at_once(world.sanctions.broadcasting), OWNER, "x" * 1001) == "invalid"
+    assert refusal(at_once(world.sanctions.broadcasting), OWNER, "x", kind="shout") == "invalid"
+    assert refusal(at_once(world.sanctions.broadcasting), OWNER, "x", rooms=["r"] * 1001) == "invalid"
 
 
 @pytest.mark.parametrize(
@@ -235,6 +236,6 @@ def test_times_in_words(world, seconds, words):
 
 def test_a_broadcast(world):
     world.host.add("x")
-    assert world.sanctions.broadcast(OWNER, "Hi", rooms=["r"], kind="gmsg").result == {"sent": 1}
+    assert finish(world.sanctions.broadcasting(OWNER, "Hi", rooms=["r"], kind="gmsg")).result == {"sent": 1}
     assert world.host.announced == [("Hi", ["r"], "gmsg")]
     assert "Hi" not in str(world.rows)

@@ -8,6 +8,7 @@ import pytest
 
 from cloudlink.admin.actors import AdminError
 from cloudlink.admin.grants import Grants
+from cloudlink.slices import finish
 from tests.admin.conftest import NOW, OWNER
 from tests.support.adminpeers import MemoryPeers
 
@@ -141,7 +142,7 @@ def test_a_drain(pair):
 
 def test_announcements_and_mutes_of_connections(pair):
     first, second, _ = pair
-    assert whole(first.sanctions.broadcast(OWNER, "Hi", rooms=["r"], kind="gmsg")) == {"sent": 0}
+    assert whole(finish(first.sanctions.broadcasting(OWNER, "Hi", rooms=["r"], kind="gmsg"))) == {"sent": 0}
     assert second.host.announced == [("Hi", ["r"], "gmsg")]
     second.host.add("x")
     bob = second.host.add("bob")
@@ -183,5 +184,5 @@ def test_what_a_file_keeps_is_not_told_to_new_processes(pair):
 def test_a_lone_process_writes_no_acts(make_world, tmp_path):
     world = make_world(tmp_path / "admin.db")
     world.sanctions.set_mode(OWNER, "guarded")
-    world.sanctions.broadcast(OWNER, "Hi")
+    finish(world.sanctions.broadcasting(OWNER, "Hi"))
     assert list(world.store.records("act")) == []

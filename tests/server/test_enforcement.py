@@ -13,6 +13,7 @@ from cloudlink.server.app import Server
 from cloudlink.server.part import Part
 from cloudlink.server.protocols import Scratch
 from cloudlink.settings import Settings
+from cloudlink.slices import finish
 from tests.support.memoryclients import EraClient, MemoryClient, codes, named
 from tests.support.servers import build
 
@@ -439,7 +440,7 @@ def test_an_announcement_reaches_the_eras_that_have_a_word_for_it(server, sancti
     bob, old, cloud = named(server, "bob"), EraClient(server, "CL2 early", "old"), player(server)
     newer = EraClient(server, "CL3 0.1.7", "newer")
     bob.heard(), old.frames(), newer.frames()
-    assert sanctions.broadcast(OWNER, "Back at six.").result == {"sent": 2}
+    assert finish(sanctions.broadcasting(OWNER, "Back at six.")).result == {"sent": 2}
     assert bob.heard() == [{"cmd": "motd", "val": "Back at six."}]
     assert [json.loads(frame) for frame in newer.frames()] == [
         {"cmd": "direct", "val": {"cmd": "motd", "val": "Back at six."}}
@@ -452,9 +453,9 @@ def test_an_announcement_in_rooms(server, sanctions):
     bob, other = named(server, "bob"), named(server, "other")
     bob.say({"cmd": "link", "val": "hall"})
     bob.heard(), other.heard()
-    assert sanctions.broadcast(OWNER, "Hi", rooms=["hall", "nowhere"]).result == {"sent": 1}
+    assert finish(sanctions.broadcasting(OWNER, "Hi", rooms=["hall", "nowhere"])).result == {"sent": 1}
     assert bob.heard() == [{"cmd": "motd", "val": "Hi"}]
-    assert sanctions.broadcast(OWNER, "Hi", rooms=["hall"], kind="gmsg").result == {"sent": 1}
+    assert finish(sanctions.broadcasting(OWNER, "Hi", rooms=["hall"], kind="gmsg")).result == {"sent": 1}
     assert [(packet["cmd"], packet["val"]) for packet in bob.heard()] == [("gmsg", "Hi")]
     assert other.heard() == []
 

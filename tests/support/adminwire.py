@@ -192,8 +192,9 @@ class FakeServer:
     def trusts_proxies(self):
         return False
 
-    def announce(self, text, rooms, kind):
+    def announcing(self, text, rooms, kind):
         self.announced.append((text, rooms, kind))
+        yield
         return len(self.found)
 
     def mode_changed(self, mode):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from ipaddress import ip_address, ip_network
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -11,7 +12,7 @@ import msgspec
 from cloudlink import forwarded
 from cloudlink.addresses import is_private, subscriber
 from cloudlink.admin.actors import SERVER, Actor, AdminError
-from cloudlink.admin.bans import MOST_BANS, Ban, from_record
+from cloudlink.admin.bans import MOST_BANS, Ban, Bans, from_record
 from cloudlink.admin.base import Base, Outcome, checked_reason, checked_seconds
 from cloudlink.admin.names import fold
 from cloudlink.admin.store import Change
@@ -32,6 +33,8 @@ KIND = "ban"
 
 MOST_IN_A_PAGE = 200
 _MOST_EXPORTED = 1000
+_IMPORTED_AT_ONCE = 20
+"""Bans that are checked, or added, in one slice."""
 _MOST_NAMES = 20
 _LONGEST_BAN = 100 * 365 * 86_400
 _BROADEST = {4: 16, 6: 48}
@@ -52,6 +55,7 @@ class Banning(Base):
         self._untold_hits: Counter[str] = Counter()
         self._hits_saved_at = self._swept_at = self._clock()
         self._floods: dict[str, deque[float]] = {}
+        self._fresh: list[Ban] = []  # those of other processes whose clients are still to be disconnected
         self.policy.on_hit = self._count_hit
         self.policy.on_flood = self.flooded
 
@@ -78,7 +82,11 @@ class Banning(Base):
         names = sorted({player.username for player in players if player.username})
         return {"clients": len(players), "names": names[:_MOST_NAMES]}
 
-    def add_ban(
+    def add_ban(self, actor: Actor, target: dict[str, str], **params: Any) -> Outcome:
+        """Ban at once; see `adding_ban`."""
+        return finish(self.adding_ban(actor, target, **params))
+
+    def adding_ban(
         self,
         actor: Actor,
         target: dict[str, str],
@@ -86,7 +94,7 @@ class Banning(Base):
         seconds: float | None,
         reason: str = "",
         force: bool = False,
-    ) -> Outcome:
+    ) -> Slices[Outcome]:
         """Ban, in place of a ban of the same target, and disconnect the clients that match.
 
         Args:
@@ -124,9 +132,9 @@ class Banning(Base):
                 at=int(self._wall_clock()),
                 until=None if seconds is None else self._until(seconds),
             )
-            self.policy.bans.put(ban)
-            hit = self._enforce(ban)
+            self.policy.bans.put(ban)  # from now on it turns newcomers away
             saving, replies = self._save_and_ask(Change(KIND, resolved.key, ban.record()))
+        hit = yield from self._enforcing([ban])
         return Outcome({"ban": self._shown_ban(actor, ban), "hit": hit}, saving, replies)
 
     def list_bans(self, actor: Actor, **params: Any) -> dict[str, Any]:
@@ -156,14 +164,18 @@ class Banning(Base):
         shown = [self._shown_ban(actor, ban) for ban in items[:limit]]
         return {"items": shown, "total": len(self.policy.bans), "next": following}
 
-    def remove_ban(
+    def remove_ban(self, actor: Actor, **params: Any) -> Outcome:
+        """Remove bans at once; see `removing_bans`."""
+        return finish(self.removing_bans(actor, **params))
+
+    def removing_bans(
         self,
         actor: Actor,
         *,
         id: int | None = None,  # noqa: A002  # the word of the admin socket
         by: str | None = None,
         since: float | None = None,
-    ) -> Outcome:
+    ) -> Slices[Outcome]:
         """Remove one ban, or all that somebody made since a Unix time; those who are not owners remove their own only.
 
         Returns:
@@ -174,26 +186,29 @@ class Banning(Base):
         """
         params = {"id": id} if id is not None else {"by": by, "since": since}
         with self._audited(actor, "bans.remove", params=params):
-            bans = self._chosen(actor, id, by, since)
-            for ban in bans:
-                self.policy.bans.drop(ban.target)
-                self._hit.pop(ban.id, None)
+            bans = []
+            for part in sliced((yield from self._chosen(actor, id, by, since))):
+                for ban in part:
+                    if self.policy.bans.get(ban.id) is ban:  # nobody else has removed it meanwhile
+                        self.policy.bans.drop(ban.target)
+                        self._hit.pop(ban.id, None)
+                        bans.append(ban)
+                yield
             saving = self._save(*(Change(KIND, ban.target.key, None) for ban in bans))
         return Outcome({"removed": len(bans)}, saving)
 
-    def export_bans(self, actor: Actor, *, after: int | None = None) -> dict[str, Any]:
+    def exporting_bans(self, actor: Actor, *, after: int | None = None) -> Slices[dict[str, Any]]:
         """Return `{items, next}`: up to 1000 bans with all their fields, for another server. Owners only."""
-        items: list[Ban] = []
-        following = None
-        for ban in self.policy.bans.before(after):
-            if len(items) == _MOST_EXPORTED:
-                following = items[-1].id
-                break
-            items.append(ban)
+        found = list(islice(self.policy.bans.before(after), _MOST_EXPORTED + 1))
+        items: list[dict[str, Any]] = []
+        for part in sliced(found[:_MOST_EXPORTED]):
+            items += [ban.record() for ban in part]
+            yield
         self.audit.record(actor, "bans.export", params={"count": len(items)})
-        return {"items": [ban.record() for ban in items], "next": following}
+        following = found[_MOST_EXPORTED - 1].id if len(found) > _MOST_EXPORTED else None
+        return {"items": items, "next": following}
 
-    def import_bans(self, actor: Actor, items: list[Any], *, dry_run: bool = False) -> Outcome:
+    def importing_bans(self, actor: Actor, items: list[Any], *, dry_run: bool = False) -> Slices[Outcome]:
         """Add bans that another server exported. Owners only.
 
         Returns:
@@ -208,20 +223,25 @@ class Banning(Base):
                 raise invalid("items", f"can have at most {_MOST_EXPORTED} bans")
             added: list[Ban] = []
             refused = []
-            for index, item in enumerate(items):
-                try:
-                    added.append(self._imported(actor, item))
-                except AdminError as error:
-                    refused.append({"index": index, "message": error.message})
+            for part in sliced(enumerate(items), _IMPORTED_AT_ONCE):
+                for index, item in part:
+                    try:
+                        added.append(self._imported(actor, item))
+                    except AdminError as error:
+                        refused.append({"index": index, "message": error.message})
+                yield
             if len(self.policy.bans) + len(added) > MOST_BANS:
                 raise _too_many()
-            if not dry_run:
-                for ban in added:
+            changes: list[Change] = []
+            for bans in sliced([] if dry_run else added, _IMPORTED_AT_ONCE):
+                for ban in bans:
                     ban.id = self.policy.bans.next_id()
                     self.policy.bans.put(ban)
-                    self._enforce(ban)
-            changes = [] if dry_run else [Change(KIND, ban.target.key, ban.record()) for ban in added]
+                changes += [Change(KIND, ban.target.key, ban.record()) for ban in bans]
+                yield
             saving = self._save(*changes) if changes else self._nothing_to_save()
+        if not dry_run:
+            yield from self._enforcing(added)
         return Outcome({"added": len(added), "refused": refused}, saving)
 
     # By the server itself.
@@ -237,13 +257,12 @@ class Banning(Base):
         if not is_enough:
             return
         del self._floods[key]
+        self.slices.start(self._auto_banning({"address": key.partition("/")[0]}))
+
+    def _auto_banning(self, target: dict[str, str]) -> Slices[None]:
+        seconds = self._settings.auto_ban_time
         try:
-            self.add_ban(
-                SERVER,
-                {"address": key.partition("/")[0]},
-                seconds=self._settings.auto_ban_time,
-                reason="flooding",
-            )
+            yield from self.adding_ban(SERVER, target, seconds=seconds, reason="flooding")
         except AdminError:  # it is protected; the audit says so
             return
         self.auto_bans += 1
@@ -280,18 +299,18 @@ class Banning(Base):
     def _watch_bans(self) -> None:
         self._store.watch(KIND, self._ban_changed)
 
-    def _ban_changed(self, key: str, record: Any, *, is_new: bool = True) -> int:
-        """Take over what the file, or another process, says of a ban; return how many clients it hits."""
+    def _ban_changed(self, key: str, record: Any, *, is_new: bool = True) -> None:
+        """Take over what the file, or another process, says of a ban, and disconnect the clients that it hits."""
         bans = self.policy.bans
         if record is None:
             kind, _, value = key.partition(":")
             bans.drop(Target(kind, value))
-            return 0
+            return
         try:
             ban = from_record(record)
         except msgspec.ValidationError:
             self.notify(f"A ban in the file cannot be read and is left out: {key}.")
-            return 0
+            return
         former = bans.get(ban.id)
         if former is not None and former.at == ban.at and former.target.key == ban.target.key:
             # What was counted since another process has saved it stays counted.
@@ -300,7 +319,11 @@ class Banning(Base):
         rival = bans.take_over(ban)
         if rival is not None:
             self._save(Change(KIND, rival.target.key, rival.record()))
-        return self._enforce(ban) if is_new else 0
+        if is_new:
+            self._fresh.append(ban)
+            # Of many, the first is alone, and the others wait together while its clients are looked for.
+            if len(self._fresh) == 1 and not self._is_taking_over:
+                self.slices.start(self._enforcing_fresh())
 
     def _tick_bans(self) -> None:
         now = self._clock()
@@ -404,13 +427,28 @@ class Banning(Base):
 
     # Parts.
 
-    def _enforce(self, ban: Ban) -> int:
-        """Disconnect the clients that a ban hits; return how many."""
-        if not ban.holds(self._wall_clock()):
-            return 0
-        players = self._players_of(ban.target)
-        self._disconnect(players, CloseCode.BANNED, ban.text, "banned")
-        return len(players)
+    def _enforcing_fresh(self) -> Slices[int]:
+        """Disconnect the clients that bans of other processes hit; return how many."""
+        bans, self._fresh = self._fresh, []
+        return (yield from self._enforcing(bans))
+
+    def _enforcing(self, bans: list[Ban]) -> Slices[int]:
+        """Disconnect the clients that bans hit; return how many. They are found in one run, however many bans there are."""
+        now = self._wall_clock()
+        found = Bans()
+        for some in sliced(bans, _IMPORTED_AT_ONCE):
+            for ban in some:
+                found.put(ban)
+            yield
+        hit: list[tuple[Player, str]] = []
+        for part in sliced(self._host.players() if bans else ()):
+            for player in part:
+                by = found.for_address(player.address, now) or found.for_name(player.username or "", now)
+                if by is not None:
+                    hit.append((player, by.text))
+            yield
+        self._disconnect(hit, CloseCode.BANNED, "banned")
+        return len(hit)
 
     def _search(self, actor: Actor, search: str) -> Callable[[Ban], bool] | None:
         """Return what says whether a ban matches a search, None if all do."""
@@ -430,7 +468,9 @@ class Banning(Base):
             search in ban.value or is_named(ban) or plain in fold(ban.reason) or ban.id in covering
         )
 
-    def _chosen(self, actor: Actor, number: int | None, by: str | None, since: float | None) -> list[Ban]:
+    def _chosen(
+        self, actor: Actor, number: int | None, by: str | None, since: float | None
+    ) -> Slices[list[Ban]]:
         bans = self.policy.bans
         if (number is None) == (by is None or since is None):
             raise invalid("id", "must be given, or both by and since")
@@ -443,7 +483,11 @@ class Banning(Base):
             return [ban]
         if not actor.is_owner and by != actor.name:
             raise AdminError("forbidden", "You may remove your own bans only.")
-        return [ban for ban in bans if ban.by == by and since is not None and ban.at >= since]
+        found: list[Ban] = []
+        for part in sliced(list(bans)):
+            found += [ban for ban in part if ban.by == by and since is not None and ban.at >= since]
+            yield
+        return found
 
     def _imported(self, actor: Actor, item: Any) -> Ban:
         if not isinstance(item, dict):

@@ -11,7 +11,7 @@ from collections import deque
 from concurrent.futures import Future
 from dataclasses import dataclass
 from ipaddress import ip_network
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cloudlink.addresses import UNKNOWN, bits_of, for_log, subscriber
 from cloudlink.admin.actors import Actor, AdminError
@@ -22,7 +22,7 @@ from cloudlink.admin.peers import NoPeers, Replies
 from cloudlink.admin.policy import Policy
 from cloudlink.admin.targets import KINDS, Target, invalid, of_address
 from cloudlink.admin.targets import parse as parse_target
-from cloudlink.slices import finish, sliced
+from cloudlink.slices import SliceQueue, sliced
 from cloudlink.text import one_line
 
 if TYPE_CHECKING:
@@ -30,18 +30,21 @@ if TYPE_CHECKING:
 
     from cloudlink.admin.host import Host, Player
     from cloudlink.admin.peers import Peers
-    from cloudlink.admin.replica import Stamped
     from cloudlink.admin.store import AdminStore, Change
     from cloudlink.settings import Settings
     from cloudlink.slices import Slices
 
 logger = logging.getLogger("cloudlink.admin")
 
+T = TypeVar("T")
+
 _LONGEST_REASON = 200
-_CLOSED_AT_ONCE = 100
-"""Clients that are disconnected in one turn of the event loop."""
-_CLOSE_PAUSE = 0.02
-"""Seconds between two such turns; 5000 clients are disconnected within a second."""
+_CLOSED_WITHIN = 0.7
+"""Seconds in which clients are disconnected, however many they are."""
+_CLOSED_AT_ONCE = 5
+"""Clients that are disconnected at least in one turn of the event loop."""
+_CLOSE_PAUSE = 0.005
+"""Seconds between two such turns."""
 _ANONYMOUS_PREFIX = {4: 24, 6: 48}
 _TAG_LENGTH = 6
 _KEPT_TAGS = 10_000
@@ -87,6 +90,7 @@ class Base:
         tag_key: Makes the tags that stand for addresses; 16 to 64 bytes, the same in all processes.
         owner_addresses: Returns the addresses of the owners who are logged in, which no ban may hit.
         on_activity: Called when `policy.judges_packets` may have changed.
+        slices: Runs what looks at very many things.
     """
 
     def __init__(
@@ -111,6 +115,8 @@ class Base:
         self.owner_addresses: Callable[[], Iterable[str]] = lambda: ()
         self.on_activity: Callable[[], None] = lambda: None
         self.peers: Peers = NoPeers()
+        self.slices = SliceQueue(lambda callback: host.later(0.0, callback))
+        self._is_taking_over = False
         self._away: dict[str, Player] = {}  # clients of other processes that are acted on just now
         self._settings = settings
         self._store = store
@@ -165,20 +171,6 @@ class Base:
         """Save what other processes have no use for, or do themselves: the removal of what has ended, say."""
         self._store.stamp([change for change in changes if change.value is None], is_expiry=True)
         return self._store.save(changes)
-
-    def take_over(
-        self, changes: Iterable[Change], stamped: list[Stamped] | None = None, *, is_to_save: bool = False
-    ) -> int:
-        """Take over changes of another process; return how many clients of this one they hit.
-
-        Args:
-            changes: The changes.
-            stamped: The same with stamps, if the other process is a node of a cluster.
-            is_to_save: Whether the other process has a file of its own, so that this one saves them, too.
-        """
-        if stamped is None or self._store.replica is None:
-            return self._store.notice(changes)
-        return self._store.take_stamped(stamped, is_to_save=is_to_save)
 
     @staticmethod
     def _nothing_to_save() -> Future[bool]:
@@ -281,14 +273,13 @@ class Base:
             raise AdminError("protected", "This client has no address; use its name instead.")
         return of_player
 
-    @contextlib.contextmanager
-    def knowing(self, player: Player) -> Iterator[None]:
+    def knowing(self, player: Player, act: Slices[T]) -> Slices[T]:
         """Have a client of another process known as a target while something is done to it."""
         self._away[player.snowflake] = player
         try:
-            yield
+            return (yield from act)
         finally:
-            del self._away[player.snowflake]
+            self._away.pop(player.snowflake, None)  # who acted on it meanwhile may have done so already
 
     def _player(self, snowflake: str) -> Player:
         player = self._host.player(snowflake) or self._away.get(snowflake)
@@ -296,12 +287,8 @@ class Base:
             raise AdminError("not_found", f"There is no client {snowflake} any more.")
         return player
 
-    def _players_of(self, target: Target) -> list[Player]:
-        """Return the connected clients that a target means."""
-        return finish(self._look_for(target))
-
     def _look_for(self, target: Target) -> Slices[list[Player]]:
-        """Return the same as `_players_of`, in slices."""
+        """Return the connected clients that a target means."""
         network = target.network
         if network is None:
             if target.kind == "client":
@@ -325,13 +312,23 @@ class Base:
             yield
         return found
 
-    def _disconnect(self, players: list[Player], code: int, reason: str, cause: str) -> None:
-        """Disconnect clients, many of them in several turns of the event loop."""
-        for player in players[:_CLOSED_AT_ONCE]:
-            self._host.disconnect(player, code, reason, cause)
-        rest = players[_CLOSED_AT_ONCE:]
-        if rest:
-            self._host.later(_CLOSE_PAUSE, lambda: self._disconnect(rest, code, reason, cause))
+    def _disconnect(self, players: list[tuple[Player, str]], code: int, cause: str) -> None:
+        """Disconnect clients, each with a reason; many of them evenly over most of a second.
+
+        Each takes about a tenth of a millisecond, because those who stay are told. All at once would keep others waiting, and
+        in slices, the last one might stay for longer than a second on a busy server.
+        """
+        began = self._clock()
+
+        def go_on(done: int) -> None:
+            due = int(len(players) * (self._clock() - began) / _CLOSED_WITHIN)
+            end = max(due, done + _CLOSED_AT_ONCE)
+            for player, reason in players[done:end]:
+                self._host.disconnect(player, code, reason, cause)
+            if end < len(players):
+                self._host.later(_CLOSE_PAUSE, lambda: go_on(end))
+
+        go_on(0)
 
     # Parameters.
 

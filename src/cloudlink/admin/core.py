@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from cloudlink.admin.process import Process
 from cloudlink.admin.setupcode import SetupCode
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from cloudlink.admin.hashing import Hasher
     from cloudlink.admin.requests import Param
     from cloudlink.admin.sessions import Sessions
+    from cloudlink.slices import Slices
 
-    Result: TypeAlias = dict[str, Any] | Outcome | Future[dict[str, Any]]
+    Result: TypeAlias = dict[str, Any] | Outcome | Future[dict[str, Any]] | Future[Outcome]
     """What a method returns: the result, a change, or a result that comes later."""
 
 
@@ -80,6 +81,10 @@ class Call:
     caller: Caller
     actor: Actor
     params: dict[str, Any]
+
+    def in_slices(self, slices: Slices[Any]) -> Result:
+        """Return what slices return, if they are done soon, else a future of it."""
+        return cast("Result", self.core.sanctions.slices.run(slices))
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,13 @@ import msgspec
 from cloudlink.admin.actors import AdminError
 from cloudlink.admin.targets import invalid
 from cloudlink.admin.words import MOST_CHARACTERS, Span, Words, masked, plain_word, replaced, texts
+from cloudlink.slices import finish, sliced
 from cloudlink.text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+
+    from cloudlink.slices import Slices
 
 Action = Literal["notice", "mask", "block", "mute", "kick"]
 Scope = Literal["messages", "names", "rooms", "variables"]
@@ -45,6 +48,8 @@ _MOST_SLOW_RUNS = 3
 _MOST_MATCHES = 100
 """Matches of an expression in a text that are masked one by one."""
 _TRIAL_RUNS = 3
+_WORDS_AT_ONCE = 20
+"""Words that are checked, or prepared, in one slice."""
 _LARGEST_SHARED = 1 << 40
 _TRIALS = ("a" * MOST_CHARACTERS, ("The quick brown fox. " * MOST_CHARACTERS)[:MOST_CHARACTERS])
 
@@ -127,6 +132,7 @@ class Filters:
         self._off: set[int] = set()
         self._scopes: frozenset[str] = frozenset()
         self._last = 0
+        self._version = 0  # the number of changes
         self.is_shared = False
 
     def __len__(self) -> int:
@@ -159,8 +165,20 @@ class Filters:
         """Return whether a filter looks there."""
         return scope in self._scopes
 
+    def putting(self, one: Filter) -> Slices[None]:
+        """Add a filter after its words were prepared, so that the first message that is looked at does not wait for that."""
+        words: dict[Scope, Words[Filter]] = {}
+        while True:
+            version = self._version
+            for scope in one.scope:
+                words[scope] = yield from self._preparing(scope, [*self, one])
+            if version == self._version:  # no other filter was added or removed meanwhile
+                break
+        self.put(one)
+        self._words |= words
+
     def put(self, one: Filter) -> None:
-        """Add a filter. One with expressions that cannot be compiled here is off."""
+        """Add a filter at once. One with expressions that cannot be compiled here is off."""
         self._last = max(self._last, one.id)
         self._filters[one.id] = one
         if one.kind == "regex":
@@ -168,7 +186,7 @@ class Filters:
                 self._expressions[one.id] = [compiled(entry) for entry in one.entries]
             except AdminError:
                 self._off.add(one.id)
-        self._changed()
+        self._changed(one.scope)
 
     def drop(self, number: int) -> Filter | None:
         """Remove and return a filter, None if there is none."""
@@ -176,11 +194,13 @@ class Filters:
         self._slow_runs.pop(number, None)
         self._off.discard(number)
         dropped = self._filters.pop(number, None)
-        self._changed()
+        self._changed(dropped.scope if dropped is not None else ())
         return dropped
 
-    def _changed(self) -> None:
-        self._words = {}
+    def _changed(self, scopes: Iterable[Scope] = ()) -> None:
+        self._version += 1
+        for scope in scopes:
+            self._words.pop(scope, None)
         self._scopes = frozenset(scope for one in self if one.id not in self._off for scope in one.scope)
 
     def check_room_for(self, kind: str, entries: list[str]) -> None:
@@ -231,13 +251,20 @@ class Filters:
 
     def _words_in(self, scope: Scope) -> Words[Filter]:
         if scope not in self._words:
-            self._words[scope] = Words()
-            # Of two filters with the same word, the stricter one acts.
-            for one in sorted(self, key=lambda one: -ACTIONS.index(one.action)):
-                if one.kind == "words" and scope in one.scope:
-                    for entry in one.entries:
-                        self._words[scope].add(entry, one)
+            self._words[scope] = finish(self._preparing(scope, self))
         return self._words[scope]
+
+    @staticmethod
+    def _preparing(scope: Scope, filters: Iterable[Filter]) -> Slices[Words[Filter]]:
+        words: Words[Filter] = Words()
+        # Of two filters with the same word, the stricter one acts.
+        for one in sorted(filters, key=lambda one: -ACTIONS.index(one.action)):
+            if one.kind == "words" and scope in one.scope:
+                for part in sliced(one.entries, _WORDS_AT_ONCE):
+                    for entry in part:
+                        words.add(entry, one)
+                    yield
+        return words
 
     def _run(self, one: Filter, expressions: list[Expression], text: str) -> list[Span[Filter]]:
         began = self._clock()
@@ -265,22 +292,30 @@ def _found(one: Filter, expression: Expression, text: str) -> Iterator[Span[Filt
         yield Span(rest.start(), len(text), one)
 
 
-def check_entries(kind: str, entries: Iterable[str], clock: Callable[[], float] = time.perf_counter) -> None:
+def checking_entries(
+    kind: str, entries: Iterable[str], clock: Callable[[], float] = time.perf_counter
+) -> Slices[None]:
     """Check the entries of a new filter.
 
     Raises:
         AdminError: `invalid` for a wrong word or expression, `unavailable` without google-re2, `too_slow`.
     """
-    for entry in entries:
-        if kind == "words":
-            if len(entry) > LONGEST_WORD:
-                raise invalid("entries", f"has the word {quoted(entry)}, which is longer than {LONGEST_WORD}")
-            try:
-                plain_word(entry)
-            except ValueError as error:
-                raise invalid("entries", f"has the word {quoted(entry)}, which {error}") from None
-        else:
-            _check_expression(entry, clock)
+    for part in sliced(entries, _WORDS_AT_ONCE if kind == "words" else 1):
+        for entry in part:
+            if kind == "words":
+                _check_word(entry)
+            else:
+                _check_expression(entry, clock)
+        yield
+
+
+def _check_word(entry: str) -> None:
+    if len(entry) > LONGEST_WORD:
+        raise invalid("entries", f"has the word {quoted(entry)}, which is longer than {LONGEST_WORD}")
+    try:
+        plain_word(entry)
+    except ValueError as error:
+        raise invalid("entries", f"has the word {quoted(entry)}, which {error}") from None
 
 
 def _check_expression(entry: str, clock: Callable[[], float]) -> None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from cloudlink.admin.modes import Mode
     from cloudlink.settings import Settings
+    from cloudlink.slices import Slices
 
 
 class Player(Protocol):
@@ -96,7 +97,7 @@ class Host(Protocol):
         """Return whether there are trusted proxies, so that clients have addresses of their own behind them."""
         ...
 
-    def announce(self, text: str, rooms: list[str] | None, kind: str) -> int:
+    def announcing(self, text: str, rooms: list[str] | None, kind: str) -> Slices[int]:
         """Show a text to the clients in rooms, None for everybody, as `motd` or `gmsg`; return to how many."""
         ...
 
@@ -139,15 +140,18 @@ class NoHost:
         """Return whether there are trusted proxies."""
         return bool(self._settings.trusted_proxies)
 
-    def announce(self, text: str, rooms: list[str] | None, kind: str) -> int:  # noqa: ARG002  # as in `Host`
+    def announcing(self, text: str, rooms: list[str] | None, kind: str) -> Slices[int]:  # noqa: ARG002  # as in `Host`
         """Return 0."""
+        yield from ()
         return 0
 
     def mode_changed(self, mode: Mode) -> None:
         """Do nothing."""
 
     def later(self, delay: float, callback: Callable[[], None]) -> None:
-        """Do nothing."""
+        """Call a function that is due at once; the program has ended before any other one."""
+        if not delay:
+            callback()
 
     def stop(self) -> None:
         """Do nothing."""

@@ -12,12 +12,12 @@ from cloudlink.admin.base import Base, Outcome, add_up, checked_reason, checked_
 from cloudlink.admin.filters import DEFAULT_MUTE
 from cloudlink.admin.futures import and_then, at_once, then
 from cloudlink.admin.mutes import MOST_MUTES, Mute, from_record
-from cloudlink.admin.names import fold
 from cloudlink.admin.store import Change
 from cloudlink.admin.targets import Target, invalid
 from cloudlink.admin.times import sentence
 from cloudlink.closecodes import CloseCode
 from cloudlink.logthrottle import LogThrottle
+from cloudlink.slices import finish
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from cloudlink.admin.filters import Finding
     from cloudlink.admin.host import Player
     from cloudlink.admin.peers import Replies
+    from cloudlink.slices import Slices
 
 KIND = "mute"
 """The kind of their records."""
@@ -41,12 +42,17 @@ class Muting(Base):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._mutes_swept_at = self._clock()
+        self._taken_over: list[Mute] = []
         self._notice_throttle = LogThrottle(clock=self._clock)
         self.policy.act = self._act_on_finding
 
     # Methods of the admin socket.
 
-    def add_mute(
+    def add_mute(self, actor: Actor, target: dict[str, str], **params: Any) -> Outcome:
+        """Mute at once; see `adding_mute`."""
+        return finish(self.adding_mute(actor, target, **params))
+
+    def adding_mute(
         self,
         actor: Actor,
         target: dict[str, str],
@@ -54,7 +60,7 @@ class Muting(Base):
         seconds: float,
         reason: str = "",
         hidden: bool = False,
-    ) -> Outcome:
+    ) -> Slices[Outcome]:
         """Mute, in place of a mute of the same target.
 
         Args:
@@ -90,7 +96,7 @@ class Muting(Base):
             self.policy.mutes.put(mute)
             saving, replies = self._save_mute(resolved, mute.record())
         self.on_activity()
-        hit = len(self._players_of(resolved))
+        hit = len((yield from self._look_for(resolved)))
         shown = {"mute": self._shown_mute(actor, mute), "hit": hit}
         return Outcome(shown, saving, replies, lambda result, found: self._muted(mute, result, found))
 
@@ -126,7 +132,11 @@ class Muting(Base):
         self.on_activity()
         return Outcome({"removed": 1}, saving)
 
-    def kick(
+    def kick(self, actor: Actor, **params: Any) -> Outcome:
+        """Disconnect clients at once; see `kicking`."""
+        return finish(self.kicking(actor, **params))
+
+    def kicking(
         self,
         actor: Actor,
         *,
@@ -135,7 +145,7 @@ class Muting(Base):
         name: str | None = None,
         all: bool = False,  # noqa: A002  # likewise
         reason: str = "",
-    ) -> Outcome:
+    ) -> Slices[Outcome]:
         """Disconnect clients with 4004.
 
         Args:
@@ -153,13 +163,13 @@ class Muting(Base):
             AdminError: `invalid`, `not_found`, `ambiguous`.
         """
         if name is not None and id is None and ids is None and self.peers.exist:
-            return self._kick_name(actor, name, several=all, reason=reason)
+            return (yield from self._kicking_name(actor, name, several=all, reason=reason))
         target = f"client:{id}" if id is not None else "" if name is None else f"name:{name}"
         params = {} if ids is None else {"ids": ids}
         with self._audited(actor, "clients.kick", target=target, params=params, reason=reason):
             reason = checked_reason(reason)
             try:
-                players = self._meant(id, ids, name, several=all)
+                players = yield from self._meant(id, ids, name, several=all)
             except AdminError as error:
                 if error.code != "not_found" or not self.peers.exist:
                     raise
@@ -180,7 +190,9 @@ class Muting(Base):
         self._kick_all(players, reason)
         return len(players)
 
-    def find(self, *, ids: list[str] | None = None, name: str | None = None) -> dict[str, list[Player]]:
+    def finding(
+        self, *, ids: list[str] | None = None, name: str | None = None
+    ) -> Slices[dict[str, list[Player]]]:
         """Return the clients of this process that are meant.
 
         Args:
@@ -193,16 +205,15 @@ class Muting(Base):
         if ids is not None:
             players = [player for player in map(self._host.player, ids) if player is not None]
             return {"exact": players, "similar": []}
-        plain = fold(name or "")
-        found = [one for one in self._host.players() if one.username and fold(one.username) == plain]
+        found = yield from self._look_for(Target("name", name or ""))
         exact = [player for player in found if player.username == name]
         return {"exact": exact, "similar": [] if exact else found}
 
-    def _kick_name(self, actor: Actor, name: str, *, several: bool, reason: str) -> Outcome:
+    def _kicking_name(self, actor: Actor, name: str, *, several: bool, reason: str) -> Slices[Outcome]:
         """Disconnect the clients of a name in all processes; whether one or several are meant is found out first."""
+        here = yield from self.finding(name=name)
 
         def decide(replies: Replies) -> Future[Replies]:
-            here = self.find(name=name)
             for word in ("exact", "similar"):
                 ids = [player.snowflake for player in here[word]]
                 ids += [one["id"] for result in replies.results.values() for one in result[word]]
@@ -221,7 +232,6 @@ class Muting(Base):
             with self._audited(actor, "clients.kick", target=f"name:{name}", reason=reason):
                 return decide(replies)
 
-        here = self.find(name=name)
         finding = and_then(self.peers.ask("clients.find", {"name": name}), at_once, audited)
         return Outcome(
             {"kicked": len(here["exact"] or here["similar"])},
@@ -237,11 +247,12 @@ class Muting(Base):
     # Parts.
 
     def _kick_all(self, players: list[Player], reason: str) -> None:
-        self._disconnect(players, CloseCode.BANNED, sentence("You were kicked", None, reason), "kicked")
+        text = sentence("You were kicked", None, reason)
+        self._disconnect([(player, text) for player in players], CloseCode.BANNED, "kicked")
 
     def _meant(
         self, snowflake: str | None, ids: list[str] | None, name: str | None, *, several: bool
-    ) -> list[Player]:
+    ) -> Slices[list[Player]]:
         if [snowflake, ids, name].count(None) != 2:  # noqa: PLR2004  # exactly one is given
             raise invalid("id", "must be given, or ids, or name, and only one of them")
         if snowflake is not None:
@@ -251,13 +262,11 @@ class Muting(Base):
                 raise invalid("ids", f"can have at most {_MOST_KICKED} ids")
             found = [self._host.player(one) for one in dict.fromkeys(ids)]
             return [player for player in found if player is not None]
-        return self._of_name(name or "", several=several)
+        return (yield from self._of_name(name or "", several=several))
 
-    def _of_name(self, name: str, *, several: bool) -> list[Player]:
-        players = [player for player in self._host.players() if player.username == name]
-        if not players:
-            plain = fold(name)
-            players = [one for one in self._host.players() if one.username and fold(one.username) == plain]
+    def _of_name(self, name: str, *, several: bool) -> Slices[list[Player]]:
+        found = yield from self.finding(name=name)
+        players = found["exact"] or found["similar"]
         if not players:
             raise AdminError("not_found", "No client has this name.")
         if len(players) > 1 and not several:
@@ -298,10 +307,9 @@ class Muting(Base):
     def _watch_mutes(self) -> None:
         self._store.watch(KIND, self._mute_changed)
 
-    def _mute_changed(self, key: str, record: Any) -> int:
-        """Take over what the file, or another process, says of a mute; return how many clients it hits."""
+    def _mute_changed(self, key: str, record: Any) -> None:
+        """Take over what the file, or another process, says of a mute."""
         mutes = self.policy.mutes
-        hit = 0
         if record is None:
             kind, _, value = key.partition(":")
             mutes.drop(Target(kind, value))
@@ -310,12 +318,20 @@ class Muting(Base):
                 mute = from_record(record)
             except msgspec.ValidationError:
                 self.notify(f"A mute in the file cannot be read and is left out: {key}.")
-                return 0
+                return
             rival = mutes.take_over(mute)
             if rival is not None:
                 self._save_mute(rival.target, rival.record())
-            hit = len(self._players_of(mute.target))
+            if self._is_taking_over:
+                self._taken_over.append(mute)
         self.on_activity()
+
+    def _counting_muted(self) -> Slices[int]:
+        """Return how many clients of this process the mutes hit that were just taken over."""
+        mutes, self._taken_over = self._taken_over, []
+        hit = 0
+        for mute in mutes:
+            hit += len((yield from self._look_for(mute.target)))
         return hit
 
     def _tick_mutes(self) -> None:

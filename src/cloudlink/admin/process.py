@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cloudlink.admin.grants import Grants
-from cloudlink.slices import SliceQueue
 
 if TYPE_CHECKING:
     from cloudlink.admin.audit import Audit
@@ -27,7 +26,6 @@ class Process:
         statistics: The state of this process over time.
         topics: Sends events to those who have subscribed to them.
         grants: Players of this process who may moderate.
-        slices: Runs what looks at very many things.
     """
 
     server: ServerView
@@ -35,16 +33,11 @@ class Process:
     statistics: Statistics
     topics: Topics
     grants: Grants = field(default_factory=Grants)
-    slices: SliceQueue = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Make the queue of slices."""
-        self.slices = SliceQueue(self.server.call_soon)
 
     def tick(self) -> None:
         """Keep a state of this process for the history, and drop grants that have ended; to be called once a second."""
         self.grants.keep(lambda client_id: self.server.player(client_id) is not None)
-        self.slices.start(self.statistics.tick())
+        self.sanctions.slices.start(self.statistics.tick())
 
     @property
     def audit(self) -> Audit:

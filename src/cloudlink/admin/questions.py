@@ -138,12 +138,12 @@ def _shown(process: Process, player: Player, *, is_owner: bool, in_full: bool = 
     return shown
 
 
-def find_clients(process: Process, params: Params) -> Result:
+def find_clients(process: Process, params: Params) -> Slices[Result]:
     """Return the clients that are meant by `ids` or `name`: `exact similar`.
 
     Each is `id name address header is_moderator`; `header` is that of a proxy in front of it, if there is one.
     """
-    found = process.sanctions.find(ids=params.get("ids"), name=params.get("name"))
+    found = yield from process.sanctions.finding(ids=params.get("ids"), name=params.get("name"))
     return {word: [_described(process, player) for player in players] for word, players in found.items()}
 
 
@@ -228,14 +228,15 @@ def delete_variable(process: Process, params: Params) -> Result:
 # Sanctions.
 
 
-def _take_over(process: Process, params: Params) -> Result:
+def _take_over(process: Process, params: Params) -> Slices[Result]:
     changes, stamped = [Change(*change) for change in params["changes"]], params.get("stamped")
     if stamped is None:
-        return {"hit": process.sanctions.take_over(changes)}
+        return {"hit": (yield from process.sanctions.taking_over(changes))}
     from cloudlink.admin.replica import unpacked  # noqa: PLC0415  # only nodes of a cluster load it
 
     is_to_save = params.get("is_to_save", False)
-    return {"hit": process.sanctions.take_over(changes, unpacked(stamped), is_to_save=is_to_save)}
+    taking_over = process.sanctions.taking_over(changes, unpacked(stamped), is_to_save=is_to_save)
+    return {"hit": (yield from taking_over)}
 
 
 def preview_ban(process: Process, params: Params) -> Slices[Result]:
@@ -253,8 +254,9 @@ def _add_hits(process: Process, params: Params) -> Result:
     return {}
 
 
-def _announce(process: Process, params: Params) -> Result:
-    return {"sent": process.sanctions.announce_here(params["text"], params["rooms"], params["kind"])}
+def _announce(process: Process, params: Params) -> Slices[Result]:
+    announcing = process.sanctions.announcing(params["text"], params["rooms"], params["kind"])
+    return {"sent": (yield from announcing)}
 
 
 def _take_notice(process: Process, params: Params) -> Result:
@@ -300,7 +302,7 @@ def get_state(process: Process, params: Params) -> Result:  # noqa: ARG001
 def answer(process: Process, question: str, params: Params) -> Result | Future[Result]:
     """Answer a question, now or in the next turns of the server. Raises `AdminError`."""
     found = QUESTIONS[question](process, params)
-    return process.slices.run(found) if isinstance(found, Generator) else found
+    return process.sanctions.slices.run(found) if isinstance(found, Generator) else found
 
 
 QUESTIONS: dict[str, Callable[[Process, Params], Result | Slices[Result]]] = {

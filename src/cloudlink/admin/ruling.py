@@ -15,11 +15,13 @@ from cloudlink.admin.roomrules import DEFAULT_ROOM, EVERYWHERE, MOST_RULES, Rule
 from cloudlink.admin.store import Change
 from cloudlink.admin.targets import invalid
 from cloudlink.closecodes import CloseCode
+from cloudlink.slices import finish
 from cloudlink.text import one_line
 
 if TYPE_CHECKING:
     from cloudlink.admin.host import Player
     from cloudlink.admin.modes import Mode
+    from cloudlink.slices import Slices
 
 ROOM_KIND = "room"
 FILTER_KIND = "filter"
@@ -122,7 +124,11 @@ class Ruling(Base):
 
     # Filters.
 
-    def add_filter(
+    def add_filter(self, actor: Actor, **params: Any) -> Outcome:
+        """Add a word filter at once; see `adding_filter`."""
+        return finish(self.adding_filter(actor, **params))
+
+    def adding_filter(
         self,
         actor: Actor,
         *,
@@ -131,7 +137,7 @@ class Ruling(Base):
         action: str,
         scope: list[str] | None = None,
         seconds: float | None = None,
-    ) -> Outcome:
+    ) -> Slices[Outcome]:
         """Add a word filter.
 
         Args:
@@ -150,8 +156,8 @@ class Ruling(Base):
         """
         params = {"kind": kind, "count": len(entries), "action": action, "scope": scope}
         with self._audited(actor, "filters.add", params=params):
-            one = self._new_filter(actor, kind, entries, action, scope, seconds)
-            self.policy.filters.put(one)
+            one = yield from self._checking_filter(actor, kind, entries, action, scope, seconds)
+            yield from self.policy.filters.putting(one)
             saving = self._save(Change(FILTER_KIND, str(one.id), one.record()))
         self.on_activity()
         return Outcome({"filter": self._shown_filter(one)}, saving)
@@ -183,7 +189,7 @@ class Ruling(Base):
         shown = text if finding is None else finding.masked.decode(errors="surrogatepass")
         return {"matches": matches, "masked": shown}
 
-    def _new_filter(
+    def _checking_filter(
         self,
         actor: Actor,
         kind: str,
@@ -191,7 +197,7 @@ class Ruling(Base):
         action: str,
         scope: list[str] | None,
         seconds: float | None,
-    ) -> Filter:
+    ) -> Slices[Filter]:
         if kind not in ("words", "regex"):
             raise invalid("kind", "must be words or regex")
         if action not in ACTIONS:
@@ -205,7 +211,7 @@ class Ruling(Base):
             checked_seconds(seconds, LONGEST_MUTE)
         entries = list(dict.fromkeys(entries))
         self.policy.filters.check_room_for(kind, entries)
-        filter_rules.check_entries(kind, entries)
+        yield from filter_rules.checking_entries(kind, entries)
         return Filter(
             id=self.policy.filters.next_id(),
             kind=cast("Literal['words', 'regex']", kind),
@@ -277,7 +283,7 @@ class Ruling(Base):
             at = self._wall_clock() + seconds
             self._begin_drain(at, text, stop=stop)
             notice = text or f"This server closes in {_duration(seconds)}."
-            self._host.announce(notice, None, "motd")
+            self.slices.start(self.announcing(notice, None, "motd"))
             if is_shared:
                 self._share_mode(mode="draining", message=text, drained_at=at, stop=stop)
                 self.peers.tell("announce", {"text": notice, "rooms": None, "kind": "motd"})
@@ -342,9 +348,9 @@ class Ruling(Base):
 
     # Announcements.
 
-    def broadcast(
+    def broadcasting(
         self, actor: Actor, text: str, *, rooms: list[str] | None = None, kind: str = "motd"
-    ) -> Outcome:
+    ) -> Slices[Outcome]:
         """Show a text to players.
 
         Args:
@@ -368,13 +374,13 @@ class Ruling(Base):
                 raise invalid("as", "must be motd or gmsg")
             if rooms is not None and len(rooms) > _MOST_ROOMS:
                 raise invalid("rooms", f"can have at most {_MOST_ROOMS} rooms")
-            sent = self.announce_here(text, rooms, kind)
-            replies = self.peers.ask("announce", {"text": text, "rooms": rooms, "kind": kind})
+        replies = self.peers.ask("announce", {"text": text, "rooms": rooms, "kind": kind})
+        sent = yield from self.announcing(text, rooms, kind)
         return Outcome({"sent": sent}, self._nothing_to_save(), replies)
 
-    def announce_here(self, text: str, rooms: list[str] | None, kind: str) -> int:
+    def announcing(self, text: str, rooms: list[str] | None, kind: str) -> Slices[int]:
         """Show a text to the clients of this process; return to how many."""
-        return self._host.announce(text, rooms, kind)
+        return self._host.announcing(text, rooms, kind)
 
     # Keeping.
 
@@ -411,11 +417,16 @@ class Ruling(Base):
                 return
             if self.policy.filters.holds(one):  # another process has said so before it was in the file
                 return
-            self.policy.filters.put(one)
-            if self.policy.filters.is_off(one.id):
-                self.notify(
-                    f"Filter {one.id} is off, because google-re2 is not installed here: pip install 'cloudlink-server[regex]'."
-                )
+            self.slices.start(self._taking_filter(one))
+            return
+        self.on_activity()
+
+    def _taking_filter(self, one: Filter) -> Slices[None]:
+        yield from self.policy.filters.putting(one)
+        if self.policy.filters.is_off(one.id):
+            self.notify(
+                f"Filter {one.id} is off, because google-re2 is not installed here: pip install 'cloudlink-server[regex]'."
+            )
         self.on_activity()
 
     def _tick_rules(self) -> None:

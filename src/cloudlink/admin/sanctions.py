@@ -29,8 +29,10 @@ from cloudlink.admin.store import Change
 if TYPE_CHECKING:
     from cloudlink.admin.host import Host
     from cloudlink.admin.policy import Policy
+    from cloudlink.admin.replica import Stamped
     from cloudlink.admin.store import AdminStore
     from cloudlink.settings import Settings
+    from cloudlink.slices import Slices
 
 __all__ = ["Outcome", "Sanctions"]
 
@@ -87,6 +89,26 @@ class Sanctions(Banning, Muting, Sharing):
         if self._store.is_memory_only:
             known = {change[:2] for change in self.unsaved()}
             self._store.notice([change for change in changes if change[:2] not in known])
+
+    def taking_over(
+        self, changes: list[Change], stamped: list[Stamped] | None = None, *, is_to_save: bool = False
+    ) -> Slices[int]:
+        """Take over changes of another process; return how many clients of this one they hit.
+
+        Args:
+            changes: The changes.
+            stamped: The same with stamps, if the other process is a node of a cluster.
+            is_to_save: Whether the other process has a file of its own, so that this one saves them, too.
+        """
+        self._is_taking_over = True
+        try:
+            if stamped is None or self._store.replica is None:
+                self._store.notice(changes)
+            else:
+                self._store.take_stamped(stamped, is_to_save=is_to_save)
+        finally:
+            self._is_taking_over = False
+        return (yield from self._enforcing_fresh()) + (yield from self._counting_muted())
 
     def tick(self) -> None:
         """Drop what has ended, and save what is counted; to be called once a second."""

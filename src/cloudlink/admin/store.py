@@ -115,7 +115,7 @@ class AdminStore:
         self._unanswered: list[_Saving] = []
         self._audit: list[AuditRow] = []
         self._questions: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._watchers: dict[str, list[Callable[[str, Any], int | None]]] = {}
+        self._watchers: dict[str, list[Callable[[str, Any], None]]] = {}
         # How many changes this process has noted, and which of them was the last one of a record.
         self._noted = 0
         self._latest: OrderedDict[tuple[str, str], int] = OrderedDict()
@@ -174,11 +174,8 @@ class AdminStore:
         """Return the number of the newest line of the audit; call it between `open` and `start`."""
         return 0 if self._database is None else self._database.last_audit_id()
 
-    def watch(self, kind: str, callback: Callable[[str, Any], int | None]) -> None:
-        """Have `callback(key, value)` called for each change of another process; the value is None for a removal.
-
-        It may return how many clients the change hit.
-        """
+    def watch(self, kind: str, callback: Callable[[str, Any], None]) -> None:
+        """Have `callback(key, value)` called for each change of another process; the value is None for a removal."""
         self._watchers.setdefault(kind, []).append(callback)
 
     def start(
@@ -316,19 +313,17 @@ class AdminStore:
             self.save(self.replica.rows(changes))
             self.on_saved(stamped)
 
-    def take_stamped(self, stamped: Iterable[Stamped], *, is_to_save: bool) -> int:
-        """Take over changes of another node as far as they are newer; return how many clients that hit."""
-        if self.replica is None:
-            return 0
-        return self.put_into_effect(self.replica.accept(stamped), is_to_save=is_to_save)
+    def take_stamped(self, stamped: Iterable[Stamped], *, is_to_save: bool) -> None:
+        """Take over changes of another node as far as they are newer."""
+        if self.replica is not None:
+            self.put_into_effect(self.replica.accept(stamped), is_to_save=is_to_save)
 
-    def put_into_effect(self, newer: Iterable[Stamped], *, is_to_save: bool) -> int:
-        """Have the parts take over changes that the replica has accepted; return how many clients that hit."""
+    def put_into_effect(self, newer: Iterable[Stamped], *, is_to_save: bool) -> None:
+        """Have the parts take over changes that the replica has accepted."""
         changes = [one.change for one in newer]
-        hit = self.notice(changes)
+        self.notice(changes)
         if changes and is_to_save:
             self.save(changes)
-        return hit
 
     def tick(self) -> None:
         """Answer saves that took too long; to be called once a second."""
@@ -475,11 +470,11 @@ class AdminStore:
             self.tell_saved(foreign)
         return taken
 
-    def notice(self, changes: Iterable[Change]) -> int:
-        """Have the parts take over what another process says; return how many clients that hit."""
+    def notice(self, changes: Iterable[Change]) -> None:
+        """Have the parts take over what another process says."""
         changes = list(changes)
         self._note(changes)
-        return self._take_over(changes)
+        self._take_over(changes)
 
     def _note(self, changes: Iterable[Change]) -> None:
         for kind, key, _ in changes:
@@ -489,12 +484,10 @@ class AdminStore:
         while len(self._latest) > MOST_WAITING:
             self._latest.popitem(last=False)
 
-    def _take_over(self, changes: Iterable[Change]) -> int:
-        hit = 0
+    def _take_over(self, changes: Iterable[Change]) -> None:
         for kind, key, value in changes:
             for callback in self._watchers.get(kind, ()):
-                hit += callback(key, value) or 0
-        return hit
+                callback(key, value)
 
     def _prune(self, database: Database) -> None:
         now = self._clock()

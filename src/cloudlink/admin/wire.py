@@ -141,7 +141,7 @@ class Wire:
                 socket.close(LOGIN_OVERDUE, f"Nobody logged in within {LOGIN_TIME:g} seconds")
         core.tick()
         if core.topics.has(STATS):
-            core.slices.start(self._publish_statistics())
+            core.sanctions.slices.start(self._publish_statistics())
 
     def _publish_statistics(self) -> Slices[None]:
         topics, here = self.core.topics, (yield from self.core.statistics.now())

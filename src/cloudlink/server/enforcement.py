@@ -23,6 +23,7 @@ from cloudlink.admin.sanctions import Sanctions
 from cloudlink.admin.store import AdminStore
 from cloudlink.closecodes import CloseCode
 from cloudlink.counters import StoreCondition
+from cloudlink.slices import sliced
 from cloudlink.transport.sockets import own_addresses
 
 from .events import Announcement, Message
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from cloudlink.admin.store import Change
     from cloudlink.counters import Counters
     from cloudlink.settings import Settings
+    from cloudlink.slices import Slices
 
     from .background import Background
     from .clients import Client, ClientsManager
@@ -48,6 +50,9 @@ if TYPE_CHECKING:
     from .rooms import RoomsManager
 
 logger = logging.getLogger("cloudlink.admin")
+
+_TOLD_AT_ONCE = 20
+"""Clients that are sent an announcement, or are given other limits, in one slice."""
 
 
 class SanctionedServer(Protocol):
@@ -203,15 +208,18 @@ class Enforcement:
         """Return whether there are trusted proxies."""
         return bool(self._server.settings.trusted_proxies)
 
-    def announce(self, text: str, rooms: list[str] | None, kind: str) -> int:
+    def announcing(self, text: str, rooms: list[str] | None, kind: str) -> Slices[int]:
         """Show a text to clients; return to how many."""
         if kind == "gmsg":
-            return self._say(text, rooms)
-        clients = self.players() if rooms is None else self._clients_in(rooms)
-        copies: list[tuple[str, User]] = [
-            ("", client.user) for client in clients if client.dialect is not None
-        ]
-        return self._server.hub.send(copies, Announcement(text))
+            return (yield from self._saying(text, rooms))
+        sent = 0
+        for part in sliced(self.players() if rooms is None else self._clients_in(rooms), _TOLD_AT_ONCE):
+            copies: list[tuple[str, User]] = [
+                ("", client.user) for client in part if client.dialect is not None
+            ]
+            sent += self._server.hub.send(copies, Announcement(text))
+            yield
+        return sent
 
     def mode_changed(self, mode: Mode) -> None:
         """Limit packets while the server is guarded, and have `/ready` say whether newcomers are welcome."""
@@ -221,8 +229,14 @@ class Enforcement:
         if most != server.limits.most_packets:
             server.limits.most_packets = most
             server.limits.update(server.settings)
-            for client in self._clients:
+            self.sanctions.slices.start(self._applying_limits())
+
+    def _applying_limits(self) -> Slices[None]:
+        """Apply the limits to those who are connected; newcomers have them from the beginning."""
+        for part in sliced(self.players(), _TOLD_AT_ONCE):
+            for client in part:
                 client.session.apply_limits()
+            yield
 
     def later(self, delay: float, callback: Callable[[], None]) -> None:
         """Call a function after some seconds."""
@@ -238,7 +252,7 @@ class Enforcement:
     def _own_addresses(self) -> list[str]:
         return own_addresses()
 
-    def _say(self, text: str, rooms: list[str] | None) -> int:
+    def _saying(self, text: str, rooms: list[str] | None) -> Slices[int]:
         """Send a gmsg to rooms, None for all of them, in this and other processes."""
         event: Event = Message(jsontext.dumps(text))
         known = self._server.rooms_manager.rooms
@@ -248,6 +262,7 @@ class Enforcement:
                 if members.protocol is not None:
                     self._server.hub.emit(members, event)
                     heard.update(client for client in members.clients if _hears(client, event))
+            yield
         return len(heard)
 
     def _clients_in(self, rooms: list[str]) -> list[Client]:

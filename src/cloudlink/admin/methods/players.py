@@ -13,7 +13,6 @@ from cloudlink.admin.questions import get_client
 from cloudlink.admin.requests import choice, flag, integer, number, optional, text, texts
 
 if TYPE_CHECKING:
-    from cloudlink.admin.base import Outcome
     from cloudlink.admin.core import Call, Result
 
 _PAGE = 200
@@ -57,8 +56,8 @@ def _required(results: list[dict[str, Any]], key: str) -> dict[str, Any]:
     return found
 
 
-def _kick(call: Call) -> Outcome:
-    return call.core.sanctions.kick(call.actor, **call.params)
+def _kick(call: Call) -> Result:
+    return call.in_slices(call.core.sanctions.kicking(call.actor, **call.params))
 
 
 def _grant(call: Call) -> Result:

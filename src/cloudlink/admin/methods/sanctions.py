@@ -25,12 +25,12 @@ from cloudlink.admin.requests import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from concurrent.futures import Future
 
     from cloudlink.admin.base import Outcome
     from cloudlink.admin.core import Call, Result
     from cloudlink.admin.peers import Replies
+    from cloudlink.slices import Slices
 
 _PAGE = 200
 _LONGEST_NAME = 1000
@@ -51,61 +51,60 @@ _LATEST = 1 << 40
 
 
 def _preview_ban(call: Call) -> Result:
-    sanctions = call.core.sanctions
+    return _knowing_client(call, _previewing_ban(call))
 
-    def preview() -> Result:
-        target = sanctions.target_of(call.actor, call.params["target"])
-        return gathered(call, "bans.preview", {"target": target}, merging.preview)
 
-    return _knowing_client(call, preview)
+def _previewing_ban(call: Call) -> Slices[Result]:
+    yield from ()
+    target = call.core.sanctions.target_of(call.actor, call.params["target"])
+    return gathered(call, "bans.preview", {"target": target}, merging.preview)
 
 
 def _add_ban(call: Call) -> Result:
-    return _knowing_client(call, lambda: call.core.sanctions.add_ban(call.actor, **call.params))
+    return _knowing_client(call, call.core.sanctions.adding_ban(call.actor, **call.params))
 
 
-def _knowing_client(call: Call, act: Callable[[], Result]) -> Result:
+def _knowing_client(call: Call, act: Slices[Any]) -> Result:
     """Do something to a target; if that is a client of another process, find out its address first."""
     core, client_id = call.core, call.params["target"].get("client")
     if client_id is None or not core.peers.exist or core.server.player(client_id) is not None:
-        return act()
+        return call.in_slices(act)
 
     def go_on(replies: Replies) -> Any:
         found = [one for result in replies.results.values() for one in result["exact"]]
-        if not found:
-            return act()  # it is refused, and recorded
-        with core.sanctions.knowing(Away.of(found[0])):
-            return act()
+        # If nobody has it, it is refused, and recorded.
+        return call.in_slices(core.sanctions.knowing(Away.of(found[0]), act) if found else act)
 
     return then(core.peers.ask("clients.find", {"ids": [client_id]}), at_once, go_on)
 
 
 def _list_bans(call: Call) -> Result:
     found = call.core.sanctions.look_for_bans(call.actor, **call.params)
-    return call.core.slices.run(found)
+    return call.in_slices(found)
 
 
-def _remove_bans(call: Call) -> Outcome:
+def _remove_bans(call: Call) -> Result:
     params = call.params
     if ("id" in params) == ("by" in params) or ("by" in params) != ("since" in params):
         raise AdminError(
             "invalid", "Say which ban by its `id`, or which bans by `by` and `since` together.", {"key": "id"}
         )
-    return call.core.sanctions.remove_ban(call.actor, **params)
+    return call.in_slices(call.core.sanctions.removing_bans(call.actor, **params))
 
 
-def _export_bans(call: Call) -> dict[str, Any]:
-    return call.core.sanctions.export_bans(call.actor, **call.params)
+def _export_bans(call: Call) -> Result:
+    return call.in_slices(call.core.sanctions.exporting_bans(call.actor, **call.params))
 
 
-def _import_bans(call: Call) -> Outcome:
-    return call.core.sanctions.import_bans(
+def _import_bans(call: Call) -> Result:
+    importing = call.core.sanctions.importing_bans(
         call.actor, call.params["items"], dry_run=call.params.get("dry_run", False)
     )
+    return call.in_slices(importing)
 
 
-def _add_mute(call: Call) -> Outcome:
-    return call.core.sanctions.add_mute(call.actor, **call.params)
+def _add_mute(call: Call) -> Result:
+    return call.in_slices(call.core.sanctions.adding_mute(call.actor, **call.params))
 
 
 def _list_mutes(call: Call) -> Result:
@@ -132,8 +131,8 @@ def _set_room(call: Call) -> Outcome:
     return call.core.sanctions.set_room(call.actor, **call.params)
 
 
-def _add_filter(call: Call) -> Outcome:
-    return call.core.sanctions.add_filter(call.actor, **call.params)
+def _add_filter(call: Call) -> Result:
+    return call.in_slices(call.core.sanctions.adding_filter(call.actor, **call.params))
 
 
 def _list_filters(call: Call) -> dict[str, Any]:
@@ -148,11 +147,12 @@ def _test_filters(call: Call) -> dict[str, Any]:
     return call.core.sanctions.test_filters(call.actor, call.params["text"])
 
 
-def _broadcast(call: Call) -> Outcome:
+def _broadcast(call: Call) -> Result:
     params = call.params
-    return call.core.sanctions.broadcast(
+    broadcasting = call.core.sanctions.broadcasting(
         call.actor, params["text"], rooms=params.get("rooms"), kind=params.get("as", "motd")
     )
+    return call.in_slices(broadcasting)
 
 
 def _set_mode(call: Call) -> Outcome:
