@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import Any
 
 CL2_EARLY = {"gs", "ps", "ul"}
@@ -32,7 +33,12 @@ def strict(frame: str) -> Any:
     def refuse(name: str) -> None:
         raise AssertionError(f"{name} is not JSON")
 
-    return json.loads(frame, parse_constant=refuse)
+    return json.loads(frame, parse_constant=refuse, parse_int=integer)
+
+
+def integer(digits: str) -> int | Decimal:
+    """Decode an integer of any length; Python's `int` takes 4300 digits at most."""
+    return int(digits) if len(digits) < 4300 else Decimal(digits)
 
 
 def _is_flat(value: Any) -> bool:

@@ -160,7 +160,7 @@ class FakeServer:
         return [{"name": "motd", "value": "", "unit": "", "origin": "default"}]
 
     def reload(self):
-        result = self.reloads.pop(0)
+        result = self.reloads.pop(0) if len(self.reloads) > 1 else self.reloads[0]
         if isinstance(result, AdminError):
             raise result
         return result

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from msgspec.structs import force_setattr as _set
 
 from cloudlink.closecodes import CloseCode
-from cloudlink.cluster.records import Codec, Private, RoomEvent, RoomVariable
+from cloudlink.cluster.records import Codec, InvalidBatch, Private, RoomEvent, RoomVariable
 from cloudlink.delivery import Outbox
 
 from .events import (
@@ -208,13 +208,13 @@ class ClusterBroker:
         """Deliver an event of another node. Raises `InvalidBatch` for one that cannot be read."""
         if isinstance(record, (RoomVariable, RoomEvent)):
             protocol = self._shared.protocols.get(record.protocol)
-            event = self._localized(node, _events.decode(record.event))
+            event = self._localized(node, _read(record.event))
             if protocol is not None:
                 self._server.hub.deliver(record.room, protocol, event, self._senders.get(node))
                 if self._shared.bridges is not None:
                     self._shared.bridges.carry(record.room, protocol, event)
         elif isinstance(record, Private):
-            self._deliver_to(record.id, record.room, self._localized(node, _events.decode(record.event)))
+            self._deliver_to(record.id, record.room, self._localized(node, _read(record.event)))
         else:
             handler = self._shared.topics.get(record.topic)
             if handler is not None:
@@ -291,6 +291,21 @@ class ClusterBroker:
         name = self._shared.names[protocol]
         for variable, value in state(room):
             self.node.send_kept(node, name, room, variable, _events.encode(Variable(variable, value)))
+
+
+def _read(data: bytes) -> Event:
+    """Return an event that another node has written.
+
+    Raises:
+        InvalidBatch: It is none, or has bytes that are not text: clients would disconnect from whoever sends them these.
+    """
+    event = _events.decode(data)
+    try:
+        for field in ("name", "val", "listener"):
+            getattr(event, field, b"").decode()
+    except UnicodeDecodeError as error:
+        raise InvalidBatch(str(error)) from None
+    return event
 
 
 def _user(node: str, row: Row) -> User:

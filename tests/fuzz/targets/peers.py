@@ -19,6 +19,7 @@ from tests.bridge.test_hostile import FIRST, Attack
 from tests.bridge.test_upstream import Relay
 from tests.fuzz.grammar import SURPRISES, TEXTS, VALUES, dumps
 from tests.fuzz.search import Messages, Target
+from tests.legacy.shapes import strict
 from tests.support.clock import FakeClock
 from tests.support.clusters import MemoryCluster
 from tests.support.memoryclients import MemoryClient, named
@@ -202,12 +203,8 @@ def _play_bridge(messages: Messages) -> None:
 def _check_player(player: MemoryClient) -> None:
     player.server.delivery.flush()
     for frame in player.connection.take():
-        packet = json.loads(frame, parse_constant=_refuse)
+        packet = strict(frame)
         assert isinstance(packet["cmd"], str), packet
-
-
-def _refuse(name: str) -> None:
-    raise AssertionError(f"{name} is not JSON")
 
 
 @functools.cache
