@@ -82,7 +82,7 @@ def test_a_flooder_is_refused_then_cut_and_others_play_on(caplog):
         async with running(flood_patience=1.0, packet_rate=10.0, packet_burst=300) as server:
             player = await join(server.port, "game", "player")
             player_session = next(iter(server.clients_manager)).session
-            player_session._meter._packets._burst = player_session._meter._packets.tokens = 10**9
+            player_session._meter.packets._burst = player_session._meter.packets.tokens = 10**9
             alone = await p99_of_echoes(player)
             flooder = await join(server.port, "game", "flooder")
             before = memory()

@@ -139,3 +139,16 @@ def test_a_class_that_loads_its_page_again_plays_on_with_bursts_of_300():
         for pupil in pupils:
             pupil.leave()
     assert len(server.allowances) == 5
+
+
+def test_a_meter_that_is_taken_over_remembers_no_traffic_and_no_refusals(allowances):
+    meter = spent(allowances)
+    meter.count_free(10)
+    meter.charge_bytes(100)
+    first = meter.refuse_packet()
+    assert meter.refuse_packet() != first
+    allowances.give_back(meter)
+    heir = allowances.take(STRANGER)
+    assert heir is meter
+    assert heir.tally() == (0, 0)
+    assert heir.refuse_packet() == first

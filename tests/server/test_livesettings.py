@@ -93,8 +93,8 @@ def test_buckets_of_clients_that_have_used_none_are_left_alone(server, name):
     visitor = MemoryClient(server, {"cmd": "ping"})
     server.settings.set(name, server.settings.limits if name == "limits" else 5000)
 
-    allowance = visitor.client.session.allowance
-    assert (allowance._identity, allowance._user_lists) == (None, None)
+    meter = visitor.client.session.meter
+    assert (meter._identity, meter._user_lists) == (None, None)
     assert codes(visitor.ask({"cmd": "setid", "val": "alice"})) == [OK]
 
 

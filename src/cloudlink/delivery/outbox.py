@@ -19,9 +19,6 @@ class Connection(Protocol):
     address: str
     """Address for limits and logs; behind trusted proxies, the client's real one."""
 
-    headers: Mapping[str, str]
-    """Headers of the upgrade request; look-ups ignore case."""
-
     path: str
     """Request target of the upgrade request."""
 
@@ -36,6 +33,11 @@ class Connection(Protocol):
 
     cause: str
     """Why the connection ended or will end, if nobody else knows: `client`, `stalled`, `timeout` or `protocol`."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Headers of the upgrade request; look-ups ignore case."""
+        ...
 
     def write(self, frames: list[bytes]) -> None:
         """Write ready frames in order. The caller keeps the list and empties it afterwards."""

@@ -80,25 +80,24 @@ class Headers(Mapping[str, str]):
         wanted = name.lower()
         return Headers([(name, value), *(line for line in self.lines() if line[0].lower() != wanted)])
 
-    def packed(self) -> PackedHeaders:
-        """Return the same headers in less memory."""
-        return PackedHeaders(self.lines())
+    def packed(self) -> bytes:
+        """Return the lines for `PackedHeaders`. The headers are those of a request: a line has no line feed."""
+        text = "\n".join(f"{name}:{value}" for name, value in self.lines())
+        return text.encode("ascii", "surrogateescape")
 
 
 class PackedHeaders(Headers):
-    """Headers in as many bytes as in the request; each look-up takes them apart, which takes some microseconds.
+    """A view of packed headers; each look-up takes them apart, which takes some microseconds.
 
-    Every connection keeps its headers, and most are never looked up again.
+    Every connection keeps the bytes, and most are never looked up again.
     """
 
     __slots__ = ("_packed",)
 
-    def __init__(self, lines: Iterable[tuple[str, str]]) -> None:
-        """Args: lines: Name and value of each header line, as a request can have them: a line has no line feed."""
+    def __init__(self, packed: bytes) -> None:
+        """Args: packed: What `Headers.packed` returned."""
         super().__init__()
-        self._packed = "\n".join(f"{name}:{value}" for name, value in lines).encode(
-            "ascii", "surrogateescape"
-        )
+        self._packed = packed
 
     def lines(self) -> Sequence[tuple[str, str]]:
         """Return name and value of each line."""

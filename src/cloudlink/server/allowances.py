@@ -1,6 +1,6 @@
 """What clients may still send, kept per address when they leave, so that reconnecting does not refill it.
 
-Each connection has an allowance: the buckets of its rate limits. When it ends, its allowance stays with its address until
+Each connection has a meter, with the buckets of its rate limits. When it ends, its meter stays with its address until
 the buckets would be full again, and the next connection of the address takes it over. An address therefore has as many
 bursts as connections at a time, however often it reconnects, and a class behind one address has one for each of its
 players.
@@ -16,10 +16,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from cloudlink.addresses import RealAddress, subscriber
-from cloudlink.buckets import Bucket
+
+from .meter import Meter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from cloudlink.settings import Settings
 
@@ -27,81 +28,16 @@ if TYPE_CHECKING:
 
 _PROXIES = ("real_ip_header", "trusted_proxies")
 _FORGET_INTERVAL = 10.0
-"""Seconds between two searches for allowances that are full again."""
-
-
-class Allowance:
-    """The buckets of one connection.
-
-    Attributes:
-        owner: The subscriber, None for one to which no limits per address apply.
-        packets: Limits packets.
-        bytes: Limits their bytes.
-    """
-
-    __slots__ = ("_clock", "_identity", "_limits", "_user_lists", "bytes", "owner", "packets")
-
-    def __init__(
-        self, limits: Limits, owner: str | None = None, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self.owner = owner
-        self._limits = limits
-        self._clock = clock
-        self.packets = Bucket(limits.packet_rate, limits.packet_burst, clock)
-        self.bytes = Bucket(limits.byte_rate, limits.byte_burst, clock)
-        # Most clients never need these.
-        self._identity: Bucket | None = None
-        self._user_lists: Bucket | None = None
-
-    @property
-    def identity(self) -> Bucket:
-        """The bucket that limits changes of name and rooms."""
-        if self._identity is None:
-            limits = self._limits
-            self._identity = Bucket(limits.identity_rate, limits.identity_burst, self._clock)
-        return self._identity
-
-    @property
-    def user_lists(self) -> Bucket:
-        """The bucket that limits the bytes of user lists that the client causes."""
-        if self._user_lists is None:
-            limits = self._limits
-            self._user_lists = Bucket(limits.user_list_rate, limits.user_list_burst, self._clock)
-        return self._user_lists
-
-    def update(self) -> None:
-        """Apply changed limits; what was used remains used."""
-        limits = self._limits
-        self.packets.change(limits.packet_rate, limits.packet_burst)
-        self.bytes.change(limits.byte_rate, limits.byte_burst)
-        if self._identity is not None:
-            self._identity.change(limits.identity_rate, limits.identity_burst)
-        if self._user_lists is not None:
-            self._user_lists.change(limits.user_list_rate, limits.user_list_burst)
-
-    @property
-    def level(self) -> float:
-        """How full the emptiest bucket is: 1 for full, 0 for empty, less for a debt."""
-        return min(bucket.level for bucket in self._buckets())
-
-    def restart_counts(self) -> None:
-        """Count what is taken from the buckets from 0 again."""
-        for bucket in self._buckets():
-            bucket.restart_count()
-
-    def _buckets(self) -> Iterator[Bucket]:
-        for bucket in (self.packets, self.bytes, self._identity, self._user_lists):
-            if bucket is not None:
-                yield bucket
+"""Seconds between two searches for meters whose buckets are full again."""
 
 
 class Allowances:
-    """The allowances that connections which have ended left to their addresses."""
+    """The meters that connections which have ended left to their addresses."""
 
     def __init__(
         self, limits: Limits, settings: Settings, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Set up the allowances of one server.
+        """Set up the meters of one server.
 
         Args:
             limits: The limits in effect.
@@ -112,31 +48,31 @@ class Allowances:
         self._settings = settings
         settings.on_change(self._apply)
         self._clock = clock
-        self._left: dict[str, deque[Allowance]] = {}
+        self._left: dict[str, deque[Meter]] = {}
         self._forgot_at = clock()
 
     def __len__(self) -> int:
-        """Return the number of allowances that are kept."""
+        """Return the number of meters that are kept."""
         return sum(map(len, self._left.values()))
 
-    def take(self, address: str) -> Allowance:
-        """Return the allowance of a new connection: the one that its address left first, else a full one."""
+    def take(self, address: str) -> Meter:
+        """Return the meter of a new connection: the one that its address left first, else one with full bursts."""
         owner = self._owner(address)
         left = self._left.get(owner) if owner is not None else None
         if owner is None or not left:
-            return Allowance(self._limits, owner, self._clock)
+            return Meter(self._limits, self._clock, owner)
         oldest = left.popleft()  # it has had the longest time to become full again
         if not left:
             del self._left[owner]
         oldest.update()
         return oldest
 
-    def give_back(self, allowance: Allowance) -> None:
-        """Keep the allowance of a connection that has ended, unless it is full."""
+    def give_back(self, meter: Meter) -> None:
+        """Keep the meter of a connection that has ended, unless its buckets are full."""
         self._forget()
-        if allowance.owner is not None and allowance.level < 1:
-            allowance.restart_counts()
-            self._left.setdefault(allowance.owner, deque()).append(allowance)
+        if meter.owner is not None and meter.level < 1:
+            meter.restart()
+            self._left.setdefault(meter.owner, deque()).append(meter)
 
     def _owner(self, address: str) -> str | None:
         if not self._settings.limits or self._real_address.is_exempt(address):
@@ -152,13 +88,12 @@ class Allowances:
             vars(self).pop("_real_address", None)
 
     def _forget(self) -> None:
-        """Drop the allowances that are full again."""
+        """Drop the meters whose buckets are full again."""
         now = self._clock()
         if now - self._forgot_at < _FORGET_INTERVAL:
             return
         self._forgot_at = now
         kept = {
-            owner: deque(allowance for allowance in left if allowance.level < 1)
-            for owner, left in self._left.items()
+            owner: deque(meter for meter in left if meter.level < 1) for owner, left in self._left.items()
         }
         self._left = {owner: left for owner, left in kept.items() if left}

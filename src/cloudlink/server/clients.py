@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from cloudlink.delivery import Connection, Outbox
     from cloudlink.slices import Slices
 
-    from .allowances import Allowance
     from .members import Members
+    from .meter import Meter
 
 logger = logging.getLogger("cloudlink.server")
 
@@ -112,8 +112,8 @@ class ClientSession(Protocol):
         ...
 
     @property
-    def allowance(self) -> Allowance:
-        """What the client may still send."""
+    def meter(self) -> Meter:
+        """What the client has sent and may still send."""
         ...
 
     def may_keep_more(self) -> bool:
@@ -264,7 +264,6 @@ class Client:
         "path",
         "protocol",
         "remote_address",
-        "request_headers",
         "session",
         "snowflake",
         "state",
@@ -288,7 +287,6 @@ class Client:
     handshake: bool
     birth_time: float
     remote_address: tuple[str, int] | None
-    request_headers: Mapping[str, str]
     path: str
     address: str
     open: bool
@@ -310,7 +308,6 @@ class Client:
         write(self, "handshake", False)
         write(self, "birth_time", time.monotonic())
         write(self, "remote_address", connection.remote_address)
-        write(self, "request_headers", connection.headers)
         write(self, "path", connection.path)
         write(self, "address", connection.address)
         write(self, "open", True)
@@ -335,6 +332,11 @@ class Client:
     def id(self) -> UUID:
         """The random UUID of the connection."""
         return UUID(self.uuid)
+
+    @property
+    def request_headers(self) -> Mapping[str, str]:
+        """Headers of the upgrade request; look-ups ignore case."""
+        return self.outbox.connection.headers
 
     @property
     def response_headers(self) -> Mapping[str, str]:
@@ -416,7 +418,7 @@ _COUNTED_AT_ONCE = 100
 """Clients whose counters are added up in one slice."""
 
 _ATTRIBUTES = frozenset(
-    (*Client.__annotations__, "id", "response_headers", "rooms", "protocol_set", "closed")
+    (*Client.__annotations__, "id", "request_headers", "response_headers", "rooms", "protocol_set", "closed")
 )
 
 

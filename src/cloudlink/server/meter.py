@@ -10,11 +10,12 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .allowances import Allowance
+from cloudlink.buckets import Bucket
+
 from .limits import Traffic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from .limits import Limits
 
@@ -24,54 +25,108 @@ _CALM = 2.0
 """Seconds without a refusal after which a client counts as well-behaved again."""
 
 
+_NEVER = -math.inf
+"""A time before all others; one object for all clients."""
+
+
 class Meter:
-    """Measures what one client sends, and for how long it has exceeded the limits.
+    """Measures what one client sends, what it may still send, and for how long it has exceeded the limits.
+
+    It is a single object, because each client has one.
 
     Attributes:
-        allowance: What the client may still send.
+        owner: The subscriber, None for one to which no limits per address apply.
+        packets: Limits packets.
+        bytes: Limits their bytes.
     """
 
     __slots__ = (
         "_answered_at",
-        "_bytes",
         "_clock",
         "_extra_bytes",
         "_extra_messages",
+        "_identity",
         "_limits",
-        "_packets",
         "_refused_at",
         "_refusing_since",
-        "allowance",
+        "_user_lists",
+        "bytes",
+        "owner",
+        "packets",
     )
 
     def __init__(
-        self,
-        limits: Limits,
-        clock: Callable[[], float] = time.monotonic,
-        allowance: Allowance | None = None,
+        self, limits: Limits, clock: Callable[[], float] = time.monotonic, owner: str | None = None
     ) -> None:
-        """Set up the meter of a new client.
+        """Set up the meter of a new client, with full bursts.
 
         Args:
             limits: The limits in effect.
             clock: Returns the time, in seconds.
-            allowance: What the client may send, None for full bursts.
+            owner: The subscriber, None for one to which no limits per address apply.
         """
-        self.allowance = Allowance(limits, clock=clock) if allowance is None else allowance
-        self._packets, self._bytes = self.allowance.packets, self.allowance.bytes  # for the hot path
-        # What was received is what was taken from the buckets and these.
-        self._extra_messages = self._extra_bytes = 0
+        self.owner = owner
         self._limits = limits
         self._clock = clock
-        self._refusing_since = self._refused_at = self._answered_at = -math.inf
+        self.packets = Bucket(limits.packet_rate, limits.packet_burst, clock)
+        self.bytes = Bucket(limits.byte_rate, limits.byte_burst, clock)
+        # Most clients never need these.
+        self._identity: Bucket | None = None
+        self._user_lists: Bucket | None = None
+        # What was received is what was taken from the buckets and these.
+        self._extra_messages = self._extra_bytes = 0
+        self._refusing_since = self._refused_at = self._answered_at = _NEVER
+
+    # What the client may still send.
+
+    @property
+    def identity(self) -> Bucket:
+        """The bucket that limits changes of name and rooms."""
+        if self._identity is None:
+            limits = self._limits
+            self._identity = Bucket(limits.identity_rate, limits.identity_burst, self._clock)
+        return self._identity
+
+    @property
+    def user_lists(self) -> Bucket:
+        """The bucket that limits the bytes of user lists that the client causes."""
+        if self._user_lists is None:
+            limits = self._limits
+            self._user_lists = Bucket(limits.user_list_rate, limits.user_list_burst, self._clock)
+        return self._user_lists
+
+    @property
+    def level(self) -> float:
+        """How full the emptiest bucket is: 1 for full, 0 for empty, less for a debt."""
+        return min(bucket.level for bucket in self._buckets())
 
     def update(self) -> None:
         """Apply changed limits; what the client has already used remains used."""
-        self.allowance.update()
+        limits = self._limits
+        self.packets.change(limits.packet_rate, limits.packet_burst)
+        self.bytes.change(limits.byte_rate, limits.byte_burst)
+        if self._identity is not None:
+            self._identity.change(limits.identity_rate, limits.identity_burst)
+        if self._user_lists is not None:
+            self._user_lists.change(limits.user_list_rate, limits.user_list_burst)
+
+    def restart(self) -> None:
+        """Prepare for another client, to which only what is left in the buckets matters."""
+        for bucket in self._buckets():
+            bucket.restart_count()
+        self._extra_messages = self._extra_bytes = 0
+        self._refusing_since = self._refused_at = self._answered_at = _NEVER
+
+    def _buckets(self) -> Iterator[Bucket]:
+        for bucket in (self.packets, self.bytes, self._identity, self._user_lists):
+            if bucket is not None:
+                yield bucket
+
+    # What it sends.
 
     def admit(self, size: int) -> bool:
         """Return whether a packet of `size` bytes may be processed."""
-        packets, volume = self._packets, self._bytes
+        packets, volume = self.packets, self.bytes
         if packets.tokens > 0 and volume.tokens > 0:  # as nearly always; spared two calls
             packets.tokens -= 1
             volume.tokens -= size
@@ -80,11 +135,11 @@ class Meter:
 
     def admit_packet(self) -> bool:
         """Return whether another packet may be processed whose bytes were already admitted with an earlier one."""
-        return self._packets.take()
+        return self.packets.take()
 
     def charge_bytes(self, size: int) -> bool:
         """Charge extra bytes to an admitted packet; return False if over the limit."""
-        if not self._bytes.take(size):
+        if not self.bytes.take(size):
             return False
         self._extra_bytes -= size
         return True
@@ -102,7 +157,7 @@ class Meter:
 
     def tally(self) -> tuple[float, float]:
         """Return the same as `received`, not rounded; this is quick, because it is added up over all clients."""
-        return self._packets.used() + self._extra_messages, self._bytes.used() + self._extra_bytes
+        return self.packets.used() + self._extra_messages, self.bytes.used() + self._extra_bytes
 
     def refuse_packet(self, *, answerable: bool = True) -> Verdict:
         """Record a refused packet and return what to do.

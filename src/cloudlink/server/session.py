@@ -27,7 +27,6 @@ from .handlers import log_closing
 from .hooks import Hooks
 from .limits import Traffic
 from .memory import FEW_ROOMS, Kept
-from .meter import Meter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,11 +35,12 @@ if TYPE_CHECKING:
     from cloudlink.delivery import Connection, Delivery
     from cloudlink.logthrottle import LogThrottle
 
-    from .allowances import Allowance, Allowances
+    from .allowances import Allowances
     from .clients import ClientsManager
     from .engine import Engine
     from .limits import Limits
     from .memory import MemoryAccounts
+    from .meter import Meter
     from .rooms import RoomsManager
 
 
@@ -102,7 +102,7 @@ class Session:
         self._host = host
         self._share = host.fair_share
         self._account = self._share.open_account(connection.address)
-        self._meter = Meter(host.limits, allowance=host.allowances.take(connection.address))
+        self._meter = host.allowances.take(connection.address)
         self._engine: Engine | None = None
 
     def begin(self) -> None:
@@ -250,9 +250,9 @@ class Session:
             self._host.delivery.resume(self.client.outbox)
 
     @property
-    def allowance(self) -> Allowance:
-        """What the client may still send."""
-        return self._meter.allowance
+    def meter(self) -> Meter:
+        """What the client has sent and may still send."""
+        return self._meter
 
     @property
     def received(self) -> Traffic:
@@ -342,7 +342,7 @@ class Session:
     @property
     def owner(self) -> str | None:
         """The subscriber, None for one to which no limits per address apply."""
-        return self._meter.allowance.owner
+        return self._meter.owner
 
     def __str__(self) -> str:
         return str(self.client)
@@ -446,7 +446,7 @@ class Session:
         """Break the reference cycle with the client, so that both are freed without the garbage collector."""
         self._host.clients_manager.count_departed(self.client, self._meter.received)
         self._host.delivery.retire(self.client.outbox)
-        self._host.allowances.give_back(self._meter.allowance)
+        self._host.allowances.give_back(self._meter)
         self._share.close_account(self._account)
         write(self.client, "session", NULL_SESSION)
 

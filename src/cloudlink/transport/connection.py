@@ -16,6 +16,7 @@ from picows import WSListener, WSMsgType
 
 from cloudlink.closecodes import CloseCode
 from cloudlink.http.handshake import response_headers
+from cloudlink.http.headers import PackedHeaders
 from cloudlink.rfc6455 import (
     RESERVED_BITS,
     Assembler,
@@ -109,6 +110,7 @@ class WebSocketConnection(WSListener):
         "_close_timer",
         "_closed",
         "_descriptor",
+        "_headers",
         "_is_held",
         "_max_message_size",
         "_number",
@@ -122,7 +124,6 @@ class WebSocketConnection(WSListener):
         "cause",
         "closing",
         "congested",
-        "headers",
         "left_unsent",
         "path",
         "patience",
@@ -149,7 +150,7 @@ class WebSocketConnection(WSListener):
         """
         super().__init__()
         self.address = request.address
-        self.headers = request.headers.packed()
+        self._headers = request.headers.packed()  # most are never looked up again
         self.path = request.target
         self.remote_address: tuple[str, int] | None = None
         self.patience = 1
@@ -278,6 +279,11 @@ class WebSocketConnection(WSListener):
     def unsent(self) -> int:
         """Bytes that were written but that the socket has not accepted yet."""
         return self._socket.get_write_buffer_size()
+
+    @property
+    def headers(self) -> Headers:
+        """Headers of the upgrade request; look-ups ignore case."""
+        return PackedHeaders(self._headers)
 
     @property
     def response_headers(self) -> Headers:

@@ -88,7 +88,7 @@ class Clpv4Engine:
     def on_attach(self, client: Client) -> None:
         """Add a new client to the default room without notifying others."""
         write(client, "dialect", self._greeter.initial_dialect)
-        write(client, "state", ClientState(client.session.allowance))
+        write(client, "state", ClientState(client.session.meter))
         self._rooms.subscribe(client, DEFAULT_ROOM)
 
     def on_detach(self, client: Client) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cloudlink.server.allowances import Allowance
+    from cloudlink.server.meter import Meter
 
     from .channels import Channel
 
@@ -14,12 +14,12 @@ class ClientState:
     """Per-client state.
 
     Attributes:
-        allowance: What the client may still send, and cause in user lists.
+        meter: What the client may still send, and cause in user lists.
         channel: The linked channel that the client is in, None for none.
     """
 
-    __slots__ = ("allowance", "channel")
+    __slots__ = ("channel", "meter")
 
-    def __init__(self, allowance: Allowance) -> None:
-        self.allowance = allowance
+    def __init__(self, meter: Meter) -> None:
+        self.meter = meter
         self.channel: Channel | None = None
