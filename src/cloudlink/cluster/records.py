@@ -25,7 +25,7 @@ import msgspec
 from .carriers import MAX_BATCH_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
 T = TypeVar("T")
 
@@ -234,7 +234,7 @@ class Codec(Generic[T]):
     def __init__(self, kind: Any) -> None:
         """Args: kind: The type, such as a union of structs."""
         self._kind = kind
-        self._decode = msgspec.msgpack.Decoder(kind).decode
+        self._decode: Callable[[bytes | msgspec.Raw], T] = msgspec.msgpack.Decoder(kind).decode
 
     def encode(self, item: T) -> bytes:
         """Return an object as msgpack, or escaped."""
@@ -246,7 +246,7 @@ class Codec(Generic[T]):
     def decode(self, data: bytes | msgspec.Raw) -> T:
         """Return an object. Raises `InvalidBatch`."""
         try:
-            return cast("T", self._decode(data))
+            return self._decode(data)
         except _UNREADABLE as error:
             if not (isinstance(data, bytes) and data.startswith(_ESCAPED)):
                 raise InvalidBatch(str(error)) from None
@@ -282,7 +282,7 @@ def _unescaped(item: Any) -> Any:
 
 
 _decode_batch = msgspec.msgpack.Decoder(Batch).decode
-_decode_all = msgspec.msgpack.Decoder(list[Any_]).decode
+_decode_all: Callable[[msgspec.Raw], Sequence[Record]] = msgspec.msgpack.Decoder(list[Any_]).decode
 _decode_each = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
 _decode_beginning = msgspec.msgpack.Decoder(tuple[int, str, int, int, msgspec.Raw, list[msgspec.Raw]]).decode
 
@@ -322,10 +322,10 @@ def decode(data: bytes | msgspec.Raw) -> Record:
     return _records.decode(record.data) if isinstance(record, Escaped) else record
 
 
-def decode_all(records: msgspec.Raw) -> list[Record]:
+def decode_all(records: msgspec.Raw) -> Sequence[Record]:
     """Return the records of a batch; some may be `Escaped`. Raises `InvalidBatch` if one of them cannot be read."""
     try:
-        return cast("list[Record]", _decode_all(records))
+        return _decode_all(records)
     except _UNREADABLE as error:
         raise InvalidBatch(str(error)) from None
 
