@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import signal
 import sys
 import tempfile
 import time
@@ -21,6 +22,7 @@ QUICK_RETURNING = 200
 
 def main() -> int:
     """Let happen what was asked for; return the exit status."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers end, too
     arguments = _arguments()
     names = arguments.only or (QUICK if arguments.quick else CHAOS)
     width = max(map(len, CHAOS))

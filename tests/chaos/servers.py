@@ -66,28 +66,63 @@ class Proxy:
         writer.close()
 
 
-class Cluster:
-    """Three nodes, NATS, and a proxy for each node.
+class Servers:
+    """Servers that end with the block in which they are used, also if one of them does not start.
 
     Attributes:
-        servers: The nodes.
-        proxies: The proxies, in the same order.
-        nats: The NATS server.
+        servers: The servers.
+        proxies: The proxies between them, in the same order where each has one.
     """
 
     def __init__(self, folder):
         self._folder = Path(folder)
-        self.nats = NatsServer(self._folder / "jetstream")
         self.proxies = []
         self.servers = []
 
     async def __aenter__(self):
+        try:
+            await self._start()
+        except BaseException:
+            await self._end()
+            raise
+        return self
+
+    async def __aexit__(self, *_error):
+        await self._end()
+
+    async def _end(self):
+        await asyncio.gather(*(asyncio.to_thread(server.end) for server in self.servers))
+        for proxy in self.proxies:
+            await proxy.stop()
+
+    @property
+    def ports(self):
+        return [server.port for server in self.servers]
+
+    def clients(self):
+        """How many clients the servers believe to have."""
+        return sum(_clients(server.health()) for server in self.servers)
+
+    def shown(self, player, _viewer):
+        """The name by which a player is in the lists of another one."""
+        return player.name
+
+
+class Cluster(Servers):
+    """Three nodes, NATS, and a proxy for each node.
+
+    Attributes:
+        nats: The NATS server.
+    """
+
+    nats = None
+
+    async def _start(self):
+        self.nats = NatsServer(self._folder / "jetstream")
         for number in range(3):
-            proxy = Proxy(self.nats.port)
-            await proxy.start()
-            self.proxies.append(proxy)
+            port = await self._way_to_nats()
             arguments = (
-                *("--cluster", f"nats://{HOST}:{proxy.port}", "--cluster-name", "chaos"),
+                *("--cluster", f"nats://{HOST}:{port}", "--cluster-name", "chaos"),
                 *("--node-name", f"n{number + 1}", "--storage", "cloudlink.db"),
             )
             folder = self._folder / f"n{number + 1}"
@@ -96,38 +131,38 @@ class Cluster:
                 LastingServer(folder, f"n{number + 1}", arguments, {"CLOUDLINK_CLUSTER_SECRET": SECRET})
             )
         await asyncio.gather(*(server.answering() for server in self.servers))
-        return self
 
-    async def __aexit__(self, *_error):
-        await asyncio.gather(*(asyncio.to_thread(server.end) for server in self.servers))
-        for proxy in self.proxies:
-            await proxy.stop()
-        self.nats.__exit__()
+    async def _way_to_nats(self):
+        """Return the port at which the next node reaches NATS."""
+        proxy = Proxy(self.nats.port)
+        await proxy.start()
+        self.proxies.append(proxy)
+        return proxy.port
 
-    @property
-    def ports(self):
-        return [server.port for server in self.servers]
+    async def _end(self):
+        try:
+            await super()._end()
+        finally:
+            if self.nats is not None:
+                self.nats.__exit__()
 
-    def shown(self, player, _viewer):
-        """The name by which a player is in the lists of another one."""
-        return player.name
+
+class DirectCluster(Cluster):
+    """The same without proxies, for crowds: what thousands of players do in this process would delay the proxies in it."""
+
+    async def _way_to_nats(self):
+        return self.nats.port
 
 
-class Bridged:
-    """Two servers that share all rooms and projects over a bridge, through a proxy; the attributes are those of `Cluster`."""
+class Bridged(Servers):
+    """Two servers that share all rooms and projects over a bridge, through a proxy."""
 
-    def __init__(self, folder):
-        self._folder = Path(folder)
-        self.proxies = []
-        self.servers = []
-
-    async def __aenter__(self):
+    async def _start(self):
         called = self._add("a", "b")
         self.proxies = [Proxy(called.port)]
         await self.proxies[0].start()
         self._add("b", "a", f'url = "ws://{HOST}:{self.proxies[0].port}/"')
         await self.joined()
-        return self
 
     def _add(self, name, other, *lines):
         folder = self._folder / name
@@ -153,14 +188,9 @@ class Bridged:
                 assert time.monotonic() < deadline, f"the bridge of {server.name} does not come back"
                 await asyncio.sleep(0.1)
 
-    async def __aexit__(self, *_error):
-        await asyncio.gather(*(asyncio.to_thread(server.end) for server in self.servers))
-        for proxy in self.proxies:
-            await proxy.stop()
-
-    @property
-    def ports(self):
-        return [server.port for server in self.servers]
+    def clients(self):
+        """How many clients the servers believe to have; the bridge is one, too, of the server that it calls."""
+        return super().clients() - 1
 
     def shown(self, player, viewer):
         """The name by which a player is in the lists of another one."""
@@ -173,31 +203,20 @@ def _is_bridged(server):
     return all(bridge["up"] for bridge in server.health()["bridges"].values())
 
 
-class Workers:
-    """A server of three workers; the attributes are those of `Cluster`."""
+def _clients(health):
+    """The clients of one server, of which each node of a cluster shows those of all, too."""
+    return health["cluster"]["clients_here"] if "cluster" in health else health["clients"]
 
-    def __init__(self, folder):
-        self._folder = folder
-        self.servers = []
 
-    async def __aenter__(self):
+class Workers(Servers):
+    """A server of three workers."""
+
+    async def _start(self):
         arguments = ("--workers", "3", "--storage", "cloudlink.db")
         self.servers = [LastingServer(self._folder, "server", arguments, {})]
         await self.servers[0].logged("(3 workers)")
-        return self
-
-    async def __aexit__(self, *_error):
-        await asyncio.to_thread(self.servers[0].end)
 
     @property
     def workers(self):
         """The process ids of the workers."""
         return children(self.servers[0].pid)
-
-    @property
-    def ports(self):
-        return [self.servers[0].port]
-
-    def shown(self, player, _viewer):
-        """The name by which a player is in the lists of another one."""
-        return player.name
