@@ -116,6 +116,15 @@ def running(generator: Generator, job: Job, server: Server, *, pin: bool) -> Ite
         job_file.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def held(generator: Generator, job: Job, server: Server, *, pin: bool) -> Iterator[None]:
+    """Have the clients of a job, in mode `hold`, connected within the block. Raises as `running`."""
+    with running(generator, job, server, pin=pin) as output:
+        if not any(name == "holding" for name, *_ in output):
+            raise LoadError("the load generator ended without output")
+        yield
+
+
 def play(generator: Generator, job: Job, server: Server, *, pin: bool) -> Result:
     """Run a job to its end (or, in mode `hold`, until all clients are ready) and return its result.
 
