@@ -417,3 +417,8 @@ def test_a_handler_that_waits_is_not_lost_to_the_garbage_collector():
         kept().cancel()
 
     asyncio.run(scenario())
+
+
+def test_a_socket_that_ends_before_or_after_the_run_disturbs_nobody():
+    c = client()
+    c.connection_lost(1006, "")

@@ -1,6 +1,7 @@
 """Connecting, reconnecting, waiting and closing, without sockets and by a fake clock."""
 
 import asyncio
+import gc
 import logging
 
 import pytest
@@ -22,6 +23,7 @@ from cloudlink.client import (
     WrongServerError,
     connect,
     connect_cloud,
+    reconnecting,
 )
 from cloudlink.client.backoff import Backoff
 from cloudlink.client.eventqueue import EVENT_BYTES
@@ -753,6 +755,38 @@ def test_names_that_projects_have_are_not_warned_of(network, caplog):
             net.socket.says(value("odd", 1))
             assert await anext(c) == CloudChange("odd", 1)
             assert c.get("odd") == 1
+
+    run(scenario)
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_closed_connection_is_not_connected_and_leaves_no_task(network, kind):
+    network()
+
+    async def scenario():
+        c = kind()
+        assert not c.is_connected
+        async with c:
+            assert c.is_connected
+        assert not c.is_connected
+        assert [task for task in asyncio.all_tasks() if task is not asyncio.current_task()] == []
+
+    run(scenario)
+
+
+def test_only_the_last_error_of_an_attempt_is_reported(monkeypatch, caplog):
+    async def open_and_fail(url, receiver, options):
+        receiver.received('{"cmd":"gmsg","val":1}')
+        receiver.connection_lost(1002, "")
+        raise DOWN
+
+    monkeypatch.setattr(reconnecting, "open_socket", open_and_fail)
+
+    async def scenario():
+        with pytest.raises(ConnectError, match="Nothing listens"):
+            await cloud().__aenter__()
+        gc.collect()
 
     run(scenario)
     assert caplog.records == []

@@ -1,12 +1,16 @@
 """The client's socket, frame by frame, at servers that keep the rules of RFC 6455 and at some that do not."""
 
 import asyncio
+import ssl
 import sys
+from types import SimpleNamespace
 
 import pytest
 from picows import WSMsgType
 
-from cloudlink.client.socket import Options, Socket, open_socket
+from cloudlink.client import ConnectError
+from cloudlink.client.diagnostics import HttpAnswer
+from cloudlink.client.socket import Options, Socket, _answer_of, open_socket
 from tests.client import fakeclock
 from tests.support.fakeservers import websocket_server
 
@@ -281,3 +285,73 @@ def test_a_socket_is_congested_until_the_peer_has_read_most():
         await drained
 
     run(scenario)
+
+
+class Refused:
+    """picows' error for an upgrade that failed; without a response if its head is not HTTP as picows reads it."""
+
+    response = None
+
+    def __init__(self, raw_header=None, raw_body=None, response=None):
+        self.raw_header, self.raw_body, self.response = raw_header, raw_body, response
+
+
+@pytest.mark.parametrize(
+    ("error", "answer"),
+    [
+        (Refused(), None),
+        (Refused(b""), None),
+        (Refused(b"HTTP/1.1\r\n"), None),
+        (Refused(b"HTTP/1.1 soon\r\n"), None),
+        (Refused(b"HTTP/1.1 \xb2\r\n"), None),
+        (Refused(b"SSH-2.0 200\r\n"), None),
+        (Refused(b"HTTP/1.0 503\r\n"), HttpAnswer(503, {}, b"")),
+        (Refused(b"HTTP/1.1 418 teapot\r\nA: b\r\n", b"tea"), HttpAnswer(418, {}, b"tea")),
+        (
+            Refused(response=SimpleNamespace(status=404, headers={"A": "b"})),
+            HttpAnswer(404, {"A": "b"}, b""),
+        ),
+        (
+            Refused(b"HTTP/1.1 404", b"none", SimpleNamespace(status=404, headers={})),
+            HttpAnswer(404, {}, b"none"),
+        ),
+    ],
+)
+def test_what_a_peer_answers_to_an_upgrade(error, answer):
+    assert _answer_of(error) == answer
+
+
+@pytest.mark.parametrize(
+    ("error", "problem"),
+    [
+        (ssl.SSLError(1, "wrong version number"), "fake:1 does not speak TLS."),
+        (ConnectionRefusedError(), "The proxy http://proxy:2 cannot be reached"),
+    ],
+)
+def test_a_proxy_is_not_blamed_for_the_tls_of_the_server_behind_it(monkeypatch, error, problem):
+    async def fail(*_parts, **_more):
+        raise error
+
+    # `cloudlink.client` is also the name of a class.
+    monkeypatch.setattr(sys.modules["cloudlink.client.socket"], "ws_connect", fail)
+
+    async def scenario():
+        with pytest.raises(ConnectError, match=problem):
+            await open_socket("wss://fake:1", Owner(), Options(proxy="http://proxy:2"))
+
+    run(scenario)
+
+
+def test_a_peer_that_does_not_answer_a_close_is_dropped():
+    async def scenario():
+        socket, transport = kept_alive()
+        transport.send_close = lambda code, reason: None
+        transport.abort = lambda: (
+            setattr(transport, "aborted", fakeclock.now()),
+            socket.on_ws_disconnected(transport),
+        )
+        transport.disconnect = lambda: None
+        await socket.close()
+        assert transport.aborted == 5
+
+    fakeclock.run(scenario)

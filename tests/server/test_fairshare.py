@@ -372,3 +372,27 @@ def test_a_message_that_cannot_be_dealt_with_closes_its_connection_alone(server,
     time.turn()
     assert alice.closed == (1011, "The server made a mistake")
     assert bob.closed is None
+
+
+def test_a_worker_is_held_from_when_its_work_waits_until_it_is_done():
+    time = Time()
+    share = FairShare(time.call_soon, time.clock)
+    someone = Someone(share, "192.0.2.1")
+    assert share.is_held(someone) is False
+    share.put(someone.account, someone, lambda: None)
+    assert share.is_held(someone) is True
+    time.turn()
+    assert share.is_held(someone) is False
+
+
+def test_frames_that_cannot_wait_open_one_turn_only():
+    server = build()
+    time = Time()
+    server.fair_share._call_soon = time.call_soon
+    session = MemoryClient(server).session
+    server.fair_share.spent = NOTICEABLE
+    time.due.clear()
+    server.fair_share.is_turn_open = False
+    for _ in range(3):
+        assert session.admit(10)
+    assert len(time.due) == 1

@@ -143,3 +143,13 @@ def test_a_clock_that_drifts_is_not_moved(computer, moved, noticed):
     if move:
         assert (move.by, move.since, move.until) == (moved, NOW, NOW + DAY)
     assert calendar.look() is None
+
+
+@pytest.mark.parametrize(("age", "expected"), [(9, 109), (10, 109), (11, 108)])
+def test_only_what_exceeds_the_credible_age_of_the_file_does_not_count(age, expected):
+    wall, uptime = FakeClock(100.0), FakeClock(0.0)
+    calendar = Calendar(wall, uptime)
+    uptime.now += 9
+    newest = 100.0 - age
+    assert calendar.today(newest, 10) == (expected if age <= 10 else newest + 9)
+    assert calendar.today(None, 10) == 109

@@ -334,3 +334,12 @@ def test_a_client_that_gets_on_has_all_the_time_again(looking):
     connection = Stuck(1000)
     assert looking(connection, [0] * 7 + [1] + [0] * 7) is None
     assert looking(connection, [0] * 20) is not None
+
+
+@pytest.mark.parametrize(("times", "step"), [((3600, 3600, 3600), 1.0), ((20, 5, 60), 0.5)])
+def test_there_is_a_round_each_second_or_more_often(times, step):
+    delays = []
+    keepalive = Keepalive([], *times, lambda: None)
+    keepalive._call_later = lambda delay, callback: delays.append(delay)
+    keepalive.start()
+    assert delays == [step]

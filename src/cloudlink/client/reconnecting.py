@@ -339,6 +339,7 @@ class _Attempt(Generic[S, E]):
         self.socket: Socket | None = None
         loop = asyncio.get_running_loop()
         self.started: asyncio.Future[None] = loop.create_future()
+        self.started.add_done_callback(_note_error)
         self.closed: asyncio.Future[ClientError] = loop.create_future()
         self._owner = owner
         self._unqueued_bytes = 0
@@ -381,3 +382,9 @@ class _Attempt(Generic[S, E]):
 
 def _closed_from_here() -> DisconnectedError:
     return DisconnectedError(CloseCode.ABNORMAL, "closed from here")
+
+
+def _note_error(started: asyncio.Future[None]) -> None:
+    """Keep asyncio from logging an error that nobody awaits, because connecting has failed with another one meanwhile."""
+    if not started.cancelled():
+        started.exception()

@@ -8,16 +8,19 @@ import logging
 import urllib.error
 import urllib.request
 from contextlib import closing
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cloudlink.counters import StoreCondition
 from cloudlink.errors import StartError
 from cloudlink.server.clients import write
 from cloudlink.server.events import Variable
 from cloudlink.server.protocols.clpv4 import Clpv4
 from cloudlink.server.protocols.clpv4.roomstate import RoomState
+from cloudlink.storage import MemoryStore
 from cloudlink.storage.database import ROOMS, Database
 from tests.support.clock import FakeClock
 from tests.support.memoryclients import MemoryClient, named
@@ -377,6 +380,51 @@ def test_stored_without_a_file_does_not_start():
 
     with pytest.raises(StartError, match=r"room_state is \"stored\".*name a file in storage"):
         asyncio.run(main())
+
+
+class Noting(MemoryStore):
+    """A store that notes what is used."""
+
+    def __init__(self):
+        super().__init__()
+        self.used = []
+
+    def touch(self, room):
+        self.used.append(room)
+
+
+def test_rooms_in_use_are_marked_in_the_store_once_an_hour():
+    place = Place()
+    place.states._store = store = Noting()
+    place.states._touched_at = place.clock.now
+    stayed, gone = place.client("10.0.0.1", "stayed"), place.client("10.0.0.2", "gone")
+    stayed.say(put("x"))
+    gone.say(put("x"))
+    gone.leave()
+    store.used.clear()
+    place.clock.now += 3599
+    place.states._settings.set("room_state_lifetime", 1e6)
+    place.states._tick()
+    assert store.used == []
+    place.clock.now += 1
+    place.states._tick()
+    assert store.used == ["stayed"]
+    place.states._tick()
+    assert store.used == ["stayed"]
+
+
+def test_the_condition_is_that_of_the_store():
+    place = Place(room_state="stored", storage="unused.db")
+    condition = place.server.counters.stores["rooms"]
+    assert condition() == StoreCondition()
+    place.states._store = SimpleNamespace(condition=StoreCondition(is_up=False, waiting=2))
+    assert condition() == StoreCondition(is_up=False, waiting=2)
+
+
+def test_a_client_of_a_unix_socket_owns_its_variables_too():
+    place = Place()
+    place.client("unix").say(put("x"))
+    assert list(place.states._by_address) == ["unix"]
 
 
 # HTTP.

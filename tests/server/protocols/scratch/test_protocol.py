@@ -1,6 +1,7 @@
 """Scratch cloud variables in memory: the rules of section 3 of the protocol."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -284,3 +285,13 @@ def test_the_host_is_told_why_a_project_cannot_have_a_variable(build):
     assert values(one.heard()) == [("☁ x", 12345)]
     assert server.scratch.put("1", "☁ x", b"123456") == "a value is a number of at most 5 characters"
     assert "Too many projects" in server.scratch.put("2", "☁ x", b"1")
+
+
+def test_a_project_is_played_while_it_is_loaded_here_or_open_on_another_node(build):
+    server = build()
+    Player(server)
+    assert server.scratch.is_played("1")
+    assert not server.scratch.is_played("2")
+    server.scratch._cloud = SimpleNamespace(is_open=lambda project: project == "2")
+    assert server.scratch.is_played("2")
+    assert not server.scratch.is_played("3")

@@ -188,3 +188,12 @@ def test_names_that_a_variable_cannot_be_given(name):
 def test_guests_have_no_number_in_the_log(user, shown):
     assert name_for_log(user, anonymous_guests=True) == shown
     assert name_for_log(user, anonymous_guests=False) == user
+
+
+def test_blank_lines_and_comments_in_the_blocklist_block_nobody(tmp_path):
+    file = tmp_path / "blocked"
+    file.write_text("\n  \n# nobody\nbad\n")
+    rules = UserRules.from_file(file)
+    for name in ("__", "_-_", "nobody"):
+        assert rules.allow(name)
+    assert not rules.allow("b_a-D")
