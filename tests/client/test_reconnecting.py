@@ -779,13 +779,15 @@ def test_only_the_last_error_of_an_attempt_is_reported(monkeypatch, caplog):
     async def open_and_fail(url, receiver, options):
         receiver.received('{"cmd":"gmsg","val":1}')
         receiver.connection_lost(1002, "")
-        raise DOWN
+        raise ConnectError("Nothing listens.")
 
     monkeypatch.setattr(reconnecting, "open_socket", open_and_fail)
 
     async def scenario():
-        with pytest.raises(ConnectError, match="Nothing listens"):
+        try:
             await cloud().__aenter__()
+        except ConnectError as error:
+            assert error.problem == "Nothing listens."  # noqa: PT017  # what pytest.raises keeps holds the attempt
         gc.collect()
 
     run(scenario)
