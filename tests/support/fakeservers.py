@@ -39,6 +39,8 @@ async def tcp_server(handler):
         yield f"{HOST}:{server.sockets[0].getsockname()[1]}"
     finally:
         server.close()
+        for _ in range(5):  # connections that were accepted a moment ago begin, and can be ended in order
+            await asyncio.sleep(0)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

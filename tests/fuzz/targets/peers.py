@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
+from cloudlink.bridge.peer import GONE_AFTER
 from cloudlink.cluster.records import VERSION
 from tests.bridge.memory import Host
 from tests.bridge.test_hostile import FIRST, Attack
@@ -197,6 +198,7 @@ def _play_bridge(messages: Messages) -> None:
     attack.alice.say({"cmd": "gmsg", "val": 1})
     assert attack.alice.closed is None
     attack.bridge.disconnected(attack.link)
+    attack.wait(GONE_AFTER)
     assert attack.names == ["alice"], "users of a bridge that is down are still shown"
 
 
