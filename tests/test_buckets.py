@@ -125,3 +125,12 @@ def test_what_is_taken_is_counted(rate):
     for change in ((1, 1), (math.inf, math.inf), (3, 300)):
         bucket.change(*change)
         assert bucket.taken == taken + 2
+
+
+def test_tokens_are_added_only_when_none_is_left():
+    clock = FakeClock()
+    bucket = Bucket(10, 5, clock)
+    for _ in range(4):
+        bucket.take()
+    clock.now += 1000
+    assert sum(bucket.take() for _ in range(100)) == 1 + 5

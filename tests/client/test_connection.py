@@ -170,6 +170,8 @@ def test_names_and_rooms_can_be_taken_later():
             assert c.user.username is None
             with pytest.raises(RequestError, match="E:111"):
                 await c.link("r1")
+            with pytest.raises(NameRefusedError, match="at most 100 characters"):
+                await c.set_username("n" * 101)
             await c.set_username("late")
             assert c.user.username == "late"
             await c.link("r1", "r2")
@@ -178,7 +180,7 @@ def test_names_and_rooms_can_be_taken_later():
             assert c.rooms == ("r2",)
             await c.unlink()
             assert c.rooms == ("default",)
-            with pytest.raises(NameRefusedError):
+            with pytest.raises(NameRefusedError, match="ID already set"):
                 await c.set_username("again")
 
     run(scenario)

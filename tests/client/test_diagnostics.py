@@ -94,3 +94,15 @@ def test_a_wrong_address_is_not_waited_for(kind, url):
 def test_a_port_at_which_nothing_listens_is_told_however_it_shows(error):
     assert str(unreachable(WS, error)) == str(unreachable(WS, ConnectionRefusedError()))
     assert str(unreachable(WS, error)) != str(unreachable(WS, OSError(errno.EHOSTUNREACH, "no route")))
+
+
+@pytest.mark.parametrize("status", [408, 425, 429])
+def test_a_server_may_ask_to_come_again(status):
+    assert not http(status).permanent
+    assert http(status + 1).permanent
+
+
+def test_a_time_out_is_explained():
+    error = unreachable(WS, TimeoutError())
+    assert error.problem == "games.example:80 did not answer in time."
+    assert "firewall" in error.remedy

@@ -374,3 +374,9 @@ def test_requests_of_the_start_are_not_answers_of_the_program():
     [request] = server.sent()
     assert [type(event) for event in server.says(ok(request))] == [StatusCode]
     assert server.session.answers == []
+
+
+def test_a_session_has_a_user_without_a_name_until_it_is_greeted():
+    session = Session(DesiredState())
+    assert session.user == User("", "")
+    assert not session.ready

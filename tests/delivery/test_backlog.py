@@ -288,3 +288,10 @@ def test_closing_writes_what_is_left_unless_that_is_too_much():
             delivery.send(outbox, bytes(40_000))
         delivery.close(outbox, 1000, "")
         assert len(outbox.connection.taken) == written
+
+
+@pytest.mark.parametrize(("size", "count"), [(1, 1), (10, 1), (11, 2), (20, 2), (1000, 3)])
+def test_no_more_is_taken_than_was_asked_for(size, count):
+    backlog = Backlog()
+    backlog.add([b"x" * 10] * 3)
+    assert len(backlog.take(size)) == count

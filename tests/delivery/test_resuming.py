@@ -131,3 +131,21 @@ def test_a_connection_that_fails_does_not_keep_the_others_waiting(delivery, sche
     assert good.connection.taken == [b"x" * 100_000, b"x"]
     assert bad.backlog is None
     assert "RuntimeError" in caplog.text
+
+
+def test_a_client_that_has_caught_up_is_not_behind_any_more(delivery, scheduled):
+    (outbox,) = slow_readers(delivery, 1, bytes(1000))
+    assert outbox in delivery._writer.behind
+    read_again(delivery, [outbox])
+    while scheduled:
+        turn(scheduled)
+    assert outbox.backlog is None
+    assert not delivery._writer.behind
+
+
+def test_a_client_that_has_gone_keeps_nothing(delivery):
+    (outbox,) = slow_readers(delivery, 1, bytes(1000))
+    outbox.append(b"late")
+    assert outbox.backlog is not None
+    outbox.retire()
+    assert (list(outbox), outbox.backlog) == ([], None)

@@ -11,8 +11,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from cloudlink.http.headers import Headers
 from cloudlink.server.protocols.clpv4.engine import Clpv4Engine
 from cloudlink.server.session import Session
+from cloudlink.transport.connection import WebSocketConnection
 from tests.support.memoryclients import turns
 from tests.support.rawclients import (
     CHROME,
@@ -400,3 +402,26 @@ def test_a_socket_is_closed_once_and_not_when_another_has_its_number():
                 assert successor.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE) == socket.SOCK_STREAM
 
     asyncio.run(scenario())
+
+
+def unopened(receiver=None):
+    """A connection whose request was accepted a moment ago."""
+    asked = SimpleNamespace(address="192.0.2.1", headers=Headers({}), target="/")
+    connection = WebSocketConnection(asked, 1 << 20, lambda _: receiver, lambda _: None)
+    connection._receiver = receiver
+    return connection
+
+
+def test_a_connection_that_is_not_open_keeps_nothing():
+    connection = unopened()
+    assert connection.kept == 0
+    assert connection.silent_for == connection.stalled_for == 0.0
+
+
+def test_a_receiver_hears_of_a_larger_buffer_until_the_connection_closes():
+    sizes = []
+    connection = unopened(SimpleNamespace(grown=sizes.append))
+    connection.grown(5)
+    connection.closing = True
+    connection.grown(7)
+    assert sizes == [5]

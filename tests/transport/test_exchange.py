@@ -55,7 +55,9 @@ def body_size(answer):
 
 
 @pytest.mark.parametrize("is_tls", [False, True])
-def test_a_large_file_comes_whole(site, certificates, is_tls):
+def test_a_large_file_comes_whole(site, certificates, is_tls, caplog):
+    caplog.set_level(logging.INFO, logger="cloudlink.transport")
+
     async def scenario():
         async with running(**(certificates.settings if is_tls else {})) as server:
             server.serve_folder("/game", str(site))
@@ -63,6 +65,7 @@ def test_a_large_file_comes_whole(site, certificates, is_tls):
             return await ask(server.port, request({}, path), certificates.client if is_tls else None)
 
     assert body_size(asyncio.run(scenario())) == BIG
+    assert caplog.records == []
 
 
 def test_a_head_request_for_a_file_reads_nothing_of_it(site):

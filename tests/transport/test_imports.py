@@ -3,6 +3,10 @@
 import json
 import subprocess
 import sys
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+from cloudlink.transport import aiofastnetlater
 
 SERVE = """
 import asyncio, json, sys
@@ -78,3 +82,11 @@ def test_a_server_with_a_client_has_not_loaded_what_it_does_not_need(tmp_path):
 
 def test_a_plugin_gets_all_of_a_package_that_is_loaded_later(tmp_path):
     assert run(LATER, tmp_path).strip() == "module 'aiofastnet' has no attribute 'nothing'"
+
+
+def test_a_package_that_is_loaded_already_is_left_alone(monkeypatch):
+    loaded = ModuleType("aiofastnet")
+    loaded.__spec__ = ModuleSpec("aiofastnet", None)
+    monkeypatch.setitem(sys.modules, "aiofastnet", loaded)
+    aiofastnetlater.put_off()
+    assert sys.modules["aiofastnet"] is loaded

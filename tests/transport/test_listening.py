@@ -342,3 +342,10 @@ def test_a_port_can_be_used_again_although_old_connections_linger():
             one.close()
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("hosts", [["127.0.0.1", "127.0.0.1"], ["127.0.0.1", "*", "0.0.0.0"]])
+def test_an_address_that_is_named_twice_is_bound_once(hosts):
+    names, ports = opened(*hosts)
+    assert len(set(names)) == len(names)
+    assert len(ports) == 1

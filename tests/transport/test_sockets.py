@@ -3,8 +3,9 @@
 import asyncio
 import errno
 import logging
+import socket
 
-from cloudlink.transport.sockets import AcceptErrors
+from cloudlink.transport.sockets import AcceptErrors, own_addresses
 from tests.support.clock import FakeClock
 from tests.support.process import ServerProcess
 from tests.support.rawclients import ask, open_socket, request
@@ -77,3 +78,28 @@ def test_an_attempt_that_comes_after_the_port_is_closed_is_no_error(caplog):
 
     asyncio.run(scenario())
     assert not caplog.records
+
+
+class Route:
+    """A datagram socket of a machine with an IPv6 address only."""
+
+    def __init__(self, family, _kind):
+        self._family = family
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_error):
+        pass
+
+    def connect(self, _address):
+        if self._family == socket.AF_INET:
+            raise OSError(errno.ENETUNREACH, "there is no route")
+
+    def getsockname(self):
+        return ("fe80::1%eth0", 9, 0, 2)
+
+
+def test_the_own_addresses_are_those_of_the_routes_to_others(monkeypatch):
+    monkeypatch.setattr("cloudlink.transport.sockets.socket.socket", Route)
+    assert own_addresses() == ["fe80::1"]

@@ -236,3 +236,15 @@ def test_nobody_is_asked_for_a_passphrase_at_the_terminal(certificates):
     context = Asking()
     load_certificates(str(certificates.certificate), str(certificates.key), context)
     assert context.password == ""
+
+
+@pytest.mark.parametrize("reason", ["BAD_DECRYPT", "BAD_PASSWORD_READ", "CALCULATED_DECRYPT_ERROR"])
+def test_a_key_with_a_passphrase_is_explained_whatever_openssl_calls_it(certificates, reason):
+    class Refusing:
+        def load_cert_chain(self, *_files, **_more):
+            error = ssl.SSLError(1, "no")
+            error.reason = reason
+            raise error
+
+    with pytest.raises(StartError, match="is protected by a passphrase"):
+        load_certificates(str(certificates.certificate), str(certificates.key), Refusing())

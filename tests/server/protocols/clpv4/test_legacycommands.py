@@ -285,3 +285,13 @@ def test_a_name_of_separators_leaves_no_gap_in_a_list(server):
     guest(server, "CL4 0.2.0", ";;")
     visitor = MemoryClient(server)
     assert visitor.ask("<%sh>")[-1] == {"type": "ul", "data": ""}
+
+
+@pytest.mark.parametrize("era", ["CL4 0.1.8", "CL3 0.1.5"])
+def test_an_unknown_command_is_routed_only_in_the_eras_that_did(server, era):
+    bob = guest(server, "CL4 0.2.0", "bob")
+    visitor = guest(server, era, "mia")
+    bob.heard()
+    answers = visitor.ask({"cmd": "spell", "id": "bob", "val": "abracadabra", "listener": "l"})
+    assert bob.heard() == []
+    assert all("abracadabra" not in json.dumps(answer) for answer in answers)

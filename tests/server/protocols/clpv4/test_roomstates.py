@@ -227,6 +227,19 @@ def test_a_room_is_forgotten_when_it_has_been_empty_for_long():
     assert place.seen() == {}
 
 
+@pytest.mark.parametrize(
+    ("packet", "kept"), [(None, []), (put("x"), ["r"]), ({"cmd": "gmsg", "val": 1}, ["r"])]
+)
+def test_only_a_room_with_something_to_show_is_kept_when_it_is_empty(packet, kept):
+    place = Place()
+    client = place.client("10.0.0.1")
+    client.say(put("gone"), packet or {"cmd": "ping"})
+    state = place.states._states["r"]
+    place.states._drop(state, b'"gone"')
+    client.say({"cmd": "unlink", "val": ["r"]})
+    assert [room for room in place.states._states if room == "r"] == kept
+
+
 def test_a_room_that_somebody_was_put_into_silently_is_not_empty():
     place = Place()
     client = place.client("10.0.0.1")

@@ -18,7 +18,7 @@ from cloudlink.server.protocols.clpv4.userlists import (
 )
 from cloudlink.settings import Settings
 from tests.support.memoryclients import MemoryClient, MemoryConnection, codes, named
-from tests.support.servers import build
+from tests.support.servers import build, protocol_of
 
 
 def crowd(server, count, name="p" * 96):
@@ -284,3 +284,23 @@ def test_news_of_a_crowd_is_written_together_whatever_the_members_speak():
     server.delivery.flush()
     added = [packet for packet in speakers[0].heard() if packet["cmd"] == "ulist" and packet["mode"] == "add"]
     assert [packet["val"]["username"] for packet in added] == ["old", *(f"p{number}" for number in range(20))]
+
+
+@pytest.mark.parametrize("names", [["early"], ["early", "later"]])
+def test_a_name_is_charged_for_all_rooms_in_which_it_is_told(names):
+    def charged_for(rooms):
+        server = build()
+        lists = protocol_of(server)._room_states._lists
+        witness, client = named(server, "witness"), MemoryClient(server, {"cmd": "handshake"})
+        for visitor in (witness.client, client.client):
+            for room in rooms:
+                server.rooms_manager.subscribe(visitor, room)
+        charges = []
+        lists.charge = lambda _client, size: charges.append(size)
+        for name in names:
+            charges.clear()
+            client.client.set_username(name)
+        return charges[0]
+
+    one, three = charged_for([]), charged_for(["default2", "default3"])
+    assert 0 < 2 * one < three < 4 * one

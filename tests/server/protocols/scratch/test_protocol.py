@@ -295,3 +295,21 @@ def test_a_project_is_played_while_it_is_loaded_here_or_open_on_another_node(bui
     server.scratch._cloud = SimpleNamespace(is_open=lambda project: project == "2")
     assert server.scratch.is_played("2")
     assert not server.scratch.is_played("3")
+
+
+def test_a_rate_of_zero_passes_every_update_on_at_once(build):
+    server = build(cloud_updates_per_second=0, cloud_update_burst=1)
+    one, two = Player(server), Player(server)
+    for number in range(50):
+        one.set("a", number)
+    assert len(two.heard()) == 50
+
+
+@pytest.mark.parametrize("end", ["", "\n{}"])
+def test_nothing_is_processed_for_a_client_that_is_closed(build, end):
+    server = build()
+    one, two = Player(server), Player(server)
+    one.session.close(4000, "")
+    server.scratch.receive(one.session.client, b'{"method":"set","name":"a","value":1}' + end.encode())
+    server.delivery.flush()
+    assert two.heard() == []

@@ -1,0 +1,20 @@
+"""How texts of strangers are shown."""
+
+from __future__ import annotations
+
+import pytest
+
+from cloudlink.text import printable
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\nb\x1b[31m\x1f ~", "a\\x0ab\\x1b[31m\\x1f ~"),
+        ("\x7f\x80\x9f\xa0é", "\\x7f\\x80\\x9f\xa0é"),
+        ("\u2027\u2028\u202e\u202f", "\u2027\\u2028\\u202e\u202f"),
+        ("\u2065\u2066\u2069\u206a", "\u2065\\u2066\\u2069\u206a"),
+    ],
+)
+def test_only_characters_that_control_a_terminal_are_escaped(text, shown):
+    assert printable(text) == shown
