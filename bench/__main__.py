@@ -72,14 +72,17 @@ def _measure(arguments: argparse.Namespace, command: str) -> Report:
     generator = build()
     if generator.warning:
         say(generator.warning)
-    versions, skipped = _prepare(arguments.servers)
+    measures = all_measures(plan, arguments.only)
+    needed = {name for measure in measures for name in measure.servers}
+    versions, skipped = _prepare([name for name in arguments.servers if name in needed])
     stage = Stage(plan, generator, arguments.pin)
     peers = [PEERS[name] for name in versions]
     start = time.monotonic()
-    measures = [
-        measure for measure in all_measures(plan, arguments.only) if set(measure.servers) & set(versions)
+    taken = [
+        take(stage, measure, peers, rounds, say)
+        for measure in measures
+        if set(measure.servers) & set(versions)
     ]
-    taken = [take(stage, measure, peers, rounds, say) for measure in measures]
     say(f"measured for {time.monotonic() - start:.0f} s")
     named = [PEERS[name] for name in arguments.servers]
     return Report(facts, command, generator.title, rounds, versions, skipped, taken, named)

@@ -17,6 +17,8 @@ class Plan:
     drain: float = 1.0
     crowds: tuple[int, ...] = (50, 1000, 2000)
     """Players at which the rooms of players are measured."""
+    spread: tuple[int, ...] = (250, 500, 1000)
+    """Players whose rooms are spread over several processes; the second number is measured with a cluster, too."""
     search_steps: int = 6
     search_measure: float = 2.5
     search_all: bool = True
@@ -46,6 +48,7 @@ QUICK = Plan(
     measure=0.6,
     drain=0.2,
     crowds=(50, 1000),
+    spread=(100, 200),
     search_steps=3,
     search_measure=0.5,
     search_all=False,

@@ -32,7 +32,7 @@ def _hop(stage: Stage, peer: Peer) -> Run:
 def measures(plan: Plan) -> list[Measure]:
     """Return the measures with a cluster."""
     return [
-        spread("cluster", "cluster", min(1000, max(plan.crowds)), SERVERS),
+        spread("cluster", "cluster", plan.spread[1], SERVERS),
         Measure(
             name="cluster-hop",
             group="cluster",
