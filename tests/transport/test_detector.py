@@ -5,6 +5,7 @@ import contextlib
 import logging
 import socket
 import ssl
+import sys
 
 import pytest
 
@@ -262,6 +263,24 @@ def test_a_websocket_opens_when_its_address_has_its_turn():
             assert b" 101 " in await peer.reader.readuntil(b"\r\n\r\n")
             for number in (b"1", b"2"):
                 assert b'"listener":' + number in (await peer.receive())[1]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells without reading")
+def test_a_websocket_whose_client_did_not_wait_does_not_open():
+    async def scenario():
+        async with queueing() as (server, queue):
+            peers = [await open_socket(server.port) for _ in range(2)]
+            for peer in peers:
+                peer.writer.write(request(UPGRADE))
+            await queue.come(2)
+            peers[0].leave()
+            await turns()
+            queue.serve()
+            assert b" 101 " in await peers[1].reader.readuntil(b"\r\n\r\n")
+            assert server.counters.connections == 1
+            assert not server._endpoint._waiting
 
     asyncio.run(scenario())
 

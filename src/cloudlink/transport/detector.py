@@ -27,6 +27,7 @@ from cloudlink.http.response import refusal
 from .connection import WebSocketConnection
 from .exchange import Exchange
 from .parser import Parser
+from .sockets import has_hung_up
 from .tls import Handshake, detach
 from .unixsocket import for_picows
 
@@ -114,7 +115,7 @@ class ProtocolDetector(asyncio.BufferedProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._buffer = bytearray()
         self._data = bytearray()
-        self._is_counted = self._is_greeted = self._is_taken = False
+        self._is_counted = self._is_greeted = self._is_taken = self._has_waited = False
         self._next: asyncio.BufferedProtocol | None = None  # the protocol that took over the connection
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -170,6 +171,7 @@ class ProtocolDetector(asyncio.BufferedProtocol):
 
     def hold(self) -> None:
         """Read nothing more from the connection."""
+        self._has_waited = True
         transport = self._transport or self._stream
         if transport is not None:
             transport.pause_reading()
@@ -242,6 +244,10 @@ class ProtocolDetector(asyncio.BufferedProtocol):
         """Answer a request or open its WebSocket. The bytes after its head may be messages."""
         transport, rest = self._transport, bytes(self._data[end:])
         if transport is None or transport.is_closing():  # the peer has gone meanwhile
+            return
+        # When thousands come at once, those who did not want to wait must not delay the others even more.
+        if self._has_waited and is_upgrade(request) and has_hung_up(transport.get_extra_info("socket")):
+            transport.abort()
             return
         transport.resume_reading()
         try:

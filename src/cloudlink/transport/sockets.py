@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import select
 import socket
 import time
 from contextlib import suppress
@@ -39,6 +40,20 @@ def bound_unsent(connected: socket.socket) -> None:
     if option is not None:
         with suppress(OSError):
             connected.setsockopt(socket.IPPROTO_TCP, option, _MOST_UNSENT)
+
+
+def has_hung_up(connected: socket.socket) -> bool:
+    """Return whether the peer will send no more, also while nothing is read; False if the system cannot tell, as Linux can.
+
+    Args:
+        connected: The socket of a connection.
+    """
+    hung_up: int | None = getattr(select, "POLLRDHUP", None)
+    if hung_up is None:
+        return False
+    poll = select.poll()
+    poll.register(connected.fileno(), hung_up)
+    return bool(poll.poll(0))
 
 
 def own_addresses() -> list[str]:
