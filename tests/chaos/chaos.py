@@ -20,6 +20,10 @@ _PATIENCE = 5.0
 """Seconds after which everything must be well again."""
 _COMEBACK = 40.0
 """Seconds in which players must be let in again, on a machine that may be busy; then the five seconds begin."""
+_CONNECTING = 5.0
+"""Seconds that a player tries to connect."""
+_FOR_EACH = 0.02
+"""Seconds that are added to both for each player: all of them share the machine with the servers."""
 _ROOM_SIZE = 20
 """Players of a room; there are two rooms at least."""
 _PROJECT = "4711"
@@ -41,6 +45,7 @@ class Scene:
                 f"player {number}",
                 self.rooms[number % len(self.rooms)],
                 ports[number // len(self.rooms) % len(ports)],
+                _CONNECTING + _FOR_EACH * players,
             )
             for number in range(players)
         ]
@@ -55,7 +60,9 @@ class Scene:
     async def settle(self):
         """Wait until everybody is in."""
         await _until(
-            lambda: all(player.is_in for player in (*self.players, *self.cloud)), _COMEBACK, self._absent
+            lambda: all(player.is_in for player in (*self.players, *self.cloud)),
+            _COMEBACK + _FOR_EACH * len(self.players),
+            self._absent,
         )
 
     async def check(self):

@@ -10,6 +10,8 @@ from random import Random
 from tests.support.servers import HOST
 from tests.support.socketclient import SocketClient
 
+_LONGEST_PAUSE = 5.0
+"""Most seconds before another attempt to connect; each failure doubles the pause, as in the extension and the client."""
 _HANDSHAKE = '{"cmd":"handshake","val":{"language":"Python","version":"0.2.0"}}'
 
 
@@ -25,7 +27,8 @@ class Player:
         connections: How often it has been let in.
     """
 
-    def __init__(self, name, room, port):
+    def __init__(self, name, room, port, patience):
+        """Args: patience: Seconds after which an attempt to connect is given up."""
         self.name = name
         self.room = room
         self.users = {}
@@ -34,6 +37,7 @@ class Player:
         self.connections = 0
         self.is_in = False
         self.port = port
+        self._patience = patience
         self._client = None
         self._task = asyncio.ensure_future(self._stay())
 
@@ -55,18 +59,20 @@ class Player:
             self._client.transport.abort()
 
     async def _stay(self):
+        first_pause = pause = 0.1 + Random(self.name).random() / 5
         while True:
             with contextlib.suppress(OSError, TimeoutError):
                 await self._play()
             self.drop()  # what was not let in in time must not stay as somebody else
+            pause = first_pause if self.is_in else min(2 * pause, _LONGEST_PAUSE)
             self.is_in = False
             self.users = {}
-            await asyncio.sleep(0.1 + Random(self.name).random() / 5)
+            await asyncio.sleep(pause)
 
     async def _play(self):
         uri = f"ws://{HOST}:{self.port}/"
         loop = asyncio.get_running_loop()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(self._patience):
             _, client = await loop.create_connection(lambda: SocketClient(uri, {}), HOST, self.port)
             self._client = client
             await client.opened
