@@ -1,20 +1,25 @@
-"""Whoever guesses passwords, or knocks although banned, makes nobody's game slower."""
+"""Neither hosts at work, nor strangers who guess passwords, nor banned ones who knock make anybody's game slower."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
+import math
 import statistics
 import sys
 import time
 from pathlib import Path
 
 from cloudlink.admin.actors import SERVER
+from cloudlink.admin.callers import Peer
 from cloudlink.admin.passwords import hash_of
 from cloudlink.admin.wire import MOST_STRANGERS
 from tests.fairness.latency import join
+from tests.support.memoryclients import MemoryClient
 from tests.support.rawclients import running
+from tests.support.servers import HOST, build
 
 STRANGERS = Path(__file__).with_name("strangers.py")
 PROXIES = {"trusted_proxies": ["127.0.0.1"], "real_ip_header": "X-Forwarded-For"}
@@ -22,7 +27,7 @@ PASSWORD = "four words of hosts"  # of an account of this test
 RIGHT = json.dumps({"id": 1, "method": "login", "params": {"name": "mia", "password": PASSWORD}})
 WRONG = RIGHT.replace("hosts", "guests")
 GUESSES = 1000
-KNOCKS, KNOCKS_A_SECOND = 400, 167
+KNOCKS, KNOCKS_A_SECOND = 300, 167
 """As many as 10,000 in a minute."""
 WORSE = 0.005
 """Seconds by which the 99th percentile may be worse."""
@@ -124,3 +129,96 @@ def test_beside_ten_thousand_banned_connections_a_minute():
             return alone, beside
 
     assert_not_slower(scenario)
+
+
+# Hosts at work.
+
+CROWD = 3000
+WORDS = [f"darn{number}" for number in range(3000)]
+IMPORTED = [
+    {"kind": "address", "value": f"203.0.113.{number}", "reason": "spam", "by": "mia", "at": 1}
+    for number in range(60)
+]
+CONSOLE = Peer("", "", is_loopback=True, is_private=True, is_console=True)
+AT_WORK = {
+    "stats.get": {},
+    "clients.list": {"sort": "name", "limit": 50},
+    "clients.kick": {"name": "PLAYER 7"},
+    "mutes.add": {"target": {"name": "player 8"}, "seconds": 60, "reason": ""},
+    "bans.add": {"target": {"network": "198.51.100.0/24"}, "seconds": 60, "reason": ""},
+    "bans.preview": {"target": {"name": "player 9"}},
+    "bans.import": {"items": IMPORTED},
+    "broadcast": {"text": "hello"},
+    "filters.add": {"kind": "words", "entries": WORDS, "action": "mask"},
+    "server.mode": {"mode": "guarded"},
+}
+
+
+class Host:
+    """A host at the terminal of a server with very many players, ten in each room."""
+
+    congested = False
+
+    def __init__(self, server):
+        self.server = server
+        self.answered = asyncio.Event()
+        for number in range(CROWD):
+            player = MemoryClient(server, address=f"198.51.{number // 250}.{number % 250}")
+            player.say(
+                {"cmd": "setid", "val": f"player {number}"},
+                {"cmd": "link", "val": [f"room {number // 10}"]},
+            )
+        self.socket = server.administration.wire.open(self, CONSOLE)
+
+    def send(self, data):
+        if data.startswith(b'{"id":1,"result"'):
+            self.answered.set()
+
+    def close(self, code, reason):
+        """Nothing has to be closed when the server stops."""
+
+    async def longest_turn(self, method, params):
+        """Do it, and return how long the server works in one turn of the event loop at most, in seconds."""
+        self.answered.clear()
+        request = json.dumps({"id": 1, "method": method, "params": params}).encode()
+        asyncio.get_running_loop().call_soon(self.socket.receive, request)
+        longest, ends = 0.0, None
+        while ends is None or time.monotonic() < ends:
+            began = time.thread_time()
+            await asyncio.sleep(0)
+            longest = max(longest, time.thread_time() - began)
+            if ends is None and self.answered.is_set():
+                ends = time.monotonic() + 0.05  # what goes on after the answer
+        return longest
+
+    def one_look(self):
+        """How long the server works to look at each player once, in seconds."""
+        began = time.thread_time()
+        self.server.clients_manager.received()
+        return time.thread_time() - began
+
+
+def test_beside_a_host_at_work():
+    async def measure():
+        server = build({"log_level": "error"})
+        await server.start(HOST, 0)
+        try:
+            host = Host(server)
+            gc.collect()
+            gc.freeze()
+            await host.longest_turn("me", {})  # this loads the methods
+            turns = {method: await host.longest_turn(method, params) for method, params in AT_WORK.items()}
+            return turns, statistics.median(host.one_look() for _ in range(5))
+        finally:
+            await server.stop()
+
+    shortest = dict.fromkeys(
+        AT_WORK, math.inf
+    )  # in looks; what else the machine does makes some of them longer
+    for _ in range(ATTEMPTS):
+        turns, one_look = asyncio.run(measure())
+        shortest = {method: min(former, turns[method] / one_look) for method, former in shortest.items()}
+        print(f"longest turns, in looks of {one_look * 1000:.1f} ms: {shortest}")  # noqa: T201  # -s
+        if max(shortest.values()) < 1:
+            return
+    raise AssertionError(shortest)

@@ -33,7 +33,7 @@ KIND = "ban"
 
 MOST_IN_A_PAGE = 200
 _MOST_EXPORTED = 1000
-_IMPORTED_AT_ONCE = 20
+_IMPORTED_AT_ONCE = 5
 """Bans that are checked, or added, in one slice."""
 _MOST_NAMES = 20
 _LONGEST_BAN = 100 * 365 * 86_400
