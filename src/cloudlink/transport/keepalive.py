@@ -31,7 +31,7 @@ _ROUNDS = 10
 """Rounds within the shorter of interval and time-out; more rounds keep the times more exactly."""
 _LONGEST_STEP = 1.0
 """Most seconds between two rounds."""
-_PORTION = 0.002
+_PORTION = 0.0005
 """Seconds that a round may take at a time."""
 _BATCH = 50
 """Connections after which the time is checked; pinging all of them takes less than half a millisecond."""
