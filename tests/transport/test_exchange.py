@@ -319,3 +319,25 @@ def test_the_door_of_a_websocket_is_not_kept():
             assert [door() for door in doors] == [None]
 
     asyncio.run(scenario())
+
+
+def test_an_answer_that_does_not_come_while_the_server_stops_is_dropped():
+    async def scenario():
+        async with running() as server:
+            started = asyncio.Event()
+
+            @server.on_request("/slow")
+            async def slow(request):
+                started.set()
+                await asyncio.Event().wait()
+
+            peer = await open_socket(server.port)
+            peer.writer.write(request({}, "/slow"))
+            await asyncio.wait_for(started.wait(), 5)
+            await server._endpoint.finish(0.0)
+            async with asyncio.timeout(5):
+                await peer.at_end()
+                while server._endpoint._exchanges:  # noqa: ASYNC110  # no event tells
+                    await asyncio.sleep(0)
+
+    asyncio.run(scenario())
