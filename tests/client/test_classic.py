@@ -165,7 +165,7 @@ def test_waiting_has_a_time_out_and_one_waiter():
         await socket.wait_closed()
 
     c = client()
-    raised = []
+    raised, words = [], []
 
     @c.on_connect
     async def connected():
@@ -182,6 +182,7 @@ def test_waiting_has_a_time_out_and_one_waiter():
                 await call()
             except Exception as error:  # noqa: BLE001  # which one is the test
                 raised.append(type(error))
+                words.append(str(error))
         waiting.cancel()
         c.disconnect()
 
@@ -190,7 +191,32 @@ def test_waiting_has_a_time_out_and_one_waiter():
     assert issubclass(raised[2], TimeoutError)
     assert raised[3] is TypeError
     assert issubclass(raised[4], TimeoutError)
+    assert words[4] == "Nothing with the listener 1 came in time."
     assert c._waiting == {}
+
+
+def test_a_second_answer_with_a_listener_disturbs_nobody(caplog):
+    answers = []
+    packets = [{"cmd": "plugin", "val": number, "listener": "L"} for number in range(3)]
+    c = client()
+
+    @c.on_initial_connect
+    async def wait():
+        answers.append(await c.wait_for_listener("L"))
+
+    seen = noting(c, "on_error")
+    play(c, saying(*packets))
+    assert answers == packets[:1]
+    assert caplog.records == []
+    assert len(seen) <= 2, "as nobody waits any more, the command is unknown"
+
+
+def test_a_listener_that_nobody_waits_for_makes_no_command_known():
+    c = client()
+    unknown = []
+    c.on_exception(c.exceptions.UnknownCommand)(unknown.append)
+    play(c, saying({"cmd": "strange", "listener": "nobody's"}))
+    assert unknown == ["strange"]
 
 
 def test_an_answer_reaches_its_waiter():
@@ -267,9 +293,10 @@ def test_a_failing_handler_harms_no_other(caplog):
     assert "oops" in caplog.text
 
 
-def test_nothing_listens():
+def test_nothing_listens(caplog):
     with pytest.raises(ConnectionRefusedError):
         client().run("ws://127.0.0.1:1")
+    assert "Nothing listens" in caplog.text
 
 
 def test_it_runs_again():
@@ -277,6 +304,9 @@ def test_it_runs_again():
     seen = noting(c, "on_connect", "on_disconnect")
     c.on_connect(c.disconnect)
     play(c)
+    c.disconnect()
+    c.send_packet({"cmd": "ping"})
+    assert (c._socket, c._tasks) == (None, set())
     play(c)
     assert [name for (name,) in seen] == ["on_connect", "on_disconnect"] * 2
 

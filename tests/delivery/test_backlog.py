@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloudlink.delivery import Audience, Delivery, Outbox, update_frame
-from cloudlink.delivery.backlog import Backlog
+from cloudlink.delivery.backlog import Backlog, _is_gap
 from cloudlink.delivery.frames import join
 from tests.delivery.owners import Owner
 from tests.support.growth import growth
@@ -41,11 +41,13 @@ def test_a_backlog_keeps_all_messages_and_the_latest_updates_in_order(steps, joi
     backlog = Backlog()
     for start in range(0, len(frames), joined):
         backlog.add([join(frames[start : start + joined])])
+        assert backlog._gaps == sum(map(_is_gap, backlog._queue)) <= len(backlog._queue) / 2
     expected = survivors(frames)
     assert backlog.size == sum(map(len, expected))
     taken = []
     while backlog:
         taken += backlog.take(chunk)
+        assert backlog._gaps == sum(map(_is_gap, backlog._queue))
     assert taken == expected
     assert backlog.size == 0
 

@@ -60,6 +60,41 @@ def test_each_sender_has_its_share_and_what_is_taken_is_free_again(steps):
             waiting = [*others, frame]
             largest = max(largest, len(frame))
         assert backlog.size == sum(map(len, waiting))
+        known = {each.sender for each in waiting if getattr(each, "sender", None) is not None}
+        assert backlog._bytes_of.keys() == known
+
+
+def sent(size, key=None):
+    """A frame of the first sender."""
+    return signed(bytes(size) if key is None else update_frame(bytes(size), key), senders[0], b"")
+
+
+def test_a_share_may_be_used_to_the_last_byte():
+    backlog = Backlog()
+    assert backlog.add([sent(20), sent(30)], SHARE) == []
+    assert backlog.add([sent(1)], SHARE) == [bytes(1)]
+
+
+def test_a_replaced_update_makes_room_to_the_last_byte():
+    backlog = Backlog()
+    backlog.add([sent(20), sent(10, "a")], SHARE)
+    long, fitting = (sent(size - len(update_frame(b"", "a")), "a") for size in (31, 30))
+    assert backlog.add([long], SHARE) == [long]
+    assert backlog.add([fitting], SHARE) == []
+
+
+def test_a_long_frame_passes_after_frames_as_long_as_the_share():
+    backlog = Backlog()
+    backlog.add([sent(SHARE)], SHARE)
+    backlog.take(SHARE)
+    assert backlog.add([sent(SHARE + 1)], SHARE) == []
+    backlog.take(SHARE + 1)
+    assert backlog.add([sent(SHARE + 1)], SHARE) == [bytes(SHARE + 1)]
+
+
+def test_updates_of_the_server_have_no_share_in_the_backlog_of_a_client():
+    backlog = Backlog(senders[0])
+    assert backlog.add([update_frame(bytes(40), key) for key in range(9)], SHARE) == []
 
 
 def test_frames_a_client_sends_to_itself_have_no_share():
