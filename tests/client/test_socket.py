@@ -355,3 +355,17 @@ def test_a_peer_that_does_not_answer_a_close_is_dropped():
         assert transport.aborted == 5
 
     fakeclock.run(scenario)
+
+
+def test_a_socket_without_a_connection_takes_everything_and_does_nothing():
+    async def scenario():
+        socket = Socket(Owner(), 20.0)
+        socket.send("x")
+        socket.ping()
+        socket.pause_reading()
+        socket.resume_reading()
+        socket.abort()
+        await socket.close()
+        assert socket.peer_address == ""
+
+    run(scenario)

@@ -349,3 +349,8 @@ def test_an_address_that_is_named_twice_is_bound_once(hosts):
     names, ports = opened(*hosts)
     assert len(set(names)) == len(names)
     assert len(ports) == 1
+
+
+def test_a_name_that_cannot_be_a_name_is_explained():
+    error = UnicodeError("label empty or too long")
+    assert explain("a..b", 80, error).startswith("There is no address called a..b: label empty or too long; ")

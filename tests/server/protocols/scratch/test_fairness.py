@@ -450,6 +450,45 @@ def test_values_that_were_in_the_file_before_cost_only_what_they_grow(opened):
     assert each._budgets.has_left(HONEST)
 
 
+@pytest.mark.parametrize("file", [True, False])
+def test_what_an_address_stores_is_charged_to_the_byte(opened, file):
+    each = opened(file=file)
+    charges = []
+    each._budgets.charge = lambda *charge: charges.append(charge)
+    room = each.enter("1", address=GREEDY)
+    short, long = room.size_of("a", b"1"), room.size_of("a", b"1234")
+
+    def charged(change, *parts):
+        charges.clear()
+        change(room, *parts)
+        return charges if file else [charges]
+
+    nothing = [] if file else [[]]
+    for change, expected in (
+        ((each.keep, "a", b"1", GREEDY), [(GREEDY, short)]),
+        ((each.keep, "a", b"2", GREEDY), []),
+        ((each.keep, "a", b"1234", GREEDY), [(GREEDY, -short), (GREEDY, long)]),
+        ((each.keep, "a", b"1", HONEST), [(GREEDY, -long), (HONEST, short)]),
+        ((each.delete, "a", GREEDY), [(HONEST, -short)]),
+        ((each.keep, "a", b"1"), []),
+        ((each.keep, "a", b"1234", HONEST), [(HONEST, long - short)]),
+    ):
+        assert charged(*change) == (expected if file else nothing)
+
+
+def test_what_the_store_cannot_take_is_refused_and_counted(opened):
+    each = opened()
+    room = each.enter("1", address=GREEDY)
+    each.keep(room, "a", b"1", GREEDY)
+    each.store.has_place = each.store.offer = lambda *_: False
+    for count, value in enumerate((b"12", b"2"), 1):
+        with pytest.raises(Violation) as caught:
+            each.keep(room, "a", value, GREEDY)
+        assert caught.value.code == 4003
+        assert each._limited == {"storage": count}
+    assert room.variables == {"a": b"1"}
+
+
 def test_without_a_file_there_is_no_budget(opened):
     each = opened(storage_bytes_per_hour=65_536)
     assert keep_all_you_can(each, GREEDY, "1") == (10, 4000)

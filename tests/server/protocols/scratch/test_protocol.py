@@ -313,3 +313,22 @@ def test_nothing_is_processed_for_a_client_that_is_closed(build, end):
     server.scratch.receive(one.session.client, b'{"method":"set","name":"a","value":1}' + end.encode())
     server.delivery.flush()
     assert two.heard() == []
+
+
+@pytest.mark.parametrize("ready", [{"1"}, set()])
+def test_a_handshake_waits_only_for_values_of_other_nodes(build, ready):
+    server = build()
+    opened = []
+    server.scratch._cloud = SimpleNamespace(
+        is_ready=lambda project: project in ready, open=lambda *request: opened.append(request)
+    )
+    player = Player(server)
+    waits = bool(opened)
+    assert waits != bool(ready)
+    assert player.connection.is_held == waits
+    assert (player.session.client.state.room is None) == waits
+    for project, go_on in opened:
+        ready.add(project)
+        go_on({})
+    assert player.session.client.state.room.id == "1"
+    assert not player.connection.is_held

@@ -37,6 +37,9 @@ WORDS = [
     ("CL2 late", GVAR, {"type": "sf", "data": {"type": "vm", "mode": "g", "var": "v", "data": 5}}),
     ("CL3 0.1.7", GVAR, {"cmd": "gvar", "name": "v", "val": 5}),
     ("CL3 0.1.7", STATUS, STATUS),
+    ("CL3 0.1.7", {"cmd": "gvar", "name": "v"}, {"cmd": "gvar", "name": "v"}),
+    ("CL3 0.1.7", {"cmd": "gvar", "val": 5}, {"cmd": "gvar", "val": 5}),
+    ("CL3 0.1.7", {"cmd": "gmsg"}, {"cmd": "gmsg"}),
     ("CL2 early", "no packet at all", "no packet at all"),
 ]
 
