@@ -41,7 +41,9 @@ def is_value(raw: bytes, longest: int, *, text_allowed: bool) -> bool:
         return len(raw) <= longest and math.isfinite(float(raw))
     if raw[0] != _STRING_START:
         return False
-    if len(raw) <= longest + 2 and (raw[1:-1].isdigit() or _PLAIN_NUMBER.fullmatch(raw) is not None):
+    if len(raw) <= longest + 2 and (
+        raw[1:-1].isdigit() or (text_allowed and b"\\" not in raw) or _PLAIN_NUMBER.fullmatch(raw) is not None
+    ):
         return True  # spared the decoding, and most values, which encode lists, the pattern
     if len(raw) > 12 * longest + 2:  # a character is at most two \uXXXX escapes
         return False

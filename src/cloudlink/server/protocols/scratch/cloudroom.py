@@ -118,14 +118,12 @@ class CloudRoom:
         return {name: sender for name, sender in pending.items() if name in self.variables}
 
 
-def encode_set(name: bytes, value: bytes) -> bytes:
-    """Return a `set` message, the only one that clients act on, from JSON texts (protocol, section 3.3)."""
-    return b'{"method":"set","name":%b,"value":%b}' % (name, value)
+SET = b'{"method":"set","name":%b,"value":%b}'
+"""A `set` message, the only one that clients act on; its name and value are JSON texts (protocol, section 3.3)."""
 
-
-_SET_SIZE = len(encode_set(b"", b"")) + 1
+_SET_SIZE = len(SET % (b"", b"")) + 1
 """Bytes of a `set` in addition to its name and value, including its line end."""
 
 
 def _set_of(name: str, value: bytes) -> bytes:
-    return encode_set(jsontext.dumps(name), value)
+    return SET % (jsontext.dumps(name), value)

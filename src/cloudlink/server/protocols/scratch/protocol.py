@@ -27,7 +27,7 @@ from cloudlink.server.eventwriter import EventWriter
 from cloudlink.server.exceptions import EmptyMessage, InvalidCommand, JSONError, Overloaded, ValidationError
 
 from . import rules
-from .cloudroom import encode_set
+from .cloudroom import SET
 from .packet import parse
 from .projects import Projects
 from .rules import Ignored, Violation
@@ -78,7 +78,7 @@ class CloudDialect(EventWriter):
 
 
 def _write_set(event: Variable, room: str, _listener: bytes = b"", _recipient: User | None = None) -> bytes:
-    return update_frame(encode_set(event.name, event.val), ("cloud", room, event.name))
+    return update_frame(SET % (event.name, event.val), ("cloud", room, event.name))
 
 
 _DIALECT = CloudDialect()
