@@ -12,7 +12,9 @@ from tests.support.eras import ERAS
 from tests.support.memoryclients import KINDS, EraClient, MemoryClient, named
 from tests.support.servers import build, protocol_of
 
-ATTRIBUTES = sorted({*Client.__annotations__, "rooms", "protocol_set"})
+ATTRIBUTES = sorted(
+    {*Client.__annotations__, "path", "remote_address", "request_headers", "rooms", "protocol_set"}
+)
 METHODS = ["send", "close", "set_username"]
 ODD_VALUES = [None, "", 5, [], object()]
 

@@ -320,7 +320,7 @@ def fill(connection):
     taken = 0
     with contextlib.suppress(BlockingIOError):
         while True:
-            taken += os.write(connection._number, bytes(1 << 16))
+            taken += os.write(connection._descriptor, bytes(1 << 16))
     return taken
 
 
@@ -355,7 +355,7 @@ def test_frames_written_while_the_transport_holds_data_follow_it():
             with raw:
                 raw.setblocking(True)
                 raw.settimeout(5)
-                while not select.select([], [connection._number], [], 0)[1]:
+                while not select.select([], [connection._socket.get_extra_info("socket")], [], 0)[1]:
                     taken -= len(raw.recv(1 << 16))
             connection.write([b"second"])
             assert (await peer.reader.readexactly(taken + 11)).endswith(b"\0firstsecond")

@@ -261,9 +261,7 @@ class Client:
         "log_name",
         "open",
         "outbox",
-        "path",
         "protocol",
-        "remote_address",
         "session",
         "snowflake",
         "state",
@@ -286,8 +284,6 @@ class Client:
     username_set: bool
     handshake: bool
     birth_time: float
-    remote_address: tuple[str, int] | None
-    path: str
     address: str
     open: bool
     log_name: str | None
@@ -307,8 +303,6 @@ class Client:
         write(self, "username_set", False)
         write(self, "handshake", False)
         write(self, "birth_time", time.monotonic())
-        write(self, "remote_address", connection.remote_address)
-        write(self, "path", connection.path)
         write(self, "address", connection.address)
         write(self, "open", True)
         write(self, "log_name", None)
@@ -332,6 +326,16 @@ class Client:
     def id(self) -> UUID:
         """The random UUID of the connection."""
         return UUID(self.uuid)
+
+    @property
+    def remote_address(self) -> tuple[str, int] | None:
+        """Address and port of the socket's peer, None if unknown."""
+        return self.outbox.connection.remote_address
+
+    @property
+    def path(self) -> str:
+        """Request target of the upgrade request."""
+        return self.outbox.connection.path
 
     @property
     def request_headers(self) -> Mapping[str, str]:
@@ -418,7 +422,17 @@ _COUNTED_AT_ONCE = 100
 """Clients whose counters are added up in one slice."""
 
 _ATTRIBUTES = frozenset(
-    (*Client.__annotations__, "id", "request_headers", "response_headers", "rooms", "protocol_set", "closed")
+    (
+        *Client.__annotations__,
+        "id",
+        "remote_address",
+        "path",
+        "request_headers",
+        "response_headers",
+        "rooms",
+        "protocol_set",
+        "closed",
+    )
 )
 
 

@@ -113,7 +113,6 @@ class WebSocketConnection(WSListener):
         "_headers",
         "_is_held",
         "_max_message_size",
-        "_number",
         "_opened",
         "_parser",
         "_pause_timer",
@@ -162,7 +161,7 @@ class WebSocketConnection(WSListener):
         self._is_held = False
         self.left_unsent = 0
         self.stalled_for = 0.0
-        self._descriptor = self._number = _NONE
+        self._descriptor = _NONE
         self._max_message_size = max_message_size
         self._assembler: Assembler | None = None
         self._opened = opened
@@ -178,11 +177,11 @@ class WebSocketConnection(WSListener):
         self._socket = transport.underlying_transport
         # Not asked for later: asyncio's TLS transport forgets it before it reports that the connection has ended.
         self._parser = cast("Parser", self._socket.get_protocol())
-        self._descriptor = self._number = _number_of(self._socket)
+        self._descriptor = _number_of(self._socket)
         bound_unsent(self._socket.get_extra_info("socket"))
         # The transport reports congestion as soon as it buffers one byte. With a limit of 0, asyncio's TLS
         # transport would report congestion even with an empty buffer.
-        self._socket.set_write_buffer_limits(high=1 if self._number == _NONE else 0, low=0)
+        self._socket.set_write_buffer_limits(high=1 if self._descriptor == _NONE else 0, low=0)
         peer = self._socket.get_extra_info("peername")
         if isinstance(peer, tuple):
             self.remote_address = peer if len(peer) == _IPV4_PARTS else (peer[0], peer[1])
@@ -254,7 +253,7 @@ class WebSocketConnection(WSListener):
         """Note that the peer has read everything that was written."""
         self.congested = False
         if not self.closing:
-            self._descriptor = self._number
+            self._descriptor = _number_of(self._socket)
             self._receiver.writable()
 
     def take_heard(self) -> bool:

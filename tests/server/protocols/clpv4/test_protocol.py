@@ -8,7 +8,6 @@ import bisect
 import pytest
 
 from cloudlink import jsontext
-from cloudlink.server.clients import write
 from cloudlink.server.events import Variable
 from cloudlink.server.exceptions import ValidationError
 from cloudlink.server.protocols.clpv4 import Clpv4, clpv4
@@ -72,7 +71,7 @@ def test_the_header_of_the_real_address_can_be_set(server, protocol):
 
 def test_an_unknown_address_is_not_sent(server, protocol):
     visitor = MemoryClient(server)
-    write(visitor.client, "remote_address", None)
+    visitor.connection.remote_address = None
     assert protocol.get_client_ip(visitor.client) is None
     assert "client_ip" not in {packet["cmd"] for packet in visitor.ask({"cmd": "handshake"})}
 
