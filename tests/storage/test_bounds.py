@@ -168,3 +168,41 @@ def test_a_file_of_version_1_is_converted(other, file, opened):
     store.close()
     assert other.load("1") == {"a": b"1"}
     assert len(edit(file, "SELECT room FROM uses")[0]) == 1
+
+
+def test_a_limit_that_is_changed_applies_to_the_open_file_and_is_logged_again(opened, file, other, caplog):
+    store = opened()
+    store.save("1", "a", b"1")
+    store._round()
+    for count, limit in enumerate((1, 2), 1):
+        store.limit(limit, 0)
+        for name in "bc":
+            store.save("1", name, b"1" * 100)
+            store._round()
+        assert other.load("1") == {"a": b"1"}
+        assert len(caplog.messages) == count
+        assert f"storage_max_size ({limit} bytes)" in caplog.messages[-1]
+    store.limit(None, 0)
+    store.save("1", "b", b"2")
+    store._round()
+    assert other.load("1") == {"a": b"1", "b": b"2"}
+
+
+def test_a_limit_may_be_changed_before_the_file_is_written_to(opened, other):
+    store = opened()
+    store.limit(1, 0)
+    store.save("1", "a", b"1" * 100)
+    store._round()
+    assert other.load("1") == {}
+
+
+def test_a_store_keeps_everything_unless_it_is_told_how_long(opened):
+    wall, uptime = FakeClock(1e9), FakeClock(0.0)
+    store = opened(wall_clock=wall, clock=uptime)
+    store.save("1", "a", b"1")
+    store._round()
+    for _ in range(400):
+        wall.now += DAY
+        uptime.now += DAY
+        store._round()
+    assert store.load("1") == {"a": b"1"}

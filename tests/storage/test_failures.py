@@ -12,8 +12,10 @@ from dataclasses import replace
 
 import pytest
 
+from cloudlink.errors import StartError
 from cloudlink.storage.database import Database
 from cloudlink.storage.errors import StorageError, Trouble
+from cloudlink.storage.sqlite import SqliteStore
 from cloudlink.storage.timing import Timing
 from tests.storage.stores import QUICK, edit
 from tests.support.clock import FakeClock
@@ -376,3 +378,31 @@ def test_a_recurring_failure_is_not_logged_each_time(file, caplog):
     clock.now += 100
     trouble_.begin(StorageError("cause", "remedy"))
     assert len(told(caplog)) == 3
+
+
+def test_a_file_that_is_damaged_where_nobody_looks_first_is_refused(file, opened):
+    store = opened()
+    for number in range(200):
+        store.save("1", f"{number}", b"1" * 1000)
+    store.close()
+    data = bytearray(file.read_bytes())
+    middle = len(data) // 2 // 4096 * 4096
+    data[middle : middle + 4096] = b"\xff" * 4096
+    file.write_bytes(data)
+    with pytest.raises(StartError, match="is damaged"):
+        opened()
+
+
+def test_after_a_failed_start_all_of_the_file_is_news(file, other, opened, monkeypatch):
+    def fail(self):
+        raise sqlite3.OperationalError("disk I/O error")
+
+    other.write("1", a=b"1")
+    with monkeypatch.context() as patched:
+        patched.setattr(SqliteStore, "_open_reader", fail)
+        store = opened()
+    changes = []
+    store.watch(lambda *change: changes.append(change))
+    store._round()
+    store._tell()
+    assert changes == [("1", "a", b"1")]

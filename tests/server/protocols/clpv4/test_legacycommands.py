@@ -295,3 +295,15 @@ def test_an_unknown_command_is_routed_only_in_the_eras_that_did(server, era):
     answers = visitor.ask({"cmd": "spell", "id": "bob", "val": "abracadabra", "listener": "l"})
     assert bob.heard() == []
     assert all("abracadabra" not in json.dumps(answer) for answer in answers)
+
+
+@pytest.mark.parametrize("without", ["id", "val"])
+def test_an_unknown_command_is_routed_only_with_an_id_and_a_value(server, without):
+    bob = guest(server, "CL3 0.1.7", "bob")
+    visitor = guest(server, "CL3 0.1.7", "mia")
+    bob.heard()
+    packet = {"cmd": "spell", "id": "bob", "val": "abracadabra"}
+    visitor.say({key: value for key, value in packet.items() if key != without})
+    assert bob.heard() == []
+    visitor.say(packet)
+    assert "abracadabra" in json.dumps(bob.heard())

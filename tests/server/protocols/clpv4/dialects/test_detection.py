@@ -58,6 +58,7 @@ FIRST = {
     # CL4 without a handshake
     '{"cmd":"setid","val":"alice","listener":"setusername"}': CL4_SAFE,
     '{"cmd":"setid","listener":"setusername"}': CL4_SAFE,
+    '{"cmd":"setid","val":"alice","listener":"username_set"}': CL4_018,
     '{"cmd":"setid","val":"alice","listener":"username_cfg"}': CL4,
     '{"cmd":"setid","val":"alice","listener":["setusername"]}': CL4,
     '{"cmd":"setid","val":"alice","listener":null}': CL4,

@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from cloudlink.server.events import Message, User
+from cloudlink.server.protocols.clpv4.dialects import DIALECTS
 from tests.support.eras import opening
 from tests.support.memoryclients import MemoryClient
 from tests.support.servers import build
@@ -95,3 +97,10 @@ def test_cloud_clients_get_what_was_written(server):
     server.send_packet([visitor.client], GMSG)
     server.send_packet(visitor.client, GMSG)
     assert visitor.heard() == [GMSG, GMSG]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS, ids=str)
+def test_only_clients_of_0_2_0_see_who_sent_a_message(dialect):
+    event = Message(b"1", User("", "7", "u", "bob"), attributed=True)
+    frame = dialect.write(event, "default")
+    assert (b'"origin"' in frame) == (str(dialect) in ("CL4 0.2.0", "Scratch"))
