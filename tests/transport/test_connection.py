@@ -425,3 +425,39 @@ def test_a_receiver_hears_of_a_larger_buffer_until_the_connection_closes():
     connection.closing = True
     connection.grown(7)
     assert sizes == [5]
+
+
+class Tap:
+    """The socket of a connection, which is read or not."""
+
+    reading = True
+
+    def is_closing(self):
+        return False
+
+    def pause_reading(self):
+        self.reading = False
+
+    def resume_reading(self):
+        self.reading = True
+
+
+@pytest.mark.parametrize("first", ["held", "slowed down"])
+def test_a_connection_that_is_held_and_slowed_down_is_read_when_both_are_over(first):
+    async def scenario():
+        connection = unopened()
+        connection._socket = tap = Tap()
+        connection._parser = SimpleNamespace()
+        connection.hold()
+        connection.slow_down()
+        if first == "held":
+            connection.release()
+            assert not tap.reading
+        while connection._pause_timer:  # noqa: ASYNC110  # a timer sets no event
+            await asyncio.sleep(0.01)
+        if first == "slowed down":
+            assert not tap.reading
+            connection.release()
+        assert tap.reading
+
+    asyncio.run(scenario())

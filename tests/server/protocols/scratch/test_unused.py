@@ -26,6 +26,9 @@ def test_the_one_unused_for_longest_comes_first():
     unused.discard(two)
     unused.discard(two)
     assert (one in unused, two in unused, len(unused)) == (True, False, 1)
+    unused.discard(one)
+    assert unused._by_owner == {}, "nothing is kept of addresses that have none"
+    unused.add(one)
     unused.clear()
     assert (unused.oldest(), unused.oldest_of(None), len(unused)) == (None, None, 0)
 
