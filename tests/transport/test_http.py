@@ -428,3 +428,15 @@ def test_allowed_origins_may_have_wildcards(origin, status):
             return await peer.reader.readuntil(b"\r\n\r\n")
 
     assert asyncio.run(scenario()).startswith(b"HTTP/1.1 %d " % status)
+
+
+@pytest.mark.parametrize(("size", "status"), [(16_384, "200 OK"), (16_385, "431 ")])
+def test_a_head_may_have_16_kilobytes(size, status):
+    head = request({"Host": "x", "A": ""}, "/health")
+    padding = b"A: " + b"x" * (size - len(head))
+
+    async def scenario():
+        async with running() as server:
+            return await ask(server.port, head.replace(b"A: ", padding))
+
+    assert asyncio.run(scenario()).startswith(f"HTTP/1.1 {status}")

@@ -8,8 +8,10 @@ from unittest.mock import patch
 import pytest
 
 from cloudlink.server.app import Server
+from cloudlink.server.events import Relisted
 from cloudlink.server.protocols.clpv4 import Clpv4
 from cloudlink.server.protocols.clpv4.dialects.cl4_020 import user_object
+from cloudlink.server.protocols.clpv4.schema import Schema
 from cloudlink.server.protocols.clpv4.userlists import (
     _REPEAT_BURST,
     _REPEAT_RATE_OF_ALL,
@@ -304,3 +306,12 @@ def test_a_name_is_charged_for_all_rooms_in_which_it_is_told(names):
 
     one, three = charged_for([]), charged_for(["default2", "default3"])
     assert 0 < 2 * one < three < 4 * one
+
+
+def test_a_list_is_replaced_only_where_somebody_is_in_the_room():
+    server = build()
+    member = named(server, "mia")
+    for room, lists in (("nobody's", []), ("default", [["mia"]])):
+        server.hub.emit_to(room, Schema, Relisted())
+        sets = [packet for packet in member.heard() if packet["cmd"] == "ulist"]
+        assert [[user["username"] for user in packet["val"]] for packet in sets] == lists
