@@ -393,7 +393,7 @@ def test_cloud_variables(administrators, owner, viewer):
 
 def test_the_settings_are_read_again_or_not_at_all(administrators, owner):
     assert owner.ask("config.reload")["changed"] == {"motd": ["", "hi"]}
-    administrators.server.reloads.append(AdminError("invalid", "cloudlink.toml has a mistake in line 3."))
+    administrators.server.reloads = [AdminError("invalid", "cloudlink.toml has a mistake in line 3.")]
     assert owner.refused("config.reload") == "invalid"
     assert [line[3] for line in administrators.lines if line[1] == "config.reload"] == ["ok", "invalid"]
     assert owner.ask("config.get")["items"][0]["name"] == "motd"
