@@ -289,7 +289,7 @@ class Bridges:
         Args:
             bridge: The bridge whose secret it is.
             wire: The connection.
-            answer: Sends the proof of this side, which is done when a node takes the call.
+            answer: Sends the proof of this side; called when a node takes the call.
         """
         for waiting in self._calls:
             if waiting.bridge is bridge and not (waiting.is_answered or waiting.is_over):
@@ -300,7 +300,7 @@ class Bridges:
         return call
 
     def place_calls(self) -> None:
-        """Have calls taken here or on the node that runs the bridges; see `nodes.Host`."""
+        """Have the waiting calls taken here or by the node that runs the bridges; see `nodes.Host`."""
         for call in tuple(self._calls):
             if not (call.is_answered or call.is_over):
                 self._place(call)

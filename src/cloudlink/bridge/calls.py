@@ -18,28 +18,28 @@ if TYPE_CHECKING:
     from .site import Wire
 
 PATIENCE = 5.0
-"""Seconds that a call waits for a node that takes it; the caller itself waits for ten."""
+"""Seconds for which a call waits for a node to take it; the caller itself waits for ten."""
 
 TOO_EARLY = "Nothing may be sent before the called server has proved the secret"
 
 
 class Way(Protocol):
-    """What passes a call on to another node: `tunnels.Entrance`."""
+    """Passes a call on to another node; implemented by `tunnels.Entrance`."""
 
     def received(self, data: bytes) -> None:
         """Pass a message of the caller on."""
         ...
 
     def dropped(self) -> None:
-        """Tell that a message of the caller exceeded the limits of a client."""
+        """Report that a message of the caller exceeded the limits of a client."""
         ...
 
     def ended(self) -> None:
-        """Tell that the connection has ended."""
+        """Report that the connection has ended."""
         ...
 
     def leave(self) -> None:
-        """Pass nothing on any more; the connection stays."""
+        """Stop passing messages on; the connection stays open."""
         ...
 
 
@@ -72,7 +72,7 @@ class Call:
             self._answer()
 
     def take(self) -> None:
-        """Take the call here, also if a node that did not answer was asked to take it."""
+        """Take the call here, even if another node was asked to take it and has not answered."""
         if self.entrance is not None:
             self.entrance.leave()
         self.answer()

@@ -29,7 +29,7 @@ TIMEOUT = 10.0
 FIRST_DELAY, LONGEST_DELAY = 2.0, 60.0
 """Seconds until the next attempt, at first and at most; half of it is random."""
 _TURN_BYTES = 1 << 16
-"""Bytes of messages after which further ones wait until the server has done other things."""
+"""Bytes of messages that are handled in one turn of the event loop; further messages wait for the next one."""
 _STABLE_AFTER = 10.0
 """Seconds after which a connection counts as stable: the next delay starts small again."""
 
@@ -177,8 +177,8 @@ class Dialer:
 class _Receiver:
     """The receiver of a socket, which protects the server from floods, and from mistakes in a line.
 
-    A socket delivers whatever it has read at once, which may be megabytes. Here messages wait while the connection is
-    held, and where they are so long that clients of this server would have to wait for them.
+    A socket delivers everything that it has read at once, which may be megabytes. Here, messages wait while the
+    connection is held, and after `_TURN_BYTES` in a turn, so that clients of this server are served in between.
     """
 
     def __init__(self, line: Line) -> None:
@@ -186,7 +186,7 @@ class _Receiver:
         self.socket: Socket | None = None
         self._line = line
         self._waiting: deque[str | None] = deque()  # messages, and None for each pong between them
-        self._in_turn = 0  # bytes handled since the server has last done other things
+        self._in_turn = 0  # bytes handled in this turn of the event loop
         self._is_held = False
         loop = self._loop = asyncio.get_running_loop()
         self.ready: asyncio.Future[None] = loop.create_future()

@@ -47,7 +47,7 @@ class Host(Protocol):
         ...
 
     def place_calls(self) -> None:
-        """Have calls of other servers taken that wait for the node that runs the bridges."""
+        """Have the calls taken that wait for the node that runs the bridges."""
         ...
 
     def waiting_for_call(self, name: str) -> PeerBridge | None:
@@ -270,7 +270,7 @@ class Nodes:
         """Turn to the node that runs the bridges now, if it has changed."""
         runner = self.runner
         if runner and runner != self._followed:
-            self._cluster.drop_visitors(self._followed)  # it may be there still, and only be silent
+            self._cluster.drop_visitors(self._followed)  # it may still be there, and only be silent
             self._followed = runner
         self.tunnels.leave(runner)
         self._host.place_calls()
@@ -295,7 +295,7 @@ class Nodes:
         return State(*claim, sorted(self._host.shared_rooms), self._host.statuses())
 
     def announce(self) -> None:
-        """Tell the other nodes what this one says of itself."""
+        """Send the state of this node to the others."""
         if self._placement is not None:
             self._tell_all(self._state())
 

@@ -94,9 +94,9 @@ class Placement:
             self._peers[node].claim = Claim(False, False, 0)
 
     def lapse(self) -> None:
-        """Give the bridges up, and take nothing over for a while, because this node did not run for long.
+        """Give the bridges up, and take nothing over for a while, because this node did not run for a long time.
 
-        Another node may have taken over, which the messages say that have waited meanwhile; but the first of them are older.
+        Another node may have taken over. The messages that have waited meanwhile say so, but the first of them are older.
         """
         self.is_running = False
         self._waits_until = self._clock() + PATIENCE

@@ -272,13 +272,13 @@ class Cloud:
                 self._answer(node, found)
 
     def on_quiet(self, node: str) -> None:
-        """Nothing was heard of a node for a time: newcomers do not wait for its values."""
+        """Note that a node has been silent for a while: projects that are opened do not wait for its values."""
         self._quiet.add(node)
         for found in tuple(self._projects.values()):
             self._stop_waiting(found, node)
 
     def on_heard(self, node: str) -> None:
-        """A node that was quiet speaks again."""
+        """Note that a quiet node is heard again."""
         self._quiet.discard(node)
 
     def on_down(self, node: str) -> None:

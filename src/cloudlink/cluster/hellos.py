@@ -1,8 +1,8 @@
-"""Which other processes there are: the hellos of all nodes, and what follows from their absence.
+"""The hellos of all nodes, from which each of them learns which others there are and which have fallen silent.
 
-Every process says hello once a second, and which hellos of others it has heard. `links` says when two nodes see each
-other; here is decided when that begins and ends, when a silent node counts as quiet, and who gets a name or a number
-that two nodes want.
+Every process sends a hello once a second, which says which hellos of others it has heard. `links` defines when two nodes
+see each other; this module decides when that begins and ends, when a silent node counts as quiet, and which of two nodes
+gets a name or a number that both want.
 """
 
 from __future__ import annotations
@@ -44,30 +44,30 @@ _SILENT = f"nothing heard for {SILENCE:g} s"
 NUMBERS = 1024
 """How many numbers of nodes there are: the worker numbers in snowflakes have 10 bits."""
 _MOST_NODES = 256
-"""Most nodes of a cluster that are kept in mind; further ones are ignored."""
+"""Most other nodes that a node keeps links to; further ones are ignored."""
 
 
 class Watcher(Protocol):
-    """What is told of the other nodes."""
+    """Reacts to what happens to the other nodes; implemented by `Node`."""
 
     def on_up(self, link: Link) -> None:
-        """This node and another one see each other."""
+        """Handle a node that this one sees from now on."""
         ...
 
     def on_down(self, link: Link) -> None:
-        """They do not any more."""
+        """Handle a node that this one no longer sees."""
         ...
 
     def on_quiet(self, link: Link) -> None:
-        """Nothing was heard of a node for `QUIET` seconds."""
+        """Handle a node of which nothing was heard for `QUIET` seconds."""
         ...
 
     def on_heard(self, link: Link) -> None:
-        """A node that was quiet is heard again."""
+        """Handle a quiet node that is heard again."""
         ...
 
     def count_invalid(self, text: str, *details: object) -> None:
-        """Count what was ignored, and log it now and then."""
+        """Count what was ignored, and log it at most once a minute."""
         ...
 
 
@@ -108,7 +108,7 @@ class Hellos:
             carrier: Moves batches.
             secret: Authenticates batches.
             streams: The streams to the other nodes.
-            watcher: Told of the other nodes.
+            watcher: Reacts to what happens to the other nodes.
             up: The nodes that this one sees, by id, kept here.
             now: Returns the time, in seconds.
         """
@@ -130,7 +130,7 @@ class Hellos:
         self._up = up
         self._now = now
         self._hello_at = self._ticked_at = self.started_at = self._echoed_at = now()
-        self._patient_since = -QUIET  # nobody counts as quiet that was heard of later
+        self._patient_since = -QUIET  # silence before this does not make a node quiet
         self._fresh: deque[tuple[int, float]] = deque()  # number and time of our hellos of the last seconds
         self._back_at: float | None = None  # when the bus came back, until that is logged
         self._is_hello_wanted = False
@@ -141,13 +141,13 @@ class Hellos:
         self._hello_at = self._ticked_at = self.started_at = self._echoed_at = self._now()
 
     def stop(self) -> None:
-        """Say goodbye, and forget the others; `watcher` is not told."""
+        """Say goodbye, and forget the others without calling `watcher`."""
         self.say_hello(is_leaving=True)
         self.is_started = False
         self.links.clear()
 
     def tick(self) -> None:
-        """Say hello if it is due, and look who is silent."""
+        """Say hello if it is due, and check which nodes are silent."""
         now = self._now()
         if now - self._ticked_at > _LATE:
             self._be_patient(now, now - self._ticked_at)

@@ -63,7 +63,7 @@ _ROWS = 500
 
 
 class Node:
-    """A node; it implements `carriers.Receiver`, and is what `streams` and `hellos` report to.
+    """A node; it implements `carriers.Receiver`, `streams.Source` and `hellos.Watcher`.
 
     Attributes:
         id: The id of this process.
@@ -155,7 +155,7 @@ class Node:
 
     @property
     def log_level(self) -> int:
-        """The level for nodes that come and go as they should: what starts the processes of one machine logs that itself."""
+        """The level for nodes that come and go as they should: the program that starts the processes of a machine logs that."""
         return self._hellos.log_level
 
     @property
@@ -294,7 +294,7 @@ class Node:
     # Other nodes come and go.
 
     def on_up(self, link: Link) -> None:
-        """Tell a node that is seen from now on what there is here."""
+        """Begin the stream to a node that is seen from now on."""
         self._streams.begin(link)
 
     def on_down(self, link: Link) -> None:
@@ -308,7 +308,7 @@ class Node:
             )
 
     def on_quiet(self, link: Link) -> None:
-        """Have somebody else do what a quiet node did for all."""
+        """Have other nodes do what a quiet node did for all."""
         self.cloud.on_quiet(link.id)
         self._host.on_quiet(link.id)
 

@@ -215,7 +215,7 @@ Any_ = (
 
 _encode = msgspec.msgpack.Encoder().encode
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-"""What msgspec raises for bytes that cannot be read."""
+"""The errors that msgspec raises for bytes that cannot be read."""
 _ESCAPED = b"\xc1"
 """A byte with which no msgpack begins."""
 _TO_ESCAPE = re.compile("[\x00\ud800-\udfff]")

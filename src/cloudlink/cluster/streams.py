@@ -29,7 +29,7 @@ _LONGEST_BACKLOG = 20_000
 
 
 class Source(Protocol):
-    """What a stream begins with."""
+    """Provides what a stream begins with; implemented by `Node`."""
 
     def snapshots(self) -> Iterable[Snapshot]:
         """Return everything that this node has, in parts."""
@@ -63,11 +63,11 @@ class Streams:
 
         Args:
             node: The id of this node.
-            host: Says when to flush.
+            host: Schedules flushes.
             carrier: Moves batches.
             secret: Authenticates batches; empty where nobody else can reach the carrier.
-            source: What streams begin with.
-            up: The nodes that this one sees, by id; whoever adds one begins its stream.
+            source: Provides what streams begin with.
+            up: The nodes that this one sees, by id; the code that adds one begins its stream.
             log: Limits how often the same warning is logged.
         """
         self.hello = 0
@@ -103,7 +103,7 @@ class Streams:
             outgoing = link.outgoing
             if outgoing.is_broken or outgoing.backlog or outgoing.size >= BATCH_BYTES or size > PART_BYTES:
                 self.collect(link, cut(data), may_drop=may_drop)
-            else:  # as nearly always
+            else:  # the usual case
                 self.sent += 1
                 outgoing.records.append(data)
                 outgoing.size += size
@@ -136,7 +136,7 @@ class Streams:
                 self._flush_link(link)
 
     def show_gaps(self) -> None:
-        """Send an empty batch where the last one may have been lost, and nothing followed: it shows the gap."""
+        """Send an empty batch to nodes that may have missed the last one, so that they notice the gap."""
         for link in self._up.values():
             outgoing = link.outgoing
             if not outgoing.was_used and outgoing.acknowledged != (outgoing.epoch, outgoing.seq):
@@ -146,7 +146,7 @@ class Streams:
     def _flush_link(self, link: Link) -> None:
         records = link.outgoing.take()
         if not link.outgoing.is_broken and not self._send_batch(link, records):
-            # What follows would arrive without it: the stream begins anew when there is space.
+            # Later records would arrive without these, so the stream begins anew when there is space.
             link.outgoing.is_broken = True
             self._drop(len(records))
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .records import RoomVariable
 
 _REMEMBERED = 10.0
-"""Seconds for which a value is remembered at least, and half of those for which it is at most."""
+"""Seconds for which a value is remembered at least, unless there are too many; at most, it is twice as long."""
 _OVERHEAD = 500
 """Approximate bytes that Python needs for a value in addition to its text."""
 
@@ -26,8 +26,8 @@ _Key = tuple[str, str, bytes]
 class Variables:
     """The variables that were set lately.
 
-    There are two generations. Values come into the younger one; from time to time the elder one is forgotten, and the
-    younger one takes its place. That costs less than an order by time, which every value would have to change.
+    There are two generations. Values enter the younger one; from time to time the elder one is forgotten, and the
+    younger one takes its place. That costs less than keeping all values in order of time.
     """
 
     def __init__(self, clock: Callable[[], float], most_bytes: int = 32 << 20) -> None:

@@ -134,7 +134,7 @@ class Cluster:
 
     @property
     def is_absent(self) -> bool:
-        """Whether another node may have taken over what this one does for all, because it did not run for a time."""
+        """Whether another node may have taken over what this one does for all, because it did not run for a while."""
         return self.node is not None and self.node.is_absent
 
     def drop_visitors(self, node: str) -> None:

@@ -48,8 +48,8 @@ VIA = "cluster"
 """The value of `via` of events of other nodes, followed by a colon and their own `via` if they had one."""
 _INTERVAL = 0.002
 _INTERVAL_PER_NODE = 0.0002
-"""Seconds between two flushes, at least. Every batch wakes another process, so with many records it pays to wait for more;
-a record that comes alone is sent at once."""
+"""Fewest seconds between two flushes. Every batch wakes another process, so records that come soon after a flush wait for
+others; a record that comes alone is sent at once."""
 
 _events: Codec[Event] = Codec(
     Message | Variable | PrivateMessage | PrivateVariable | Direct | Custom | LinkedMessage
@@ -136,7 +136,7 @@ class ClusterBroker:
         return len(self._server.clients_manager)
 
     def schedule_flush(self) -> None:
-        """Send the collected records at the end of the turn, or when the last ones went long enough ago."""
+        """Send the collected records at the end of the turn, or later if others have just been sent."""
         now = time.monotonic()
         interval = max(_INTERVAL, _INTERVAL_PER_NODE * len(self._senders))
         self._flush_at = max(now, self._flush_at + interval)
@@ -297,7 +297,8 @@ def _read(data: bytes) -> Event:
     """Return an event that another node has written.
 
     Raises:
-        InvalidBatch: It is none, or has bytes that are not text: clients would disconnect from whoever sends them these.
+        InvalidBatch: It is not an event, or has bytes that are not UTF-8; clients would disconnect from a server that
+            sends them these.
     """
     event = _events.decode(data)
     try:

@@ -4,8 +4,8 @@ Each node tells the others which addresses have several connections to it, and h
 has changed by more than an eighth, so that all nodes together admit little more than one alone would. From time to time, it
 tells all of them again, because records may be lost. What a node has told counts until the others no longer see it.
 
-Addresses do not leave the node: it sends tags that are keyed with the secret of the cluster. Only plain keys are told, those of
-subscribers. What else is counted of them, such as tokens for new connections, counts for each node.
+Addresses do not leave the node: it sends tags that are keyed with the secret of the cluster. Only the connections of subscribers
+are shared. Other counts of a subscriber, such as tokens for new connections, apply to each node by itself.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ TOPIC = ":addresses"
 _TAG_BYTES = 8
 _SEVERAL = 2
 _MOST = 1000
-"""Most addresses that a node tells, those with most connections."""
+"""Most addresses that a node reports: those with the most connections."""
 _EVERY = 10
-"""Ticks after which a node tells all counts again."""
+"""Ticks after which a node reports all counts again."""
 
 _Told = tuple[bytes, bool, dict[bytes, Annotated[int, Meta(ge=0)]]]
 """The machine of the sender, whether its former counts are void, and counts by tag."""
@@ -41,13 +41,13 @@ class NodeTallies:
     """Implements `Tallies` for a node; `tick` is called about once a second."""
 
     def __init__(self, cluster: Cluster, base: Tallies, secret: bytes, machine: bytes = b"") -> None:
-        """Begin to tell and to hear.
+        """Set up without counts, and listen to those of other nodes.
 
         Args:
             cluster: The cluster of this node.
             base: Counts for this process, or for all processes of its machine.
             secret: The secret of the cluster.
-            machine: If `base` counts for several nodes of one machine, what is the same for them and for nobody else.
+            machine: Identifies the machine if `base` counts for all of its nodes; else empty.
         """
         self._cluster = cluster
         self._base = base
@@ -93,7 +93,7 @@ class NodeTallies:
         self._base.forget()
 
     def tick(self) -> None:
-        """Drop the counts of nodes that are gone, and tell all own counts if others may not have them."""
+        """Drop the counts of nodes that are gone, and report all own counts if others may not have them."""
         known = set(self._cluster.others)
         self._others = {node: counts for node, counts in self._others.items() if node in known}
         several = {key: count for key, count in self._own.items() if count >= _SEVERAL}
@@ -143,5 +143,5 @@ class NodeTallies:
 
 
 def _is_shared(key: str) -> bool:
-    """Return whether a key is a subscriber, without a suffix for something else that is counted of it."""
+    """Return whether a key is a plain subscriber; with a suffix, it counts something else than connections."""
     return " " not in key

@@ -38,7 +38,7 @@ class BridgesOfNode(Protocol):
         ...
 
     def node_fell_silent(self, node: str) -> None:
-        """Note that nothing was heard of another node for a time: it may have died, or be back any moment."""
+        """Note that nothing was heard of another node for a while: it may have died, or be back at any moment."""
         ...
 
     def was_absent(self) -> None:
