@@ -1,7 +1,7 @@
-"""Looks at very many things in slices, between which the server does what else is due, so that no player waits for a list.
+"""Work on very many things, done in slices between which the server serves its clients, so that no player waits for a list.
 
-A function that does so is a generator: it yields between two slices, each of which takes a fraction of a millisecond, and
-returns its result. What it looks at may change meanwhile.
+A function that does such work is a generator: it yields between two slices, each of which takes a fraction of a millisecond,
+and returns its result. What it looks at may change from one slice to the next.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 _TURN = 0.00025
-"""Seconds after which the server does something else."""
+"""Seconds that slices may take in one turn of the event loop; the last slice may exceed them."""
 
 T = TypeVar("T")
 Slices: TypeAlias = Generator[None, None, T]
 
 
 def sliced(items: Iterable[T], size: int = 100) -> Iterator[list[T]]:
-    """Yield the items in lists of at most a size."""
+    """Yield the items in lists of at most `size`."""
     rest = iter(items)
     while part := list(islice(rest, size)):
         yield part
 
 
 def finish(slices: Slices[T]) -> T:
-    """Return the result after all slices, one directly after the other."""
+    """Run all slices, one directly after the other, and return the result."""
     while True:
         try:
             next(slices)
@@ -41,9 +41,9 @@ def finish(slices: Slices[T]) -> T:
 
 
 class SliceQueue:
-    """Runs slices, whoever wants them, for no longer than one turn at a time: what waits takes turns.
+    """Runs the slices of all callers, which take turns, for at most `_TURN` in one turn of the event loop.
 
-    However many dashboards ask at the same moment, players wait for one of them.
+    So players wait no longer for many dashboards than for one.
     """
 
     def __init__(self, call_soon: Callable[[Callable[[], None]], object]) -> None:
@@ -53,7 +53,7 @@ class SliceQueue:
         self._is_running = False
 
     def run(self, slices: Slices[T]) -> T | Future[T]:
-        """Return the result if it is there soon, else a future of it, which gets it in the server's thread."""
+        """Return the result if this turn suffices, else a future of it, which is completed in the server's thread."""
         later: Future[T] = Future()
         self._waiting.append((slices, later))
         if not self._is_running:
@@ -62,7 +62,7 @@ class SliceQueue:
         return later.result() if later.done() else later
 
     def start(self, slices: Slices[object]) -> None:
-        """Run slices whose result nobody wants. Raises what they raise, but if that is later, it is logged."""
+        """Run slices whose result is not needed. Raises what they raise in this turn; what they raise later is logged."""
         later = self.run(slices)
         if isinstance(later, Future):
             later.add_done_callback(Future.result)
@@ -75,7 +75,7 @@ class SliceQueue:
                 next(slices)
             except StopIteration as stop:
                 later.set_result(stop.value)
-            except Exception as error:  # noqa: BLE001  # passed on to whoever waits
+            except Exception as error:  # noqa: BLE001  # passed on to the caller
                 later.set_exception(error)
             else:
                 self._waiting.append((slices, later))

@@ -158,7 +158,7 @@ class Audit:
         return not self._store.is_memory_only
 
     def page(self, name: str | None, *, after: int | None = None, limit: int) -> Future[dict[str, Any]]:
-        """Return `{items, next}` as `list` does, of the lines of one actor, None for all; maybe in another thread."""
+        """Return `{items, next}` as `list` does, for the lines of one actor, None for all; another thread may complete it."""
         limit = max(1, min(limit, MOST_IN_A_PAGE))
 
         def read(database: Database) -> dict[str, Any]:

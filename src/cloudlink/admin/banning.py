@@ -70,7 +70,7 @@ class Banning(Base):
         return finish(self.preview(self.target_of(actor, target)))
 
     def target_of(self, actor: Actor, target: dict[str, str]) -> dict[str, str]:
-        """Return whom a ban that an actor asks about is for: a client stands for its subscriber. Raises as `preview_ban`."""
+        """Return the target of the ban that an actor asks for: of a client, its subscriber. Raises as `preview_ban` does."""
         if not actor.is_owner and parse_target(target).kind in ("address", "network"):
             raise AdminError("forbidden", "Name a client or a name: only owners see addresses.")
         resolved = self._resolved(actor, target)
@@ -313,7 +313,7 @@ class Banning(Base):
             return
         former = bans.get(ban.id)
         if former is not None and former.at == ban.at and former.target.key == ban.target.key:
-            # What was counted since another process has saved it stays counted.
+            # Keep what was counted here after the other process saved it.
             ban.hits = max(ban.hits, former.hits)
             ban.last_hit = max(ban.last_hit or 0, former.last_hit or 0) or None
         rival = bans.take_over(ban)
@@ -321,7 +321,7 @@ class Banning(Base):
             self._save(Change(KIND, rival.target.key, rival.record()))
         if is_new:
             self._fresh.append(ban)
-            # Of many, the first is alone, and the others wait together while its clients are looked for.
+            # The first of many is enforced alone; those that come meanwhile are enforced together after it.
             if len(self._fresh) == 1 and not self._is_taking_over:
                 self.slices.start(self._enforcing_fresh())
 
@@ -433,7 +433,7 @@ class Banning(Base):
         return (yield from self._enforcing(bans))
 
     def _enforcing(self, bans: list[Ban]) -> Slices[int]:
-        """Disconnect the clients that bans hit; return how many. They are found in one run, however many bans there are."""
+        """Disconnect the clients that bans hit; return how many. One pass over the clients finds them for all bans."""
         now = self._wall_clock()
         found = Bans()
         for some in sliced(bans, _IMPORTED_AT_ONCE):
@@ -451,7 +451,7 @@ class Banning(Base):
         return len(hit)
 
     def _search(self, actor: Actor, search: str) -> Callable[[Ban], bool] | None:
-        """Return what says whether a ban matches a search, None if all do."""
+        """Return a function that says whether a ban matches a search, None if all do."""
         if not search:
             return None
         plain = fold(search)

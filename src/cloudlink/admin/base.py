@@ -40,9 +40,9 @@ T = TypeVar("T")
 
 _LONGEST_REASON = 200
 _CLOSED_WITHIN = 0.7
-"""Seconds in which clients are disconnected, however many they are."""
+"""Seconds within which clients are disconnected, however many there are."""
 _CLOSED_AT_ONCE = 5
-"""Clients that are disconnected at least in one turn of the event loop."""
+"""Fewest clients that are disconnected in one turn of the event loop."""
 _CLOSE_PAUSE = 0.005
 """Seconds between two such turns."""
 _ANONYMOUS_PREFIX = {4: 24, 6: 48}
@@ -90,7 +90,7 @@ class Base:
         tag_key: Makes the tags that stand for addresses; 16 to 64 bytes, the same in all processes.
         owner_addresses: Returns the addresses of the owners who are logged in, which no ban may hit.
         on_activity: Called when `policy.judges_packets` may have changed.
-        slices: Runs what looks at very many things.
+        slices: Runs work on very many clients, rooms or bans.
     """
 
     def __init__(
@@ -279,7 +279,7 @@ class Base:
         try:
             return (yield from act)
         finally:
-            self._away.pop(player.snowflake, None)  # who acted on it meanwhile may have done so already
+            self._away.pop(player.snowflake, None)  # another action on it may have removed it meanwhile
 
     def _player(self, snowflake: str) -> Player:
         player = self._host.player(snowflake) or self._away.get(snowflake)
@@ -315,8 +315,8 @@ class Base:
     def _disconnect(self, players: list[tuple[Player, str]], code: int, cause: str) -> None:
         """Disconnect clients, each with a reason; many of them evenly over most of a second.
 
-        Each takes about a tenth of a millisecond, because those who stay are told. All at once would keep others waiting, and
-        in slices, the last one might stay for longer than a second on a busy server.
+        Each takes about a tenth of a millisecond, because the user lists of the others change. All at once would keep the
+        others waiting; in slices, the last one might stay for longer than a second on a busy server.
         """
         began = self._clock()
 

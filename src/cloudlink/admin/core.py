@@ -83,7 +83,7 @@ class Call:
     params: dict[str, Any]
 
     def in_slices(self, slices: Slices[Any]) -> Result:
-        """Return what slices return, if they are done soon, else a future of it."""
+        """Return the result of slices if they finish in one turn, else a future of it."""
         return cast("Result", self.core.sanctions.slices.run(slices))
 
 

@@ -46,7 +46,7 @@ _SLOW = 0.005
 """Seconds of a run beyond which it counts as slow."""
 _MOST_SLOW_RUNS = 3
 _MOST_MATCHES = 100
-"""Matches of an expression in a text that are masked one by one."""
+"""Matches of an expression in a text that are masked one by one; beyond them, the rest of the text is masked."""
 _TRIAL_RUNS = 3
 _WORDS_AT_ONCE = 20
 """Words that are checked, or prepared, in one slice."""
@@ -166,7 +166,7 @@ class Filters:
         return scope in self._scopes
 
     def putting(self, one: Filter) -> Slices[None]:
-        """Add a filter after its words were prepared, so that the first message that is looked at does not wait for that."""
+        """Add a filter once its words are prepared, so that the first message that is checked does not wait for that."""
         words: dict[Scope, Words[Filter]] = {}
         while True:
             version = self._version
@@ -279,10 +279,10 @@ class Filters:
 
 
 def _found(one: Filter, expression: Expression, text: str) -> Iterator[Span[Filter]]:
-    """Yield what an expression finds in a text: all of it if it is to be masked, else the first.
+    """Yield the matches of an expression in a text: all of them if they are to be masked, else the first.
 
-    Of a text with very many matches, the rest is masked, so that a message made for it neither holds the server up nor has the
-    filter switched off for being slow.
+    If there are very many, the last span covers the rest of the text, so that a message made for it neither holds the server
+    up nor gets the filter switched off for being slow.
     """
     matches = (match for match in expression.finditer(text) if match.end() > match.start())
     for match in islice(matches, _MOST_MATCHES if one.action == "mask" else 1):

@@ -149,7 +149,7 @@ class NoHost:
         """Do nothing."""
 
     def later(self, delay: float, callback: Callable[[], None]) -> None:
-        """Call a function that is due at once; the program has ended before any other one."""
+        """Call a function if it is due at once; the program ends before any other one is due."""
         if not delay:
             callback()
 

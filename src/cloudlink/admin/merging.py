@@ -149,7 +149,7 @@ def audit(results: dict[str, Result], limit: int) -> Result:
 
 
 def places_of_audit(cursor: int | str | None) -> dict[str, int] | None:
-    """Return where the page of each process goes on, which `next` of `audit` says; None for the first page.
+    """Return where the page of each process begins, by its name, from the `next` of `audit`; None for the first page.
 
     Raises:
         ValueError: The cursor is not one of `audit`.

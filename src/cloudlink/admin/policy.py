@@ -76,8 +76,8 @@ class Policy:
             text to send instead of the value, empty for no change, or raises `Blocked`. None if there are none.
         act: Called with a player and what filters found, unless they only block or mask.
         on_hit: Called with a ban that turned somebody away.
-        take_knock: Takes a token from the bucket of a banned subscriber, given the rate and the burst of that; returns whether
-            there was one. Processes of one server share the buckets.
+        take_knock: Takes a token from the bucket of a banned subscriber, given the bucket's rate and burst; returns whether
+            there was one. The processes of a server share the buckets.
         on_flood: Called with a player who is disconnected for sending too much.
         dropped: How many packets were refused, by `muted`, `frozen`, `slow` and `filtered`.
         refused: How many connections were refused, by `banned` and `mode`.

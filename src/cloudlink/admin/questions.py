@@ -64,7 +64,7 @@ def list_clients(process: Process, params: Params) -> Slices[Result]:
 
 
 def _filter(process: Process, params: Params) -> Callable[[Player], bool] | None:
-    """Return what says whether a client belongs in a list, None if all do."""
+    """Return a function that says whether a client belongs in a list, None if all do."""
     host, room, protocol, search = process.server, params["room"], params["protocol"], params["search"]
     if not search and room is None and protocol is None:
         return None
@@ -81,7 +81,7 @@ def _filter(process: Process, params: Params) -> Callable[[Player], bool] | None
 
 
 def _page(players: list[Player], sort: str, after: str | None, size: int) -> Slices[list[Player]]:
-    """Return the first clients of a list after a place; they come in the order of their ids."""
+    """Return the first `size` clients after a place; `players` has them in the order of their ids."""
     last = None if after is None else merging.place_of_cursor(sort, after)
     if after is not None and last is None:
         raise AdminError("invalid", "`after` must be the `next` of the page before.", {"key": "after"})
@@ -270,7 +270,7 @@ def _take_notice(process: Process, params: Params) -> Result:
 def get_statistics(process: Process, params: Params) -> Slices[Result]:  # noqa: ARG001  # as all questions
     """Return the state of this process now; see `Statistics.now`."""
     state = yield from process.statistics.now()
-    # The rates are those of the last second; who has come meanwhile counts.
+    # The rates are those of the last second, but clients that have come since then count.
     return {**state, "clients": process.server.count_players()}
 
 

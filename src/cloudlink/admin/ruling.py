@@ -298,7 +298,7 @@ class Ruling(Base):
             return
         modes, seconds = self.policy.modes, self._settings.guard_time
         count = modes.count_newcomer()
-        # One connection of a second is the one too many, so that one process acts, and the others learn of it.
+        # Exactly one connection in a second is the first one too many, so one process acts and the others follow.
         if not count - 1 <= at < count:
             return
         was_open = modes.mode == "open"

@@ -55,7 +55,7 @@ class Statistics:
         Messages, frames and bytes are rates per second since the last call; two calls shortly after each other return
         the same.
         """
-        while self._is_sampling:  # somebody else wants the same
+        while self._is_sampling:  # for another caller
             yield
         if self._is_old(self._last, _SHORTEST):
             self._is_sampling = True

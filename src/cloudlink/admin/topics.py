@@ -26,7 +26,7 @@ class Subscriber(Protocol):
     """An admin socket, or another process that has some.
 
     Attributes:
-        is_process: Whether it is another process, which gets what happens in this one only.
+        is_process: Whether it is another process, which gets only events of this one.
     """
 
     is_process: bool

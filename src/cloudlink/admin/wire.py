@@ -189,7 +189,7 @@ class Socket:
         peer: Who is at the other end.
         is_logging_in: Whether a password is being checked.
         opened_at: When it was opened, by the clock of `Wire`.
-        is_process: Not another process of the server; see `cloudlink.admin.topics.Subscriber`.
+        is_process: False; see `cloudlink.admin.topics.Subscriber`.
     """
 
     is_process = False

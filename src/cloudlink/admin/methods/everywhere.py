@@ -34,7 +34,7 @@ def gathered(
     Returns:
         The result, or a future of it if there are other processes. Processes that have not answered are named in `missing`.
     """
-    here = answer(call.core, question, params)  # an error of it is one of all: nobody else has to be asked
+    here = answer(call.core, question, params)  # if this raises, all would, so the others are not asked
     peers = call.core.peers
     if not peers.exist:
         return then(here, at_once, lambda own: merge([own])) if isinstance(here, Future) else merge([here])

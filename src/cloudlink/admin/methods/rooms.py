@@ -39,7 +39,7 @@ def _list_rooms(call: Call) -> Result:
         rules = call.core.sanctions.policy.rooms
         ruled = {rule.name: 0 for rule in rules if rule.name != _ALL and search in rule.name.casefold()}
         rooms = ruled | merging.counts([result["clients"] for result in results])
-        # One more than are shown says whether others follow; putting thousands in order would take long.
+        # One more than is shown says whether others follow; sorting thousands would take long.
         most = call.params.get("after", 0) + call.params.get("limit", _PAGE) + 1
         found = heapq.nsmallest(most, rooms.items(), key=lambda room: (-room[1], room[0]))
         page, following = _page(call, found)

@@ -45,7 +45,7 @@ _MOST_ENTRIES, _LONGEST_ENTRY = 5000, 256
 _MOST_IMPORTED = 1000
 _MOST_ROOMS = 1000
 _LONGEST_PLACES = 20_000
-"""Characters that say where the pages of all nodes go on."""
+"""Most characters of an `after` that says where the pages of all nodes begin."""
 _LATEST = 1 << 40
 """The latest Unix time that makes sense, in about 30,000 years."""
 
@@ -72,7 +72,7 @@ def _knowing_client(call: Call, act: Slices[Any]) -> Result:
 
     def go_on(replies: Replies) -> Any:
         found = [one for result in replies.results.values() for one in result["exact"]]
-        # If nobody has it, it is refused, and recorded.
+        # If no process has the client, this refuses the request and records that.
         return call.in_slices(core.sanctions.knowing(Away.of(found[0]), act) if found else act)
 
     return then(core.peers.ask("clients.find", {"ids": [client_id]}), at_once, go_on)
@@ -164,7 +164,7 @@ def _drain(call: Call) -> Outcome:
 
 
 def _list_audit(call: Call) -> Future[dict[str, Any]]:
-    """Return a page of the audit, with that of the other nodes: each has one of its own."""
+    """Return a page of the audit, merged from the audits of all nodes."""
     core, limit = call.core, call.params.get("limit", _PAGE)
     try:
         places = merging.places_of_audit(call.params.get("after"))

@@ -1,4 +1,4 @@
-"""Answers what another process of the server asks; see `cloudlink.admin.questions`."""
+"""Answers to the questions of other processes of the server; see `cloudlink.admin.questions`."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ class Answers:
             carrier: Joins it with the others.
             followers: Processes that follow what happens here.
             following: What happens there and is followed here.
-            publish_line: Shows a line of the audit to those who are logged in; None if that is the matter of another
-                process of this machine.
+            publish_line: Shows a line of the audit to those who are logged in; None if another process of this machine
+                does that.
         """
         self._process = process
         self._server = server
@@ -73,7 +73,7 @@ class Answers:
         }
 
     def answer(self, question: str, params: Params, name: str) -> Result | Future[Result]:
-        """Answer the process of a name. Raises `AdminError`."""
+        """Answer the process called `name`. Raises `AdminError`."""
         asked = self._table.get(question)
         if asked is None:  # of a newer version
             raise AdminError("unavailable", f"This process does not know the question {question}.")
@@ -101,12 +101,12 @@ class Answers:
         return {}
 
     def _list_audit(self, params: Params, _name: str) -> Result | Future[Result]:
-        """Return `items next` of the audit that this process has, unless it shares that with another one that is asked.
+        """Return `items next` of the audit of this process, nothing if it shares it with another one that is asked.
 
         Args:
             params: `name`, whose lines, None for everybody's; `places`, where the page begins, by the names of the processes,
                 None for the first page; `limit`, the most lines.
-            _name: Who asks.
+            _name: The process that asks.
         """
         audit, places = self._process.audit, params["places"]
         if audit.is_in_file and self._publish_line is None:
