@@ -387,3 +387,10 @@ def test_saving_costs_the_caller_next_to_nothing(store):
     for number in range(10_000):
         store.save("1", names[number % 100], b"1")
     assert time.thread_time() - started < 0.5  # it takes about 5 ms
+
+
+def test_a_commit_is_on_the_disk_when_it_returns_and_the_log_stays_small(file):
+    with closing(Database(file, patience=1)) as database:
+        found = {name: database._pragma(name) for name in ("journal_mode", "synchronous", "fullfsync")}
+        assert found == {"journal_mode": "wal", "synchronous": 2, "fullfsync": 1}
+        assert database._pragma("journal_size_limit") == 4 << 20

@@ -343,3 +343,13 @@ def test_there_is_a_round_each_second_or_more_often(times, step):
     keepalive._call_later = lambda delay, callback: delays.append(delay)
     keepalive.start()
     assert delays == [step]
+
+
+def test_there_are_no_rounds_after_the_server_has_stopped():
+    async def scenario():
+        async with running() as server:
+            keepalive = server._endpoint._keepalive
+            assert keepalive._timer is not None
+        assert keepalive._timer.cancelled()
+
+    asyncio.run(scenario())

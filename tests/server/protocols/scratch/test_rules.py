@@ -192,7 +192,7 @@ def test_guests_have_no_number_in_the_log(user, shown):
 
 def test_blank_lines_and_comments_in_the_blocklist_block_nobody(tmp_path):
     file = tmp_path / "blocked"
-    file.write_text("\n  \n# nobody\nbad\n")
+    file.write_text("\n  \n# (nobody\nbad\n")
     rules = UserRules.from_file(file)
     for name in ("__", "_-_", "nobody"):
         assert rules.allow(name)
