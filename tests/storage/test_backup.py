@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -96,6 +97,22 @@ def test_a_file_in_use_is_not_replaced(file, copy):
         server.write({"104": {"☁ score": b"12"}})
     assert score(file) == b"12"
     assert {path.name for path in file.parent.iterdir()} == {"cloudlink.db", "copy.db"}
+
+
+def test_a_folder_that_cannot_be_written_is_named(file, copy, monkeypatch):
+    move = Path.replace
+
+    def refuse(self, target):
+        if self == file:
+            raise PermissionError(13, "Permission denied")
+        return move(self, target)
+
+    fill(file, b"10")
+    back_up(file, copy)
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(StorageError, match=r"cloudlink\.db cannot be written \(Permission denied\)"):
+        restore(copy, file)
+    assert score(file) == b"10"
 
 
 def test_a_damaged_file_can_be_replaced(file, copy):

@@ -59,12 +59,14 @@ def test_errors_of_others_go_where_they_went_before():
         errors.watch(loop)
         loop.call_exception_handler({"message": "something else"})
         loop.call_exception_handler({"message": "accept", "exception": OSError(errno.EINVAL, "text")})
+        loop.call_exception_handler({"message": "a value", "exception": ValueError("-1")})
+        loop.call_exception_handler({"message": "_start_serving", "exception": OSError(errno.EMFILE, "text")})
         errors.unwatch(loop)
         assert loop.get_exception_handler() is before
 
     heard = []
     asyncio.run(scenario(lambda _loop, context: heard.append(context["message"])))
-    assert heard == ["something else", "accept"]
+    assert heard == ["something else", "accept", "a value", "_start_serving"]
     asyncio.run(scenario(None))
 
 
