@@ -7,7 +7,7 @@ from textwrap import dedent
 import pytest
 
 from tests.mutate import parts
-from tests.mutate.__main__ import HARMLESS, sample
+from tests.mutate.__main__ import HARMLESS, Results, sample
 from tests.mutate.parts import PARTS, ROOT, files_of, part_of
 from tests.mutate.planting import faults_in
 
@@ -143,3 +143,35 @@ def test_what_is_listed_as_harmless_exists_and_has_a_reason():
         file = key.partition(" | ")[0]
         assert key in [fault.key for fault in faults_in(file, (ROOT / file).read_text())], line
         assert reason, line
+
+
+def test_results_are_kept_in_a_file_each_for_one_fault(tmp_path):
+    faults = sample(["limits"], 3, 1)
+    results = Results(tmp_path / "results.txt")
+    assert [results.recall(fault) for fault in faults] == [False] * 3
+    for fault, is_noticed in zip((*faults[:2], faults[0]), (True, False, False), strict=True):
+        results.add(fault, is_noticed)
+    again = Results(tmp_path / "results.txt")
+    assert (again.noticed.total(), again.survived.total()) == (0, 0)
+    # Two equal faults in equal lines have a result each.
+    recalled = [again.recall(fault) for fault in (faults[0], faults[0], faults[0], *faults[1:])]
+    assert recalled == [True, True, False, True, False]
+    assert again.noticed == results.noticed == {"limits": 1}
+    assert again.survived == results.survived == {"limits": 2}
+
+
+def test_without_a_file_results_are_only_counted():
+    (fault,) = sample(["limits"], 1, 1)
+    results = Results(None)
+    results.add(fault, is_noticed=True)
+    assert (results.noticed, results.survived) == ({"limits": 1}, {})
+    assert not results.recall(fault)
+
+
+def test_most_of_a_sample_stays_when_the_sources_change(monkeypatch, tmp_path):
+    before = [fault.key for fault in sample(["limits"], 20, 1)]
+    listed = tmp_path / "harmless.txt"
+    listed.write_text(HARMLESS.read_text() + f"{before[3]} | why\n")
+    monkeypatch.setattr("tests.mutate.__main__.HARMLESS", listed)
+    after = [fault.key for fault in sample(["limits"], 20, 1)]
+    assert after[:19] == before[:3] + before[4:]
