@@ -792,3 +792,19 @@ def test_only_the_last_error_of_an_attempt_is_reported(monkeypatch, caplog):
 
     run(scenario)
     assert caplog.records == []
+
+
+def test_reading_of_cloud_variables_pauses_too(network):
+    net = network()
+
+    async def scenario():
+        async with cloud(max_queue=4) as c:
+            for value in range(4):
+                net.socket.delivers({"method": "set", "name": SCORE, "value": value})
+            assert net.socket.paused
+            while c.waiting > 2:
+                assert net.socket.paused
+                await anext(c)
+            assert not net.socket.paused
+
+    run(scenario)

@@ -10,6 +10,7 @@ import socket
 from types import SimpleNamespace
 
 import pytest
+from picows import WSMsgType
 
 from cloudlink.http.headers import Headers
 from cloudlink.server.protocols.clpv4.engine import Clpv4Engine
@@ -461,3 +462,29 @@ def test_a_connection_that_is_held_and_slowed_down_is_read_when_both_are_over(fi
         assert tap.reading
 
     asyncio.run(scenario())
+
+
+class Fragment:
+    """The beginning of a fragmented message."""
+
+    fin = False
+    rsv1 = rsv2 = rsv3 = 0
+    payload_size = 1
+
+    def get_payload_as_bytes(self):
+        return b"x"
+
+
+@pytest.mark.parametrize(
+    ("admits", "closes", "is_kept"),
+    [(True, False, True), (False, False, True), (False, True, False)],
+)
+def test_a_fragment_is_kept_unless_it_ends_the_connection(admits, closes, is_kept):
+    def admit(size):
+        connection.closing = closes
+        return admits
+
+    connection = unopened(SimpleNamespace(admit=admit, grown=lambda _: None))
+    connection._assembler = None
+    connection._take_other(WSMsgType.TEXT, Fragment())
+    assert (connection._assembler is not None) == is_kept

@@ -132,12 +132,13 @@ def test_the_cost_of_a_packet_does_not_multiply_names_with_rooms(server):
         assert 0 < manager.uuids.asked <= 1000, "each name is looked up once, for all rooms"
 
 
+@pytest.mark.parametrize("rooms", [["a", "b"], ["a", "b", "c"]])
 @pytest.mark.parametrize(("spare", "refused"), [(0, []), (-1, [113])])
-def test_a_message_to_several_rooms_costs_its_copies_and_their_names(spare, refused):
+def test_a_message_to_several_rooms_costs_its_copies_and_their_names(rooms, spare, refused):
     val = "x" * 40_000
-    cost = 2 * (len(val) + 2) + len('"a""b""c"')
+    cost = (len(rooms) - 1) * (len(val) + 2) + 3 * len(rooms)
     server = build({"byte_burst": cost + spare, "byte_rate": 1e9})
     client = named(server, "mia")
-    client.ask({"cmd": "link", "val": ["a", "b", "c"]})
-    answers = client.ask({"cmd": "gmsg", "val": val, "rooms": ["a", "b", "c"], "listener": 1})
+    client.ask({"cmd": "link", "val": rooms})
+    answers = client.ask({"cmd": "gmsg", "val": val, "rooms": rooms, "listener": 1})
     assert [each["code_id"] for each in answers if each["cmd"] == "statuscode"] == refused

@@ -434,6 +434,17 @@ def test_the_condition_is_that_of_the_store():
     assert condition() == StoreCondition(is_up=False, waiting=2)
 
 
+def test_limits_of_the_file_reach_the_store():
+    place = Place(room_state="stored", storage="unused.db")
+    limits = []
+    place.states._follow_setting("storage_max_size")  # the store is not open yet
+    place.states._store = SimpleNamespace(limit=lambda *limit: limits.append(limit))
+    for name in ("storage_max_size", "storage_keep_days", "motd"):
+        place.states._follow_setting(name)
+    settings = place.server.settings
+    assert limits == [(settings.storage_max_size, settings.storage_keep_days)] * 2
+
+
 def test_a_client_of_a_unix_socket_owns_its_variables_too():
     place = Place()
     place.client("unix").say(put("x"))
