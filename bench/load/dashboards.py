@@ -1,9 +1,9 @@
-"""Dashboards that somebody has open, in a process of their own: they ask what the page asks, and read what it reads.
+"""Open dashboards, in a process of their own: they ask what the page asks, and read what it reads.
 
     python dashboards.py KEY_FILE COUNT
 
-It prints `ready` when all have had their first answers, and then, when its input ends, the number of answers and the longest
-wait for one in milliseconds.
+It prints `ready` when all have had their first answers and, when its input ends, the number of answers and the longest wait
+for one in milliseconds.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SORTS = ("since", "-since", "name", "-name")
 
 
 class Dashboard:
-    """One page that is open."""
+    """One open page."""
 
     def __init__(self, url: str, key: str, number: int) -> None:
         self.answers = 0

@@ -1,10 +1,10 @@
-"""Dashboards: what players notice of hosts who look at a server with very many clients.
+"""Dashboards: the delay that players notice while hosts look at a server with very many clients.
 
-Of the clients, some are players in rooms of 10, as in the measure of players; the others are silent. The same server carries
+Some of the clients are players in rooms of 10, as in the measure of players; the others are silent. The same server carries
 them three times: without dashboards; while three dashboards, in a process of their own, do what the page does with another
-server that has as many clients; and while they do that with this server. The second time is the control: on few cores, the
-dashboards take time from the load generator and from the server whatever they look at, and the work for them is done on the
-same machine. What the third time adds to it is what players wait for because it is their server that is looked at.
+server that has as many clients; and while they do that with this server. The second time is the control: on few cores,
+dashboards take time from the load generator and from the server whichever server they look at. What the third time adds to
+the control is the delay that a server's own dashboards cause.
 """
 
 from __future__ import annotations

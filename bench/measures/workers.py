@@ -1,9 +1,9 @@
 """Workers: one server in several processes, compared with one process and with other servers.
 
 The rooms of 10 are spread at random over the processes, so most updates cross between them. The CPU of all processes of
-a server counts, that of the process that starts the workers included. A copy costs a busy process less, because more of
-them share a write: with twice the players, two processes are as busy as one is with the former number. uWebSockets alone
-does not join processes: its program hands each message to the others over Unix sockets.
+a server counts, that of the process that starts the workers included. A copy costs a busy process less, because more copies
+share a write. So compare two processes with one process that has half as many players: they are equally busy. uWebSockets
+does not join processes by itself: its program hands each message to the others over Unix sockets.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ class Bucket:
     empty, which most never do. A bucket without a limit counts what is taken all the same.
 
     Attributes:
-        tokens: Tokens that are left. While there are any, they may be subtracted here to spare a call of `take`.
+        tokens: Tokens that are left. While it is positive, callers may subtract from it, which is quicker than `take`.
     """
 
     __slots__ = ("_burst", "_clock", "_filled_at", "_given", "_rate", "tokens")

@@ -44,7 +44,7 @@ def is_value(raw: bytes, longest: int, *, text_allowed: bool) -> bool:
     if len(raw) <= longest + 2 and (
         raw[1:-1].isdigit() or (text_allowed and b"\\" not in raw) or _PLAIN_NUMBER.fullmatch(raw) is not None
     ):
-        return True  # spared the decoding, and most values, which encode lists, the pattern
+        return True  # without decoding; most values encode lists in digits, and need no pattern either
     if len(raw) > 12 * longest + 2:  # a character is at most two \uXXXX escapes
         return False
     text = jsontext.loads(raw)

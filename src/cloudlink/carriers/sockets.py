@@ -40,7 +40,7 @@ class SocketCarrier:
         self._connect = connect
         self._node = ""
         self._receiver: Receiver | None = None
-        self.buffer = memoryview(bytearray(_READ_SIZE))  # of all links: what is read is taken out at once
+        self.buffer = memoryview(bytearray(_READ_SIZE))  # of all links: each copies what it has read
         self._links: set[_Link] = set()
         self._nodes: dict[str, _Link] = {}
 

@@ -1,8 +1,8 @@
 """One connection as a client of cloud variables sees it (protocol, section 3).
 
 Pure, like `session`. A server answers the handshake with the current values, with an empty message, or not at all. So the
-client sends a ping after it, and the values that arrive before the pong are the initial ones. Some servers then introduce
-themselves in plain words, which are ignored.
+client sends a ping after it, and the values that arrive before the pong are the initial ones. Some servers then send a
+greeting in plain text, which is ignored.
 """
 
 from __future__ import annotations

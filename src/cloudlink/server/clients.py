@@ -215,7 +215,7 @@ class _Former:
         self._successor = successor
 
     def __get__(self, client: object, kind: type) -> NoReturn:
-        """Say what takes the place of the attribute."""
+        """Raise `AttributeError`, which says what takes the place of the attribute."""
         text = f"{kind.__name__!r} object has no attribute {self._name!r}: {self._successor}"
         raise AttributeError(text, name=self._name, obj=client)
 

@@ -30,7 +30,7 @@ logger = logging.getLogger("cloudlink.server")
 TURN = 0.010
 """Seconds that packets may take in one iteration of the event loop; the last packet may exceed it."""
 NOTICEABLE = TURN / 10
-"""Seconds below which `spent` stays for the next iterations: a call in each iteration would take as long as many packets."""
+"""Seconds below which `spent` is kept for the next iterations: resetting it in each would take as long as many packets."""
 _QUANTUM = 0.002
 """Seconds that an address may use before the next address has its turn."""
 _COPY = 1e-6
@@ -80,7 +80,7 @@ class FairShare:
     """Decides which waiting packet is processed next.
 
     While `spent` is below `TURN` and the account's queue is empty, a session processes a packet immediately
-    and adds the time that it took to `spent`; if that is `NOTICEABLE` then, it calls `open_turn`. Otherwise it
+    and adds the time that it took to `spent`; once that reaches `NOTICEABLE`, it calls `open_turn`. Otherwise it
     passes the packet to `put`.
 
     Attributes:

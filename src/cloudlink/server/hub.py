@@ -91,7 +91,7 @@ class Hub:
                 skip = sender.outbox
                 self._delivery.send(skip, sender.dialect.writers[type(event)](event, members.room, listener))
         size = self._deliver(members, event, skip, None if sender is None else sender.outbox, listener)
-        if self._brokers.any:  # spared a call
+        if self._brokers.any:  # saves a call on a lone server
             self._brokers.publish(members.room, members.protocol, event)
         return size
 

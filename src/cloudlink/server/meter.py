@@ -32,7 +32,7 @@ _NEVER = -math.inf
 class Meter:
     """Measures what one client sends, what it may still send, and for how long it has exceeded the limits.
 
-    It is a single object, because each client has one.
+    It is a single object to save memory, because each client has one.
 
     Attributes:
         owner: The subscriber, None for one to which no limits per address apply.
@@ -97,7 +97,7 @@ class Meter:
 
     @property
     def level(self) -> float:
-        """How full the emptiest bucket is: 1 for full, 0 for empty, less for a debt."""
+        """How full the emptiest bucket is: 1 for full, 0 for empty, below 0 for a debt."""
         return min(bucket.level for bucket in self._buckets())
 
     def update(self) -> None:
@@ -111,7 +111,7 @@ class Meter:
             self._user_lists.change(limits.user_list_rate, limits.user_list_burst)
 
     def restart(self) -> None:
-        """Prepare for another client, to which only what is left in the buckets matters."""
+        """Prepare for another client, which takes over only what is left in the buckets."""
         for bucket in self._buckets():
             bucket.restart_count()
         self._extra_messages = self._extra_bytes = 0
@@ -127,7 +127,7 @@ class Meter:
     def admit(self, size: int) -> bool:
         """Return whether a packet of `size` bytes may be processed."""
         packets, volume = self.packets, self.bytes
-        if packets.tokens > 0 and volume.tokens > 0:  # as nearly always; spared two calls
+        if packets.tokens > 0 and volume.tokens > 0:  # the usual case, without two calls
             packets.tokens -= 1
             volume.tokens -= size
             return True

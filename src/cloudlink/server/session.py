@@ -466,7 +466,7 @@ class Session:
 
     def _first(self, data: bytes) -> None:
         self._meter.count_free(len(data))
-        if not _is_text(data):  # as a binary message may be
+        if not _is_text(data):  # a binary message need not be
             self._reject_unidentified(data, Hooks.NOT_JSON)
             return
         packet = _opening(data)

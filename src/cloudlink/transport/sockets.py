@@ -43,7 +43,7 @@ def bound_unsent(connected: socket.socket) -> None:
 
 
 def has_hung_up(connected: socket.socket) -> bool:
-    """Return whether the peer will send no more, also while nothing is read; False if the system cannot tell, as Linux can.
+    """Return whether the peer will send no more, even while nothing is read; always False where only reading tells.
 
     Args:
         connected: The socket of a connection.

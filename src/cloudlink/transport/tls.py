@@ -22,10 +22,10 @@ _BUFFER_SIZE = 1 << 15
 
 
 class Handshake(asyncio.BufferedProtocol):
-    """Stands between a connection and asyncio's TLS layer during the handshake, so that its messages take turns.
+    """Passes the messages of a handshake from a connection to asyncio's TLS layer when it is their turn.
 
-    Otherwise clients that open many connections, and continue all handshakes at the same time, would keep the event loop
-    busy until it has computed all of them.
+    Otherwise, clients that continue many handshakes at the same time would keep the event loop busy until it has computed
+    all of them.
 
     Attributes:
         layer: The TLS layer.
@@ -56,7 +56,7 @@ class Handshake(asyncio.BufferedProtocol):
 
     @staticmethod
     def end(stream: asyncio.Transport) -> None:
-        """Let the TLS layer have its place again."""
+        """Put the TLS layer back in its place."""
         handshake = stream.get_protocol()
         if isinstance(handshake, Handshake):
             stream.set_protocol(handshake.layer)
@@ -82,7 +82,7 @@ class Handshake(asyncio.BufferedProtocol):
     # The protocol of the connection.
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Return where the next bytes go."""
+        """Return the buffer for the next bytes."""
         return cast("memoryview", self.layer.get_buffer(sizehint))
 
     def buffer_updated(self, nbytes: int) -> None:
@@ -125,7 +125,7 @@ def detach(transport: asyncio.Transport) -> None:
 
     asyncio's transports of sockets keep methods that are bound to themselves: each ended connection would hold 2 KB until the
     next run of the garbage collector, which is rare here. Its TLS layer keeps bound methods of its protocol, and the protocol
-    keeps the transport: another 280 KB.
+    keeps the transport, so the buffers of TLS would stay, too.
     """
     if transport.get_extra_info("ssl_object") is not None:
         transport.set_protocol(_ENDED)

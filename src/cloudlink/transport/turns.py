@@ -36,7 +36,7 @@ class Turns(Protocol):
 
 
 class InOrder:
-    """Lets nobody wait."""
+    """Does all work at once, in the order in which it comes."""
 
     def do(self, address: str, worker: Worker, work: Callable[[], None], cost: float = 0.0) -> None:  # noqa: ARG002  # as `Turns` has it
         """Do work now."""

@@ -201,7 +201,7 @@ class Addressing:
     def _usual_copy(self, client: Client, packet: Packet) -> tuple[str, User] | None:
         """Return the copy of a packet for one user of the sender's only room, named by its username.
 
-        This is a short cut for most private packets, half of the way that serves all; None if a packet needs that.
+        This serves most private packets at half the cost of the general way; None if a packet needs that.
         """
         members = _only_room(client, packet)
         if members is None or not client.username_set or packet.id[0] != _TEXT_START:
@@ -252,7 +252,7 @@ class Addressing:
 
 
 def _only_room(client: Client, packet: Packet) -> Members | None:
-    """Return the only room that a client is in if a packet is for that room; None says nothing."""
+    """Return the only room that a client is in if a packet is for that room; None if that has to be found out."""
     joined = client.joined
     if len(joined) == 1:
         (members,) = joined.values()
