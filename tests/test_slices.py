@@ -1,4 +1,4 @@
-"""Slices: nobody waits for what takes long, however many want something at once."""
+"""Slices: long work lets shorter work pass, however many callers there are."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_several_take_turns_and_need_no_longer_turns(turns):
     assert ended == [12, 25, 25]
 
 
-def test_what_is_asked_for_by_whoever_gets_a_result(turns):
+def test_a_callback_of_a_result_may_run_more_slices(turns):
     found = []
 
     def ask_again(later):
@@ -100,7 +100,7 @@ def test_errors_come_out_at_once_or_later(turns):
         later.result(0)
 
 
-def test_errors_of_what_nobody_waits_for_are_logged(turns, caplog):
+def test_errors_of_slices_whose_result_is_not_needed_are_logged(turns, caplog):
     with pytest.raises(ValueError, match="no"):
         turns.start(failing(0))
     with caplog.at_level(logging.ERROR):

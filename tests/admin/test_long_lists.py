@@ -89,7 +89,7 @@ def test_pages_of_a_long_list(crowd, sort, wanted):
 
 
 @pytest.mark.usefixtures("clock")
-def test_who_leaves_while_a_list_is_made_is_left_out(crowd):
+def test_a_player_that_leaves_while_a_list_is_made_is_left_out(crowd):
     due = []
     crowd.sanctions.slices = SliceQueue(due.append)
     later = answer(crowd.core, "clients.list", {**PARAMS, "sort": "name"})

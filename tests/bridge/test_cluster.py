@@ -125,7 +125,7 @@ class Cluster(MemoryCluster):
 
     @property
     def acting(self):
-        """The nodes that would do something with the bridges now."""
+        """Return the nodes that would use the bridges now."""
         return [
             node
             for node in self.alive
@@ -133,7 +133,7 @@ class Cluster(MemoryCluster):
         ]
 
     def until(self, condition):
-        """Let time pass until something is so; return the seconds."""
+        """Let time pass until a condition holds; return the seconds that it took."""
         started = self.clock.now
         while not condition():
             self.wait(0.1)

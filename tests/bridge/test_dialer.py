@@ -1,4 +1,4 @@
-"""What a connection to another server does with the messages that have arrived: never too many at once, and in order."""
+"""A connection to another server handles the messages that have arrived in order, and never too many at once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class FakeSocket:
 
 
 class FakeLine:
-    """Notes what it gets; `after` is called after each message."""
+    """Records what it receives; `after` is called after each message."""
 
     is_ready = True
 

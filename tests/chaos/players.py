@@ -63,7 +63,7 @@ class Player:
         while True:
             with contextlib.suppress(OSError, TimeoutError):
                 await self._play()
-            self.drop()  # what was not let in in time must not stay as somebody else
+            self.drop()  # a connection that was accepted too late must not stay as another player
             pause = first_pause if self.is_in else min(2 * pause, _LONGEST_PAUSE)
             self.is_in = False
             self.users = {}

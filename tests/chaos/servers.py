@@ -67,7 +67,7 @@ class Proxy:
 
 
 class Servers:
-    """Servers that end with the block in which they are used, also if one of them does not start.
+    """Servers that end with the block in which they are used, even if one of them does not start.
 
     Attributes:
         servers: The servers.
@@ -148,7 +148,7 @@ class Cluster(Servers):
 
 
 class DirectCluster(Cluster):
-    """The same without proxies, for crowds: what thousands of players do in this process would delay the proxies in it."""
+    """The same without proxies, for crowds: thousands of players in this process would delay proxies in it."""
 
     async def _way_to_nats(self):
         return self.nats.port
@@ -180,7 +180,7 @@ class Bridged(Servers):
         return self.servers[-1]
 
     async def joined(self):
-        """Wait until the bridge is up; tries to connect become rarer, so this takes a while after an interruption."""
+        """Wait until the bridge is up; after an interruption, that takes a while, because the attempts become rarer."""
         for server in self.servers:
             await server.answering()
             deadline = time.monotonic() + _JOIN_LIMIT
@@ -189,7 +189,7 @@ class Bridged(Servers):
                 await asyncio.sleep(0.1)
 
     def clients(self):
-        """How many clients the servers believe to have; the bridge is one, too, of the server that it calls."""
+        """How many clients the servers believe to have; the bridge counts as a client of the server that it calls."""
         return super().clients() - 1
 
     def shown(self, player, viewer):
@@ -204,7 +204,7 @@ def _is_bridged(server):
 
 
 def _clients(health):
-    """The clients of one server, of which each node of a cluster shows those of all, too."""
+    """Return the number of clients of one server; of a node, only those that are connected to it."""
     return health["cluster"]["clients_here"] if "cluster" in health else health["clients"]
 
 

@@ -91,7 +91,7 @@ def test_a_wrong_address_is_not_waited_for(kind, url):
         OSError("Multiple exceptions: refused, refused"),
     ],
 )
-def test_a_port_at_which_nothing_listens_is_told_however_it_shows(error):
+def test_a_port_at_which_nothing_listens_is_explained_whatever_the_error(error):
     assert str(unreachable(WS, error)) == str(unreachable(WS, ConnectionRefusedError()))
     assert str(unreachable(WS, error)) != str(unreachable(WS, OSError(errno.EHOSTUNREACH, "no route")))
 

@@ -1,11 +1,11 @@
 """Strangers in a process of their own, who guess passwords, or connect although they are banned.
 
-    strangers.py PORT guess SOCKETS TEXT...    opens admin sockets; then each says all the texts at once
-    strangers.py PORT knock COUNT RATE         connects so many times, so many a second
+    strangers.py PORT guess SOCKETS TEXT...    opens SOCKETS admin sockets; then each sends all the texts at once
+    strangers.py PORT knock COUNT RATE         connects COUNT times, RATE times a second
 
-It prints `ready`, waits for a line, does that, and prints a JSON object: how often each answer came. An answer is the error of
-an answer to a text, the status of a handshake that failed, or the code with which a connection was closed. Each admin socket
-has an address of its own, and who knocks has always the same: 10.1.2.3.
+It prints `ready`, waits for a line, does that, and prints a JSON object: how often each outcome occurred. An outcome is the
+error code in the answer to a text, the status of a handshake that failed, or the code with which a connection was closed. Each
+admin socket has an address of its own; all connections of `knock` come from 10.1.2.3.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from tests.support.rawclients import UPGRADE, connect, open_socket, request
 
 
 async def start():
-    """Say that everything is ready, and wait for the word to begin."""
+    """Print that everything is ready, and wait for a line."""
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     await asyncio.to_thread(sys.stdin.readline)

@@ -1,4 +1,4 @@
-"""Neither hosts at work, nor strangers who guess passwords, nor banned ones who knock make anybody's game slower."""
+"""Games do not get slower while hosts work, strangers guess passwords, or banned addresses connect again and again."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RIGHT = json.dumps({"id": 1, "method": "login", "params": {"name": "mia", "passw
 WRONG = RIGHT.replace("hosts", "guests")
 GUESSES = 1000
 KNOCKS, KNOCKS_A_SECOND = 300, 167
-"""As many as 10,000 in a minute."""
+"""10,000 in a minute."""
 WORSE = 0.005
 """Seconds by which the 99th percentile may be worse."""
 PAUSE = 0.002
@@ -38,9 +38,9 @@ ATTEMPTS = 3
 
 
 async def p99_of_work(peer, is_over=lambda: True):
-    """How long the server's thread works until a message of a player comes back: the 99th percentile in seconds.
+    """Return the 99th percentile of the CPU time, in seconds, until a message of a player comes back.
 
-    The player is in the same thread. Other programs, such as the strangers, have no influence on this time.
+    The player is in the server's thread. Other programs, such as the strangers, have no influence on this time.
     """
     times = []
     while len(times) < FEWEST or not is_over():
@@ -56,7 +56,7 @@ async def p99_of_work(peer, is_over=lambda: True):
 
 @contextlib.asynccontextmanager
 async def strangers(port, *arguments):
-    """Strangers who are ready; yields a function that has them begin and returns what they were answered."""
+    """Start strangers; yield a function that has them begin and returns how often each outcome occurred."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, STRANGERS, str(port), *map(str, arguments)),
         stdin=asyncio.subprocess.PIPE,
@@ -77,7 +77,7 @@ async def strangers(port, *arguments):
 
 
 async def played(server, *arguments):
-    """The 99th percentiles of a player alone and beside strangers, and what those were answered."""
+    """Return the 99th percentiles of a player alone and during the strangers' work, and the outcomes of that."""
     player = await join(server.port, "game", "player")
     async with strangers(server.port, *arguments) as begin:
         alone = await p99_of_work(player)
@@ -86,24 +86,24 @@ async def played(server, *arguments):
 
 
 def assert_not_slower(scenario):
-    """Assert that the player of a scenario is not disturbed; what else the machine does may be in the way once or twice."""
+    """Assert that the player of a scenario is not disturbed; other work of the machine may spoil one or two attempts."""
     measured = []
     for _ in range(ATTEMPTS):
         alone, beside = asyncio.run(scenario())
         measured.append((alone, beside))
-        print(f"99th percentile {alone * 1000:.2f} ms alone, {beside * 1000:.2f} ms beside strangers")  # noqa: T201  # -s
+        print(f"99th percentile {alone * 1000:.2f} ms alone, {beside * 1000:.2f} ms with strangers")  # noqa: T201  # -s
         if beside - alone <= WORSE:
             return
     raise AssertionError(measured)
 
 
-def test_beside_a_thousand_guesses_at_once():
+def test_during_a_thousand_guesses_at_once():
     hashed = hash_of(PASSWORD)
 
     async def scenario():
         async with running(admin="everywhere", packet_rate=1e6, **PROXIES) as server:
             server.administration.wire.core.accounts.add("mia", "owner", hashed).result()
-            # A few passwords are looked at, and then, the account admits nobody for a while, not even with the right one.
+            # A few passwords are checked; then the account admits nobody for a while, not even with the right one.
             texts = [WRONG] * (GUESSES // MOST_STRANGERS - 1) + [RIGHT]
             alone, beside, answers = await played(server, "guess", MOST_STRANGERS, *texts)
             assert sum(answers.values()) == GUESSES
@@ -114,14 +114,14 @@ def test_beside_a_thousand_guesses_at_once():
     assert_not_slower(scenario)
 
 
-def test_beside_ten_thousand_banned_connections_a_minute():
+def test_during_ten_thousand_banned_connections_a_minute():
     async def scenario():
         async with running(packet_rate=1e6, connection_burst_per_address=KNOCKS, **PROXIES) as server:
             server.sanctions.add_ban(SERVER, {"address": "10.1.2.3"}, seconds=None, reason="spam")
             seen = []
             server.on_connect(lambda client: seen.append(client.address))
             alone, beside, answers = await played(server, "knock", KNOCKS, KNOCKS_A_SECOND)
-            # The first ones of a minute are told why; the handshakes of the others fail.
+            # The first ones of a minute learn the reason; the handshakes of the others fail.
             assert sum(answers.values()) == KNOCKS
             assert answers.keys() == {"4004", "403"}
             assert 10 <= answers["4004"] <= 20
@@ -178,7 +178,7 @@ class Host:
         """Nothing has to be closed when the server stops."""
 
     async def longest_turn(self, method, params):
-        """Do it, and return how long the server works in one turn of the event loop at most, in seconds."""
+        """Call a method; return the CPU time of the longest turn of the event loop until it is done, in seconds."""
         self.answered.clear()
         request = json.dumps({"id": 1, "method": method, "params": params}).encode()
         asyncio.get_running_loop().call_soon(self.socket.receive, request)
@@ -188,17 +188,17 @@ class Host:
             await asyncio.sleep(0)
             longest = max(longest, time.thread_time() - began)
             if ends is None and self.answered.is_set():
-                ends = time.monotonic() + 0.05  # what goes on after the answer
+                ends = time.monotonic() + 0.05  # for the work that goes on after the answer
         return longest
 
     def one_look(self):
-        """How long the server works to look at each player once, in seconds."""
+        """Return the CPU time of one look at each player, in seconds."""
         began = time.thread_time()
         self.server.clients_manager.received()
         return time.thread_time() - began
 
 
-def test_beside_a_host_at_work():
+def test_while_a_host_works():
     async def measure():
         server = build({"log_level": "error"})
         await server.start(HOST, 0)
@@ -212,9 +212,8 @@ def test_beside_a_host_at_work():
         finally:
             await server.stop()
 
-    shortest = dict.fromkeys(
-        AT_WORK, math.inf
-    )  # in looks; what else the machine does makes some of them longer
+    # In looks; of several attempts, the shortest counts, because other work of the machine makes some turns longer.
+    shortest = dict.fromkeys(AT_WORK, math.inf)
     for _ in range(ATTEMPTS):
         turns, one_look = asyncio.run(measure())
         shortest = {method: min(former, turns[method] / one_look) for method, former in shortest.items()}

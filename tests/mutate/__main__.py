@@ -70,7 +70,7 @@ def _arguments() -> argparse.Namespace:
 
 
 class Results:
-    """What became of faults, also of those in earlier runs.
+    """The results of planting faults, those of earlier runs included.
 
     Attributes:
         noticed: The number of faults that were noticed, by part.
@@ -107,7 +107,7 @@ class Results:
 
 
 def sample(parts: list[str], count: int, seed: int) -> list[Fault]:
-    """Return so many faults of some parts, chosen by a seed.
+    """Return `count` faults of some parts, chosen by a seed.
 
     Each fault has a place in an order that depends only on the seed and on itself: most of a sample stays the same when the
     sources change.

@@ -1,4 +1,4 @@
-"""Which tests run a line, and how long they take, so that only those need to run that could notice a fault in it.
+"""Records which tests run a line, and how long they take, so that only those run that could notice a fault in it.
 
 `observe` runs tests under coverage. Programs that tests start are not seen: a line that only they run counts as run by nobody.
 """
@@ -24,7 +24,7 @@ _ROUND = 0.01
 
 @dataclass
 class Coverage:
-    """What tests run.
+    """The lines that tests run.
 
     Attributes:
         seconds: How long each test takes, in the order in which they run.
@@ -38,12 +38,12 @@ class Coverage:
     lines: dict[str, dict[int, set[str]]] = field(default_factory=dict)
 
     def tests_of(self, file: str, lines: Iterable[int]) -> set[str]:
-        """Return the tests that run one of some lines of a file."""
+        """Return the tests that run at least one of the lines of a file."""
         run = self.lines.get(file, {})
         return {test for line in lines for test in run.get(line, ())}
 
     def choose(self, tests: Collection[str], seconds: float, first: Collection[str] = ()) -> list[str]:
-        """Return tests in the order in which they run, at most for so long: short ones of all files.
+        """Return some of the tests, in the order in which they run: short ones, from all files, within a time.
 
         Args:
             tests: The tests to choose from.
@@ -89,7 +89,7 @@ class Coverage:
 
 
 def _in_turn(tests: Iterable[str]) -> Iterator[str]:
-    """Yield tests so that all files have their turn."""
+    """Yield one test of each file, then the next one of each, and so on."""
     waiting: dict[str, list[str]] = {}
     for test in tests:
         waiting.setdefault(test.partition("::")[0], []).append(test)
@@ -101,7 +101,7 @@ def _in_turn(tests: Iterable[str]) -> Iterator[str]:
 
 
 class Observer:
-    """A plugin of pytest that notes which tests run which lines."""
+    """A plugin of pytest that records which tests run which lines."""
 
     def __init__(self, root: Path) -> None:
         """Begin to watch. Args: root: The repository; modules below its `src/cloudlink` are watched."""

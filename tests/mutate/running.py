@@ -45,7 +45,7 @@ _FINE = (0, 5)
 
 
 class Outcome(NamedTuple):
-    """What tests said.
+    """The outcome of running tests.
 
     Attributes:
         status: pytest's exit status.
@@ -57,7 +57,7 @@ class Outcome(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """What became of a fault.
+    """The outcome of planting a fault.
 
     Attributes:
         fault: The fault.
@@ -222,7 +222,7 @@ class _Copy:
         return self._run(partial(_run_chosen, self.folder, tests), _LONGEST)
 
     def observe(self, tests: list[str]) -> Generator[None, None, Outcome]:
-        """Run all tests of files and folders, and write to `seen.json` what they run; yields while they run."""
+        """Run all tests of files and folders, and write the lines that they run to `seen.json`; yields while they run."""
         return self._run(partial(_run_observed, self.folder, tests), _LONGEST_OBSERVED)
 
     def _run(self, work: Callable[[], int], longest: float) -> Generator[None, None, Outcome]:
@@ -288,7 +288,7 @@ def _run_pytest(folder: Path, work: Callable[[], int]) -> None:
 
 
 def _keep_hypothesis_quick() -> None:
-    """Let property tests stop at the first failure: nobody reads a small one here. They try the same inputs each time."""
+    """Have property tests stop at the first failure, which needs no smaller example here, and repeat the same inputs."""
     register = hypothesis.settings.register_profile
     phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
 

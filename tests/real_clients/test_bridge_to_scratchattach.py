@@ -1,4 +1,4 @@
-"""A bridge to a cloud server that others have written: scratchattach's, unmodified, with players of its own."""
+"""A bridge to somebody else's cloud server: that of scratchattach, unmodified, with players of its own."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class Time:
 
 
 class Worker:
-    """Somebody whose work waits, who records its calls."""
+    """A worker that records its calls."""
 
     def __init__(self):
         self.is_held = False

@@ -154,7 +154,7 @@ def test_a_result_of_other_processes_is_answered_when_it_comes():
     assert (answer["code_id"], answer["val"]) == (100, {"kicked": 2})
 
 
-def test_a_refusal_of_other_processes_is_told_when_it_comes():
+def test_a_refusal_of_other_processes_is_answered_when_it_comes():
     answer = answered_later(
         lambda later: later.set_exception(AdminError("not_found", "Nobody has this name."))
     )

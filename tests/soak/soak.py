@@ -25,7 +25,7 @@ _WARM_UP = 0.25
 _LONGEST_WARM_UP = 300.0
 """Seconds."""
 _LATEST = 0.25
-"""The part of the time in which everybody must have come; on a machine that is busier than that, memory says nothing."""
+"""The part of the time in which everybody must have come; if the machine is too busy for that, memory proves nothing."""
 _EVERY = 2.0
 """Seconds between two looks at the memory."""
 _MOST_GROWTH = 1e6

@@ -109,15 +109,15 @@ class MemoryCluster:
             other.receiver.on_lost(carrier.id)
 
     def vanish(self, server):
-        """End a server so that the others only notice its silence, as where NATS joins machines."""
+        """End a server so that the others notice only its silence, as those of other machines do."""
         self.carrier_of(server).close()
 
     def stop(self, server):
-        """Let a server not run any more, as SIGSTOP does; what is sent to it waits."""
+        """Suspend a server, as SIGSTOP does; what is sent to it waits."""
         self.carrier_of(server).is_stopped = True
 
     def resume(self, server):
-        """Let a stopped server run again."""
+        """Resume a suspended server."""
         self.carrier_of(server).is_stopped = False
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def without_garbage_collector() -> Iterator[None]:
-    """Collect what there is, and then nothing more within the block."""
+    """Run the collector once, and then not again within the block."""
     gc.collect()
     gc.disable()
     try:

@@ -374,7 +374,7 @@ class Layer:
 
 
 @pytest.mark.parametrize("is_tls", [False, True])
-def test_who_leaves_before_its_turn_is_forgotten(certificates, is_tls):
+def test_a_client_that_leaves_before_its_turn_is_forgotten(certificates, is_tls):
     async def scenario():
         settings = certificates.settings if is_tls else {}
         async with queueing(**settings) as (server, queue):

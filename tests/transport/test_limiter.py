@@ -206,7 +206,7 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize(("settings", "ask", "most", "counted", "why"), REFUSALS)
-def test_each_limit_lets_in_exactly_so_many_and_counts_each_refusal_once(
+def test_each_limit_lets_in_exactly_its_number_and_counts_each_refusal_once(
     settings, ask, most, counted, why, caplog
 ):
     options = Settings(**settings)

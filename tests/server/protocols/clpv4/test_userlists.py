@@ -289,7 +289,7 @@ def test_news_of_a_crowd_is_written_together_whatever_the_members_speak():
 
 
 @pytest.mark.parametrize("names", [["early"], ["early", "later"]])
-def test_a_name_is_charged_for_all_rooms_in_which_it_is_told(names):
+def test_a_name_is_charged_for_all_rooms_in_which_it_is_announced(names):
     def charged_for(rooms):
         server = build()
         lists = protocol_of(server)._room_states._lists

@@ -337,7 +337,7 @@ def test_each_value_counts_for_its_writer_and_others_for_the_opener(opened):
     assert accounts_are_right(each)
 
 
-def test_who_keeps_half_of_the_memory_may_write_no_more_in_a_project_of_others(opened):
+def test_a_writer_with_half_of_the_memory_may_write_no_more_in_a_project_of_others(opened):
     each = opened(cloud_max_memory=1_000_000)
     assert keep_all_you_can(each, GREEDY, "1")[1] == 4003
     room = each.enter("2", address=HONEST)
@@ -348,7 +348,7 @@ def test_who_keeps_half_of_the_memory_may_write_no_more_in_a_project_of_others(o
     with pytest.raises(Violation):
         each.keep(
             each.rooms["1"], "☁ more", BIG
-        )  # nobody in particular sets it: it counts for who opened the project
+        )  # it has no writer, so it counts for the address that opened the project
 
 
 def test_what_has_made_way_is_gone_from_the_file_too(opened):

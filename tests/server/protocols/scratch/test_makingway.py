@@ -1,4 +1,4 @@
-"""Which variables make way for those of others: exactly as much as needed, the newest of who holds more than half."""
+"""Variables that make way for those of others: as many as needed, the newest of the writer that holds more than half."""
 
 import pytest
 
@@ -37,7 +37,7 @@ def test_nobody_loses_what_is_not_more_than_half():
     assert making_way(room_with(*[GREEDY] * 5, *["203.0.113.9"] * 5), 1, 10) == []
 
 
-def test_who_would_have_more_than_half_gets_nothing():
+def test_a_writer_that_would_have_more_than_half_gets_nothing():
     room = room_with(*[GREEDY] * 10)
     assert making_way(room, 6, 10) == []
     assert making_way(room, 1, 10, writer=GREEDY) == []
