@@ -52,7 +52,7 @@ class Ban(msgspec.Struct, gc=False, kw_only=True):
 
     @property
     def target(self) -> Target:
-        """Whom it is for."""
+        """The target of the ban."""
         return Target(self.kind, self.value)
 
     def holds(self, now: float) -> bool:

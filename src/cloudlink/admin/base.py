@@ -64,7 +64,7 @@ def _counted(result: dict[str, Any], replies: Replies) -> list[dict[str, int]]:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a change had for a result.
+    """The result of a change.
 
     Attributes:
         result: The result of the method, as the admin socket answers it, but for `saved`. What it counts is counted in

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from cloudlink.slices import Slices
 
     Result: TypeAlias = dict[str, Any] | Outcome | Future[dict[str, Any]] | Future[Outcome]
-    """What a method returns: the result, a change, or a result that comes later."""
+    """The return value of a method: a result, a change, or a future of one."""
 
 
 @dataclass(kw_only=True)

@@ -96,13 +96,13 @@ def from_record(record: dict[str, Any]) -> Filter:
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """What filters found in a value or a text.
+    """The result of checking a value or a text with filters.
 
     Attributes:
         filter: The one that acts.
         text: The first word that it found.
         masked: The value or text with all words masked of filters that mask.
-        notices: The filters that only want to be told of, and matched.
+        notices: The filters that matched and only give notice.
     """
 
     filter: Filter

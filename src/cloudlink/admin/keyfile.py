@@ -32,7 +32,7 @@ def path_of(settings: Settings) -> Path:
 
 
 class Key(NamedTuple):
-    """What a key file says.
+    """The contents of a key file.
 
     Attributes:
         url: The address of the admin socket.

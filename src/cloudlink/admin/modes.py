@@ -65,7 +65,7 @@ class Modes:
 
     @property
     def refusal(self) -> str:
-        """What newcomers read when they are turned away; empty if they may come in."""
+        """The text that newcomers read when they are turned away; empty if they may come in."""
         if self.mode in ("closed", "draining"):
             return self.message or _MESSAGES[self.mode]
         return ""

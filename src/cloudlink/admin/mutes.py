@@ -47,7 +47,7 @@ class Mute(msgspec.Struct, gc=False, kw_only=True, eq=False):
 
     @property
     def target(self) -> Target:
-        """Whom it is for."""
+        """The target of the mute."""
         return Target(self.kind, self.value)
 
     @property

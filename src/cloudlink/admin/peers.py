@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Replies:
-    """What the other processes have answered to a question.
+    """The answers of the other processes to a question.
 
     Attributes:
         results: The results, by the name of the process.

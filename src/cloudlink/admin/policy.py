@@ -51,7 +51,7 @@ class Closing(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What happens to a packet.
+    """The decision about a packet.
 
     Attributes:
         text: Why it is refused; empty if it is not.

@@ -53,7 +53,7 @@ class Stamped(NamedTuple):
 
 
 class Replica:
-    """What one node knows of the records."""
+    """The records as one node knows them."""
 
     def __init__(self, clock: HybridClock, wall_clock: Callable[[], float] = time.time) -> None:
         """Set up without records.

@@ -208,7 +208,7 @@ _TARGETS = {"client": 32, "address": 64, "network": 64, "name": 1000}
 
 
 def target() -> Param:
-    """Whom a sanction is for: an object with one key."""
+    """The target of a sanction: an object with one key."""
     return Param(
         'an object with one key, such as {"client": ID}, {"address": …}, {"network": …} or {"name": …}',
         _is_target,

@@ -30,7 +30,7 @@ _MAPPED = IPv6Network("::ffff:0:0/96")
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Whom a record is for.
+    """The target of a record, such as a ban.
 
     Attributes:
         kind: `client`, `address` (one subscriber), `network` or `name`.

@@ -151,7 +151,7 @@ class Topics:
 
 
 class _Watched:
-    """What was shown of one topic lately."""
+    """Limits the events of one watched topic."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.left_out = 0

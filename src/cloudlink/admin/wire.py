@@ -59,7 +59,7 @@ NOT_AN_OBJECT, SESSION_ENDED, LOGIN_OVERDUE, FLOODING = 4400, 4401, 4408, 4429
 
 
 class Connection(Protocol):
-    """What carries the texts of a socket."""
+    """Carries the texts of a socket."""
 
     @property
     def congested(self) -> bool:

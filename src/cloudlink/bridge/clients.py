@@ -57,10 +57,10 @@ class _Place:
 
 
 class ClientBridge(Bridge):
-    """What the kinds `upstream` and `cloud` have in common."""
+    """The base of the kinds `upstream` and `cloud`."""
 
     word = ""
-    """What is shared, for the log."""
+    """The word in the log for the things that are shared."""
 
     def __init__(
         self,

@@ -20,7 +20,7 @@ MOST_USERS = 500
 
 
 class Seats:
-    """How many users one bridge may still show; its rooms share them."""
+    """The number of users that one bridge may still show; its rooms share it."""
 
     def __init__(self, most: int = MOST_USERS) -> None:
         self.left = most

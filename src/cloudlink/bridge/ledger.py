@@ -45,7 +45,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def stamp(self) -> tuple[int, str, bytes]:
-        """What decides between two values; the value itself, if both are from before the start."""
+        """The order of values: the higher stamp wins; of values from before the start, the value decides."""
         return self.at, self.by, self.val
 
 

@@ -50,7 +50,7 @@ class Status(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class State(_Notice, frozen=True, array_like=True, tag=1, gc=False):
-    """What a node says of itself, once a second and whenever it changes.
+    """The state of a node, which it sends once a second and at each change.
 
     Attributes:
         can_run, is_running, term: See `placement.Claim`.

@@ -21,7 +21,7 @@ PATIENCE = 2.0
 
 
 class Claim(NamedTuple):
-    """What a node says of itself.
+    """The state of a node, as it reports it.
 
     Attributes:
         can_run: Whether it has bridges in its settings, and is not about to stop.
@@ -63,7 +63,7 @@ class Placement:
 
     @property
     def claim(self) -> Claim:
-        """What this node says of itself."""
+        """The claim of this node."""
         return Claim(self._can_run, self.is_running, self.term)
 
     @property

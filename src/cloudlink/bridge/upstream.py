@@ -35,7 +35,7 @@ _MOST_ECHOES = 4096
 
 
 class Echoes:
-    """What was sent and has not come back yet."""
+    """The messages that were sent and have not come back yet."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock

@@ -274,7 +274,7 @@ class Finding:
 
 @dataclass
 class Report:
-    """What was found in a script.
+    """The findings in a script.
 
     Attributes:
         version: The version it was written for, such as "0.1.8", the oldest if its parts differ; empty if it imports

@@ -39,7 +39,7 @@ MAX_WAITING_BYTES = 8 << 20
 
 
 class Receiver(Protocol):
-    """What a carrier calls; the peer protocol implements it."""
+    """Receives what a carrier carries; implemented by `Node`."""
 
     def on_batch(self, batch: bytes) -> None:
         """Handle a batch or a hello. Never raises for what is in it."""

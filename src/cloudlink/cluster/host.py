@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class Host(Protocol):
-    """What the node uses of its server. Users and nodes are named by their ids."""
+    """The server of a node, as the node uses it. Users and nodes are named by their ids."""
 
     @property
     def clients(self) -> int:

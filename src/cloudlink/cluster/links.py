@@ -131,7 +131,7 @@ class Incoming:
 
 
 class Link:
-    """What is known of another node.
+    """The link to another node.
 
     Attributes:
         id: The id of its process.

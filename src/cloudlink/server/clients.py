@@ -113,7 +113,7 @@ class ClientSession(Protocol):
 
     @property
     def meter(self) -> Meter:
-        """What the client has sent and may still send."""
+        """Measures what the client has sent and may still send."""
         ...
 
     def may_keep_more(self) -> bool:

@@ -56,7 +56,7 @@ LIMITS = frozenset(one.name for one in fields(Limits) if one.metadata.get("setti
 
 
 class Traffic(NamedTuple):
-    """What clients have sent.
+    """The messages that clients have sent.
 
     Attributes:
         messages: The number of messages.

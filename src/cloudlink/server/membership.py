@@ -30,7 +30,7 @@ _SAVE_POLL = 0.02
 
 
 class Membership:
-    """What a server needs to be in a cluster, from its start to its end."""
+    """The membership of a server in a cluster, from its start to its end."""
 
     def __init__(
         self, cluster: Cluster, settings: Settings, part: Part | None, health: dict[str, Callable[[], object]]

@@ -47,7 +47,7 @@ TOO_MUCH_KEPT = "Your address makes the server keep too much memory"
 
 
 class Kept(NamedTuple):
-    """What a connection makes the server keep, in bytes.
+    """The memory that the server keeps for a connection, in bytes.
 
     Attributes:
         messages: Received parts of messages, and the buffers into which they are read.

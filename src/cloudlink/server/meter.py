@@ -151,7 +151,7 @@ class Meter:
 
     @property
     def received(self) -> Traffic:
-        """What was admitted so far; frames that are not whole messages, such as pings, count as messages."""
+        """The traffic that was admitted so far; frames that are not whole messages, such as pings, count as messages."""
         messages, size = self.tally()
         return Traffic(round(messages), round(size))
 

@@ -22,7 +22,7 @@ _LIMITS = ("process_max_fds", "process_virtual_memory_max_bytes")
 
 
 class OtherProcess(NamedTuple):
-    """What another process of the server knows.
+    """The metrics of another process of the server.
 
     Attributes:
         sample: The values of its metrics.

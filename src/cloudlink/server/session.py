@@ -138,7 +138,7 @@ class Session:
             return
         began = share.clock()
         engine = self._engine
-        if engine is not None and self._meter.admit(len(data)):  # as nearly always; spared a call
+        if engine is not None and self._meter.admit(len(data)):  # the usual case, without a call
             engine.receive(self.client, data)
         elif engine is not None:
             self.throttle(data)
@@ -251,7 +251,7 @@ class Session:
 
     @property
     def meter(self) -> Meter:
-        """What the client has sent and may still send."""
+        """Measures what the client has sent and may still send."""
         return self._meter
 
     @property

@@ -245,7 +245,7 @@ class ProtocolDetector(asyncio.BufferedProtocol):
         transport, rest = self._transport, bytes(self._data[end:])
         if transport is None or transport.is_closing():  # the peer has gone meanwhile
             return
-        # When thousands come at once, those who did not want to wait must not delay the others even more.
+        # When thousands come at once, work for clients that have given up would delay the others even more.
         if self._has_waited and is_upgrade(request) and has_hung_up(transport.get_extra_info("socket")):
             transport.abort()
             return
