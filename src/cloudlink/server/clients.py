@@ -634,7 +634,7 @@ def _drop(index: dict[Any, set[Client]], key: Any, client: Client) -> None:
 
 
 class _Count:
-    """One addition of what all clients have sent; each client counts once, also if it leaves meanwhile.
+    """A total of the messages of all clients, while it is added up; each client counts once, even if it leaves meanwhile.
 
     Attributes:
         left: The clients that are not counted yet.
