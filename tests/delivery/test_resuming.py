@@ -149,3 +149,11 @@ def test_a_client_that_has_gone_keeps_nothing(delivery):
     assert outbox.backlog is not None
     outbox.retire()
     assert (list(outbox), outbox.backlog) == ([], None)
+
+
+def test_a_slow_client_that_is_closed_is_not_behind_any_more(delivery):
+    (outbox,) = slow_readers(delivery, 1, bytes(1000))
+    delivery.close(outbox, 1000, "")
+    assert outbox.backlog is None
+    assert not delivery._writer.behind
+    assert outbox.connection.closed == (1000, "")

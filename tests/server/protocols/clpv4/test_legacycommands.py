@@ -289,7 +289,7 @@ def test_a_name_of_separators_leaves_no_gap_in_a_list(server):
 
 @pytest.mark.parametrize("era", ["CL4 0.1.8", "CL3 0.1.5"])
 def test_an_unknown_command_is_routed_only_in_the_eras_that_did(server, era):
-    bob = guest(server, "CL4 0.2.0", "bob")
+    bob = guest(server, "CL3 0.1.7", "bob")
     visitor = guest(server, era, "mia")
     bob.heard()
     answers = visitor.ask({"cmd": "spell", "id": "bob", "val": "abracadabra", "listener": "l"})

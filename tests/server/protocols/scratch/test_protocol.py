@@ -1,6 +1,7 @@
 """Scratch cloud variables in memory: the rules of section 3 of the protocol."""
 
 import json
+import logging
 from types import SimpleNamespace
 
 import pytest
@@ -306,13 +307,16 @@ def test_a_rate_of_zero_passes_every_update_on_at_once(build):
 
 
 @pytest.mark.parametrize("end", ["", "\n{}"])
-def test_nothing_is_processed_for_a_client_that_is_closed(build, end):
+def test_nothing_is_processed_for_a_client_that_is_closed(build, end, caplog):
+    caplog.set_level(logging.INFO)
     server = build()
     one, two = Player(server), Player(server)
     one.session.close(4000, "")
+    caplog.clear()
     server.scratch.receive(one.session.client, b'{"method":"set","name":"a","value":1}' + end.encode())
     server.delivery.flush()
     assert two.heard() == []
+    assert caplog.records == []
 
 
 @pytest.mark.parametrize("ready", [{"1"}, set()])
