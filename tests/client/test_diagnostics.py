@@ -106,3 +106,15 @@ def test_a_time_out_is_explained():
     error = unreachable(WS, TimeoutError())
     assert error.problem == "games.example:80 did not answer in time."
     assert "firewall" in error.remedy
+
+
+@pytest.mark.parametrize(("status", "is_known"), [(400, True), (401, False), (500, False)])
+def test_a_proxy_that_drops_the_header_connection_is_known_by_a_bad_request(status, is_known):
+    error = http(status, b"Missing header: Connection: Upgrade")
+    assert ("drops the header Connection" in error.problem) == is_known
+
+
+@pytest.mark.parametrize(("code", "is_other"), [(62, True), (64, True), (63, False)])
+def test_a_certificate_of_another_host_is_known_by_openssls_code(code, is_other):
+    same = str(unreachable(WSS, untrusted(62)))
+    assert (str(unreachable(WSS, untrusted(code))) == same) == is_other

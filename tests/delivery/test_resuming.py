@@ -135,12 +135,12 @@ def test_a_connection_that_fails_does_not_keep_the_others_waiting(delivery, sche
 
 def test_a_client_that_has_caught_up_is_not_behind_any_more(delivery, scheduled):
     (outbox,) = slow_readers(delivery, 1, bytes(1000))
-    assert outbox in delivery._writer.behind
+    assert delivery.is_behind is True
     read_again(delivery, [outbox])
     while scheduled:
         turn(scheduled)
     assert outbox.backlog is None
-    assert not delivery._writer.behind
+    assert delivery.is_behind is False
 
 
 def test_a_client_that_has_gone_keeps_nothing(delivery):

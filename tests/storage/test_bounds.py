@@ -17,6 +17,7 @@ def test_a_file_that_has_reached_its_size_takes_only_what_it_has_a_place_for(ope
     store = opened(max_size=200_000)
     for number in range(8):
         store.save("1", f"{number}", b"1" * 10_000)
+    store.save("1", "small", b"5")
     store._round()
     store.save("big", "a", b"1" * 150_000)
     store.save("1", "0", b"2" * 10_000)
@@ -25,6 +26,7 @@ def test_a_file_that_has_reached_its_size_takes_only_what_it_has_a_place_for(ope
     store.delete("1", "3")
     store._round()
     store.save("1", "2", b"1" * 32)
+    store.save("1", "small", b"1" * 33)
     store.save("big", "b", b"1" * 150_000)
     store._round()
     store.close()
@@ -37,6 +39,7 @@ def test_a_file_that_has_reached_its_size_takes_only_what_it_has_a_place_for(ope
         "0": b"2" * 10_000,
         "1": b"1" * 10_000,
         "2": b"1" * 32,
+        "small": b"5",
         **{f"{number}": b"1" * 10_000 for number in range(4, 8)},
     }
     assert big == {}

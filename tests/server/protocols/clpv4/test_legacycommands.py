@@ -303,7 +303,10 @@ def test_an_unknown_command_is_routed_only_with_an_id_and_a_value(server, withou
     visitor = guest(server, "CL3 0.1.7", "mia")
     bob.heard()
     packet = {"cmd": "spell", "id": "bob", "val": "abracadabra"}
-    visitor.say({key: value for key, value in packet.items() if key != without})
+    (answer,) = visitor.ask(
+        {key: value for key, value in packet.items() if key != without} | {"listener": "l"}
+    )
+    assert answer == {"cmd": "statuscode", "val": "E:101 | Syntax"}
     assert bob.heard() == []
     visitor.say(packet)
     assert "abracadabra" in json.dumps(bob.heard())

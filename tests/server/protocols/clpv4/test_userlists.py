@@ -308,10 +308,11 @@ def test_a_name_is_charged_for_all_rooms_in_which_it_is_announced(names):
     assert 0 < 2 * one < three < 4 * one
 
 
-def test_a_list_is_replaced_only_where_somebody_is_in_the_room():
+def test_a_list_is_replaced_only_where_somebody_is_in_the_room(caplog):
     server = build()
     member = named(server, "mia")
     for room, lists in (("nobody's", []), ("default", [["mia"]])):
         server.hub.emit_to(room, Schema, Relisted())
         sets = [packet for packet in member.heard() if packet["cmd"] == "ulist"]
         assert [[user["username"] for user in packet["val"]] for packet in sets] == lists
+    assert caplog.text == ""
