@@ -86,7 +86,7 @@ faults: $(VENV)/.dev
 newcomer: | $(BIN)/python
 	@$(BIN)/python scripts/newcomer.py
 
-# Everything that can go wrong between several processes, 5 times each, in about ten minutes; ARGS=--quick takes a minute.
+# Everything that can go wrong between several processes, 5 times each, in a quarter of an hour; ARGS=--quick takes a minute.
 chaos: $(VENV)/.dev
 	$(BIN)/python -m tests.chaos $(ARGS)
 

@@ -1,11 +1,11 @@
 """Plants single faults in a copy of the sources and says which of them the tests notice: `make mutate`.
 
-First all fast tests run without a fault, to learn which lines each of them runs. Then, for each fault, those run
-that run its line, first the ones that mirror its module. The working tree is not touched. A survivor is printed with its place
+First, all fast tests run without a fault, to record which lines each of them runs. Then, for each fault, only the tests
+run that run its line, first those that mirror its module. The working tree is not touched. A survivor is printed with its place
 and its difference; one that no test can notice is listed in `harmless.txt`, with the reason, and does not count.
 
 With `--results FILE` a run can be interrupted and continued: the file gets a line for each fault, and a fault that has one
-is not planted again. Take the lines of survivors out to try them with new tests.
+is not planted again. Delete the lines of survivors to try them with new tests.
 """
 
 from __future__ import annotations

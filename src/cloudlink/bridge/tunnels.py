@@ -55,11 +55,11 @@ class Entrance:
             self._tell(Data(self._number, True, self._sent, data))
 
     def dropped(self) -> None:
-        """Tell that a message of the calling server exceeded the limits of a client."""
+        """Report that a message of the calling server exceeded the limits of a client."""
         self._tell(Dropped(self._number))
 
     def ended(self) -> None:
-        """Tell that the connection has ended."""
+        """Report that the connection has ended."""
         self._tunnels.forget(self._number)
         if not self.close_reason:
             self._tell(Closed(self._number, True, 0, ""))
