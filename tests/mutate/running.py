@@ -159,6 +159,8 @@ class Laboratory:
         covering = seen.tests_of(fault.file, fault.lines) or seen.tests_of(fault.file, fault.around)
         files = set(self._mirrors_of(fault.file))
         mirrored = {test for test in seen.seconds if test.partition("::")[0] in files}
+        if covering == seen.tests_of(fault.file, seen.lines.get(fault.file, ())):
+            covering |= mirrored  # constants, and attributes of classes, are used in other files too
         first = (covering or mirrored) & mirrored
         stages = [seen.choose(first - self._left_out, _MIRRORED)]
         stages.append(seen.choose(covering - first - self._left_out, _OTHERS))

@@ -94,6 +94,17 @@ def test_a_test_that_a_fault_renames_runs_all_the_same(repository):
     assert "True 2 b = a + 1" in done.stdout
 
 
+def test_a_constant_is_tried_with_all_tests_that_mirror_its_module(repository):
+    for name, text in {
+        "src/cloudlink/x.py": "K = 1\ndef f(a): return a\n",
+        "src/cloudlink/z.py": "from cloudlink import x\ndef g(): return x.K\n",
+        "tests/test_x.py": "from cloudlink import x, z\ndef test_f(): x.f(1)\ndef test_g(): assert z.g() == 1\n",
+        "tests/test_y.py": "def test_nothing(): pass\n",
+    }.items():
+        (repository / name).write_text(text)
+    assert in_laboratory(repository, faults=("K = 2",)).stdout == "True 2 K = 2\n"
+
+
 def test_what_a_fault_makes_endless_is_ended(repository):
     (repository / "src/cloudlink/x.py").write_text(
         "def f(a, b):\n    while a > 4:\n        a = a - 1\n    return b - a\n"

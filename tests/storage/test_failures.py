@@ -406,3 +406,19 @@ def test_after_a_failed_start_all_of_the_file_is_news(file, other, opened, monke
     store._round()
     store._tell()
     assert changes == [("1", "a", b"1")]
+
+
+def test_variables_that_could_not_be_read_are_told_once(file, other, opened, monkeypatch):
+    def fail(self, room):
+        raise sqlite3.OperationalError("disk I/O error")
+
+    other.write("1", a=b"1")
+    store, changes = opened(), []
+    store.watch(lambda *change: changes.append(change))
+    with monkeypatch.context() as patched:
+        patched.setattr(Database, "load", fail)
+        assert store.load("1") == {}
+    for _ in range(3):
+        store._round()
+        store._tell()
+    assert changes == [("1", "a", b"1")]

@@ -11,6 +11,7 @@ import pytest
 from cloudlink.http import Response
 from cloudlink.http.routes import WebSocketRoute
 from cloudlink.server import app
+from cloudlink.transport.exchange import Exchange
 from tests.support.certificates import Certificates
 from tests.support.memoryclients import turns
 from tests.support.rawclients import UPGRADE, ask, connect, open_socket, request, running
@@ -339,5 +340,40 @@ def test_an_answer_that_does_not_come_while_the_server_stops_is_dropped():
                 await peer.at_end()
                 while server._endpoint._exchanges:  # noqa: ASYNC110  # no event tells
                     await asyncio.sleep(0)
+
+    asyncio.run(scenario())
+
+
+class Written(asyncio.Transport):
+    """A connection that takes everything."""
+
+    def __init__(self):
+        super().__init__()
+        self.data = b""
+
+    def write(self, data):
+        self.data += data
+
+    def close(self):
+        """Stay open until the test is over."""
+
+
+def test_a_peer_that_sends_nothing_more_gets_the_answer_that_is_being_made():
+    async def scenario():
+        transport, go = Written(), asyncio.Event()
+        exchange = Exchange(transport, lambda _: None, lingers=False)
+        assert exchange.eof_received() is False
+
+        async def answer():
+            await go.wait()
+            return Response(b"done")
+
+        exchange.send_result(answer, head_only=False)
+        assert exchange.eof_received() is True
+        go.set()
+        await until(lambda: transport.data.endswith(b"done"))
+        await turns()
+        assert exchange.eof_received() is False
+        exchange.connection_lost(None)
 
     asyncio.run(scenario())
