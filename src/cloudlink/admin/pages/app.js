@@ -185,7 +185,7 @@ function showMissing({ missing, processes }) {
   if (!missing || !frame.missing) return;
   clearTimeout(missingTimer);
   text(frame.missing, `${missing[1] ? missing.length : "One"} of ${processes} processes did not answer: ${missing.join(", ")}.`);
-  missingTimer = setTimeout(() => put(frame.missing), 4 * POLL_EVERY); // until then, lists have asked again
+  missingTimer = setTimeout(() => put(frame.missing), 4 * POLL_EVERY); // lists ask again by then
 }
 
 const prefersDark = matchMedia("(prefers-color-scheme: dark)");
