@@ -285,6 +285,29 @@ def test_a_websocket_whose_client_did_not_wait_does_not_open():
     asyncio.run(scenario())
 
 
+def test_what_comes_while_a_request_waits_is_no_other_request():
+    """Windows' event loop passes on what it has read, also after it was asked to stop."""
+
+    async def scenario():
+        async with queueing() as (server, queue):
+            door = server._endpoint._detector(None)
+            with socket.create_server(("127.0.0.1", 0)) as listener:
+                theirs = socket.create_connection(listener.getsockname())
+                ours, _ = listener.accept()
+            await asyncio.get_running_loop().connect_accepted_socket(lambda: door, sock=ours)
+            for data in (request(UPGRADE), frame(b'{"cmd":"ping","listener":1}')):
+                door.get_buffer(len(data))[: len(data)] = data
+                door.buffer_updated(len(data))
+            assert len(queue.waiting) == 1
+            queue.serve()
+            reader, writer = await asyncio.open_connection(sock=theirs)
+            assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
+            assert b"I:100" in await reader.readuntil(b'"listener":1}')
+            writer.transport.abort()
+
+    asyncio.run(scenario())
+
+
 def test_a_page_waits_for_its_turn_too():
     async def scenario():
         async with queueing() as (server, queue):
