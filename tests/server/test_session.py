@@ -365,3 +365,12 @@ def test_a_client_that_has_gone_may_do_nothing_and_harms_nobody():
     session.close()
     session.disconnect()
     assert client.heard() == []
+
+
+def test_a_refusal_before_the_first_packet_leaves_the_answer_to_the_next():
+    client = MemoryClient(build())
+    client.session.throttle(b"{}")
+    client.ask({"cmd": "handshake"})
+    client.session.throttle(b'{"cmd":"ping","listener":1}')
+    client.server.delivery.flush()
+    assert [packet.get("code_id") for packet in client.heard()] == [108]
