@@ -288,7 +288,7 @@ class Administration:
         """Answer the process of a name; see `cloudlink.admin.questions`. Raises `AdminError`."""
         process, followers, following = self._process, self._followers, self._following
         if process is None or followers is None or following is None:
-            raise AdminError("unavailable", "This process stops.")
+            raise AdminError("unavailable", "This process is stopping.")
         if self._answers is None:
             from .answers import Answers  # noqa: PLC0415  # a lone server is asked nothing
 

@@ -76,7 +76,9 @@ class Answers:
         """Answer the process called `name`. Raises `AdminError`."""
         asked = self._table.get(question)
         if asked is None:  # of a newer version
-            raise AdminError("unavailable", f"This process does not know the question {question}.")
+            raise AdminError(
+                "unavailable", f"This process does not know {question}; run one version on all nodes."
+            )
         return asked(params, name)
 
     def _speaks_for(self, name: str) -> bool:
