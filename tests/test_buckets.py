@@ -134,3 +134,10 @@ def test_tokens_are_added_only_when_none_is_left():
         bucket.take()
     clock.now += 1000
     assert sum(bucket.take() for _ in range(100)) == 1 + 5
+
+
+def test_a_bucket_without_a_limit_counts_each_token():
+    bucket = Bucket(math.inf, math.inf, FakeClock())
+    for _ in range(3):
+        assert bucket.take()
+    assert bucket.taken == 3

@@ -691,6 +691,7 @@ def test_a_queue_has_room_for_something(kind, bound):
     async def scenario():
         with pytest.raises(ValueError, match="max_queue"):
             kind(**{bound: 0})
+        kind(**{bound: 1})
 
     run(scenario)
 
