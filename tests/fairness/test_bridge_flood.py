@@ -68,7 +68,7 @@ async def measure(mode, port):
     """The 99th percentiles without and with the bridge in each round, and the longest time with it."""
     section = {"secret": SECRET, "rooms": ["game"], "url": f"ws://127.0.0.1:{port}/"}
     if mode == "slow":  # so that much is sent to it
-        section |= {"rate": FAST, "byte_rate": FAST}
+        section |= {"rate": FAST, "byte_rate": FAST * 100}
     host = BridgedServer({"b": section}, packet_rate=FAST, packet_burst=10**6, byte_rate=FAST * 100)
     async with running(host):
         # Who reads nothing is sent what happens in the shared room; who floods that room may reach no other.
