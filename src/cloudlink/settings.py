@@ -441,7 +441,7 @@ class Settings:
         "auto",
         "How much memory all connections together may make the server keep: half-received and waiting messages, names of "
         "many rooms, unfinished handlers; one address as much as it leaves for others, at most half. `auto` is a 32nd of "
-        "the machine's memory, but at least 32 MiB and at most 96 MiB.",
+        "the machine's memory, but at least 32 MiB and at most 64 MiB.",
         unit="bytes",
         minimum=1_048_576,
     )

@@ -193,7 +193,7 @@ def test_the_log_names_the_address_once_a_minute(scene, caplog):
 
 @pytest.mark.parametrize(
     ("size", "processes", "expected"),
-    [(None, 1, 96 * MB), (512 * MB, 1, 32 * MB), (2048 * MB, 1, 64 * MB), (1 << 40, 2, 48 * MB)],
+    [(None, 1, 64 * MB), (512 * MB, 1, 32 * MB), (1536 * MB, 1, 48 * MB), (1 << 40, 2, 32 * MB)],
 )
 def test_the_default_is_a_part_of_the_machine(monkeypatch, size, processes, expected):
     monkeypatch.setattr(machine, "memory", lambda: size)

@@ -55,7 +55,14 @@ from .plugins import refuse_while_loading
 from .pull_session import PullClient, PullSession
 from .reloader import Reloader
 from .rooms import RoomsManager
-from .runner import as_exit, calm_garbage_collector, loop_runner, refuse_inside_loop, settings_of_environment
+from .runner import (
+    as_exit,
+    calm_garbage_collector,
+    loop_runner,
+    refuse_inside_loop,
+    return_large_buffers,
+    settings_of_environment,
+)
 from .session import Session, State
 from .snowflakes import SnowflakeGenerator
 from .supervisor import Supervisor
@@ -367,6 +374,7 @@ class Server(PluginAPI):
         stopping = self._stopping = asyncio.Event()
         raise_open_files_limit()
         calm_garbage_collector()
+        return_large_buffers()
         with signals.handled(stopping.set, self._terminate, self.reloader.reload_or_log):
             await self.start(ip, port)
             self.watchdog.start(self.settings.blocking_warning)
