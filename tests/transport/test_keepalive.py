@@ -41,7 +41,9 @@ def looking():
     keepalive._call_later = lambda delay, callback: None
 
     def rounds(connection, taken):
-        connections[:] = [connection]
+        if connection not in connections:
+            connections[:] = [connection]
+            keepalive.add(connection)
         for count, size in enumerate(taken):
             connection.heard = True
             connection.unsent -= size
@@ -229,6 +231,21 @@ def test_a_connection_that_cannot_be_looked_at_does_not_keep_others_from_it():
     while many.rounds < 2:
         many.go_on()
     assert len(set(many.looked)) >= 1000 - 50
+
+
+def test_new_connections_are_looked_at_from_the_next_round_on():
+    many = Spreading(100)
+    many.keepalive.start()
+    many.connections.add(100)
+    many.keepalive.add(100)
+    while len(many.looked) < 101:
+        many.go_on()
+    assert sorted(many.looked) == list(range(101))
+    many.connections.discard(100)
+    many.looked.clear()
+    while many.rounds < 3:
+        many.go_on()
+    assert 100 not in many.looked
 
 
 @pytest.mark.parametrize("patience", [1, 3])

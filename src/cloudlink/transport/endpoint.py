@@ -294,6 +294,7 @@ class Endpoint:
         self, open_receiver: Callable[[WebSocketConnection], Receiver], connection: WebSocketConnection
     ) -> Receiver:
         self.connections.add(connection)
+        self._keepalive.add(connection)
         self._limiter.acquire(connection.address)
         return open_receiver(connection)
 

@@ -17,11 +17,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from itertools import islice
+from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection
 
     from .connection import WebSocketConnection
 
@@ -49,10 +49,10 @@ class Keepalive:
         on_round: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Check the connections in a collection that may change.
+        """Check the connections in a collection, and those that `add` adds to it.
 
         Args:
-            connections: The connections to check.
+            connections: The connections to check; those that have ended are not in it any more.
             interval: Seconds of silence after which a peer is pinged.
             timeout: Seconds of further silence after which its connection is dropped.
             stalled_timeout: Seconds for which a peer may read nothing while frames wait for it.
@@ -62,8 +62,9 @@ class Keepalive:
         self._connections = connections
         self._on_round = on_round
         self._clock = clock
-        # The connections of this round that were not looked at yet, and how many there are.
-        self._left: Iterator[WebSocketConnection] = iter(())
+        # Each round goes through the queue once. A copy of the collection would touch every connection in one turn, which
+        # takes milliseconds for thousands of them.
+        self._queue = deque(connections)
         self._count_left = 0
         self._round_ends = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -76,6 +77,10 @@ class Keepalive:
         self._timeout = timeout
         # Silence is counted in rounds and may have begun right after the previous round; the same holds for the other times.
         self._stalled_after = stalled_timeout - self._step
+
+    def add(self, connection: WebSocketConnection) -> None:
+        """Check a new connection from the next round on."""
+        self._queue.append(connection)
 
     def start(self) -> None:
         """Start the timer on the running loop."""
@@ -91,7 +96,7 @@ class Keepalive:
 
     def _round(self) -> None:
         self._round_ends = self._clock() + self._step
-        self._left, self._count_left = iter(tuple(self._connections)), len(self._connections)
+        self._count_left = len(self._queue)
         try:
             self._on_round()
         finally:
@@ -112,11 +117,14 @@ class Keepalive:
 
     def _look_at_some(self) -> None:
         until = self._clock() + _PORTION
-        connections = self._connections
+        queue, connections = self._queue, self._connections
         while self._count_left > 0:
-            self._count_left -= _BATCH
-            for connection in islice(self._left, _BATCH):
-                if connection in connections:  # it may have ended since the round began
+            count = min(_BATCH, self._count_left)
+            self._count_left -= count
+            for _ in range(count):
+                connection = queue.popleft()
+                if connection in connections:  # else it has ended
+                    queue.append(connection)
                     self._look_at(connection)
             if self._clock() >= until:
                 return
