@@ -165,9 +165,9 @@ def children(server):
 
 
 def until(is_so):
-    """Wait until it is so: the other worker is told a moment later."""
+    """Wait until it is so: the other worker is told a moment later. Faster questions would be throttled."""
     while not is_so():
-        time.sleep(0.01)
+        time.sleep(0.1)
 
 
 def fetch(server, path):
