@@ -8,7 +8,7 @@ import pytest
 
 from cloudlink import slices
 from cloudlink.slices import SliceQueue, finish, sliced
-from tests.support.clock import FakeClock
+from tests.support.clock import TickingClock
 
 
 def counting(most):
@@ -47,13 +47,7 @@ class Turns(SliceQueue):
 @pytest.fixture
 def turns(monkeypatch):
     """A queue, and a clock by which each look at it takes 0.1 ms, so that a turn has three slices."""
-    clock = FakeClock()
-
-    def look():
-        clock.now += 0.0001
-        return clock.now
-
-    monkeypatch.setattr(slices.time, "perf_counter", look)
+    monkeypatch.setattr(slices.time, "perf_counter", TickingClock(0.0001))
     return Turns()
 
 

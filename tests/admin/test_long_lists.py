@@ -12,7 +12,7 @@ from cloudlink.admin.questions import answer, list_clients
 from cloudlink.slices import SliceQueue, finish
 from tests.admin.conftest import OWNER
 from tests.support.adminwire import CONSOLE, Administrators, FakePlayer
-from tests.support.clock import FakeClock
+from tests.support.clock import TickingClock
 
 PARAMS = {
     "search": None,
@@ -28,13 +28,8 @@ PARAMS = {
 @pytest.fixture
 def clock(monkeypatch):
     """A clock by which each look at it takes 0.1 ms, so that a turn has three slices."""
-    clock = FakeClock()
-
-    def look():
-        clock.now += 0.0001
-        return clock.now
-
-    monkeypatch.setattr(slices.time, "perf_counter", look)
+    clock = TickingClock(0.0001)
+    monkeypatch.setattr(slices.time, "perf_counter", clock)
     return clock
 
 

@@ -1,4 +1,4 @@
-"""A clock for everything that takes one: time passes only when a test says so."""
+"""Clocks for everything that takes one: time passes only when a test says so, or at each look."""
 
 from __future__ import annotations
 
@@ -10,4 +10,16 @@ class FakeClock:
         self.now = now
 
     def __call__(self) -> float:
+        return self.now
+
+
+class TickingClock(FakeClock):
+    """A clock by which each look at it takes some time."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self._seconds = seconds
+
+    def __call__(self) -> float:
+        self.now += self._seconds
         return self.now
