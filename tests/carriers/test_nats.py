@@ -43,6 +43,19 @@ class Node:
             self.happened.clear()
             await self.happened.wait()
 
+    async def subscribed(self):
+        """Wait until NATS has the subscriptions.
+
+        The library sends a PING ahead of what waits to be written, so only the answer to a second one comes after them.
+        """
+        await self.bus.client.flush()
+        await self.bus.client.flush()
+
+    async def close(self):
+        self.carrier.close()
+        self.bus.close()
+        await self.bus.closed()
+
 
 @pytest.fixture(scope="module")
 def nats(tmp_path_factory):
@@ -55,16 +68,16 @@ def with_nodes(url, test, names=("test", "test")):
 
     async def run():
         nodes = [Node(node, url, name) for node, name in zip((A, B), names, strict=True)]
-        for node in nodes:
-            await node.bus.connect()
-            node.carrier.start(node.node, node)
-            await asyncio.sleep(0)  # a task subscribes; what follows comes after that for NATS
-            await node.bus.client.flush()
-        await test(*nodes)
-        for node in nodes:
-            node.carrier.close()
-            node.bus.close()
-            await node.bus.closed()
+        try:
+            for node in nodes:
+                await node.bus.connect()
+                node.carrier.start(node.node, node)
+                await asyncio.sleep(0)  # a task subscribes
+                await node.subscribed()
+            await test(*nodes)
+        finally:
+            for node in nodes:
+                await node.close()
 
     asyncio.run(asyncio.wait_for(run(), 30))
 
@@ -89,7 +102,7 @@ def test_clusters_of_different_names_do_not_hear_each_other(nats):
         a.carrier.hello(b"hello")
         a.carrier.send(B, b"for b")
         await a.until(lambda node: node.batches)
-        await b.bus.client.flush()
+        await b.subscribed()
         assert b.batches == []
 
     with_nodes(nats.url, test, ("one", "other"))
@@ -135,7 +148,7 @@ def test_a_server_that_comes_back_is_found(tmp_path):
             server.start()
             await a.until(lambda node: node.bus_changes == [False, True])
             await b.until(lambda node: node.bus_changes == [False, True])
-            await b.bus.client.flush()
+            await b.subscribed()
             a.carrier.send(B, b"found")
             await b.until(lambda node: node.batches == [b"found"])
 
