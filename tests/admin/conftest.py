@@ -55,7 +55,10 @@ class FakeHost:
         return player
 
     def players(self):
-        return list(self.clients.values())
+        return iter(list(self.clients.values()))
+
+    def named(self, name):
+        return [player for player in self.clients.values() if player.username == name]
 
     def player(self, snowflake):
         return self.clients.get(snowflake)

@@ -162,7 +162,8 @@ def test_a_ban_holds_before_those_whom_it_hits_are_found(crowd, slow):
 
 def test_kicks_by_name_and_announcements_in_slices(crowd, slow):
     named = sum(player.username == "bob" for player in crowd.server.found.values())
-    assert slow.owner.request("clients.kick", name="bob") is None
+    assert slow.owner.request("clients.kick", name="bob")["error"]["code"] == "ambiguous"  # looked up
+    assert slow.owner.request("clients.kick", name="Bob") is None
     slow.take_all()
     assert slow.owner.heard[-1]["error"]["code"] == "ambiguous"
     assert slow.owner.request("clients.kick", name="BOB", all=True) is None

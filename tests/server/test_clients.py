@@ -7,15 +7,20 @@ import time
 import uuid
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from cloudlink.server import arrivals, clients
 from cloudlink.server.clients import (
     ClientAlreadyExists,
     ClientDoesNotExist,
+    ClientsManager,
     ClientUsernameAlreadySet,
     NoResultsFound,
     ProtocolAlreadySet,
     write,
 )
+from cloudlink.server.limits import Traffic
 from cloudlink.server.protocols.clpv4 import Clpv4
 from cloudlink.slices import finish
 from tests.support.memoryclients import MemoryClient, named
@@ -334,6 +339,74 @@ def test_a_count_in_slices_counts_each_client_once_whoever_comes_and_leaves(serv
     next(count)
     for client in crowd[::2]:  # some were counted already, some were not
         client.leave()
-    named(server, "newcomer")
-    assert finish(count) == before
-    assert manager.received()[Clpv4.schema].messages > before[Clpv4.schema].messages
+    newcomer = named(server, "newcomer").client.session.received
+    assert finish(count)[Clpv4.schema] == before[Clpv4.schema].plus(newcomer)
+
+
+class Counted:
+    """A client whose bytes are a power of 4: the digits of a sum, to that base, say how often each client is in it."""
+
+    protocol = None
+    username_set = False
+
+    def __init__(self, number):
+        self.snowflake = self.uuid = str(number)
+        self.session = self
+        self.tally = lambda: (1, 4**number)
+
+
+class Crowd:
+    """Clients that come and leave while they are counted."""
+
+    def __init__(self, first):
+        self.manager = ClientsManager()
+        self.here = []
+        self.came = 0
+        self.counts = []
+        self.totals = []
+        for _ in range(first):
+            self.come()
+
+    def come(self):
+        self.here.append(Counted(self.came))
+        self.manager.add(self.here[-1])
+        self.came += 1
+
+    def leave(self, place):
+        if self.here:
+            gone = self.here.pop(place % len(self.here))
+            self.manager.remove(gone)
+            self.manager.count_departed(gone, Traffic(*gone.tally()))
+            gone.tally = lambda: (0, 0)
+
+    def count(self):
+        self.counts.append(self._counting(self.came))
+        self.go_on()
+
+    def _counting(self, came_before):
+        found = yield from self.manager.count_received()
+        self.totals.append((came_before, found[None].bytes))
+
+    def go_on(self):
+        for count in self.counts:
+            next(count, None)
+
+
+STEPS = st.lists(st.one_of(st.sampled_from(["come", "count", "go_on"]), st.integers(0, 30)), max_size=50)
+
+
+@given(st.integers(0, 8), STEPS)
+def test_counts_in_slices_have_each_client_once_whoever_comes_and_leaves(first, steps):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(arrivals, "_PORTION", 3)
+        patch.setattr(clients, "_COUNTED_AT_ONCE", 2)
+        crowd = Crowd(first)
+        for step in steps:
+            crowd.leave(step) if isinstance(step, int) else getattr(crowd, step)()
+        for count in crowd.counts:
+            finish(count)
+    assert len(crowd.totals) == len(crowd.counts)
+    for came_before, total in crowd.totals:
+        times = [total // 4**number % 4 for number in range(crowd.came)]
+        assert times[:came_before] == [1] * came_before
+        assert set(times[came_before:]) <= {0, 1}

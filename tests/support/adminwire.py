@@ -109,8 +109,21 @@ class FakeServer:
         self.samples += 1
         return self.totals
 
-    def players(self, *, room=None):
-        return [player for player in self.found.values() if room in (None, player.room)]
+    def players(self, *, after=None, reverse=False):
+        found = sorted(self.found.values(), key=lambda player: int(player.snowflake), reverse=reverse)
+        if after is not None:
+            found = [
+                one
+                for one in found
+                if (int(one.snowflake) < after if reverse else int(one.snowflake) > after)
+            ]
+        return iter(found)
+
+    def players_in(self, room):
+        return [player for player in self.found.values() if player.room == room]
+
+    def named(self, name):
+        return [player for player in self.found.values() if player.username == name]
 
     def label(self, player):
         return player.protocol
@@ -131,7 +144,7 @@ class FakeServer:
         return list(dict.fromkeys(player.room for player in self.found.values()))
 
     def count_in(self, room):
-        return len(self.players(room=room)) or None
+        return len(self.players_in(room)) or None
 
     def projects(self):
         return [

@@ -23,9 +23,11 @@ from cloudlink.slices import finish, sliced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from concurrent.futures import Future
     from ipaddress import IPv4Network, IPv6Network
 
     from cloudlink.admin.host import Player
+    from cloudlink.admin.peers import Replies
     from cloudlink.slices import Slices
 
 KIND = "ban"
@@ -110,6 +112,26 @@ class Banning(Base):
         Raises:
             AdminError: `invalid`, `not_found`, `protected`, `too_broad`, `too_many`.
         """
+        ban, saving, replies = self._put_ban(actor, target, seconds=seconds, reason=reason, force=force)
+        hit = yield from self._enforcing([ban])
+        return Outcome({"ban": self._shown_ban(actor, ban), "hit": hit}, saving, replies)
+
+    def ban(self, actor: Actor, target: dict[str, str], **params: Any) -> dict[str, Any]:
+        """Ban as `adding_ban` does and return the ban; the clients that match are disconnected in the next turns of the server."""
+        ban, _, _ = self._put_ban(actor, target, **params)
+        self.slices.start(self._enforcing([ban]))
+        return self._shown_ban(actor, ban)
+
+    def _put_ban(
+        self,
+        actor: Actor,
+        target: dict[str, str],
+        *,
+        seconds: float | None,
+        reason: str = "",
+        force: bool = False,
+    ) -> tuple[Ban, Future[bool], Future[Replies]]:
+        """Put a ban into effect; return it, whether it is saved, and what other processes answer."""
         params = {"seconds": seconds, **({"force": True} if force else {})}
         with self._audited(actor, "bans.add", target=self._named(target), params=params, reason=reason):
             reason = checked_reason(reason)
@@ -134,8 +156,7 @@ class Banning(Base):
             )
             self.policy.bans.put(ban)  # from now on it turns newcomers away
             saving, replies = self._save_and_ask(Change(KIND, resolved.key, ban.record()))
-        hit = yield from self._enforcing([ban])
-        return Outcome({"ban": self._shown_ban(actor, ban), "hit": hit}, saving, replies)
+        return ban, saving, replies
 
     def list_bans(self, actor: Actor, **params: Any) -> dict[str, Any]:
         """Return a page of bans at once; see `look_for_bans`."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from cloudlink.addresses import UNIX
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from ipaddress import IPv4Network, IPv6Network
 
     from cloudlink.admin.modes import Mode
@@ -77,8 +77,12 @@ class Host(Protocol):
         """The name of the group of processes that serve together and share the file, empty for a lone process."""
         ...
 
-    def players(self) -> Iterable[Player]:
-        """Return the connected clients."""
+    def players(self) -> Iterator[Player]:
+        """Yield the connected clients, the earliest first; they may come and go meanwhile."""
+        ...
+
+    def named(self, name: str) -> Sequence[Player]:
+        """Return the connected clients with exactly this name, the earliest first."""
         ...
 
     def player(self, snowflake: str) -> Player | None:
@@ -122,7 +126,11 @@ class NoHost:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    def players(self) -> Iterable[Player]:
+    def players(self) -> Iterator[Player]:
+        """Return nobody."""
+        return iter(())
+
+    def named(self, name: str) -> Sequence[Player]:  # noqa: ARG002  # as in `Host`
         """Return nobody."""
         return ()
 

@@ -166,7 +166,7 @@ class Moderation:
         near: dict[str, Player] = {
             other.snowflake: other
             for room in player.joined
-            for other in self._core.server.players(room=room)
+            for other in self._core.server.players_in(room)
             if other.username
         }
         away = self._core.server.neighbours(player)

@@ -76,6 +76,20 @@ class Muting(Base):
         Raises:
             AdminError: `invalid`, `not_found`, `protected`, `too_many`.
         """
+        mute, saving, replies = self._put_mute(actor, target, seconds=seconds, reason=reason, hidden=hidden)
+        hit = len((yield from self._look_for(mute.target)))
+        shown = {"mute": self._shown_mute(actor, mute), "hit": hit}
+        return Outcome(shown, saving, replies, lambda result, found: self._muted(mute, result, found))
+
+    def mute(self, actor: Actor, target: dict[str, str], **params: Any) -> dict[str, Any]:
+        """Mute as `adding_mute` does and return the mute, without counting the clients that match."""
+        mute, _, _ = self._put_mute(actor, target, **params)
+        return self._shown_mute(actor, mute)
+
+    def _put_mute(
+        self, actor: Actor, target: dict[str, str], *, seconds: float, reason: str = "", hidden: bool = False
+    ) -> tuple[Mute, Future[bool], Future[Replies] | None]:
+        """Put a mute into effect; return it, whether it is saved, and what other processes answer."""
         params = {"seconds": seconds, **({"hidden": True} if hidden else {})}
         with self._audited(actor, "mutes.add", target=self._named(target), params=params, reason=reason):
             checked_seconds(seconds, _LONGEST_MUTE)
@@ -96,9 +110,7 @@ class Muting(Base):
             self.policy.mutes.put(mute)
             saving, replies = self._save_mute(resolved, mute.record())
         self.on_activity()
-        hit = len((yield from self._look_for(resolved)))
-        shown = {"mute": self._shown_mute(actor, mute), "hit": hit}
-        return Outcome(shown, saving, replies, lambda result, found: self._muted(mute, result, found))
+        return mute, saving, replies
 
     def _muted(self, mute: Mute, result: dict[str, Any], replies: Replies) -> dict[str, Any]:
         """Return the result of a mute; one of a client that is nowhere is taken back."""
@@ -205,9 +217,10 @@ class Muting(Base):
         if ids is not None:
             players = [player for player in map(self._host.player, ids) if player is not None]
             return {"exact": players, "similar": []}
-        found = yield from self._look_for(Target("name", name or ""))
-        exact = [player for player in found if player.username == name]
-        return {"exact": exact, "similar": [] if exact else found}
+        name = name or ""
+        exact = list(self._host.named(name))
+        similar = [] if exact else (yield from self._look_for(Target("name", name)))
+        return {"exact": exact, "similar": similar}
 
     def _kicking_name(self, actor: Actor, name: str, *, several: bool, reason: str) -> Slices[Outcome]:
         """Disconnect the clients of a name in all processes; whether one or several are meant is found out first."""

@@ -6,8 +6,8 @@ clients of this process alone; `cloudlink.admin.merging` puts the answers togeth
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Generator
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from cloudlink import forwarded
@@ -43,16 +43,7 @@ def list_clients(process: Process, params: Params) -> Slices[Result]:
             `is_owner`, whether to show addresses.
     """
     host, sort, limit = process.server, params["sort"], params["limit"]
-    players = list(host.players())
-    is_wanted = _filter(process, params)
-    if is_wanted is not None:
-        found: list[Player] = []
-        for part in sliced(players):
-            found += filter(is_wanted, part)
-            yield
-        players = found
-    total = len(players)
-    page = yield from _page(players, sort, params["after"], limit + 1)
+    page, total = yield from _page(process, params, limit + 1)
     last = page[limit - 1] if len(page) > limit else None
     items = []
     for part in sliced(page[:limit], _SHOWN_AT_ONCE):
@@ -80,24 +71,23 @@ def _filter(process: Process, params: Params) -> Callable[[Player], bool] | None
     return is_wanted
 
 
-def _page(players: list[Player], sort: str, after: str | None, size: int) -> Slices[list[Player]]:
-    """Return the first `size` clients after a place; `players` has them in the order of their ids."""
+def _page(process: Process, params: Params, size: int) -> Slices[tuple[list[Player], int]]:
+    """Return the first `size` clients of a page, and how many all pages have; `params` are those of `list_clients`."""
+    host, sort, after = process.server, params["sort"], params["after"]
     last = None if after is None else merging.place_of_cursor(sort, after)
     if after is not None and last is None:
         raise AdminError("invalid", "`after` must be the `next` of the page before.", {"key": "after"})
-    is_reversed = sort.startswith("-")
-    if sort.removeprefix("-") == "since":
-        if last is None:
-            return players[: -size - 1 : -1] if is_reversed else players[:size]
-        if is_reversed:
-            end = bisect_left(players, last[0], key=_number)
-            return players[max(0, end - size) : end][::-1]
-        start = bisect_right(players, last[0], key=_number)
-        return players[start : start + size]
+    is_wanted, is_reversed = _filter(process, params), sort.startswith("-")
+    if is_wanted is None and sort.removeprefix("-") == "since":  # the order in which the server has them
+        players = host.players(after=None if last is None else last[0], reverse=is_reversed)
+        return list(islice(players, size)), host.count_players()
+    total = 0
     found: list[tuple[Any, Player]] = []
-    for part in sliced(players):
+    for part in sliced(host.players()):
+        wanted = part if is_wanted is None else list(filter(is_wanted, part))
+        total += len(wanted)
         placed = [
-            (merging.place_of(sort, player.snowflake, player.username or ""), player) for player in part
+            (merging.place_of(sort, player.snowflake, player.username or ""), player) for player in wanted
         ]
         if last is not None:
             placed = [one for one in placed if (one[0] < last if is_reversed else one[0] > last)]
@@ -109,11 +99,7 @@ def _page(players: list[Player], sort: str, after: str | None, size: int) -> Sli
             found.sort(key=_place, reverse=is_reversed)
             del found[size:]
         yield
-    return [player for _, player in found]
-
-
-def _number(player: Player) -> int:
-    return int(player.snowflake)
+    return [player for _, player in found], total
 
 
 def _place(placed: tuple[Any, Player]) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from cloudlink.admin.host import Player
     from cloudlink.slices import Slices
@@ -51,8 +51,17 @@ class ServerView(Protocol):
 
     # Clients.
 
-    def players(self, *, room: str | None = None) -> Iterable[Player]:
-        """Return the connected clients, the earliest first; only those in a room if one is named."""
+    def players(self, *, after: int | None = None, reverse: bool = False) -> Iterator[Player]:
+        """Yield the connected clients, the earliest first; they may come and go meanwhile.
+
+        Args:
+            after: The id of the client after which to begin, None for the beginning. It need not be connected.
+            reverse: Whether to begin with the latest.
+        """
+        ...
+
+    def players_in(self, room: str) -> Iterable[Player]:
+        """Return the clients in a room, the earliest first."""
         ...
 
     def label(self, player: Player) -> str:

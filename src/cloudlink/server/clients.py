@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 from uuid import UUID, uuid4
 
 from cloudlink import closecodes, jsontext
-from cloudlink.slices import finish
+from cloudlink.slices import finish, sliced
 
+from .arrivals import Arrivals, number_of
 from .connectionlog import ConnectionLog
 from .events import User
 from .limits import Traffic
 from .namesakes import Namesakes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from enum import Enum
 
     from cloudlink.delivery import Connection, Outbox
@@ -441,6 +442,7 @@ class ClientsManager:
 
     Attributes:
         log: Bounds the lines about the clients of each address.
+        by_arrival: The clients in the order of their ids, for work that goes through all of them.
     """
 
     exceptions = ClientsExceptions
@@ -449,6 +451,7 @@ class ClientsManager:
         """Args: log: Bounds the lines about the clients of each address, None for one that names no addresses."""
         self.log = log or ConnectionLog()
         self.clients: set[Client] = set()
+        self.by_arrival: Arrivals[Client] = Arrivals()
         self.snowflakes: dict[str, Client] = {}
         self.uuids: dict[str, Client] = {}
         self.usernames: Namesakes[Client] = Namesakes()
@@ -489,6 +492,7 @@ class ClientsManager:
         if obj in self.clients:
             raise ClientAlreadyExists(repr(obj))
         self.clients.add(obj)
+        self.by_arrival.add(obj)
         self.snowflakes[obj.snowflake] = obj
         self.uuids[obj.uuid] = obj
         if self._on_count is not None:
@@ -503,6 +507,7 @@ class ClientsManager:
         """Remove a client; its attributes keep their values. Raises `ClientDoesNotExist`."""
         self._require(obj)
         self.clients.discard(obj)
+        self.by_arrival.remove(obj)
         del self.snowflakes[obj.snowflake]
         del self.uuids[obj.uuid]
         if obj.username_set:
@@ -562,8 +567,7 @@ class ClientsManager:
         """Keep what a client has sent in the total of `received`, after its disconnect."""
         self._departed[obj.protocol] = self._departed.get(obj.protocol, Traffic()).plus(received)
         for count in self._counts:
-            if obj in count.left:
-                count.left.remove(obj)
+            if number_of(obj) > count.reached:
                 count.add(obj.protocol, *received)
 
     def received(self) -> dict[Schema | None, Traffic]:
@@ -571,17 +575,17 @@ class ClientsManager:
         return finish(self.count_received())
 
     def count_received(self) -> Slices[dict[Schema | None, Traffic]]:
-        """Return the same in slices; clients that come meanwhile are left out.
+        """Return the same in slices. Each client counts once, whether it leaves or comes meanwhile.
 
         This adds up the counters of all connected clients, so it should not be done much more than once a second.
         """
-        count = _Count(self.clients, self._departed)
+        count = _Count(self._departed)
         self._counts.append(count)
         try:
-            while count.left:
-                for _ in range(min(_COUNTED_AT_ONCE, len(count.left))):
-                    client = count.left.pop()
+            for part in sliced(self.by_arrival.walk(), _COUNTED_AT_ONCE):
+                for client in part:
                     count.add(client.protocol, *client.session.tally())
+                count.reached = number_of(part[-1])
                 yield
         finally:
             self._counts.remove(count)
@@ -634,14 +638,14 @@ def _drop(index: dict[Any, set[Client]], key: Any, client: Client) -> None:
 
 
 class _Count:
-    """A total of the messages of all clients, while it is added up; each client counts once, even if it leaves meanwhile.
+    """A total of the messages of all clients, while it is added up in the order of their ids.
 
     Attributes:
-        left: The clients that are not counted yet.
+        reached: The id of the last client that is counted; those after it are counted when they leave, or when it is their turn.
     """
 
-    def __init__(self, clients: Iterable[Client], departed: Mapping[Schema | None, Traffic]) -> None:
-        self.left = set(clients)
+    def __init__(self, departed: Mapping[Schema | None, Traffic]) -> None:
+        self.reached = -1
         self._sums: dict[Schema | None, tuple[float, float]] = {None: (0, 0), **departed}
 
     def add(self, protocol: Schema | None, messages: float, size: float) -> None:

@@ -26,10 +26,11 @@ from cloudlink.counters import StoreCondition
 from cloudlink.slices import sliced
 from cloudlink.transport.sockets import own_addresses
 
+from .arrivals import number_of
 from .events import Announcement, Message
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from ipaddress import IPv4Network, IPv6Network
 
     from cloudlink.admin.host import Player
@@ -182,9 +183,13 @@ class Enforcement:
         part = self._server.part
         return "" if part is None or part.count == 1 else f"process {os.getppid()}"
 
-    def players(self) -> Iterable[Client]:
-        """Return the connected clients, the earliest first."""
-        return list(self._clients.snowflakes.values())
+    def players(self) -> Iterator[Client]:
+        """Yield the connected clients, the earliest first; they may come and go meanwhile."""
+        return self._clients.by_arrival.walk()
+
+    def named(self, name: str) -> list[Client]:
+        """Return the connected clients with exactly this name, the earliest first."""
+        return sorted(self._clients.usernames.of(name), key=number_of)
 
     def player(self, snowflake: str) -> Client | None:
         """Return the client of an id, None if it is not connected."""

@@ -34,7 +34,7 @@ class PluginAdmin:
     def ban(
         self, target: Target, seconds: float | None = None, reason: str = "", *, force: bool = False
     ) -> dict[str, Any]:
-        """Ban, and disconnect the clients that match with 4004.
+        """Ban at once, and disconnect the clients that match with 4004 in a moment.
 
         Args:
             target: Whom. A client means its address, which others may share.
@@ -48,11 +48,7 @@ class PluginAdmin:
         Raises:
             AdminError: It cannot be done, such as `protected` for this machine's own address.
         """
-        outcome = self._sanctions.add_ban(
-            _actor(), _target(target), seconds=seconds, reason=reason, force=force
-        )
-        ban: dict[str, Any] = outcome.result["ban"]
-        return ban
+        return self._sanctions.ban(_actor(), _target(target), seconds=seconds, reason=reason, force=force)
 
     def unban(self, ban: int | dict[str, Any]) -> None:
         """Remove a ban, given by its id or as `ban` returned it. Raises `AdminError` if it does not exist."""
@@ -86,11 +82,7 @@ class PluginAdmin:
         Raises:
             AdminError: It cannot be done.
         """
-        outcome = self._sanctions.add_mute(
-            _actor(), _target(target), seconds=seconds, reason=reason, hidden=hidden
-        )
-        mute: dict[str, Any] = outcome.result["mute"]
-        return mute
+        return self._sanctions.mute(_actor(), _target(target), seconds=seconds, reason=reason, hidden=hidden)
 
     def unmute(self, mute: int | dict[str, Any]) -> None:
         """Remove a mute, given by its id or as `mute` returned it. Raises `AdminError` if it does not exist."""

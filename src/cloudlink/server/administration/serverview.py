@@ -11,13 +11,14 @@ from cloudlink import jsontext
 from cloudlink.admin.actors import AdminError
 from cloudlink.admin.serverview import Sample
 from cloudlink.errors import StartError
+from cloudlink.server.arrivals import number_of
 from cloudlink.server.handlers import code_of, describe, shown_path
 from cloudlink.settings import OPTIONS, TABLES
 from cloudlink.text import printable
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from cloudlink.admin.host import Player
     from cloudlink.admin.sanctions import Sanctions
@@ -136,13 +137,15 @@ class ServerView:
 
     # Clients.
 
-    def players(self, *, room: str | None = None) -> Iterable[Client]:
-        """Return the connected clients, the earliest first; only those in a room if one is named."""
-        if room is None:
-            return self._server.clients_manager.snowflakes.values()
+    def players(self, *, after: int | None = None, reverse: bool = False) -> Iterator[Client]:
+        """Yield the connected clients, the earliest first; see `cloudlink.admin.serverview.ServerView`."""
+        return self._server.clients_manager.by_arrival.walk(after, reverse=reverse)
+
+    def players_in(self, room: str) -> Iterable[Client]:
+        """Return the clients in a room, the earliest first."""
         known = self._server.rooms_manager.rooms.get(room)
         members = [client for part in known.members.values() for client in part.clients] if known else []
-        return sorted(members, key=lambda client: int(client.snowflake))
+        return sorted(members, key=number_of)
 
     def label(self, player: Player) -> str:
         """Return the word for a client's protocol: `cl4`, `scratch`, `other` or `unidentified`."""
