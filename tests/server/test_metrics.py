@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from cloudlink.server import metrics
 from cloudlink.server.metrics import METRICS, PREFIX, render, sample
+from cloudlink.slices import finish
 from cloudlink.version import __version__
 from tests.support.memoryclients import EraClient, MemoryClient, named
 from tests.support.rawclients import ask, request, running
@@ -48,7 +49,7 @@ def parsed(text):
 
 
 def shown(server):
-    return parsed(render(sample(server)).decode())
+    return parsed(finish(render(finish(sample(server)))).decode())
 
 
 # Who may read it.
@@ -205,7 +206,7 @@ def test_no_label_comes_from_a_client():
     one.say({"cmd": "link", "val": secret}, {"cmd": secret}, {"cmd": "gvar", "name": secret, "val": secret})
     MemoryClient(server, {"method": "handshake", "project_id": secret, "user": secret})
     MemoryClient(server, {"method": secret})
-    assert secret not in render(sample(server)).decode()
+    assert secret not in finish(render(finish(sample(server)))).decode()
 
 
 def test_the_library_is_imported_when_somebody_asks():

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import importlib
-import sys
 from collections import Counter
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from cloudlink.http import Response
 from cloudlink.http.response import refusal
 from cloudlink.http.routes import Route
+from cloudlink.slices import sliced
 from cloudlink.version import __version__
 
 from .loopdelay import BOUNDS, LoopDelay
@@ -29,11 +29,13 @@ from .metricsums import count_rooms, join_process_value, total
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator
 
+    from cloudlink.admin.sanctions import Sanctions
     from cloudlink.cluster.node import Node
     from cloudlink.counters import Counters
     from cloudlink.delivery import Delivery
     from cloudlink.http import Request
     from cloudlink.settings import Settings
+    from cloudlink.slices import Slices
 
     from .clients import ClientsManager, Schema
     from .cluster import Cluster
@@ -50,6 +52,8 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _BEARER = "bearer "
 _PROTOCOLS = ("cl4", "scratch", "other", "unidentified")
 _OTHER = "other"
+_RENDERED_AT_ONCE = 10
+"""Metrics that are written in one slice."""
 
 
 class Host(Protocol):
@@ -64,6 +68,7 @@ class Host(Protocol):
     delivery: Delivery
     fair_share: FairShare
     loop_delay: LoopDelay
+    sanctions: Sanctions
     not_ready: str
 
 
@@ -204,14 +209,13 @@ class MetricsPage:
             text = "These metrics need the token of the setting metrics_token: Authorization: Bearer TOKEN"
             return refusal(HTTPStatus.UNAUTHORIZED, text, {"WWW-Authenticate": "Bearer"})
         self._server.loop_delay.start(asyncio.get_running_loop())
-        if "prometheus_client" not in sys.modules:
-            # This takes a tenth of a second, in which others would wait.
-            await asyncio.to_thread(importlib.import_module, "prometheus_client")
         others = [] if self.others is None else await self.others()
-        values = total([sample(self._server), *(other.sample for other in others)])
-        if others:
-            values["rooms"] |= count_rooms([rooms(self._server), *(other.rooms for other in others)])
-        return Response(render(values, [other.process for other in others]), content_type=CONTENT_TYPE)
+        # The first call takes a tenth of a second, to import prometheus-client, and each one some milliseconds to have the
+        # system count thousands of open connections.
+        standard = await asyncio.to_thread(standard_metrics, [other.process for other in others])
+        page = self._server.sanctions.slices.run(_page(self._server, others, standard))
+        body = await asyncio.wrap_future(page) if isinstance(page, Future) else page
+        return Response(body, content_type=CONTENT_TYPE)
 
 
 def _bearer(request: Request) -> bytes:
@@ -223,13 +227,22 @@ def _bearer(request: Request) -> bytes:
     )
 
 
-def sample(server: Host) -> Sample:
+def _page(server: Host, others: list[OtherProcess], standard: list[Any]) -> Slices[bytes]:
+    """Return the metrics of this process and others of the server as text; `standard` are those of `standard_metrics`."""
+    values = total([(yield from sample(server)), *(other.sample for other in others)])
+    if others:
+        values["rooms"] |= count_rooms([(yield from rooms(server)), *(other.rooms for other in others)])
+    return (yield from render(values, standard))
+
+
+def sample(server: Host) -> Slices[Sample]:
     """Return the values of all metrics by name, each by the values of its labels.
 
     A histogram has a value for each bucket, named by its upper bound and not cumulative, and its `sum`.
     """
     counters, delivery, share = server.counters, server.delivery, server.fair_share
     labels: Labels = {schema: engine.label for schema, engine in server.hooks.engines.items()}
+    clients = yield from _clients(server.clients_manager, labels)
     found: Sample = {
         "build_info": {(__version__,): 1},
         "ready": {(): not server.not_ready},
@@ -250,7 +263,7 @@ def sample(server: Host) -> Sample:
         "admin_sessions": {(): counters.admin_sessions()},
         "admin_logins": _by_label(counters.logins),
         "admin_actions": _by_label(counters.actions),
-        **_clients(server.clients_manager, labels),
+        **clients,
         "rooms": _sums(
             (labels.get(schema, _OTHER), count) for schema, count in server.rooms_manager.counts.items()
         ),
@@ -272,14 +285,16 @@ def sample(server: Host) -> Sample:
     return found
 
 
-def rooms(server: Host) -> dict[str, list[str]]:
+def rooms(server: Host) -> Slices[dict[str, list[str]]]:
     """Return the names of the rooms of each protocol."""
     found: dict[str, list[str]] = {}
-    engines = server.hooks.engines
-    for name, room in server.rooms_manager.rooms.items():
-        for schema in room.members:
-            label = engines[schema].label if schema in engines else _OTHER
-            found.setdefault(label, []).append(name)
+    engines, known = server.hooks.engines, server.rooms_manager.rooms
+    for part in sliced(list(known)):
+        for name in part:
+            for schema in known[name].members if name in known else ():
+                label = engines[schema].label if schema in engines else _OTHER
+                found.setdefault(label, []).append(name)
+        yield
     return found
 
 
@@ -302,14 +317,17 @@ def _cluster(node: Node | None) -> Sample:
     }
 
 
-def _clients(clients: ClientsManager, labels: Labels) -> Sample:
-    identified = _sums((labels.get(schema, _OTHER), len(some)) for schema, some in clients.protocols.items())
-    unidentified = len(clients) - sum(identified.values())
-    dialects = Counter(client.dialect for some in clients.protocols.values() for client in some)
+def _clients(clients: ClientsManager, labels: Labels) -> Slices[Sample]:
+    dialects: Counter[Any] = Counter()
+    for part in sliced(clients.by_arrival.walk()):
+        dialects.update(client.dialect for client in part if client.protocol is not None)
+        yield
     received = [
         ("unidentified" if schema is None else labels.get(schema, _OTHER), traffic)
-        for schema, traffic in clients.received().items()
+        for schema, traffic in (yield from clients.count_received()).items()
     ]
+    identified = _sums((labels.get(schema, _OTHER), len(some)) for schema, some in clients.protocols.items())
+    unidentified = len(clients) - sum(identified.values())
     return {
         "clients": {**identified, ("unidentified",): unidentified},
         "clients_by_dialect": _sums((str(dialect), count) for dialect, count in dialects.items()),
@@ -341,80 +359,67 @@ def _sums(pairs: Iterable[tuple[str, float]]) -> Values:
     return sums
 
 
-def render(values: Sample, processes: Iterable[int] = ()) -> bytes:
-    """Return a sample as text of the Prometheus format, with the standard metrics of the process.
+def render(values: Sample, standard: Iterable[Any] = ()) -> Slices[bytes]:
+    """Return a sample, and after it what `standard_metrics` has returned, as text of the Prometheus format."""
+    from prometheus_client import generate_latest  # noqa: PLC0415  # see above
 
-    Args:
-        values: The sample.
-        processes: The numbers of other processes whose standard metrics are added.
-    """
-    from prometheus_client import CollectorRegistry, generate_latest  # noqa: PLC0415  # see above
-
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Collector(values))
-    registry.register(_Processes(processes))
-    return generate_latest(registry)
+    text = b""
+    for families in sliced(chain(_families(values), standard), _RENDERED_AT_ONCE):
+        text += generate_latest(_Collection(families))
+        yield
+    return text
 
 
-class _Processes:
-    """Hands the standard metrics of this and other processes to prometheus-client."""
+class _Collection:
+    """Hands families of metrics to prometheus-client."""
 
-    def __init__(self, others: Iterable[int]) -> None:
-        self._others = list(others)
+    def __init__(self, families: list[Any]) -> None:
+        self._families = families
 
-    def describe(self) -> list[Any]:
-        """Return nothing: the registry is used once."""
-        return []
+    def collect(self) -> list[Any]:
+        """Return the families."""
+        return self._families
 
-    def collect(self) -> Iterator[Any]:
-        """Yield the metrics."""
-        from prometheus_client import CollectorRegistry, ProcessCollector  # noqa: PLC0415  # see above
 
-        found: dict[str, list[Any]] = {}
-        numbers: list[int | str] = ["self", *self._others]
-        for number in numbers:
-            collector = ProcessCollector(pid=partial(_itself, number), registry=CollectorRegistry())
-            for family in collector.collect():
-                found.setdefault(family.name, []).append(family)
-        for first, *rest in found.values():
-            samples = [family.samples[0] for family in (first, *rest)]
-            value = join_process_value(first.name, [each.value for each in samples])
-            first.samples[:] = [samples[0]._replace(value=value)]
-            yield first
+def standard_metrics(others: Iterable[int] = ()) -> list[Any]:
+    """Return the metrics `process_…` of this and other processes, given their numbers, as families of prometheus-client."""
+    from prometheus_client import CollectorRegistry, ProcessCollector  # noqa: PLC0415  # see above
+
+    found: dict[str, list[Any]] = {}
+    numbers: list[int | str] = ["self", *others]
+    for number in numbers:
+        collector = ProcessCollector(pid=partial(_itself, number), registry=CollectorRegistry())
+        for family in collector.collect():
+            found.setdefault(family.name, []).append(family)
+    for first, *rest in found.values():
+        samples = [family.samples[0] for family in (first, *rest)]
+        value = join_process_value(first.name, [each.value for each in samples])
+        first.samples[:] = [samples[0]._replace(value=value)]
+    return [first for first, *_ in found.values()]
 
 
 def _itself(number: int | str) -> int | str:
     return number
 
 
-class _Collector:
-    """Hands a sample to prometheus-client."""
+def _families(values: Sample) -> Iterator[Any]:
+    """Yield a sample as families of prometheus-client."""
+    from prometheus_client.core import (  # noqa: PLC0415  # imported when somebody asks
+        CounterMetricFamily,
+        GaugeMetricFamily,
+        HistogramMetricFamily,
+    )
 
-    def __init__(self, values: Sample) -> None:
-        self._values = values
-
-    def describe(self) -> list[Any]:
-        """Return nothing: the registry is used once."""
-        return []
-
-    def collect(self) -> Iterator[Any]:
-        """Yield the metrics."""
-        from prometheus_client.core import (  # noqa: PLC0415  # imported when somebody asks
-            CounterMetricFamily,
-            GaugeMetricFamily,
-            HistogramMetricFamily,
-        )
-
-        for metric in METRICS:
-            values, name = self._values[metric.name], PREFIX + metric.name
-            if metric.kind == "histogram":
-                bounds = [*map(str, BOUNDS), "+Inf"]
-                sums = accumulate(values[bound,] for bound in bounds)
-                buckets = list(zip(bounds, sums, strict=True))
-                yield HistogramMetricFamily(name, metric.help, buckets=buckets, sum_value=values["sum",])
-                continue
-            kind = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
-            family = kind(name, metric.help, labels=metric.labels)
-            for labels, value in values.items():
-                family.add_metric(labels, value)
-            yield family
+    for metric in METRICS:
+        found, name = values[metric.name], PREFIX + metric.name
+        if metric.kind == "histogram":
+            bounds = [*map(str, BOUNDS), "+Inf"]
+            sums = accumulate(found[bound,] for bound in bounds)
+            buckets = list(zip(bounds, sums, strict=True))
+            yield HistogramMetricFamily(name, metric.help, buckets=buckets, sum_value=found["sum",])
+            continue
+        kind = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
+        family = kind(name, metric.help, labels=metric.labels)
+        for labels, value in found.items():
+            family.add_metric(labels, value)
+        yield family

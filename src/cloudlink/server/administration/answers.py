@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from cloudlink.admin.following import Followers, Following
     from cloudlink.admin.process import Process
+    from cloudlink.slices import Slices
 
     from .peers import ClusterCarrier
     from .serverview import AdministeredServer
@@ -123,13 +124,13 @@ class Answers:
         self._process.sanctions.take_mode(params["record"], stop=stop)
         return {}
 
-    def _metrics(self, _params: Params, _name: str) -> Result:
+    def _metrics(self, _params: Params, _name: str) -> Result | Future[Result]:
         self._server.loop_delay.start(self._loop)
-        return {
-            "sample": packed(sample(self._server)),
-            "rooms": rooms(self._server),
-            "process": os.getpid(),
-        }
+        return self._process.sanctions.slices.run(self._sampling())
+
+    def _sampling(self) -> Slices[Result]:
+        found = packed((yield from sample(self._server)))
+        return {"sample": found, "rooms": (yield from rooms(self._server)), "process": os.getpid()}
 
 
 def _ask(process: Process, question: str, params: Params, _name: str) -> Result | Future[Result]:
