@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import random
+from concurrent.futures import Future
 
 import pytest
 
@@ -186,3 +188,28 @@ def test_words_are_prepared_before_they_are_looked_for(crowd, slow):
     slow.owner.request("filters.remove", id=filters.look_at_text("darn99", "messages").filter.id)
     assert filters.look_at_text("darn99", "messages") is None
     assert filters.look_at_text("heck", "messages").filter.action == "block"
+
+
+def futures():
+    return sum(isinstance(one, Future) for one in gc.get_objects())
+
+
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        ("clients.list", {"sort": "name"}),
+        ("clients.list", {"search": "9"}),
+        ("bans.preview", {"target": {"name": "bob"}}),
+    ],
+)
+def test_an_answer_that_was_sent_is_freed_at_once(crowd, slow, method, params):
+    gc.collect()
+    gc.disable()
+    try:
+        before = futures()
+        assert slow.owner.request(method, **params) is None
+        slow.take_all()
+        assert "result" in slow.owner.heard[-1]
+        assert futures() == before
+    finally:
+        gc.enable()

@@ -1,8 +1,13 @@
-"""Results that come later: from the thread that hashes passwords, from the file, or from other processes."""
+"""Results that come later: from the thread that hashes passwords, from the file, or from other processes.
+
+A future keeps its callbacks for ever, so a callback must not hold the future: such a cycle would keep a page of hundreds of
+clients until the next garbage collection, and make that one long.
+"""
 
 from __future__ import annotations
 
 from concurrent.futures import Future
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -36,13 +41,13 @@ def then(future: Future[T], call_soon: CallSoon, step: Callable[[T], U]) -> Futu
     """
     finished: Future[U] = Future()
 
-    def go_on() -> None:
+    def go_on(found: Future[T]) -> None:
         try:
-            finished.set_result(step(future.result()))
+            finished.set_result(step(found.result()))
         except BaseException as error:  # noqa: BLE001  # passed on to whoever waits
             finished.set_exception(error)
 
-    future.add_done_callback(lambda _: call_soon(go_on))
+    future.add_done_callback(lambda found: call_soon(partial(go_on, found)))
     return finished
 
 
@@ -57,11 +62,11 @@ def and_then(future: Future[T], call_soon: CallSoon, step: Callable[[T], Future[
         else:
             finished.set_exception(error)
 
-    def go_on() -> None:
+    def go_on(found: Future[T]) -> None:
         try:
-            step(future.result()).add_done_callback(pass_on)
+            step(found.result()).add_done_callback(pass_on)
         except BaseException as error:  # noqa: BLE001  # passed on to whoever waits
             finished.set_exception(error)
 
-    future.add_done_callback(lambda _: call_soon(go_on))
+    future.add_done_callback(lambda found: call_soon(partial(go_on, found)))
     return finished

@@ -10,6 +10,7 @@ import logging
 import time
 from collections import Counter, OrderedDict
 from concurrent.futures import Future
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cloudlink.admin import merging, requests
@@ -356,9 +357,9 @@ class Socket:
     def _wait(self, number: Id, method: str, future: Future[Any], go_on: Callable[[Any], None]) -> None:
         """Call a function with a result that comes later, or answer with the error."""
 
-        def finish() -> None:
+        def finish(found: Future[Any]) -> None:
             try:
-                go_on(future.result())
+                go_on(found.result())
             except AdminError as error:
                 self._refuse(number, error)
             except Exception:
@@ -366,9 +367,9 @@ class Socket:
                 self._refuse(number, _failed())
 
         if future.done():
-            finish()
-        else:
-            future.add_done_callback(lambda _: self._core.server.call_soon(finish))
+            finish(future)
+        else:  # the callback must not hold the future, see `cloudlink.admin.futures`
+            future.add_done_callback(lambda found: self._core.server.call_soon(partial(finish, found)))
 
     def _answer(self, number: Id, result: dict[str, Any]) -> None:
         missing = result.get("missing")
