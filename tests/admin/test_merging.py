@@ -77,16 +77,16 @@ def test_statistics_are_added_up():
 
 
 def test_moments_of_the_history_meet_though_clocks_differ():
-    found = merging.history([[moment(100), moment(105)], [moment(102), moment(109), moment(111)]], 5)
+    found = finish(merging.history([[moment(100), moment(105)], [moment(102), moment(109), moment(111)]], 5))
     assert [(each["at"], each["clients"]) for each in found] == [(102, 2), (109, 2), (111, 2)]
 
 
 def test_a_process_that_has_skipped_a_step_is_not_missing_in_it():
-    found = merging.history([[moment(100), moment(106), moment(111)], [moment(104), moment(110)]], 5)
+    found = finish(merging.history([[moment(100), moment(106), moment(111)], [moment(104), moment(110)]], 5))
     assert [each["clients"] for each in found] == [2, 2, 2]
-    ended = merging.history([[moment(100)], [moment(100), moment(105), moment(110)]], 5)
+    ended = finish(merging.history([[moment(100)], [moment(100), moment(105), moment(110)]], 5))
     assert [each["clients"] for each in ended] == [2, 2, 1]
-    assert merging.history([[], []], 5) == []
+    assert finish(merging.history([[], []], 5)) == []
 
 
 def test_projects():

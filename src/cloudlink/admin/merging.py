@@ -11,9 +11,12 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from cloudlink import jsontext
+from cloudlink.slices import sliced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+
+    from cloudlink.slices import Slices
 
     Result = dict[str, Any]
 
@@ -21,6 +24,8 @@ _LONGEST_KEY = 100
 """Characters of a name that decide its place in a list."""
 _ADDED = ("clients", "messages_in", "bytes_in", "frames_out", "bytes_out", "memory")
 _SHOWN_NAMES = 20
+_MOMENTS_AT_ONCE = 20
+"""States over time that are merged in one slice."""
 
 
 def place_of(sort: str, client_id: str, name: str) -> tuple[Any, ...]:
@@ -85,17 +90,21 @@ def statistics(results: Sequence[Result]) -> Result:
     return merged
 
 
-def history(results: Sequence[list[Result]], step: int) -> list[Result]:
+def history(results: Sequence[list[Result]], step: int) -> Slices[list[Result]]:
     """Merge the states over time: those of the same `step` seconds become one.
 
     Processes do not look at the same moment, so one that has no state in a step counts with that of the step before.
     """
+    if len(results) == 1:
+        return results[0]
     parts = [{item["at"] // step: item for item in items} for items in results]
     merged = []
-    for moment in sorted(set().union(*parts)):
-        found = [part.get(moment) or part.get(moment - 1) for part in parts]
-        merged.append(statistics([item for item in found if item is not None]))
-        merged[-1]["at"] = max(item["at"] for item in found if item is not None)
+    for some in sliced(sorted(set().union(*parts)), _MOMENTS_AT_ONCE):
+        for moment in some:
+            found = [part.get(moment) or part.get(moment - 1) for part in parts]
+            merged.append(statistics([item for item in found if item is not None]))
+            merged[-1]["at"] = max(item["at"] for item in found if item is not None)
+        yield
     return merged
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import heapq
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from cloudlink import jsontext
@@ -13,6 +13,7 @@ from cloudlink.admin.futures import and_then, at_once, done, then
 from cloudlink.admin.methods.everywhere import gathered, told
 from cloudlink.admin.questions import delete_variable, get_project, set_variable
 from cloudlink.admin.requests import Param, integer, optional, text
+from cloudlink.slices import sliced
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from cloudlink.admin.core import Call, Core, Result
     from cloudlink.admin.peers import Replies
+    from cloudlink.slices import Slices
 
 _PAGE = 200
 _LONGEST_ROOM = 1000
@@ -35,17 +37,28 @@ def _list_rooms(call: Call) -> Result:
     """Return the rooms with the most clients first; those without clients are listed if they have rules."""
     search = call.params.get("search", "").casefold()
 
-    def merge(results: list[dict[str, Any]]) -> dict[str, Any]:
-        rules = call.core.sanctions.policy.rooms
-        ruled = {rule.name: 0 for rule in rules if rule.name != _ALL and search in rule.name.casefold()}
-        rooms = ruled | merging.counts([result["clients"] for result in results])
-        # One more than is shown says whether others follow; sorting thousands would take long.
+    def merge(results: list[dict[str, Any]]) -> Slices[dict[str, Any]]:
+        rooms: dict[str, int] = results[0]["clients"]
+        for part in sliced(chain.from_iterable(result["clients"].items() for result in results[1:])):
+            for name, clients in part:
+                rooms[name] = rooms.get(name, 0) + clients
+            yield
+        for rule in call.core.sanctions.policy.rooms:
+            if rule.name != _ALL and search in rule.name.casefold():
+                rooms.setdefault(rule.name, 0)
+        # One more than is shown says whether others follow.
         most = call.params.get("after", 0) + call.params.get("limit", _PAGE) + 1
-        found = heapq.nsmallest(most, rooms.items(), key=lambda room: (-room[1], room[0]))
+        found: list[tuple[int, str]] = []
+        for part in sliced(rooms.items()):
+            placed = [(-clients, name) for name, clients in part]
+            if len(found) == most:
+                placed = [one for one in placed if one < found[-1]]
+            found = sorted(found + placed)[:most]
+            yield
         page, following = _page(call, found)
         shown = call.core.sanctions.room_rules
         return {
-            "items": [{**shown(name), "clients": clients} for name, clients in page],
+            "items": [{**shown(name), "clients": -clients} for clients, name in page],
             "total": len(rooms),
             "next": following,
             "all": shown(_ALL),

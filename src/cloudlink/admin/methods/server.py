@@ -13,6 +13,7 @@ from cloudlink.admin.statistics import MOST_MINUTES, STEP
 
 if TYPE_CHECKING:
     from cloudlink.admin.core import Call, Result
+    from cloudlink.slices import Slices
 
 _LONGEST_BRIDGE = 20
 _LONGEST_COMMAND = 200
@@ -26,8 +27,8 @@ def _get_stats(call: Call) -> Result:
 def _get_history(call: Call) -> Result:
     minutes = call.params.get("minutes", MOST_MINUTES)
 
-    def merge(results: list[dict[str, Any]]) -> dict[str, Any]:
-        items = merging.history([result["items"] for result in results], STEP)
+    def merge(results: list[dict[str, Any]]) -> Slices[dict[str, Any]]:
+        items = yield from merging.history([result["items"] for result in results], STEP)
         return {"step": STEP, "items": items[-minutes * 60 // STEP :]}
 
     return gathered(call, "history", {"minutes": minutes}, merge)
