@@ -120,7 +120,7 @@ def test_every_node_shows_and_reaches_all_clients(play):
         alice, bob = named(first, "alice"), named(second, "bob")
         for server in (first, second):
             admin = Admin(server)
-            listed = await admin.ask("clients.list")
+            listed = await admin.ask("clients.list", sort="name")
             assert [one["name"] for one in listed["items"]] == ["alice", "bob"]
             assert len({one["net"] for one in listed["items"]}) == 1
             assert (await admin.ask("stats.get"))["clients"] == 2
