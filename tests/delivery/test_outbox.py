@@ -517,3 +517,23 @@ def test_a_frame_tells_its_size_the_shortest_way(size):
 def test_a_text_in_parts_is_the_frame_of_the_whole(parts, size):
     parts.append(bytes(size))
     assert joined_text_frame(parts) == text_frame(b"".join(parts))
+
+
+def test_copies_to_slow_readers_count_before_they_are_written_and_more_than_others():
+    turns = Turns()
+    delivery = Delivery(turns)
+    audience = Audience(delivery)
+    outboxes = [Outbox(Recorder(), None) for _ in range(10)]
+    for outbox in outboxes:
+        audience.add(outbox)
+    delivery.broadcast(audience, text_frame(b"x"))
+    assert delivery.copies() == 0
+    for outbox in outboxes[:3]:
+        outbox.connection.congested = True
+    turns.end()
+    assert delivery.copies() == 10
+    for _ in range(5):
+        delivery.broadcast(audience, text_frame(b"x"))
+    assert delivery.copies() == 10 + 4 * 5 * 3
+    turns.end()
+    assert delivery.copies() == 60

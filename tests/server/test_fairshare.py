@@ -107,6 +107,39 @@ def test_addresses_with_equal_packets_are_served_equally(time, share):
     assert max(counts) - min(counts) <= 2, counts
 
 
+def test_an_address_that_begins_to_wait_has_the_next_turn(time, share):
+    floods, player, done = [Someone(share, f"192.0.2.{number}") for number in range(10)], [], []
+    for flood in floods:
+        for _ in range(100):
+            share.put(flood.account, flood, working(time, done, "flood", 0.001))
+    time.turn()
+    player = Someone(share, "198.51.100.1")
+    share.put(player.account, player, working(time, done, "player", 0.001))
+    for flood in floods:
+        share.put(flood.account, flood, working(time, done, "flood", 0.001))
+    before = len(done)
+    for _ in range(2):
+        time.turn()
+    assert done.index("player") - before <= 10, "only what had not had its first turn came before"
+
+
+def test_an_address_that_asks_for_little_again_and_again_has_the_next_turn_once_in_a_round(time, share):
+    flood, sly, done = Someone(share, "192.0.2.1"), Someone(share, "192.0.2.2"), []
+    for _ in range(100):
+        share.put(flood.account, flood, working(time, done, "flood", 0.001))
+
+    def once_more():
+        time.now += 0.001
+        done.append("sly")
+        share.put(sly.account, sly, once_more)
+
+    share.put(sly.account, sly, once_more)
+    for _ in range(8):
+        time.turn()
+    assert len(done) == 80, "one turn in each iteration of the loop"
+    assert done.count("flood") == pytest.approx(done.count("sly"), abs=4)
+
+
 def test_what_has_happened_so_far_is_counted_from_nothing(time, share):
     assert (share.total, share.waited, share.spent, share.is_busy) == (0, 0, 0, False)
     one, done = Someone(share, "192.0.2.1"), []

@@ -38,6 +38,8 @@ _CROWD = 32
 """Minimum batch size for which sockets are read again before writing."""
 _ANONYMOUS = 4096
 """Size in bytes from which a frame always knows its sender; shorter ones do while a recipient reads slowly."""
+_BACKLOG = 4
+"""Copies that a frame counts as if it is added to a backlog."""
 _RESUMED = 1 << 18
 """Bytes written from backlogs in one turn of the event loop, for all clients that read again together."""
 _NEWS_INTERVAL = 0.02
@@ -152,6 +154,18 @@ class Delivery:
     @max_queued_bytes.setter
     def max_queued_bytes(self, value: int | None) -> None:
         self._writer.max_queued_bytes = value
+
+    def copies(self) -> int:
+        """Return how many frames were sent, counted once for each recipient, to estimate the time that writing will take.
+
+        Of frames that are only collected so far, those to recipients that read slowly count, and more: each of them will be
+        added to a backlog, while all frames to another recipient leave in one write.
+        """
+        copies = self.sent_frames
+        if self._behind:
+            for audience in self._audiences:
+                copies += _BACKLOG * len(audience.frames) * min(len(audience.outboxes), len(self._behind))
+        return copies
 
     @property
     def is_behind(self) -> bool:

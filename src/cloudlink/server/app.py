@@ -144,12 +144,10 @@ class Server(PluginAPI):
         self.metrics_page = MetricsPage(self)
         self.limit_log = LogThrottle()
         self.allowances = Allowances(self.limits, self.settings)
-        self.fair_share = FairShare(
-            self._call_soon, shown=self._shown, copies=lambda: self.delivery.sent_frames
-        )
         self.delivery = Delivery(
             self._schedule, max_queued_bytes(self.settings), coalescer(self.settings.write_delay)
         )
+        self.fair_share = FairShare(self._call_soon, shown=self._shown, copies=self.delivery.copies)
         self.clients_manager = ClientsManager(ConnectionLog(self._shown))
         brokers = Brokers()
         self.directory = Directory(self.clients_manager)

@@ -4,9 +4,10 @@ The processing time of each packet is charged to the address that it came from, 
 and of cleaning up after ended ones. While an iteration of the event loop has time left, packets are processed
 as they arrive. Once those of one iteration have taken 10 ms, or a little less, further packets and requests
 wait, nothing more is read from their connections, and the addresses take turns by the time they have used
-(deficit round robin). A flood therefore delays only its own address, and a classroom behind one address may use
-the whole server while no other address needs it. Packets of one client keep their order. What waits is also
-charged for the copies that its recipients get, because they are written later.
+(deficit round robin). An address that begins to wait has its first turn before those that wait already, as in fq_codel
+(RFC 8290, section 4.2), so a player with a packet now and then waits for none of ten floods. A flood therefore delays only
+its own address, and a classroom behind one address may use the whole server while no other address needs it. Packets of one
+client keep their order. What waits is also charged for the copies that its recipients get, because they are written later.
 
 The module does no I/O: the clock and the scheduling function are passed in.
 """
@@ -62,16 +63,18 @@ class Account:
             least time that they are charged, in seconds.
         deficit: Seconds that the address may still use in this round; below 0 after a packet that took
             longer.
+        is_listed: Whether the address has a place in the order of turns, which it keeps for a round after its last work.
         sessions: Number of connections of the address.
         waiting_since: When the oldest work began to wait, in seconds of the clock.
     """
 
-    __slots__ = ("address", "deficit", "queue", "sessions", "waiting_since")
+    __slots__ = ("address", "deficit", "is_listed", "queue", "sessions", "waiting_since")
 
     def __init__(self, address: str) -> None:
         self.address = address
         self.queue: deque[tuple[Worker, Callable[[], None], int, float]] = deque()
         self.deficit = 0.0
+        self.is_listed = False
         self.sessions = 0
         self.waiting_since = 0.0
 
@@ -105,14 +108,15 @@ class FairShare:
                 runs, and then nothing ever waits.
             clock: Returns the time, in seconds.
             shown: Returns an address in the form that may be logged.
-            copies: Returns the number of frames queued for clients so far, one for each recipient.
+            copies: Returns the number of frames sent to clients so far, one for each recipient.
         """
         self.clock = clock
         self._call_soon = call_soon
         self._shown = shown
         self._copies = copies
         self._accounts: dict[str, Account] = {}
-        self._waiting: deque[Account] = deque()  # addresses with queued work, in the order of their turns
+        self._fresh: deque[Account] = deque()  # addresses that have just begun to wait
+        self._waiting: deque[Account] = deque()  # all others that wait, in the order of their turns
         self._held: Counter[Worker] = Counter()  # number of waiting functions, by session
         self._bytes: Counter[Worker] = Counter()  # bytes that they keep
         self.spent = 0.0
@@ -161,9 +165,11 @@ class FairShare:
             cost: Seconds to charge at least, for what happens because of the work, but not within it.
         """
         if not account.queue:
-            account.deficit = 0.0
             account.waiting_since = self.clock()
-            self._waiting.append(account)
+            if not account.is_listed:
+                account.is_listed = True
+                account.deficit = 0.0
+                self._fresh.append(account)
         size += _OVERHEAD
         account.queue.append((worker, work, size, cost))
         self.waited += 1
@@ -218,15 +224,17 @@ class FairShare:
         self.is_turn_open = False
         self._spent_before += self.spent
         self.spent = 0.0
-        while self._waiting and self.spent < TURN:
-            account = self._waiting[0]
-            account.deficit += _QUANTUM
-            self._serve(account)
+        while (line := self._fresh or self._waiting) and self.spent < TURN:
+            account = line.popleft()
             if account.queue:
-                self._waiting.rotate(-1)
-            else:
-                self._waiting.popleft()
-        if self._waiting or self.spent:
+                account.deficit += _QUANTUM
+                self._serve(account)
+            # Otherwise, an address whose queue is short could be fresh again and again, and always have the next turn.
+            account.is_listed = bool(account.queue) or line is self._fresh
+            if account.is_listed:
+                self._waiting.append(account)
+        # Work that put more work has opened the next turn already; with two, an iteration would take twice as long.
+        if (self._fresh or self._waiting or self.spent) and not self.is_turn_open:
             self.open_turn()
 
     def _serve(self, account: Account) -> None:
@@ -247,7 +255,7 @@ class FairShare:
                 logger.exception("Processing a message failed.")
             before, now = now, self.clock()
             copied, copies = copies, self._copies()
-            charged = max(cost, now - before + _COPY * (copies - copied))
+            charged = max(cost, now - before + _COPY * max(0, copies - copied))
             account.deficit -= charged
             self.spent += charged
             self._estimated += charged - (now - before)
