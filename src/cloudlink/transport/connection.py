@@ -268,11 +268,12 @@ class WebSocketConnection(WSListener):
 
     @property
     def kept(self) -> int:
-        """Bytes of received parts of messages, and of a read buffer that has become large."""
+        """Bytes of received parts of messages, and of a read buffer if it has become large."""
         if not hasattr(self, "_transport"):  # it has ended, but packets of it wait
             return 0
         fragments = self._assembler.size if self._assembler is not None else 0
-        return self._parser.room + fragments
+        kept: int = self._parser.kept
+        return kept + fragments
 
     @property
     def unsent(self) -> int:

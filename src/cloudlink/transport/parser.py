@@ -16,7 +16,13 @@ SMALL_PORTION = 1 << 10
 """Bytes read at a time from a peer that has once sent too much."""
 
 LARGE = 1 << 16
-"""Bytes of a read buffer, or of parts of a message, from which they count as memory that is kept."""
+"""Bytes of parts of a message from which they count as memory that is kept."""
+_LARGE_BUFFER = 1 << 17
+"""Bytes of a read buffer from which all of it counts as memory that is kept; of a smaller one, only what it holds counts."""
+_SMALLEST = 1792
+"""Bytes of a read buffer at first; picows doubles it when nine tenths of it are full."""
+_SMALL = 1 << 11
+"""Free bytes of a read buffer that may all be filled, for a buffer that is not small has more."""
 
 _get_buffer = WSProtocol.get_buffer
 
@@ -27,7 +33,7 @@ class Parser(WSProtocol):  # type: ignore[misc]  # see the import
     Attributes:
         portion: Most bytes to read from the socket at a time.
         heard: Whether the peer has sent anything, even part of a frame, since this was set to False.
-        room: The most bytes that the read buffer had room for, 0 if it was never large; picows does not make it smaller.
+        room: Bytes of the read buffer, 0 if it was never larger than a portion; picows does not make it smaller.
     """
 
     __slots__ = ("heard", "portion", "room")
@@ -45,8 +51,27 @@ class Parser(WSProtocol):  # type: ignore[misc]  # see the import
         free: memoryview = _get_buffer(self, size_hint)
         size = len(free)
         if size <= self.portion:
-            return free
-        if size > self.room and size > LARGE:
-            self.room = size
-            self.listener.grown(size)
+            # Larger buffers are never filled to their last byte: so the free part of one that has just been doubled is
+            # larger than all of it was before, and that of an empty one is not.
+            return free if size <= _SMALL else free[:-1]
+        if size > self.room:
+            before, self.room = self.room, _size_of(size)
+            if self.room > LARGE:
+                self.listener.grown(self.room - before)
         return free[: self.portion]
+
+    @property
+    def kept(self) -> int:
+        """Bytes of a large read buffer, or of unfinished frames in a small one."""
+        free = len(_get_buffer(self, -1))
+        if free > self.room and free > self.portion:  # it has been doubled since it was read into
+            self.room = _size_of(free)
+        return self.room if self.room >= _LARGE_BUFFER else max(0, self.room - free)
+
+
+def _size_of(free: int) -> int:
+    """Return the size of a read buffer that is empty or has just been doubled. Args: free: Bytes that are free."""
+    size = _SMALLEST
+    while size < free:
+        size *= 2
+    return size
