@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloudlink.buckets import Bucket
+from cloudlink.buckets import Bucket, Buckets
 from tests.support.clock import FakeClock
 
 
@@ -141,3 +141,13 @@ def test_a_bucket_without_a_limit_counts_each_token():
     for _ in range(3):
         assert bucket.take()
     assert bucket.taken == 3
+
+
+def test_the_level_of_a_key_that_has_no_bucket_yet_is_full():
+    clock = FakeClock()
+    buckets = Buckets(clock)
+    assert buckets.level("a") == 1
+    buckets.take("a", 1, 4)
+    assert buckets.level("a") == 0.75
+    clock.now += 0.5
+    assert buckets.level("a") == 0.875

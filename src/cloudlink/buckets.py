@@ -115,6 +115,11 @@ class Buckets:
             self._buckets[key] = Bucket(rate, burst, self._clock)
         return self._buckets[key].take()
 
+    def level(self, key: str) -> float:
+        """Return how full the bucket of a key is by now; see `Bucket.level`."""
+        bucket = self._buckets.get(key)
+        return 1.0 if bucket is None else bucket.level
+
     def forget(self) -> None:
         """Drop the buckets that are full again."""
         self._buckets = {key: bucket for key, bucket in self._buckets.items() if not bucket.full}

@@ -20,6 +20,7 @@ import sys
 import time
 from collections import Counter
 
+from cloudlink.transport.sockets import raise_open_files_limit
 from tests.attacks.attacks import ATTACKS
 from tests.support.rawclients import UPGRADE, frame, request
 
@@ -256,6 +257,7 @@ def main():
     name, port, seconds = sys.argv[1:]
     with contextlib.suppress(OSError):
         os.nice(10)
+    raise_open_files_limit()
     tally = asyncio.run(attack_with(ATTACKS[name], int(port), float(seconds)))
     print(json.dumps({key: count for key, count in tally.items() if count}))
 

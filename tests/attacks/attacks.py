@@ -225,6 +225,17 @@ _ALL = (
         memory=250,
     ),
     Attack(
+        "TLS handshakes at once, ten times as many",
+        "4800 connections do the same from ten addresses",
+        kind="hello",
+        connections=4800,
+        addresses=10,
+        together=5.0,
+        churn=True,
+        tls=True,
+        memory=250,
+    ),
+    Attack(
         "slow plugin",
         "100 clients call a handler that takes 20 seconds",
         opening=HELLO,

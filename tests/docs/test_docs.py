@@ -53,6 +53,7 @@ from cloudlink.testing import connection as testing_connection
 from cloudlink.transport.detector import ProtocolDetector
 from cloudlink.transport.limiter import ConnectionLimiter
 from cloudlink.transport.listening import explain
+from cloudlink.transport.lobby import NoLobby
 from tests.support.memoryclients import MemoryConnection
 from tests.support.scenario_drivers import InMemory, OverSocket
 from tests.support.scenario_play import play
@@ -507,7 +508,16 @@ def test_messages_are_as_quoted(caplog):
     async def greet_with_tls():
         settings = Settings()
         door = ProtocolDetector(
-            None, None, ConnectionLimiter(settings, RealAddress("", ())), set(), set(), 0, None, None, None
+            None,
+            None,
+            ConnectionLimiter(settings, RealAddress("", ())),
+            NoLobby(),
+            set(),
+            set(),
+            0,
+            None,
+            None,
+            None,
         )
         door.connection_made(Transport())
         door.get_buffer(-1)[:3] = b"\x16\x03\x01"

@@ -136,3 +136,13 @@ def test_a_silent_client_is_disconnected_with_a_log_line(server, caplog):
     silent = MemoryClient(server)
     silent.session.close_if_silent("Nothing was sent within 30 seconds")
     assert f"{silent.client} is disconnected: Nothing was sent within 30 seconds." in caplog.text
+
+
+def test_an_address_that_connects_again_and_again_gets_few_lines_about_refusals(server, caplog):
+    for _ in range(100):
+        client = MemoryClient(server, {"cmd": "gvar", "name": LONG, "val": 1}, address="203.0.113.7")
+        client.leave()
+    logged = caplog.text.count("was refused: A variable name can have at most 10 characters.")
+    assert 30 <= logged <= 40
+    server.clients_manager.log.tick()
+    assert f"{100 - logged} more lines about clients of 1 address were left out." in caplog.text

@@ -551,6 +551,7 @@ class Server(PluginAPI):
     def _tick(self) -> None:
         self.watchdog.beat()
         self.enforcement.tick()
+        self.clients_manager.log.tick()
         self._membership.tick()
         self.memory.tick(
             is_busy=self.fair_share.is_busy or self.delivery.is_behind or self.hooks.unfinished > 0

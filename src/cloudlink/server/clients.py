@@ -141,6 +141,14 @@ class ClientSession(Protocol):
         """Log that the client has reached a limit."""
         ...
 
+    def should_log(self) -> bool:
+        """Return whether to log that the client comes, or what it is called or speaks, or that it leaves."""
+        ...
+
+    def should_log_refusal(self) -> bool:
+        """Return whether to log that the client is refused something, or is disconnected for it."""
+        ...
+
     def apply_limits(self) -> None:
         """Apply changed limits."""
         ...

@@ -225,9 +225,10 @@ class Session:
 
     def close_for_reading_slowly(self) -> None:
         """Close the connection because the client's backlog is too large."""
-        logger.warning(
-            "%s reads too slowly and is disconnected.", self.client, extra={"event": "slow_reader"}
-        )
+        if self.should_log_refusal():
+            logger.warning(
+                "%s reads too slowly and is disconnected.", self.client, extra={"event": "slow_reader"}
+            )
         reason = f"Reading too slowly: more than {self._host.delivery.max_queued_bytes} bytes were waiting"
         self.close(
             self._engine.slow_reader_code if self._engine else CloseCode.TRY_AGAIN_LATER, reason, "slow"
@@ -324,14 +325,17 @@ class Session:
         self.client.outbox.connection.slow_down()
         engine = self._engine
         verdict = self._meter.refuse_packet(answerable=data is not None and engine is not None)
-        if verdict.first:
+        if verdict.first and self.should_log_refusal():
             logger.warning(
                 "%s sends too much; its packets are refused.", self.client, extra={"event": "flood"}
             )
         if verdict.close:
-            logger.warning(
-                "%s went on sending too much and is disconnected.", self.client, extra={"event": "flood_end"}
-            )
+            if self.should_log_refusal():
+                logger.warning(
+                    "%s went on sending too much and is disconnected.",
+                    self.client,
+                    extra={"event": "flood_end"},
+                )
             self.close(CloseCode.POLICY_VIOLATION, "Too much was sent for too long", "flood")
             self._host.hooks.policy.on_flood(self.client)
         elif verdict.answer and data is not None and engine is not None:
@@ -387,13 +391,22 @@ class Session:
 
     def log_limit(self, what: str) -> None:
         """Log that the client has reached a limit, at most once a minute for each client."""
-        if self._host.limit_log.should_log(self.client.snowflake):
+        if self._host.limit_log.should_log(self.client.snowflake) and self.should_log_refusal():
             logger.info("%s was refused: %s", self.client, what, extra={"event": "refused"})
+
+    def should_log(self) -> bool:
+        """Return whether to log that the client comes, or what it is called or speaks, or that it leaves."""
+        return self._host.clients_manager.log.should_log(self.client.address)
+
+    def should_log_refusal(self) -> bool:
+        """Return whether to log that the client is refused something, or is disconnected for it."""
+        return self._host.clients_manager.log.should_log_refusal(self.client.address)
 
     def close_if_silent(self, reason: str) -> None:
         """Close the connection unless its first message has arrived."""
         if self.state is State.CONNECTED:
-            logger.info("%s is disconnected: %s.", self.client, reason, extra={"event": "silent"})
+            if self.should_log_refusal():
+                logger.info("%s is disconnected: %s.", self.client, reason, extra={"event": "silent"})
             self.close(CloseCode.POLICY_VIOLATION, reason, "timeout")
 
     def connection_lost(self) -> None:
@@ -421,7 +434,7 @@ class Session:
         client, engine = self.client, self._engine
         self._engine = None
         write(client, "open", False)
-        if logger.isEnabledFor(logging.INFO) and self._host.clients_manager.log.should_log(client.address):
+        if logger.isEnabledFor(logging.INFO) and self.should_log():
             stay = timedelta(seconds=int(time.monotonic() - client.birth_time))
             logger.info("%s left after %s.", client, stay, extra={"event": "left"})
         for step in self._departure(engine):
@@ -569,6 +582,14 @@ class NullSession:
 
     def log_limit(self, what: str) -> None:
         """Do nothing."""
+
+    def should_log(self) -> bool:
+        """Say that nothing is to be logged."""
+        return False
+
+    def should_log_refusal(self) -> bool:
+        """Say that nothing is to be logged."""
+        return False
 
     def admit_next_packet(self, packet: bytes) -> bool:  # noqa: ARG002  # the session's signature
         """Refuse everything."""

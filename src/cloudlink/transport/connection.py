@@ -117,6 +117,7 @@ class WebSocketConnection(WSListener):
         "_parser",
         "_pause_timer",
         "_receiver",
+        "_should_log",
         "_socket",
         "_transport",
         "address",
@@ -138,6 +139,7 @@ class WebSocketConnection(WSListener):
         max_message_size: int,
         opened: Callable[[WebSocketConnection], Receiver],
         closed: Callable[[WebSocketConnection], None],
+        should_log: Callable[[str], bool] = lambda _: True,
     ) -> None:
         """Set up the connection of an accepted upgrade request.
 
@@ -146,6 +148,7 @@ class WebSocketConnection(WSListener):
             max_message_size: Largest message accepted, in bytes.
             opened: Called when messages can be sent; returns the receiver of the messages.
             closed: Called once when the connection has ended.
+            should_log: Says whether to log that a connection of an address breaks the protocol.
         """
         super().__init__()
         self.address = request.address
@@ -166,6 +169,7 @@ class WebSocketConnection(WSListener):
         self._assembler: Assembler | None = None
         self._opened = opened
         self._closed = closed
+        self._should_log = should_log
         self._close_timer: asyncio.TimerHandle | None = None
         self._pause_timer: asyncio.TimerHandle | None = None
 
@@ -402,7 +406,8 @@ class WebSocketConnection(WSListener):
         self._drop()
 
     def _fail(self, violation: Violation) -> None:
-        logger.info("Closing a connection: %s.", violation.reason)
+        if self._should_log(self.address):
+            logger.info("Closing a connection: %s.", violation.reason)
         self._end(violation.code, violation.reason)
 
     def _end(self, code: int, reason: str) -> None:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from cloudlink.http import Request
 
     from .limiter import ConnectionLimiter
+    from .lobby import Lobby
     from .picowslog import PicowsLog
     from .turns import Turns
 
@@ -79,6 +80,7 @@ class ProtocolDetector(asyncio.BufferedProtocol):
         route: Route,
         address_of: Callable[[Request, str], str],
         limiter: ConnectionLimiter,
+        lobby: Lobby,
         waiting: set[asyncio.Transport],
         exchanges: set[Exchange],
         max_frame_size: int,
@@ -92,6 +94,7 @@ class ProtocolDetector(asyncio.BufferedProtocol):
             route: Answers the request, given the peer's address and whether it came over TLS.
             address_of: Returns the real address of a client, given its request and its peer.
             limiter: Counts the connections that wait here.
+            lobby: Says when the first bytes are read.
             waiting: Holds the connections that wait here.
             exchanges: Holds the HTTP exchanges that are open.
             max_frame_size: Largest frame accepted, in bytes.
@@ -103,6 +106,7 @@ class ProtocolDetector(asyncio.BufferedProtocol):
         self._address_of = address_of
         self._turns = turns
         self._limiter = limiter
+        self._lobby = lobby
         self._waiting = waiting
         self._exchanges = exchanges
         self._peer = UNKNOWN
@@ -131,12 +135,15 @@ class ProtocolDetector(asyncio.BufferedProtocol):
         self._stream = stream
         self._waiting.add(stream)
         self._is_counted = True
-        if not self._limiter.begin(self._peer):
+        is_refused = not self._limiter.begin(self._peer) or (
+            self._context is not None and self._limiter.handshake_refusal(self._peer) is not None
+        )
+        if is_refused:
             stream.abort()
-        elif self._context is None:
+            return
+        if self._context is None:
             self._transport = stream
-        elif self._limiter.handshake_refusal(self._peer) is not None:
-            stream.abort()
+        self._lobby.wait(stream)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio's signature
         """Note that the peer has left without a request."""
@@ -172,6 +179,8 @@ class ProtocolDetector(asyncio.BufferedProtocol):
     def hold(self) -> None:
         """Read nothing more from the connection."""
         self._has_waited = True
+        if self._stream is not None:
+            self._lobby.leave(self._stream)  # uvloop has read before the lobby let it in
         transport = self._transport or self._stream
         if transport is not None:
             transport.pause_reading()
@@ -180,8 +189,13 @@ class ProtocolDetector(asyncio.BufferedProtocol):
         """Do nothing: whoever takes over the connection reads on."""
 
     def _greet(self, context: ssl.SSLContext) -> None:
-        if self._stream is not None:  # it has not ended meanwhile
-            self._greeting = asyncio.get_running_loop().create_task(self._speak_tls(self._stream, context))
+        stream = self._stream
+        if stream is None:  # it has ended meanwhile
+            return
+        if self._has_waited and has_hung_up(stream.get_extra_info("socket")):
+            stream.abort()
+        else:
+            self._greeting = asyncio.get_running_loop().create_task(self._speak_tls(stream, context))
 
     async def _speak_tls(self, stream: asyncio.Transport, context: ssl.SSLContext) -> None:
         # If a handshake is not TLS, times out or breaks off, there is no one left to answer.
@@ -284,6 +298,7 @@ class ProtocolDetector(asyncio.BufferedProtocol):
             self._is_counted = False
             self._limiter.end(self._peer)
         if self._stream is not None:
+            self._lobby.leave(self._stream)
             self._waiting.discard(self._stream)
             self._stream = None  # so that it is freed without the garbage collector
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from cloudlink.addresses import RealAddress, for_log
+from cloudlink.addresses import RealAddress, for_log, subscriber
 from cloudlink.counters import Counters
 from cloudlink.errors import StartError
 from cloudlink.hosts import parse_hosts, unix_path
@@ -19,6 +19,7 @@ from cloudlink.http import refusals
 from cloudlink.http.folders import folder_routes
 from cloudlink.http.handshake import is_upgrade, upgrade_refusal
 from cloudlink.http.pages import READY
+from cloudlink.logthrottle import LogThrottle
 from cloudlink.origins import is_allowed
 
 from .connection import WebSocketConnection
@@ -26,6 +27,7 @@ from .detector import ProtocolDetector
 from .keepalive import Keepalive
 from .limiter import ConnectionLimiter
 from .listening import open_sockets
+from .lobby import NoLobby, open_lobby
 from .picowslog import OpenPicowsLog, PicowsLog
 from .sockets import AcceptErrors
 from .tls import load_certificates
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from .connection import Receiver
     from .detector import Answer
     from .exchange import Exchange
+    from .lobby import Lobby
     from .tallies import Tallies
     from .turns import Turns
 
@@ -125,12 +128,16 @@ class Endpoint:
             settings.stalled_timeout,
             on_round,
         )
+        self._lobby: Lobby = NoLobby()
         self._waiting: set[asyncio.Transport] = set()
         self._exchanges: set[Exchange] = set()
         self._servers: list[asyncio.Server] = []
         self._unix_listeners: list[UnixListener] = []
         self._accept_errors = AcceptErrors()
-        self._when_closed = self._closed  # one bound method for all connections
+        violations = LogThrottle()
+        # One object of each for all connections.
+        self._when_closed = self._closed
+        self._should_log_violation = lambda address: violations.should_log(subscriber(address))
 
     async def start(self, hosts: str, port: int) -> None:
         """Start to accept connections.
@@ -156,6 +163,7 @@ class Endpoint:
     async def accept(self, opened: list[socket.socket]) -> None:
         """Start to accept connections at bound sockets, which belong to the endpoint from now on."""
         loop = asyncio.get_running_loop()
+        self._lobby = open_lobby()
         for listening in opened:
             if listening.family not in (socket.AF_INET, socket.AF_INET6):
                 # The proxy that connects here has handled TLS itself.
@@ -212,6 +220,7 @@ class Endpoint:
             exchange.abort()
         for stream in tuple(self._waiting):
             stream.abort()
+        self._lobby.close()
         self._keepalive.stop()
         self._accept_errors.unwatch_later(asyncio.get_running_loop())
         await asyncio.sleep(0)
@@ -224,6 +233,7 @@ class Endpoint:
             self._route,
             self._address_of,
             self._limiter,
+            self._lobby,
             self._waiting,
             self._exchanges,
             max_frame_size,
@@ -267,7 +277,13 @@ class Endpoint:
                 receiver: Receiver = open_other(connection, request)
                 return receiver
 
-        return WebSocketConnection(request, most, partial(self._opened, open_receiver), self._when_closed)
+        return WebSocketConnection(
+            request,
+            most,
+            partial(self._opened, open_receiver),
+            self._when_closed,
+            self._should_log_violation,
+        )
 
     def _origin_refusal(self, request: Request) -> Response | None:
         allowed, origin = self._settings.allowed_origins, request.headers.get("Origin", "")

@@ -55,7 +55,7 @@ class Greeter:
         if dialect.greets_as != former.greets_as:
             self._channels.leave(client)
             write(client, "handshake", False)
-        if dialect not in MODERN:
+        if dialect not in MODERN and client.session.should_log():
             logger.info("%s speaks %s.", client, dialect, extra={"event": "identified"})
         if not client.handshake and dialect.greets_as != CL4.greets_as:
             self.greet(client)

@@ -176,7 +176,8 @@ class Projects:
         if client is None:
             raise Violation(CloseCode.CLOUD_ERROR, "There are too many players in this project")
         reason = "Another address wanted to play, and yours has most places in this project"
-        logger.info("%s is disconnected: %s.", client, reason)
+        if client.session.should_log_refusal():
+            logger.info("%s is disconnected: %s.", client, reason)
         client.session.close(CloseCode.CLOUD_OVERLOADED, reason)
 
     def variables(self, project: str) -> dict[str, bytes]:

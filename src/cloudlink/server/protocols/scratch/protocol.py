@@ -284,7 +284,8 @@ class Scratch:
                 client.session.log_limit(ignored.args[0])
             return
         except Violation as violation:
-            logger.info("%s is disconnected: %s.", client, violation.reason, extra={"event": "refused"})
+            if client.session.should_log_refusal():
+                logger.info("%s is disconnected: %s.", client, violation.reason, extra={"event": "refused"})
             hooks.report(client, Schema, ValidationError, {"": [violation.reason]}, violation.reason)
             client.session.close(violation.code, violation.reason)
             return
@@ -555,7 +556,8 @@ class Scratch:
     def _refuse_login_token(self, client: Client) -> None:
         if client.request_headers.get("Cookie", "").startswith(_COOKIE):
             text = "%s sent the login token of a Scratch account and was turned away."
-            logger.warning(text, client, extra={"event": "refused"})
+            if client.session.should_log_refusal():
+                logger.warning(text, client, extra={"event": "refused"})
             client.session.send_text(_COOKIE_WARNING.encode())
             client.session.close(CloseCode.CLOUD_SECURITY, "A login token was sent")
 
