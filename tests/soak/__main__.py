@@ -1,7 +1,8 @@
 """Lets 500 players play, come and go for half an hour, and prints what the servers take: `make soak`.
 
 One server speaks TLS, the other does not; both store cloud variables and variables of rooms. It fails if memory keeps
-growing, file descriptors are not given back, delays grow, players are told something wrong, or anything failed.
+growing, file descriptors are not given back, delays grow, a message is lost, players are told something wrong, or
+anything failed.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import contextlib
 import sys
 import tempfile
 
-from tests.soak.soak import Plan, judge, soak
+from tests.soak.soak import QUICK, Plan, judge, soak
 
 MINUTES, PLAYERS = 30.0, 500
 
@@ -20,7 +21,7 @@ MINUTES, PLAYERS = 30.0, 500
 def main() -> int:
     """Soak the servers; return the exit status."""
     arguments = _arguments()
-    plan = Plan(arguments.minutes * 60, arguments.players, arguments.seed)
+    plan = QUICK if arguments.quick else Plan(arguments.minutes * 60, arguments.players, arguments.seed)
     with tempfile.TemporaryDirectory(prefix="cloudlink-soak-") as folder:
         results = asyncio.run(soak(plan, folder))
     print(f"{'server':8}  visits  messages    memory   MB/hour  files  p99 first  last")
@@ -39,6 +40,11 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="a minute with fewer players who stay for seconds; bounds for a busy machine",
+    )
     parser.add_argument("--minutes", type=float, default=MINUTES, help="(default: %(default)g)")
     parser.add_argument("--players", type=int, default=PLAYERS, help="at a time (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="the seed of chance (default: %(default)s)")

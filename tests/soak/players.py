@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import time
 from random import Random
@@ -12,8 +13,6 @@ from tests.support.servers import HOST
 from tests.support.socketclient import SocketClient
 
 _HANDSHAKE = {"cmd": "handshake", "val": {"language": "Python", "version": "0.2.0"}}
-_STAY = 40.0
-"""Seconds that a visit lasts, on average."""
 _PACE = 2.0
 """Seconds between two messages of a player."""
 _ROOM = 10
@@ -32,7 +31,7 @@ class Crowd:
         mistakes: What somebody should not have been told.
     """
 
-    def __init__(self, port, context, count, seed):
+    def __init__(self, port, context, count, seed, stay):
         self.visits = 0
         self.messages = 0
         self.delays = []
@@ -40,6 +39,7 @@ class Crowd:
         self._port = port
         self._context = context
         self._chance = Random(seed)
+        self._stay = stay
         self._is_over = False
         self._tasks = [asyncio.create_task(self._player(number)) for number in range(count)]
 
@@ -59,7 +59,7 @@ class Crowd:
                 await asyncio.sleep(1)
                 continue
             self.visits += 1
-            seconds = self._chance.expovariate(1 / _STAY)
+            seconds = self._chance.expovariate(1 / self._stay)
             try:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(seconds):
@@ -97,7 +97,7 @@ class Crowd:
 
     async def _visit(self, client, number):
         room, name = f"room {number // _ROOM}", f"player {number} {self.visits}"
-        users = {}
+        users, numbers = {}, {}
         for packet in (
             _HANDSHAKE,
             {"cmd": "setid", "val": name},
@@ -105,25 +105,30 @@ class Crowd:
         ):
             self._send(client, packet)
         async with asyncio.TaskGroup() as group:
-            sending = group.create_task(self._talk(client, room, number))
+            sending = group.create_task(self._talk(client, room, number, name))
             async for frame in client.iter_frames():
-                self._hear(json.loads(frame), room, users)
+                self._hear(json.loads(frame), room, users, numbers)
             sending.cancel()
 
-    async def _talk(self, client, room, number):
-        while True:
+    async def _talk(self, client, room, number, name):
+        for count in itertools.count():
             await asyncio.sleep(self._chance.uniform(0.5, 1.5) * _PACE)
-            self._send(client, {"cmd": "gmsg", "val": [time.monotonic(), "x" * 50], "rooms": room})
+            message = [time.monotonic(), name, count, "x" * 50]
+            self._send(client, {"cmd": "gmsg", "val": message, "rooms": room})
             self._send(
                 client, {"cmd": "gvar", "name": f"x{number}", "val": self._chance.random(), "rooms": room}
             )
 
-    def _hear(self, packet, room, users):
+    def _hear(self, packet, room, users, numbers):
         self.messages += 1
         command = packet["cmd"]
         if command == "gmsg":
             now = time.monotonic()
-            self.delays.append((now, now - packet["val"][0]))
+            sent, sender, number, _ = packet["val"]
+            self.delays.append((now, now - sent))
+            if number != numbers.get(sender, number):
+                self.mistakes.append(f"message {number} of {sender} came instead of {numbers[sender]}")
+            numbers[sender] = number + 1
         elif command == "ulist" and packet["rooms"] == room:
             self._hear_list(packet["mode"], packet["val"], users)
         elif command == "statuscode" and packet["code_id"] not in (100, 102):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from dataclasses import replace
 
 import pytest
 
-from tests.soak.soak import Plan, Result, ends, judge, slope
+from tests.soak.players import Crowd
+from tests.soak.soak import QUICK, Plan, Result, ends, judge, slope
 
 PLAN = Plan(1800, 500)
 FILES = Counter({"cloudlink.db": 2, "socket:[]": 1})
@@ -44,6 +46,24 @@ def test_in_a_short_run_bounded_caches_may_still_fill():
     assert judge(replace(GOOD, growth=100e6), short) == ["plain: memory grows by 100.0 MB an hour"]
 
 
+def test_the_quick_form_allows_for_a_busy_machine_but_for_no_loss():
+    assert judge(replace(GOOD, complete=59.0, last_delay=0.9, growth=100e6), QUICK) == []
+    assert judge(replace(GOOD, complete=float("inf")), QUICK) != []
+    assert judge(replace(GOOD, growth=2e9), QUICK) == ["plain: memory grows by 2000.0 MB an hour"]
+    assert judge(replace(GOOD, mistakes=["one"]), QUICK) == ["plain: 1 mistakes, such as: one"]
+
+
+def test_a_missing_message_is_noticed():
+    async def scenario():
+        crowd = Crowd(0, None, 0, 1, 1.0)
+        numbers = {}
+        for number in (4, 5, 7, 8):
+            crowd._hear({"cmd": "gmsg", "val": [0.0, "eve", number, "x"]}, "room", {}, numbers)
+        assert crowd.mistakes == ["message 7 of eve came instead of 6"]
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
@@ -54,7 +74,7 @@ def test_in_a_short_run_bounded_caches_may_still_fill():
         ({"last_delay": 0.2}, "plain: messages take 200 ms at the end"),
         ({"messages": 0}, "plain: no message has arrived"),
         ({"mistakes": ["x was added twice", "y"]}, "plain: 2 mistakes, such as: x was added twice"),
-        ({"failures": ["Traceback"]}, "plain: the log has 1 tracebacks, such as:\nTraceback"),
+        ({"failures": ["Traceback"]}, "plain: the log has 1 errors, such as:\nTraceback"),
     ],
 )
 def test_what_is_wrong(wrong, said):
