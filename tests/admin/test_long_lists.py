@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import random
+from collections import Counter
 from concurrent.futures import Future
 
 import pytest
@@ -171,6 +172,29 @@ def test_kicks_by_name_and_announcements_in_slices(crowd, slow):
     assert slow.owner.request("clients.kick", name="BOB", all=True) is None
     slow.take_all()
     assert slow.owner.heard[-1]["result"]["kicked"] == named
+
+
+@pytest.mark.parametrize("limit", [60, 200])
+def test_pages_of_many_rooms_and_projects(crowd, slow, limit):
+    for player in crowd.server.found.values():
+        player.room = f"room {int(player.snowflake) ** 2 % 431}"
+    rooms = Counter(player.room for player in crowd.server.found.values())
+    crowd.server.cloud = {str(number): {} for number in range(250)}
+    expected = {
+        "rooms.list": sorted(rooms, key=lambda name: (-rooms[name], name)),
+        "cloud.projects": sorted(crowd.server.cloud),
+    }
+    for method, names in expected.items():
+        found, after, turns = [], 0, 0
+        while after is not None:
+            slow.owner.request(method, after=after, limit=limit)
+            turns = slow.take_all()
+            page = slow.owner.heard[-1]["result"]
+            assert page["total"] == len(names)
+            found += [item.get("name") or item["project"] for item in page["items"]]
+            after = page["next"]
+        assert found == names
+        assert turns > 1
 
 
 def test_words_are_prepared_before_they_are_looked_for(crowd, slow):

@@ -93,10 +93,10 @@ def test_projects():
     one = {"project": "1", "clients": 2, "variables": 3, "bytes": 30}
     two = {"project": "1", "clients": 1, "variables": 4, "bytes": 20}
     other = {"project": "2", "clients": 1, "variables": 1, "bytes": 1}
-    assert merging.projects([[one], [two, other]]) == [
-        {"project": "1", "clients": 3, "variables": 4, "bytes": 30},
-        other,
-    ]
+    assert finish(merging.projects([[one], [two, other]])) == {
+        "1": {"project": "1", "clients": 3, "variables": 4, "bytes": 30},
+        "2": other,
+    }
     assert one["clients"] == 2
 
 

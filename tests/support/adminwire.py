@@ -147,10 +147,10 @@ class FakeServer:
         return len(self.players_in(room)) or None
 
     def projects(self):
-        return [
-            {"project": name, "clients": 0, "variables": len(values), "bytes": 0}
-            for name, values in self.cloud.items()
-        ]
+        return list(self.cloud)
+
+    def describe_project(self, project):
+        return {"project": project, "clients": 0, "variables": len(self.cloud[project]), "bytes": 0}
 
     def variables(self, project):
         return self.cloud.get(project, {})

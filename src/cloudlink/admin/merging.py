@@ -7,7 +7,7 @@ own: no more than that can be on the page.
 from __future__ import annotations
 
 import heapq
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from cloudlink import jsontext
@@ -108,15 +108,17 @@ def history(results: Sequence[list[Result]], step: int) -> Slices[list[Result]]:
     return merged
 
 
-def projects(results: Iterable[list[Result]]) -> list[Result]:
-    """Merge cloud projects: each process has its own players, and all have the same variables."""
+def projects(results: Iterable[list[Result]]) -> Slices[dict[str, Result]]:
+    """Merge cloud projects, to be found by their ids: each process has its own players, and all have the same variables."""
     found: dict[str, Result] = {}
-    for project in (project for result in results for project in result):
-        known = found.setdefault(project["project"], {**project, "clients": 0})
-        known["clients"] += project["clients"]
-        known["variables"] = max(known["variables"], project["variables"])
-        known["bytes"] = max(known["bytes"], project["bytes"])
-    return list(found.values())
+    for part in sliced(chain.from_iterable(results)):
+        for project in part:
+            known = found.setdefault(project["project"], {**project, "clients": 0})
+            known["clients"] += project["clients"]
+            known["variables"] = max(known["variables"], project["variables"])
+            known["bytes"] = max(known["bytes"], project["bytes"])
+        yield
+    return found
 
 
 def preview(results: Sequence[Result]) -> Result:

@@ -17,7 +17,7 @@ from cloudlink.admin.targets import Target, invalid
 from cloudlink.admin.times import sentence
 from cloudlink.closecodes import CloseCode
 from cloudlink.logthrottle import LogThrottle
-from cloudlink.slices import finish
+from cloudlink.slices import finish, sliced
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -123,10 +123,17 @@ class Muting(Base):
         return whole
 
     def list_mutes(self, actor: Actor) -> dict[str, Any]:
+        """Return a list of mutes at once; see `listing_mutes`."""
+        return finish(self.listing_mutes(actor))
+
+    def listing_mutes(self, actor: Actor) -> Slices[dict[str, Any]]:
         """Return `{items}`, the newest first."""
         now = self._wall_clock()
-        mutes = [mute for mute in self.policy.mutes if now < mute.until]
-        return {"items": [self._shown_mute(actor, mute) for mute in reversed(mutes)]}
+        items: list[dict[str, Any]] = []
+        for part in sliced(reversed(list(self.policy.mutes))):
+            items += [self._shown_mute(actor, mute) for mute in part if now < mute.until]
+            yield
+        return {"items": items}
 
     def remove_mute(self, actor: Actor, id: int) -> Outcome:  # noqa: A002  # the word of the admin socket
         """Remove a mute; `{removed}`.

@@ -182,10 +182,15 @@ def count_room(process: Process, params: Params) -> Result:
     }
 
 
-def list_projects(process: Process, params: Params) -> Result:
-    """Return `items`: the cloud projects in memory whose id contains `search`."""
-    found = process.server.projects()
-    return {"items": [one for one in found if params["search"] in one["project"].casefold()]}
+def list_projects(process: Process, params: Params) -> Slices[Result]:
+    """Return `items`: the cloud projects in memory whose id contains `search`, in lower case."""
+    host, search = process.server, params["search"]
+    items: list[Result] = []
+    for part in sliced(host.projects()):
+        found = [host.describe_project(name) for name in part if search in name.casefold()]
+        items += [one for one in found if one is not None]
+        yield
+    return {"items": items}
 
 
 def find_project(process: Process, params: Params) -> Result:

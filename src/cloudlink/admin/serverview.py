@@ -103,8 +103,12 @@ class ServerView(Protocol):
         """Return the number of clients in a room, None if there is no such room."""
         ...
 
-    def projects(self) -> list[dict[str, Any]]:
-        """Return `project clients variables bytes` of each cloud project in memory."""
+    def projects(self) -> list[str]:
+        """Return the ids of the cloud projects in memory."""
+        ...
+
+    def describe_project(self, project: str) -> dict[str, Any] | None:
+        """Return `project clients variables bytes` of a cloud project, None if it is not in memory."""
         ...
 
     def variables(self, project: str) -> dict[str, bytes]:

@@ -46,19 +46,10 @@ def _list_rooms(call: Call) -> Result:
         for rule in call.core.sanctions.policy.rooms:
             if rule.name != _ALL and search in rule.name.casefold():
                 rooms.setdefault(rule.name, 0)
-        # One more than is shown says whether others follow.
-        most = call.params.get("after", 0) + call.params.get("limit", _PAGE) + 1
-        found: list[tuple[int, str]] = []
-        for part in sliced(rooms.items()):
-            placed = [(-clients, name) for name, clients in part]
-            if len(found) == most:
-                placed = [one for one in placed if one < found[-1]]
-            found = sorted(found + placed)[:most]
-            yield
-        page, following = _page(call, found)
+        page, following = yield from _page(call, rooms)
         shown = call.core.sanctions.room_rules
         return {
-            "items": [{**shown(name), "clients": -clients} for clients, name in page],
+            "items": [{**shown(name), "clients": rooms[name]} for name in page],
             "total": len(rooms),
             "next": following,
             "all": shown(_ALL),
@@ -84,17 +75,27 @@ def _get_room(call: Call) -> Result:
 def _list_projects(call: Call) -> Result:
     search = call.params.get("search", "").casefold()
 
-    def merge(results: list[dict[str, Any]]) -> dict[str, Any]:
-        found = merging.projects(result["items"] for result in results)
-        found.sort(key=lambda one: (-one["clients"], one["project"]))
-        page, following = _page(call, found)
-        return {"items": page, "total": len(found), "next": following}
+    def merge(results: list[dict[str, Any]]) -> Slices[dict[str, Any]]:
+        found = yield from merging.projects(result["items"] for result in results)
+        clients = {name: project["clients"] for name, project in found.items()}
+        page, following = yield from _page(call, clients)
+        return {"items": [found[name] for name in page], "total": len(found), "next": following}
 
     return gathered(call, "cloud.projects", {"search": search}, merge)
 
 
-def _page(call: Call, found: list[Any]) -> tuple[list[Any], int | None]:
-    return merging.page(found, call.params.get("after", 0), call.params.get("limit", _PAGE))
+def _page(call: Call, clients: dict[str, int]) -> Slices[tuple[list[str], int | None]]:
+    """Return a page of the names of which the numbers of clients are given, those with the most clients first, and `next`."""
+    after, limit = call.params.get("after", 0), call.params.get("limit", _PAGE)
+    most = after + limit + 1  # one more than is shown says whether others follow
+    found: list[tuple[int, str]] = []
+    for part in sliced(clients.items()):
+        placed = [(-count, name) for name, count in part]
+        if len(found) == most:
+            placed = [one for one in placed if one < found[-1]]
+        found = sorted(found + placed)[:most]
+        yield
+    return merging.page([name for _, name in found], after, limit)
 
 
 def _get_project(call: Call) -> Result:

@@ -108,7 +108,11 @@ def _add_mute(call: Call) -> Result:
 
 
 def _list_mutes(call: Call) -> Result:
-    result = call.core.sanctions.list_mutes(call.actor)
+    return call.in_slices(_listing_mutes(call))
+
+
+def _listing_mutes(call: Call) -> Slices[Result]:
+    result = yield from call.core.sanctions.listing_mutes(call.actor)
     away = [one["value"] for one in result["items"] if one["kind"] == "client" and "name" not in one]
     if not away or not call.core.peers.exist:
         return result

@@ -205,14 +205,21 @@ class ServerView:
         found = self._server.rooms_manager.rooms.get(room)
         return None if found is None else sum(len(part.clients) for part in found.members.values())
 
-    def projects(self) -> list[dict[str, Any]]:
-        """Return `project clients variables bytes` of each cloud project in memory."""
-        cloud = self._cloud
-        rooms = {} if cloud is None else cloud.projects.rooms
-        return [
-            {"project": name, "clients": room.members, "variables": len(room.variables), "bytes": room.size}
-            for name, room in rooms.items()
-        ]
+    def projects(self) -> list[str]:
+        """Return the ids of the cloud projects in memory."""
+        return [] if self._cloud is None else list(self._cloud.projects.rooms)
+
+    def describe_project(self, project: str) -> dict[str, Any] | None:
+        """Return `project clients variables bytes` of a cloud project, None if it is not in memory."""
+        room = None if self._cloud is None else self._cloud.projects.rooms.get(project)
+        if room is None:
+            return None
+        return {
+            "project": project,
+            "clients": room.members,
+            "variables": len(room.variables),
+            "bytes": room.size,
+        }
 
     def variables(self, project: str) -> dict[str, bytes]:
         """Return the cloud variables of a project, name to JSON text; empty if it has none."""
