@@ -319,8 +319,11 @@ class Delivery:
                             self._put_missing(audience, outbox, dealt_with)
                 offsets.clear()
             if outboxes:
-                self.sent_frames += (len(frames) - 1) * len(outboxes)
-                self._append(outboxes, join(frames))
+                if len(frames) == 1:  # the usual case, without a call
+                    self._append(outboxes, frames[0])
+                else:
+                    self.sent_frames += (len(frames) - 1) * len(outboxes)
+                    self._append(outboxes, join(frames))
             frames.clear()
         self._audiences.clear()
         self._recipients = 0

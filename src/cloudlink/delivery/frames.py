@@ -83,7 +83,9 @@ def as_update(frame: bytes, key: Hashable) -> Update:
 
 def update_frame(payload: bytes, key: Hashable) -> Update:
     """Return the frame of a text message that replaces earlier ones with an equal key."""
-    update = Update(text_frame(payload))
+    size = len(payload)
+    header = _SHORT_HEADERS[size] if size < len(_SHORT_HEADERS) else _header(size)  # `text_frame`, inlined
+    update = Update(header + payload)
     update.key = key
     return update
 
