@@ -114,7 +114,8 @@ class Assembler:
 
 def whole_text(data: bytes, max_size: int) -> bytes:
     """Check a text message that came in one frame, and return it. Raises `Violation`."""
-    _check_size(len(data), max_size)
+    if len(data) > max_size:  # `_check_size`, inlined
+        raise _too_big(max_size)
     if not data.isascii():
         try:
             data.decode()
@@ -125,4 +126,8 @@ def whole_text(data: bytes, max_size: int) -> bytes:
 
 def _check_size(size: int, max_size: int) -> None:
     if size > max_size:
-        raise Violation(CloseCode.TOO_BIG, f"A message may have at most {max_size} bytes")
+        raise _too_big(max_size)
+
+
+def _too_big(max_size: int) -> Violation:
+    return Violation(CloseCode.TOO_BIG, f"A message may have at most {max_size} bytes")
