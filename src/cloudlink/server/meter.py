@@ -127,8 +127,9 @@ class Meter:
     def admit(self, size: int) -> bool:
         """Return whether a packet of `size` bytes may be processed."""
         packets, volume = self.packets, self.bytes
-        if packets.tokens > 0 and volume.tokens > 0:  # the usual case, without two calls
-            packets.tokens -= 1
+        # The usual case, without two calls; with floats, which Python compares and subtracts faster than a float and an int.
+        if packets.tokens > 0.0 and volume.tokens > 0.0:
+            packets.tokens -= 1.0
             volume.tokens -= size
             return True
         return packets.take() and volume.take(size)
