@@ -147,10 +147,11 @@ class ProtocolDetector(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio's signature
         """Note that the peer has left without a request."""
+        transport = self._transport or self._stream
         self._stop_waiting()
-        if self._transport is not None:
-            detach(self._transport)
-            self._transport = None
+        if transport is not None:
+            detach(transport)
+        self._transport = None
 
     # Windows' event loop switches to the next protocol only after it has processed everything it had read.
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _BUFFER_SIZE = 1 << 15
 """Bytes that a TLS connection reads at a time: a record has at most 16 KB (RFC 8446, section 5.1)."""
+_STREAM = "cloudlink_stream"
+"""The name under which a TLS connection's `get_extra_info` returns the connection below."""
 
 
 class Handshake(asyncio.BufferedProtocol):
@@ -49,17 +51,19 @@ class Handshake(asyncio.BufferedProtocol):
         """
         if not stream.is_closing():
             layer = cast("asyncio.BufferedProtocol", stream.get_protocol())
-            _limit_buffer(layer)
+            _adapt(layer, stream)
             handshake = cls(stream, layer, take_turn)
             stream.set_protocol(handshake)
             asyncio.get_running_loop().call_soon(handshake._feed, first)
 
     @staticmethod
     def end(stream: asyncio.Transport) -> None:
-        """Put the TLS layer back in its place."""
+        """Put the TLS layer back in its place, and free a connection whose handshake failed."""
         handshake = stream.get_protocol()
         if isinstance(handshake, Handshake):
             stream.set_protocol(handshake.layer)
+        if stream.is_closing():
+            _unbind(stream)
 
     def _feed(self, data: bytes) -> None:
         while data:
@@ -106,11 +110,17 @@ class Handshake(asyncio.BufferedProtocol):
         self.layer.connection_lost(exc)
 
 
-def _limit_buffer(layer: asyncio.BaseProtocol) -> None:
-    """Give a TLS layer of asyncio a buffer of 32 KB instead of 256 KB, most of what a connection takes."""
+def _adapt(layer: asyncio.BaseProtocol, stream: asyncio.Transport) -> None:
+    """Have a TLS layer of asyncio take little memory, and know the connection below it until that is detached.
+
+    Its buffer gets 32 KB instead of 256 KB, which are most of what a connection takes.
+    """
     if isinstance(layer, sslproto.SSLProtocol) and hasattr(layer, "_ssl_buffer"):
         buffer = bytearray(_BUFFER_SIZE)
         vars(layer).update(max_size=_BUFFER_SIZE, _ssl_buffer=buffer, _ssl_buffer_view=memoryview(buffer))
+    extra = getattr(layer, "_extra", None)  # what the transport's `get_extra_info` looks into
+    if isinstance(extra, dict):
+        extra[_STREAM] = stream
 
 
 class _Ended(asyncio.BufferedProtocol):
@@ -123,16 +133,25 @@ _ENDED = _Ended()
 def detach(transport: asyncio.Transport) -> None:
     """Break the reference cycles of a connection that has ended, so that its memory is free at once.
 
-    asyncio's transports of sockets keep methods that are bound to themselves: each ended connection would hold 2 KB until the
-    next run of the garbage collector, which is rare here. Its TLS layer keeps bound methods of its protocol, and the protocol
-    keeps the transport, so the buffers of TLS would stay, too.
+    A TLS layer keeps bound methods of its protocol, and the protocol keeps the transport, so the buffers of TLS would stay.
     """
-    if transport.get_extra_info("ssl_object") is not None:
-        transport.set_protocol(_ENDED)
+    if transport.get_extra_info("ssl_object") is None:
+        _unbind(transport)
         return
-    attributes: dict[str, object] = getattr(transport, "__dict__", {})  # uvloop's have none
+    transport.set_protocol(_ENDED)
+    stream = transport.get_extra_info(_STREAM)
+    if stream is not None:
+        _unbind(stream)
+
+
+def _unbind(stream: asyncio.Transport) -> None:
+    """Remove the methods bound to itself that asyncio's transport of a socket keeps.
+
+    With them, each ended connection would hold 2 KB until the next run of the garbage collector, which is rare here.
+    """
+    attributes: dict[str, object] = getattr(stream, "__dict__", {})  # uvloop's have none
     for name, value in attributes.items():
-        if getattr(value, "__self__", None) is transport:
+        if getattr(value, "__self__", None) is stream:
             attributes[name] = None
 
 
