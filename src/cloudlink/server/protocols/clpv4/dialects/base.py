@@ -52,6 +52,9 @@ DEFAULT_ROOM = "default"
 NOTHING = b""
 """The frame of an event that a dialect cannot express."""
 
+_READ_OFTEN = ("is_settled", "own_commands", "routes_unknown", "confirms_all", "may_miss")
+"""The attributes that each packet reads. Instances have copies, because Python 3.11 reads those faster than a class's own."""
+
 
 class Greeting(msgspec.Struct, frozen=True, gc=False):
     """The contents of a greeting.
@@ -210,6 +213,8 @@ class Dialect(EventWriter, ABC):
                 Renamed: self.renamed,
             }
         )
+        for name in _READ_OFTEN:
+            setattr(self, name, getattr(self, name))
 
     def __str__(self) -> str:
         return self.name
