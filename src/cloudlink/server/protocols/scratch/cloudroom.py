@@ -28,8 +28,10 @@ class CloudRoom:
     Attributes:
         id: The project id.
         opener: Address that caused the project to be loaded, None for no particular one.
-        variables: Name to value, in the order of creation; changed only by `put` and `drop`.
+        variables: Name to value, in the order of creation; only `put` and `drop` add and remove variables.
         writers: Name to the address that set the value since the project was loaded, or None.
+        json_names: Name to its JSON text.
+        pending: Names of the variables with changes to be sent later, each with the client that its change came from.
         seats: The clients in the project that have an address, and their addresses, in the order of arrival.
         size: Bytes of `all_values`, each object with its line end.
         members: Number of clients in the project.
@@ -37,12 +39,13 @@ class CloudRoom:
     """
 
     __slots__ = (
-        "_pending",
         "empty_since",
         "id",
+        "json_names",
         "members",
         "opener",
         "own_cost",
+        "pending",
         "seats",
         "size",
         "variables",
@@ -54,12 +57,13 @@ class CloudRoom:
         self.opener = opener
         self.variables: dict[str, bytes] = {}
         self.writers: dict[str, str | None] = {}
+        self.json_names: dict[str, bytes] = {}
         self.seats: dict[Client, str] = {}
         self.size = 0
         self.members = 0
         self.empty_since = 0.0
         self.own_cost = _ROOM_COST + sys.getsizeof(project)
-        self._pending: dict[str, Client | None] = {}
+        self.pending: dict[str, Client | None] = {}
 
     @property
     def cost(self) -> int:
@@ -85,6 +89,8 @@ class CloudRoom:
 
     def put(self, name: str, value: bytes, growth: int, writer: str | None) -> None:
         """Set a variable; `growth` is the result of the method of that name."""
+        if name not in self.json_names:
+            self.json_names[name] = jsontext.dumps(name)
         self.variables[name] = value
         self.writers[name] = writer
         self.size += growth
@@ -92,7 +98,7 @@ class CloudRoom:
     def drop(self, name: str) -> None:
         """Remove an existing variable."""
         self.size -= self.size_of(name, self.variables.pop(name))
-        del self.writers[name]
+        del self.writers[name], self.json_names[name]
 
     def all_values(self) -> bytes:
         """Return one frame with all variables, as objects joined by newlines (decision D8)."""
@@ -100,21 +106,17 @@ class CloudRoom:
 
     def hold_back(self, name: str, sender: Client | None) -> bool:
         """Queue a variable's change to be sent later; return whether it is the first in the queue."""
-        is_first = not self._pending
-        self._pending[name] = sender
+        is_first = not self.pending
+        self.pending[name] = sender
         return is_first
-
-    def is_held_back(self, name: str) -> bool:
-        """Return whether a change of that variable is queued."""
-        return name in self._pending
 
     def forget_pending(self) -> None:
         """Discard the queued changes: the next client gets all values."""
-        self._pending = {}
+        self.pending = {}
 
     def take_pending(self) -> dict[str, Client | None]:
         """Return and clear the queued variables, each with the client that its change came from."""
-        pending, self._pending = self._pending, {}
+        pending, self.pending = self.pending, {}
         return {name: sender for name, sender in pending.items() if name in self.variables}
 
 

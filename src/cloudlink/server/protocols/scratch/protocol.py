@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,8 +53,6 @@ logger = logging.getLogger("cloudlink.server")
 
 _PATIENCE = 3
 """Bots read, and so answer pings, only while they write; see `Connection.patience`."""
-_SHORT = 200
-"""Bytes of the longest text whose decoded form is kept: a project sets the same few variables again and again."""
 _LINE = re.compile(rb"[^ \t\r\n][^\n]*")
 
 _COOKIE = "scratchsessionsid="
@@ -378,8 +376,9 @@ class Scratch:
             self._cloud.close(project)  # the client has left, or was turned away
 
     def _set(self, client: Client, packet: Packet) -> None:
-        room = client.state.room or self._joined_room(client)
-        name, value = _text(packet.name), bytes(packet.value)
+        state: CloudState = client.state
+        room = state.room or self._joined_room(client)
+        name, value = packet.name, bytes(packet.value)
         settings = self._settings
         if name is None:
             raise Ignored
@@ -389,14 +388,18 @@ class Scratch:
         longest = settings.cloud_value_max_length
         if not is_value(value, longest, text_allowed=settings.cloud_text_values):
             raise Ignored(*_of_length(value, longest))
-        self.projects.keep(room, name, value, client.state.address)
-        self._tell(room, name, client)
+        self.projects.keep(room, name, value, state.address)
+        delay = self._delay_for(client, state)
+        if delay or name in room.pending:
+            self._hold_back(room, name, client, delay)
+        else:
+            self._emit(room, name, client)
 
     def _rename(self, client: Client, packet: Packet) -> None:
         room = self._joined_room(client)
         if not self._settings.cloud_rename_delete:
             raise Ignored
-        name, new_name = _text(packet.name), _text(packet.new_name)
+        name, new_name = packet.name, _text(packet.new_name)
         if name is None or name not in room.variables:
             raise Violation(CloseCode.CLOUD_ERROR, "There is no such variable")
         if new_name is None or not rules.is_new_name(new_name, self._limits.variable_name_max_length):
@@ -407,7 +410,7 @@ class Scratch:
         room = self._joined_room(client)
         if not self._settings.cloud_rename_delete:
             raise Ignored
-        name = _text(packet.name)
+        name = packet.name
         if name is None or name not in room.variables:
             raise Violation(CloseCode.CLOUD_ERROR, "There is no such variable")
         self.projects.delete(room, name, client.state.address)
@@ -420,28 +423,28 @@ class Scratch:
 
     # Sending to others.
 
-    def _tell(self, room: CloudRoom, name: str, sender: Client) -> None:
-        delay = self._delay_for(sender)
-        if delay or room.is_held_back(name):
-            if room.hold_back(name, sender):
-                self.server.later(delay, lambda: self._send_pending(room))
-        else:
-            self._emit(room, name, sender)
-
-    def _delay_for(self, sender: Client) -> float:
+    def _delay_for(self, sender: Client, state: CloudState) -> float:
+        """Return for how many seconds to hold back the update of a sender, 0 to send it at once."""
         settings = self._settings
         if settings.cloud_batch_interval:
             return settings.cloud_batch_interval
         rate = settings.cloud_updates_per_second
         if not rate or not settings.limits:
             return 0.0
-        state: CloudState = sender.state
-        if state.updates is None:
-            state.updates = Bucket(rate, settings.cloud_update_burst)
-        if state.updates.take():
+        updates = state.updates
+        if updates is None:
+            updates = state.updates = Bucket(rate, settings.cloud_update_burst)
+        if updates.tokens > 0:  # the usual case, without a call
+            updates.tokens -= 1
+            return 0.0
+        if updates.take():
             return 0.0
         sender.session.log_limit(f"More than {rate:g} cloud updates a second; the latest are passed on.")
         return 1.0 / rate
+
+    def _hold_back(self, room: CloudRoom, name: str, sender: Client | None, delay: float) -> None:
+        if room.hold_back(name, sender):
+            self.server.later(delay, lambda: self._send_pending(room))
 
     def _send_pending(self, room: CloudRoom) -> None:
         for name, sender in room.take_pending().items():
@@ -450,7 +453,7 @@ class Scratch:
     def _emit(self, room: CloudRoom, name: str, sender: Client | None, via: str = "") -> None:
         """Send a variable's value to all clients of the project except its sender (decision D8)."""
         origin = sender.user if sender is not None else None
-        event = Variable(rules.name_as_json(name), room.variables[name], origin, via)
+        event = Variable(room.json_names[name], room.variables[name], origin, via)
         if sender is not None and sender.open:
             members = sender.joined.get(room.id)  # spared the look-up of the room
         else:
@@ -545,9 +548,8 @@ class Scratch:
         delay = self._settings.cloud_batch_interval
         if self._cloud is None:
             self._emit(room, name, None)
-        elif delay or room.is_held_back(name):
-            if room.hold_back(name, None):
-                self.server.later(delay, lambda: self._send_pending(room))
+        elif delay or name in room.pending:
+            self._hold_back(room, name, None, delay)
         else:
             self._emit(room, name, None, VIA)  # the node that the value comes from has bridged it
 
@@ -589,14 +591,4 @@ def _of_length(value: bytes, longest: int) -> tuple[str, ...]:
 def _text(raw: msgspec.Raw) -> str | None:
     """Return a JSON string decoded, None for anything else."""
     encoded = bytes(raw)
-    return _decoded(encoded) if len(encoded) > _SHORT else _decoded_before(encoded)
-
-
-def _decoded(encoded: bytes) -> str | None:
-    if not encoded.startswith(b'"'):
-        return None
-    text: str = jsontext.loads(encoded)
-    return text
-
-
-_decoded_before = lru_cache(maxsize=1024)(_decoded)
+    return jsontext.loads(encoded) if encoded.startswith(b'"') else None

@@ -7,7 +7,6 @@ in `cloudlink.cloudvalues`, which the client also uses.
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from cloudlink import jsontext
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
 _PROJECT_LENGTH = range(1, 1000)
 _USER = re.compile(r"[A-Za-z0-9_-]{1,20}")
 _GUEST = re.compile(r"player[0-9]{2,9}")
-_SHORT_NAME = 100
-"""Characters of the longest name whose JSON text is kept."""
 _NESTED_STARTS = b"{["
 
 # Names that could be mistaken for Scratch itself. The operator can add a list of further names.
@@ -125,16 +122,6 @@ def is_new_name(name: str, longest: float) -> bool:
     return len(name) <= longest and any(
         name.startswith(prefix) and len(name) > len(prefix) for prefix in PREFIXES
     )
-
-
-def name_as_json(name: str) -> bytes:
-    """Return a variable's name as JSON text; those of short names are kept, because they are sent again and again."""
-    return jsontext.dumps(name) if len(name) > _SHORT_NAME else _short_name_as_json(name)
-
-
-@lru_cache(maxsize=1024)
-def _short_name_as_json(name: str) -> bytes:
-    return jsontext.dumps(name)
 
 
 def name_for_log(user: str, *, anonymous_guests: bool) -> str:
