@@ -134,3 +134,44 @@ def test_an_offer_overtakes_the_news_about_its_variable():
     queue.announce([("r", "a", b"1"), ("r", "b", b"1")])
     assert queue.offer("r", "a", b"2", None)
     assert queue.fetch(10) == [("r", "b", b"1")]
+
+
+def test_a_value_that_is_offered_while_the_others_are_taken_is_written_with_the_next():
+    queue = WriteQueue()
+
+    class Writer(str):
+        """Compared when the offered value is about to replace the one that waits; the thread takes all values then."""
+
+        __slots__ = ()
+        __hash__ = str.__hash__
+        takes = True
+
+        def __eq__(self, other):
+            if Writer.takes:
+                Writer.takes = False
+                queue.take()
+            return str.__eq__(self, other)
+
+    queue.put("r", "a", b"1", "x")
+    assert queue.offer("r", "a", b"2", Writer("x"))
+    assert not Writer.takes
+    assert queue.of_room("r") == {"a": b"2"}
+    queue.written()
+    assert queue.take() == {"r": {"a": b"2"}}
+    queue.written()
+    assert queue._shares.total == 0
+
+
+def test_the_thread_is_told_of_values_that_wait_but_not_again_of_one_that_is_replaced():
+    told = []
+    queue = WriteQueue(most_bytes=2000, on_waiting=lambda: told.append(len(queue)))
+    assert queue.offer("r", "a", b"1", "x")
+    assert queue.offer("r", "a", b"2", "x")
+    assert told == [1]
+    queue.put("r", "b", b"1", "x")
+    assert not queue.offer("r", "c", bytes(2000), "x")
+    assert told == [1, 2]
+    queue.take()
+    queue.written()
+    assert queue.offer("r", "a", b"3", "x")
+    assert told == [1, 2, 1]

@@ -88,11 +88,12 @@ class SqliteStore:
         self._tidied = clock()
         self._calendar = Calendar(wall_clock, clock)
         self._newest: float | None = None  # the newest time in the file before this process wrote
-        self._queue = WriteQueue()
+        self._wake = threading.Event()
+        self._queue = WriteQueue(on_waiting=self._wake_up)
+        self.offer = self._queue.offer  # for each update of a cloud variable, and so spared a call
         self._trouble = Trouble(self._path, timing, tables.kind)
         self._watchers: list[Watcher] = []
         self._call_soon: Callable[..., object] | None = None
-        self._wake = threading.Event()
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
         self._writer: Database | None = None
@@ -154,20 +155,14 @@ class SqliteStore:
     def save(self, room: str, name: str, value: bytes, writer: str | None = None) -> None:
         """Keep a value; it is on the disk within a second."""
         self._queue.put(room, name, value, writer)
-        self._wake.set()
 
-    def offer(self, room: str, name: str, value: bytes, writer: str | None) -> bool:
-        """Save a value if it may wait to be written; return whether it may."""
-        if not self._queue.offer(room, name, value, writer):
-            return False
+    def _wake_up(self) -> None:
         if not self._wake.is_set():  # quicker than setting it again and again
             self._wake.set()
-        return True
 
     def delete(self, room: str, name: str) -> None:
         """Forget a variable, if it exists."""
         self._queue.put(room, name, None)
-        self._wake.set()
 
     def touch(self, room: str) -> None:
         """Note that a room is in use."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from cloudlink.shares import Shares
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 Batch = dict[str, dict[str, bytes | None]]
 """Values by room and name; None for a variable to delete."""
@@ -41,11 +41,18 @@ class WriteQueue:
         most_bytes: Approximate limit for waiting values while the file cannot be written, or is written slowly.
         most_used: Most rooms whose use is remembered while it cannot be stored; there is a limit because anybody can
             use rooms.
+        on_waiting: Called after a value was added, unless it replaced a waiting one of the same size.
     """
 
-    def __init__(self, most_bytes: int = _MOST_BYTES, most_used: int = _MOST_USED) -> None:
+    def __init__(
+        self,
+        most_bytes: int = _MOST_BYTES,
+        most_used: int = _MOST_USED,
+        on_waiting: Callable[[], object] = lambda: None,
+    ) -> None:
         self._most_bytes = most_bytes
         self._most_used = most_used
+        self._on_waiting = on_waiting
         self._lock = threading.Lock()
         self._values: defaultdict[str, dict[str, bytes | None]] = defaultdict(dict)
         self._charges: Charges = {}
@@ -87,17 +94,33 @@ class WriteQueue:
             if self._charges.get(key) != charge:
                 self._charge(key, charge)
             self._put(key, value)
+        self._on_waiting()
 
     def offer(self, room: str, name: str, value: bytes, writer: str | None) -> bool:
         """Add a value like `put` if `has_place` allows it; return whether it does."""
+        values = self._values.get(room)
+        former = values.get(name) if values is not None else None
+        # A value that replaces a waiting one of the same size needs no more place, as with a variable that is set often.
+        # Of a variable with a waiting value, there are no news. Such a value needs no lock, which would take as long as all
+        # else here: if the writing thread takes the others meanwhile, `values` is not in its place afterwards, and the
+        # value is added once more.
+        if values is not None and former is not None and len(former) == len(value):
+            charge = self._charges.get((room, name))
+            if charge is not None and charge[0] == writer:
+                values[name] = value
+                if self._values.get(room) is values:
+                    return True
+        return self._offer(room, name, value, writer)
+
+    def _offer(self, room: str, name: str, value: bytes, writer: str | None) -> bool:
         key, charge = (room, name), (writer, _size(name, value))
         with self._lock:
-            # A value that replaces a waiting one of the same size needs no more place, as with a variable that is set often.
+            if not self._admits(key, charge):
+                return False
             if self._charges.get(key) != charge:
-                if not self._admits(key, charge):
-                    return False
                 self._charge(key, charge)
             self._put(key, value)
+        self._on_waiting()
         return True
 
     def _charge(self, key: tuple[str, str], charge: tuple[str | None, int]) -> None:
