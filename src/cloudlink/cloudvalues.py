@@ -42,7 +42,7 @@ def is_value(raw: bytes, longest: int, *, text_allowed: bool) -> bool:
     if raw[0] != _STRING_START:
         return False
     if len(raw) <= longest + 2 and (
-        raw[1:-1].isdigit() or (text_allowed and b"\\" not in raw) or _PLAIN_NUMBER.fullmatch(raw) is not None
+        text_allowed or raw[1:-1].isdigit() or _PLAIN_NUMBER.fullmatch(raw) is not None
     ):
         return True  # without decoding; most values encode lists in digits, and need no pattern either
     if len(raw) > 12 * longest + 2:  # a character is at most two \uXXXX escapes
