@@ -60,7 +60,8 @@ class Account:
     Attributes:
         address: The address, as limits and logs use it.
         queue: The waiting work: sessions, functions to call, the bytes that these keep, and the
-            least time that they are charged, in seconds.
+            least time that they are charged, in seconds. None if no work waits: an empty
+            deque would take more memory than all else of an address.
         deficit: Seconds that the address may still use in this round; below 0 after a packet that took
             longer.
         is_listed: Whether the address has a place in the order of turns, which it keeps for a round after its last work.
@@ -72,7 +73,7 @@ class Account:
 
     def __init__(self, address: str) -> None:
         self.address = address
-        self.queue: deque[tuple[Worker, Callable[[], None], int, float]] = deque()
+        self.queue: deque[tuple[Worker, Callable[[], None], int, float]] | None = None
         self.deficit = 0.0
         self.is_listed = False
         self.sessions = 0
@@ -170,6 +171,8 @@ class FairShare:
                 account.is_listed = True
                 account.deficit = 0.0
                 self._fresh.append(account)
+        if account.queue is None:
+            account.queue = deque()
         size += _OVERHEAD
         account.queue.append((worker, work, size, cost))
         self.waited += 1
@@ -233,6 +236,8 @@ class FairShare:
             account.is_listed = bool(account.queue) or line is self._fresh
             if account.is_listed:
                 self._waiting.append(account)
+            else:
+                account.queue = None
         # Work that put more work has opened the next turn already; with two, an iteration would take twice as long.
         if (self._fresh or self._waiting or self.spent) and not self.is_turn_open:
             self.open_turn()
