@@ -428,3 +428,30 @@ def test_a_client_that_changed_its_dialect_can_leave(server, rooms):
     rooms.change_dialect(visitor.client, CL4_SCRATCH)
     visitor.leave()
     assert rooms.rooms == {}
+
+
+def test_clients_in_one_room_share_its_entry_until_one_enters_another(rooms, alice, bob):
+    assert alice.joined is bob.joined
+    rooms.subscribe(alice, "arena")
+    assert (set(alice.rooms), set(bob.rooms)) == ({"default", "arena"}, {"default"})
+    rooms.subscribe(alice, "lobby")
+    rooms.unsubscribe(alice, "default")
+    rooms.unsubscribe(alice, "arena")
+    rooms.subscribe(alice, "default")
+    assert (set(alice.rooms), set(bob.rooms)) == ({"default", "lobby"}, {"default"})
+    for room_id in ("default", "lobby"):
+        rooms.unsubscribe(alice, room_id)
+    assert (set(alice.rooms), set(bob.rooms)) == (set(), {"default"})
+    rooms.subscribe(alice, "lobby")
+    rooms.unsubscribe(bob, "default")
+    assert (set(alice.rooms), set(bob.rooms)) == ({"lobby"}, set())
+    assert alice.joined["lobby"] is rooms.members("lobby", CL4_SCHEMA)
+
+
+def test_a_room_that_was_left_and_entered_again_has_the_present_members(rooms, alice):
+    rooms.subscribe(alice, "arena")
+    rooms.unsubscribe(alice, "default")
+    former = rooms.members("arena", CL4_SCHEMA)
+    rooms.unsubscribe(alice, "arena")
+    rooms.subscribe(alice, "arena")
+    assert alice.joined["arena"] is rooms.members("arena", CL4_SCHEMA) is not former

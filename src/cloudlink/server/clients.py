@@ -36,6 +36,10 @@ Schema = type
 """A protocol's identity: the class that holds its `command_key` and its validation schemas."""
 
 
+NOWHERE: dict[str, Members] = {}
+"""The `joined` of every client that is in no room."""
+
+
 class ClientDoesNotExist(Exception):  # noqa: N818  # the names are CloudLink 0.2.0's
     """The client is not connected, or no longer connected."""
 
@@ -254,7 +258,7 @@ class Client:
         open: Whether messages can still be sent.
         user: The client as other users see it.
         joined: The members of each room that the client is in, by room name. After a disconnect, the rooms
-            that it was in.
+            that it was in. Changed only by the rooms manager: clients may share it.
         state: The protocol's own state for this client.
         log_name: Name to use in the log, None for the username.
     """
@@ -305,7 +309,7 @@ class Client:
         write(self, "uuid", str(uuid4()))
         write(self, "protocol", None)
         write(self, "dialect", None)
-        write(self, "joined", {})
+        write(self, "joined", NOWHERE)
         write(self, "user", User("", self.snowflake, self.uuid))
         write(self, "state", None)
         write(self, "username", "")

@@ -38,7 +38,7 @@ class Members:
         audiences: The members that speak each dialect.
     """
 
-    __slots__ = ("_delivery", "audiences", "clients", "presence", "protocol", "room")
+    __slots__ = ("_alone", "_delivery", "audiences", "clients", "presence", "protocol", "room")
 
     def __init__(self, room: str, protocol: type | None, presence: Presence, delivery: Delivery) -> None:
         self.room = room
@@ -47,6 +47,18 @@ class Members:
         self.clients: dict[Any, None] = {}
         self.audiences: dict[Any, Audience] = {}
         self._delivery = delivery
+        self._alone: dict[str, Members] | None = None
+
+    @property
+    def alone(self) -> dict[str, Members]:
+        """The `joined` of every client that is in this room and in no other. It must not be changed."""
+        if self._alone is None:
+            self._alone = {self.room: self}
+        return self._alone
+
+    def retire(self) -> None:
+        """Break the reference cycle after the last client has left, so that all is freed without the garbage collector."""
+        self._alone = None
 
     def add(self, client: Member) -> None:
         """Add a client."""

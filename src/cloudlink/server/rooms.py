@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from .clients import NoResultsFound, write
+from .clients import NOWHERE, NoResultsFound, write
 from .members import Members
 
 if TYPE_CHECKING:
@@ -200,11 +200,13 @@ class RoomsManager:
         Does nothing if the client is not a member. A client that has disconnected is not in any room;
         for it, this only corrects `client.rooms`. Raises `RoomDoesNotExist`.
         """
-        members = obj.joined.pop(room_id, None)
+        members = obj.joined.get(room_id)
         if members is None:
             if not self.exists(room_id):
                 raise RoomDoesNotExist(room_id)
-        elif obj.open:
+            return
+        _unlist(obj, members)
+        if obj.open:
             self._leave(obj, members)
             self._brokers.left(obj.user, room_id)
 
@@ -262,17 +264,40 @@ class RoomsManager:
             members = room.members[protocol] = Members(room.id, protocol, presence, self._delivery)
             self.counts[protocol] += 1
         members.add(client)
-        client.joined[room.id] = members
+        _list(client, members)
         self._brokers.joined(client.user, room.id, protocol)
 
     def _leave_members(self, members: Members, client: Client) -> None:
         members.remove(client)
         if not members.clients:
+            members.retire()
             del self.rooms[members.room].members[members.protocol]
             self.counts[members.protocol] -= 1
             self._directory.drop_empty(members.room, members.protocol)
             for callback in self._on_emptying:
                 callback(members.room, members.protocol)
+
+
+# Nearly all clients are in one room or none, so their `joined` is one dict for all of that room, or of none.
+
+
+def _list(client: Client, members: Members) -> None:
+    """Add a room to `client.joined`, or replace its members there."""
+    joined = client.joined
+    if not joined:
+        write(client, "joined", members.alone)
+    elif len(joined) == 1:  # it may be shared
+        write(client, "joined", {**joined, members.room: members})
+    else:
+        joined[members.room] = members
+
+
+def _unlist(client: Client, members: Members) -> None:
+    """Remove a room from `client.joined`."""
+    if len(client.joined) == 1:
+        write(client, "joined", NOWHERE)
+    else:
+        del client.joined[members.room]
 
 
 def _record(members: Members) -> Record:
