@@ -132,6 +132,38 @@ def test_headers_are_a_mapping_that_ignores_case(packed):
     assert repr(headers) == "Headers([('Accept', 'a'), ('X-Hop', '1, ,2'), ('x-hop', '3')])"
 
 
+BROWSER = (
+    b"Host: game.example.org",
+    b"User-Agent: Mozilla/5.0 (X11; Ubuntu; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+    b"Accept: */*",
+    b"Accept-Language: en-US,en;q=0.5",
+    b"Accept-Encoding: gzip, deflate, br, zstd",
+    b"Sec-WebSocket-Version: 13",
+    b"Origin: https://turbowarp.org",
+    b"Sec-WebSocket-Extensions: permessage-deflate",
+    b"Sec-WebSocket-Key: bFJ3hlIHNhbXBsZSBub25jZQ==",
+    b"Connection: keep-alive, Upgrade",
+    b"Sec-Fetch-Dest: empty",
+    b"Sec-Fetch-Mode: websocket",
+    b"Sec-Fetch-Site: cross-site",
+    b"Pragma: no-cache",
+    b"Cache-Control: no-cache",
+    b"Upgrade: websocket",
+)
+
+
+def test_the_headers_of_a_browser_are_packed_to_less_than_half():
+    headers = read(LINE.rstrip(), *BROWSER).headers
+    assert len(headers.packed()) < sum(map(len, BROWSER)) / 2
+
+
+def test_long_headers_that_repeat_nothing_survive_being_packed():
+    headers = read(
+        LINE.rstrip(), b"A: " + bytes(range(33, 127)) * 20, b"B: " + bytes(range(160, 256)) * 40
+    ).headers
+    assert tuple(PackedHeaders(headers.packed()).lines()) == headers.lines()
+
+
 @given(
     st.binary(max_size=300),
     st.sampled_from([b"", LINE, b"GET http://a/b HTTP/1.1\r\nHost: x\r\n", b"OPTIONS * HTTP/1.0\r\n"]),
