@@ -21,26 +21,41 @@ class Bucket:
     empty, which most never do. A bucket without a limit counts what is taken all the same.
 
     Attributes:
+        filled_at: When tokens were last added, in seconds of the clock.
         tokens: Tokens that are left. While it is positive, callers may subtract from it, which is quicker than `take`.
     """
 
-    __slots__ = ("_burst", "_clock", "_filled_at", "_given", "_rate", "tokens")
+    __slots__ = ("_burst", "_clock", "_given", "_rate", "filled_at", "tokens")
 
-    def __init__(self, rate: float, burst: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        rate: float,
+        burst: float,
+        clock: Callable[[], float] = time.monotonic,
+        filled_at: float | None = None,
+    ) -> None:
+        """Set up a full bucket.
+
+        Args:
+            rate: Tokens that are added per second.
+            burst: Tokens that are kept at most.
+            clock: Returns the time, in seconds.
+            filled_at: The present time, if the caller knows it; thousands of buckets are kept, and two may share the object.
+        """
         self._rate = rate
         self._burst = self.tokens = self._given = _finite(burst)
         self._clock = clock
-        self._filled_at = clock()
+        self.filled_at = clock() if filled_at is None else filled_at
 
     def take(self, tokens: float = 1) -> bool:
         """Take tokens and return True if there are any left, going into debt for the rest."""
         # Reading the clock each time would cost more than everything else here.
         if self.tokens <= 0:
             now = self._clock()
-            filled = min(self._burst, self.tokens + (now - self._filled_at) * self._rate)
+            filled = min(self._burst, self.tokens + (now - self.filled_at) * self._rate)
             self._given += filled - self.tokens
             self.tokens = filled
-            self._filled_at = now
+            self.filled_at = now
             if self.tokens <= 0:
                 return False
         self.tokens -= tokens
@@ -56,11 +71,11 @@ class Bucket:
         if math.isinf(self._rate) or math.isinf(rate):
             self.tokens = burst
         else:
-            self.tokens = min(burst, self._burst, self.tokens + (now - self._filled_at) * self._rate)
+            self.tokens = min(burst, self._burst, self.tokens + (now - self.filled_at) * self._rate)
         self._given = taken + self.tokens
         self._rate = rate
         self._burst = burst
-        self._filled_at = now
+        self.filled_at = now
 
     def give_back(self, tokens: float) -> None:
         """Return tokens to the bucket; those beyond `burst` are lost."""
@@ -91,7 +106,7 @@ class Bucket:
         # An infinite rate fills it within no time; multiplied by no time, it would not be a number.
         if math.isinf(self._rate):
             return 1.0
-        return min(1.0, (self.tokens + (self._clock() - self._filled_at) * self._rate) / self._burst)
+        return min(1.0, (self.tokens + (self._clock() - self.filled_at) * self._rate) / self._burst)
 
 
 class Buckets:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from enum import Enum
 
-    from cloudlink.delivery import Connection, Outbox
+    from cloudlink.delivery import Outbox
     from cloudlink.slices import Slices
 
     from .members import Members
@@ -266,7 +266,6 @@ class Client:
     __slots__ = (
         "__dict__",  # plugins keep attributes of their own
         "__weakref__",
-        "address",
         "birth_time",
         "dialect",
         "handshake",
@@ -297,12 +296,10 @@ class Client:
     username_set: bool
     handshake: bool
     birth_time: float
-    address: str
     open: bool
     log_name: str | None
 
     def __init__(self, session: ClientSession, outbox: Outbox, snowflake: int) -> None:
-        connection: Connection = outbox.connection
         write(self, "session", session)
         write(self, "outbox", outbox)
         write(self, "snowflake", str(snowflake))
@@ -316,7 +313,6 @@ class Client:
         write(self, "username_set", False)
         write(self, "handshake", False)
         write(self, "birth_time", time.monotonic())
-        write(self, "address", connection.address)
         write(self, "open", True)
         write(self, "log_name", None)
 
@@ -344,6 +340,11 @@ class Client:
     def remote_address(self) -> tuple[str, int] | None:
         """Address and port of the socket's peer, None if unknown."""
         return self.outbox.connection.remote_address
+
+    @property
+    def address(self) -> str:
+        """Address that limits and logs use; behind trusted proxies, the address of the real client."""
+        return self.outbox.connection.address
 
     @property
     def path(self) -> str:
@@ -438,6 +439,7 @@ _ATTRIBUTES = frozenset(
     (
         *Client.__annotations__,
         "id",
+        "address",
         "remote_address",
         "path",
         "request_headers",

@@ -69,7 +69,8 @@ class Meter:
         self._limits = limits
         self._clock = clock
         self.packets = Bucket(limits.packet_rate, limits.packet_burst, clock)
-        self.bytes = Bucket(limits.byte_rate, limits.byte_burst, clock)
+        # One object for the time of both.
+        self.bytes = Bucket(limits.byte_rate, limits.byte_burst, clock, self.packets.filled_at)
         # Most clients never need these.
         self._identity: Bucket | None = None
         self._user_lists: Bucket | None = None
