@@ -14,10 +14,14 @@ class Time:
 
     def __init__(self):
         self.now = 100.0
+        self.processor = 0.0
         self.due = []
 
     def clock(self):
         return self.now
+
+    def processor_clock(self):
+        return self.processor
 
     def call_soon(self, callback):
         self.due.append(callback)
@@ -57,7 +61,7 @@ def time():
 
 @pytest.fixture
 def share(time):
-    return FairShare(time.call_soon, time.clock)
+    return FairShare(time.call_soon, time.clock, processor_clock=time.processor_clock)
 
 
 def working(time, done, who, seconds):
@@ -93,6 +97,38 @@ def test_a_turn_ends_after_its_time_and_the_next_one_goes_on(time, share):
     assert counts[:2] == [10, 10]
     assert sum(counts) == 25
     assert not one.is_held
+
+
+def test_turns_are_shorter_while_iterations_take_long(time, share):
+    one, done = Someone(share, "192.0.2.1"), []
+    for number in range(20_000):
+        share.put(one.account, one, working(time, done, number, 0.0001))
+
+    def turn(seconds_for_each):
+        """Process packets, and then write for so long because of each of them."""
+        before = len(done)
+        time.turn()
+        time.processor += (len(done) - before) * seconds_for_each
+        return len(done) - before
+
+    assert [turn(0) for _ in range(3)] == [100, 100, 100], "10 ms"
+    counts = [turn(0.001) for _ in range(12)]
+    assert counts[0] == 100
+    assert max(counts[-3:]) * 0.001 < 0.02, "the writing takes less than twice its time from then on"
+    assert min(counts) >= 5
+    counts = [turn(0) for _ in range(100)]
+    assert counts == sorted(counts)
+    assert max(counts) == 100, "with little to write, they become long again"
+
+
+def test_even_the_shortest_turns_go_on(time, share):
+    one, done = Someone(share, "192.0.2.1"), []
+    for number in range(40):
+        share.put(one.account, one, working(time, done, number, 0.0001))
+    while time.due:
+        time.turn()
+        time.processor += 10.0
+    assert done == list(range(40))
 
 
 def test_addresses_with_equal_packets_are_served_equally(time, share):

@@ -1,13 +1,14 @@
 """Shares the server's processing time fairly among addresses.
 
-The processing time of each packet is charged to the address that it came from, likewise that of new connections
-and of cleaning up after ended ones. While an iteration of the event loop has time left, packets are processed
-as they arrive. Once those of one iteration have taken 10 ms, or a little less, further packets and requests
-wait, nothing more is read from their connections, and the addresses take turns by the time they have used
-(deficit round robin). An address that begins to wait has its first turn before those that wait already, as in fq_codel
-(RFC 8290, section 4.2), so a player with a packet now and then waits for none of ten floods. A flood therefore delays only
-its own address, and a classroom behind one address may use the whole server while no other address needs it. Packets of one
-client keep their order. What waits is also charged for the copies that its recipients get, because they are written later.
+The processing time of each packet is charged to the address that it came from, likewise that of new connections and of
+cleaning up after ended ones. While an iteration of the event loop has time left, packets are processed as they arrive.
+Once those of one iteration have taken 10 ms, or less if what they cause takes long, further packets and requests wait,
+nothing more is read from their connections, and the addresses take turns by the time they have used (deficit round
+robin). An address that begins to wait has its first turn before those that wait already, as in fq_codel (RFC 8290,
+section 4.2), so a player with a packet now and then waits for none of ten floods. A flood therefore delays only its own
+address, and a classroom behind one address may use the whole server while no other address needs it. Packets of one
+client keep their order. What waits is also charged for the copies that its recipients get, because they are written
+later.
 
 The module does no I/O: the clock and the scheduling function are passed in.
 """
@@ -30,6 +31,13 @@ logger = logging.getLogger("cloudlink.server")
 
 TURN = 0.010
 """Seconds that packets may take in one iteration of the event loop; the last packet may exceed it."""
+_ITERATION = 0.012
+"""Seconds of processor time between two turns beyond which the next turns are shorter: what packets cause, above all writing to
+many recipients, may take several times as long as the packets."""
+_SHORTEST = TURN / 20
+"""Seconds that a turn has at least."""
+_RECOVERY = 1.05
+"""How many times as long as the last one a turn is when little time passes between turns again."""
 NOTICEABLE = TURN / 10
 """Seconds below which `spent` is kept for the next iterations: resetting it in each would take as long as many packets."""
 _QUANTUM = 0.002
@@ -83,12 +91,13 @@ class Account:
 class FairShare:
     """Decides which waiting packet is processed next.
 
-    While `spent` is below `TURN` and the account's queue is empty, a session processes a packet immediately
+    While `spent` is below `turn` and the account's queue is empty, a session processes a packet immediately
     and adds the time that it took to `spent`; once that reaches `NOTICEABLE`, it calls `open_turn`. Otherwise it
     passes the packet to `put`.
 
     Attributes:
         clock: Returns the time, in seconds.
+        turn: Seconds that packets may take in one iteration of the event loop: `TURN`, or less while iterations take long.
         spent: Seconds that packets have taken in this iteration of the event loop, and up to `NOTICEABLE` from
             those before.
         is_turn_open: Whether `open_turn` has been called since `spent` was last reset.
@@ -101,6 +110,7 @@ class FairShare:
         clock: Callable[[], float] = time.perf_counter,
         shown: Callable[[str], str] = str,
         copies: Callable[[], int] = int,
+        processor_clock: Callable[[], float] = time.thread_time,
     ) -> None:
         """Set up the shares of one server.
 
@@ -110,11 +120,15 @@ class FairShare:
             clock: Returns the time, in seconds.
             shown: Returns an address in the form that may be logged.
             copies: Returns the number of frames sent to clients so far, one for each recipient.
+            processor_clock: Returns the processor time that the event loop has used, in seconds.
         """
         self.clock = clock
+        self.turn = TURN
         self._call_soon = call_soon
         self._shown = shown
         self._copies = copies
+        self._processor_clock = processor_clock
+        self._opened_at = 0.0  # by that clock
         self._accounts: dict[str, Account] = {}
         self._fresh: deque[Account] = deque()  # addresses that have just begun to wait
         self._waiting: deque[Account] = deque()  # all others that wait, in the order of their turns
@@ -144,6 +158,7 @@ class FairShare:
     def open_turn(self) -> None:
         """Schedule the reset of `spent` and the processing of waiting packets for the loop's next iteration."""
         self.is_turn_open = self._call_soon(self._begin_turn)
+        self._opened_at = self._processor_clock()
         if not self.is_turn_open:
             self._spent_before += self.spent
             self.spent = 0.0
@@ -193,7 +208,7 @@ class FairShare:
             cost: Seconds to charge at least.
         """
         account = self._accounts.get(addresses.subscriber(address))
-        if self.spent >= TURN or (account is not None and account.queue):
+        if self.spent >= self.turn or (account is not None and account.queue):
             account = self.open_account(address)
             self.put(account, worker, partial(self._do_last, account, work), cost=cost)
             return
@@ -227,7 +242,8 @@ class FairShare:
         self.is_turn_open = False
         self._spent_before += self.spent
         self.spent = 0.0
-        while (line := self._fresh or self._waiting) and self.spent < TURN:
+        self._adapt(self._processor_clock() - self._opened_at)
+        while (line := self._fresh or self._waiting) and self.spent < self.turn:
             account = line.popleft()
             if account.queue:
                 account.deficit += _QUANTUM
@@ -242,6 +258,13 @@ class FairShare:
         if (self._fresh or self._waiting or self.spent) and not self.is_turn_open:
             self.open_turn()
 
+    def _adapt(self, took: float) -> None:
+        """Choose the length of the turn. Args: took: Processor time since the last one, in seconds."""
+        if took > _ITERATION:
+            self.turn = max(_SHORTEST, self.turn * _ITERATION / took)
+        elif self.turn < TURN:
+            self.turn = min(TURN, self.turn * _RECOVERY)
+
     def _serve(self, account: Account) -> None:
         """Do the queued work of an address until it has used its share of time."""
         queue = account.queue
@@ -252,7 +275,7 @@ class FairShare:
                 self._shown(account.address),
             )
         copies = self._copies()
-        while queue and account.deficit > 0 and self.spent < TURN:
+        while queue and account.deficit > 0 and self.spent < self.turn:
             worker, work, size, cost = queue.popleft()
             try:
                 work()

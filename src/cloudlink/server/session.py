@@ -22,7 +22,7 @@ from cloudlink.delivery import Outbox, text_frame
 
 from .clients import Client, ClientDoesNotExist, write
 from .exceptions import EmptyMessage
-from .fairshare import NOTICEABLE, TURN, FairShare
+from .fairshare import NOTICEABLE, FairShare
 from .handlers import log_closing
 from .hooks import Hooks
 from .limits import Traffic
@@ -133,7 +133,7 @@ class Session:
     def receive(self, data: bytes) -> None:
         """Handle one complete text message of valid UTF-8, now or when its address has its turn."""
         share = self._share
-        if share.spent >= TURN or self._account.queue:
+        if share.spent >= share.turn or self._account.queue:
             share.put(self._account, self, partial(self._handle_late, self._handle, data), len(data))
             return
         clock = share.clock  # Python calls a local name faster than an attribute that is no method
@@ -152,7 +152,7 @@ class Session:
     def receive_binary(self, data: bytes) -> None:
         """Handle one complete binary message, now or when its address has its turn."""
         share = self._share
-        if share.spent >= TURN or self._account.queue:
+        if share.spent >= share.turn or self._account.queue:
             share.put(self._account, self, partial(self._handle_late, self._handle_binary, data), len(data))
             return
         began = share.clock()
@@ -287,7 +287,7 @@ class Session:
         share.spent += seconds
         if share.spent >= NOTICEABLE and not share.is_turn_open:
             share.open_turn()
-        if share.spent >= TURN and not share.is_held(self):
+        if share.spent >= share.turn and not share.is_held(self):
             self._hold_address()
 
     def _hold_address(self) -> None:
@@ -417,7 +417,7 @@ class Session:
         clients in a hundred rooms leave at once, they take turns.
         """
         share = self._share
-        if share.is_held(self) or (share.spent >= TURN and self.state is not State.CLOSED):
+        if share.is_held(self) or (share.spent >= share.turn and self.state is not State.CLOSED):
             share.put(self._account, self, self._depart)
             return
         began = share.clock()
