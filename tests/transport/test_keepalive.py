@@ -150,10 +150,11 @@ def rounds_until_dropped(connection, heard_in=()):
 
 
 class Spreading:
-    """A keepalive whose calls a test makes itself, at a time of its own; looking at a connection takes 0.1 ms."""
+    """A keepalive whose calls a test makes itself, at a time of its own; looking at a connection takes time."""
 
     def __init__(self, count, step=1.0):
         self.now = 100.0
+        self.seconds = 0.0001  # for each look
         self.calls = []
         self.looked = []
         self.rounds = 0
@@ -169,7 +170,7 @@ class Spreading:
 
     def look_at(self, connection):
         self.looked.append(connection)
-        self.now += 0.0001
+        self.now += self.seconds
 
     def go_on(self):
         """Make the next call and return how long it took."""
@@ -195,6 +196,20 @@ def test_a_round_over_many_connections_is_spread_over_its_time():
     assert many.rounds == 1
     many.go_on()
     assert many.rounds == 2
+
+
+@pytest.mark.parametrize("count", [1, 51, 60, 101, 105, 1001, 5001])
+def test_rounds_follow_each_other_in_time_however_few_connections_are_left_for_the_last_portion(count):
+    many = Spreading(count)
+    many.seconds = 0.00001  # a batch of 50 is a portion
+    many.keepalive.start()
+    began = []
+    while many.rounds < 4:
+        before = many.rounds
+        many.go_on()
+        if many.rounds > before:
+            began.append(many.now)
+    assert all(later - earlier == pytest.approx(1.0, abs=0.2) for earlier, later in itertools.pairwise(began))
 
 
 def test_a_round_that_takes_longer_than_its_time_is_finished_before_the_next():

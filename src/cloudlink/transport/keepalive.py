@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections import deque
 from typing import TYPE_CHECKING
@@ -111,7 +112,7 @@ class Keepalive:
             now = self._clock()
             pause, following = self._round_ends - now, self._round
             if self._count_left > 0:
-                portions = self._count_left / (before - self._count_left)
+                portions = math.ceil(self._count_left / (before - self._count_left))
                 pause, following = pause / portions - (now - began), self._portion
             self._call_later(max(pause, 0.0), following)
 
