@@ -6,6 +6,7 @@ import gc
 import logging
 import socket
 import ssl
+import weakref
 
 import pytest
 
@@ -226,6 +227,28 @@ def test_an_ended_tls_connection_is_freed_without_the_garbage_collector(certific
             # Each connection in a reference cycle would be several objects. A reset in the middle of a read raises an error
             # within asyncio, whose traceback may hold that connection.
             assert gc.collect() < 20
+
+    with without_garbage_collector():
+        asyncio.run(scenario())
+
+
+def test_the_buffers_of_an_ended_tls_connection_are_free_though_the_connection_is_still_known(certificates):
+    layers = []
+
+    async def scenario():
+        async with running(**certificates.settings) as server:
+            server.ssl_context.sni_callback = lambda layer, *_: layers.append(weakref.ref(layer))
+            peer = await connect(server.port, ssl=certificates.client)
+            (connection,) = server._endpoint.connections
+            peer.leave()
+            async with asyncio.timeout(10):
+                while layers[0]() is not None:  # noqa: ASYNC110  # no event tells of freed memory
+                    await asyncio.sleep(0.01)
+            assert connection.unsent == 0
+            connection.slow_down()
+            connection.hold()
+            connection.release()
+            connection.abort()
 
     with without_garbage_collector():
         asyncio.run(scenario())

@@ -97,6 +97,24 @@ class Receiver(Protocol):
         ...
 
 
+class _Ended(asyncio.Transport):
+    """The socket of a connection that has ended: the keepalive and waiting packets may know the connection for seconds yet."""
+
+    def is_closing(self) -> bool:
+        """Return True."""
+        return True
+
+    def get_write_buffer_size(self) -> int:
+        """Return 0."""
+        return 0
+
+    def abort(self) -> None:
+        """Do nothing."""
+
+
+_ENDED = _Ended()
+
+
 class WebSocketConnection(WSListener):
     """A connection, driven by picows and used by the rest of the server.
 
@@ -232,6 +250,7 @@ class WebSocketConnection(WSListener):
             del self._receiver  # so that all are freed without the garbage collector
         del self._transport, self._parser
         detach(self._socket)
+        self._socket = _ENDED  # the buffers of TLS are free now
 
     def on_protocol_error(self) -> None:
         """Note that picows found a bad frame header; it closes the connection itself.
