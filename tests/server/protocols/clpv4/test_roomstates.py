@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from cloudlink.counters import StoreCondition
 from cloudlink.errors import StartError
-from cloudlink.server.clients import write
 from cloudlink.server.events import Variable
 from cloudlink.server.protocols.clpv4 import Clpv4
 from cloudlink.server.protocols.clpv4.roomstate import RoomState
@@ -38,8 +37,7 @@ class Place:
         self.clock = self.states._clock = FakeClock()
 
     def client(self, address, room="r"):
-        client = named(self.server, "somebody")
-        write(client.client, "address", address)
+        client = named(self.server, "somebody", address=address)
         client.say({"cmd": "link", "val": room})
         return client
 
@@ -174,9 +172,7 @@ STEPS = st.one_of(
 @given(st.lists(STEPS, max_size=40))
 def test_the_memory_is_counted_right_and_bounded_whatever_happens(steps):
     place = Place(room_state_max_memory=65_536)
-    clients = [named(place.server, f"user{number}") for number in range(4)]
-    for number, client in enumerate(clients):
-        write(client.client, "address", f"10.0.0.{number // 2}")
+    clients = [named(place.server, f"user{number}", address=f"10.0.0.{number // 2}") for number in range(4)]
     for what, *how in steps:
         if what == "wait":
             place.clock.now += how[0]
