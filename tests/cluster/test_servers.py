@@ -364,19 +364,10 @@ def test_batches_are_spaced_when_there_is_much_to_send_and_sent_at_once_when_not
                 flush()
         return spoken, sent, len(heard(cluster, bob))
 
-    def gaps(sent):
-        """The times between two batches, without the first, before which nothing was known of the load."""
-        return [after - before for before, after in pairwise(sent[1:])]
-
     _, sent, messages = say_every(0.0001, 1000)
-    assert gaps(sent) == pytest.approx([0.005] * 19, abs=0.0002)
-    assert messages > 900
-    now.now += 1
-    _, sent, messages = say_every(0.0015, 100)
-    assert 70 <= len(sent) <= 76
-    assert min(gaps(sent)) > 0.0019
-    assert max(gaps(sent)) < 0.0031
-    assert messages >= 98
+    assert 48 <= len(sent) <= 51
+    assert min(after - before for before, after in pairwise(sent)) > 0.0019
+    assert messages > 950
     now.now += 1
     spoken, sent, messages = say_every(0.05, 20)
     assert sent[-20:] == spoken

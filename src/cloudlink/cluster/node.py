@@ -159,11 +159,6 @@ class Node:
         return self._hellos.log_level
 
     @property
-    def sent(self) -> int:
-        """How many records were sent, counted once for each node."""
-        return self._streams.sent
-
-    @property
     def counts(self) -> dict[str, int]:
         """How many records were `sent`, `received` and `dropped`, and how many batches or records were `invalid`."""
         return {

@@ -50,10 +50,6 @@ _INTERVAL = 0.002
 _INTERVAL_PER_NODE = 0.0002
 """Fewest seconds between two flushes. Every batch wakes another process, so records that come soon after a flush wait for
 others; a record that comes alone is sent at once."""
-_LONG_INTERVAL = 0.005
-"""The same while many records are sent, so that more of them share a batch."""
-_MANY = 1000
-"""Records a second to each node from which they are many."""
 
 _Crossing = Message | Variable | PrivateMessage | PrivateVariable | Direct | Custom | LinkedMessage
 """The events that cross."""
@@ -85,8 +81,6 @@ class ClusterBroker:
         self._remote = server.directory.remote
         self._on_ready = on_ready
         self._flush_at = 0.0  # when records were, or will be, sent
-        self._asked_at = 0.0  # when that was decided
-        self._sent = 0  # the records that had been sent by then
         self._senders: dict[str, Outbox] = {}  # stand for the clients of each node
 
     # From this node to others: `broker.Broker`.
@@ -143,10 +137,8 @@ class ClusterBroker:
 
     def schedule_flush(self) -> None:
         """Send the collected records at the end of the turn, or later if others have just been sent."""
-        now, sent, nodes = time.monotonic(), self.node.sent, len(self._senders)
-        is_busy = sent - self._sent >= _MANY * nodes * max(now - self._asked_at, _LONG_INTERVAL)
-        interval = max(_LONG_INTERVAL if is_busy else _INTERVAL, _INTERVAL_PER_NODE * nodes)
-        self._asked_at, self._sent = now, sent
+        now = time.monotonic()
+        interval = max(_INTERVAL, _INTERVAL_PER_NODE * len(self._senders))
         self._flush_at = max(now, self._flush_at + interval)
         self._server.later(self._flush_at - now, self.node.flush)
 
