@@ -50,7 +50,7 @@ _MISTAKE = "The server made a mistake"
 _PONG_FRAME = 0x8A
 _CLOSE_TIMEOUT = 5.0
 """Seconds a peer has to answer a close frame before its socket is dropped."""
-_SOON = 0.3
+_SOON = 0.1
 """Seconds after which a peer whose memory is needed is dropped; until then, it can read the close frame."""
 _NONE = -1
 """Marks a socket that must not be written to directly."""
