@@ -214,16 +214,19 @@ def greeted(port, context):
     "visit", [leave_at_once, leave_within_the_handshake, distrust, fetch_page, open_and_drop]
 )
 def test_an_ended_tls_connection_is_freed_without_the_garbage_collector(certificates, visit):
-    async def visit_often(port, times):
+    async def visit_often(server, times):
         for _ in range(times):
-            await asyncio.to_thread(visit, port, certificates.client)
-        await asyncio.sleep(0.1)
+            await asyncio.to_thread(visit, server.port, certificates.client)
+        endpoint = server._endpoint
+        async with asyncio.timeout(10):
+            while endpoint._waiting or endpoint._exchanges or endpoint.connections:  # noqa: ASYNC110  # no event tells
+                await asyncio.sleep(0.01)
 
     async def scenario():
         async with running(**certificates.settings) as server:
-            await visit_often(server.port, 1)
+            await visit_often(server, 1)
             gc.collect()
-            await visit_often(server.port, 20)
+            await visit_often(server, 20)
             # Each connection in a reference cycle would be several objects. A reset in the middle of a read raises an error
             # within asyncio, whose traceback may hold that connection.
             assert gc.collect() < 20

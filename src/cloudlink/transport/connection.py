@@ -97,8 +97,8 @@ class Receiver(Protocol):
         ...
 
 
-class _Ended(asyncio.Transport):
-    """The socket of a connection that has ended: the keepalive and waiting packets may know the connection for seconds yet."""
+class _ClosedSocket(asyncio.Transport):
+    """Stands in for the socket of a connection that has ended, because others may refer to the connection for seconds more."""
 
     def is_closing(self) -> bool:
         """Return True."""
@@ -112,7 +112,7 @@ class _Ended(asyncio.Transport):
         """Do nothing."""
 
 
-_ENDED = _Ended()
+_CLOSED = _ClosedSocket()
 
 
 class WebSocketConnection(WSListener):
@@ -250,7 +250,7 @@ class WebSocketConnection(WSListener):
             del self._receiver  # so that all are freed without the garbage collector
         del self._transport, self._parser
         detach(self._socket)
-        self._socket = _ENDED  # the buffers of TLS are free now
+        self._socket = _CLOSED  # the buffers of TLS are free now
 
     def on_protocol_error(self) -> None:
         """Note that picows found a bad frame header; it closes the connection itself.
