@@ -8,6 +8,7 @@ from cloudlink.admin import bans
 from cloudlink.admin.actors import AdminError
 from cloudlink.slices import finish
 from tests.admin.conftest import MODERATOR, NOW, OWNER, at_once
+from tests.support.sanctioning import add_ban
 
 DAY = 86_400
 
@@ -19,7 +20,7 @@ def refusal(call, *arguments, **options):
 
 
 def ban(world, target, seconds=DAY, actor=OWNER, **options):
-    return world.sanctions.add_ban(actor, target, seconds=seconds, **options)
+    return add_ban(world.sanctions, actor, target, seconds=seconds, **options)
 
 
 def test_a_ban_of_a_client_means_its_subscriber(world):

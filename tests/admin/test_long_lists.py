@@ -16,6 +16,7 @@ from cloudlink.slices import SliceQueue, finish
 from tests.admin.conftest import OWNER
 from tests.support.adminwire import CONSOLE, Administrators, FakePlayer
 from tests.support.clock import TickingClock
+from tests.support.sanctioning import add_ban
 
 PARAMS = {
     "search": None,
@@ -105,12 +106,12 @@ def test_bans_are_searched_while_others_come_and_go(make_world):
     world = make_world()
     sanctions = world.sanctions
     for number in range(400):
-        sanctions.add_ban(OWNER, {"name": f"bad {number}"}, seconds=None)
+        add_ban(sanctions, OWNER, {"name": f"bad {number}"}, seconds=None)
     search = sanctions.look_for_bans(OWNER, search="b.a.d 3", limit=200)
     next(search)
     oldest = next(iter(world.policy.bans))
     sanctions.remove_ban(OWNER, id=oldest.id + 3)
-    sanctions.add_ban(OWNER, {"name": "bad 3x"}, seconds=None)
+    add_ban(sanctions, OWNER, {"name": "bad 3x"}, seconds=None)
     found = [ban["value"] for ban in finish(search)["items"]]
     assert found == [
         f"bad {number}" for number in range(399, -1, -1) if str(number).startswith("3") and number != 3
@@ -120,7 +121,7 @@ def test_bans_are_searched_while_others_come_and_go(make_world):
 def test_the_counts_of_bans(make_world):
     world = make_world()
     for target in ({"name": "a"}, {"name": "A"}, {"address": "192.0.2.1"}, {"network": "198.51.100.0/24"}):
-        world.sanctions.add_ban(OWNER, target, seconds=None)
+        add_ban(world.sanctions, OWNER, target, seconds=None)
     assert world.policy.bans.counts() == {"name": 1, "address": 1, "network": 1}
     for ban in tuple(world.policy.bans):
         world.sanctions.remove_ban(OWNER, id=ban.id)

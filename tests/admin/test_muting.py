@@ -6,6 +6,7 @@ import pytest
 
 from cloudlink.admin.actors import Actor, AdminError
 from tests.admin.conftest import MODERATOR, NOW, OWNER
+from tests.support.sanctioning import list_mutes
 
 
 def refusal(call, *arguments, **options):
@@ -43,7 +44,7 @@ def test_a_mute_and_its_end(world):
     assert world.sanctions.is_muted(bob)
     world.pass_time(60)
     assert judged(world, bob) is None
-    assert world.sanctions.list_mutes(OWNER)["items"] == []
+    assert list_mutes(world.sanctions, OWNER)["items"] == []
     world.sanctions.tick()
     assert len(world.policy.mutes) == 0
     assert not world.policy.judges_packets
@@ -72,7 +73,7 @@ def test_the_same_target_replaces(world):
     mute(world, {"name": "bob"}, hidden=True)
     mute(world, {"name": "b.o.b"})
     assert not judged(world, bob).hidden
-    assert len(world.sanctions.list_mutes(OWNER)["items"]) == 1
+    assert len(list_mutes(world.sanctions, OWNER)["items"]) == 1
 
 
 def test_refusals(world, monkeypatch):
@@ -94,10 +95,10 @@ def test_mutes_outlive_a_restart_but_not_those_of_connections(make_world, tmp_pa
     mute(first, {"name": "bob"})
     assert mute(first, {"client": bob.snowflake}).saving.result(0)
     second = make_world(tmp_path / "admin.db")
-    assert [item["value"] for item in second.sanctions.list_mutes(MODERATOR)["items"]] == ["bob"]
+    assert [item["value"] for item in list_mutes(second.sanctions, MODERATOR)["items"]] == ["bob"]
     mute(second, {"name": "carl"})  # the same number as in the other process
     first.store.save([])
-    numbers = [item["id"] for item in first.sanctions.list_mutes(OWNER)["items"]]
+    numbers = [item["id"] for item in list_mutes(first.sanctions, OWNER)["items"]]
     assert len(set(numbers)) == len(numbers) == 3
     second.sanctions.remove_mute(OWNER, 1)
     first.store.save([])

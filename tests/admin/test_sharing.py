@@ -11,6 +11,7 @@ from cloudlink.admin.grants import Grants
 from cloudlink.slices import finish
 from tests.admin.conftest import NOW, OWNER
 from tests.support.adminpeers import MemoryPeers
+from tests.support.sanctioning import add_ban
 
 
 class Process:
@@ -85,7 +86,7 @@ def test_bans_and_mutes_act_in_all_processes_at_once(pair):
     second.host.add("x", address="198.51.100.1")
     bob = second.host.add("bob", address="198.51.100.2")
     first.host.add("bobby", address="198.51.100.2")
-    banned = whole(first.sanctions.add_ban(OWNER, {"address": "198.51.100.2"}, seconds=60))
+    banned = whole(add_ban(first.sanctions, OWNER, {"address": "198.51.100.2"}, seconds=60))
     assert banned["hit"] == 2
     assert second.host.closed[0][:2] == (bob.snowflake, 4004)
     muted = whole(first.sanctions.add_mute(OWNER, {"name": "x"}, seconds=60))
@@ -165,7 +166,7 @@ def test_an_older_mode_does_not_replace_a_newer_one(pair):
 
 def test_a_process_that_is_started_anew_gets_what_no_file_keeps(make_world):
     old, new = make_world(), make_world()
-    old.sanctions.add_ban(OWNER, {"name": "bob"}, seconds=60)
+    add_ban(old.sanctions, OWNER, {"name": "bob"}, seconds=60)
     old.sanctions.add_mute(OWNER, {"name": "carl"}, seconds=60)
     old.sanctions.set_room(OWNER, "den", frozen=True)
     old.sanctions.add_filter(OWNER, kind="words", entries=["bad"], action="mask")
@@ -177,7 +178,7 @@ def test_a_process_that_is_started_anew_gets_what_no_file_keeps(make_world):
 
 def test_what_a_file_keeps_is_not_told_to_new_processes(pair):
     first, _, _ = pair
-    first.sanctions.add_ban(OWNER, {"name": "bob"}, seconds=60)
+    add_ban(first.sanctions, OWNER, {"name": "bob"}, seconds=60)
     assert first.sanctions.unsaved() == []
 
 

@@ -19,6 +19,7 @@ from tests.bridge.memory import Host, a_wire
 from tests.bridge.servers import SECRET, BridgedServer, in_loop, names, player, running, until
 from tests.support.clock import FakeClock
 from tests.support.fakeservers import websocket_server
+from tests.support.sanctioning import add_ban
 from tests.support.servers import HOST
 
 OWNER = Actor("mia", "owner", "dashboard")
@@ -154,7 +155,7 @@ def test_the_rules_of_this_server_hold_for_the_other_side():
 def test_banned_and_filtered_names_are_not_shown():
     attack = Attack()
     sanctions = attack.host.server.sanctions
-    sanctions.add_ban(OWNER, {"name": "eve"}, seconds=60)
+    add_ban(sanctions, OWNER, {"name": "eve"}, seconds=60)
     sanctions.add_filter(OWNER, kind="words", entries=["bad"], action="block", scope=["names"])
     for number, name in ((1, "eve"), (2, "bad"), (3, "fine")):
         attack.send({"type": "user", "room": "arena", "user": number, "name": name})

@@ -14,6 +14,7 @@ from cloudlink.cluster.records import Stamp
 from tests.support.adminwire import CONSOLE
 from tests.support.memoryclients import MemoryConnection, named
 from tests.support.natsserver import NatsServer
+from tests.support.sanctioning import add_ban
 from tests.support.servers import build
 
 OWNER = Actor("mia", "owner", "dashboard")
@@ -69,7 +70,7 @@ def bans(server):
 
 
 def ban(server, name):
-    server.sanctions.add_ban(OWNER, {"name": name}, seconds=None)
+    add_ban(server.sanctions, OWNER, {"name": name}, seconds=None)
 
 
 def unban(server, name):

@@ -18,6 +18,7 @@ from cloudlink.admin.wire import MOST_STRANGERS
 from tests.fairness.latency import join
 from tests.support.memoryclients import MemoryClient
 from tests.support.rawclients import running
+from tests.support.sanctioning import add_ban
 from tests.support.servers import HOST, build
 
 STRANGERS = Path(__file__).with_name("strangers.py")
@@ -116,7 +117,7 @@ def test_during_a_thousand_guesses_at_once():
 def test_during_ten_thousand_banned_connections_a_minute():
     async def scenario():
         async with running(packet_rate=1e6, connection_burst_per_address=KNOCKS, **PROXIES) as server:
-            server.sanctions.add_ban(SERVER, {"address": "10.1.2.3"}, seconds=None, reason="spam")
+            add_ban(server.sanctions, SERVER, {"address": "10.1.2.3"}, seconds=None, reason="spam")
             seen = []
             server.on_connect(lambda client: seen.append(client.address))
             alone, beside, answers = await played(server, "knock", KNOCKS, KNOCKS_A_SECOND)

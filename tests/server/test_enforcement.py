@@ -15,6 +15,7 @@ from cloudlink.server.protocols import Scratch
 from cloudlink.settings import Settings
 from cloudlink.slices import finish
 from tests.support.memoryclients import EraClient, MemoryClient, codes, named
+from tests.support.sanctioning import add_ban, list_mutes
 from tests.support.servers import build
 
 OWNER = Actor("mia", "owner", "dashboard")
@@ -54,7 +55,7 @@ def mute(server, name, **options):
 
 def test_a_server_without_rules_asks_nobody(server):
     assert server.hooks.packet_policy is None
-    server.sanctions.add_ban(OWNER, {"name": "bob"}, seconds=60)
+    add_ban(server.sanctions, OWNER, {"name": "bob"}, seconds=60)
     assert server.hooks.packet_policy is None
 
 
@@ -78,7 +79,7 @@ def test_the_policy_is_asked_only_while_there_is_a_rule(server, sanctions):
 
 
 def test_a_banned_address_is_accepted_and_closed_with_the_reason(server, sanctions):
-    sanctions.add_ban(OWNER, {"address": "192.0.2.7"}, seconds=None, reason="spam")
+    add_ban(sanctions, OWNER, {"address": "192.0.2.7"}, seconds=None, reason="spam")
     banned = MemoryClient(server, address="192.0.2.7")
     assert banned.closed == (4004, "You are banned: spam")
     assert banned.heard() == []
@@ -89,22 +90,22 @@ def test_a_banned_address_is_accepted_and_closed_with_the_reason(server, sanctio
 def test_no_plugin_sees_a_banned_client(server, sanctions):
     seen = []
     server.on_connect(seen.append)
-    sanctions.add_ban(OWNER, {"address": "192.0.2.7"}, seconds=None)
+    add_ban(sanctions, OWNER, {"address": "192.0.2.7"}, seconds=None)
     MemoryClient(server, address="192.0.2.7")
     assert seen == []
 
 
 def test_whoever_is_there_is_disconnected(server, sanctions):
     bob, carl = named(server, "bob"), player(server, user="carl")
-    assert sanctions.add_ban(OWNER, {"name": "BOB"}, seconds=None, reason="x").result["hit"] == 1
-    assert sanctions.add_ban(OWNER, {"name": "carl"}, seconds=None).result["hit"] == 1
+    assert add_ban(sanctions, OWNER, {"name": "BOB"}, seconds=None, reason="x").result["hit"] == 1
+    assert add_ban(sanctions, OWNER, {"name": "carl"}, seconds=None).result["hit"] == 1
     assert bob.closed == (4004, "This name is banned: x")
     assert carl.closed[0] == 4004
     assert server.counters.disconnected["banned"] == 2
 
 
 def test_a_banned_name_is_refused_and_the_connection_stays(server, sanctions):
-    sanctions.add_ban(OWNER, {"name": "bob"}, seconds=None, reason="rude")
+    add_ban(sanctions, OWNER, {"name": "bob"}, seconds=None, reason="rude")
     visitor = MemoryClient(server, {"cmd": "handshake"})
     visitor.heard()
     (answer,) = visitor.ask({"cmd": "setid", "val": "B-o-b", "listener": "n"})
@@ -115,7 +116,7 @@ def test_a_banned_name_is_refused_and_the_connection_stays(server, sanctions):
 
 
 def test_an_era_without_status_codes_gets_silence(server, sanctions):
-    sanctions.add_ban(OWNER, {"name": "bob"}, seconds=None)
+    add_ban(sanctions, OWNER, {"name": "bob"}, seconds=None)
     old = EraClient(server, "CL2 early")
     old.frames()
     assert old.tell("<%sn>\nbob") == []
@@ -124,12 +125,12 @@ def test_an_era_without_status_codes_gets_silence(server, sanctions):
 
 
 def test_a_banned_name_of_the_cloud_is_closed_with_4002(server, sanctions):
-    sanctions.add_ban(OWNER, {"name": "carl"}, seconds=None, reason="rude")
+    add_ban(sanctions, OWNER, {"name": "carl"}, seconds=None, reason="rude")
     assert player(server, user="Carl").closed == (4002, "This name is banned: rude")
 
 
 def test_a_plugin_cannot_give_a_banned_name(server, sanctions):
-    sanctions.add_ban(OWNER, {"name": "bob"}, seconds=None)
+    add_ban(sanctions, OWNER, {"name": "bob"}, seconds=None)
     named(server, "alice")
     with pytest.raises(ValueError, match="banned"):
         client_of(server, "alice").set_username("bob")
@@ -140,7 +141,7 @@ def test_a_plugin_cannot_give_a_banned_name(server, sanctions):
 
 def test_a_rename_passes_the_rules_as_a_name_does():
     server = build({"allow_rename": True})
-    server.sanctions.add_ban(OWNER, {"name": "bob"}, seconds=None)
+    add_ban(server.sanctions, OWNER, {"name": "bob"}, seconds=None)
     mute(server, "carl")
     alice = named(server, "alice")
     assert codes(alice.ask({"cmd": "setid", "val": "bob"})) == [108]
@@ -240,7 +241,7 @@ def test_the_cloud_ignores_the_muted(server):
 def test_one_connection_may_be_muted(server, sanctions):
     bob, other = named(server, "bob"), named(server, "bobby")
     sanctions.add_mute(OWNER, {"client": client_of(server, "bob").snowflake}, seconds=60)
-    assert [item["name"] for item in sanctions.list_mutes(OWNER)["items"]] == ["bob"]
+    assert [item["name"] for item in list_mutes(sanctions, OWNER)["items"]] == ["bob"]
     other.heard(), bob.heard()
     assert codes(bob.ask({"cmd": "gmsg", "val": 1, "listener": 1})) == [108]
     assert codes(other.ask({"cmd": "gmsg", "val": 1, "listener": 1})) == []
@@ -248,7 +249,7 @@ def test_one_connection_may_be_muted(server, sanctions):
     bob.leave()
     server.sanctions._mutes_swept_at -= 60
     sanctions.tick()
-    assert sanctions.list_mutes(OWNER)["items"] == []
+    assert list_mutes(sanctions, OWNER)["items"] == []
 
 
 # Hidden mutes.
@@ -523,7 +524,7 @@ def test_a_filter_mutes_and_kicks(server, sanctions):
     assert codes(bob.ask({"cmd": "gmsg", "val": "bad", "listener": 1})) == [108]
     (answer,) = bob.ask({"cmd": "gmsg", "val": "fine", "listener": 1})
     assert "muted" in answer["details"]
-    (item,) = sanctions.list_mutes(OWNER)["items"]
+    (item,) = list_mutes(sanctions, OWNER)["items"]
     assert (item["kind"], item["by"], item["until"] - item["at"]) == ("client", "server", 30)
     carl = named(server, "carl")
     carl.say({"cmd": "gmsg", "val": "worse"})
@@ -686,7 +687,7 @@ def test_processes_of_one_server_count_newcomers_and_knocks_together():
         policies = [server.hooks.policy for server in servers]
         assert [policies[number % 2].modes.count_newcomer() for number in range(4)] == [1, 2, 3, 4]
         for server in servers:
-            server.sanctions.add_ban(OWNER, {"address": "192.0.2.7"}, seconds=None)
+            add_ban(server.sanctions, OWNER, {"address": "192.0.2.7"}, seconds=None)
         knocks = [policies[number % 2].is_knocking("192.0.2.7") for number in range(14)]
         assert knocks == [False] * 10 + [True] * 4
     finally:
@@ -734,13 +735,13 @@ def test_trouble_with_the_file_is_a_notice(server):
 def test_the_servers_own_addresses_are_protected(server):
     server.enforcement._own_addresses = ["198.51.100.7"]
     with pytest.raises(AdminError) as caught:
-        server.sanctions.add_ban(OWNER, {"address": "198.51.100.7"}, seconds=60)
+        add_ban(server.sanctions, OWNER, {"address": "198.51.100.7"}, seconds=60)
     assert caught.value.code == "protected"
 
 
 def test_metrics_know_the_sanctions(server):
     mute(server, "bob")
-    server.sanctions.add_ban(OWNER, {"name": "carl"}, seconds=60)
+    add_ban(server.sanctions, OWNER, {"name": "carl"}, seconds=60)
     counters = server.counters
     assert counters.bans() == {"address": 0, "network": 0, "name": 1}
     assert counters.mutes() == 1

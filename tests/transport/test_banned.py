@@ -7,6 +7,7 @@ import json
 
 from cloudlink.admin.actors import Actor
 from tests.support.rawclients import UPGRADE, ask, connect, request, running
+from tests.support.sanctioning import add_ban
 
 OWNER = Actor("mia", "owner", "dashboard")
 PROXIED = {"real_ip_header": "X-Forwarded-For", "trusted_proxies": ["127.0.0.1"], "admin_storage": ""}
@@ -17,7 +18,7 @@ def test_a_banned_address_gets_403_after_ten_connections_and_players_play_on():
     async def scenario():
         async with running(**PROXIED) as server:
             server.hooks.policy._clock = lambda: 0.0  # however long this test takes, it is one minute
-            server.sanctions.add_ban(OWNER, {"address": "192.0.2.7"}, seconds=None, reason="bots")
+            add_ban(server.sanctions, OWNER, {"address": "192.0.2.7"}, seconds=None, reason="bots")
             player = await connect(server.port, FREE)
             sessions = []
             open_session = server._endpoint._open_session
@@ -42,7 +43,7 @@ def test_a_banned_address_gets_403_after_ten_connections_and_players_play_on():
 def test_pages_and_the_admin_socket_are_not_for_bans():
     async def scenario():
         async with running(**PROXIED) as server:
-            server.sanctions.add_ban(OWNER, {"address": "192.0.2.7"}, seconds=None)
+            add_ban(server.sanctions, OWNER, {"address": "192.0.2.7"}, seconds=None)
             page = "GET /health HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 192.0.2.7\r\n\r\n"
             assert (await ask(server.port, page.encode())).startswith("HTTP/1.1 200 ")
             for _ in range(20):
@@ -84,7 +85,7 @@ def test_bans_outlive_a_restart_of_the_server(tmp_path):
     async def scenario():
         settings = {**PROXIED, "admin_storage": str(tmp_path / "admin.db")}
         async with running(**settings) as server:
-            outcome = server.sanctions.add_ban(OWNER, {"address": "192.0.2.7"}, seconds=None, reason="bots")
+            outcome = add_ban(server.sanctions, OWNER, {"address": "192.0.2.7"}, seconds=None, reason="bots")
             assert await asyncio.wait_for(asyncio.wrap_future(outcome.saving), 5)
         async with running(**settings) as server:
             banned = await connect(server.port, BANNED)

@@ -84,35 +84,13 @@ class Banning(Base):
         names = sorted({player.username for player in players if player.username})
         return {"clients": len(players), "names": names[:_MOST_NAMES]}
 
-    def add_ban(self, actor: Actor, target: dict[str, str], **params: Any) -> Outcome:
-        """Ban at once; see `adding_ban`."""
-        return finish(self.adding_ban(actor, target, **params))
-
-    def adding_ban(
-        self,
-        actor: Actor,
-        target: dict[str, str],
-        *,
-        seconds: float | None,
-        reason: str = "",
-        force: bool = False,
-    ) -> Slices[Outcome]:
-        """Ban, in place of a ban of the same target, and disconnect the clients that match.
-
-        Args:
-            actor: Who bans; a moderator's ban is shortened to `admin_moderator_max_ban`.
-            target: Whom; a client means its subscriber.
-            seconds: For how long, None for ever.
-            reason: The text that banned clients get.
-            force: Whether an owner means a network that is very wide.
+    def adding_ban(self, actor: Actor, target: dict[str, str], **params: Any) -> Slices[Outcome]:
+        """Ban, in place of a ban of the same target, and disconnect the clients that match; for the rest see `_put_ban`.
 
         Returns:
             `{ban, hit}`: the record, and how many clients it disconnected.
-
-        Raises:
-            AdminError: `invalid`, `not_found`, `protected`, `too_broad`, `too_many`.
         """
-        ban, saving, replies = self._put_ban(actor, target, seconds=seconds, reason=reason, force=force)
+        ban, saving, replies = self._put_ban(actor, target, **params)
         hit = yield from self._enforcing([ban])
         return Outcome({"ban": self._shown_ban(actor, ban), "hit": hit}, saving, replies)
 
@@ -131,7 +109,21 @@ class Banning(Base):
         reason: str = "",
         force: bool = False,
     ) -> tuple[Ban, Future[bool], Future[Replies]]:
-        """Put a ban into effect; return it, whether it is saved, and what other processes answer."""
+        """Put a ban into effect, in place of a ban of the same target.
+
+        Args:
+            actor: Who bans; a moderator's ban is shortened to `admin_moderator_max_ban`.
+            target: Whom; a client means its subscriber.
+            seconds: For how long, None for ever.
+            reason: The text that banned clients get.
+            force: Whether an owner means a network that is very wide.
+
+        Returns:
+            The ban, whether it is saved, and what other processes answer.
+
+        Raises:
+            AdminError: `invalid`, `not_found`, `protected`, `too_broad`, `too_many`.
+        """
         params = {"seconds": seconds, **({"force": True} if force else {})}
         with self._audited(actor, "bans.add", target=self._named(target), params=params, reason=reason):
             reason = checked_reason(reason)

@@ -122,10 +122,6 @@ class Muting(Base):
             raise AdminError("not_found", f"There is no client {mute.value} any more.")
         return whole
 
-    def list_mutes(self, actor: Actor) -> dict[str, Any]:
-        """Return a list of mutes at once; see `listing_mutes`."""
-        return finish(self.listing_mutes(actor))
-
     def listing_mutes(self, actor: Actor) -> Slices[dict[str, Any]]:
         """Return `{items}`, the newest first."""
         now = self._wall_clock()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 from cloudlink.admin.actors import SERVER
 from tests.support.adminwire import FakeHasher
 from tests.support.memoryclients import MemoryClient
+from tests.support.sanctioning import list_mutes
 from tests.support.servers import HOST, build
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ class RealHost:
 
     @property
     def mutes(self) -> list[dict[str, Any]]:
-        return self.server.sanctions.list_mutes(SERVER)["items"]
+        return list_mutes(self.server.sanctions, SERVER)["items"]
 
     @property
     def filters(self) -> list[dict[str, Any]]:
