@@ -679,6 +679,7 @@ def test_processes_of_one_server_count_newcomers_and_knocks_together():
                     sockets=[],
                     counts=SharedCounts(memory, number, 2, lambda: 5.0),
                     carrier=None,
+                    tell_ready=lambda: None,
                     tell_reloaded=lambda: None,
                 ),
             )

@@ -44,13 +44,12 @@ def main(descriptor: int) -> int:
         carrier: SocketCarrier = SocketCarrier(
             lambda: _watch(control, carrier, server.reloader.reload_or_log)
         )
-        part = _part(message, descriptors, carrier, lambda: _report(control, {"reloaded": True}))
+        part = _part(message, descriptors, carrier, control)
         server = serve.build(settings, content["source"], part)
         if settings.cluster:  # NATS joins the workers, so nobody starts the carrier
             server.hooks.protocol_start.append(
                 lambda _call_soon: _watch(control, None, server.reloader.reload_or_log)
             )
-        server.hooks.protocol_start.append(lambda _call_soon: _report(control, {"ready": True}))
         server.serve()
     except StartError as error:
         _report(control, {"failed": str(error)})
@@ -58,9 +57,7 @@ def main(descriptor: int) -> int:
     return 0
 
 
-def _part(
-    message: Message, descriptors: list[int], carrier: SocketCarrier, tell_reloaded: Callable[[], None]
-) -> Part:
+def _part(message: Message, descriptors: list[int], carrier: SocketCarrier, control: Control) -> Part:
     memory, *sockets = descriptors
     counts = SharedCounts(memory, message["number"], message["count"])
     opened = [socket.socket(fileno=each) for each in sockets]
@@ -74,7 +71,8 @@ def _part(
         sockets=opened,
         counts=counts,
         carrier=carrier,
-        tell_reloaded=tell_reloaded,
+        tell_ready=lambda: _report(control, {"ready": True}),
+        tell_reloaded=lambda: _report(control, {"reloaded": True}),
     )
 
 

@@ -326,16 +326,23 @@ class Server(PluginAPI):
             self._loop = None
             raise
         self._endpoint = endpoint
-        if self.part is None:  # the process that started this one logs it
-            where = where_to_connect(settings.host, endpoint.port, secure=self.ssl_context is not None)
+        self._announce(endpoint.port)
+        self.background.start()
+
+    def _announce(self, port: int) -> None:
+        """Say that the server can be reached, once its terminal can reach it too."""
+        self.administration.started(port, secure=self.ssl_context is not None)
+        if self.part is not None:
+            self.part.tell_ready()
+        else:
+            where = where_to_connect(self.settings.host, port, secure=self.ssl_context is not None)
             self.logger.info("CloudLink is running: connect to %s", where)
         if self._speaks_for_all and not self.hooks.engines and not self._overrides():
             self.logger.warning(
                 "This server has no protocol, so every client is turned away: write clpv4(server) before it starts, "
                 "after from cloudlink.server.protocols import clpv4."
             )
-        self.administration.started(endpoint.port, secure=self.ssl_context is not None)
-        self.background.start()
+        self.administration.log_link()
 
     async def stop(self) -> None:
         """Stop accepting connections, close every client with 1001, then let handlers and stop handlers finish."""

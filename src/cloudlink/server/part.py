@@ -28,6 +28,7 @@ class Part:
         sockets: The bound sockets that it accepts connections at; those of Unix sockets are shared by all processes.
         counts: The counts that all processes share.
         carrier: Joins it with the other processes.
+        tell_ready: Tells the process that started this one that everything can be reached.
         tell_reloaded: Has all other processes, and those started later, read the settings again, as this one has.
     """
 
@@ -38,4 +39,5 @@ class Part:
     sockets: list[socket.socket]
     counts: SharedCounts
     carrier: Carrier
+    tell_ready: Callable[[], None]
     tell_reloaded: Callable[[], None]

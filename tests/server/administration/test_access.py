@@ -5,10 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
+import socket as sockets
+import sys
 from pathlib import Path
 
 import pytest
 
+from cloudlink.carriers.sockets import SocketCarrier
+from cloudlink.server.app import Server
+from cloudlink.server.part import Part
+from cloudlink.settings import Settings
 from tests.support.rawclients import UPGRADE, ask, connect, request, running
 from tests.support.servers import build, listening
 
@@ -307,3 +314,50 @@ def test_no_link_if_the_administration_is_off(caplog):
     caplog.set_level("INFO")
     answers([], admin="off")
     assert "#setup=" not in caplog.text
+
+
+def test_the_key_is_there_before_the_server_says_that_it_is_running(caplog):
+    found = {}
+
+    def look(record):
+        found[record.getMessage().split(":")[0]] = Path("cloudlink-admin.key").exists()
+        return True
+
+    caplog.set_level("INFO")
+    caplog.handler.addFilter(look)
+    try:
+        answers([])
+    finally:
+        caplog.handler.removeFilter(look)
+    assert found["CloudLink is running"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="several processes need Linux")
+def test_a_process_is_ready_when_its_key_is_there():
+    from cloudlink.sharedcounts import SharedCounts, create  # noqa: PLC0415  # Linux only
+
+    async def play(counts, listener):
+        found = []
+        part = Part(
+            number=0,
+            count=1,
+            speaks=True,
+            is_successor=False,
+            sockets=[listener],
+            counts=counts,
+            carrier=SocketCarrier(lambda: None),
+            tell_ready=lambda: found.append(Path("cloudlink-admin.key").exists()),
+            tell_reloaded=lambda: None,
+        )
+        server = Server(Settings(admin_storage="", storage=""), part)
+        await server.start()
+        await server.stop()
+        return found
+
+    memory = create(1)
+    try:
+        with sockets.create_server(("127.0.0.1", 0)) as listener:
+            listener.setblocking(False)
+            assert asyncio.run(play(SharedCounts(memory, 0, 1), listener)) == [True]
+    finally:
+        os.close(memory)

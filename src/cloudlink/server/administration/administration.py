@@ -157,7 +157,7 @@ class Administration:
         return core
 
     def started(self, port: int, *, secure: bool) -> None:
-        """Write the key file and log the link for the first account, once the server accepts connections."""
+        """Write the key file, once the server accepts connections and before it says so."""
         self._access.own_addresses = [
             entry for entry in parse_hosts(self._settings.host) if unix_path(entry) is None
         ]
@@ -184,7 +184,6 @@ class Administration:
                 self._settings.tls_certificate if secure else "",
             )
             self._place = f"{'https' if secure else 'http'}://{place}/admin"
-            self._log_link()
 
     def stop(self) -> None:
         """Close the admin sockets, because the server stops."""
@@ -241,8 +240,14 @@ class Administration:
             )
         return f"{self._place}#setup={self.wire.core.setup_code.make()}"
 
-    def _log_link(self) -> None:
-        if self.wire is None or not self.wire.core.needs_setup or self._settings.admin == "off":
+    def log_link(self) -> None:
+        """Log the link for the first account, if there is none yet and its page can be opened."""
+        if (
+            self.wire is None
+            or not self._place
+            or not self.wire.core.needs_setup
+            or self._settings.admin == "off"
+        ):
             return
         logger.info(
             "To administer this server, open this link within %d minutes: %s", LIFETIME // 60, self.link()

@@ -72,10 +72,11 @@ class RelayServer:
     """The side of the process that administers."""
 
     def __init__(self, wire: Wire) -> None:
-        """Listen from now on; `start` begins to accept. Raises `OSError`."""
+        """Listen: connections wait until `start`. Raises `OSError`."""
         self._wire = wire
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.bind(address())
+        self._socket.listen()
         self._server: asyncio.AbstractServer | None = None
 
     async def start(self) -> None:
