@@ -18,7 +18,7 @@ _COMMANDS = ("commands", "legacycommands", "packet", "recipients", "addressing",
 PARTS = {
     "session": ("server/session.py", "server/fairshare.py"),
     "rooms": ("server/rooms.py", "server/members.py", "server/presence.py", "server/directory.py"),
-    "clients": ("server/clients.py", "server/arrivals.py"),
+    "clients": ("server/client.py", "server/clients.py", "server/arrivals.py"),
     "limits": ("server/limits.py", "buckets.py", "shares.py", "transport/limiter.py"),
     "delivery": ("delivery/*.py",),
     "storage": ("storage/*.py",),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 import uuid
 
 import pytest
@@ -11,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloudlink.server import arrivals, clients
+from cloudlink.server.client import write
 from cloudlink.server.clients import (
     ClientAlreadyExists,
     ClientDoesNotExist,
@@ -18,7 +17,6 @@ from cloudlink.server.clients import (
     ClientUsernameAlreadySet,
     NoResultsFound,
     ProtocolAlreadySet,
-    write,
 )
 from cloudlink.server.limits import Traffic
 from cloudlink.server.protocols.clpv4 import Clpv4
@@ -142,6 +140,14 @@ def test_a_name_that_a_plugin_gives_is_in_the_rooms_and_the_user_object(server, 
     assert server.rooms_manager.generate_userlist("default", Clpv4.schema) == [user]
 
 
+def test_a_name_is_logged_at_level_debug_without_control_characters(server, caplog):
+    guest = MemoryClient(server).client
+    write(guest, "log_name", "player")
+    with caplog.at_level("DEBUG", "cloudlink.server"):
+        server.clients_manager.set_username(guest, "player1234")
+    assert caplog.messages == [f"Client {guest.snowflake} 'player' has this name now."]
+
+
 # Protocols.
 
 
@@ -253,61 +259,6 @@ def test_the_exceptions_are_reachable_through_the_manager(manager, alice):
     with pytest.raises(manager.exceptions.ClientDoesNotExist):
         manager.remove(alice)
     assert issubclass(manager.exceptions.ClientUsernameNotSet, Exception)
-
-
-# The client itself.
-
-
-def test_a_client_knows_where_it_comes_from(server):
-    before = time.monotonic()
-    client = MemoryClient(server, path="/game?room=5", headers={"X-Mine": "yes"}, port=4711).client
-    assert client.remote_address == ("127.0.0.1", 4711)
-    assert client.address == "127.0.0.1"
-    assert client.path == "/game?room=5"
-    assert client.request_headers["x-mine"] == "yes"
-    assert client.response_headers == {}
-    assert before <= client.birth_time <= time.monotonic()
-    assert client.uuid == str(client.id)
-    assert client.id.version == 4
-    assert client.open
-
-
-def test_a_plugin_may_keep_something_on_a_client(alice):
-    alice.points = 5
-    assert alice.points == 5
-
-
-def test_the_log_distinguishes_clients(server, alice):
-    assert repr(alice) == f"Client {alice.snowflake} 'alice'"
-    nameless = MemoryClient(server).client
-    assert repr(nameless) == f"Client {nameless.snowflake}"
-    write(alice, "log_name", "player")
-    assert repr(alice) == f"Client {alice.snowflake} 'player'"
-
-
-def test_a_name_is_logged_at_level_debug_without_control_characters(server, caplog):
-    guest = MemoryClient(server).client
-    write(guest, "log_name", "player")
-    with caplog.at_level("DEBUG", "cloudlink.server"):
-        server.clients_manager.set_username(guest, "player1234")
-    assert caplog.messages == [f"Client {guest.snowflake} 'player' has this name now."]
-
-
-def test_text_and_bytes_are_sent_as_they_are_in_order(server):
-    visitor = named(server, "alice")
-    client = visitor.client
-
-    async def say():
-        await client.send("héllo")
-        await client.send("world ☁".encode())
-        await client.close(4001, "enough")
-        await client.send("too late")
-        await client.close(4002, "again")
-
-    asyncio.run(say())
-    assert visitor.heard() == ["héllo", "world ☁"]
-    assert visitor.closed == (4001, "enough")
-    assert not client.open
 
 
 # What they have sent.

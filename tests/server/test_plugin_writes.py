@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from cloudlink.server.clients import Client, ClientDoesNotExist
+from cloudlink.server.client import Client
+from cloudlink.server.clients import ClientDoesNotExist
 from cloudlink.server.protocols.clpv4 import Clpv4
 from tests.support.eras import ERAS
 from tests.support.memoryclients import KINDS, EraClient, MemoryClient, named

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from cloudlink.server.app import Server
-from cloudlink.server.clients import ClientDoesNotExist, write
+from cloudlink.server.client import write
+from cloudlink.server.clients import ClientDoesNotExist
 from cloudlink.server.protocols.clpv4 import Clpv4
 from cloudlink.server.protocols.clpv4.engine import Clpv4Engine
 from cloudlink.server.session import NULL_SESSION, State

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from cloudlink.server.clients import _SUCCESSORS
+from cloudlink.server.client import _SUCCESSORS
 from cloudlink.server.compat import SUCCESSORS
 from tests.support.memoryclients import MemoryClient
 from tests.support.servers import build

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Player(Protocol):
-    """A connected client; the attributes are those of `cloudlink.server.clients.Client`."""
+    """A connected client; the attributes are those of `cloudlink.server.client.Client`."""
 
     @property
     def snowflake(self) -> str:

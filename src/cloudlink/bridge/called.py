@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from cloudlink.closecodes import CloseCode
 from cloudlink.logthrottle import LogThrottle
-from cloudlink.server.clients import write
+from cloudlink.server.client import write
 from cloudlink.server.eventwriter import EventWriter
 
 from .dialer import TIMEOUT
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from cloudlink.server.app import Server
-    from cloudlink.server.clients import Client
+    from cloudlink.server.client import Client
     from cloudlink.server.events import User
 
     from .calls import Call

@@ -24,7 +24,7 @@ from cloudlink.delivery import text_frame
 from cloudlink.http.folders import PUBLIC, folder_routes
 
 from . import compat
-from .clients import Client
+from .client import Client
 from .cluster import check_topic
 from .exceptions import EmptyMessage, ServerExceptions
 from .handlers import EventHandlers, add_handler, check_handler
@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from cloudlink.settings import Settings
 
     from .background import Background, BackgroundTask
-    from .clients import ClientsManager, Schema
+    from .client import Schema
+    from .clients import ClientsManager
     from .cluster import Cluster
     from .directory import Directory
     from .enforcement import Enforcement

@@ -77,7 +77,7 @@ if TYPE_CHECKING:
     from cloudlink.reloading import Changes
     from cloudlink.settings import Settings
 
-    from .clients import Client
+    from .client import Client
     from .part import Part
 
 _FULL = "Server is full!"

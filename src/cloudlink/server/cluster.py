@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from cloudlink.cluster.node import Node
 
     from .background import Background
-    from .clients import Schema
+    from .client import Schema
     from .clusterbroker import ClusterBroker, Server
     from .sharing import BridgesOfNode, StateOfRoom
 

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from cloudlink.cluster.records import Row, Topic
     from cloudlink.delivery import Delivery
 
-    from .clients import ClientsManager, Schema
+    from .client import Schema
+    from .clients import ClientsManager
     from .directory import Directory
     from .federation import Federation
     from .hub import Hub

@@ -14,7 +14,8 @@ from .remoteusers import RemoteUsers
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
-    from .clients import ClientsManager, Schema
+    from .client import Schema
+    from .clients import ClientsManager
     from .events import User
 
 

@@ -41,7 +41,8 @@ if TYPE_CHECKING:
     from cloudlink.slices import Slices
 
     from .background import Background
-    from .clients import Client, ClientsManager
+    from .client import Client
+    from .clients import ClientsManager
     from .cluster import Cluster
     from .events import Event, User
     from .hooks import Hooks

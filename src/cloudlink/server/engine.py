@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from .clients import Client, Schema
+    from .client import Client, Schema
     from .events import User
 
 

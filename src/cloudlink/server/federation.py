@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from .broker import Broker, Brokers
-    from .clients import Schema
+    from .client import Schema
     from .directory import Directory
     from .events import User
     from .hub import Hub

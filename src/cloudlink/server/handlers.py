@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import CodeType
 
-    from .clients import Client
+    from .client import Client
 
 logger = logging.getLogger("cloudlink.server")
 

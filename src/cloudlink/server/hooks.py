@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from concurrent.futures import Future
 
-    from .clients import Client, Schema
+    from .client import Client, Schema
     from .engine import Engine
 
 logger = logging.getLogger("cloudlink.server")

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from cloudlink.delivery import Delivery, Outbox
 
     from .broker import Brokers
-    from .clients import Client, ClientsManager, Schema
+    from .client import Client, Schema
+    from .clients import ClientsManager
     from .events import Event, User
     from .members import Members
     from .rooms import RoomsManager

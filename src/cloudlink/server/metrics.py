@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from cloudlink.settings import Settings
     from cloudlink.slices import Slices
 
-    from .clients import ClientsManager, Schema
+    from .client import Schema
+    from .clients import ClientsManager
     from .cluster import Cluster
     from .fairshare import FairShare
     from .hooks import Hooks

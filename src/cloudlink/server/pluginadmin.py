@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from cloudlink.admin.actors import Actor, AdminError
 
-from .clients import Client
+from .client import Client
 from .handlers import calling_plugin
 
 if TYPE_CHECKING:

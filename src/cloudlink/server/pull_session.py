@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from cloudlink.closecodes import CloseCode
 
-from .clients import Client
+from .client import Client
 from .session import Session, State
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from .clients import NOWHERE, NoResultsFound, write
+from .client import NOWHERE, write
+from .clients import NoResultsFound
 from .members import Members
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from cloudlink.delivery import Delivery
 
     from .broker import Brokers
-    from .clients import Client, Schema
+    from .client import Client, Schema
     from .directory import Directory
     from .events import User
 

@@ -17,7 +17,7 @@ from .exceptions import EmptyMessage, InvalidCommand, JSONError, Overloaded, Val
 from .hooks import Hooks
 
 if TYPE_CHECKING:
-    from .clients import Client, Schema
+    from .client import Client, Schema
     from .events import User
 
 Rules = dict[str, Any]

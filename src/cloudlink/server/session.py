@@ -20,7 +20,8 @@ from cloudlink import jsontext
 from cloudlink.closecodes import CloseCode
 from cloudlink.delivery import Outbox, text_frame
 
-from .clients import Client, ClientDoesNotExist, write
+from .client import Client, write
+from .clients import ClientDoesNotExist
 from .exceptions import EmptyMessage
 from .fairshare import NOTICEABLE, FairShare
 from .handlers import log_closing

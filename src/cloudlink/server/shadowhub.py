@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
     from cloudlink.delivery import Delivery
 
-    from .clients import Client, ClientsManager
+    from .client import Client
+    from .clients import ClientsManager
     from .events import Event, Message, User, Variable
     from .hub import Hub
     from .members import Members

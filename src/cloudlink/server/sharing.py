@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from .clients import Schema
+    from .client import Schema
     from .events import Event
 
     StateOfRoom = Callable[[str], Iterable[tuple[bytes, bytes]]]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from .limits import Limits
 
 if TYPE_CHECKING:
-    from .clients import Client
+    from .client import Client
 
 _OWN = "Too many of your requests are unfinished; this packet was dropped."
 _ALL = "Too many requests are unfinished on this server; this packet was dropped."

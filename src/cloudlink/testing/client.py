@@ -8,7 +8,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cloudlink.server.clients import Client
+    from cloudlink.server.client import Client
     from cloudlink.server.session import Session
 
     from .connection import MemoryConnection

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from cloudlink.admin.sanctions import Sanctions
     from cloudlink.counters import Counters
     from cloudlink.delivery import Delivery
-    from cloudlink.server.clients import Client, ClientsManager
+    from cloudlink.server.client import Client
+    from cloudlink.server.clients import ClientsManager
     from cloudlink.server.cluster import Cluster
     from cloudlink.server.directory import Directory
     from cloudlink.server.enforcement import Enforcement

@@ -21,7 +21,7 @@ from cloudlink.server.events import (
 
 if TYPE_CHECKING:
     from cloudlink.admin.topics import Topics
-    from cloudlink.server.clients import Schema
+    from cloudlink.server.client import Schema
     from cloudlink.server.events import Event
     from cloudlink.server.hub import Hub
 

@@ -16,7 +16,7 @@ from .schema import Schema
 from .statuscodes import StatusCodes
 
 if TYPE_CHECKING:
-    from cloudlink.server.clients import Client
+    from cloudlink.server.client import Client
     from cloudlink.server.hooks import Hooks
 
     from .packet import SyntaxProblem

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cloudlink.server.clients import Client
+    from cloudlink.server.client import Client
 
 _NO_DATA = b'""'
 _KEPT_BYTES = 1 << 14

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cloudlink.server.api import PluginAPI
-    from cloudlink.server.clients import Client
+    from cloudlink.server.client import Client
     from cloudlink.server.events import Event
     from cloudlink.server.hub import Hub
     from cloudlink.server.members import Members

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from cloudlink.admin.filters import Scope
     from cloudlink.admin.policy import Policy, Verdict
-    from cloudlink.server.clients import Client
+    from cloudlink.server.client import Client
     from cloudlink.server.hooks import Command
     from cloudlink.server.shadowhub import ShadowHub
 

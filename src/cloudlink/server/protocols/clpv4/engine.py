@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from cloudlink import jsontext
 from cloudlink.admin.actors import AdminError
 from cloudlink.closecodes import CloseCode
-from cloudlink.server.clients import write
+from cloudlink.server.client import write
 from cloudlink.server.exceptions import Overloaded
 
 from .answers import listener_of
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cloudlink.server.api import PluginAPI
-    from cloudlink.server.clients import Client
+    from cloudlink.server.client import Client
     from cloudlink.server.events import User
     from cloudlink.server.hooks import Command
 

@@ -6,14 +6,14 @@ import logging
 from typing import TYPE_CHECKING
 
 from cloudlink import addresses
-from cloudlink.server.clients import write
+from cloudlink.server.client import write
 
 from .dialects import CL4, DIALECTS, MODERN, UNDECIDED, Greeting, detect
 from .schema import Schema
 
 if TYPE_CHECKING:
     from cloudlink.server.api import PluginAPI
-    from cloudlink.server.clients import Client
+    from cloudlink.server.client import Client
 
     from .channels import Channels
     from .dialects import Dialect

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from cloudlink.server.api import PluginAPI
-    from cloudlink.server.clients import Client
+    from cloudlink.server.client import Client
     from cloudlink.server.events import User
     from cloudlink.server.hub import Hub
     from cloudlink.server.shadowhub import ShadowHub

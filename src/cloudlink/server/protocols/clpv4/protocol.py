@@ -26,7 +26,7 @@ from .usernames import UsernameRules
 
 if TYPE_CHECKING:
     from cloudlink.server.api import PluginAPI
-    from cloudlink.server.clients import Client
+    from cloudlink.server.client import Client
 
     from .packet import Details
     from .statuscodes import StatusCode

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from cloudlink.delivery import Delivery, Outbox
-    from cloudlink.server.clients import Client
+    from cloudlink.server.client import Client
     from cloudlink.server.events import Event, User
     from cloudlink.server.hub import Hub
     from cloudlink.server.limits import Limits

@@ -11,7 +11,7 @@ from .statuscodes import Refusal, StatusCodes
 
 if TYPE_CHECKING:
     from cloudlink.server.api import PluginAPI
-    from cloudlink.server.clients import Client
+    from cloudlink.server.client import Client
 
 _BYTES_PER_CHARACTER = 4
 """Maximum bytes of JSON text per character of a username: enough for UTF-8, not for six-byte escapes only."""

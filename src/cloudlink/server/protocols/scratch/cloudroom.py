@@ -14,7 +14,7 @@ from cloudlink import jsontext
 from cloudlink.delivery import text_frame
 
 if TYPE_CHECKING:
-    from cloudlink.server.clients import Client
+    from cloudlink.server.client import Client
 
 VARIABLE_COST = 300
 """Approximate memory of a variable in addition to its characters, in bytes."""

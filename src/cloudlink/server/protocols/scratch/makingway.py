@@ -13,7 +13,7 @@ from cloudlink.shares import Shares
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cloudlink.server.clients import Client
+    from cloudlink.server.client import Client
 
     from .cloudroom import CloudRoom
 

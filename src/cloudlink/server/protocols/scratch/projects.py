@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cloudlink.cluster.cloud import Cloud, ProjectStore
-    from cloudlink.server.clients import Client
+    from cloudlink.server.client import Client
     from cloudlink.settings import Settings
     from cloudlink.storage import VariableStore
 

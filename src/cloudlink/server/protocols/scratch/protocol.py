@@ -20,7 +20,7 @@ from cloudlink.closecodes import CloseCode
 from cloudlink.cloudvalues import is_value
 from cloudlink.delivery import update_frame
 from cloudlink.http.pages import documents
-from cloudlink.server.clients import write
+from cloudlink.server.client import write
 from cloudlink.server.clusterbroker import VIA
 from cloudlink.server.events import Variable
 from cloudlink.server.eventwriter import EventWriter
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from cloudlink.admin.policy import Policy
     from cloudlink.cluster.cloud import Cloud
     from cloudlink.server.api import PluginAPI
-    from cloudlink.server.clients import Client
+    from cloudlink.server.client import Client
     from cloudlink.server.events import User
     from cloudlink.server.hooks import Command
     from cloudlink.settings import Settings
