@@ -305,7 +305,7 @@ def test_one_that_reads_nothing_gets_a_bounded_amount_and_is_left():
 
 @in_loop
 async def test_half_a_handshake_ends_in_time(monkeypatch):
-    monkeypatch.setattr("cloudlink.bridge.called.TIMEOUT", 0.1)
+    monkeypatch.setattr("cloudlink.bridge.engine.TIMEOUT", 0.1)
     host = BridgedServer({"b": {"secret": SECRET, "rooms": ["arena"]}})
     async with running(host):
         socket = await _connect(host)

@@ -313,7 +313,7 @@ class Ruling(Base):
             )
 
     def _share_mode(self, **mode: Any) -> None:
-        """Have the other processes of this server enter a mode, too; see `cloudlink.admin.sharing`."""
+        """Have the other processes of this server enter a mode, too; see `cloudlink.admin.sharedmode`."""
         raise NotImplementedError
 
     def _enter(self, mode: Mode, message: str = "", guarded_for: float | None = None) -> None:

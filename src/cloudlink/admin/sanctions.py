@@ -23,7 +23,7 @@ from cloudlink.admin import banning, muting, ruling
 from cloudlink.admin.banning import Banning
 from cloudlink.admin.base import Outcome
 from cloudlink.admin.muting import Muting
-from cloudlink.admin.sharing import Sharing
+from cloudlink.admin.sharedmode import SharedMode
 from cloudlink.admin.store import Change
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["Outcome", "Sanctions"]
 
 
-class Sanctions(Banning, Muting, Sharing):
+class Sanctions(Banning, Muting, SharedMode):
     """The sanctions of one server, or of a file without a server.
 
     A server calls `load` after the store is open, `tick` once a second, and `finish` before the store is closed.
@@ -64,12 +64,12 @@ class Sanctions(Banning, Muting, Sharing):
             self._watch_bans()
             self._watch_mutes()
             self._watch_rules()
-            self._watch_acts()
+            self._watch_mode()
         self.audit.load()
         self._load_bans()
         self._load_mutes()
         self._load_rules()
-        self._load_acts()
+        self._load_mode()
         self.on_activity()
 
     def unsaved(self) -> list[Change]:

@@ -22,10 +22,10 @@ from cloudlink.server.events import Message, Variable
 from cloudlink.server.protocols.scratch.rules import Violation
 from cloudlink.version import __version__
 
-from .called import CalledEngine, Schema
 from .calls import PATIENCE, Call
 from .clients import CloudBridge, UpstreamBridge
 from .dialer import TIMEOUT, Dialer
+from .engine import BridgeEngine, Schema
 from .ledger import Entry, Ledger, wall_clock
 from .lines import PeerLine
 from .link import PROJECT, ROOM
@@ -104,7 +104,7 @@ class Bridges:
         for name, section in server.settings.bridges.items():
             self._add(name, section)
         self._index()
-        server.hooks.engines[Schema] = CalledEngine(server, self)
+        server.hooks.engines[Schema] = BridgeEngine(server, self)
         server.hooks.health["bridges"] = self.health
         server.hooks.bridges = self
         server.counters.bridges = self.conditions
@@ -272,7 +272,7 @@ class Bridges:
         for task in self._tasks.pop(bridge.name, ()):
             task.cancel()
 
-    # Calls of other servers: `called.Called`.
+    # Calls of other servers: `engine.CalledBridges`.
 
     @property
     def waiting(self) -> dict[str, PeerBridge]:

@@ -197,7 +197,7 @@ class OnFile:
                 f"No server runs here: there is no server behind the key file {self._key_path}. "
                 "Start one, run this in its folder, or name its key file with --key."
             )
-        from cloudlink.admin.onfile import FileAdministration  # noqa: PLC0415  # a running server does without
+        from cloudlink.admin.offline import FileAdministration  # noqa: PLC0415  # a running server does without
 
         with closing(FileAdministration(self._settings)) as administration:
             return _result(administration.answer(method, params))

@@ -88,7 +88,7 @@ def test_the_account_of_bytes_is_right_whatever_happens(opened):
     assert each._memory.total == room.cost + other.cost
     object.__setattr__(each._settings, "cloud_room_lifetime", -1.0)  # at once
     each.tick()
-    assert (each._memory.total, each.rooms, len(each._unused)) == (0, {}, 0)
+    assert (each._memory.total, each.rooms, len(each._empty)) == (0, {}, 0)
 
 
 def test_a_project_without_players_stays_for_its_lifetime(opened, clock):
@@ -129,7 +129,7 @@ def test_stored_values_outlive_the_lifetime(opened, clock):
 def test_a_project_without_variables_leaves_nothing_behind(opened):
     each = opened()
     left(each, "1")
-    assert (each.rooms, len(each._unused), each._memory.total) == ({}, 0, 0)
+    assert (each.rooms, len(each._empty), each._memory.total) == ({}, 0, 0)
 
 
 def test_projects_without_players_make_way_the_oldest_first(opened, caplog):
@@ -300,7 +300,7 @@ def test_a_value_as_long_as_the_one_before_is_a_use_too(opened):
     left(each, "1", ("a", b"1"))
     left(each, "2", ("a", b"1"))
     each.keep(each.rooms["1"], "a", b"2")
-    assert each._unused.oldest() is each.rooms["2"]
+    assert each._empty.oldest() is each.rooms["2"]
 
 
 def test_a_change_that_waits_is_not_sent_once_its_variable_is_gone():

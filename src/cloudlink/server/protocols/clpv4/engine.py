@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from cloudlink.server.hooks import Command
 
     from .answers import Answers
-    from .enforcing import Enforcer
     from .greeting import Greeter
     from .legacycommands import LegacyCommands
     from .packet import Packet
+    from .packetjudge import PacketJudge
     from .userlists import UserLists
     from .usernames import UsernameRules
 
@@ -62,7 +62,7 @@ class Clpv4Engine:
         greeter: Greeter,
         usernames: UsernameRules,
         legacy: LegacyCommands,
-        enforcer: Enforcer,
+        judge: PacketJudge,
     ) -> None:
         self._hooks = server.hooks
         self._settings = server.settings
@@ -74,7 +74,7 @@ class Clpv4Engine:
         self._greeter = greeter
         self._usernames = usernames
         self._legacy = legacy
-        self._enforcer = enforcer
+        self._judge = judge
 
     def identify(self, client: Client, data: bytes, packet: object) -> bool:  # noqa: ARG002  # the protocol of Engine
         """Return whether a first message is an object with a text `cmd`, or an opcode of CloudLink 2.
@@ -142,7 +142,7 @@ class Clpv4Engine:
             self._answers.disabled(client, packet)
         elif native is None and not command.handlers:
             self._answer_unknown(client, packet)
-        elif self._hooks.packet_policy is not None and not self._enforcer.admits(
+        elif self._hooks.packet_policy is not None and not self._judge.admits(
             self._hooks.packet_policy, client, packet, command, self._run_native
         ):
             pass

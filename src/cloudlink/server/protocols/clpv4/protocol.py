@@ -13,11 +13,11 @@ from .answers import Answers, listener_of
 from .channels import Channels
 from .commands import Commands
 from .dialects import user_object
-from .enforcing import Enforcer
 from .engine import Clpv4Engine
 from .greeting import Greeter
 from .legacycommands import LegacyCommands
 from .packet import SyntaxProblem, as_name
+from .packetjudge import PacketJudge
 from .roomstates import RoomStates
 from .schema import Schema
 from .statuscodes import Refusal, StatusCodes
@@ -65,7 +65,7 @@ class Clpv4:
         shadow = ShadowHub(server.hub, server.clients_manager, server.delivery)
         hidden = Commands(server, addressing, lists, states, self._greeter, usernames, shadow)
         hidden_legacy = LegacyCommands(server, addressing, lists, hidden, channels, shadow)
-        enforcer = Enforcer(self._answers, addressing, shadow, hidden, hidden_legacy)
+        judge = PacketJudge(self._answers, addressing, shadow, hidden, hidden_legacy)
         for name, handler in commands.handlers().items():
             hooks.bind_native(Schema, name, handler)
         self._disabled: set[str] = set()
@@ -74,7 +74,7 @@ class Clpv4:
         hooks.protocol_tick.append(lists.forget_encoded)
         server.cluster.share(Schema, "cl4")
         hooks.engines[Schema] = Clpv4Engine(
-            server, self._answers, lists, self._greeter, usernames, legacy, enforcer
+            server, self._answers, lists, self._greeter, usernames, legacy, judge
         )
 
     def _apply_disabled_commands(self) -> None:

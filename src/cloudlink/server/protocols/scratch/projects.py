@@ -5,7 +5,7 @@ is needed; when it is opened again, its variables are read from the store.
 
 No address can exhaust the resources of all. In memory, it may hold no more than it leaves for others
 (`cloudlink.shares`); in a full project, an address that holds more than half loses clients or variables
-(`makingway`); and the bytes that it may add to the file per hour are limited (`storagebudgets`). A refused
+(`eviction`); and the bytes that it may add to the file per hour are limited (`storagebudgets`). A refused
 request closes the connection of its client. The address None means no particular one, such as a program on
 this machine, to which only the limits for all addresses together apply.
 """
@@ -23,12 +23,12 @@ from cloudlink.logthrottle import LogThrottle
 from cloudlink.shares import Shares
 from cloudlink.storage import MemoryStore, open_store
 
-from . import makingway
 from .cloudroom import VARIABLE_COST, CloudRoom
+from .emptyprojects import EmptyProjects
+from .eviction import client_to_evict, variables_to_evict
 from .rules import Violation
 from .sharedstore import SharedStore
 from .storagebudgets import StorageBudgets
-from .unused import UnusedRooms
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,7 +86,7 @@ class Projects:
         self.rooms: dict[str, CloudRoom] = {}
         self.store: VariableStore = MemoryStore()
         self._settings = settings
-        self._unused = UnusedRooms()
+        self._empty = EmptyProjects()
         self._memory = Shares()  # approximate bytes of memory, by address
         self._opened = Shares()  # number of projects, by the address that opened them
         self._budgets = StorageBudgets(math.inf)
@@ -131,7 +131,7 @@ class Projects:
         self.store.close()
         self.store = MemoryStore()
         self.rooms.clear()
-        self._unused.clear()
+        self._empty.clear()
         self._memory = Shares()
         self._opened = Shares()
 
@@ -151,7 +151,7 @@ class Projects:
         if room.members >= most:
             self._free_seat(room, address, most)
         if not room.members:
-            self._unused.discard(room)
+            self._empty.discard(room)
             if room.variables:
                 self.store.touch(project)
         room.members += 1
@@ -172,7 +172,7 @@ class Projects:
                 self._forget(room)
 
     def _free_seat(self, room: CloudRoom, address: str | None, most: float) -> None:
-        client = makingway.seat(room, address, most)
+        client = client_to_evict(room, address, most)
         if client is None:
             raise Violation(CloseCode.CLOUD_ERROR, "There are too many players in this project")
         reason = "Another address wanted to play, and yours has most places in this project"
@@ -203,7 +203,7 @@ class Projects:
             # It changes no account.
             if not self.store.offer(room.id, name, value, writer):
                 self._refuse_for_store(room)
-            if not room.members and room in self._unused:
+            if not room.members and room in self._empty:
                 self._set_aside(room)
             room.variables[name] = value
             return
@@ -264,14 +264,14 @@ class Projects:
         self.store.delete(room.id, name)
 
     def _put(self, room: CloudRoom, name: str, value: bytes, writer: str | None) -> None:
-        if room in self._unused:
+        if room in self._empty:
             self._set_aside(room)  # the change counts as use
         growth = room.growth(name, value)
         is_new = name not in room.variables
         if growth > 0:
-            displaced = self._making_way(room, name, writer, growth)
+            evicted = self._to_evict(room, name, writer, growth)
             self._make_memory(growth + (VARIABLE_COST if is_new else 0), room, writer or room.opener)
-            self._displace(room, displaced)
+            self._evict(room, evicted)
         if not is_new:
             self._memory.add(room.payer(name), -room.cost_of(name))
         room.put(name, value, growth, writer)
@@ -281,31 +281,31 @@ class Projects:
         self._memory.add(room.payer(name), -room.cost_of(name))
         room.drop(name)
 
-    def _making_way(self, room: CloudRoom, name: str, writer: str | None, growth: int) -> set[str]:
+    def _to_evict(self, room: CloudRoom, name: str, writer: str | None, growth: int) -> set[str]:
         """Return the variables to delete so that another one can be created, or grow by `growth` bytes.
 
         Raises:
             Violation: The project has no space for it.
         """
-        displaced: set[str] = set()
+        evicted: set[str] = set()
         most = self._bound("cloud_max_variables_per_room")
         if name not in room.variables and len(room.variables) >= most:
-            displaced.update(makingway.variables(room, name, writer, 1, most, lambda _: 1))
-            if not displaced:
+            evicted.update(variables_to_evict(room, name, writer, 1, most, lambda _: 1))
+            if not evicted:
                 raise Violation(CloseCode.CLOUD_ERROR, "There are too many variables in this project")
 
         def size(other: str) -> int:
             return room.size_of(other, room.variables[other])
 
         most = self._bound("cloud_max_bytes_per_room")
-        if room.size - sum(map(size, displaced)) + growth > most:
-            longest = makingway.variables(room, name, writer, growth, most, size)
+        if room.size - sum(map(size, evicted)) + growth > most:
+            longest = variables_to_evict(room, name, writer, growth, most, size)
             if not longest:
                 raise Violation(CloseCode.CLOUD_ERROR, "The variables of this project are too long together")
-            displaced.update(longest)
-        return displaced
+            evicted.update(longest)
+        return evicted
 
-    def _displace(self, room: CloudRoom, names: set[str]) -> None:
+    def _evict(self, room: CloudRoom, names: set[str]) -> None:
         if not names:
             return
         for name in names:
@@ -363,7 +363,7 @@ class Projects:
     def tick(self) -> None:
         """Unload projects that have been empty for long; stored values stay in the file."""
         now = time.monotonic()
-        while oldest := self._unused.oldest():
+        while oldest := self._empty.oldest():
             if oldest.empty_since >= now - self._settings.cloud_room_lifetime:
                 break
             self._forget(oldest)
@@ -392,7 +392,7 @@ class Projects:
             raise
         self.rooms[project] = room
         self._opened.add(address, 1)
-        self._unused.add(room)
+        self._empty.add(room)
         return room
 
     def _load(self, room: CloudRoom, name: str, value: bytes) -> None:
@@ -405,7 +405,7 @@ class Projects:
 
     def _set_aside(self, room: CloudRoom) -> None:
         """Keep an empty project for a limited time from now on."""
-        self._unused.add(room)
+        self._empty.add(room)
         room.empty_since = time.monotonic()
 
     def _make_memory(self, needed: int, room: CloudRoom, address: str | None) -> None:
@@ -433,12 +433,12 @@ class Projects:
             needing: A project that must stay loaded.
             needed: Bytes that the address needs.
         """
-        own = self._unused.oldest_of(address) if address is not None else None
+        own = self._empty.oldest_of(address) if address is not None else None
         if own is not None and own is not needing:
             self._forget_early(own, address)
             return True
         modest = self._memory.of(address) + needed <= self._bound("cloud_max_bytes_per_room")
-        oldest = self._unused.oldest() if self._settings.storage or modest else None
+        oldest = self._empty.oldest() if self._settings.storage or modest else None
         if oldest is None or oldest is needing:
             return False
         self._forget_early(oldest)
@@ -464,13 +464,13 @@ class Projects:
         room.opener = heir
         self._opened.add(heir, 1)
         self._charge(room)
-        self._unused.add(room)
+        self._empty.add(room)
 
     def _forget(self, room: CloudRoom) -> None:
         self._discharge(room)
         self._opened.add(room.opener, -1)
         del self.rooms[room.id]
-        self._unused.discard(room)
+        self._empty.discard(room)
         self.store.unload(room.id)
 
     def _charge(self, room: CloudRoom) -> None:

@@ -1,7 +1,7 @@
-"""Bridges that are called: the protocol of their connections on the server's own port.
+"""The engine of incoming bridge connections, on the server's own port.
 
-A connection whose first message is `{"bridge":1,…}` belongs to this protocol (protocol, section 5.1). It is a client
-like others for the server's limits, but it is in no room. Where another node of a cluster runs the bridges, the
+A connection whose first message is `{"bridge":1,…}` belongs to this protocol (protocol, section 5.1). For the
+server's limits it is a client like others, but it is in no room. Where another node of a cluster runs the bridges, the
 connection is passed on to it after the proof (`tunnels`).
 """
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("cloudlink.bridge")
 
 
-class Called(Protocol):
+class CalledBridges(Protocol):
     """The bridges that wait to be called."""
 
     @property
@@ -103,14 +103,14 @@ class ClientWire:
             self._client.outbox.connection.release()
 
 
-class CalledEngine:
+class BridgeEngine:
     """Serves the connections of calling bridges; see `cloudlink.server.engine.Engine`."""
 
     schema = Schema
     label = "bridge"
     slow_reader_code = CloseCode.TRY_AGAIN_LATER
 
-    def __init__(self, server: Server, bridges: Called) -> None:
+    def __init__(self, server: Server, bridges: CalledBridges) -> None:
         """Args: bridges: The bridges that wait to be called."""
         self._server = server
         self._bridges = bridges

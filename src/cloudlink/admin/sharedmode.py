@@ -1,7 +1,7 @@
-"""The mode of a server of several processes: all of them are in the same.
+"""Keeps all processes of a server in the same mode.
 
-Bans, mutes, rules and filters are records, which each process takes over; a mode is one, too, but does not outlive a restart of
-the whole server. So its record names the processes that it is for, and those that are started later ask the others.
+Like bans, mutes, rules and filters, the mode is a record that each process takes over. Unlike them, it ends when the whole
+server restarts. Its record therefore names the processes that it is for, and those that start later ask the others.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from cloudlink.admin.store import Change
 _KIND, _KEY = "act", "mode"
 
 
-class Sharing(Ruling):
-    """The part of `Sanctions` that keeps all processes of a server in the same mode."""
+class SharedMode(Ruling):
+    """The part of `Sanctions` about the shared mode."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -50,14 +50,14 @@ class Sharing(Ruling):
         if self._host.siblings and not self._store.is_memory_only:
             self._save_here(Change(_KIND, _KEY, {**record, "act": "mode", "of": self._host.siblings}))
 
-    def _load_acts(self) -> None:
+    def _load_mode(self) -> None:
         for key, record in self._store.records(_KIND):
-            self._act_noticed(key, record)
+            self._mode_noticed(key, record)
 
-    def _watch_acts(self) -> None:
-        self._store.watch(_KIND, self._act_noticed)
+    def _watch_mode(self) -> None:
+        self._store.watch(_KIND, self._mode_noticed)
 
-    def _act_noticed(self, key: str, record: Any) -> None:
+    def _mode_noticed(self, key: str, record: Any) -> None:
         """Take over the mode that the file names."""
         if record is not None and key == _KEY and self._host.siblings and record["of"] == self._host.siblings:
             self.take_mode({name: value for name, value in record.items() if name not in ("act", "of")})

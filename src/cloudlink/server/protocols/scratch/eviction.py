@@ -1,4 +1,4 @@
-"""Chooses what to remove from a full project: something of an address that holds more than half of it.
+"""Chooses what to evict from a full project: something of an address that holds more than half of it.
 
 These functions only choose; `projects` acts. A single address can fill a project. When a client of another
 address needs space, the newest clients or variables of the larger holder are removed, until each has half.
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .cloudroom import CloudRoom
 
 
-def seat(room: CloudRoom, newcomer: str | None, most: float) -> Client | None:
+def client_to_evict(room: CloudRoom, newcomer: str | None, most: float) -> Client | None:
     """Return the client to disconnect for a newcomer from an address, None if there is none.
 
     Args:
@@ -33,7 +33,7 @@ def seat(room: CloudRoom, newcomer: str | None, most: float) -> Client | None:
     return next((client for client in reversed(room.seats) if room.seats[client] == largest), None)
 
 
-def variables(
+def variables_to_evict(
     room: CloudRoom, name: str, writer: str | None, needed: float, most: float, size: Callable[[str], int]
 ) -> list[str]:
     """Return the names of the variables to delete for one that is new or has become longer.

@@ -1,4 +1,4 @@
-"""Has the rules of the host judge packets before their commands run: mutes, rules of rooms, filters.
+"""Judges packets by the rules of the host before their commands run: mutes, rules of rooms, filters.
 
 Only packets that reach others are judged. Greeting, name, rooms and user lists go on for a muted client.
 """
@@ -47,7 +47,7 @@ _VARIABLES = frozenset({"gvar", "pvar", CHANNEL_VARIABLE, LINKED_VARIABLE})
 _OUTSIDE_ROOMS = frozenset({"direct", CHANNEL_MESSAGE, CHANNEL_VARIABLE, LINKED_MESSAGE, LINKED_VARIABLE})
 
 
-class Enforcer:
+class PacketJudge:
     """Judges the packets of one server's clients.
 
     Args:

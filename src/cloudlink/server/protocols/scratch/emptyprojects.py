@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Rooms = OrderedDict[str, "CloudRoom"]
 
 
-class UnusedRooms:
+class EmptyProjects:
     """Projects without players by id, the one unused for longest first."""
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The administration of the file `admin_storage` without a server: the same methods, with nobody connected."""
+"""Administers the file `admin_storage` while no server runs: the same methods, with nobody connected."""
 
 from __future__ import annotations
 
