@@ -88,7 +88,8 @@ class KeyFile:
         except OSError as error:
             logger.warning(
                 "The terminal (`cloudlink admin`) cannot reach this server, because %s cannot be written: %s.",
-                *(self._path, error.strerror or error),
+                self._path,
+                error.strerror or error,
             )
             return ""
         return key

@@ -155,7 +155,9 @@ class NatsStore:
         if self._throttle.should_log(what):
             logger.warning(
                 "Cloud variables cannot be %s NATS (%s: %s); this is tried again.",
-                *(what, type(error).__name__, error),
+                what,
+                type(error).__name__,
+                error,
             )
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:

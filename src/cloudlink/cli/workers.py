@@ -281,7 +281,10 @@ class _Worker:
         control, inherited = Control.pair()
         os.set_inheritable(inherited.fileno(), True)
         self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "cloudlink.cli.worker", str(inherited.fileno())),
+            sys.executable,
+            "-m",
+            "cloudlink.cli.worker",
+            str(inherited.fileno()),
             pass_fds=[inherited.fileno()],
             start_new_session=True,  # so that it gets Ctrl-C only once: from this process
         )

@@ -169,5 +169,9 @@ class CloudConnection(ReconnectingClient[CloudSession, CloudChange]):
         logger.warning(
             'Scratch projects do not see the cloud variable "%s", because its name does not begin with "%s"; '
             'write %s("%s%s", ...).',
-            *(shown, PREFIXES[0], method, PREFIXES[0], shown),
+            shown,
+            PREFIXES[0],
+            method,
+            PREFIXES[0],
+            shown,
         )

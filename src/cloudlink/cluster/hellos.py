@@ -361,6 +361,9 @@ class Hellos:
         link.incoming.has_gap = True
         logger.log(
             logging.WARNING if why is _SILENT else self.log_level,
-            *("Node %s is gone: %s; its %d clients are taken out.", link.name, why, link.clients),
+            "Node %s is gone: %s; its %d clients are taken out.",
+            link.name,
+            why,
+            link.clients,
         )
         self._watcher.on_down(link)

@@ -362,7 +362,10 @@ class Hooks:
         if self._overload_log.should_log(code_of(handler)):
             logger.warning(
                 "Handler %s of %s was not started for %s: %d handlers are unfinished.",
-                *(describe(handler), event, client, self._workload.total),
+                describe(handler),
+                event,
+                client,
+                self._workload.total,
             )
 
 
@@ -381,6 +384,8 @@ def _warn_of_rivals(cmd: str, others: list[Callable[..., Any]], handler: Callabl
         if code and rival and code.co_filename != rival.co_filename:
             logger.warning(
                 "Two plugins answer the command %s: %s and %s. Clients get both answers; rename one of the commands.",
-                *(cmd, describe(other), describe(handler)),
+                cmd,
+                describe(other),
+                describe(handler),
             )
             return

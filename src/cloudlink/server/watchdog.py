@@ -89,7 +89,8 @@ class Watchdog:
             self._report_at = 2 * blocked_for
             logger.warning(
                 "%s has blocked everybody for more than %.1f s; code that takes long belongs in await asyncio.to_thread(…).",
-                *(place, blocked_for),
+                place,
+                blocked_for,
             )
 
     def _watch(self) -> None:

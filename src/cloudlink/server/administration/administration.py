@@ -299,7 +299,12 @@ class Administration:
 
             publish_line = None if self.wire is None else self.wire.publish_line
             self._answers = Answers(
-                *(process, self._server, self._loop, self._carrier, followers, following),
+                process,
+                self._server,
+                self._loop,
+                self._carrier,
+                followers,
+                following,
                 publish_line=publish_line,
             )
         return self._answers.answer(question, params, name)

@@ -139,5 +139,6 @@ class RecordSync:
             logger.warning(
                 "Bans, accounts and rules cannot be kept in NATS (%s: %s); this is tried again. Until then, a node that is away "
                 "misses changes.",
-                *(type(error).__name__, error),
+                type(error).__name__,
+                error,
             )
