@@ -68,6 +68,6 @@ def test_a_cluster_needs_a_secret():
         with pytest.raises(StartError) as caught:
             Settings(cluster="nats://h", cluster_secret=secret).check()
         assert str(caught.value) == (
-            "the setting cluster needs a cluster_secret of at least 16 characters, the same on every node."
+            "The setting cluster needs a cluster_secret of at least 16 characters, the same on every node."
         )
     Settings(cluster="nats://h", cluster_secret=SECRET).check()

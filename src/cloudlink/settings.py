@@ -14,7 +14,7 @@ import dataclasses
 import ipaddress
 import re
 from collections.abc import Callable  # noqa: TC003  # the annotations of the fields are read
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from cloudlink.addresses import UNIX
 from cloudlink.bridgesections import BridgeSection, check_bridges
@@ -25,9 +25,6 @@ from cloudlink.options import Option, option, options_of
 from cloudlink.origins import is_origin_entry
 from cloudlink.tables import Table, table, tables_of
 from cloudlink.text import did_you_mean
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]*")
 
@@ -641,7 +638,7 @@ class Settings:
             elif name in TABLES and isinstance(value, dict):
                 ready = TABLES[name].checked(value)
             else:
-                raise StartError(f"There is no setting {name}{suggestion(name, OPTIONS)}")
+                raise StartError(f"There is no setting {name}{suggestion(name)}")
         except ValueError as error:
             raise StartError(f"The setting {name} {_place(origin)} {error}.") from None
         object.__setattr__(self, name, ready)
@@ -668,7 +665,7 @@ class Settings:
             check_bridges(self.bridges, cloud=self.cloud)
         if self.cluster and len(self.cluster_secret) < _SHORTEST_SECRET:
             raise StartError(
-                f"the setting cluster needs a cluster_secret of at least {_SHORTEST_SECRET} characters, "
+                f"The setting cluster needs a cluster_secret of at least {_SHORTEST_SECRET} characters, "
                 "the same on every node."
             )
         pair = ("tls_certificate", "tls_key")
@@ -687,9 +684,9 @@ TABLES: dict[str, Table] = tables_of(Settings)
 """The tables, each a kind of section of the settings file, by name."""
 
 
-def suggestion(name: str, known: Mapping[str, Option], prefix: str = "") -> str:
+def suggestion(name: str) -> str:
     """Return the end of a sentence about an unknown setting name."""
-    return did_you_mean(name, known, prefix=prefix) or "; `cloudlink config` lists all settings."
+    return did_you_mean(name, OPTIONS) or "; `cloudlink config` lists all settings."
 
 
 def _place(origin: str) -> str:

@@ -75,9 +75,7 @@ def _apply_file(settings: Settings, path: Path) -> None:
         elif isinstance(value, dict):
             raise StartError(_unknown_section(path, name))
         else:
-            raise StartError(
-                f"There is no setting {one_line(name)}, which is in {path}{suggestion(name, OPTIONS)}"
-            )
+            raise StartError(f"There is no setting {one_line(name)}, which is in {path}{suggestion(name)}")
 
 
 def _unknown_section(path: Path, name: str) -> str:

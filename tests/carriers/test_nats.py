@@ -292,5 +292,5 @@ def test_a_wrong_password(tmp_path):
 def test_the_library_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "nats", None)
     assert error_of(NatsBus("nats://h").connect()) == (
-        "the setting cluster needs nats-py; install it with: pip install 'cloudlink-server[cluster]'"
+        "The setting cluster needs nats-py; install it with: pip install 'cloudlink-server[cluster]'"
     )

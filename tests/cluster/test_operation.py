@@ -62,7 +62,7 @@ def test_no_nats_client():
     with ServerProcess(script=WITHOUT_NATS_PY) as server:
         assert server.stop(None) == 1
         assert server.lines[-1] == (
-            "cloudlink: the setting cluster needs nats-py; install it with: "
+            "cloudlink: The setting cluster needs nats-py; install it with: "
             "pip install 'cloudlink-server[cluster]'\n"
         )
 
@@ -71,7 +71,7 @@ def test_no_nats_client():
 def test_no_secret(secret, monkeypatch):
     monkeypatch.setenv("CLOUDLINK_CLUSTER_SECRET", secret)
     assert failure("--cluster", "nats://127.0.0.1:1").splitlines()[-1] == (
-        "cloudlink: the setting cluster needs a cluster_secret of at least 16 characters, the same on every node."
+        "cloudlink: The setting cluster needs a cluster_secret of at least 16 characters, the same on every node."
     )
 
 

@@ -48,6 +48,11 @@ def parsed(text):
     }
 
 
+def name_of(metric):
+    """The name of its samples (of a histogram: their common beginning), without the prefix."""
+    return metric.name + ("_total" if metric.kind == "counter" else "")
+
+
 def shown(server):
     return parsed(finish(render(finish(sample(server)))).decode())
 
@@ -127,7 +132,7 @@ def test_a_server_without_clients_shows_zeros_and_not_gaps():
     assert values["ready",] == 1
     for metric in METRICS:
         for value in metric.expected:
-            assert values[metric.full_name.removeprefix(PREFIX), value] == 0
+            assert values[name_of(metric), value] == 0
     assert values["commands_total", "gmsg"] == 0
     assert values["storage_up", "cloud"] == 1
     assert values["storage_waiting", "cloud"] == 0
@@ -220,7 +225,7 @@ def test_the_library_is_imported_when_somebody_asks():
 def test_the_page_about_administration_describes_every_metric_and_label():
     page = (ROOT / "docs" / "admin.md").read_text(encoding="utf-8")
     table = page.partition("| metric | labels |")[2].partition("\n\n")[0]
-    known = {metric.full_name.removeprefix(PREFIX): metric for metric in METRICS}
+    known = {name_of(metric): metric for metric in METRICS}
     described = {}
     for line in table.splitlines()[2:]:
         names, labels = line.split("|")[1:3]
@@ -235,20 +240,20 @@ def test_every_metric_of_the_dashboard_exists():
     dashboard = json.loads((ROOT / "deploy" / "grafana" / "cloudlink.json").read_text(encoding="utf-8"))
     known = {one.name for family in text_string_to_metric_families(fetch()[1]) for one in family.samples}
     known |= {
-        metric.full_name for metric in METRICS if metric.kind != "histogram"
+        PREFIX + name_of(metric) for metric in METRICS if metric.kind != "histogram"
     }  # labels that are empty here
     expressions = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
     expressions += [one["definition"] for one in dashboard["templating"]["list"] if "definition" in one]
     used = {name for text in expressions for name in re.findall(r"\b(?:cloudlink|process)_\w+", text)}
     assert used <= known
     histogram = {"event_loop_delay_seconds", "event_loop_delay_seconds_bucket"}
-    unused = {metric.full_name for metric in METRICS} - used - {PREFIX + name for name in histogram}
+    unused = {PREFIX + name_of(metric) for metric in METRICS} - used - {PREFIX + name for name in histogram}
     assert unused == set()
 
 
 def test_the_labels_of_the_dashboard_exist():
     dashboard = json.loads((ROOT / "deploy" / "grafana" / "cloudlink.json").read_text(encoding="utf-8"))
-    by_name = {metric.full_name: set(metric.labels) for metric in METRICS}
+    by_name = {PREFIX + name_of(metric): set(metric.labels) for metric in METRICS}
     for panel in dashboard["panels"]:
         for target in panel["targets"]:
             (name,) = re.findall(r"\b(?:cloudlink|process)_\w+", target["expr"])

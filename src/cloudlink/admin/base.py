@@ -343,8 +343,8 @@ def checked_reason(reason: str) -> str:
     return one_line(reason)
 
 
-def checked_seconds(seconds: float, most: float, key: str = "seconds") -> float:
-    """Return a number of seconds. Raises `AdminError` if it is out of range."""
+def checked_seconds(seconds: float, most: float) -> float:
+    """Return the parameter `seconds`. Raises `AdminError` if it is out of range."""
     if not 0 < seconds <= most:
-        raise invalid(key, f"must be a number of seconds above 0, at most {most:g}")
+        raise invalid("seconds", f"must be a number of seconds above 0, at most {most:g}")
     return seconds

@@ -253,7 +253,7 @@ class Ruling(Base):
                 raise invalid("mode", "must be open, guarded or closed")
             if not actor.is_owner and mode != "guarded":
                 raise AdminError("forbidden", "Only an owner may open or close the server.")
-            text = _checked_text(message, "message")
+            text = _checked_message(message)
             self._enter(cast("Mode", mode), text)
             self._share_mode(mode=mode, message=text)
         return Outcome({"mode": mode}, self._nothing_to_save())
@@ -279,7 +279,7 @@ class Ruling(Base):
         with self._audited(actor, "server.drain", params={"seconds": seconds, "stop": stop}):
             if not 0 <= seconds <= _LONGEST_DRAIN:
                 raise invalid("seconds", f"must be from 0 to {_LONGEST_DRAIN}")
-            text = _checked_text(message, "message")
+            text = _checked_message(message)
             at = self._wall_clock() + seconds
             self._begin_drain(at, text, stop=stop)
             notice = text or f"This server closes in {_duration(seconds)}."
@@ -453,10 +453,10 @@ def _shown_rule(rule: Rule) -> dict[str, Any]:
     return {key: getattr(rule, key) for key in ("name", "locked", "frozen", "slow", "until")}
 
 
-def _checked_text(text: str, key: str) -> str:
-    if len(text) > _LONGEST_TEXT:
-        raise invalid(key, f"can have at most {_LONGEST_TEXT} characters")
-    return one_line(text)
+def _checked_message(message: str) -> str:
+    if len(message) > _LONGEST_TEXT:
+        raise invalid("message", f"can have at most {_LONGEST_TEXT} characters")
+    return one_line(message)
 
 
 def _duration(seconds: float) -> str:

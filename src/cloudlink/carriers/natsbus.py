@@ -80,7 +80,7 @@ class NatsBus:
             import nats  # noqa: F401, PLC0415  # optional, and large
         except ImportError:
             raise StartError(
-                "the setting cluster needs nats-py; install it with: pip install 'cloudlink-server[cluster]'"
+                "The setting cluster needs nats-py; install it with: pip install 'cloudlink-server[cluster]'"
             ) from None
         try:
             async with asyncio.timeout(_FIRST_PATIENCE if must_answer else _NEXT_PATIENCE):

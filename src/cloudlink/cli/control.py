@@ -43,9 +43,9 @@ class Control:
         """Return the descriptor of the socket."""
         return self._socket.fileno()
 
-    def set_blocking(self, *, blocking: bool) -> None:
-        """Choose whether `send` and `receive` wait."""
-        self._socket.setblocking(blocking)
+    def stop_waiting(self) -> None:
+        """From now on, have `send` and `receive` raise `BlockingIOError` instead of waiting."""
+        self._socket.setblocking(False)
 
     def send(self, message: Message, descriptors: Iterable[int] = ()) -> None:
         """Send a message and copies of descriptors.
@@ -59,7 +59,7 @@ class Control:
         """Return the next message and its descriptors, which now belong to the caller; None at the end.
 
         Raises:
-            BlockingIOError: There is none yet, and the end does not block.
+            BlockingIOError: There is none yet, and `stop_waiting` was called.
         """
         try:
             data, descriptors, _, _ = socket.recv_fds(self._socket, _LARGEST, _MOST_DESCRIPTORS)

@@ -78,7 +78,7 @@ def _part(message: Message, descriptors: list[int], carrier: SocketCarrier, cont
 
 def _watch(control: Control, carrier: SocketCarrier | None, reload: Callable[[], None]) -> None:
     """Read what the starting process sends, from now on."""
-    control.set_blocking(blocking=False)
+    control.stop_waiting()
     asyncio.get_running_loop().add_reader(control.fileno(), _read, control, carrier, reload)
     _read(control, carrier, reload)
 

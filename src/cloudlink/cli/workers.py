@@ -289,7 +289,7 @@ class _Worker:
             start_new_session=True,  # so that it gets Ctrl-C only once: from this process
         )
         inherited.close()
-        control.set_blocking(blocking=False)
+        control.stop_waiting()
         loop.add_reader(control.fileno(), self._read, control)
         try:
             self._pool.equip(self, control)

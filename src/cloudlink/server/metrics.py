@@ -91,11 +91,6 @@ class Metric:
     labels: tuple[str, ...] = ()
     expected: tuple[str, ...] = ()
 
-    @property
-    def full_name(self) -> str:
-        """The name of its samples (of a histogram: their common beginning)."""
-        return f"{PREFIX}{self.name}{'_total' if self.kind == 'counter' else ''}"
-
 
 METRICS = (
     Metric("build_info", "gauge", "The version of the server; always 1", ("version",)),
