@@ -1,10 +1,10 @@
-"""How texts of strangers are shown."""
+"""Parts of messages: texts of strangers, and numbers with their nouns."""
 
 from __future__ import annotations
 
 import pytest
 
-from cloudlink.text import printable
+from cloudlink.text import counted, printable
 
 
 @pytest.mark.parametrize(
@@ -18,3 +18,12 @@ from cloudlink.text import printable
 )
 def test_only_characters_that_control_a_terminal_are_escaped(text, shown):
     assert printable(text) == shown
+
+
+def test_a_noun_agrees_with_its_number():
+    assert [counted(number, "room") for number in (0, 1, 2, 1_234_567)] == [
+        "0 rooms",
+        "1 room",
+        "2 rooms",
+        "1234567 rooms",
+    ]

@@ -1,4 +1,4 @@
-"""Helpers for error messages: suggestions, quoted values, one line of text.
+"""Helpers for messages: suggestions, quoted values, numbers with nouns, one line of text.
 
 Nothing here raises an error.
 """
@@ -62,3 +62,8 @@ def one_line(text: str) -> str:
 def printable(text: str) -> str:
     """Return a text on one line, its control characters made visible."""
     return text.translate(CONTROLS)
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, such as `1 room` or `2 rooms`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"

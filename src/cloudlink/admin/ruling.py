@@ -16,7 +16,7 @@ from cloudlink.admin.store import Change
 from cloudlink.admin.targets import invalid
 from cloudlink.closecodes import CloseCode
 from cloudlink.slices import finish
-from cloudlink.text import one_line
+from cloudlink.text import counted, one_line
 
 if TYPE_CHECKING:
     from cloudlink.admin.host import Player
@@ -463,6 +463,5 @@ def _duration(seconds: float) -> str:
     """Return a time in words, such as `5 minutes`."""
     for size, unit in ((3600, "hour"), (60, "minute")):
         if seconds >= size and seconds % size == 0:
-            count = int(seconds // size)
-            return f"{count} {unit}{'' if count == 1 else 's'}"
+            return counted(int(seconds // size), unit)
     return f"{seconds:g} second{'' if seconds == 1 else 's'}"

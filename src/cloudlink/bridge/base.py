@@ -153,8 +153,3 @@ class Bridge(ABC):
                 else "Bridge %s carries less than is sent here; messages are dropped."
             )
             logger.warning(text, self.name, extra={"event": "bridge_dropped"})
-
-
-def counted(number: int, word: str) -> str:
-    """Return a number with its word, such as `1 room` or `2 rooms`."""
-    return f"{number} {word}{'' if number == 1 else 's'}"

@@ -8,7 +8,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from .base import GONE_AFTER, Bridge, counted
+from cloudlink.text import counted
+
+from .base import GONE_AFTER, Bridge
 from .cloudproject import CloudProject
 from .guests import Guests, Seats
 from .lines import CloudLine, UpstreamLine

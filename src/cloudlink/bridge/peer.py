@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from cloudlink.buckets import Bucket
 from cloudlink.closecodes import CloseCode
 from cloudlink.server.events import Direct
+from cloudlink.text import counted
 
-from .base import GONE_AFTER, Bridge, counted, logger
+from .base import GONE_AFTER, Bridge, logger
 from .guests import Guests, Seats
 from .link import PeerLink, shares_message
 from .pacing import PacedQueue

@@ -10,8 +10,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from cloudlink.cli.durations import in_words
-from cloudlink.cli.storagefile import counted
 from cloudlink.options import HIDDEN
+from cloudlink.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,9 +9,9 @@ import tokenize
 from typing import TYPE_CHECKING
 
 from cloudlink.cli import migration
-from cloudlink.cli.storagefile import counted, print_text
+from cloudlink.cli.storagefile import print_text
 from cloudlink.errors import StartError
-from cloudlink.text import one_line, printable
+from cloudlink.text import counted, one_line, printable
 
 if TYPE_CHECKING:
     import argparse

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from cloudlink.cli import varsjson
 from cloudlink.cli.flags import DEFAULT_FILE, settings_from
 from cloudlink.errors import StartError
+from cloudlink.text import counted
 
 if TYPE_CHECKING:
     import argparse
@@ -108,11 +109,6 @@ def print_variables(variables: dict[str, bytes]) -> None:
     for name, value in variables.items():
         text = safe(value)
         print_text(f"{shown(name)} = {text[:_WIDEST_VALUE]}{'…' * (len(text) > _WIDEST_VALUE)}")
-
-
-def counted(count: int, noun: str) -> str:
-    """Return a number with its noun, such as `3 variables`."""
-    return f"{count} {noun}{'s' * (count != 1)}"
 
 
 def shown(name: str) -> str:

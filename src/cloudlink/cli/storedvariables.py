@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cloudlink.cli.storagefile import (
-    counted,
     opened,
     print_rooms,
     print_text,
@@ -16,7 +15,7 @@ from cloudlink.cli.storagefile import (
     shown,
 )
 from cloudlink.errors import StartError
-from cloudlink.text import did_you_mean
+from cloudlink.text import counted, did_you_mean
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -19,7 +19,6 @@ from cloudlink.cli import varsjson
 from cloudlink.cli.flags import settings_from
 from cloudlink.cli.storagefile import (
     add_places,
-    counted,
     explained,
     opened,
     print_text,
@@ -29,6 +28,7 @@ from cloudlink.cli.storagefile import (
 from cloudlink.cli.storedvariables import StoredVariables
 from cloudlink.cloudvalues import PREFIXES, is_value
 from cloudlink.errors import StartError
+from cloudlink.text import counted
 
 HELP = "List, change, export, import or back up stored cloud variables."
 

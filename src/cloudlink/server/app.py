@@ -23,6 +23,7 @@ from cloudlink.delivery import Delivery
 from cloudlink.errors import StartError
 from cloudlink.http.pages import Status, add_pages
 from cloudlink.logthrottle import LogThrottle
+from cloudlink.text import counted
 from cloudlink.transport import Endpoint, load_certificates, raise_open_files_limit, where_to_connect
 from cloudlink.version import __version__
 
@@ -80,7 +81,6 @@ if TYPE_CHECKING:
     from .client import Client
     from .part import Part
 
-_FULL = "Server is full!"
 _MANY_UNIDENTIFIED = 100
 """Number of sessions from which those are sorted out that no longer wait for their first message."""
 _CLOSE_WAIT = 2.0
@@ -301,22 +301,34 @@ class Server(PluginAPI):
             gate=self.hooks.policy,
             turns=self.fair_share,
         )
+        await self._listen(endpoint)
+        await self._open_files(endpoint)
+        self._endpoint = endpoint
+        self._announce(endpoint.port)
+        self.background.start()
+
+    async def _listen(self, endpoint: Endpoint) -> None:
+        """Join the cluster, then accept connections; leave the cluster if that is impossible."""
         try:
             await self._membership.join()
             if self.part is None:
-                await endpoint.start(settings.host, settings.port)
+                await endpoint.start(self.settings.host, self.settings.port)
             else:
                 self.clients_manager.watch_count(self.part.counts.set_clients)
                 await endpoint.accept(self.part.sockets)
         except BaseException:
             await self._membership.drop()
             raise
+
+    async def _open_files(self, endpoint: Endpoint) -> None:
+        """Open the files of the administration and the protocols; undo the start if one cannot be used."""
+        loop = asyncio.get_running_loop()
         try:
             self.enforcement.open()
-            self.administration.open(self._loop)
-            self.enforcement.start(self._loop.call_soon_threadsafe)
+            self.administration.open(loop)
+            self.enforcement.start(loop.call_soon_threadsafe)
             for start in self.hooks.protocol_start:
-                start(self._loop.call_soon_threadsafe)
+                start(loop.call_soon_threadsafe)
         except BaseException:
             endpoint.stop_accepting()
             await endpoint.finish(0)
@@ -325,9 +337,6 @@ class Server(PluginAPI):
             await self._membership.drop()
             self._loop = None
             raise
-        self._endpoint = endpoint
-        self._announce(endpoint.port)
-        self.background.start()
 
     def _announce(self, port: int) -> None:
         """Say that the server can be reached, once its terminal can reach it too."""
@@ -462,46 +471,49 @@ class Server(PluginAPI):
         """
         session = self._session_class(self, connection, next(self.gen))
         client = session.client
-        shown = addresses.for_log(client.address, self.settings.log_addresses)
         is_logged = self.clients_manager.log.should_log(client.address)
-        closing = self.hooks.policy.closing(client.address)
-        if closing is not None:
-            session.turn_away(*closing)
-            if is_logged:
-                self.logger.info(
-                    "%s was turned away: %s",
-                    shown,
-                    closing.reason,
-                    extra={"event": "turned_away", "about": client},
-                )
-            return session
-        if self.memory.is_full(session.owner):
-            session.turn_away(CloseCode.TRY_AGAIN_LATER, TOO_MUCH_KEPT)
-            self.counters.refused["memory"] += 1
-            return session
-        limit = self.settings.max_clients
-        if limit >= 0 and not self._has_place(limit):
-            session.reject_connection(_FULL)
-            self.counters.refused["full"] += 1
-            connected = "1 client is" if limit == 1 else f"{limit} clients are"
-            if is_logged:
-                self.logger.info(
-                    "%s was turned away: %s connected.",
-                    shown,
-                    connected,
-                    extra={"event": "turned_away", "about": client},
-                )
+        if self._turns_away(session, is_logged=is_logged):
             return session
         self.sanctions.count_connection()
         session.begin()
         self._unidentified.append(session)
         if is_logged:
             self.logger.info(
-                "%s connected as %s.", shown, client.snowflake, extra={"event": "connected", "about": client}
+                "%s connected as %s.",
+                self._shown(client.address),
+                client.snowflake,
+                extra={"event": "connected", "about": client},
             )
         if isinstance(session, PullSession):
             self.supervisor.start(self._pull(session))
         return session
+
+    def _turns_away(self, session: Session, *, is_logged: bool) -> bool:
+        """Turn a new connection away if the rules of the host or a limit require it; return whether it was turned away."""
+        client = session.client
+        closing = self.hooks.policy.closing(client.address)
+        if closing is not None:
+            session.turn_away(*closing)
+            why = closing.reason
+        elif self.memory.is_full(session.owner):
+            session.turn_away(CloseCode.TRY_AGAIN_LATER, TOO_MUCH_KEPT)
+            self.counters.refused["memory"] += 1
+            return True
+        elif not self._has_place():
+            session.reject_connection()
+            self.counters.refused["full"] += 1
+            limit = self.settings.max_clients
+            why = f"{counted(limit, 'client')} {'is' if limit == 1 else 'are'} connected."
+        else:
+            return False
+        if is_logged:
+            self.logger.info(
+                "%s was turned away: %s",
+                self._shown(client.address),
+                why,
+                extra={"event": "turned_away", "about": client},
+            )
+        return True
 
     def _shown(self, address: str) -> str:
         return addresses.for_log(address, self.settings.log_addresses)
@@ -516,7 +528,10 @@ class Server(PluginAPI):
             return math.inf
         return most_kept(self.settings.max_kept_memory, 1 if self.part is None else self.part.count)
 
-    def _has_place(self, limit: int) -> bool:
+    def _has_place(self) -> bool:
+        limit = self.settings.max_clients
+        if limit < 0:
+            return True
         if self.part is None:
             return len(self.clients_manager) < limit
         return self.part.counts.admit_client(limit)

@@ -75,6 +75,7 @@ class Host(Protocol):
 _EMPTY = "Empty message"
 _NOT_JSON = "Invalid JSON"
 _UNKNOWN = "Unable to identify protocol"
+_FULL = "Server is full!"
 _TOO_MUCH = "You are sending too much; this packet was dropped."
 _FRAME_TIME = 5e-6
 """Seconds that a frame costs that does not complete a message."""
@@ -112,10 +113,10 @@ class Session:
         self._host.clients_manager.add(self.client)
         self._host.hooks.run(self._host.hooks.connect, self.client)
 
-    def reject_connection(self, text: str) -> None:
-        """Reject the connection instead of `begin`: send a text frame, then close with that reason."""
-        self.send_text(text.encode())
-        self.turn_away(CloseCode.NORMAL, text)
+    def reject_connection(self) -> None:
+        """Close the connection instead of `begin`, because the server is full: a text frame says so before."""
+        self.send_text(_FULL.encode())
+        self.turn_away(CloseCode.NORMAL, _FULL)
 
     def turn_away(self, code: int, reason: str) -> None:
         """Close the connection instead of `begin`, without a text frame before."""
