@@ -1,4 +1,4 @@
-"""What one server has counted since its start, for its metrics.
+"""The counts of one server since its start, for its metrics.
 
 Whatever another structure knows already is not counted here: its owner registers a function that returns it, and
 `cloudlink.server.metrics` calls that function when somebody asks. So a server that nobody watches pays for additions
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class StoreCondition(NamedTuple):
-    """How a store of variables, or of anything else, is doing."""
+    """The condition of a store, of variables or anything else."""
 
     is_up: bool = True
     """Whether its last attempt to write succeeded."""
@@ -24,7 +24,7 @@ class StoreCondition(NamedTuple):
 
 
 class BridgeCondition(NamedTuple):
-    """How a bridge to another server is doing."""
+    """The condition of a bridge to another server."""
 
     is_up: bool = False
     """Whether it is connected."""

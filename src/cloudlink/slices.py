@@ -1,4 +1,4 @@
-"""Work on very many things, done in slices between which the server serves its clients, so that no player waits for a list.
+"""Long work, done in slices between which the server serves its clients, so that no player waits for a list.
 
 A function that does such work is a generator: it yields between two slices, each of which takes a fraction of a millisecond,
 and returns its result. What it looks at may change from one slice to the next.

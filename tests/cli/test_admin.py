@@ -226,7 +226,7 @@ def test_bans(start, said, answered, refused):
     assert answered("unban", "--by", "console", "--since", "1h")["removed"] == 2
     assert "Say which ban" in refused("unban")
     assert "this machine" in refused("ban", "127.0.0.1")
-    assert "no time" in refused("ban", "bob", "--for", "long")
+    assert "not a duration" in refused("ban", "bob", "--for", "long")
 
 
 def test_mutes(start, said, answered, refused):
@@ -356,7 +356,7 @@ def test_another_key_file(start, said, refused):
     assert refused("status", status=3).startswith("No server runs here")
     assert "There is no key file missing.key" in refused("status", "--key", "missing.key", status=3)
     Path("odd.key").write_text("[]")
-    assert refused("status", "--key", "odd.key") == "odd.key is no key file of a CloudLink server."
+    assert refused("status", "--key", "odd.key") == "odd.key is not a key file of a CloudLink server."
     Path("odd.key").unlink()
     Path("odd.key").mkdir()
     assert "cannot be read" in refused("status", "--key", "odd.key")
@@ -489,7 +489,7 @@ def test_durations(text, seconds):
 
 @pytest.mark.parametrize("text", ["", "x", "-1", "1y", "1 2", "1e9", "\u0661"])
 def test_what_is_no_duration(text):
-    with pytest.raises(StartError, match="is no time: write 90s"):
+    with pytest.raises(StartError, match="is not a duration: write 90s"):
         seconds_of(text)
 
 

@@ -114,7 +114,7 @@ class Accounts:
         return name in self._accounts
 
     def get(self, name: str) -> Account | None:
-        """Return the account of that name, in any case, None if there is none."""
+        """Return the account with that name, ignoring case; None if there is none."""
         return self._accounts.get(name.lower())
 
     def require(self, name: str) -> Account:

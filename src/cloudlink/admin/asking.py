@@ -185,7 +185,7 @@ class _Pending:
         return not self._waiting
 
     def end(self) -> list[str]:
-        """Wait for nobody any more; return the names of those that have not answered."""
+        """Stop waiting; return the names of those that have not answered."""
         late = sorted(self._waiting.values())
         self._replies.missing.extend(late)
         self.future.set_result(self._replies)

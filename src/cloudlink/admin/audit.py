@@ -1,4 +1,4 @@
-"""The audit: who did what, by which way, and with which outcome.
+"""The audit: who did what, by what means, and with what outcome.
 
 Nothing edits or deletes a line, except that old ones are dropped. A line holds no passwords, tokens, codes or messages.
 """
@@ -24,7 +24,7 @@ MOST_IN_A_PAGE = 500
 _REMEMBERED = 1000
 """The lines that are kept in memory, for a server without a file."""
 _MOST_ONE_BY_ONE = 10
-"""Of lines of which an attack causes many, those written one by one in a minute; the others are counted."""
+"""Lines a minute that are written one by one, of those that attacks cause in masses; the others are counted."""
 _MINUTE = 60.0
 _LONGEST = 300
 """Most characters of a text in a line."""
@@ -48,7 +48,7 @@ class Audit:
         shown: Returns an address as it may be written down.
 
     Attributes:
-        actions: How often each method was called with success.
+        actions: How often each method has succeeded.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class Audit:
             watcher(row)
 
     def record_often(self, actor: Actor, method: str, *, target: str = "", outcome: str) -> None:
-        """Add a line of which an attack causes many: after ten a minute they are counted, in one line a minute."""
+        """Add a line of a kind that attacks cause in masses: beyond ten a minute, one line a minute counts them."""
         repeated = (actor.role, actor.via, method, outcome)
         self._repeated[repeated] += 1
         if self._repeated[repeated] <= _MOST_ONE_BY_ONE:

@@ -1,4 +1,4 @@
-"""Bans: whom they may hit, and what they do."""
+"""Bans: who may be banned, and what a ban does."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Banning(Base):
         return {resolved.kind: resolved.value}
 
     def preview(self, target: dict[str, str]) -> Slices[dict[str, Any]]:
-        """Return whom a target hits in this process: `clients names`."""
+        """Return the clients of this process that a target matches: `clients names`."""
         players = yield from self._look_for(parse_target(target))
         names = sorted({player.username for player in players if player.username})
         return {"clients": len(players), "names": names[:_MOST_NAMES]}
@@ -116,7 +116,7 @@ class Banning(Base):
             target: Whom; a client means its subscriber.
             seconds: For how long, None for ever.
             reason: The text that banned clients get.
-            force: Whether an owner means a network that is very wide.
+            force: Whether an owner confirms a very wide network.
 
         Returns:
             The ban, whether it is saved, and what other processes answer.

@@ -87,7 +87,7 @@ class Bans(NumberedRecords[Ban]):
         self._networks: Networks[Ban] = Networks()
         self._names: dict[str, Ban] = {}
         self._is_sorted = True
-        self._numbers: list[int] | None = None  # of all bans, in their order; None if it has to be made anew
+        self._numbers: list[int] | None = None  # of all bans, in their order; None if it has to be made again
         self._counts = {"address": 0, "network": 0, "name": 0}
 
     def of(self, target: Target) -> Ban | None:

@@ -1,4 +1,4 @@
-"""What all sanctions share: the rules, the file, the audit, the server, and what an actor may see of addresses."""
+"""The base of all sanctions: the rules, the file, the audit, the server, and what an actor may see of addresses."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ class Base:
         )
 
     def _save_here(self, *changes: Change) -> Future[bool]:
-        """Save what other processes have no use for, or do themselves: the removal of what has ended, say."""
+        """Save what other processes do not need, or do themselves, such as the removal of what has ended."""
         self._store.stamp([change for change in changes if change.value is None], is_expiry=True)
         return self._store.save(changes)
 

@@ -102,11 +102,11 @@ class Host(Protocol):
         ...
 
     def announcing(self, text: str, rooms: list[str] | None, kind: str) -> Slices[int]:
-        """Show a text to the clients in rooms, None for everybody, as `motd` or `gmsg`; return to how many."""
+        """Show a text to the clients in rooms, None for everybody, as `motd` or `gmsg`; return how many clients got it."""
         ...
 
     def mode_changed(self, mode: Mode) -> None:
-        """Do what else belongs to a mode: limit packets while it is guarded, say that newcomers are not welcome."""
+        """Apply the rest of a mode: limit packets while it is guarded, and report whether newcomers are welcome."""
         ...
 
     def later(self, delay: float, callback: Callable[[], None]) -> None:

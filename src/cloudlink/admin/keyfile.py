@@ -49,7 +49,7 @@ def read(path: Path) -> Key | None:
     """Return what a key file says, None if there is none.
 
     Raises:
-        StartError: It cannot be read, or is no key file.
+        StartError: It cannot be read, or is not a key file.
     """
     try:
         entry = json.loads(path.read_text(encoding="utf-8"))
@@ -61,7 +61,7 @@ def read(path: Path) -> Key | None:
             f"The key file {path} cannot be read: {error.strerror}. Run this as the user who runs the server."
         ) from None
     except (ValueError, LookupError, TypeError, AttributeError):
-        raise StartError(f"{path} is no key file of a CloudLink server.") from None
+        raise StartError(f"{path} is not a key file of a CloudLink server.") from None
 
 
 class KeyFile:

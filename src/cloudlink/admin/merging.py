@@ -1,6 +1,6 @@
 """Makes one answer out of those of several processes. Each function takes the results of all processes, this one's first.
 
-Whatever was counted by each process is added up. A page of a list is right if each process has given the first items of its
+Counts are added up. A page of a list is right if each process has given the first items of its
 own: no more than that can be on the page.
 """
 
@@ -122,7 +122,7 @@ def projects(results: Iterable[list[Result]]) -> Slices[dict[str, Result]]:
 
 
 def preview(results: Sequence[Result]) -> Result:
-    """Merge whom a ban would hit: `clients names`."""
+    """Merge the clients that a ban would hit: `clients names`."""
     names = sorted({name for result in results for name in result["names"]})
     return {"clients": sum(result["clients"] for result in results), "names": names[:_SHOWN_NAMES]}
 

@@ -36,8 +36,8 @@ class Modes:
 
     Attributes:
         mode: The mode.
-        message: What those read who are turned away, empty for the usual sentence.
-        guarded_until: When an automatic guarded mode ends, in seconds of `clock`; None for one that a person ended.
+        message: The text for newcomers who are turned away, empty for the usual sentence.
+        guarded_until: When an automatic guarded mode ends, in seconds of `clock`; None for one that a person ends.
         drained_at: When everybody is disconnected, as Unix time; None unless the server drains.
         count_newcomer: Counts a new connection, and returns how many there were in this second; those of all processes
             if they share a count.

@@ -31,7 +31,7 @@ def fold(name: str) -> str:
     NFKC and casefold, without invisible characters, spaces, `_`, `-` and `.`. A name of such characters only is
     compared without removing them, so that two of them are not the same.
     """
-    if name.isascii():  # as nearly always
+    if name.isascii():  # the usual case
         lower = name.lower()
         return lower.translate(_ASCII_WITHOUT_IGNORED) or lower
     return _fold(name)
@@ -88,7 +88,7 @@ def folded_with_map(word: str) -> tuple[str, list[tuple[int, int]]]:
 
     A run of folded characters `first:last` covers `word[places[first][0]:places[last - 1][1]]`.
     """
-    if word.isascii():  # as nearly always
+    if word.isascii():  # the usual case
         kept = [place for place, character in enumerate(word) if _is_kept(character)]
         return "".join([word[place] for place in kept]).lower(), [(place, place + 1) for place in kept]
     folded: list[str] = []

@@ -1,7 +1,7 @@
 """What may happen: who may connect, which names are allowed, which rooms are open, and what may be said.
 
-Protocols and the transport ask; the policy answers with a text or a verdict, and knows neither packets nor sockets. What
-is to be done beyond an answer (a filter that mutes or kicks) goes to the sanctions through `act`.
+Protocols and the transport ask; the policy answers with a text or a verdict, and knows neither packets nor sockets.
+Actions beyond an answer (a filter that mutes or kicks) go to the sanctions through `act`.
 """
 
 from __future__ import annotations
@@ -221,7 +221,7 @@ class Policy:
         message: Callable[[], dict[str, Any]] | None = None,
         key: str = "val",
     ) -> Verdict | None:
-        """Return what happens to a packet, None if it goes its way.
+        """Return the verdict on a packet, None if it passes unchanged.
 
         Args:
             player: The sender.
@@ -282,7 +282,9 @@ class Policy:
         return finding is None or finding.filter.action == "notice"
 
     def judge_visitor(self, visitor: Player, room: str, val: bytes, scope: Scope) -> Verdict | None:
-        """Return what happens to a packet of a user of another server, None if it goes its way; filters of plugins do not see it.
+        """Return the verdict on a packet of a user of another server, None if it passes unchanged.
+
+        Filters of plugins do not see it.
 
         Args:
             visitor: The user.
@@ -312,7 +314,7 @@ class Policy:
         return Verdict(val=finding.masked) if finding.masked != val else None
 
     def judge_name(self, player: Player, message: Callable[[], dict[str, Any]]) -> Verdict | None:
-        """Return what the filters of plugins say of a packet that sets a name, None if it goes its way."""
+        """Return the verdict of the filters of plugins on a packet that sets a name, None if it passes unchanged."""
         verdict = None if self.plugins is None else self._ask_plugins(player, b"", message(), "val")
         return verdict if verdict is None or verdict.val else Verdict(_NAME_BLOCKED)
 

@@ -1,4 +1,4 @@
-"""What each process of a server has of the administration; the accounts and the sockets are in one of them."""
+"""The part of the administration that every process of a server has; only one of them has the accounts and the sockets."""
 
 from __future__ import annotations
 

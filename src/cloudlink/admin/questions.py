@@ -1,4 +1,4 @@
-"""What a process of a server answers when another one asks it; see `cloudlink.admin.peers`.
+"""The questions that a process of a server answers for the others; see `cloudlink.admin.peers`.
 
 Only processes of the same server can ask, and what an administrator may do was checked before. A question is answered for the
 clients of this process alone; `cloudlink.admin.merging` puts the answers together.
@@ -231,7 +231,7 @@ def _take_over(process: Process, params: Params) -> Slices[Result]:
 
 
 def preview_ban(process: Process, params: Params) -> Slices[Result]:
-    """Return whom a ban of `target` would hit: `clients names`."""
+    """Return the clients that a ban of `target` would hit: `clients names`."""
     return process.sanctions.preview(params["target"])
 
 

@@ -1,10 +1,10 @@
 """The records that all nodes of a cluster have, each with the stamp of its last change.
 
-Whoever has the newer stamp is right, also about removals, which are kept as records without a value for 30 days. So
+The record with the newer stamp wins. Removals are kept for 30 days, as records without a value. So
 nodes that did not hear each other for a while agree afterwards, whatever was changed where, and in whatever order they hear of it.
 
-The records of a node are in its file, too, and the stamps beside them (the kind `stamp`), with a digest of the record: what
-another program, such as the terminal, writes there while no server runs is noticed by that.
+The records of a node are in its file, too, and the stamps beside them (the kind `stamp`), with a digest of the record,
+which shows what another program, such as the terminal, has written while no server ran.
 """
 
 from __future__ import annotations

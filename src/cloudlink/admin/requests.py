@@ -27,7 +27,7 @@ class NotAnObject(Exception):  # noqa: N818  # it closes the socket, and is not 
 
 
 class BadRequest(Exception):  # noqa: N818  # likewise
-    """The message is an object, but no request. The attribute `id` is its id, None if it has no usable one."""
+    """The message is an object, but not a request. The attribute `id` is its id, None if it has no usable one."""
 
     def __init__(self, request_id: Id | None, message: str) -> None:
         super().__init__(message)

@@ -15,7 +15,7 @@ DEFAULT_ROOM = "default"
 """The room that cannot be locked, because clients without a room of their own are in it."""
 MOST_RULES = 10_000
 _PRUNE_AT = 20_000
-"""Remembered messages from which on those that no longer count are forgotten."""
+"""Number of remembered messages above which those that no longer count are forgotten."""
 
 
 class Rule(msgspec.Struct, gc=False, frozen=True, kw_only=True):
@@ -94,11 +94,11 @@ class RoomRules:
         return any(rule.frozen for rule in self._of(rooms, now))
 
     def wait(self, player: str, rooms: Iterable[str], now: float, clock: float) -> float:
-        """Return for how many seconds a client has to wait; if for none, note that it speaks now.
+        """Return the seconds that a client has to wait; if it need not wait, note that it speaks now.
 
         Args:
             player: The client's id.
-            rooms: The rooms that it speaks in; in none of them it speaks to the server as a whole.
+            rooms: The rooms that it speaks in; none if it speaks to the server as a whole.
             now: The Unix time.
             clock: The time in seconds, for measuring.
         """

@@ -243,7 +243,7 @@ class Ruling(Base):
         Args:
             actor: Who changes it; those who are not owners may only choose `guarded`.
             mode: `open`, `guarded` or `closed`.
-            message: What those read who are turned away; empty for the usual sentence.
+            message: The text for newcomers who are turned away; empty for the usual sentence.
 
         Raises:
             AdminError: `invalid`, `forbidden`.
@@ -266,9 +266,9 @@ class Ruling(Base):
         Args:
             actor: Who drains the server.
             seconds: How long players may go on, at most a day.
-            message: What they read; empty for a sentence with the time.
+            message: The text for everybody; empty for a sentence with the time.
             stop: Whether the server stops when all are gone.
-            is_shared: Whether the other processes of this server do the same; not if each of them is asked itself.
+            is_shared: Whether the other processes of this server do the same; False if each of them is asked directly.
 
         Returns:
             `{mode, until}`: `draining`, and the Unix time at which the disconnecting begins.
@@ -361,7 +361,7 @@ class Ruling(Base):
                 get nothing.
 
         Returns:
-            `{sent}`: to how many clients.
+            `{sent}`: how many clients got it.
 
         Raises:
             AdminError: `invalid`.
@@ -379,7 +379,7 @@ class Ruling(Base):
         return Outcome({"sent": sent}, self._nothing_to_save(), replies)
 
     def announcing(self, text: str, rooms: list[str] | None, kind: str) -> Slices[int]:
-        """Show a text to the clients of this process; return to how many."""
+        """Show a text to the clients of this process; return how many got it."""
         return self._host.announcing(text, rooms, kind)
 
     # Keeping.

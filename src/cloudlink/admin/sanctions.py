@@ -6,11 +6,11 @@ checks what it may do, acts in memory, writes the line of the audit (also for a 
 * A method that only reads returns a dict: the `result` of the answer.
 * A method that changes something returns an `Outcome`: the result, and a future that says within two seconds whether
   the change is on the disk. The answer is `{**outcome.result, "saved": outcome.saving.result()}`.
-* What may not be done raises `AdminError`. It is in the audit already.
+* What may not be done raises `AdminError`, after its line of the audit is written.
 
-Roles are checked here as far as they change what a method does (a moderator's ban is shortened, say). That a viewer may
-not call a method at all, and what a player with a grant may do, is for the caller to check, and to record with
-`audit.record(..., outcome="forbidden")`.
+Roles are checked here only where they change what a method does: a moderator's ban is shortened, for example. The
+caller checks whether somebody may call a method at all, such as a viewer or a player with a grant, and records refusals
+with `audit.record(..., outcome="forbidden")`.
 
 All methods must be called in the thread of the server's event loop; a program without a server may use them anywhere.
 """

@@ -23,7 +23,7 @@ class Session:
     """One login.
 
     Attributes:
-        id: Its number, which is no secret.
+        id: Its number, which is not a secret.
         account: The name of its account.
         address: The address that logged in.
         since: Unix time of the login.

@@ -83,7 +83,7 @@ class AdminStore:
 
     Attributes:
         is_memory_only: Whether there is no file.
-        replica: The records with their stamps, None if this server is no node of a cluster.
+        replica: The records with their stamps, None if this server is not a node of a cluster.
         stamps_foreign: Whether this process stamps what other programs change; one of several does.
         on_saved: Called with what other nodes need to know of changes that were saved.
         trouble: Why the file cannot be written now, one sentence; empty while all is well.
@@ -298,7 +298,7 @@ class AdminStore:
         return replica.load(records, self.records(STAMP))
 
     def stamp(self, changes: Iterable[Change], *, is_expiry: bool = False) -> list[list[Any]] | None:
-        """Stamp changes; return them as other nodes get them, None if this server is no node of a cluster."""
+        """Stamp changes; return them as other nodes get them, None if this server is not a node of a cluster."""
         if self.replica is None:
             return None
         from cloudlink.admin.replica import packed  # noqa: PLC0415  # see `share`

@@ -1,4 +1,4 @@
-"""Whom a ban or a mute is for: an address, a network, a name, or one connection.
+"""The target of a ban or a mute: an address, a network, a name, or one connection.
 
 This module parses targets and finds the record for an address; it decides nothing.
 """
@@ -74,7 +74,7 @@ def parse(raw: Any) -> Target:
 
 
 def of_address(address: str) -> Target | None:
-    """Return the target for the subscriber of a client's address, None if it has none (a Unix socket, say)."""
+    """Return the target for the subscriber of a client's address, None if it has none, as on a Unix socket."""
     key = subscriber(address)
     return Target("address", key) if bits_of(address) is not None else None
 

@@ -12,6 +12,6 @@ def moment(at: float) -> str:
 
 
 def sentence(what: str, until: float | None, reason: str) -> str:
-    """Return such as `You are banned until 2026-01-31 18:00 UTC: REASON`, without what there is not."""
+    """Return a sentence such as `You are banned until 2026-01-31 18:00 UTC: REASON`; a part without a value is left out."""
     end = "" if until is None else f" until {moment(until)}"
     return f"{what}{end}" + (f": {reason}" if reason else "")

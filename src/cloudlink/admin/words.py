@@ -75,7 +75,7 @@ class Words(Generic[T]):
             self._whole.setdefault(plain, found)
 
     def find(self, text: str) -> Iterator[Span[T]]:
-        """Yield the places of a text where a word of the list stands; they may overlap."""
+        """Yield the places of a text that hold a word of the list; they may overlap."""
         for start, token in _tokens(text):
             yield from self._in_word(token, start)
             if "_" in token or "-" in token or "." in token:
@@ -85,7 +85,7 @@ class Words(Generic[T]):
                         yield from self._in_word(piece[0], start + piece.start())
 
     def _in_word(self, token: str, start: int) -> Iterator[Span[T]]:
-        if token.isalnum() and token.isascii():  # as nearly always: each character stands for itself
+        if token.isalnum() and token.isascii():  # the usual case: each character is compared as it is
             for first, last, found in self._hits(token.lower()):
                 yield Span(start + first, start + last, found)
             return

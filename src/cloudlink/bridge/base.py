@@ -1,4 +1,4 @@
-"""What all kinds of bridges have in common: their state, their counters and their log lines."""
+"""The base of all kinds of bridges: their state, their counters and their log lines."""
 
 from __future__ import annotations
 

@@ -164,7 +164,7 @@ class Bridges:
                 self._connect_all()
 
     async def _prepare(self, bridge: Bridge) -> None:
-        """Begin with a bridge of a server that runs already; its players do not wait for the key."""
+        """Start a bridge of a server that already runs; its players do not wait for the key."""
         if isinstance(bridge, PeerBridge):
             await asyncio.to_thread(lambda: bridge.key)
         if self.bridges.get(bridge.name) is bridge:
@@ -212,7 +212,7 @@ class Bridges:
         self._nodes.announce()  # calls that arrive at other nodes are taken from now on
 
     def give_up(self) -> None:
-        """Run the bridges no longer; see `nodes.Host`."""
+        """Stop running the bridges; see `nodes.Host`."""
         reason = MOVING if self._nodes.runner else "The server is shutting down"
         for bridge in self.bridges.values():
             self._hang_up(bridge)
@@ -413,7 +413,7 @@ class Bridges:
                 bridge.show(user, room)
 
     def left(self, user: User, room: str) -> None:
-        """Show a user no longer in a room."""
+        """Stop showing a user in a room."""
         for bridge in self._rooms.get(room, ()):
             bridge.hide(user.id, room)
 
@@ -431,7 +431,7 @@ class Bridges:
                         bridge.show(user, room)
 
     def gone(self, user: User) -> None:
-        """Show a user no longer at all."""
+        """Stop showing a user in any room."""
         for bridge in self.bridges.values():
             for room in bridge.rooms_of(user.id):
                 bridge.hide(user.id, room)

@@ -1,8 +1,8 @@
 """The variables of what is shared, and when each was set, so that all servers agree on the last value.
 
 Every variable that is set here gets a stamp: the time in milliseconds, but always later than every stamp that was seen
-before, and this server's random name. The greater stamp wins everywhere. A server keeps the latest values, so that
-it can send its own ones again when a connection is made anew. One ledger serves all bridges of a server. In a cluster, the
+before, and this server's random name. The greater stamp wins everywhere. A server keeps the latest values, so that it
+can send its own again after a reconnection. One ledger serves all bridges of a server. In a cluster, the
 node that runs the bridges writes it, and the others learn what is in it. Pure.
 """
 

@@ -1,4 +1,4 @@
-"""What the calling side does with a connection, for each kind of server: `Line` for the dialer."""
+"""The calling side of a connection, for each kind of server; the classes implement `Line` for the dialer."""
 
 from __future__ import annotations
 

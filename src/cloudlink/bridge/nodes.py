@@ -39,7 +39,7 @@ class Host(Protocol):
         ...
 
     def give_up(self) -> None:
-        """Run the bridges no longer: another node does, or the server stops."""
+        """Stop running the bridges: another node does, or the server stops."""
         ...
 
     def connect_again(self) -> None:

@@ -1,4 +1,4 @@
-"""What the nodes of a cluster tell each other about the bridges: records of the topic `:bridges`.
+"""The records about the bridges that the nodes of a cluster send each other, in the topic `:bridges`.
 
 The node that runs the bridges says how they are, and what its ledger has learned, so that another one can take over.
 A connection of a calling server that arrives at another node is passed on to it (`tunnels`). A record that is lost
@@ -111,14 +111,14 @@ class Closed(_Notice, frozen=True, array_like=True, tag=6, gc=False):
 
 
 class Held(_Notice, frozen=True, array_like=True, tag=7, gc=False):
-    """Nothing more should be read from the calling server for now, or it should again."""
+    """Reading from the calling server has to stop for now, or to go on."""
 
     tunnel: int
     is_held: bool
 
 
 class Taken(_Notice, frozen=True, array_like=True, tag=8, gc=False):
-    """The calling server has taken so many bytes that were sent to it."""
+    """The calling server has taken this many of the bytes that were sent to it."""
 
     tunnel: int
     size: int

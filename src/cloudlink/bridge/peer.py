@@ -167,7 +167,7 @@ class PeerBridge(Bridge):
             self._link.show(user, room)
 
     def hide(self, user_id: str, room: str) -> None:
-        """Show a user of this server no longer at the other side."""
+        """Stop showing a user of this server at the other side."""
         if self._link is not None:
             self._link.hide(user_id, room)
 

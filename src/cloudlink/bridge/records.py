@@ -122,7 +122,7 @@ def _read(item: bytes) -> Record | None:
 
 
 def _read_slowly(item: bytes) -> Record | None:
-    """Return a record whose texts hold half a surrogate pair, None if it is none."""
+    """Return a record whose texts hold half a surrogate pair, None if it is not a record."""
     if not jsontext.may_hold_half_pair(item):
         return None
     try:

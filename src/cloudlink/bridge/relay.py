@@ -1,4 +1,4 @@
-"""What one connection to a server of another kind has in common: its session, its rates, and what waits for them."""
+"""The base of a connection to a server of another kind: its session, its rates, and what waits for them."""
 
 from __future__ import annotations
 

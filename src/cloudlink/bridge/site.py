@@ -1,4 +1,4 @@
-"""What the pure parts of a bridge ask of the server that they belong to, and of a connection."""
+"""The interfaces of the server and of a connection, as the pure parts of a bridge use them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """One room of an unmodified CloudLink 0.2.0 server: a client in that room that relays between the two.
 
-The client's own messages come back like those of others, without a sign of their sender, so they are recognised by
-what they say: of as many equal messages as were sent, none is relayed back. The other server can name no sender, so
+The client's own messages come back like those of others, without a sign of their sender, so they are recognised by what
+they say: for each message that was sent, one equal message is not relayed back. The other server can name no sender, so
 its messages have none here. Pure: texts in, texts out, and calls of `Site`.
 """
 

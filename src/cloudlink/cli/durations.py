@@ -15,11 +15,11 @@ def seconds_of(text: str) -> float:
     """Return the seconds of a duration; a number alone means seconds.
 
     Raises:
-        StartError: The text is no duration.
+        StartError: The text is not a duration.
     """
     match = _DURATION.fullmatch(text.strip().lower())
     if match is None:
-        raise StartError(f"{quoted(text)} is no time: write 90s, 10m, 2h, 7d or 2w.")
+        raise StartError(f"{quoted(text)} is not a duration: write 90s, 10m, 2h, 7d or 2w.")
     return float(match["number"]) * _UNITS[match["unit"]]
 
 

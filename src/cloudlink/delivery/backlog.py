@@ -118,7 +118,7 @@ class Backlog:
             return True
         waiting = self._bytes_of.get(sender, 0)
         size = len(frame)
-        if waiting + size <= share:  # as nearly always
+        if waiting + size <= share:  # the usual case
             self._bytes_of[sender] = waiting + size
             return True
         beside = waiting - self._replaced_by(frame)

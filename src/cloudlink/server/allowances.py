@@ -1,4 +1,4 @@
-"""What clients may still send, kept per address when they leave, so that reconnecting does not refill it.
+"""What is left of rate limits, kept per address when clients leave, so that reconnecting does not refill them.
 
 Each connection has a meter, with the buckets of its rate limits. When it ends, its meter stays with its address until
 the buckets would be full again, and the next connection of the address takes it over. An address therefore has as many

@@ -82,7 +82,7 @@ if TYPE_CHECKING:
     from .part import Part
 
 _MANY_UNIDENTIFIED = 100
-"""Number of sessions from which those are sorted out that no longer wait for their first message."""
+"""Number of sessions above which those that no longer wait for their first message are dropped from the queue."""
 _CLOSE_WAIT = 2.0
 """Seconds that clients have to answer the close frame when the server stops."""
 

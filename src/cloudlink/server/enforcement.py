@@ -1,4 +1,4 @@
-"""Hangs the sanctions into a server: opens their file, lets them act on clients, and tells protocols when to ask.
+"""Connects the sanctions with a server: opens their file, lets them act on clients, and tells protocols when to ask.
 
 It implements `cloudlink.admin.host.Host`. What is allowed is decided in `cloudlink.admin`, and asked by the protocols
 and the transport through `Hooks.policy`.
@@ -173,14 +173,14 @@ class Enforcement:
     def _tell_plugins(self, row: dict[str, Any]) -> None:
         background = self._server.background
         if background.on_admin_action:
-            # Later, because a handler may act itself, which is another line.
+            # Later, because a handler may itself act, which adds another line.
             self._server.later(0, lambda: background.call_admin_action(row))
 
     # The interface `Host`.
 
     @property
     def siblings(self) -> str:
-        """Name the processes of this server: they have the same parent. Empty for a lone process."""
+        """The name of the processes of this server, which have the same parent; empty for a lone process."""
         part = self._server.part
         return "" if part is None or part.count == 1 else f"process {os.getppid()}"
 
@@ -215,7 +215,7 @@ class Enforcement:
         return bool(self._server.settings.trusted_proxies)
 
     def announcing(self, text: str, rooms: list[str] | None, kind: str) -> Slices[int]:
-        """Show a text to clients; return to how many."""
+        """Show a text to clients; return how many got it."""
         if kind == "gmsg":
             return (yield from self._saying(text, rooms))
         sent = 0

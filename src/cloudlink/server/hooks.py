@@ -101,13 +101,21 @@ class BridgeControl(Protocol):
 class Hooks:
     """The registry of all handlers, with methods to call them.
 
-    Protocols also register functions here: `protocol_start` is called with the loop's `call_soon_threadsafe`
-    when the server starts, `protocol_tick` at least once a second, and `protocol_stop` after all clients are
-    disconnected. (For plugins, see `background`.) `routes` holds the handlers of HTTP requests, `health` the functions
-    that return further keys of `/health`. `unknown_command` has no handlers; protocols count the packets with commands
-    that nobody has registered there. `policy` holds the bans, mutes and other rules in force; `packet_policy` is the same
-    while it may refuse or change packets, and None otherwise. `moderation` runs the actions of players whom an owner lets
-    moderate; None if there is no administration in this process. `bridges` are those of the server, None if it has none.
+    Handlers of plugins that do not belong to a client are in `background`.
+
+    Attributes:
+        engines: The protocols, by their schema class.
+        commands: The commands of each protocol.
+        unknown_command: Has no handlers; protocols count the packets with commands that nobody has registered there.
+        protocol_start: Functions of protocols, called with the loop's `call_soon_threadsafe` when the server starts.
+        protocol_stop: Functions of protocols, called after all clients are disconnected.
+        protocol_tick: Functions of protocols, called at least once a second.
+        routes: The handlers of HTTP requests.
+        health: Functions that return further keys of `/health`.
+        policy: The bans, mutes and other rules in force.
+        packet_policy: The same while it may refuse or change packets, None otherwise.
+        moderation: Runs the actions of players who may moderate; None if this process has no administration.
+        bridges: The bridges of the server, None if it has none.
     """
 
     NOT_JSON = object()

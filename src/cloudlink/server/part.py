@@ -1,4 +1,4 @@
-"""What a server knows that is one of several processes of one server: its number, its sockets and the shared counts.
+"""The part of a server that one of its several processes is: its number, its sockets and the shared counts.
 
 The process that starts them, `cloudlink.cli.workers`, serves nobody itself.
 """

@@ -138,7 +138,7 @@ class Session:
         if share.spent >= share.turn or self._account.queue:
             share.put(self._account, self, partial(self._handle_late, self._handle, data), len(data))
             return
-        clock = share.clock  # Python calls a local name faster than an attribute that is no method
+        clock = share.clock  # Python calls a local name faster than an attribute that is not a method
         began = clock()
         engine = self._engine
         if engine is not None and self._meter.admit(len(data)):  # the usual case, without a call

@@ -1,4 +1,4 @@
-"""What the protocols of clients share with other nodes of a cluster."""
+"""The registry of what the protocols of clients share with other nodes of a cluster."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ class WriteQueue:
         values = self._values.get(room)
         former = values.get(name) if values is not None else None
         # A value that replaces a waiting one of the same size needs no more place, as with a variable that is set often.
-        # Of a variable with a waiting value, there are no news. Such a value needs no lock, which would take as long as all
+        # A variable with a waiting value has no news. Such a value needs no lock, which would take as long as all
         # else here: if the writing thread takes the others meanwhile, `values` is not in its place afterwards, and the
         # value is added once more.
         if values is not None and former is not None and len(former) == len(value):

@@ -85,7 +85,7 @@ def _list_projects(call: Call) -> Result:
 
 
 def _page(call: Call, clients: dict[str, int]) -> Slices[tuple[list[str], int | None]]:
-    """Return a page of the names of which the numbers of clients are given, those with the most clients first, and `next`."""
+    """Return a page of names, given the number of clients of each, those with the most clients first, and `next`."""
     after, limit = call.params.get("after", 0), call.params.get("limit", _PAGE)
     most = after + limit + 1  # one more than is shown says whether others follow
     found: list[tuple[int, str]] = []

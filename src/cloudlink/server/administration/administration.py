@@ -1,6 +1,6 @@
-"""Starts and stops the administration of a server, and hangs it into the server's routes.
+"""Starts and stops the administration of a server, and registers its routes.
 
-It is there from the start of the server on, even if the setting `admin` is `off`: the terminal uses it too.
+It exists from the start of the server on, even if the setting `admin` is `off`: the terminal uses it too.
 """
 
 from __future__ import annotations
@@ -314,7 +314,7 @@ class Administration:
             self._following.tell()
 
     def _meet_others(self) -> None:
-        """Ask processes that are new what they know and this one does not: the mode, and which commands are disabled."""
+        """Ask processes that this one has just met for the mode, and for the commands that are disabled."""
         others = set(self._carrier.others.values())
         new, self._met = others - self._met, others
         if new:

@@ -83,7 +83,7 @@ class Answers:
         return asked(params, name)
 
     def _speaks_for(self, name: str) -> bool:
-        """Return whether this process acts for its machine on what a process of another one has done."""
+        """Return whether this process acts, for all of its machine, on what a process of another machine has done."""
         return self._publish_line is not None and name not in self._carrier.expected
 
     def _take_changes(self, params: Params, name: str) -> Result | Future[Result]:

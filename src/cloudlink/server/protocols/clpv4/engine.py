@@ -204,7 +204,7 @@ class Clpv4Engine:
     # A command that nobody has registered.
 
     def _answer_unknown(self, client: Client, packet: Packet) -> None:
-        """Let a player moderate whom an owner lets do so; to everybody else this command does not exist either."""
+        """Run the command with which players moderate if an owner lets them; for all others, it does not exist."""
         moderation = self._hooks.moderation
         if moderation is None or packet.cmd != _MODERATE or not moderation.may_moderate(client):
             self._answers.invalid(client, packet)
@@ -222,7 +222,7 @@ class Clpv4Engine:
                 self._answers.status(client, StatusCodes.ok, packet.listener, val=jsontext.dumps(result))
 
     def _answer_moderation(self, client: Client, listener: bytes, later: Future[dict[str, Any]]) -> None:
-        """Answer a player who moderates when other processes of the server have done it."""
+        """Answer a player who moderates once the other processes of the server have acted."""
         error = later.exception()
         if error is None:
             self._answers.status(client, StatusCodes.ok, listener, val=jsontext.dumps(later.result()))

@@ -75,7 +75,7 @@ class PacketJudge:
     def admits(
         self, policy: Policy, client: Client, packet: Packet, command: Command, run: Callable[..., None]
     ) -> bool:
-        """Return whether a packet goes its way; filters may have changed its value. If not, it has been answered.
+        """Return whether a packet passes; filters may have changed its value. If not, it has been answered.
 
         Args:
             policy: The rules.
@@ -106,7 +106,7 @@ class PacketJudge:
         command: Command,
         run: Callable[..., None],
     ) -> bool:
-        """Do what a verdict says; return whether the packet goes its way."""
+        """Do what a verdict says; return whether the packet passes."""
         try:
             verdict = judge()
         except jsontext.JSONTextError as error:  # no filter can look at it
