@@ -8,12 +8,19 @@ window.lab = (() => {
   const top = () => document.querySelector("dialog[open]") ?? document.body;
   const told = (element) => (element.getAttribute("aria-label") ?? element.textContent).trim();
 
+  /** Wait until something is found. What is not on the page yet may be looked into: that error counts as nothing found. */
   async function until(look, what) {
     const end = Date.now() + TIME;
     for (;;) {
-      const found = look();
-      if (found) return found;
-      if (Date.now() > end) throw new Error(`Not in time: ${what}. The page shows: ${document.body.innerText}`);
+      let failure = "";
+      try {
+        const found = look();
+        if (found) return found;
+      } catch (error) {
+        if (!(error instanceof TypeError)) throw error;
+        failure = ` ${error}.`;
+      }
+      if (Date.now() > end) throw new Error(`Not in time: ${what}.${failure} The page shows: ${document.body.innerText}`);
       await new Promise((resume) => setTimeout(resume, PAUSE));
     }
   }
