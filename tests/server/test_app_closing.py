@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
+from cloudlink.server.client import State
 from cloudlink.server.protocols.clpv4 import Clpv4
-from cloudlink.server.session import State
 from tests.support.memoryclients import MemoryClient, named
 from tests.support.servers import build
 

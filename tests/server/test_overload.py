@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
+from cloudlink.server.client import State
 from cloudlink.server.fairshare import TURN
-from cloudlink.server.session import State
 from tests.support.memoryclients import MemoryClient, codes, named, turns
 from tests.support.servers import HOST, build
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 import pytest
 
 from cloudlink.server.app import Server
-from cloudlink.server.client import write
-from cloudlink.server.clients import ClientDoesNotExist
+from cloudlink.server.client import State, write
 from cloudlink.server.protocols.clpv4 import Clpv4
 from cloudlink.server.protocols.clpv4.engine import Clpv4Engine
-from cloudlink.server.session import NULL_SESSION, State
 from tests.support.memoryclients import MemoryClient, named
 from tests.support.servers import build
 
@@ -345,27 +343,6 @@ def test_names_are_logged_once_and_rooms_not_at_other_levels(server, caplog):
     who = f"Client {alice.client.snowflake} 'alice'"
     assert [line for line in caplog.messages if "alice" in line] == [f"{who} has this name now."]
     assert not [line for line in caplog.messages if "secret" in line]
-
-
-def test_a_client_that_has_gone_may_do_nothing_and_harms_nobody():
-    client = named(build(), "gone")
-    client.leave()
-    session = client.client.session
-    assert session is NULL_SESSION
-    assert session.state is CLOSED
-    assert session.tally() == (0, 0)
-    assert session.admit_next_packet(b"{}") is False
-    assert session.charge_bytes(1) is False
-    assert session.may_keep_more() is False
-    assert session.take_answer() is False
-    with pytest.raises(ClientDoesNotExist):
-        session.rename("back")
-    session.send_text(b"x")
-    session.process("x")
-    session.throttle(b"x")
-    session.close()
-    session.disconnect()
-    assert client.heard() == []
 
 
 def test_a_refusal_before_the_first_packet_leaves_the_answer_to_the_next():

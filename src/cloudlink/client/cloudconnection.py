@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from cloudlink.client.backoff import Backoff
 from cloudlink.client.cloudsession import CloudSession, same
 from cloudlink.client.errors import StaleValueError
 from cloudlink.client.events import CloudChange
@@ -103,7 +102,6 @@ class CloudConnection(ReconnectingClient[CloudSession, CloudChange]):
             reconnect=reconnect,
             max_queue=max_queue,
             max_queue_bytes=max_queue_bytes,
-            backoff=Backoff(),
         )
         self.project_id = project_id
         self.username = username

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from cloudlink.client.backoff import Backoff
 from cloudlink.client.errors import ClientError, NameRefusedError, RequestError, WaitTimeoutError
 from cloudlink.client.events import Disconnected, Event, StatusCode, User
 from cloudlink.client.reconnecting import MAX_QUEUE, MAX_QUEUE_BYTES, ReconnectingClient
@@ -104,7 +103,6 @@ class Connection(ReconnectingClient[Session, Event]):
             reconnect=reconnect,
             max_queue=max_queue,
             max_queue_bytes=max_queue_bytes,
-            backoff=Backoff(),
         )
         self._desired = desired
         self._requests: dict[Listener, asyncio.Future[Event]] = {}

@@ -14,6 +14,7 @@ import logging
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
+from cloudlink.client.backoff import Backoff
 from cloudlink.client.errors import ClientError, DisconnectedError, WaitTimeoutError, WrongServerError
 from cloudlink.client.eventqueue import EventQueue
 from cloudlink.client.retries import may_come_up
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from cloudlink.client.backoff import Backoff
     from cloudlink.client.socket import Socket
 
 logger = logging.getLogger("cloudlink.client")
@@ -86,7 +86,6 @@ class ReconnectingClient(ABC, Generic[S, E]):
         reconnect: bool,
         max_queue: int,
         max_queue_bytes: int,
-        backoff: Backoff,
     ) -> None:
         if max_queue < 1 or max_queue_bytes < 1:
             raise ValueError("max_queue and max_queue_bytes must be at least 1")
@@ -94,7 +93,7 @@ class ReconnectingClient(ABC, Generic[S, E]):
         self._options = options
         self._wait = wait
         self._reconnect = reconnect
-        self._backoff = backoff
+        self._backoff = Backoff()
         self._queue: EventQueue[E] = EventQueue(max_queue, max_queue_bytes)
         self._event_available = asyncio.Event()
         self._connected = asyncio.Event()

@@ -33,6 +33,7 @@ from .allowances import Allowances
 from .api import PluginAPI
 from .background import Background
 from .broker import Brokers
+from .client import State
 from .clients import ClientsManager
 from .cluster import Cluster
 from .connectionlog import ConnectionLog
@@ -64,7 +65,7 @@ from .runner import (
     return_large_buffers,
     settings_of_environment,
 )
-from .session import Session, State
+from .session import Session
 from .snowflakes import SnowflakeGenerator
 from .supervisor import Supervisor
 from .watchdog import Watchdog

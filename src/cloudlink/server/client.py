@@ -7,6 +7,7 @@ keeps the clients in `clients.ClientsManager`.
 from __future__ import annotations
 
 import time
+from enum import Enum
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 from uuid import UUID, uuid4
 
@@ -16,7 +17,6 @@ from .events import User
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from enum import Enum
 
     from cloudlink.delivery import Outbox
 
@@ -32,12 +32,20 @@ NOWHERE: dict[str, Members] = {}
 """The `joined` of every client that is in no room."""
 
 
+class State(Enum):
+    """The state of a session. Transitions: CONNECTED → IDENTIFIED → CLOSED, or CONNECTED → CLOSED."""
+
+    CONNECTED = "connected"
+    IDENTIFIED = "identified"
+    CLOSED = "closed"
+
+
 class ClientSession(Protocol):
     """The part of a session that its client uses; see `session.Session`."""
 
     @property
-    def state(self) -> Enum:
-        """Stage of the session."""
+    def state(self) -> State:
+        """The stage of the session."""
         ...
 
     @property

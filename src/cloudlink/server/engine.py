@@ -34,7 +34,7 @@ class Engine(Protocol):
             client: The sender; `client.path` is the request target of its upgrade request.
             data: The message.
             packet: A dict with the message's root keys `cmd` and `method` if they hold text, and maybe more
-                keys; `Hooks.NOT_JSON` if the message is not JSON.
+                keys; `opening.NOT_JSON` if the message is not JSON.
         """
         ...
 

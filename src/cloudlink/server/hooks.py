@@ -118,8 +118,6 @@ class Hooks:
         bridges: The bridges of the server, None if it has none.
     """
 
-    NOT_JSON = object()
-
     def __init__(
         self,
         start: Callable[[Coroutine[Any, Any, None]], object],

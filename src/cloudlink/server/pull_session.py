@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from cloudlink.closecodes import CloseCode
 
-from .client import Client
-from .session import Session, State
+from .client import Client, State
+from .session import Session
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 from cloudlink import jsontext
 
 from .exceptions import EmptyMessage, InvalidCommand, JSONError, Overloaded, ValidationError
-from .hooks import Hooks
+from .opening import NOT_JSON
 
 if TYPE_CHECKING:
     from .client import Client, Schema
     from .events import User
+    from .hooks import Hooks
 
 Rules = dict[str, Any]
 Errors = dict[str, Any]
@@ -84,7 +85,7 @@ class SchemaEngine:
 
     def identify(self, client: Client, data: bytes, packet: object) -> bool:  # noqa: ARG002  # the protocol of Engine
         """Return whether a first message satisfies the schema's `default`."""
-        if packet is Hooks.NOT_JSON:
+        if packet is NOT_JSON:
             return False
         try:
             message = jsontext.loads(data)

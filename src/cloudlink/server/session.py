@@ -10,24 +10,19 @@ from __future__ import annotations
 import logging
 import time
 from datetime import timedelta
-from enum import Enum
 from functools import partial
-from typing import TYPE_CHECKING, NoReturn, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import msgspec
-
-from cloudlink import jsontext
 from cloudlink.closecodes import CloseCode
 from cloudlink.delivery import Outbox, text_frame
 
-from .client import Client, write
-from .clients import ClientDoesNotExist
+from .client import Client, State, write
 from .exceptions import EmptyMessage
 from .fairshare import NOTICEABLE, FairShare
 from .handlers import log_closing
-from .hooks import Hooks
-from .limits import Traffic
 from .memory import FEW_ROOMS, Kept
+from .nullsession import NULL_SESSION
+from .opening import NOT_JSON, is_text, root_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,21 +34,14 @@ if TYPE_CHECKING:
     from .allowances import Allowances
     from .clients import ClientsManager
     from .engine import Engine
-    from .limits import Limits
+    from .hooks import Hooks
+    from .limits import Limits, Traffic
     from .memory import MemoryAccounts
     from .meter import Meter
     from .rooms import RoomsManager
 
 
 logger = logging.getLogger("cloudlink.server")
-
-
-class State(Enum):
-    """The state of a session. Transitions: CONNECTED → IDENTIFIED → CLOSED, or CONNECTED → CLOSED."""
-
-    CONNECTED = "connected"
-    IDENTIFIED = "identified"
-    CLOSED = "closed"
 
 
 class Host(Protocol):
@@ -482,10 +470,10 @@ class Session:
 
     def _first(self, data: bytes) -> None:
         self._meter.count_free(len(data))
-        if not _is_text(data):  # a binary message need not be
-            self._reject_unidentified(data, Hooks.NOT_JSON)
+        if not is_text(data):  # a binary message need not be
+            self._reject_unidentified(data, NOT_JSON)
             return
-        packet = _opening(data)
+        packet = root_keys(data)
         for engine in self._host.hooks.engines.values():
             if engine.identify(self.client, data, packet):
                 self._identify(engine)
@@ -509,7 +497,7 @@ class Session:
         host.hooks.run(host.hooks.protocol_identified.get(engine.schema, []), client)
 
     def _reject_unidentified(self, data: bytes, packet: object) -> None:
-        text = (_NOT_JSON if packet is Hooks.NOT_JSON else _UNKNOWN) if data else _EMPTY
+        text = (_NOT_JSON if packet is NOT_JSON else _UNKNOWN) if data else _EMPTY
         self._host.hooks.run(self._host.hooks.error, self.client, text if data else EmptyMessage)
         self.send_text(text.encode())
         self.close(CloseCode.NORMAL, text)
@@ -517,111 +505,3 @@ class Session:
 
 def _nothing() -> None:
     """Do nothing."""
-
-
-class _Opening(msgspec.Struct, gc=False):
-    """The keys of a first message that identify its protocol; only the protocol itself parses the rest."""
-
-    cmd: msgspec.Raw = msgspec.Raw()
-    method: msgspec.Raw = msgspec.Raw()
-
-
-_decode_opening = msgspec.json.Decoder(_Opening).decode
-_TEXT_START = b'"'
-
-
-def _is_text(data: bytes) -> bool:
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _opening(data: bytes) -> object:
-    """Return the root keys of a message that identify its protocol, see `Engine.identify`."""
-    try:
-        opening = _decode_opening(data)
-        keys = {"cmd": bytes(opening.cmd), "method": bytes(opening.method)}
-        return {key: jsontext.loads(raw) for key, raw in keys.items() if raw.startswith(_TEXT_START)}
-    except (RecursionError, jsontext.JSONTextError):
-        return Hooks.NOT_JSON
-    except msgspec.MsgspecError:  # not an object, a lone surrogate, or not JSON
-        return _opening_slowly(data)
-
-
-def _opening_slowly(data: bytes) -> object:
-    try:
-        if jsontext.may_hold_half_pair(data):
-            packet = jsontext.loads(data)
-            return packet if isinstance(packet, dict) else {}
-        jsontext.check(data)
-    except jsontext.JSONTextError:
-        return Hooks.NOT_JSON
-    return {}  # JSON, but not an object
-
-
-class NullSession:
-    """Null session of a disconnected client; every call is a no-op."""
-
-    state = State.CLOSED
-    received = Traffic()
-
-    def tally(self) -> tuple[float, float]:
-        """Return nothing."""
-        return 0, 0
-
-    def send_text(self, payload: bytes) -> None:
-        """Do nothing."""
-
-    def send_frame(self, frame: bytes) -> None:
-        """Do nothing."""
-
-    def process(self, message: str | bytes) -> None:
-        """Do nothing."""
-
-    def apply_limits(self) -> None:
-        """Do nothing."""
-
-    def log_limit(self, what: str) -> None:
-        """Do nothing."""
-
-    def should_log(self) -> bool:
-        """Say that nothing is to be logged."""
-        return False
-
-    def should_log_refusal(self) -> bool:
-        """Say that nothing is to be logged."""
-        return False
-
-    def admit_next_packet(self, packet: bytes) -> bool:  # noqa: ARG002  # the session's signature
-        """Refuse everything."""
-        return False
-
-    def charge_bytes(self, size: int) -> bool:  # noqa: ARG002  # the session's signature
-        """Refuse everything."""
-        return False
-
-    def may_keep_more(self) -> bool:
-        """Refuse everything."""
-        return False
-
-    def take_answer(self) -> bool:
-        """Refuse everything."""
-        return False
-
-    def rename(self, username: str) -> NoReturn:
-        """Raise `ClientDoesNotExist`."""
-        raise ClientDoesNotExist(username)
-
-    def throttle(self, data: bytes | None, why: str = "") -> None:
-        """Do nothing."""
-
-    def close(self, code: int = CloseCode.NORMAL, reason: str = "", cause: str = "") -> None:
-        """Do nothing."""
-
-    def disconnect(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
-        """Do nothing."""
-
-
-NULL_SESSION = NullSession()
