@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from cloudlink.server import machine
-from cloudlink.server.machine import most_kept
 from cloudlink.server.memory import TOO_MUCH_KEPT, Kept, MemoryAccounts
 from tests.support.clock import FakeClock
 from tests.support.memoryclients import MemoryClient, codes, named
@@ -189,20 +187,6 @@ def test_the_log_names_the_address_once_a_minute(scene, caplog):
     scene.add("a", 60)
     scene.accounts.measure()
     assert caplog.text.count("max_kept_memory") == 2
-
-
-@pytest.mark.parametrize(
-    ("size", "processes", "expected"),
-    [(None, 1, 64 * MB), (512 * MB, 1, 32 * MB), (1536 * MB, 1, 48 * MB), (1 << 40, 2, 32 * MB)],
-)
-def test_the_default_is_a_part_of_the_machine(monkeypatch, size, processes, expected):
-    monkeypatch.setattr(machine, "memory", lambda: size)
-    assert most_kept("auto", processes) == expected
-    assert most_kept(10 * MB, 2) == 5 * MB
-
-
-def test_this_machine_has_memory():
-    assert machine.memory() is None or machine.memory() > 64 * MB
 
 
 # The server.

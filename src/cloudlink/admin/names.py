@@ -93,10 +93,8 @@ def folded_with_map(word: str) -> tuple[str, list[tuple[int, int]]]:
         return "".join([word[place] for place in kept]).lower(), [(place, place + 1) for place in kept]
     folded: list[str] = []
     places: list[tuple[int, int]] = []
-    start, is_single = (
-        0,
-        True,
-    )  # the cluster: a character, and those after it that compose with it or are not seen
+    # The cluster: a character, and those after it that compose with it or are not seen.
+    start, is_single = 0, True
     for place, character in enumerate(word):
         part, extends = _of_character(character)
         if extends and place:

@@ -109,9 +109,8 @@ class AdminStore:
         self._clock = clock
         self._database: Database | None = None
         self._lock = threading.Lock()
-        self._savings: list[
-            _Saving
-        ] = []  # those that no attempt to write has taken yet, or that are tried again
+        # Those that no attempt to write has taken yet, or that are tried again.
+        self._savings: list[_Saving] = []
         self._unanswered: list[_Saving] = []
         self._audit: list[AuditRow] = []
         self._questions: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()

@@ -31,6 +31,7 @@ from . import compat, signals
 from .administration import Administration
 from .allowances import Allowances
 from .api import PluginAPI
+from .availablememory import most_kept
 from .background import Background
 from .broker import Brokers
 from .client import State
@@ -48,7 +49,6 @@ from .hub import Hub
 from .limits import Limits
 from .livesettings import LiveSettings, coalescer, log_doubts, log_unknown_commands, max_queued_bytes
 from .loopdelay import LoopDelay
-from .machine import most_kept
 from .membership import Membership
 from .memory import TOO_MUCH_KEPT, MemoryAccounts
 from .metrics import MetricsPage

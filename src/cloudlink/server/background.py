@@ -48,9 +48,8 @@ class BackgroundTask:
             self._coroutine = None
 
     def __del__(self) -> None:
-        if (
-            self._coroutine is not None
-        ):  # the server never started; Python would warn that the coroutine was never awaited
+        # If the server never started, Python would warn that the coroutine was never awaited.
+        if self._coroutine is not None:
             self._coroutine.close()
 
     def start(self, supervisor: Supervisor, failed: Failed = log_failure) -> None:

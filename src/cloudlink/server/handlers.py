@@ -136,9 +136,8 @@ def check_handler(handler: Any, event: str, takes: tuple[str, ...] | None) -> No
     """
     if not callable(handler):
         raise TypeError(f"a handler must be a function, not {type(handler).__name__}")
-    if takes is None or hasattr(
-        handler, "__signature__"
-    ):  # a declared signature may differ from the real one
+    # A declared signature may differ from the real one.
+    if takes is None or hasattr(handler, "__signature__"):
         return
     try:
         # The wrapper's own signature decides, not that of the wrapped function.

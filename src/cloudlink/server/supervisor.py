@@ -44,9 +44,8 @@ class Supervisor:
             The name and place of the handler of each cancelled task.
         """
         tasks = self._tasks.keys() - {asyncio.current_task()}
-        if (
-            tasks
-        ):  # even if `timeout` is 0, each task takes its first step, so that every coroutine is awaited
+        # Even if `timeout` is 0, each task takes its first step, so that every coroutine is awaited.
+        if tasks:
             _, tasks = await asyncio.wait(tasks, timeout=timeout)
         if not tasks:
             return []

@@ -160,9 +160,8 @@ class Clpv4Engine:
     ) -> None:
         """Call a command's native handler, then those of plugins."""
         try:
-            message = (
-                packet.message()
-            )  # before the command runs, so that a message that cannot be decoded has no effect
+            # Before the command runs, so that a message that cannot be decoded has no effect.
+            message = packet.message()
         except jsontext.JSONTextError as error:
             self._answers.json_error(client, error, packet.listener)
             return

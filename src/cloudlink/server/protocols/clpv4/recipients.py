@@ -137,9 +137,8 @@ class Recipients:
         self._named: list[Named] = [
             _user(item) if item.startswith(_OBJECT) else decode_scalar(item) for item in items
         ]
-        self._within: dict[
-            Name, tuple[Name, ...]
-        ] = {}  # each name once, with the names in its text if it is JSON
+        # Each name once, with the names in its text if it is JSON.
+        self._within: dict[Name, tuple[Name, ...]] = {}
         count = 0
         for named in self._named:
             within = _within(named, most)

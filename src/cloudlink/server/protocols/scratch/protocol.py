@@ -272,9 +272,8 @@ class Scratch:
         hooks, message = self._hooks, None
         try:
             if command.handlers or hooks.message:
-                message = jsontext.loads(
-                    line
-                )  # before the method runs, so that a message that cannot be decoded has no effect
+                # Before the method runs, so that a message that cannot be decoded has no effect.
+                message = jsontext.loads(line)
             if command.native is not None:
                 command.native(client, packet)
         except Ignored as ignored:
