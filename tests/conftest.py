@@ -6,6 +6,7 @@ Hypothesis measures no times here: how long an example takes says more about the
 from __future__ import annotations
 
 import functools
+import gc
 import logging
 import signal
 from pathlib import Path
@@ -48,6 +49,10 @@ KINDS = {
 """The files and folders of each kind of test; pyproject.toml describes the markers."""
 
 
+SLOW_TO_INSTALL = ("extension", "admin/browser")
+"""Folders whose tests get more time: what they need may have to be installed first."""
+
+
 BROWSERS = {"editor": ("extension", "examples_scratch"), "page": ("admin/browser", "web", "real_clients")}
 """Folders that share one browser, or at least never run two at a time: browsers that play use a whole processor."""
 
@@ -64,6 +69,12 @@ def pytest_collection_modifyitems(items):
             item.add_marker(mark)
 
 
+def pytest_collection_finish():
+    """Keep the garbage collector from looking again and again at all tests and what they import: they stay anyway."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def _levels():
     """Restore the levels of the loggers: some tests run whole programs in this process, and those set them."""
@@ -77,7 +88,8 @@ def _levels():
 
 @functools.cache
 def _marks(path):
-    return [getattr(pytest.mark, kind) for kind, names in KINDS.items() if _is_in(path, names)]
+    kinds = [getattr(pytest.mark, kind) for kind, names in KINDS.items() if _is_in(path, names)]
+    return [*kinds, pytest.mark.timeout(300)] if _is_in(path, SLOW_TO_INSTALL) else kinds
 
 
 def _is_in(path, names):
@@ -94,10 +106,15 @@ def pytest_xdist_make_scheduler(config, log):
 
     class Scheduling(LoadScopeScheduling):
         def _split_scope(self, nodeid):
-            file = nodeid.partition("::")[0]
-            path = config.rootpath / file
-            if _is_in(path, KINDS["release"]):
-                return nodeid
-            return next((group for group, names in BROWSERS.items() if _is_in(path, names)), file)
+            return _group(config.rootpath, nodeid.partition("::")[0]) or nodeid
 
     return Scheduling(config, log)
+
+
+@functools.cache
+def _group(root, file):
+    """Return the name of the group that a file belongs to, None if each test of it is a group of its own."""
+    path = root / file
+    if _is_in(path, KINDS["release"]):
+        return None
+    return next((group for group, names in BROWSERS.items() if _is_in(path, names)), file)

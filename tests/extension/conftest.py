@@ -1,19 +1,8 @@
 """One browser and one server for all tests of the extension."""
 
-from pathlib import Path
-
 import pytest
 
 from tests.extension.lab import Lab
-
-HERE = Path(__file__).parent
-
-
-def pytest_collection_modifyitems(items):
-    """Give the tests here more time: what they need may have to be installed first."""
-    for item in items:
-        if item.path.is_relative_to(HERE):
-            item.add_marker(pytest.mark.timeout(300))
 
 
 @pytest.fixture(scope="session")
