@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -56,6 +57,7 @@ def play(world: World, kind: str, *details: Any) -> None:
             player.say({"cmd": "gvar", "name": details[2], "val": details[3]})
 
 
+@pytest.mark.slow  # random histories
 @settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(STEPS, max_size=50))
 @example(  # a user leaves while the connection is broken for a moment

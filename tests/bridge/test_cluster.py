@@ -583,6 +583,7 @@ def test_when_all_nodes_were_stopped_one_runs_the_bridges_again(cluster):
     }
 
 
+@pytest.mark.slow  # random histories
 @settings(max_examples=30, deadline=None)
 @given(
     st.lists(

@@ -138,10 +138,13 @@ def test_a_sample_is_repeatable_and_leaves_out_what_is_harmless(monkeypatch, tmp
 
 
 def test_what_is_listed_as_harmless_exists_and_has_a_reason():
+    found = {}
     for line in HARMLESS.read_text().splitlines():
         key, _, reason = line.rpartition(" | ")
         file = key.partition(" | ")[0]
-        assert key in [fault.key for fault in faults_in(file, (ROOT / file).read_text())], line
+        if file not in found:
+            found[file] = {fault.key for fault in faults_in(file, (ROOT / file).read_text())}
+        assert key in found[file], line
         assert reason, line
 
 

@@ -218,10 +218,10 @@ def test_of_a_snapshot_only_the_difference_is_announced(server):
 
 def test_many_removals_are_one_list(server):
     alice = named(server, "alice")
-    old = EraClient(server, "CL4 0.1.8", "olga")
     many = [user(1000 + number, f"user{number}") for number in range(1000)]
     for each in many:
         server.federation.join(each, CL4, ["default"])
+    old = EraClient(server, "CL4 0.1.8", "olga")
     for client in (alice, old):
         client.heard()
     server.federation.remove([each.id for each in many[:100]])  # below 64 KiB

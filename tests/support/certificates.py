@@ -18,7 +18,7 @@ class Certificates:
         ca: The authority's own certificate, a PEM file.
         certificate: The server's certificate, a PEM file.
         key: The server's key, a PEM file.
-        client: The context of a client that trusts the authority.
+        client: The context of a client that trusts the authority, and no other.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -27,7 +27,7 @@ class Certificates:
         self.authority.cert_pem.write_to_path(self.ca)
         self.certificate = folder / "certificate.pem"
         self.key = folder / "key.pem"
-        self.client = ssl.create_default_context()
+        self.client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self.authority.configure_trust(self.client)
         self.issue("localhost")
 

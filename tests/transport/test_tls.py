@@ -190,7 +190,7 @@ def leave_within_the_handshake(port, context):
 
 def distrust(port, context):
     with socket.create_connection(("127.0.0.1", port)) as peer, contextlib.suppress(ssl.SSLError):
-        ssl.create_default_context().wrap_socket(peer, server_hostname="localhost")
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).wrap_socket(peer, server_hostname="localhost")
 
 
 def fetch_page(port, context):
