@@ -54,9 +54,7 @@ def _shown(tally: dict[str, int]) -> str:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.attacks", description=__doc__)
     parser.add_argument(
-        "--quick",
-        action="store_true",
-        help="the worst attacks, with more delay and memory allowed, in two minutes",
+        "--quick", action="store_true", help="the worst attacks, with more delay allowed, in two minutes"
     )
     parser.add_argument(
         "--only", action="append", choices=list(ATTACKS), help="one attack; may be given several times"

@@ -154,6 +154,8 @@ class Client:
 
     async def run(self):
         attack = self._attack
+        if self._number >= attack.connections - attack.latecomers:
+            await asyncio.sleep((self._until - self._started) / 2)
         while time.monotonic() < self._until:
             with contextlib.suppress(OSError, TimeoutError):
                 await self._once()

@@ -25,6 +25,7 @@ class Attack:
         repeat: What each client sends over and over.
         leader: What the first client sends over and over; None for the same as the others.
         connections: Number of clients.
+        latecomers: Number of those that connect only in the second half of the attack.
         addresses: Number of addresses that the clients share.
         rate: Repetitions a second for each client; 0 for as fast as the server reads.
         times: Most repetitions; 0 for as long as the attack lasts.
@@ -51,6 +52,7 @@ class Attack:
     repeat: tuple[Data, ...] = ()
     leader: tuple[Data, ...] | None = None
     connections: int = 60
+    latecomers: int = 0
     addresses: int = 1
     rate: float = 0.0
     times: int = 0
@@ -183,13 +185,14 @@ _ALL = (
     ),
     Attack(
         "kept memory",
-        "480 clients in 99 rooms with long names, each with half of a large message",
+        "480 clients in 99 rooms with long names, each with half of a large message; 120 come when much is kept",
         opening=(
             *HELLO,
             *(_packet("link", val=LONG_ROOMS[:part]) for part in (25, 50, 75, 99)),
             frame(b" " * 900_000)[:-1],
         ),
         connections=480,
+        latecomers=120,
         stopped=("1008", "1009", "1013", "429", "waits"),
     ),
     Attack(

@@ -277,6 +277,73 @@ async def opened(server, **options):
     return peer, connection
 
 
+@pytest.fixture
+def patient(monkeypatch):
+    """Peers have ten minutes to answer a close frame."""
+    monkeypatch.setattr("cloudlink.transport.connection._CLOSE_TIMEOUT", 600.0)
+
+
+HALF = frame(b" " * 900_000)[:-1]
+
+
+async def is_kept(connection, size):
+    async with asyncio.timeout(30):
+        while connection.kept < size:  # noqa: ASYNC110  # no event tells
+            await asyncio.sleep(0)
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_peer_that_sends_a_large_message_instead_of_an_answer_is_dropped_soon(monkeypatch):
+    sizes = []
+    grown = WebSocketConnection.grown
+
+    def record(connection, size):
+        sizes.append(size)
+        grown(connection, size)
+
+    monkeypatch.setattr(WebSocketConnection, "grown", record)
+
+    async def scenario():
+        async with running() as server, asyncio.timeout(30):
+            peer, connection = await opened(server)
+            connection.close(1013, "Full")
+            peer.writer.write(HALF)
+            assert await peer.receive_close() == (1013, "Full")
+            await peer.at_end()
+
+    asyncio.run(scenario())
+    assert 0 < sum(sizes) < 1 << 17
+
+
+@pytest.mark.usefixtures("patient")
+def test_half_of_a_large_message_is_freed_soon_after_the_close_frame():
+    async def scenario():
+        async with running() as server, asyncio.timeout(30):
+            peer, connection = await opened(server)
+            peer.writer.write(HALF)
+            await is_kept(connection, 900_000)
+            connection.close(1013, "Full")
+            assert await peer.receive_close() == (1013, "Full")
+            await peer.at_end()
+
+    asyncio.run(scenario())
+
+
+def test_fragments_are_freed_with_the_close_frame_and_a_peer_that_has_sent_small_ones_may_answer():
+    async def scenario():
+        async with running() as server, asyncio.timeout(30):
+            peer, connection = await opened(server)
+            for first_byte in (0x01, *(0x00,) * 19):
+                peer.writer.write(frame(b" " * 5_000, first_byte))
+            await is_kept(connection, 100_000)
+            connection.close(1013, "Full")
+            assert connection.kept == 0
+            assert connection._close_timer.when() - asyncio.get_running_loop().time() > 1
+            peer.leave()
+
+    asyncio.run(scenario())
+
+
 class Recorder:
     """Takes the place of picows' transport, which itself ignores most of what comes after a close frame."""
 
@@ -417,15 +484,6 @@ def test_a_connection_that_is_not_open_keeps_nothing():
     connection = unopened()
     assert connection.kept == 0
     assert connection.silent_for == connection.stalled_for == 0.0
-
-
-def test_a_receiver_hears_of_a_larger_buffer_until_the_connection_closes():
-    sizes = []
-    connection = unopened(SimpleNamespace(grown=sizes.append))
-    connection.grown(5)
-    connection.closing = True
-    connection.grown(7)
-    assert sizes == [5]
 
 
 class Tap:

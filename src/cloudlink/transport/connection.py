@@ -286,7 +286,9 @@ class WebSocketConnection(WSListener):
 
     def grown(self, size: int) -> None:
         """Note that the read buffer has become larger. Args: size: Bytes that are new."""
-        if not self.closing:
+        if self.closing:
+            self.drop_soon()  # a large message instead of an answer, and nobody accounts for its memory any more
+        else:
             self._receiver.grown(size)
 
     @property
@@ -335,18 +337,19 @@ class WebSocketConnection(WSListener):
             self._socket.write(data[written:])
 
     def close(self, code: int, reason: str) -> None:
-        """Start the closing handshake; the peer has 5 seconds to answer."""
+        """Start the closing handshake; the peer has 5 seconds to answer, and less in the middle of a large message."""
         if self.closing:
             return
         text = fitting_reason(reason)
         self._stop_sending()
+        self._assembler = None
         self._transport.send_close(cast("WSCloseCode", code), text)
-        self._close_timer = asyncio.get_running_loop().call_later(_CLOSE_TIMEOUT, self.abort)
+        timeout = _SOON if self._parser.unparsed > LARGE else _CLOSE_TIMEOUT
+        self._close_timer = asyncio.get_running_loop().call_later(timeout, self.abort)
 
     def drop_soon(self) -> None:
         """Read nothing more, and drop the socket in a moment instead of waiting for the answer to the close frame."""
         self.hold()
-        self._assembler = None
         if self._close_timer is not None:
             self._close_timer.cancel()
         self._close_timer = asyncio.get_running_loop().call_later(_SOON, self.abort)

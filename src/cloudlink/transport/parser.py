@@ -63,10 +63,16 @@ class Parser(WSProtocol):  # type: ignore[misc]  # see the import
     @property
     def kept(self) -> int:
         """Bytes of a large read buffer, or of unfinished frames in a small one."""
+        unparsed = self.unparsed
+        return self.room if self.room >= _LARGE_BUFFER else unparsed
+
+    @property
+    def unparsed(self) -> int:
+        """Bytes in a read buffer that was larger than a portion; while a frame is handled, with those of the frame."""
         free = len(_get_buffer(self, -1))
         if free > self.room and free > self.portion:  # it has been doubled since it was read into
             self.room = _size_of(free)
-        return self.room if self.room >= _LARGE_BUFFER else max(0, self.room - free)
+        return max(0, self.room - free)
 
 
 def _size_of(free: int) -> int:
