@@ -111,7 +111,7 @@ def test_the_number_of_workers(monkeypatch):
     assert workercount.number_of(Settings(workers="auto")) == 12
     monkeypatch.setattr(sys, "platform", "darwin")
     assert workercount.number_of(Settings(workers="auto")) == 1
-    with pytest.raises(StartError, match=r"^several workers need Linux; set workers to 1\.$"):
+    with pytest.raises(StartError, match=r"^Several workers need Linux; set workers to 1\.$"):
         workercount.number_of(Settings(workers=2))
 
 

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING
 from cloudlink.admin import banning, muting, ruling
 from cloudlink.admin.banning import Banning
 from cloudlink.admin.base import Outcome
+from cloudlink.admin.modecontrol import ModeControl
 from cloudlink.admin.muting import Muting
-from cloudlink.admin.sharedmode import SharedMode
 from cloudlink.admin.store import Change
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["Outcome", "Sanctions"]
 
 
-class Sanctions(Banning, Muting, SharedMode):
+class Sanctions(Banning, Muting, ModeControl):
     """The sanctions of one server, or of a file without a server.
 
     A server calls `load` after the store is open, `tick` once a second, and `finish` before the store is closed.
@@ -115,6 +115,7 @@ class Sanctions(Banning, Muting, SharedMode):
         self.audit.tick()
         self._tick_bans()
         self._tick_mutes()
+        self._tick_mode()
         self._tick_rules()
 
     def finish(self) -> None:

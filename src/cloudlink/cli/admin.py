@@ -130,7 +130,7 @@ def _add_players(actions: dict[str, argparse.ArgumentParser]) -> None:
     )
     actions["unban"].add_argument("id", metavar="ID", nargs="?", type=int, help="the number of the ban")
     actions["unban"].add_argument("--by", metavar="NAME", help="all bans of an account, with --since")
-    actions["unban"].add_argument("--since", metavar="TIME", help="made in the last so long, such as 2h")
+    actions["unban"].add_argument("--since", metavar="TIME", help="made within this time, such as 2h")
     actions["unmute"].add_argument("id", metavar="ID", type=int, help="the number of the mute")
     actions["say"].add_argument("text", metavar="TEXT", help="what the players read")
     actions["say"].add_argument(
@@ -154,7 +154,7 @@ def _add_server(actions: dict[str, argparse.ArgumentParser]) -> None:
     )
     actions["drain"].add_argument("--stop", action="store_true", help="stop the server afterwards")
     for name in ("mode", "drain"):
-        actions[name].add_argument("--message", metavar="TEXT", help="what those read who are turned away")
+        actions[name].add_argument("--message", metavar="TEXT", help="the text for newcomers who are turned away")
     actions["audit"].add_argument("--limit", type=int, default=50, metavar="N", help="how many (default: 50)")
     actions["export"].add_argument(
         "--output", default="-", metavar="FILE", help="the file to write instead of printing"

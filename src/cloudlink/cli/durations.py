@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from cloudlink.errors import StartError
-from cloudlink.text import quoted
+from cloudlink.text import counted, quoted
 
 _DURATION = re.compile(r"(?P<number>[0-9]{1,9}(?:\.[0-9]{1,3})?)(?P<unit>[smhdw]?)")
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -28,5 +28,4 @@ def in_words(seconds: float) -> str:
     for unit, size in (("day", 86_400), ("hour", 3600), ("minute", 60)):
         if seconds >= 2 * size:
             return f"{round(seconds / size)} {unit}s"
-    whole = round(seconds)
-    return f"{whole} second{'s' * (whole != 1)}"
+    return counted(round(seconds), "second")

@@ -24,5 +24,5 @@ def number_of(settings: Settings) -> int:
     if settings.workers == "auto":
         return min(_MOST, len(os.sched_getaffinity(0))) if is_linux else 1
     if settings.workers > 1 and not is_linux:
-        raise StartError("several workers need Linux; set workers to 1.")
+        raise StartError("Several workers need Linux; set workers to 1.")
     return settings.workers
