@@ -46,28 +46,28 @@ def test_sections_that_are_right(section):
 @pytest.mark.parametrize(
     ("section", "expected"),
     [
-        ({"rooms": ["arena"]}, "the bridge b needs a secret of at least 16 characters"),
-        ({**PEER, "secret": "too short"}, "the bridge b needs a secret of at least 16 characters"),
-        ({"secret": SECRET}, "the bridge b shares nothing"),
+        ({"rooms": ["arena"]}, "The bridge b needs a secret of at least 16 characters"),
+        ({**PEER, "secret": "too short"}, "The bridge b needs a secret of at least 16 characters"),
+        ({"secret": SECRET}, "The bridge b shares nothing"),
         ({**PEER, "url": "ws://8.8.8.8/"}, "write wss:// instead of ws://"),
         ({**PEER, "url": "http://b.example/"}, "has the url http://b.example/, which is not an address"),
         ({**PEER, "url": "ws://[::1"}, "which is not an address"),
         (
             {**PEER, "contact": "x"},
-            "the bridge b has contact, which a bridge of the kind cloudlink cannot use",
+            "The bridge b has contact, which a bridge of the kind cloudlink cannot use",
         ),
-        ({**PEER, "rooms": ["a", "a"]}, "the bridge b has a twice in rooms"),
-        ({**PEER, "rooms": ["a=c", "b=c"]}, "the bridge b has c twice in rooms"),
-        ({**CLOUD, "contact": " "}, "the bridge b needs contact"),
+        ({**PEER, "rooms": ["a", "a"]}, "The bridge b has a twice in rooms"),
+        ({**PEER, "rooms": ["a=c", "b=c"]}, "The bridge b has c twice in rooms"),
+        ({**CLOUD, "contact": " "}, "The bridge b needs contact"),
         ({**CLOUD, "contact": "a\nb"}, "a contact with control characters"),
-        ({**CLOUD, "url": ""}, "the bridge b needs url"),
-        ({**CLOUD, "projects": []}, "the bridge b shares nothing"),
+        ({**CLOUD, "url": ""}, "The bridge b needs url"),
+        ({**CLOUD, "projects": []}, "The bridge b shares nothing"),
         ({**CLOUD, "username": "with a space"}, "a username that cloud servers refuse"),
-        ({**CLOUD, "rooms": ["a"]}, "the bridge b has rooms, which a bridge of the kind cloud cannot use"),
-        ({**UPSTREAM, "rooms": []}, "the bridge b shares nothing"),
+        ({**CLOUD, "rooms": ["a"]}, "The bridge b has rooms, which a bridge of the kind cloud cannot use"),
+        ({**UPSTREAM, "rooms": []}, "The bridge b shares nothing"),
         (
             {**UPSTREAM, "secret": SECRET},
-            "the bridge b has secret, which a bridge of the kind upstream cannot",
+            "The bridge b has secret, which a bridge of the kind upstream cannot",
         ),
     ],
 )
@@ -85,14 +85,14 @@ def test_names_of_bridges_are_short_and_plain():
 
 
 def test_two_bridges_that_wait_with_the_same_secret_stop_the_start():
-    with pytest.raises(StartError, match="the bridges b and c wait to be called with the same secret"):
+    with pytest.raises(StartError, match="The bridges b and c wait to be called with the same secret"):
         check({"b": PEER, "c": PEER})
     check({"b": PEER, "c": {**PEER, "url": "wss://c.example/"}})
 
 
 def test_projects_need_cloud_variables():
     with pytest.raises(
-        StartError, match="the bridge b shares projects, but this server has no cloud variables"
+        StartError, match="The bridge b shares projects, but this server has no cloud variables"
     ):
         check({"b": CLOUD}, cloud=False)
 

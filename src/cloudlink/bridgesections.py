@@ -107,7 +107,7 @@ def check_bridges(bridges: Mapping[str, BridgeSection], *, cloud: bool = True) -
         shown = one_line(name)
         if not _NAME.fullmatch(name):
             raise StartError(
-                f"the bridge {shown} needs another name: 1 to 20 small letters, digits and -, "
+                f"The bridge {shown} needs another name: 1 to 20 small letters, digits and -, "
                 "because its users are shown with the name in front."
             )
         if bridge.kind == "cloudlink":
@@ -116,7 +116,7 @@ def check_bridges(bridges: Mapping[str, BridgeSection], *, cloud: bool = True) -
             _check_other(name, bridge)
         if bridge.projects and not cloud:
             raise StartError(
-                f"the bridge {name} shares projects, but this server has no cloud variables; "
+                f"The bridge {name} shares projects, but this server has no cloud variables; "
                 "set cloud = true, or remove projects."
             )
         for key in ("rooms", "projects"):
@@ -127,16 +127,16 @@ def check_bridges(bridges: Mapping[str, BridgeSection], *, cloud: bool = True) -
 def _check_cloudlink(name: str, bridge: BridgeSection) -> None:
     if len(bridge.secret) < SECRET_MIN_LENGTH:
         raise StartError(
-            f"the bridge {name} needs a secret of at least {SECRET_MIN_LENGTH} characters, the same on both servers; "
+            f"The bridge {name} needs a secret of at least {SECRET_MIN_LENGTH} characters, the same on both servers; "
             f"set it with {secret_variable(name)}, or as secret in [bridges.{name}]."
         )
     if not (bridge.rooms or bridge.projects):
-        raise StartError(f'the bridge {name} shares nothing; name what it shares, such as rooms = ["lobby"].')
+        raise StartError(f'The bridge {name} shares nothing; name what it shares, such as rooms = ["lobby"].')
     if bridge.url:
         _check_url(name, bridge.url)
         if is_certainly_public(bridge.url):
             raise StartError(
-                f"the bridge {name} would send what it shares readably through the internet; "
+                f"The bridge {name} would send what it shares readably through the internet; "
                 "write wss:// instead of ws:// (ws:// is for private networks)."
             )
     _refuse(name, bridge, "contact", "username")
@@ -145,28 +145,28 @@ def _check_cloudlink(name: str, bridge: BridgeSection) -> None:
 def _check_other(name: str, bridge: BridgeSection) -> None:
     if bridge.kind == "cloud" and not bridge.contact.strip():
         raise StartError(
-            f"the bridge {name} needs contact; write how the other server's host can reach you, "
+            f"The bridge {name} needs contact; write how the other server's host can reach you, "
             'such as contact = "me@example.org".'
         )
     if not bridge.url:
         raise StartError(
-            f"the bridge {name} needs url; only servers of the kind cloudlink can call this one."
+            f"The bridge {name} needs url; only servers of the kind cloudlink can call this one."
         )
     _check_url(name, bridge.url)
     if bridge.kind == "upstream":
         if not bridge.rooms:
-            raise StartError(f'the bridge {name} shares nothing; write rooms = ["lobby"], for example.')
+            raise StartError(f'The bridge {name} shares nothing; write rooms = ["lobby"], for example.')
         _refuse(name, bridge, "contact", "projects", "secret")
         return
     if not bridge.projects:
-        raise StartError(f'the bridge {name} shares nothing; write projects = ["1234"], for example.')
+        raise StartError(f'The bridge {name} shares nothing; write projects = ["1234"], for example.')
     if bridge.username and not _CLOUD_USERNAME.fullmatch(bridge.username):
         raise StartError(
-            f"the bridge {name} has a username that cloud servers refuse; "
+            f"The bridge {name} has a username that cloud servers refuse; "
             "write 1 to 20 letters, digits, _ and -."
         )
     if not bridge.contact.isprintable():
-        raise StartError(f"the bridge {name} has a contact with control characters; write it on one line.")
+        raise StartError(f"The bridge {name} has a contact with control characters; write it on one line.")
     _refuse(name, bridge, "rooms", "secret")
 
 
@@ -174,7 +174,7 @@ def _refuse(name: str, bridge: BridgeSection, *keys: str) -> None:
     for key in keys:
         if getattr(bridge, key):
             raise StartError(
-                f"the bridge {name} has {key}, which a bridge of the kind {bridge.kind} cannot use; remove it."
+                f"The bridge {name} has {key}, which a bridge of the kind {bridge.kind} cannot use; remove it."
             )
 
 
@@ -186,7 +186,7 @@ def _check_url(name: str, url: str) -> None:
         is_usable = False
     if not is_usable:
         raise StartError(
-            f"the bridge {name} has the url {one_line(url)}, which is not an address; "
+            f"The bridge {name} has the url {one_line(url)}, which is not an address; "
             "write one such as wss://b.example/."
         )
 
@@ -198,7 +198,7 @@ def _check_pairs(name: str, key: str, entries: list[str]) -> None:
     for names in (locals_, remotes):
         twice = next((each for each in names if names.count(each) > 1), None)
         if twice is not None:
-            raise StartError(f"the bridge {name} has {one_line(twice)} twice in {key}; name it once.")
+            raise StartError(f"The bridge {name} has {one_line(twice)} twice in {key}; name it once.")
 
 
 def _check_secrets(bridges: Mapping[str, BridgeSection]) -> None:
@@ -208,7 +208,7 @@ def _check_secrets(bridges: Mapping[str, BridgeSection]) -> None:
             other = waiting.setdefault(bridge.secret, name)
             if other != name:
                 raise StartError(
-                    f"the bridges {other} and {name} wait to be called with the same secret; "
+                    f"The bridges {other} and {name} wait to be called with the same secret; "
                     "give each a secret of its own."
                 )
 

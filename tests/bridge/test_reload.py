@@ -138,7 +138,7 @@ async def test_a_mistake_changes_nothing(tmp_path, caplog):
             await home.until_up("a")
             link = home.bridges.bridges["a"]._link
             home.write(a={"url": found["a"].url}, b={"secret": "short"})
-            with pytest.raises(StartError, match="the bridge b needs a secret"):
+            with pytest.raises(StartError, match="The bridge b needs a secret"):
                 home.server.reload()
             assert home.bridges.bridges["a"]._link is link
             home.write(a={"url": found["a"].url})

@@ -269,7 +269,7 @@ def test_nats_without_jetstream(tmp_path):
 def test_no_nats_server(monkeypatch):
     monkeypatch.setattr("cloudlink.carriers.natsbus._FIRST_PATIENCE", 0.2)
     assert error_of(NatsBus("nats://u:hush@127.0.0.1:1").connect()) == (
-        "no NATS server answers at nats://127.0.0.1:1; start one with: nats-server -js"
+        "No NATS server answers at nats://127.0.0.1:1; start one with: nats-server -js"
     )
 
 

@@ -54,7 +54,7 @@ def test_no_nats(monkeypatch, capfd):
     words = ("--plugins-folder", "", "--admin-storage", "", "--port", "0")
     assert main(["serve", *words, "--cluster", f"nats://u:{PASSWORD}@127.0.0.1:1"]) == 1
     assert capfd.readouterr().err.splitlines()[-1] == (
-        "cloudlink: no NATS server answers at nats://127.0.0.1:1; start one with: nats-server -js"
+        "cloudlink: No NATS server answers at nats://127.0.0.1:1; start one with: nats-server -js"
     )
 
 
@@ -252,7 +252,7 @@ def test_a_worker_that_is_started_again_does_not_need_nats(tmp_path):
 
         try:
             asyncio.run(main())
-            assert "no NATS server answers" not in pair.log()
+            assert "No NATS server answers" not in pair.log()
             assert "Traceback" not in pair.log()
         finally:
             pair.end()

@@ -92,7 +92,7 @@ class NatsBus:
             if must_answer:
                 await self.closed()
                 raise StartError(
-                    f"no NATS server answers at {self.shown}; start one with: nats-server -js"
+                    f"No NATS server answers at {self.shown}; start one with: nats-server -js"
                 ) from None
         self._task = asyncio.get_running_loop().create_task(self._keep())
 
