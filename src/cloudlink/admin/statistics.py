@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import deque
+from array import array
 from typing import TYPE_CHECKING, Any
 
 from cloudlink.slices import finish
@@ -19,8 +19,42 @@ STEP = 5
 MOST_MINUTES = 60
 _RATES = ("messages_in", "bytes_in", "frames_out", "bytes_out")
 _LEVELS = ("clients", "rooms", "memory")
+_WHOLE = ("at", *_LEVELS)
+_NAMES = (*_WHOLE, *_RATES, "loop_delay")
+"""What an entry of the history holds, in this order."""
 _SHORTEST = 0.5
 """Seconds over which rates are computed at least."""
+
+
+class _Entries:
+    """The entries of the last hour, as numbers in one array; as dicts they would take ten times as much.
+
+    Its memory does not grow: if it did, for an hour a host could not tell it from a leak.
+    """
+
+    def __init__(self) -> None:
+        self._most = MOST_MINUTES * 60 // STEP
+        self._numbers = array("d", bytes(array("d").itemsize * len(_NAMES) * self._most))
+        self._added = 0
+
+    def add(self, entry: dict[str, Any]) -> None:
+        """Add an entry; it takes the place of the oldest one."""
+        self._numbers[self._place(self._added)] = array("d", [entry[name] for name in _NAMES])
+        self._added += 1
+
+    def latest(self, count: int) -> list[dict[str, Any]]:
+        """Return up to so many entries, the earliest first."""
+        count = min(count, self._added, self._most)
+        return [self._entry(number) for number in range(self._added - count, self._added)]
+
+    def _entry(self, number: int) -> dict[str, Any]:
+        entry: dict[str, Any] = dict(zip(_NAMES, self._numbers[self._place(number)], strict=True))
+        entry |= {name: int(entry[name]) for name in _WHOLE}
+        return entry
+
+    def _place(self, number: int) -> slice:
+        start = number % self._most * len(_NAMES)
+        return slice(start, start + len(_NAMES))
 
 
 class Statistics:
@@ -47,7 +81,7 @@ class Statistics:
         self._kept_delay = 0.0
         self._is_sampling = False
         self._shown: dict[str, Any] = self._data(self._last, self._last, 0.0)
-        self._history: deque[dict[str, Any]] = deque(maxlen=MOST_MINUTES * 60 // STEP)
+        self._history = _Entries()
 
     def now(self) -> Slices[dict[str, Any]]:
         """Return the current state: `clients rooms messages_in bytes_in frames_out bytes_out memory loop_delay`.
@@ -70,14 +104,13 @@ class Statistics:
         if not self._is_old(self._kept, STEP):
             return
         yield from self.now()
-        self._history.append(self._data(self._kept, self._last, self._kept_delay))
+        self._history.add(self._data(self._kept, self._last, self._kept_delay))
         self._kept = self._last
         self._kept_delay = 0.0
 
     def history(self, minutes: int) -> list[dict[str, Any]]:
         """Return the entries of the last minutes, the earliest first; each also has `at`, its Unix time."""
-        count = minutes * 60 // STEP
-        return list(self._history)[-count:]
+        return self._history.latest(minutes * 60 // STEP)
 
     def _is_old(self, moment: tuple[float, Sample], seconds: float) -> bool:
         return self._clock() - moment[0] >= seconds
