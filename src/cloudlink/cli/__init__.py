@@ -11,6 +11,7 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
 
+from cloudlink import later  # noqa: F401  # before what others import
 from cloudlink.cli.parser import Parser
 from cloudlink.errors import StartError
 from cloudlink.installation import conflict

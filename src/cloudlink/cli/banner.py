@@ -6,11 +6,12 @@ It only reads.
 from __future__ import annotations
 
 import contextlib
-import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import ssl
+
     from cloudlink.settings import Settings
 
 _MESSAGES_OF_A_HANDSHAKE = 10
@@ -46,6 +47,8 @@ def certificate_names(context: ssl.SSLContext, certificate: str) -> str:
         context: The server's context, with the certificate.
         certificate: The file of the certificate (PEM).
     """
+    import ssl  # noqa: PLC0415  # only with TLS
+
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.check_hostname = False
     client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN

@@ -9,7 +9,7 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
-from cloudlink.cli import logs, reload
+from cloudlink.cli import logs
 from cloudlink.cli.banner import banner
 from cloudlink.cli.flags import add_settings_flags, source_of
 from cloudlink.cli.workercount import number_of
@@ -48,6 +48,8 @@ def run(arguments: argparse.Namespace) -> int:
     settings = source.read()
     logs.set_up(settings)
     if arguments.reload:
+        from cloudlink.cli import reload  # noqa: PLC0415  # for writing plugins
+
         return reload.run(arguments, settings)
 
     count = number_of(settings)

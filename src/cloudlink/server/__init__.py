@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cloudlink import later  # noqa: F401  # before asyncio and picows are imported
 from cloudlink.installation import require_alone
 
 from .app import Server

@@ -14,8 +14,7 @@ import logging
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable
-from inspect import isfunction, ismethod
-from types import MappingProxyType
+from types import FunctionType, MappingProxyType, MethodType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from cloudlink import closecodes, jsontext
@@ -404,7 +403,7 @@ class PluginAPI(ABC):
         events = (self.on_connect, self.on_message, self.on_disconnect, self.on_error)
         if event not in events:
             names = ", ".join(f"server.{known.__name__}" for known in events)
-            of_class = isfunction(event) and getattr(type(self), event.__name__, None) is event
+            of_class = isinstance(event, FunctionType) and getattr(type(self), event.__name__, None) is event
             got = f" of the server object, not {event.__qualname__} of its class" if of_class else ""
             raise ValueError(f"bind_event takes one of {names}{got}.")
         event(func)
@@ -486,7 +485,7 @@ class PluginAPI(ABC):
 
 def _check_parentheses(schema: object, event: str) -> None:
     """Raise `TypeError` if a decorator that takes a schema got the function itself."""
-    if isfunction(schema) or ismethod(schema):
+    if isinstance(schema, (FunctionType, MethodType)):
         raise TypeError(f"write @server.{event}(schema=protocol.schema), with the schema in parentheses")
 
 

@@ -7,9 +7,9 @@ logged with the place of the handler and do not propagate.
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 import math
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from cloudlink.counters import Counters
@@ -157,7 +157,7 @@ class Background:
         token = running.set(handler)
         try:
             result = handler(*arguments)
-            if inspect.iscoroutine(result):
+            if isinstance(result, CoroutineType):
                 tasks.start(_logged(result, handler, event, self._failed))
         except BaseException as error:  # a plugin may raise anything
             if must_propagate(error):
@@ -225,7 +225,7 @@ class Ticker:
     async def _tick(self) -> None:
         try:
             result = self.handler()
-            if inspect.iscoroutine(result):
+            if isinstance(result, CoroutineType):
                 await result
         except BaseException as error:  # a plugin may raise anything
             if must_propagate(error):

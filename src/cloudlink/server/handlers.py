@@ -10,11 +10,11 @@ import logging
 from contextlib import suppress
 from contextvars import ContextVar
 from pathlib import Path
+from types import CodeType, CoroutineType, MethodType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import CodeType
 
     from .client import Client
 
@@ -50,13 +50,13 @@ class EventHandlers(list["Callable[..., Any]"]):
 
 def code_of(handler: Any) -> CodeType | None:
     """Return the code of a handler or coroutine, None if it is not written in Python."""
-    if inspect.iscoroutine(handler):
+    if isinstance(handler, CoroutineType):
         return handler.cr_code
     with suppress(ValueError):  # a wrapper that wraps itself
         handler = inspect.unwrap(handler)
     for holder in (handler, getattr(handler, "func", None), type(handler).__call__):
         code = getattr(holder, "__code__", None)
-        if inspect.iscode(code):
+        if isinstance(code, CodeType):
             return code
     return None
 
@@ -158,7 +158,7 @@ def check_handler(handler: Any, event: str, takes: tuple[str, ...] | None) -> No
 
 def _lacks_self(handler: Any, takes: tuple[str, ...]) -> bool:
     """Return whether a method was written without `self` and would fit as a plain function."""
-    if not inspect.ismethod(handler):
+    if not isinstance(handler, MethodType):
         return False
     try:
         inspect.signature(handler.__func__, follow_wrapped=False).bind(*takes)

@@ -11,9 +11,9 @@ coroutine as a task.
 
 from __future__ import annotations
 
-import inspect
 import logging
 from collections import deque
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cloudlink import jsontext
@@ -319,7 +319,7 @@ class Hooks:
                 self._counters.plugin_errors += 1
                 self.failed(handler, arguments[0], arguments[-1], engine, error, event)
                 return True
-            if inspect.iscoroutine(result):
+            if isinstance(result, CoroutineType):
                 if not may_start:
                     result.close()
                     return False

@@ -7,7 +7,6 @@ events or the server's class.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import importlib
 import importlib.util
 import inspect
@@ -16,7 +15,9 @@ import sys
 import traceback
 from contextvars import ContextVar
 from functools import partial
+from hashlib import blake2b
 from pathlib import Path
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from cloudlink.errors import StartError
@@ -195,7 +196,7 @@ def _import_file(label: str, path: Path) -> ModuleType:
     if not full.is_file():
         hint = did_you_mean(full.name, [file.name for file in full.parent.glob("*.py")]) or "."
         raise PluginError(f"Plugin {label} was not found: there is no file {full}{hint}")
-    digest = hashlib.sha256(str(full).encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    digest = blake2b(str(full).encode("utf-8", "surrogateescape"), digest_size=4).hexdigest()
     name = f"cloudlink_plugin_{re.sub(r'[^0-9A-Za-z_]', '_', full.stem)}_{digest}"
     if name in sys.modules:
         return sys.modules[name]
@@ -359,7 +360,7 @@ def start_plugin(label: str, plugin: Plugin, server: object, protocol: object) -
         )
     with _explained(label, getattr(plugin, "__module__", None) or "", "start"):
         result = plugin(*(server, protocol)[:count])
-    if inspect.iscoroutine(result):
+    if isinstance(result, CoroutineType):
         result.close()
         raise PluginError(
             f"Plugin {_full_name(label, plugin)} is an async function, but a plugin is a plain one "

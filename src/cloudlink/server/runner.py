@@ -51,7 +51,7 @@ def as_exit(error: StartError) -> SystemExit:
 def loop_runner(name: str) -> Callable[[Coroutine[Any, Any, None]], None]:
     """Return a function that runs a coroutine on a new event loop of that name. Raises `StartError`."""
     if name == "asyncio":
-        return asyncio.run
+        return _run
     try:
         import uvloop  # noqa: PLC0415  # optional
     except ImportError:
@@ -60,6 +60,15 @@ def loop_runner(name: str) -> Callable[[Coroutine[Any, Any, None]], None]:
             f"{sys.executable} -m pip install uvloop"
         ) from None
     return uvloop.run
+
+
+def _run(main: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine as `asyncio.run` does, but without its handler of SIGINT; the server sets its own.
+
+    Replacing asyncio's handler makes Python write a text about it, for which it loads `inspect` (1 MB).
+    """
+    with asyncio.Runner() as runner:
+        runner.get_loop().run_until_complete(main)
 
 
 def calm_garbage_collector() -> None:

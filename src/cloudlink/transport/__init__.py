@@ -6,7 +6,8 @@ The same port answers the few HTTP requests of a browser or a health check.
 
 from __future__ import annotations
 
-from . import aiofastnetlater  # noqa: F401  # before the first import of picows
+from cloudlink import later  # noqa: F401  # before picows is imported
+
 from .endpoint import Endpoint
 from .sockets import raise_open_files_limit
 from .tls import load_certificates

@@ -12,7 +12,7 @@ import logging
 import os
 from typing import TYPE_CHECKING, Protocol, cast
 
-from picows import WSListener, WSMsgType
+from picows.picows import WSListener, WSMsgType  # without what connects
 
 from cloudlink.closecodes import CloseCode
 from cloudlink.http.handshake import response_headers

@@ -14,8 +14,8 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, cast
 
-from picows import WSAutoPingStrategy, WSUpgradeResponse
-from picows.common import WSUpgradeResponseWithListener
+from picows.common import WSUpgradeResponse, WSUpgradeResponseWithListener
+from picows.picows import WSAutoPingStrategy
 
 from cloudlink.addresses import UNIX, UNKNOWN
 from cloudlink.http import Response
