@@ -53,7 +53,8 @@ class Variables:
         younger = self._younger
         known = younger.get(key)
         if known is not None:
-            if known.stamp >= variable.stamp:
+            # Comparing only the times takes half as long, and decides nearly always.
+            if known.stamp.time >= variable.stamp.time and known.stamp >= variable.stamp:
                 return False
             self._bytes += len(variable.event) - len(known.event)
         else:

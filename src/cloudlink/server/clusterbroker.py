@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from msgspec.structs import force_setattr as _set
 
 from cloudlink.closecodes import CloseCode
-from cloudlink.cluster.records import Codec, InvalidBatch, Private, RoomEvent, RoomVariable
+from cloudlink.cluster.records import UNREADABLE, Codec, InvalidBatch, Private, RoomEvent, RoomVariable
 from cloudlink.delivery import Outbox
 
 from .events import (
@@ -79,6 +79,7 @@ class ClusterBroker:
         self.node: Node
         self._server = server
         self._shared = shared
+        self._hub = server.hub
         self._remote = server.directory.remote
         self._on_ready = on_ready
         self._flush_at = 0.0  # when records were, or will be, sent
@@ -208,14 +209,15 @@ class ClusterBroker:
     def on_event(self, node: str, record: RoomEvent | RoomVariable | Private | Topic) -> None:
         """Deliver an event of another node. Raises `InvalidBatch` for one that cannot be read."""
         if isinstance(record, (RoomVariable, RoomEvent)):
-            protocol = self._shared.protocols.get(record.protocol)
-            event = self._localized(node, _read(record.event))
+            shared = self._shared
+            protocol = shared.protocols.get(record.protocol)
+            event = self._read(node, record.event)
             if protocol is not None:
-                self._server.hub.deliver(record.room, protocol, event, self._senders.get(node))
-                if self._shared.bridges is not None:
-                    self._shared.bridges.carry(record.room, protocol, event)
+                self._hub.deliver(record.room, protocol, event, self._senders.get(node))
+                if shared.bridges is not None:
+                    shared.bridges.carry(record.room, protocol, event)
         elif isinstance(record, Private):
-            self._deliver_to(record.id, record.room, self._localized(node, _read(record.event)))
+            self._deliver_to(record.id, record.room, self._read(node, record.event))
         else:
             handler = self._shared.topics.get(record.topic)
             if handler is not None:
@@ -255,18 +257,41 @@ class ClusterBroker:
             return nodes
         return (*nodes, listener)
 
-    def _localized(self, node: str, event: Event) -> Event:
-        """Return an event with the sender as it is known here, marked so that no bridge takes it for a local one."""
-        origin: User | None = getattr(event, "origin", None)
+    def _read(self, node: str, data: bytes) -> Event:
+        """Return an event that another node has written, marked so that no bridge takes it for a local one.
+
+        Its sender is as it is known here.
+
+        Raises:
+            InvalidBatch: It is not an event, or has bytes that are not UTF-8; clients would disconnect from a server
+                that sends them these.
+        """
+        try:
+            event: _Crossing = _events.decode_plain(data)
+        except UNREADABLE:
+            event = _events.decode(data)  # it is escaped, or this raises the proper error
+        # Most texts are ASCII, and seeing that takes less time than decoding them.
+        is_ascii = False
+        origin: User | None
+        if isinstance(event, Variable):  # as nearly all are
+            origin = event.origin
+            is_ascii = event.val.isascii() and event.name.isascii()
+            _set(event, "via", f"{VIA}:{event.via}" if event.via else VIA)  # nobody else has seen it
+        elif isinstance(event, Message):
+            origin = event.origin
+            is_ascii = event.val.isascii()
+            _set(event, "via", f"{VIA}:{event.via}" if event.via else VIA)
+        else:
+            origin = getattr(event, "origin", None)
+        if not is_ascii:
+            _check_texts(event)
         if origin is not None:
             known = self._remote.ids.get(origin.id)
             if known is None or known.user.node != node:
                 user = User(node, origin.id, origin.uuid, origin.username, origin.bridge)
             else:
                 user = known.user
-            _set(event, "origin", user)  # nobody else has seen it
-        if isinstance(event, (Variable, Message)):
-            _set(event, "via", f"{VIA}:{event.via}" if event.via else VIA)
+            _set(event, "origin", user)
         return event
 
     def _deliver_to(self, user_id: str, room: str, event: Event) -> None:
@@ -275,7 +300,7 @@ class ClusterBroker:
         if user is None and (remote := self._remote.ids.get(user_id)) and not self.carries(remote.user.node):
             user = remote.user  # of a bridge that is run here
         if user is not None:
-            self._server.hub.send([(room, user)], event)
+            self._hub.send([(room, user)], event)
 
     def _rooms_of(self, node: str) -> set[tuple[Schema, str]]:
         users = self._remote.of_node(node).values()
@@ -294,26 +319,13 @@ class ClusterBroker:
             self.node.send_kept(node, name, room, variable, _events.encode(Variable(variable, value)))
 
 
-def _read(data: bytes) -> Event:
-    """Return an event that another node has written.
-
-    Raises:
-        InvalidBatch: It is not an event, or has bytes that are not UTF-8; clients would disconnect from a server that
-            sends them these.
-    """
-    event: _Crossing = _events.decode(data)
-    # Most texts are ASCII, and seeing that takes less time than decoding them.
-    if not (
-        event.val.isascii()
-        and getattr(event, "name", b"").isascii()
-        and getattr(event, "listener", b"").isascii()
-    ):
-        try:
-            for field in ("name", "val", "listener"):
-                getattr(event, field, b"").decode()
-        except UnicodeDecodeError as error:
-            raise InvalidBatch(str(error)) from None
-    return event
+def _check_texts(event: _Crossing) -> None:
+    """Raise `InvalidBatch` if an event has bytes that are not UTF-8."""
+    try:
+        for field in ("name", "val", "listener"):
+            getattr(event, field, b"").decode()
+    except UnicodeDecodeError as error:
+        raise InvalidBatch(str(error)) from None
 
 
 def _user(node: str, row: Row) -> User:
