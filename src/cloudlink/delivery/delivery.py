@@ -1,7 +1,7 @@
 """Outgoing frames: queued per client and written together.
 
 The work per recipient is small: one append to a list. Consecutive frames to the audiences of one room cost
-even less: they are collected once, joined once, and appended as one. A member that is sent a frame of its own
+even less: they are collected once, joined once, and appended as one, except for the first one to a small room. A member that is sent a frame of its own
 meanwhile, or is left out, only gets its share earlier. Everything that one turn of the event loop produced for a
 client leaves in one write, in the order it was produced, whoever sent it. A saturated server waits a few
 milliseconds after a client's first frame, so that more frames share a write. News that nobody waits for, such as
@@ -36,6 +36,8 @@ _BATCH = 32
 """Number of clients that share a timer when frames wait."""
 _CROWD = 32
 """Minimum batch size for which sockets are read again before writing."""
+_FEW = 16
+"""Most clients in an audience for each of which the first of several frames is queued at once."""
 _ANONYMOUS = 4096
 """Size in bytes from which a frame always knows its sender; shorter ones do while a recipient reads slowly."""
 _BACKLOG = 4
@@ -216,10 +218,19 @@ class Delivery:
         if frame:
             if sender is not None and (self._behind or len(frame) >= _ANONYMOUS):
                 frame = signed(frame, sender, tag)
-            self._collect(audience, frame, skip)
-            self._is_due = True
-            if self._open is None:
-                self._begin()
+            if (
+                audience.group is not self._group
+                and skip is None
+                and len(audience.outboxes) <= _FEW
+                and not self._behind
+            ):
+                # Collecting saves nothing if no other frame for the room follows; if one does, that is collected.
+                if self._audiences:
+                    self.flush_room()
+                self._group = audience.group
+                self._append(audience.outboxes, frame)
+                return
+            self._collect_due(audience, frame, skip)
 
     def broadcast_except(self, audience: Audience, frame: bytes, skips: Iterable[Outbox]) -> None:
         """Queue one frame for an audience, except for some clients, which need not be in it."""
@@ -228,7 +239,7 @@ class Delivery:
         members = [outbox for outbox in skips if outbox in audience.outboxes]
         for outbox in members:
             self.flush_member(outbox)
-        self.broadcast(audience, frame)
+        self._collect_due(audience, frame)
         audience.offsets.update(dict.fromkeys(members, len(audience.frames)))
 
     def broadcast_deferred(self, audience: Audience, frame: bytes, skip: Outbox | None = None) -> None:
@@ -255,6 +266,12 @@ class Delivery:
         self._is_news_scheduled = False
         self._next_news = self._clock() + _NEWS_INTERVAL
         self.flush_room()
+
+    def _collect_due(self, audience: Audience, frame: bytes, skip: Outbox | None = None) -> None:
+        self._collect(audience, frame, skip)
+        self._is_due = True
+        if self._open is None:
+            self._begin()
 
     def _collect(self, audience: Audience, frame: bytes, skip: Outbox | None) -> None:
         if audience.group is not self._group:
@@ -395,6 +412,8 @@ class Delivery:
             self.coalescer.begin()
         if self._is_due:
             self.flush_room()
+        elif not self._audiences:
+            self._group = None
         del self._batches[batch]
         if batch is self._open:
             self._open = None
