@@ -19,7 +19,12 @@ class LogThrottle:
     __slots__ = ("_clock", "_forgotten_at", "_interval", "_logged_at")
 
     def __init__(self, interval: float = 60.0, clock: Callable[[], float] = time.monotonic) -> None:
-        """Args: interval: Seconds between two lines of one key. clock: Returns the time in seconds."""
+        """Set up.
+
+        Args:
+            interval: Seconds between two lines of one key.
+            clock: Returns the time in seconds.
+        """
         self._interval = interval
         self._clock = clock
         self._logged_at: dict[Hashable, float] = {}

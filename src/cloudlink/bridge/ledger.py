@@ -58,7 +58,12 @@ class Ledger:
     """The variables of all shared rooms and projects."""
 
     def __init__(self, wall: Callable[[], int] = wall_clock, name: str = "") -> None:
-        """Args: wall: Returns milliseconds since 1970. name: For tests; empty for a random one."""
+        """Set up.
+
+        Args:
+            wall: Returns milliseconds since 1970.
+            name: For tests; empty for a random one.
+        """
         self.name = name or secrets.token_hex(8)
         self._wall = wall
         self._last = 0

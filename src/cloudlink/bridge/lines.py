@@ -97,7 +97,13 @@ class _RelayLine(ABC, Generic[R]):
     """A connection to a server of another kind."""
 
     def __init__(self, core: R, changed: Callable[[], None], lost: Callable[[], None]) -> None:
-        """Args: changed: Called after each message. lost: Called at the end of the connection."""
+        """Set up.
+
+        Args:
+            core: Relays between the two servers.
+            changed: Called after each message.
+            lost: Called at the end of the connection.
+        """
         self._core = core
         self._changed = changed
         self._lost = lost

@@ -33,7 +33,13 @@ class PacedQueue(Generic[T]):
     """
 
     def __init__(self, rate: float, byte_rate: float, clock: Callable[[], float] = time.monotonic) -> None:
-        """Args: rate: Records a second. byte_rate: Bytes a second. clock: Returns the time in seconds."""
+        """Set up.
+
+        Args:
+            rate: Records a second.
+            byte_rate: Bytes a second.
+            clock: Returns the time in seconds.
+        """
         self._records = Bucket(rate, max(rate, 1.0), clock)
         self._bytes = Bucket(byte_rate, max(byte_rate, 1024.0), clock)
         self._waiting: dict[Hashable, tuple[T, int, float]] = {}

@@ -52,7 +52,12 @@ class Placement:
     """
 
     def __init__(self, node: str, clock: Callable[[], float] = time.monotonic) -> None:
-        """Args: node: The id of this node. clock: Returns the time in seconds."""
+        """Set up.
+
+        Args:
+            node: The id of this node.
+            clock: Returns the time in seconds.
+        """
         self.node = node
         self.is_running = False
         self.term = 0

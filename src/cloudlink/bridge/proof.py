@@ -119,7 +119,12 @@ class CalledHandshake:
     """
 
     def __init__(self, keys: Mapping[str, bytes], nonce: str = "") -> None:
-        """Args: keys: The keys by bridge. nonce: For tests; empty for a random one."""
+        """Set up.
+
+        Args:
+            keys: The keys by bridge.
+            nonce: For tests; empty for a random one.
+        """
         self._keys = keys
         self._nonce = nonce or secrets.token_hex(16)
         self._caller_nonce = ""

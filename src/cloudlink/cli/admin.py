@@ -154,7 +154,9 @@ def _add_server(actions: dict[str, argparse.ArgumentParser]) -> None:
     )
     actions["drain"].add_argument("--stop", action="store_true", help="stop the server afterwards")
     for name in ("mode", "drain"):
-        actions[name].add_argument("--message", metavar="TEXT", help="the text for newcomers who are turned away")
+        actions[name].add_argument(
+            "--message", metavar="TEXT", help="the text for newcomers who are turned away"
+        )
     actions["audit"].add_argument("--limit", type=int, default=50, metavar="N", help="how many (default: 50)")
     actions["export"].add_argument(
         "--output", default="-", metavar="FILE", help="the file to write instead of printing"

@@ -80,7 +80,12 @@ class Running:
     """A server that runs."""
 
     def __init__(self, key: Key, path: Path) -> None:
-        """Args: key: What the key file says. path: The key file, for messages."""
+        """Set up.
+
+        Args:
+            key: What the key file says.
+            path: The key file, for messages.
+        """
         self._key = key
         self._path = path
         self._runner = asyncio.Runner()
@@ -180,7 +185,12 @@ class OnFile:
     """The file itself, while no server runs."""
 
     def __init__(self, settings: Settings, key_path: Path) -> None:
-        """Args: settings: The settings of the server. key_path: The key file that is missing, for messages."""
+        """Set up.
+
+        Args:
+            settings: The settings of the server.
+            key_path: The key file that is missing, for messages.
+        """
         self._settings = settings
         self._key_path = key_path
 

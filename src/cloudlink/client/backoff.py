@@ -19,7 +19,13 @@ class Backoff:
     def __init__(
         self, first: float = 0.5, longest: float = 30.0, random: Callable[[], float] = random.random
     ) -> None:
-        """Args: first, longest: Seconds. random: Returns a number from 0 to 1."""
+        """Set up.
+
+        Args:
+            first: Seconds of the first delay.
+            longest: Seconds of the longest delay.
+            random: Returns a number from 0 to 1.
+        """
         self._first = first
         self._longest = longest
         self._random = random

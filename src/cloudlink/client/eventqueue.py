@@ -23,7 +23,12 @@ class EventQueue(Generic[E]):
     """A queue of events that knows whether it is full."""
 
     def __init__(self, max_events: int, max_bytes: int) -> None:
-        """Args: max_events, max_bytes: The size at which the queue is full."""
+        """Set up.
+
+        Args:
+            max_events: The number of events with which the queue is full.
+            max_bytes: The bytes with which it is full.
+        """
         self._max_events = max_events
         self._max_bytes = max_bytes
         self._events: deque[tuple[E, int]] = deque()

@@ -90,7 +90,12 @@ class Session:
     """
 
     def __init__(self, desired: DesiredState, *, again: bool = False) -> None:
-        """Args: desired: The state to request; kept up to date. again: Whether this follows another session."""
+        """Set up.
+
+        Args:
+            desired: The state to request; kept up to date.
+            again: Whether this follows another session.
+        """
         self.outgoing: list[str] = []
         self.answers: list[tuple[Listener, Event]] = []
         self.ready = False

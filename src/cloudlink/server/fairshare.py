@@ -259,7 +259,11 @@ class FairShare:
             self.open_turn()
 
     def _adapt(self, took: float) -> None:
-        """Choose the length of the turn. Args: took: Processor time since the last one, in seconds."""
+        """Choose the length of the turn.
+
+        Args:
+            took: Processor time since the last one, in seconds.
+        """
         if took > _ITERATION:
             self.turn = max(_SHORTEST, self.turn * _ITERATION / took)
         elif self.turn < TURN:

@@ -75,7 +75,11 @@ class LiveSettings:
 
 
 def coalescer(write_delay: float | Literal["auto"]) -> Coalescer | None:
-    """Return the write coalescer, None for no delay. Args: write_delay: Milliseconds, or `auto`."""
+    """Return the write coalescer, None for no delay.
+
+    Args:
+        write_delay: Milliseconds, or `auto`.
+    """
     if write_delay == "auto":
         return WriteCoalescer()
     return ConstantWait(write_delay / 1000) if write_delay else None

@@ -357,7 +357,11 @@ class Session:
         )
 
     def grown(self, size: int) -> None:
-        """Note that much is kept of a message whose end has not arrived. Args: size: Bytes that are new."""
+        """Note that much is kept of a message whose end has not arrived.
+
+        Args:
+            size: Bytes that are new.
+        """
         memory = self._host.memory
         memory.note(size)
         self._charge_turn(size * _BYTE_TIME)
@@ -417,7 +421,11 @@ class Session:
             share.open_turn()
 
     def _depart(self, cause: str = "") -> None:
-        """Clean up, once. Args: cause: See `close`; empty if the connection knows it."""
+        """Clean up, once.
+
+        Args:
+            cause: See `close`; empty if the connection knows it.
+        """
         if self.state is State.CLOSED:
             return
         self._host.counters.disconnected[cause or self.client.outbox.connection.cause] += 1

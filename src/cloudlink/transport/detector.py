@@ -245,7 +245,12 @@ class ProtocolDetector(asyncio.BufferedProtocol):
             self._take(transport, end)
 
     def _take(self, transport: asyncio.Transport, end: int) -> None:
-        """Have a request answered, now or later. Args: end: The length of its head."""
+        """Have a request answered, now or later.
+
+        Args:
+            transport: The connection that it came over.
+            end: The length of its head.
+        """
         try:
             request = parse(bytes(self._data[:end]))
         except BadRequest as error:

@@ -102,7 +102,12 @@ class ServerView:
     """
 
     def __init__(self, server: AdministeredServer, part: Part | None = None) -> None:
-        """Args: server: The server. part: What this process is of a server of several, None for a server of one."""
+        """Set up.
+
+        Args:
+            server: The server.
+            part: What this process is of a server of several, None for a server of one.
+        """
         self.loop: asyncio.AbstractEventLoop | None = None
         self.latest_delay = 0.0
         self._server = server
