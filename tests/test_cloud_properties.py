@@ -21,7 +21,7 @@ from tests.support import strategies
 from tests.support.memoryclients import MemoryConnection
 from tests.support.servers import build
 
-# ------------------------------------------------------------------------------------------ the same last value
+# The same last value.
 #
 # What "know" means. A client changes its own copy when it sets a variable, and whenever it is told a value; it is
 # never told its own values. Each value here is a number that no other set has, and they grow, so a value shows who
@@ -276,7 +276,7 @@ def test_the_account_can_tell_a_false_store():
         world.check()
 
 
-# ---------------------------------------------------------------------------------------------- any messages
+# Any messages.
 
 KEYS = ["method", "name", "value", "new_name", "project_id", "user", "cmd", "val"]
 METHODS = ["handshake", "set", "create", "rename", "delete", "fly", ""]

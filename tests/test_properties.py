@@ -19,7 +19,7 @@ from tests.support import strategies
 from tests.support.memoryclients import MemoryConnection
 from tests.support.servers import build
 
-# ----------------------------------------------------------------------------------------------- user lists
+# User lists.
 #
 # What "true" means. A JavaScript client keeps one list, whatever rooms it is in: `set` replaces it, `add` and
 # `remove` change it, and none of them looks at the room. So for a client whose last `set` was for the room R:
@@ -285,7 +285,7 @@ def test_the_account_can_tell_a_false_list():
         world.check()
 
 
-# --------------------------------------------------------------------------------------------- any messages
+# Any messages.
 
 BARE_TEXTS = {"Empty message", "Invalid JSON", "Unable to identify protocol"}
 KEYS = ["cmd", "val", "name", "id", "rooms", "listener", "method", "origin", "user"]

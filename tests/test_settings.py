@@ -437,7 +437,7 @@ def test_a_unit_can_be_counted():
     assert [name for name, option in OPTIONS.items() if option.unit.startswith("per ")] == []
 
 
-# ------------------------------------------------------------------------------------------------------ warnings
+# Warnings.
 
 KUBERNETES = {
     "CLOUDLINK_PORT": "tcp://10.0.0.5:3000",
@@ -509,7 +509,7 @@ def test_a_wrong_variable_that_a_flag_overrides_is_ignored_with_a_sentence():
     ]
 
 
-# --------------------------------------------------------------------------------------------- changing settings
+# Changing settings.
 
 
 def test_an_attribute_is_checked_like_set():
@@ -545,7 +545,7 @@ def test_an_observer_belongs_to_one_object():
     assert heard == []
 
 
-# -------------------------------------------------------------------------------------------------------- tables
+# Tables.
 
 
 def test_sections_of_plugins_hold_anything(tmp_path):

@@ -163,7 +163,7 @@ class Scripts:
     def _field(self, identity: str, name: str, value: str, ref: str | None = None) -> None:
         self.blocks[identity]["fields"][name] = [value, ref]
 
-    # ---------------------------------------------------------------------------------------------- what fills a slot
+    # What fills a slot.
 
     def _fill(self, identity: str, place: Slot, slot: Slot, label: str) -> None:
         """Write the content of a slot into the block's input or field."""
@@ -230,7 +230,7 @@ class Scripts:
     def _is_parameter(self, name: str) -> bool:
         return self._custom is not None and name in [slot.text for slot in self._custom.parameters]
 
-    # -------------------------------------------------------------------------------------------------- custom blocks
+    # Custom blocks.
 
     def _define(self, hat: Block) -> None:
         """Record a definition before anything uses it."""
@@ -263,7 +263,7 @@ class Scripts:
             self._fill(identity, Slot("text", argument), slot, block.words)
         return identity
 
-    # ------------------------------------------------------------------------------------------------------- comments
+    # Comments.
 
     def _comment(self) -> None:
         """Place the comments of the script next to their blocks."""

@@ -77,7 +77,7 @@ def content(file=FILE):
         return {room: database.load(room) for room in database.rooms()}
 
 
-# ---------------------------------------------------------------------------------------------- the actions
+# The actions.
 
 
 def test_list(said):
@@ -295,7 +295,7 @@ def file_of_a_server(empty_folder):
     store.close()
 
 
-# --------------------------------------------------------------------------------------- where the file is
+# Where the file is.
 
 
 def test_the_file_is_that_of_the_settings(said, monkeypatch):
@@ -320,7 +320,7 @@ def test_no_storage_is_an_empty_name(capsys):
         assert (shown["value"], shown["origin"]) == ("", "flag --storage")
 
 
-# ------------------------------------------------------------------------------------------------ mistakes
+# Mistakes.
 
 
 @pytest.mark.parametrize(
@@ -422,7 +422,7 @@ def test_an_export_that_fails_leaves_the_old_one(refused, monkeypatch):
     assert {path.name: path.read_text() for path in Path.cwd().glob("out*")} == {"out.json": "old"}
 
 
-# ------------------------------------------------------------------------------------------------- printing
+# Printing.
 
 
 def test_names_of_strangers_cannot_steer_the_terminal(said, run):
@@ -453,7 +453,7 @@ def test_half_a_pair_is_escaped():
     assert varsjson.quoted("☁ \ud800") == '"\\u2601 \\ud800"'
 
 
-# ------------------------------------------------------------------------------------- files of others, copies
+# Files of others, copies.
 
 
 def cloud_server(rows):
@@ -501,7 +501,7 @@ def test_a_copy_is_made_and_restored(said, refused):
         assert refused("restore", "copy.db") == "A server uses cloudlink.db: stop it first."
 
 
-# --------------------------------------------------------------------------------------------- the page
+# The page.
 
 
 def test_the_page_prints_what_is_printed(run):

@@ -47,7 +47,7 @@ def settings_of(variables):
     return load(toml=None, environ=variables, flags={})
 
 
-# ------------------------------------------------------------------------------------------------ containers
+# Containers.
 
 
 def instructions(text):
@@ -149,7 +149,7 @@ def test_compose():
     assert caddy["environment"]["UPSTREAM"] == "cloudlink:3000"
 
 
-# --------------------------------------------------------------------------------------------------- systemd
+# systemd.
 
 
 @pytest.fixture
@@ -188,7 +188,7 @@ def test_the_unit_starts_and_stops_the_server():
     assert float(stop) > LONGEST_STOP
 
 
-# ------------------------------------------------------------------------------------------------ Kubernetes
+# Kubernetes.
 
 
 @pytest.fixture
@@ -255,7 +255,7 @@ def test_the_parts_of_the_manifest_belong_together(manifest):
     assert not pod["enableServiceLinks"]
 
 
-# ----------------------------------------------------------------------------------------------- other hosts
+# Other hosts.
 
 
 def test_the_procfile():

@@ -74,7 +74,7 @@ PLUGIN_REFERENCE = DOCS / "plugin-reference.md"
 PROTOCOL = DOCS / "protocol.md"
 
 
-# ------------------------------------------------------------------------------------------------ the pages
+# The pages.
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def each(chosen: list[Block]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("block", chosen, ids=str)
 
 
-# -------------------------------------------------------------------------------------- plugins and scripts
+# Plugins and scripts.
 
 
 def is_plugin(block: Block) -> bool:
@@ -233,7 +233,7 @@ def test_log_line_of_first_plugin(page, tmp_path, monkeypatch, caplog):
     assert [f"`{message}`" in prose(page) for message in caplog.messages] == [True]
 
 
-# -------------------------------------------------------------------------------------------- conversations
+# Conversations.
 
 
 def scenario_of(block: Block, folder: Path):
@@ -280,7 +280,7 @@ def test_wrong_conversation_is_noticed(tmp_path):
         asyncio.run(play(scenario, InMemory(build())))
 
 
-# ------------------------------------------------------------------------------------------- the plugin API
+# The plugin API.
 
 
 def _public(obj: object) -> set[str]:
@@ -418,7 +418,7 @@ def test_entry_point_of_the_example():
     assert [list(table["project"]["entry-points"]) for table in tables] == [[ENTRY_POINT_GROUP]]
 
 
-# ----------------------------------------------------------------------------- commands, settings, messages
+# Commands, settings, messages.
 
 
 def _commands() -> list[object]:
@@ -546,7 +546,7 @@ def test_first_lines_are_as_quoted(caplog):
     assert caplog.messages[0].replace(str(port), "3000") + "\n" in [block.text for block in blocks("text")]
 
 
-# ---------------------------------------------------------------------------------------------------- links
+# Links.
 
 
 def slug(heading: str) -> str:

@@ -57,7 +57,7 @@ def blocks_of(tmp_path, script):
     return {block["opcode"]: block for block in stage["blocks"].values()}
 
 
-# ---------------------------------------------------------------------------------------------------- the examples
+# The examples.
 
 
 def test_blocks_are_linked(example):
@@ -152,7 +152,7 @@ def test_a_project_is_the_same_each_time():
     assert first == second
 
 
-# ----------------------------------------------------------------------------------------------------- the command
+# The command.
 
 
 def run(*arguments, folder):
@@ -207,7 +207,7 @@ def test_the_command_tells_what_is_wrong_and_where(tmp_path):
     assert (done.returncode, "Traceback" in done.stderr) == (1, False)
 
 
-# ------------------------------------------------------------------------------------------------------- notation
+# Notation.
 
 
 @pytest.mark.parametrize(
@@ -341,7 +341,7 @@ def test_the_stage_can_show_only_what_there_is(tmp_path):
         made(tmp_path, "", '[[show]]\nvariable = "scroe"\nx = 0\ny = 0\n')
 
 
-# --------------------------------------------------------------------------------------------- the list of blocks
+# The list of blocks.
 
 
 def label_of(block):

@@ -197,7 +197,7 @@ def test_a_mouse_or_finger_leads_the_player(played, pointer):
     played(scenario)
 
 
-# ------------------------------------------------------------------------------------ what docs/first-game.md tells to do
+# What docs/first-game.md tells to do.
 
 
 def test_a_packaged_game_works_as_a_file_and_on_a_page_of_the_server(lab, played, tmp_path):
@@ -260,7 +260,7 @@ def test_the_bot_answers_private_messages_in_the_chat(played):
     played(scenario)
 
 
-# ------------------------------------------------------------------------------------------------ cloud variables
+# Cloud variables.
 
 
 VALUES = "Object.fromEntries(Object.values(vm.runtime.getTargetForStage().variables).map(({name, value}) => [name, value]))"

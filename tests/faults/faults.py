@@ -36,7 +36,7 @@ class NotPossible(Exception):  # noqa: N818  # nothing has failed
     """This machine, or this user, cannot make the fault happen."""
 
 
-# ------------------------------------------------------------------------------------------------ the faults
+# The faults.
 
 
 def killed(folder: Path, chance: Random) -> None:
@@ -195,7 +195,7 @@ FAULTS: dict[str, Fault] = {
 }
 
 
-# ------------------------------------------------------------------------------------------- what they share
+# What they share.
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from tests.support.servers import build
 
 from .shapes import check
 
-# ----------------------------------------------------------------------------------------------- user lists
+# User lists.
 #
 # Everybody is in one room at a time, so that the one list that an old client keeps is that room's:
 #
@@ -252,7 +252,7 @@ def test_the_account_can_tell_a_false_list():
         world.check()
 
 
-# --------------------------------------------------------------------------------------------- any messages
+# Any messages.
 
 OPCODES = [
     "<%sh>",

@@ -28,7 +28,7 @@ def server():
     return build({"implicit_greeting": False})
 
 
-# ------------------------------------------------------------------------------------------- connected clients
+# Connected clients.
 
 
 def test_a_rate_counts_for_the_next_packet_of_a_connected_client(server):
@@ -162,7 +162,7 @@ def test_queued_bytes_count_for_connected_clients(server):
     assert server.delivery.max_queued_bytes == 2048
 
 
-# ------------------------------------------------------------------------------------------------- write_delay
+# write_delay.
 
 
 def test_frames_wait_as_write_delay_says():
@@ -193,7 +193,7 @@ def test_frames_are_scheduled_with_that_delay(write_delay, turns):
     assert delays == turns
 
 
-# --------------------------------------------------------------------------------------------- lines at the start
+# Lines at the start.
 
 
 def warnings_at_the_start(server, caplog):
@@ -247,7 +247,7 @@ def test_a_command_of_a_plugin_can_be_disabled(caplog):
     assert codes(MemoryClient(server).ask({"cmd": "kick"})) == [DISABLED]
 
 
-# ---------------------------------------------------------------------------------------------- plugin_settings
+# plugin_settings.
 
 
 def test_a_plugin_gets_a_copy_of_its_section():

@@ -23,7 +23,7 @@ def news(store):
     return news
 
 
-# ------------------------------------------------------------------------------------------------ writing
+# Writing.
 
 
 def test_a_value_reaches_the_disk_by_itself_and_within_a_second(opened, turns, other):
@@ -102,7 +102,7 @@ def test_rows_of_deleted_variables_go_in_time(opened, file):
     assert [name for (name,) in edit(file, "SELECT name FROM variables ORDER BY name")[0]] == [b"b", b"c"]
 
 
-# -------------------------------------------------------------------------------------- changes of others
+# Changes of others.
 
 
 def test_changes_of_others_are_reported_on_the_servers_thread(store, turns, other):
@@ -190,7 +190,7 @@ def test_two_servers_on_one_file_share_their_variables(opened, turns):
     turns.run_until(lambda: seen == [{("1", "b"): b"2"}, {("1", "a"): b"1"}])
 
 
-# --------------------------------------------------------------------------------- another file in its place
+# Another file in its place.
 
 
 def test_a_file_that_is_removed_is_made_anew(store, file, news, turns, other, caplog):
@@ -223,7 +223,7 @@ def test_a_file_that_is_replaced_is_taken_over(store, file, news, turns, other, 
     assert edit(file, "PRAGMA integrity_check") == [[("ok",)]]
 
 
-# ------------------------------------------------------------------------------------- files at the start
+# Files at the start.
 
 
 def refusal(file):
@@ -294,7 +294,7 @@ def test_any_name_of_a_file(tmp_path, opened):
         assert (tmp_path / name).stat().st_size > 0
 
 
-# ------------------------------------------------------------------------------------------------ waiting
+# Waiting.
 
 
 def test_the_rooms_in_use_that_cannot_be_noted_are_bounded():

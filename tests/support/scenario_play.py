@@ -25,7 +25,7 @@ class ConversationError(AssertionError):
     """The server did not answer as the scenario says; the text shows what was expected and what came."""
 
 
-# ------------------------------------------------------------------------------------------- the comparison
+# The comparison.
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class Matcher:
         return re.fullmatch(pattern, received, re.DOTALL) is not None
 
 
-# ------------------------------------------------------------------------------------------------ the play
+# The play.
 
 
 class Driver(Protocol):

@@ -72,7 +72,7 @@ class ScenarioSyntaxError(Exception):
     """A scenario file does not follow the format; the text names the file and the line."""
 
 
-# ------------------------------------------------------------------------------------------------ the file
+# The file.
 
 
 @dataclass(frozen=True)

@@ -344,7 +344,7 @@ class _Reader(ast.NodeVisitor):
         line: int = getattr(node, "lineno", 0)
         self._findings.setdefault((line, name), Finding(line, name, successor))
 
-    # ------------------------------------------------------------------------------------------ what it imports
+    # What it imports.
 
     def visit_Import(self, node: ast.Import) -> None:
         """Note what an import binds, and find removed modules."""
@@ -377,7 +377,7 @@ class _Reader(ast.NodeVisitor):
         self._find(node, f"cloudlink.{dotted}", successor)
         return True
 
-    # ------------------------------------------------------------------------------------------ objects
+    # Objects.
 
     def visit_Assign(self, node: ast.Assign) -> None:
         """Note the kind of what is assigned."""
@@ -432,7 +432,7 @@ class _Reader(ast.NodeVisitor):
             self._made.add(made)
         return made
 
-    # -------------------------------------------------------------------------------------- what is used
+    # What is used.
 
     def visit_Call(self, node: ast.Call) -> None:
         """Find calls that make old objects."""

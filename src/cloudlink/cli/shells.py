@@ -76,7 +76,7 @@ def _value_cases(command: Command, *, files: str, choices: str, nothing: str) ->
     return [f"                {'|'.join(names)}) {offer} ;;" for offer, names in kinds.items()]
 
 
-# --------------------------------------------------------------------------------------------------------- bash
+# bash.
 
 _BASH = """\
 # Completion of cloudlink for bash. Load it with: source <(cloudlink completion bash)
@@ -128,7 +128,7 @@ def _bash_case(command: Command) -> str:
     return "\n".join(lines)
 
 
-# ---------------------------------------------------------------------------------------------------------- zsh
+# zsh.
 
 _ZSH = """\
 #compdef cloudlink
@@ -181,7 +181,7 @@ def _described(word: str, meaning: str) -> str:
     return shlex.quote(f"{word}:{meaning}" if meaning else word)
 
 
-# --------------------------------------------------------------------------------------------------------- fish
+# fish.
 
 _FISH = """\
 # Completion of cloudlink for fish. Load it with: cloudlink completion fish | source
@@ -222,7 +222,7 @@ def _fish_text(text: str) -> str:
     return f"'{escaped}'"
 
 
-# --------------------------------------------------------------------------------------------------- PowerShell
+# PowerShell.
 
 _POWERSHELL = """\
 # Completion of cloudlink for PowerShell. Load it with: cloudlink completion powershell | Out-String | Invoke-Expression

@@ -106,7 +106,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-# -------------------------------------------------------------------------------------------- the actions
+# The actions.
 
 
 def _list(path: Path, arguments: argparse.Namespace) -> None:
@@ -184,7 +184,7 @@ def _restore(path: Path, arguments: argparse.Namespace) -> None:
     print_text(f"Restored {path} from {copy}.{earlier}")
 
 
-# -------------------------------------------------------------------------------------------------- values
+# Values.
 
 
 def _value(word: str, *, text: bool) -> bytes:

@@ -143,7 +143,7 @@ def load_plugin(spec: str) -> list[Plugin]:
     )
 
 
-# Sources of plugins
+# Sources of plugins.
 
 
 def _sources(settings: PluginSettings) -> Iterator[tuple[str, Callable[[], list[Plugin]]]]:
@@ -255,7 +255,7 @@ def _add_to_path(folder: Path, *, first: bool) -> None:
         sys.path.insert(0 if first else len(sys.path), str(folder))
 
 
-# Recognising plugins
+# Recognising plugins.
 
 
 def _attribute(label: str, module: ModuleType, dotted: str) -> Plugin:
@@ -369,7 +369,7 @@ def start_plugin(label: str, plugin: Plugin, server: object, protocol: object) -
     return result
 
 
-# Error messages
+# Error messages.
 
 
 @contextlib.contextmanager

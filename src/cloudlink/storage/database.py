@@ -259,7 +259,7 @@ class Database:
         with self._transaction():
             pass
 
-    # ------------------------------------------------------------------------------------------ reading
+    # Reading.
 
     def load(self, room: str) -> dict[str, bytes]:
         """Return the variables of a room."""
@@ -276,7 +276,7 @@ class Database:
         )
         return {decode(room): (count, changed_at) for room, count, changed_at in rows.fetchall()}
 
-    # ------------------------------------------------------------------------------- writing and noticing
+    # Writing and noticing.
 
     def write(self, batch: Batch, used: Iterable[str] = ()) -> list[Change]:
         """Write all values or none, and return when they are on the disk.
@@ -423,7 +423,7 @@ class Database:
         changes = [(decode(room), decode(name), value) for room, name, value, _ in rows]
         return changes, rows[-1][3] if rows else self.seen
 
-    # --------------------------------------------------------------------------------------------- SQLite
+    # SQLite.
 
     def _run(self, statement: str, values: Sequence[Any] | dict[str, Any] = ()) -> sqlite3.Cursor:
         """Run a statement with the placeholders of `Tables.fill`."""

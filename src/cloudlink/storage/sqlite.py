@@ -119,7 +119,7 @@ class SqliteStore:
             self._trouble.begin(error)
         self._remember_place()
 
-    # ---------------------------------------------------------------------------- on the server's thread
+    # On the server's thread.
 
     @property
     def condition(self) -> StoreCondition:
@@ -218,7 +218,7 @@ class SqliteStore:
             if self._call_soon is not None:
                 self._call_soon(self._tell)
 
-    # ------------------------------------------------------------------------------------- on the thread
+    # On the writing thread.
 
     def _run(self) -> None:
         while not self._closing.is_set():
@@ -365,7 +365,7 @@ class SqliteStore:
             )
         self._close_writer()
 
-    # ------------------------------------------------------------------------------------- the connections
+    # The connections.
 
     def _open(self, max_size: int | None = None) -> Database:
         return Database(

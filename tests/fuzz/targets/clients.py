@@ -88,7 +88,7 @@ def _frame(message: bytes) -> bytes:
     return first + b"\x7f" + struct.pack("!Q", size) + payload
 
 
-# --------------------------------------------------------------------------------------------- grammar
+# Grammar.
 
 _UPGRADED = (
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -217,7 +217,7 @@ _inputs = st.builds(
     st.lists(_frames, max_size=8),
 )
 
-# --------------------------------------------------------------------------------------------- clients
+# Clients.
 
 
 def _run(messages: Messages, play) -> None:

@@ -26,7 +26,7 @@ from tests.support.clusters import MemoryCluster
 from tests.support.memoryclients import MemoryClient, named
 from tests.support.strategies import cut, damaged
 
-# --------------------------------------------------------------------------------------------- clusters
+# Clusters.
 
 
 class _Club:
@@ -149,7 +149,7 @@ _for_clusters = st.one_of(
     ),
 )
 
-# --------------------------------------------------------------------------------------------- bridges
+# Bridges.
 
 _KINDS = ["shares", "user", "gone", "gmsg", "gvar", "pmsg", "pvar", "set", "ping", "nonsense"]
 _NUMBERS = st.sampled_from([0, 1, 2, 3, -1, 2**53, 2**53 + 1, 2**63, 10**30, 1.5, "1", None])

@@ -41,7 +41,7 @@ class Wire(asyncio.Protocol):
         self.is_lost = True
 
 
-# --------------------------------------------------------------------------------------------- heads
+# Heads.
 
 _HEAD_SETTINGS = {
     "real_ip_header": "X-Forwarded-For",
@@ -166,7 +166,7 @@ def _check_answer(data: bytes, *, is_whole: bool) -> None:
     assert not is_whole or not body or len(body) == sum(lengths), "less than the announced length"
 
 
-# --------------------------------------------------------------------------------------------- frames
+# Frames.
 
 _PAYLOADS = (
     st.sampled_from(
@@ -264,7 +264,7 @@ def _check_frames(data: bytes) -> None:
             payload.decode()
 
 
-# --------------------------------------------------------------------------------------------- both
+# Both.
 
 
 async def _after(server, pieces: Messages) -> Wire:

@@ -79,7 +79,7 @@ def accounts_are_right(each):
     )
 
 
-# -------------------------------------------------------------------------------------------------- memory
+# Memory.
 
 
 def test_one_address_that_plays_many_projects_leaves_half_of_the_memory(opened, caplog):
@@ -184,7 +184,7 @@ def test_this_machine_is_bounded_by_the_total_alone(opened):
     assert keep_all_you_can(each, None, "1")[0] == 9
 
 
-# ----------------------------------------------------------------------------------------------- a project
+# A project.
 
 
 def test_a_school_fills_a_project_and_makes_way_for_somebody_else(build, caplog):
@@ -364,7 +364,7 @@ def test_what_has_made_way_is_gone_from_the_file_too(opened):
     assert again.variables("1") == {"a": b"1", "b": b"1", "c": b"1", "e": b"2"}
 
 
-# ------------------------------------------------------------------------------------------------ the file
+# The file.
 
 
 def test_additions_of_an_address_to_the_file_are_bounded_per_hour(opened, tmp_path, caplog):
@@ -581,7 +581,7 @@ def test_the_rest_of_a_flood_keeps_no_values_of_others_from_the_file(opened):
     ]
 
 
-# ---------------------------------------------------------------------------------------------- the client
+# The client.
 
 
 def test_a_refused_client_gets_the_reason(build):

@@ -68,7 +68,7 @@ def a_set(name, value):
     return {"method": "set", "name": name, "value": value}
 
 
-# -------------------------------------------------------------------------------------------- what stays
+# What stays.
 
 
 def test_values_survive_the_server(tmp_path):
@@ -195,7 +195,7 @@ async def _joins_and_is_told(cloud, count):
     assert len(cloud.told("A")) == count
 
 
-# ------------------------------------------------------------------------------------ GET /cloud/<project id>
+# GET /cloud/<project id>.
 
 
 async def get(port, path, method="GET"):
@@ -263,7 +263,7 @@ def test_projects_are_shown_only_if_the_host_wants_it():
     run(scenario)
 
 
-# ---------------------------------------------------------------------------------------------- users
+# Users.
 
 
 def test_names_on_the_hosts_list_are_refused(tmp_path):
@@ -298,7 +298,7 @@ def test_guests_have_no_number_in_the_log(anonymous, caplog):
     assert "x" * 20 in caplog.text
 
 
-# -------------------------------------------------------------------------------------------- plugins
+# Plugins.
 
 
 def test_plugins_handle_the_methods_of_the_protocol():
