@@ -727,8 +727,8 @@ def test_what_reaches_nobody_goes_on_in_older_eras(server):
 
 
 def test_trouble_with_the_file_is_a_notice(server):
-    server.enforcement._tell_of_trouble("The disk is full.")
-    server.enforcement._tell_of_trouble("")
+    server.enforcement._notify_of_trouble("The disk is full.")
+    server.enforcement._notify_of_trouble("")
     texts = [notice["text"] for notice in server.sanctions.notices]
     assert texts == ["Changes are kept in memory only. The disk is full.", "Changes are saved again."]
 

@@ -404,7 +404,7 @@ def test_after_a_failed_start_all_of_the_file_is_news(file, other, opened, monke
     changes = []
     store.watch(lambda *change: changes.append(change))
     store._round()
-    store._tell()
+    store._call_watchers()
     assert changes == [("1", "a", b"1")]
 
 
@@ -420,5 +420,5 @@ def test_variables_that_could_not_be_read_are_told_once(file, other, opened, mon
         assert store.load("1") == {}
     for _ in range(3):
         store._round()
-        store._tell()
+        store._call_watchers()
     assert changes == [("1", "a", b"1")]

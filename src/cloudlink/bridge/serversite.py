@@ -147,6 +147,6 @@ class ServerSite:
         try:
             self._scratch.change(project, name, val, via=self._via)
         except Violation as violation:
-            self._scratch.projects.tell_left_out(project, violation, f"the bridge {self._via}")
+            self._scratch.projects.log_left_out(project, violation, f"the bridge {self._via}")
             return False
         return True

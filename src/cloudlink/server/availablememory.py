@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 _PART = 32
-"""`most_kept` is this part of the memory."""
+"""`most_kept` is the memory divided by this, within bounds."""
 _LEAST, _MOST = 32 << 20, 64 << 20
 _CONTAINER = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 """Where Linux says how much memory a container may use, in version 2 and 1 of its interface."""

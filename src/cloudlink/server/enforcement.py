@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("cloudlink.admin")
 
-_TOLD_AT_ONCE = 20
+_CLIENTS_AT_ONCE = 20
 """Clients that are sent an announcement, or are given other limits, in one slice."""
 
 
@@ -141,7 +141,7 @@ class Enforcement:
         Args:
             call_soon: Calls a function in the server's thread, from any thread.
         """
-        self.store.start(call_soon, self._tell_of_trouble)
+        self.store.start(call_soon, self._notify_of_trouble)
 
     def tick(self) -> None:
         """Drop what has ended; called at least once a second."""
@@ -164,7 +164,7 @@ class Enforcement:
         hooks = self._server.hooks
         hooks.packet_policy = hooks.policy if hooks.policy.judges_packets else None
 
-    def _tell_of_trouble(self, why: str) -> None:
+    def _notify_of_trouble(self, why: str) -> None:
         if why:
             self.sanctions.notify(f"Changes are kept in memory only. {why}")
         else:
@@ -219,7 +219,7 @@ class Enforcement:
         if kind == "gmsg":
             return (yield from self._saying(text, rooms))
         sent = 0
-        for part in sliced(self.players() if rooms is None else self._clients_in(rooms), _TOLD_AT_ONCE):
+        for part in sliced(self.players() if rooms is None else self._clients_in(rooms), _CLIENTS_AT_ONCE):
             copies: list[tuple[str, User]] = [
                 ("", client.user) for client in part if client.dialect is not None
             ]
@@ -239,7 +239,7 @@ class Enforcement:
 
     def _applying_limits(self) -> Slices[None]:
         """Apply the limits to those who are connected; newcomers have them from the beginning."""
-        for part in sliced(self.players(), _TOLD_AT_ONCE):
+        for part in sliced(self.players(), _CLIENTS_AT_ONCE):
             for client in part:
                 client.session.apply_limits()
             yield

@@ -76,11 +76,13 @@ def damaged(path: Path) -> StorageError:
 
 def sentence(error: Exception, path: Path, *others: Path) -> str:
     """Return one sentence that says what went wrong with a file, or with another one that was involved."""
-    told = as_storage_error(error, path)
+    problem = as_storage_error(error, path)
     first = (
-        told.cause[:1] if told.cause.startswith(tuple(map(str, (path, *others)))) else told.cause[:1].upper()
+        problem.cause[:1]
+        if problem.cause.startswith(tuple(map(str, (path, *others))))
+        else problem.cause[:1].upper()
     )
-    return f"{first}{told.cause[1:]}: {told.remedy}."
+    return f"{first}{problem.cause[1:]}: {problem.remedy}."
 
 
 def is_hopeless(error: Exception) -> bool:
@@ -111,25 +113,25 @@ class Trouble:
         self._kind = kind.capitalize()
         self._clock = clock
         self._path = path
-        self._told: set[str] = set()
-        self._worth_telling = False
+        self._logged: set[str] = set()
+        self._has_logged = False
         self._ended = -math.inf
 
     def begin(self, error: Exception) -> None:
         """Note that an attempt failed."""
         if not self.pause and self._clock() - self._ended >= _REMEMBERED:
-            self._told.clear()
+            self._logged.clear()
         self.pause = min(self.pause * 2, self._timing.longest_pause) or self._timing.first_pause
-        told = as_storage_error(error, self._path)
-        if told.cause in self._told:
+        problem = as_storage_error(error, self._path)
+        if problem.cause in self._logged:
             return
-        self._told.add(told.cause)
-        self._worth_telling = True
+        self._logged.add(problem.cause)
+        self._has_logged = True
         logger.error(
             "%s are kept in memory only, because %s: %s, and CloudLink saves them by itself.",
             self._kind,
-            told.cause,
-            told.remedy,
+            problem.cause,
+            problem.remedy,
             exc_info=None if isinstance(error, (StorageError, sqlite3.Error)) else error,
         )
 
@@ -139,6 +141,6 @@ class Trouble:
             return
         self.pause = 0.0
         self._ended = self._clock()
-        if self._worth_telling:
-            self._worth_telling = False
+        if self._has_logged:
+            self._has_logged = False
             logger.info("%s are saved to %s again.", self._kind, self._path)

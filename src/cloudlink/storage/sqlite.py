@@ -35,7 +35,7 @@ logger = logging.getLogger("cloudlink.storage")
 _PAUSE_AT_END = 0.1
 _LONGEST_END = 10.0
 """Longest wait for the thread to end, in seconds; after that, the disk is not responding."""
-_TOLD_AT_ONCE = 500
+_REPORTED_AT_ONCE = 500
 """Changes reported to the server in one turn of its loop."""
 
 _TELL_FULL_EVERY = 3600.0
@@ -200,23 +200,23 @@ class SqliteStore:
             self._missed.add(room)
             return {}
 
-    def _tell(self) -> None:
+    def _call_watchers(self) -> None:
         """Report the changes of others to the watchers, some at a time."""
-        changes = self._queue.fetch(_TOLD_AT_ONCE)
+        changes = self._queue.fetch(_REPORTED_AT_ONCE)
         for change in changes:
             for watcher in self._watchers:
                 try:
                     watcher(*change)
                 except Exception:
                     logger.exception("A change of a variable could not be taken over.")
-        if len(changes) == _TOLD_AT_ONCE:
-            self._have_told()
+        if len(changes) == _REPORTED_AT_ONCE:
+            self._schedule_watchers()
 
-    def _have_told(self) -> None:
+    def _schedule_watchers(self) -> None:
         # The loop may already be closed.
         with contextlib.suppress(RuntimeError):
             if self._call_soon is not None:
-                self._call_soon(self._tell)
+                self._call_soon(self._call_watchers)
 
     # On the writing thread.
 
@@ -243,7 +243,7 @@ class SqliteStore:
         self._queue.written()
         self._trouble.end()
         if self._queue.announce(news):
-            self._have_told()
+            self._schedule_watchers()
 
     def _exchange(self, batch: Batch) -> list[Change]:
         """Write a batch and return the changes of others."""
@@ -253,7 +253,7 @@ class SqliteStore:
             self._writer = self._open_writer()
         if batch or used:
             news = self._writer.write(batch, used)
-            self._tell_left_out(self._writer.left_out)
+            self._log_left_out(self._writer.left_out)
         else:
             if self._trouble.pause:
                 self._writer.try_writing()
@@ -293,7 +293,7 @@ class SqliteStore:
                 forgotten,
             )
 
-    def _tell_left_out(self, count: int) -> None:
+    def _log_left_out(self, count: int) -> None:
         if not count or time.monotonic() - self._told_full < _TELL_FULL_EVERY:
             return
         self._told_full = time.monotonic()

@@ -88,7 +88,7 @@ class Administration:
         self._missing_log = LogThrottle()
         self._carrier = ClusterCarrier(server.cluster, part)
         self._asking = Asking(self._carrier, server.later)
-        self._asking.on_missing = self._tell_of_missing
+        self._asking.on_missing = self._notify_of_missing
         self._carrier.on_receive(self._asking.receive)
         server.sanctions.peers = self._asking
         server.sanctions.audit.watch(self._count_action)
@@ -273,7 +273,7 @@ class Administration:
     def _start_sync(self) -> None:
         """Keep the records of this node and those of its cluster equal; one process of a machine does that."""
         store, records = self._server.enforcement.store, self._server.cluster.records
-        store.on_saved = self._tell_of_saved
+        store.on_saved = self._share_saved
         if not self._is_first or records is None or store.replica is None:
             return
         from .recordsync import RecordSync  # noqa: PLC0415  # a lone server does not load it
@@ -284,7 +284,7 @@ class Administration:
         store.tell_saved(self._server.enforcement.changed_offline)
         self._sync.start()
 
-    def _tell_of_saved(self, stamped: list[list[Any]]) -> None:
+    def _share_saved(self, stamped: list[list[Any]]) -> None:
         self._asking.tell("changes", {"changes": [], "stamped": stamped})
 
     def _answer(
@@ -333,7 +333,7 @@ class Administration:
                     with suppress(AdminError):  # it is so already, or this process has no such command
                         self._view.set_command(name, disabled=disabled)
 
-    def _tell_of_missing(self, name: str) -> None:
+    def _notify_of_missing(self, name: str) -> None:
         if self._missing_log.should_log(name):
             self._server.sanctions.notify(
                 f"{name} does not answer: its clients are missing in lists, and what is done may not reach them."

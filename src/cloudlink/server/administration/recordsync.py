@@ -83,7 +83,7 @@ class RecordSync:
                 async with asyncio.timeout(_LAST_PATIENCE):
                     await self._equalize(self._own | self._others)
             except Exception as error:  # noqa: BLE001  # whatever the library raises; it is in this node's file
-                self._tell(error)
+                self._log_trouble(error)
 
     def _note(self, shard: int, is_own: bool) -> None:
         (self._own if is_own else self._others).add(shard)
@@ -98,7 +98,7 @@ class RecordSync:
                     looked_at = loop.time()
                     await self._look()
             except Exception as error:  # noqa: BLE001  # the connection broke, or NATS has trouble of its own
-                self._tell(error)
+                self._log_trouble(error)
             await asyncio.sleep(_EVERY)
 
     async def _look(self) -> None:
@@ -134,7 +134,7 @@ class RecordSync:
                 return
         self._own.add(shard)
 
-    def _tell(self, error: Exception) -> None:
+    def _log_trouble(self, error: Exception) -> None:
         if self._throttle.should_log("trouble"):
             logger.warning(
                 "Bans, accounts and rules cannot be kept in NATS (%s: %s); this is tried again. Until then, a node that is away "

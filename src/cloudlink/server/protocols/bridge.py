@@ -53,7 +53,7 @@ class Bridge:
         try:
             self._scratch.change(room, jsontext.loads(event.name), value, via=_NAME)
         except Violation as violation:
-            self._scratch.projects.tell_left_out(room, violation, "its CloudLink room")
+            self._scratch.projects.log_left_out(room, violation, "its CloudLink room")
 
 
 def as_number(value: bytes) -> bytes:

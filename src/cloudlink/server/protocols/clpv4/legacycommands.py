@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
     Handler = Callable[[Client, Packet], None]
 
-_TOLD_AGAIN_BYTES = 1 << 16
+_RESENT_BYTES = 1 << 16
 """Maximum bytes, over all members, up to which the whole channel gets its data again when a client joins."""
 _EMPTY_TEXT = b'""'
 _RECORD_PARTS = 4
@@ -144,7 +144,7 @@ class LegacyCommands:
         self._addressing.check_room_name(host)
         self._addressing.charge_identity_change(client, packet)
         channel = self._channels.join(client, host)
-        is_much = len(channel.members) * len(channel.data) > _TOLD_AGAIN_BYTES
+        is_much = len(channel.members) * len(channel.data) > _RESENT_BYTES
         self._hub.send(_copies([client] if is_much else channel.members), ChannelMessage(channel.data))
 
     def leave_channel(self, client: Client, packet: Packet) -> None:  # noqa: ARG002

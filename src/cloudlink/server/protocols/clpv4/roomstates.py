@@ -323,7 +323,7 @@ class RoomStates:
         while self._bytes > self._settings.room_state_max_memory:
             oldest = self._longest_empty()
             if oldest is None or oldest is state:
-                self._tell("the rooms in use take all of their memory")
+                self._log_full("the rooms in use take all of their memory")
                 return False
             self._forget(oldest)
         return True
@@ -333,10 +333,10 @@ class RoomStates:
         most = self._settings.room_state_max_memory // _SHARE_OF_ADDRESS
         if address == _OURS or self._by_address[address] <= most:
             return True
-        self._tell("one address has a quarter of their memory")
+        self._log_full("one address has a quarter of their memory")
         return False
 
-    def _tell(self, why: str) -> None:
+    def _log_full(self, why: str) -> None:
         self._limited["memory"] += 1
         if self._throttle.should_log(why):
             logger.warning(_FULL, why)

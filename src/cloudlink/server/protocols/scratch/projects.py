@@ -254,7 +254,7 @@ class Projects:
         try:
             self._put(room, name, value, None)
         except Violation as violation:
-            self.tell_left_out(room.id, violation)
+            self.log_left_out(room.id, violation)
             return False
         return True
 
@@ -310,7 +310,7 @@ class Projects:
             return
         for name in names:
             self._delete(room, name)
-        self._tell(
+        self._log(
             "Variables of project %r that one address made are deleted for those of others, because it had more than "
             "half of cloud_max_variables_per_room or cloud_max_bytes_per_room.",
             room.id,
@@ -324,7 +324,7 @@ class Projects:
             return
         if room.growth(name, value) > 0:
             self._limited["storage"] += 1
-            self._tell(_TOO_MUCH_STORED, room.id)
+            self._log(_TOO_MUCH_STORED, room.id)
             raise Violation(CloseCode.CLOUD_OVERLOADED, "Your address has stored too much in the last hour")
 
     def _check_place(self, room: CloudRoom, name: str, value: bytes | None, writer: str | None) -> None:
@@ -333,7 +333,7 @@ class Projects:
 
     def _refuse_for_store(self, room: CloudRoom) -> NoReturn:
         self._limited["storage"] += 1
-        self._tell(_STORE_BEHIND, room.id)
+        self._log(_STORE_BEHIND, room.id)
         raise Violation(CloseCode.CLOUD_OVERLOADED, "Too much of your address waits to be stored")
 
     def _footprint(self, room: CloudRoom, name: str) -> tuple[str | None, int]:
@@ -379,7 +379,7 @@ class Projects:
         while not self._opened.admits(address, 1, self._bound("cloud_max_rooms")):
             if not self._forget_one_for(address):
                 self._limited["memory"] += 1
-                self._tell(_NO_ROOMS, project)
+                self._log(_NO_ROOMS, project)
                 raise Violation(CloseCode.CLOUD_OVERLOADED, "Too many projects are played on this server")
         room = CloudRoom(project, address)
         self._make_memory(room.own_cost, room, address)
@@ -401,7 +401,7 @@ class Projects:
         except Violation as violation:
             if violation.code == CloseCode.CLOUD_OVERLOADED:
                 raise
-            self.tell_left_out(room.id, violation)
+            self.log_left_out(room.id, violation)
 
     def _set_aside(self, room: CloudRoom) -> None:
         """Keep an empty project for a limited time from now on."""
@@ -418,7 +418,7 @@ class Projects:
         while not self._memory.admits(address, needed, most):
             if not self._forget_one_for(address, room, needed):
                 self._limited["memory"] += 1
-                self._tell(_NO_MEMORY, room.id)
+                self._log(_NO_MEMORY, room.id)
                 raise Violation(CloseCode.CLOUD_OVERLOADED, "There is no memory left for cloud variables")
 
     def _forget_one_for(self, address: str | None, needing: CloudRoom | None = None, needed: int = 0) -> bool:
@@ -448,7 +448,7 @@ class Projects:
         """Unload a project; without a storage file, unload only the values that `address` has set, if one is given."""
         self._limited["memory"] += 1
         if not self._settings.storage:
-            self._tell(_FORGOTTEN)
+            self._log(_FORGOTTEN)
             others = [writer for writer in room.writers.values() if writer != address]
             if address is not None and others:
                 self._forget_part(room, address, heir=others[0])
@@ -488,15 +488,15 @@ class Projects:
     def _bound(self, name: str) -> float:
         return getattr(self._settings, name) if self._settings.limits else math.inf
 
-    def tell_left_out(self, project: str, violation: Violation, where: str = "the storage file") -> None:
+    def log_left_out(self, project: str, violation: Violation, where: str = "the storage file") -> None:
         """Log that a project cannot take variables that come from outside, such as the storage file."""
-        self._tell(
+        self._log(
             "Project %r has more variables in %s than its players may see: %s.",
             project,
             where,
             violation.reason,
         )
 
-    def _tell(self, text: str, *details: object) -> None:
+    def _log(self, text: str, *details: object) -> None:
         if self._throttle.should_log(text):
             logger.warning(text, *details)
