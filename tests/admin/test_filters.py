@@ -138,7 +138,7 @@ def test_an_expression_that_is_slow_three_times_is_switched_off():
 def refusal(world, **options):
     given = {"kind": "words", "entries": ["bad"], "action": "block", **options}
     with pytest.raises(AdminError) as caught:
-        world.sanctions.add_filter(OWNER, **given)
+        finish(world.sanctions.adding_filter(OWNER, **given))
     return caught.value.code
 
 
@@ -156,21 +156,31 @@ def test_wrong_parameters(world):
 
 
 def test_there_can_be_5000_words_and_50_expressions(world):
-    world.sanctions.add_filter(OWNER, kind="words", entries=[f"w{n}" for n in range(5000)], action="mask")
+    finish(
+        world.sanctions.adding_filter(
+            OWNER, kind="words", entries=[f"w{n}" for n in range(5000)], action="mask"
+        )
+    )
     assert refusal(world) == "too_many"
-    world.sanctions.add_filter(OWNER, kind="regex", entries=[f"e{n}x" for n in range(50)], action="mask")
+    finish(
+        world.sanctions.adding_filter(
+            OWNER, kind="regex", entries=[f"e{n}x" for n in range(50)], action="mask"
+        )
+    )
     assert refusal(world, kind="regex", entries=["one more"]) == "too_many"
 
 
 def test_there_can_be_100_filters(world):
     for number in range(100):
-        world.sanctions.add_filter(OWNER, kind="words", entries=[f"w{number}"], action="mask")
+        finish(world.sanctions.adding_filter(OWNER, kind="words", entries=[f"w{number}"], action="mask"))
     assert refusal(world) == "too_many"
 
 
 def test_filters_are_listed_tested_and_removed(world):
-    world.sanctions.add_filter(OWNER, kind="words", entries=["bad", "bad"], action="mask")
-    world.sanctions.add_filter(OWNER, kind="words", entries=["sad"], action="kick", scope=["names"])
+    finish(world.sanctions.adding_filter(OWNER, kind="words", entries=["bad", "bad"], action="mask"))
+    finish(
+        world.sanctions.adding_filter(OWNER, kind="words", entries=["sad"], action="kick", scope=["names"])
+    )
     first, second = world.sanctions.list_filters(OWNER)["items"]
     assert (first["entries"], first["scope"], first["off"]) == (["bad"], ["messages", "names"], False)
     tested = world.sanctions.test_filters(OWNER, "a bad, sad day")
@@ -189,8 +199,8 @@ def test_filters_are_listed_tested_and_removed(world):
 
 def test_filters_outlive_a_restart(make_world, tmp_path, monkeypatch):
     first = make_world(tmp_path / "admin.db")
-    first.sanctions.add_filter(OWNER, kind="words", entries=["bad"], action="mask")
-    first.sanctions.add_filter(OWNER, kind="regex", entries=["sad"], action="mask")
+    finish(first.sanctions.adding_filter(OWNER, kind="words", entries=["bad"], action="mask"))
+    finish(first.sanctions.adding_filter(OWNER, kind="regex", entries=["sad"], action="mask"))
     first.store.put("filter", "9", {"id": "x"})
     second = make_world(tmp_path / "admin.db")
     assert len(second.sanctions.list_filters(OWNER)["items"]) == 2
@@ -205,7 +215,7 @@ def test_filters_outlive_a_restart(make_world, tmp_path, monkeypatch):
 
 
 def test_a_filter_that_is_switched_off_is_a_notice(world):
-    world.sanctions.add_filter(OWNER, kind="words", entries=["bad"], action="mask")
+    finish(world.sanctions.adding_filter(OWNER, kind="words", entries=["bad"], action="mask"))
     (one,) = world.policy.filters
     world.policy.filters.on_off(one)
     assert "was switched off" in world.sanctions.notices[0]["text"]

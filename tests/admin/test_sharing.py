@@ -106,7 +106,7 @@ def test_bans_and_mutes_act_in_all_processes_at_once(pair):
 
 def test_filters_are_taken_over_once(pair):
     first, second, _ = pair
-    first.sanctions.add_filter(OWNER, kind="words", entries=["bad"], action="notice")
+    finish(first.sanctions.adding_filter(OWNER, kind="words", entries=["bad"], action="notice"))
     (one,) = second.policy.filters
     notice(second)
     assert list(second.policy.filters) == [one]
@@ -169,7 +169,7 @@ def test_a_process_that_is_started_anew_gets_what_no_file_keeps(make_world):
     add_ban(old.sanctions, OWNER, {"name": "bob"}, seconds=60)
     old.sanctions.add_mute(OWNER, {"name": "carl"}, seconds=60)
     old.sanctions.set_room(OWNER, "den", frozen=True)
-    old.sanctions.add_filter(OWNER, kind="words", entries=["bad"], action="mask")
+    finish(old.sanctions.adding_filter(OWNER, kind="words", entries=["bad"], action="mask"))
     for _ in range(2):
         new.sanctions.take_unsaved(old.sanctions.unsaved())
         assert new.sanctions.unsaved() == old.sanctions.unsaved()

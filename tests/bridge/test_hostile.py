@@ -15,6 +15,7 @@ import websockets.asyncio.client
 from cloudlink.admin.actors import Actor
 from cloudlink.bridge.ledger import MOST_SKEW
 from cloudlink.bridge.pacing import MOST_MESSAGES
+from cloudlink.slices import finish
 from tests.bridge.memory import Host, a_wire
 from tests.bridge.servers import SECRET, BridgedServer, in_loop, names, player, running, until
 from tests.support.clock import FakeClock
@@ -132,8 +133,8 @@ def test_the_rules_of_this_server_hold_for_the_other_side():
         attack.send({"type": "user", "room": "arena", "user": number, "name": name})
 
     sanctions.add_mute(OWNER, {"name": "b/x"}, seconds=60)
-    sanctions.add_filter(OWNER, kind="words", entries=["bad"], action="mask")
-    sanctions.add_filter(OWNER, kind="words", entries=["worse"], action="kick")
+    finish(sanctions.adding_filter(OWNER, kind="words", entries=["bad"], action="mask"))
+    finish(sanctions.adding_filter(OWNER, kind="words", entries=["worse"], action="kick"))
     gmsg = {"type": "gmsg", "room": "arena"}
     attack.send(
         {**gmsg, "user": 1, "val": "of a muted user"},
@@ -156,7 +157,7 @@ def test_banned_and_filtered_names_are_not_shown():
     attack = Attack()
     sanctions = attack.host.server.sanctions
     add_ban(sanctions, OWNER, {"name": "eve"}, seconds=60)
-    sanctions.add_filter(OWNER, kind="words", entries=["bad"], action="block", scope=["names"])
+    finish(sanctions.adding_filter(OWNER, kind="words", entries=["bad"], action="block", scope=["names"]))
     for number, name in ((1, "eve"), (2, "bad"), (3, "fine")):
         attack.send({"type": "user", "room": "arena", "user": number, "name": name})
     assert attack.names == ["alice", "b/fine"]

@@ -11,6 +11,7 @@ from cloudlink.admin.actors import Actor
 from cloudlink.carriers.natsbus import NatsBus
 from cloudlink.carriers.natsrecords import NatsRecords
 from cloudlink.cluster.records import Stamp
+from cloudlink.slices import finish
 from tests.support.adminwire import CONSOLE
 from tests.support.memoryclients import MemoryConnection, named
 from tests.support.natsserver import NatsServer
@@ -176,7 +177,7 @@ def test_records_outlive_nodes_and_reach_those_that_come_later(play):
         first, second = await nodes.pair()
         ban(first, "bob")
         first.sanctions.set_room(OWNER, "den", frozen=True)
-        first.sanctions.add_filter(OWNER, kind="words", entries=["bad"], action="mask")
+        finish(first.sanctions.adding_filter(OWNER, kind="words", entries=["bad"], action="mask"))
         first.administration.wire.core.accounts.add("mia", "owner", "a hash")
         await until(lambda: "mia" in second.administration.wire.core.accounts)
         await until(lambda: bans(second) == {"bob"})

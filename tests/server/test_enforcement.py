@@ -68,10 +68,12 @@ def test_the_policy_is_asked_only_while_there_is_a_rule(server, sanctions):
     assert server.hooks.packet_policy is not None
     sanctions.set_room(OWNER, "r", frozen=False)
     assert server.hooks.packet_policy is None
-    one = sanctions.add_filter(OWNER, kind="words", entries=["bad"], action="block", scope=["names"])
+    one = finish(
+        sanctions.adding_filter(OWNER, kind="words", entries=["bad"], action="block", scope=["names"])
+    )
     assert server.hooks.packet_policy is None
     sanctions.remove_filter(OWNER, one.result["filter"]["id"])
-    sanctions.add_filter(OWNER, kind="words", entries=["bad"], action="block")
+    finish(sanctions.adding_filter(OWNER, kind="words", entries=["bad"], action="block"))
     assert server.hooks.packet_policy is not None
 
 
@@ -466,7 +468,9 @@ def test_an_announcement_in_rooms(server, sanctions):
 
 def add_filter(server, action, *entries, **options):
     kind = options.pop("kind", "words")
-    return server.sanctions.add_filter(OWNER, kind=kind, entries=list(entries), action=action, **options)
+    return finish(
+        server.sanctions.adding_filter(OWNER, kind=kind, entries=list(entries), action=action, **options)
+    )
 
 
 def test_a_mask_changes_only_the_words(server):

@@ -14,7 +14,6 @@ from cloudlink.admin.filters import ACTIONS, DEFAULT_SCOPE, LONGEST_MUTE, SCOPES
 from cloudlink.admin.roomrules import DEFAULT_ROOM, EVERYWHERE, MOST_RULES, Rule
 from cloudlink.admin.store import Change
 from cloudlink.admin.targets import invalid
-from cloudlink.slices import finish
 
 if TYPE_CHECKING:
     from cloudlink.slices import Slices
@@ -112,10 +111,6 @@ class Ruling(Base):
         )
 
     # Filters.
-
-    def add_filter(self, actor: Actor, **params: Any) -> Outcome:
-        """Add a word filter at once; see `adding_filter`."""
-        return finish(self.adding_filter(actor, **params))
 
     def adding_filter(
         self,
