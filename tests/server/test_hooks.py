@@ -16,7 +16,7 @@ import pytest
 
 from cloudlink.server.exceptions import InternalError
 from cloudlink.server.failures import _budgets, log_failure
-from cloudlink.server.handlers import describe
+from cloudlink.server.handlers import EventHandlers, describe
 from cloudlink.server.hooks import Hooks
 from cloudlink.server.protocols.clpv4 import Clpv4
 from tests.support.memoryclients import MemoryClient, codes, turns
@@ -37,6 +37,12 @@ def server():
 @pytest.fixture
 def seen():
     return []
+
+
+def of_event(handler):
+    handlers = EventHandlers("on_event")
+    handlers.append(handler)
+    return handlers
 
 
 def during(scenario):
@@ -565,7 +571,7 @@ def test_coroutines_are_handed_over_to_be_started():
         seen.append(client)
 
     hooks = Hooks(started.append)
-    hooks.run([handler], "client")
+    hooks.run(of_event(handler), "client")
     assert seen == []
     (coroutine,) = started
     with pytest.raises(StopIteration):
@@ -577,9 +583,9 @@ def test_mistakes_reach_the_handlers_of_that_kind_and_protocol_and_those_of_all(
     seen = []
     hooks = Hooks(lambda coroutine: None)
     hooks.report("client", CL4, KeyError, "details", "error")
-    hooks.exception[KeyError, CL4] = [lambda client, details: seen.append(("exception", details))]
-    hooks.exception[KeyError, Other] = [lambda client, details: seen.append("another protocol's")]
-    hooks.exception[ValueError, CL4] = [lambda client, details: seen.append("another kind")]
+    hooks.exception[KeyError, CL4] = of_event(lambda client, details: seen.append(("exception", details)))
+    hooks.exception[KeyError, Other] = of_event(lambda client, details: seen.append("another protocol's"))
+    hooks.exception[ValueError, CL4] = of_event(lambda client, details: seen.append("another kind"))
     hooks.report("client", CL4, KeyError, "details", "error")
     hooks.error.append(lambda client, error: seen.append(("error", error)))
     hooks.report("client", CL4, LookupError, "details", "error")
@@ -663,7 +669,7 @@ def test_a_handler_that_is_ended_from_outside_is_not_logged(caplog):
         await Pause()
 
     async def scenario():
-        hooks.run([handler], "client")
+        hooks.run(of_event(handler), "client")
         task = asyncio.ensure_future(started.pop())
         await asyncio.sleep(0)
         task.cancel()
@@ -671,7 +677,7 @@ def test_a_handler_that_is_ended_from_outside_is_not_logged(caplog):
             await task
 
     during(scenario)
-    hooks.run([handler], "client")
+    hooks.run(of_event(handler), "client")
     started[0].send(None)
     started[0].close()
     assert caplog.records == []

@@ -180,22 +180,22 @@ class PluginAPI(ABC):
 
     def on_connect(self, func: F = _NOTHING) -> F:
         """Decorate `async def f(client)`: a WebSocket was accepted, nothing has been received yet."""
-        return self._add(self.hooks.connect, func, "on_connect", ("client",))
+        return self._add(self.hooks.connect, func, ("client",))
 
     def on_message(self, func: F = _NOTHING) -> F:
         """Decorate `async def f(client, message)`: a valid, enabled command was dispatched."""
-        return self._add(self.hooks.message, func, "on_message", ("client", "message"))
+        return self._add(self.hooks.message, func, ("client", "message"))
 
     def on_disconnect(self, func: F = _NOTHING) -> F:
         """Decorate `async def f(client)`: a client disconnected; `client.rooms` still holds the rooms it was in."""
-        return self._add(self.hooks.disconnect, func, "on_disconnect", ("client",))
+        return self._add(self.hooks.disconnect, func, ("client",))
 
     def on_error(self, func: F = _NOTHING) -> F:
         """Decorate `async def f(client, errors)`: a client made a mistake.
 
         `errors` is text, a dict of validation errors, an exception or an exception class.
         """
-        return self._add(self.hooks.error, func, "on_error", ("client", "errors"))
+        return self._add(self.hooks.error, func, ("client", "errors"))
 
     def on_exception(self, exception_type: type[Exception], schema: Schema = _NOTHING) -> Callable[[F], F]:
         """Decorate `async def f(client, details)`: an identified client made a mistake of that type.
@@ -214,7 +214,7 @@ class PluginAPI(ABC):
         )
         # CloudLink 0.2.0 never calls handlers of EmptyMessage, and its own handler takes only the client.
         takes = None if exception_type is EmptyMessage else ("client", "details")
-        return lambda function: self._add(handlers, function, "on_exception", takes)
+        return lambda function: self._add(handlers, function, takes)
 
     def on_filter(self, func: F = _NOTHING) -> F:
         """Decorate `f(client, message)`: a client sends a message; called before it has any effect.
@@ -227,7 +227,7 @@ class PluginAPI(ABC):
         """
         if inspect.iscoroutinefunction(func):
             raise TypeError("a handler of on_filter must not be async: the message waits for its answer")
-        self._add(self.hooks.filter, func, "on_filter", ("client", "message"))
+        self._add(self.hooks.filter, func, ("client", "message"))
         self.enforcement.ask_plugins()
         return func
 
@@ -237,7 +237,7 @@ class PluginAPI(ABC):
         `action` is the line of the audit: `id`, `at`, `actor`, `role`, `via`, `from`, `method`, `target`, `params`,
         `outcome`, `reason`.
         """
-        self._add(self.background.on_admin_action, func, "on_admin_action", ("action",))
+        self._add(self.background.on_admin_action, func, ("action",))
         return func
 
     def on_disabled_command(self, schema: Schema) -> Callable[[F], F]:
@@ -247,14 +247,14 @@ class PluginAPI(ABC):
         handlers = self.hooks.disabled_command.setdefault(
             schema, EventHandlers("on_disabled_command", is_droppable=True)
         )
-        return lambda function: self._add(handlers, function, "on_disabled_command", ("client", "cmd"))
+        return lambda function: self._add(handlers, function, ("client", "cmd"))
 
     def on_protocol_identified(self, schema: Schema) -> Callable[[F], F]:
         """Decorate `async def f(client)`: the first message showed the client speaks that protocol."""
         _check_parentheses(schema, "on_protocol_identified")
         self._adopt(schema)
         handlers = self.hooks.protocol_identified.setdefault(schema, EventHandlers("on_protocol_identified"))
-        return lambda function: self._add(handlers, function, "on_protocol_identified", ("client",))
+        return lambda function: self._add(handlers, function, ("client",))
 
     def on_protocol_disconnect(self, schema: Schema) -> Callable[[F], F]:
         """Decorate `async def f(client)`: a client of that protocol disconnected; runs after `on_disconnect`."""
@@ -263,7 +263,7 @@ class PluginAPI(ABC):
         handlers = self.hooks.protocol_disconnect.setdefault(
             schema, EventHandlers("on_protocol_disconnect", is_deferred=True)
         )
-        return lambda function: self._add(handlers, function, "on_protocol_disconnect", ("client",))
+        return lambda function: self._add(handlers, function, ("client",))
 
     def on_request(self, path: str) -> Callable[[F], F]:
         """Decorate `async def f(request)`: an HTTP client requests the path with GET or HEAD.
@@ -301,7 +301,7 @@ class PluginAPI(ABC):
 
     def on_start(self, func: F = _NOTHING) -> F:
         """Decorate `async def f()`: the server accepts clients now. The coroutine may run until the server stops."""
-        self._add(self.background.on_start, func, "on_start", ())
+        self._add(self.background.on_start, func, ())
         self.background.start_late(func)
         return func
 
@@ -310,14 +310,14 @@ class PluginAPI(ABC):
 
         The server waits for the handler for at most `shutdown_timeout` seconds (a setting).
         """
-        return self._add(self.background.on_stop, func, "on_stop", ())
+        return self._add(self.background.on_stop, func, ())
 
     def on_reload(self, func: F = _NOTHING) -> F:
         """Decorate `async def f()`: sections `[plugin.NAME]` of the settings file have changed while the server runs.
 
         Read `plugin_settings` again; it returns the new values already.
         """
-        return self._add(self.background.on_reload, func, "on_reload", ())
+        return self._add(self.background.on_reload, func, ())
 
     def every(self, seconds: float) -> Callable[[F], F]:
         """Decorate `async def f()`, which is called at a fixed interval while the server runs.
@@ -468,12 +468,10 @@ class PluginAPI(ABC):
     def later(self, delay: float, callback: Callable[[], None]) -> None:
         """Call a function after `delay` seconds, or immediately if no event loop runs."""
 
-    def _add(
-        self, handlers: list[Callable[..., Any]], function: F, event: str, takes: tuple[str, ...] | None
-    ) -> F:
+    def _add(self, handlers: EventHandlers, function: F, takes: tuple[str, ...] | None) -> F:
         if function is _NOTHING:
-            raise TypeError(f"write @server.{event} without parentheses")
-        add_handler(handlers, function, event, takes)
+            raise TypeError(f"write @server.{handlers.event} without parentheses")
+        add_handler(handlers, function, takes)
         return function
 
     def _adopt(self, schema: Schema) -> None:

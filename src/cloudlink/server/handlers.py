@@ -103,20 +103,19 @@ def log_closing(client: Client, code: int, reason: str) -> None:
 
 
 def add_handler(
-    handlers: list[Callable[..., Any]], handler: Callable[..., Any], event: str, takes: tuple[str, ...] | None
+    handlers: EventHandlers, handler: Callable[..., Any], takes: tuple[str, ...] | None
 ) -> Callable[..., Any]:
     """Add a handler unless it is already present, and return it, as decorators have to.
 
     Args:
         handlers: The handlers of the event.
         handler: The plugin's handler.
-        event: The event's name in error messages.
         takes: The names of the arguments that handlers of the event get; None to skip the check.
 
     Raises:
         TypeError: The handler cannot be called, or not with these arguments.
     """
-    check_handler(handler, event, takes)
+    check_handler(handler, handlers.event, takes)
     # CloudLink 0.2.0 keeps handlers in sets: a handler that is added twice is called once.
     if handler not in handlers:
         handlers.append(handler)

@@ -149,10 +149,10 @@ class Hooks:
         self.message = EventHandlers("on_message", is_droppable=True)
         self.disconnect = EventHandlers("on_disconnect", is_deferred=True)
         self.error = EventHandlers("on_error", is_droppable=True)
-        self.disabled_command: dict[Schema, list[Callable[..., Any]]] = {}
-        self.protocol_identified: dict[Schema, list[Callable[..., Any]]] = {}
-        self.protocol_disconnect: dict[Schema, list[Callable[..., Any]]] = {}
-        self.exception: dict[tuple[type[Exception], Schema], list[Callable[..., Any]]] = {}
+        self.disabled_command: dict[Schema, EventHandlers] = {}
+        self.protocol_identified: dict[Schema, EventHandlers] = {}
+        self.protocol_disconnect: dict[Schema, EventHandlers] = {}
+        self.exception: dict[tuple[type[Exception], Schema], EventHandlers] = {}
         self.filter = EventHandlers("on_filter")
         self.policy = Policy(dropped=self._counters.dropped, refused=self._counters.refused)
         self.packet_policy: Policy | None = None
@@ -209,11 +209,11 @@ class Hooks:
 
     # Calling.
 
-    def run(self, handlers: list[Callable[..., Any]], *arguments: Any) -> None:
-        """Call the handlers of an event; exceptions are logged and do not propagate."""
+    def run(self, handlers: EventHandlers | None, *arguments: Any) -> None:
+        """Call the handlers of an event, None for none; exceptions are logged and do not propagate."""
         if not handlers:
             return
-        if not (isinstance(handlers, EventHandlers) and handlers.is_deferred):
+        if not handlers.is_deferred:
             self._run(handlers, arguments)
         elif self._deferred is not None:
             self._deferred.append((handlers, arguments))
@@ -229,12 +229,11 @@ class Hooks:
         finally:
             self._deferred = None
 
-    def _run(self, handlers: list[Callable[..., Any]], arguments: tuple[Any, ...]) -> None:
-        event = getattr(handlers, "event", "an event")
-        may_drop = getattr(handlers, "is_droppable", False) and self._workload.refusal(arguments[0])
+    def _run(self, handlers: EventHandlers, arguments: tuple[Any, ...]) -> None:
+        may_drop = handlers.is_droppable and self._workload.refusal(arguments[0])
         for handler in tuple(handlers):
-            if not self._call(handler, arguments, None, event, may_start=not may_drop):
-                self._log_overload(handler, event, arguments[0])
+            if not self._call(handler, arguments, None, handlers.event, may_start=not may_drop):
+                self._log_overload(handler, handlers.event, arguments[0])
 
     def run_command(self, command: Command, client: Client, message: Any, engine: Engine) -> None:
         """Call a command's plugin handlers; if one raises, the request is answered as failed.

@@ -139,7 +139,7 @@ class SchemaEngine:
         name = message.get(self._key)
         command = self._commands.get(name) if isinstance(name, str) else None
         if command is not None and command.disabled:
-            self._hooks.run(self._hooks.disabled_command.get(self.schema, []), client, name)
+            self._hooks.run(self._hooks.disabled_command.get(self.schema), client, name)
         elif command is None or not command.known:
             self._report(client, InvalidCommand, name, f"{name} is an invalid command.")
         elif self._admits(client, message):

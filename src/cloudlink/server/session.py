@@ -452,7 +452,7 @@ class Session:
             yield partial(engine.on_detach, client)
         yield partial(hooks.run, hooks.disconnect, client)
         if engine is not None:
-            yield partial(hooks.run, hooks.protocol_disconnect.get(engine.schema, []), client)
+            yield partial(hooks.run, hooks.protocol_disconnect.get(engine.schema), client)
 
     def _retire(self) -> None:
         """Break the reference cycle with the client, so that both are freed without the garbage collector."""
@@ -502,7 +502,7 @@ class Session:
 
         # A plugin may have added the client to rooms in `on_connect`.
         host.rooms_manager.change_protocol(client, take_in)
-        host.hooks.run(host.hooks.protocol_identified.get(engine.schema, []), client)
+        host.hooks.run(host.hooks.protocol_identified.get(engine.schema), client)
 
     def _reject_unidentified(self, data: bytes, packet: object) -> None:
         text = (_NOT_JSON if packet is NOT_JSON else _UNKNOWN) if data else _EMPTY

@@ -68,7 +68,7 @@ class Answers:
         """Answer a disabled command with E:110."""
         text = f"{packet.cmd} is a disabled command."
         self.status(client, StatusCodes.disabled_command, packet.listener, jsontext.dumps(text))
-        self._hooks.run(self._hooks.disabled_command.get(Schema, []), client, packet.cmd)
+        self._hooks.run(self._hooks.disabled_command.get(Schema), client, packet.cmd)
 
     def status(
         self,

@@ -262,7 +262,7 @@ class Scratch:
             self._hooks.report(client, Schema, InvalidCommand, packet.method, text)
             client.session.close(CloseCode.CLOUD_ERROR, "There is no such method")
         elif command.disabled:
-            self._hooks.run(self._hooks.disabled_command.get(Schema, []), client, packet.method)
+            self._hooks.run(self._hooks.disabled_command.get(Schema), client, packet.method)
         elif self._hooks.packet_policy is not None and packet.method != "handshake":
             self._run_judged(self._hooks.packet_policy, command, client, packet, line)
         else:
