@@ -17,7 +17,7 @@ from cloudlink import jsontext
 from cloudlink.client.socket import Options
 from cloudlink.closecodes import CloseCode
 from cloudlink.counters import BridgeCondition
-from cloudlink.server.clusterbroker import VIA
+from cloudlink.server.broker import VIA
 from cloudlink.server.events import Message, Variable
 from cloudlink.server.protocols.scratch.rules import Violation
 from cloudlink.version import __version__

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from .events import Event, User
 
+VIA = "cluster"
+"""The value of `via` of events of other nodes, followed by a colon and their own `via` if they had one."""
+
 
 class Broker(Protocol):
     """Carries events to other servers. Calls must not block.

@@ -16,6 +16,7 @@ from cloudlink.closecodes import CloseCode
 from cloudlink.cluster.records import UNREADABLE, Codec, InvalidBatch, Private, RoomEvent, RoomVariable
 from cloudlink.delivery import Outbox
 
+from .broker import VIA
 from .events import (
     Custom,
     Direct,
@@ -45,8 +46,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("cloudlink.cluster")
 
-VIA = "cluster"
-"""The value of `via` of events of other nodes, followed by a colon and their own `via` if they had one."""
 _INTERVAL = 0.002
 _INTERVAL_PER_NODE = 0.0002
 """Fewest seconds between two flushes. Every batch wakes another process, so records that come soon after a flush wait for

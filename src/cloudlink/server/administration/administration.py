@@ -37,7 +37,6 @@ from cloudlink.transport import url_for_others
 
 from .loglines import LOGGER, LogLines
 from .peers import ClusterCarrier
-from .relay import RelayReceiver, RelayServer
 from .serverview import ServerView
 from .sockets import AdminReceiver
 from .watching import Watching
@@ -52,6 +51,7 @@ if TYPE_CHECKING:
 
     from .answers import Answers
     from .recordsync import RecordSync
+    from .relay import RelayReceiver, RelayServer
     from .serverview import AdministeredServer
 
 logger = logging.getLogger("cloudlink.admin")
@@ -348,6 +348,8 @@ class Administration:
         ]
 
     def _start_relay(self, wire: Wire) -> None:
+        from .relay import RelayServer  # noqa: PLC0415  # only several workers have one
+
         try:
             self._relay = RelayServer(wire)
         except OSError as error:
@@ -382,6 +384,8 @@ class Administration:
         self, connection: WebSocketConnection, request: Request
     ) -> AdminReceiver | RelayReceiver:
         if not self._is_first:
+            from .relay import RelayReceiver  # noqa: PLC0415  # as above
+
             return RelayReceiver(connection, self._access.peer_of(request))
         if self.wire is None:
             raise RuntimeError("the administration is not open")

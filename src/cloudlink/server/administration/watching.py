@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from cloudlink.admin.topics import WATCH_CLIENT, WATCH_ROOM
-from cloudlink.server.clusterbroker import VIA
+from cloudlink.server.broker import VIA
 from cloudlink.server.events import (
     Custom,
     Direct,

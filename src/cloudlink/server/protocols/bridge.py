@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from cloudlink import jsontext
 from cloudlink.cloudvalues import is_value
-from cloudlink.server.clusterbroker import VIA
+from cloudlink.server.broker import VIA
 from cloudlink.server.events import Variable
 
 from .scratch.rules import Violation

@@ -20,8 +20,8 @@ from cloudlink.closecodes import CloseCode
 from cloudlink.cloudvalues import is_value
 from cloudlink.delivery import update_frame
 from cloudlink.http.pages import documents
+from cloudlink.server.broker import VIA
 from cloudlink.server.client import write
-from cloudlink.server.clusterbroker import VIA
 from cloudlink.server.events import Variable
 from cloudlink.server.eventwriter import EventWriter
 from cloudlink.server.exceptions import EmptyMessage, InvalidCommand, JSONError, Overloaded, ValidationError
