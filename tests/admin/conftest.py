@@ -10,6 +10,7 @@ import pytest
 from cloudlink import slices
 from cloudlink.admin.actors import Actor
 from cloudlink.admin.host import protected_by
+from cloudlink.admin.names import fold
 from cloudlink.admin.policy import Policy
 from cloudlink.admin.sanctions import Sanctions
 from cloudlink.admin.store import AdminStore
@@ -59,6 +60,9 @@ class FakeHost:
 
     def named(self, name):
         return [player for player in self.clients.values() if player.username == name]
+
+    def alike(self, name):
+        return [player for player in self.clients.values() if fold(player.username) == fold(name)]
 
     def player(self, snowflake):
         return self.clients.get(snowflake)

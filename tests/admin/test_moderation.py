@@ -2,9 +2,12 @@
 
 import pytest
 
+from cloudlink import slices
 from cloudlink.admin.actors import AdminError
 from cloudlink.admin.moderation import LONGEST_MUTE, Moderation
+from cloudlink.slices import SliceQueue
 from tests.support.adminwire import Administrators, FakePlayer
+from tests.support.clock import TickingClock
 
 
 class Game:
@@ -68,6 +71,21 @@ def test_several_of_a_name_have_to_be_meant(game):
     assert game.refused("clients.kick", name="bob") == "ambiguous"
     assert game.ask("clients.kick", name="bob", all=True) == {"kicked": 2}
     assert game.kicked == ["2", "5"]
+
+
+def test_a_name_is_looked_for_in_turns(game, monkeypatch):
+    due = []
+    monkeypatch.setattr(slices.time, "perf_counter", TickingClock(1.0))  # a slice in each turn
+    monkeypatch.setattr(game.administrators.sanctions, "slices", SliceQueue(due.append))
+    kicking = game.ask("clients.kick", name="bob")
+    failing = game.ask("clients.kick", name="eve")
+    assert game.kicked == []
+    while due:
+        due.pop()()
+    assert kicking.result() == {"kicked": 1}
+    assert game.kicked == ["2"]
+    assert failing.exception().code == "not_found"
+    assert game.administrators.rows[-1]["outcome"] == "not_found"
 
 
 @pytest.mark.parametrize(

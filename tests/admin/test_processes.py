@@ -6,6 +6,7 @@ import pytest
 
 from cloudlink.admin.actors import AdminError
 from cloudlink.admin.following import Followers, Following
+from cloudlink.admin.host import Away
 from cloudlink.admin.moderation import Moderation
 from tests.admin.conftest import MODERATOR, OWNER
 from tests.support.adminpeers import MemoryPeers
@@ -376,7 +377,9 @@ class TestModeration:
     @pytest.fixture
     def player(self, server):
         server.second.core.grants.give("2", 5)
-        server.second.server.away = {"1": "ada", "4": "bob"}
+        server.second.server.elsewhere = [
+            Away(*one, joined={"default": None}) for one in (("1", "ada"), ("4", "bob"))
+        ]
         return server.second.server.found["2"]
 
     @pytest.fixture

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cloudlink.admin.names import fold
 from cloudlink.server import arrivals, clients
 from cloudlink.server.client import write
 from cloudlink.server.clients import (
@@ -49,6 +50,33 @@ def gone(server):
     visitor = named(server, "ghost")
     visitor.leave()
     return visitor.client
+
+
+# Names that read the same.
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["bob", "Bob", "B_o-b", "_-", "Bób", "bób", None])))
+)
+def test_names_that_read_the_same_are_found_whoever_is_renamed_or_leaves(steps):
+    server = build()
+    manager = server.clients_manager
+    visitors = {}
+    for number, name in steps:
+        if number not in visitors:
+            visitors[number] = MemoryClient(server)
+        client = visitors[number].client
+        if name is None and not client.username_set:
+            visitors.pop(number).leave()
+        elif name is None:
+            manager.clear_username(client)
+        else:
+            manager.rename(client, name)
+        for wanted in ("BOB", "bob", "_-", "BÓB"):
+            alike = {one for one in manager if one.username_set and fold(one.username) == fold(wanted)}
+            found = manager.alike(wanted)
+            assert set(found) == alike
+            assert len(found) == len(alike)
 
 
 # Coming and going.

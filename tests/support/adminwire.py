@@ -12,6 +12,7 @@ from cloudlink.admin.core import Core
 from cloudlink.admin.grants import Grants
 from cloudlink.admin.hashing import MOST_WAITING
 from cloudlink.admin.host import protected_by
+from cloudlink.admin.names import fold
 from cloudlink.admin.policy import Policy
 from cloudlink.admin.sanctions import Sanctions
 from cloudlink.admin.serverview import Sample
@@ -94,7 +95,7 @@ class FakeServer:
         self.samples = 0
         self.cloud = {}
         self.disabled = set()
-        self.away = {}
+        self.elsewhere = []
         self.paused = set()
         self.reloads = [{"changed": {"motd": ["", "hi"]}, "needs_restart": []}]
 
@@ -119,9 +120,6 @@ class FakeServer:
             ]
         return iter(found)
 
-    def players_in(self, room):
-        return [player for player in self.found.values() if player.room == room]
-
     def named(self, name):
         return [player for player in self.found.values() if player.username == name]
 
@@ -131,11 +129,17 @@ class FakeServer:
     def count_players(self):
         return len(self.found)
 
+    def alike(self, name):
+        return [player for player in self.found.values() if fold(player.username) == fold(name)]
+
     def player(self, client_id):
         return self.found.get(client_id)
 
-    def neighbours(self, player):
-        return self.away
+    def away(self, client_id):
+        return next((each for each in self.elsewhere if each.snowflake == client_id), None)
+
+    def all_away(self):
+        return iter(self.elsewhere)
 
     def describe(self, player, *, in_full):
         return {"id": player.snowflake, "name": player.username}
@@ -144,7 +148,7 @@ class FakeServer:
         return list(dict.fromkeys(player.room for player in self.found.values()))
 
     def count_in(self, room):
-        return len(self.players_in(room)) or None
+        return sum(player.room == room for player in self.found.values()) or None
 
     def projects(self):
         return list(self.cloud)

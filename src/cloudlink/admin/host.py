@@ -85,6 +85,10 @@ class Host(Protocol):
         """Return the connected clients with exactly this name, the earliest first."""
         ...
 
+    def alike(self, name: str) -> Sequence[Player]:
+        """Return the connected clients whose name is the same as this one once both are folded, the earliest first."""
+        ...
+
     def player(self, snowflake: str) -> Player | None:
         """Return the client of an id, None if it is not connected."""
         ...
@@ -131,6 +135,10 @@ class NoHost:
         return iter(())
 
     def named(self, name: str) -> Sequence[Player]:  # noqa: ARG002  # as in `Host`
+        """Return nobody."""
+        return ()
+
+    def alike(self, name: str) -> Sequence[Player]:  # noqa: ARG002  # as in `Host`
         """Return nobody."""
         return ()
 

@@ -16,6 +16,7 @@ from cloudlink.admin.host import Away
 from cloudlink.admin.names import fold
 from cloudlink.admin.peers import NoPeers
 from cloudlink.buckets import Bucket
+from cloudlink.slices import sliced
 from cloudlink.text import did_you_mean, quoted
 
 if TYPE_CHECKING:
@@ -25,8 +26,10 @@ if TYPE_CHECKING:
     from cloudlink.admin.host import Player
     from cloudlink.admin.peers import Replies
     from cloudlink.admin.process import Process
+    from cloudlink.slices import Slices
 
     Acted = Outcome | Future[Outcome]
+    Acting = Slices[Acted]
 
 LONGEST_MUTE = 3600
 """Seconds."""
@@ -43,7 +46,7 @@ class Moderation:
         """Args: core: The process that the players are connected to."""
         self._core = core
         self._paces: dict[str, Bucket] = {}
-        self._methods: dict[str, Callable[[Actor, Player, dict[str, Any]], Acted]] = {
+        self._methods: dict[str, Callable[[Actor, Player, dict[str, Any]], Acting]] = {
             "clients.kick": self._kick,
             "mutes.add": self._mute,
             "rooms.set": self._set_room,
@@ -61,7 +64,8 @@ class Moderation:
             request: `{method, params}`, not checked yet.
 
         Returns:
-            What the player is told; a future of it, which may raise the same, if other processes are asked.
+            What the player is told; a future of it, which may raise the same, if that takes more than one turn of the event loop
+            or other processes are asked.
 
         Raises:
             AdminError: It is refused; the sentence says why.
@@ -80,7 +84,7 @@ class Moderation:
             raise AdminError("throttled", f"At most {_RATE:g} action a second is done; wait a moment.")
         params = requests.checked(params, METHODS[method].params)
         try:
-            outcome = act(actor, player, params)
+            outcome = self._core.sanctions.slices.run(act(actor, player, params))
         except _RecordedError as error:
             raise self._refused(actor, method, error) from None
         if isinstance(outcome, Future):
@@ -89,10 +93,12 @@ class Moderation:
             return _shown(outcome.result)
         return then(outcome.replies, at_once, lambda found: _shown(outcome.whole(outcome.result, found)))
 
-    def _shown_later(self, actor: Actor, method: str, acting: Future[Outcome]) -> Future[dict[str, Any]]:
-        def show(outcome: Outcome) -> Future[dict[str, Any]]:
-            replies = outcome.replies or NoPeers().ask("")
-            return then(replies, at_once, lambda found: _shown(outcome.whole(outcome.result, found)))
+    def _shown_later(self, actor: Actor, method: str, acting: Future[Any]) -> Future[dict[str, Any]]:
+        def show(acted: Acted) -> Future[dict[str, Any]]:
+            if isinstance(acted, Future):
+                return and_then(acted, at_once, show)
+            replies = acted.replies or NoPeers().ask("")
+            return then(replies, at_once, lambda found: _shown(acted.whole(acted.result, found)))
 
         shown: Future[dict[str, Any]] = Future()
 
@@ -110,14 +116,14 @@ class Moderation:
 
     # The methods.
 
-    def _kick(self, actor: Actor, player: Player, params: dict[str, Any]) -> Acted:
+    def _kick(self, actor: Actor, player: Player, params: dict[str, Any]) -> Acting:
         given = [key for key in ("id", "ids", "name") if key in params]
         if len(given) != 1:
             raise AdminError(
                 "invalid", "Say whom to kick by id, ids or name, and only one of them.", {"key": "id"}
             )
         if "name" in params:
-            meant = self._of_name(player, params["name"], several=params.get("all", False))
+            meant = yield from self._of_name(player, params["name"], several=params.get("all", False))
         else:
             ids = params["ids"] if "ids" in params else [params["id"]]
             meant = [self._near(player, one) for one in dict.fromkeys(ids)]
@@ -126,7 +132,7 @@ class Moderation:
             meant, lambda: self._core.sanctions.kick(actor, ids=ids, reason=params.get("reason", ""))
         )
 
-    def _mute(self, actor: Actor, player: Player, params: dict[str, Any]) -> Acted:
+    def _mute(self, actor: Actor, player: Player, params: dict[str, Any]) -> Acting:
         if params.get("hidden"):
             raise _RecordedError("forbidden", "Players may not mute others in secret.")
         if params["seconds"] > LONGEST_MUTE:
@@ -135,7 +141,7 @@ class Moderation:
         if kind == "client":
             meant = self._near(player, value)
         elif kind == "name":
-            (meant,) = self._of_name(player, value, several=False)
+            (meant,) = yield from self._of_name(player, value, several=False)
         else:
             raise _RecordedError("forbidden", "Players may mute clients and names, but not addresses.")
         target, seconds, reason = {"client": meant.snowflake}, params["seconds"], params.get("reason", "")
@@ -144,7 +150,8 @@ class Moderation:
             lambda: self._core.sanctions.add_mute(actor, target, seconds=seconds, reason=reason),
         )
 
-    def _set_room(self, actor: Actor, player: Player, params: dict[str, Any]) -> Outcome:
+    def _set_room(self, actor: Actor, player: Player, params: dict[str, Any]) -> Acting:
+        yield from ()
         if params["name"] not in player.joined:
             raise _RecordedError("forbidden", "You may rule only the rooms that you are in.")
         return self._core.sanctions.set_room(actor, **params)
@@ -156,23 +163,26 @@ class Moderation:
         other = self._core.server.player(snowflake)
         if other is not None and player.joined.keys() & other.joined.keys():
             return other
-        name = self._core.server.neighbours(player).get(snowflake)
-        if other is not None or name is None:
+        away = self._core.server.away(snowflake) if other is None else None
+        if away is None or not player.joined.keys() & away.joined.keys():
             raise _RecordedError("not_found", "This client is not in your rooms.")
-        return Away(snowflake, name)
+        return away
 
-    def _of_name(self, player: Player, name: str, *, several: bool) -> list[Player]:
+    def _of_name(self, player: Player, name: str, *, several: bool) -> Slices[list[Player]]:
         """Return the clients of a name that are in a room with the player."""
-        near: dict[str, Player] = {
-            other.snowflake: other
-            for room in player.joined
-            for other in self._core.server.players_in(room)
-            if other.username
-        }
-        away = self._core.server.neighbours(player)
-        others = [*near.values(), *(Away(snowflake, named) for snowflake, named in away.items() if named)]
-        found = [other for other in others if other.username == name]
-        found = found or [other for other in others if fold(other.username) == fold(name)]
+        folded = fold(name)
+        alike: list[Player] = []
+        for players in (self._core.server.players(), self._core.server.all_away()):
+            for part in sliced(players):
+                alike += [
+                    other
+                    for other in part
+                    if other.username
+                    and fold(other.username) == folded
+                    and player.joined.keys() & other.joined.keys()
+                ]
+                yield
+        found = [other for other in alike if other.username == name] or alike
         if not found:
             raise _RecordedError("not_found", "Nobody in your rooms has this name.")
         if len(found) > 1 and not several:

@@ -147,11 +147,7 @@ class Muting(Base):
         self.on_activity()
         return Outcome({"removed": 1}, saving)
 
-    def kick(self, actor: Actor, **params: Any) -> Outcome:
-        """Disconnect clients at once; see `kicking`."""
-        return finish(self.kicking(actor, **params))
-
-    def kicking(
+    def kick(
         self,
         actor: Actor,
         *,
@@ -160,7 +156,7 @@ class Muting(Base):
         name: str | None = None,
         all: bool = False,  # noqa: A002  # likewise
         reason: str = "",
-    ) -> Slices[Outcome]:
+    ) -> Outcome:
         """Disconnect clients with 4004.
 
         Args:
@@ -178,13 +174,13 @@ class Muting(Base):
             AdminError: `invalid`, `not_found`, `ambiguous`.
         """
         if name is not None and id is None and ids is None and self.peers.exist:
-            return (yield from self._kicking_name(actor, name, several=all, reason=reason))
+            return self._kick_name(actor, name, several=all, reason=reason)
         target = f"client:{id}" if id is not None else "" if name is None else f"name:{name}"
         params = {} if ids is None else {"ids": ids}
         with self._audited(actor, "clients.kick", target=target, params=params, reason=reason):
             reason = checked_reason(reason)
             try:
-                players = yield from self._meant(id, ids, name, several=all)
+                players = self._meant(id, ids, name, several=all)
             except AdminError as error:
                 if error.code != "not_found" or not self.peers.exist:
                     raise
@@ -205,9 +201,7 @@ class Muting(Base):
         self._kick_all(players, reason)
         return len(players)
 
-    def finding(
-        self, *, ids: list[str] | None = None, name: str | None = None
-    ) -> Slices[dict[str, list[Player]]]:
+    def find(self, *, ids: list[str] | None = None, name: str | None = None) -> dict[str, list[Player]]:
         """Return the clients of this process that are meant.
 
         Args:
@@ -222,12 +216,11 @@ class Muting(Base):
             return {"exact": players, "similar": []}
         name = name or ""
         exact = list(self._host.named(name))
-        similar = [] if exact else (yield from self._look_for(Target("name", name)))
-        return {"exact": exact, "similar": similar}
+        return {"exact": exact, "similar": [] if exact else list(self._host.alike(name))}
 
-    def _kicking_name(self, actor: Actor, name: str, *, several: bool, reason: str) -> Slices[Outcome]:
+    def _kick_name(self, actor: Actor, name: str, *, several: bool, reason: str) -> Outcome:
         """Disconnect the clients of a name in all processes; whether one or several are meant is found out first."""
-        here = yield from self.finding(name=name)
+        here = self.find(name=name)
 
         def decide(replies: Replies) -> Future[Replies]:
             for word in ("exact", "similar"):
@@ -268,7 +261,7 @@ class Muting(Base):
 
     def _meant(
         self, snowflake: str | None, ids: list[str] | None, name: str | None, *, several: bool
-    ) -> Slices[list[Player]]:
+    ) -> list[Player]:
         if [snowflake, ids, name].count(None) != 2:  # noqa: PLR2004  # exactly one is given
             raise invalid("id", "must be given, or ids, or name, and only one of them")
         if snowflake is not None:
@@ -278,10 +271,10 @@ class Muting(Base):
                 raise invalid("ids", f"can have at most {_MOST_KICKED} ids")
             found = [self._host.player(one) for one in dict.fromkeys(ids)]
             return [player for player in found if player is not None]
-        return (yield from self._of_name(name or "", several=several))
+        return self._of_name(name or "", several=several)
 
-    def _of_name(self, name: str, *, several: bool) -> Slices[list[Player]]:
-        found = yield from self.finding(name=name)
+    def _of_name(self, name: str, *, several: bool) -> list[Player]:
+        found = self.find(name=name)
         players = found["exact"] or found["similar"]
         if not players:
             raise AdminError("not_found", "No client has this name.")

@@ -124,12 +124,12 @@ def _shown(process: Process, player: Player, *, is_owner: bool, in_full: bool = 
     return shown
 
 
-def find_clients(process: Process, params: Params) -> Slices[Result]:
+def find_clients(process: Process, params: Params) -> Result:
     """Return the clients that are meant by `ids` or `name`: `exact similar`.
 
     Each is `id name address header is_moderator`; `header` is that of a proxy in front of it, if there is one.
     """
-    found = yield from process.sanctions.finding(ids=params.get("ids"), name=params.get("name"))
+    found = process.sanctions.find(ids=params.get("ids"), name=params.get("name"))
     return {word: [_described(process, player) for player in players] for word, players in found.items()}
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
-    from cloudlink.admin.host import Player
+    from cloudlink.admin.host import Away, Player
     from cloudlink.slices import Slices
 
 
@@ -60,10 +60,6 @@ class ServerView(Protocol):
         """
         ...
 
-    def players_in(self, room: str) -> Iterable[Player]:
-        """Return the clients in a room, the earliest first."""
-        ...
-
     def label(self, player: Player) -> str:
         """Return the word for a client's protocol: `cl4`, `scratch`, `other` or `unidentified`."""
         ...
@@ -76,8 +72,12 @@ class ServerView(Protocol):
         """Return the client of that id, None if it is not connected."""
         ...
 
-    def neighbours(self, player: Player) -> Mapping[str, str]:
-        """Return the names of the clients of other processes that are in one of a client's rooms, by id."""
+    def away(self, client_id: str) -> Away | None:
+        """Return the client of another process of that id, None if it is not known here."""
+        ...
+
+    def all_away(self) -> Iterator[Away]:
+        """Yield the clients of other processes; they may come and go meanwhile."""
         ...
 
     def describe(self, player: Player, *, in_full: bool) -> dict[str, Any]:

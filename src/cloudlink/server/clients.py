@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from cloudlink.admin.names import fold
 from cloudlink.slices import finish, sliced
 
 from .arrivals import Arrivals, number_of
@@ -83,6 +84,7 @@ class ClientsManager:
         self.snowflakes: dict[str, Client] = {}
         self.uuids: dict[str, Client] = {}
         self.usernames: Namesakes[Client] = Namesakes()
+        self._folded: Namesakes[Client] = Namesakes()  # without the names that folding does not change
         self.protocols: dict[Schema, set[Client]] = {}
         self._departed: dict[Schema | None, Traffic] = {}
         self._counts: list[_Count] = []  # those that are not finished
@@ -139,7 +141,7 @@ class ClientsManager:
         del self.snowflakes[obj.snowflake]
         del self.uuids[obj.uuid]
         if obj.username_set:
-            self.usernames.drop(obj.username, obj)
+            self._drop_name(obj)
         if obj.protocol is not None:
             _drop(self.protocols, obj.protocol, obj)
         if self._on_count is not None:
@@ -160,18 +162,32 @@ class ClientsManager:
         self._require(obj)
         if not obj.username_set:
             raise ClientUsernameNotSet(repr(obj))
-        self.usernames.drop(obj.username, obj)
+        self._drop_name(obj)
         self._write_name(obj, None)
 
     def rename(self, obj: Client, username: str) -> None:
         """Name or rename a client. Raises `ClientDoesNotExist`."""
         self._require(obj)
         if obj.username_set:
-            self.usernames.drop(obj.username, obj)
+            self._drop_name(obj)
         self._write_name(obj, username)
         self.usernames.add(username, obj)
+        folded = fold(username)
+        if folded != username:
+            self._folded.add(folded, obj)
         if self.log.should_log(obj.address):
             logger.info("%s has this name now.", obj, extra={"event": "named"})
+
+    def alike(self, username: str) -> list[Client]:
+        """Return the clients whose name reads the same; see `cloudlink.admin.names.fold`."""
+        folded = fold(username)
+        return [*self.usernames.of(folded), *self._folded.of(folded)]
+
+    def _drop_name(self, client: Client) -> None:
+        self.usernames.drop(client.username, client)
+        folded = fold(client.username)
+        if folded != client.username:
+            self._folded.drop(folded, client)
 
     def _write_name(self, client: Client, username: str | None) -> None:
         user = User(client.user.node, client.snowflake, client.uuid, username)

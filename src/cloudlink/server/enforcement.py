@@ -192,6 +192,10 @@ class Enforcement:
         """Return the connected clients with exactly this name, the earliest first."""
         return sorted(self._clients.usernames.of(name), key=number_of)
 
+    def alike(self, name: str) -> list[Client]:
+        """Return the connected clients whose name reads the same, the earliest first."""
+        return sorted(self._clients.alike(name), key=number_of)
+
     def player(self, snowflake: str) -> Client | None:
         """Return the client of an id, None if it is not connected."""
         return self._clients.snowflakes.get(snowflake)

@@ -9,8 +9,9 @@ from types import SimpleNamespace
 import pytest
 
 from cloudlink import slices
-from cloudlink.admin.actors import Actor
+from cloudlink.admin.actors import Actor, AdminError
 from cloudlink.admin.grants import Grants
+from cloudlink.admin.moderation import Moderation
 from cloudlink.admin.questions import list_clients
 from cloudlink.server.administration.serverview import ServerView
 from cloudlink.server.arrivals import Arrivals
@@ -32,6 +33,13 @@ def listed(**params):
     return work
 
 
+def moderated(server):
+    process = SimpleNamespace(server=ServerView(server), sanctions=server.sanctions, grants=Grants())
+    first = next(process.server.players())
+    target = {"target": {"name": "Player 1"}, "seconds": 60}
+    return Moderation(process)._methods["mutes.add"](OWNER, first, target)
+
+
 WORK = {
     "traffic": lambda server: server.clients_manager.count_received(),
     "metrics": sample,
@@ -43,7 +51,7 @@ WORK = {
     "ban": lambda server: server.sanctions.adding_ban(OWNER, {"name": "nobody"}, seconds=60),
     "preview": lambda server: server.sanctions.preview({"name": "Player 1"}),
     "mute": lambda server: server.sanctions.adding_mute(OWNER, {"name": "nobody"}, seconds=60),
-    "kick": lambda server: server.sanctions.finding(name="Player 1"),
+    "moderation": moderated,
     "announcement": lambda server: server.enforcement.announcing("Hi", None, "motd"),
 }
 
@@ -90,6 +98,10 @@ def test_plugins_find_a_name_without_looking_for_it(crowded, monkeypatch):
     monkeypatch.setattr(Arrivals, "walk", lambda *_arguments, **_options: walks.append(1) or iter(()))
     assert server.admin.kick("player 7") == 1
     assert not clients[7].open
+    assert server.admin.kick("Play-er 9") == 1
+    assert not clients[9].open
+    with pytest.raises(AdminError):
+        server.admin.kick("nobody")
     mute = server.admin.mute("player 8", 60)
     assert server.sanctions.is_muted(clients[8])
     server.admin.unmute(mute)

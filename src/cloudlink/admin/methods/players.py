@@ -57,7 +57,7 @@ def _required(results: list[dict[str, Any]], key: str) -> dict[str, Any]:
 
 
 def _kick(call: Call) -> Result:
-    return call.in_slices(call.core.sanctions.kicking(call.actor, **call.params))
+    return call.core.sanctions.kick(call.actor, **call.params)
 
 
 def _grant(call: Call) -> Result:

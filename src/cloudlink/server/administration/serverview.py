@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from cloudlink import jsontext
 from cloudlink.admin.actors import AdminError
+from cloudlink.admin.host import Away
 from cloudlink.admin.serverview import Sample
 from cloudlink.errors import StartError
-from cloudlink.server.arrivals import number_of
 from cloudlink.server.handlers import code_of, describe, shown_path
 from cloudlink.settings import OPTIONS, TABLES
 from cloudlink.text import printable
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from cloudlink.server.metrics import MetricsPage
     from cloudlink.server.part import Part
     from cloudlink.server.reloader import Reloader
+    from cloudlink.server.remoteusers import RemoteUser
     from cloudlink.server.rooms import RoomsManager
     from cloudlink.server.supervisor import Supervisor
     from cloudlink.settings import Settings
@@ -147,12 +148,6 @@ class ServerView:
         """Yield the connected clients, the earliest first; see `cloudlink.admin.serverview.ServerView`."""
         return self._server.clients_manager.by_arrival.walk(after, reverse=reverse)
 
-    def players_in(self, room: str) -> Iterable[Client]:
-        """Return the clients in a room, the earliest first."""
-        known = self._server.rooms_manager.rooms.get(room)
-        members = [client for part in known.members.values() for client in part.clients] if known else []
-        return sorted(members, key=number_of)
-
     def label(self, player: Player) -> str:
         """Return the word for a client's protocol: `cl4`, `scratch`, `other` or `unidentified`."""
         protocol = cast("Client", player).protocol
@@ -166,15 +161,15 @@ class ServerView:
         """Return the client of that id, None if it is not connected."""
         return self._server.clients_manager.snowflakes.get(client_id)
 
-    def neighbours(self, player: Player) -> dict[str, str]:
-        """Return the names of the clients of other processes that are in one of a client's rooms, by id."""
-        others, remote = self._server.cluster.others, self._server.directory.remote
-        found = [user for node in others for user in remote.of_node(node).values()]
-        return {
-            each.user.id: each.user.username or ""
-            for each in found
-            if each.rooms.keys() & player.joined.keys()
-        }
+    def away(self, client_id: str) -> Away | None:
+        """Return the client of another process of that id, None if it is not known here."""
+        found = self._server.directory.remote.ids.get(client_id)
+        return _away(found) if found is not None and found.user.node in self._server.cluster.others else None
+
+    def all_away(self) -> Iterator[Away]:
+        """Yield the clients of other processes; they may come and go meanwhile."""
+        for node in list(self._server.cluster.others):
+            yield from map(_away, list(self._server.directory.remote.of_node(node).values()))
 
     def describe(self, player: Player, *, in_full: bool) -> dict[str, Any]:
         """Return what is known about a client."""
@@ -354,6 +349,10 @@ class ServerView:
     def switched_commands(self) -> dict[str, bool]:
         """Return the commands that `set_command` has disabled (True) or enabled (False) since the start."""
         return dict(self._switched)
+
+
+def _away(remote: RemoteUser) -> Away:
+    return Away(remote.user.id, remote.user.username or "", joined=remote.rooms)
 
 
 def _of_plugin(found: dict[str, tuple[set[str], set[str]]], handler: Any) -> tuple[set[str], set[str]]:
