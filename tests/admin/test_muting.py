@@ -50,6 +50,28 @@ def test_a_mute_and_its_end(world):
     assert not world.policy.judges_packets
 
 
+def test_the_list_has_pages_that_skip_what_has_ended(world):
+    for number in range(1, 8):
+        mute(world, {"name": f"player{number}"}, seconds=60 if number % 3 == 0 else 600)
+    world.now += 60  # the third and the sixth have ended, but are not dropped yet
+    first = list_mutes(world.sanctions, OWNER, limit=2)
+    world.sanctions.remove_mute(OWNER, first["next"])
+    second = list_mutes(world.sanctions, OWNER, after=first["next"], limit=2)
+    third = list_mutes(world.sanctions, OWNER, after=second["next"], limit=2)
+    pages = [[item["id"] for item in page["items"]] for page in (first, second, third)]
+    assert pages == [[7, 5], [4, 2], [1]]
+    assert [page["total"] for page in (first, second, third)] == [7, 6, 6]
+    assert third["next"] is None
+
+
+def test_a_page_is_bounded_unless_it_says_how_much(world):
+    for number in range(201):
+        mute(world, {"name": f"player {number}"})
+    first = list_mutes(world.sanctions, OWNER)
+    assert len(first["items"]) == len(list_mutes(world.sanctions, OWNER, limit=10_000)["items"]) == 200
+    assert [item["id"] for item in list_mutes(world.sanctions, OWNER, after=first["next"])["items"]] == [1]
+
+
 def test_mutes_of_networks_and_of_names_that_come_later(world):
     bob, carl = world.host.add("bob", "192.0.2.7"), world.host.add("", "198.51.100.1")
     mute(world, {"network": "192.0.2.0/24"})

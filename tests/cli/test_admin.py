@@ -241,6 +241,17 @@ def test_mutes(start, said, answered, refused):
     assert said("mutes") == "There are no mutes.\n"
 
 
+def test_all_pages_of_mutes_are_listed(start, answered):
+    server = start()
+
+    async def mute():
+        for number in range(201):
+            server.server.admin.mute(f"player {number}", 60)
+
+    server.call(mute())
+    assert [item["id"] for item in answered("mutes")["items"]] == list(range(201, 0, -1))
+
+
 def test_announcements_and_modes(start, said, answered):
     server = start()
     server.join("bob")

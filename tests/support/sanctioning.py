@@ -10,6 +10,6 @@ def add_ban(sanctions, actor, target, **params):
     return finish(sanctions.adding_ban(actor, target, **params))
 
 
-def list_mutes(sanctions, actor):
+def list_mutes(sanctions, actor, **params):
     """Return the list of `Sanctions.listing_mutes`."""
-    return finish(sanctions.listing_mutes(actor))
+    return finish(sanctions.listing_mutes(actor, **params))

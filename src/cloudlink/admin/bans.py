@@ -6,7 +6,6 @@ This module checks nothing and sends nothing; `cloudlink.admin.sanctions` does.
 from __future__ import annotations
 
 import sys
-from bisect import bisect_left
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -86,8 +85,6 @@ class Bans(NumberedRecords[Ban]):
         super().__init__()
         self._networks: Networks[Ban] = Networks()
         self._names: dict[str, Ban] = {}
-        self._is_sorted = True
-        self._numbers: list[int] | None = None  # of all bans, in their order; None if it has to be made again
         self._counts = {"address": 0, "network": 0, "name": 0}
 
     def of(self, target: Target) -> Ban | None:
@@ -100,10 +97,7 @@ class Bans(NumberedRecords[Ban]):
     def put(self, record: Ban) -> None:
         """Add a ban in place of one of the same target."""
         self.drop(record.target)
-        if record.id < self._last:
-            self._is_sorted = False
         self._number(record)
-        self._numbers = None
         self._counts[record.kind] += 1
         network = record.target.network
         if network is None:
@@ -117,7 +111,6 @@ class Bans(NumberedRecords[Ban]):
         if ban is None:
             return None
         self._forget(ban)
-        self._numbers = None
         self._counts[ban.kind] -= 1
         network = target.network
         if network is None:
@@ -156,21 +149,6 @@ class Bans(NumberedRecords[Ban]):
     def counts(self) -> dict[str, int]:
         """Return the number of bans by kind."""
         return dict(self._counts)
-
-    def before(self, number: int | None) -> Iterator[Ban]:
-        """Yield the bans with smaller numbers, the newest first; all of them for None."""
-        if not self._is_sorted:
-            self._by_id = dict(sorted(self._by_id.items()))
-            self._is_sorted = True
-            self._numbers = None
-        if self._numbers is None:
-            self._numbers = list(self._by_id)
-        numbers = self._numbers
-        end = len(numbers) if number is None else bisect_left(numbers, number)
-        for place in range(end - 1, -1, -1):
-            ban = self._by_id.get(numbers[place])
-            if ban is not None:  # it was not removed meanwhile
-                yield ban
 
     def outdated(self, now: float) -> list[Ban]:
         """Return the bans that ended so long ago that they are dropped."""

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 KIND = "mute"
 """The kind of their records."""
 
+MOST_IN_A_PAGE = 200
 _LONGEST_MUTE = 604_800
 _MOST_KICKED = 1000
 _SWEEP_EVERY = 30.0
@@ -122,14 +123,27 @@ class Muting(Base):
             raise AdminError("not_found", f"There is no client {mute.value} any more.")
         return whole
 
-    def listing_mutes(self, actor: Actor) -> Slices[dict[str, Any]]:
-        """Return `{items}`, the newest first."""
+    def listing_mutes(
+        self, actor: Actor, *, after: int | None = None, limit: int = MOST_IN_A_PAGE
+    ) -> Slices[dict[str, Any]]:
+        """Return `{items, total, next}`, the newest first.
+
+        Args:
+            actor: Who asks; only owners see addresses.
+            after: The `next` of the last answer, None for the first page.
+            limit: The most items, up to 200.
+        """
+        limit = max(1, min(limit, MOST_IN_A_PAGE))
         now = self._wall_clock()
-        items: list[dict[str, Any]] = []
-        for part in sliced(reversed(list(self.policy.mutes))):
-            items += [self._shown_mute(actor, mute) for mute in part if now < mute.until]
+        items: list[Mute] = []
+        for part in sliced(self.policy.mutes.before(after)):
+            items += [mute for mute in part if now < mute.until]
+            if len(items) > limit:
+                break
             yield
-        return {"items": items}
+        following = items[limit - 1].id if len(items) > limit else None
+        shown = [self._shown_mute(actor, mute) for mute in items[:limit]]
+        return {"items": shown, "total": len(self.policy.mutes), "next": following}
 
     def remove_mute(self, actor: Actor, id: int) -> Outcome:  # noqa: A002  # the word of the admin socket
         """Remove a mute; `{removed}`.

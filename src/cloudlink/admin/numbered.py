@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from bisect import bisect_left
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ class NumberedRecords(ABC, Generic[T]):
 
     def __init__(self) -> None:
         self._by_id: dict[int, T] = {}
+        self._is_sorted = True
+        self._order: list[int] | None = None  # the numbers of all; None if it has to be made again
         self._last = 0
 
     def __len__(self) -> int:
@@ -42,6 +45,21 @@ class NumberedRecords(ABC, Generic[T]):
     def get(self, number: int) -> T | None:
         """Return the record of a number, None if there is none."""
         return self._by_id.get(number)
+
+    def before(self, number: int | None) -> Iterator[T]:
+        """Yield the records with smaller numbers, the newest first; all of them for None."""
+        if not self._is_sorted:
+            self._by_id = dict(sorted(self._by_id.items()))
+            self._is_sorted = True
+            self._order = None
+        if self._order is None:
+            self._order = list(self._by_id)
+        numbers = self._order
+        end = len(numbers) if number is None else bisect_left(numbers, number)
+        for place in range(end - 1, -1, -1):
+            record = self._by_id.get(numbers[place])
+            if record is not None:  # it was not removed meanwhile
+                yield record
 
     @abstractmethod
     def put(self, record: T) -> None:
@@ -72,10 +90,14 @@ class NumberedRecords(ABC, Generic[T]):
 
     def _number(self, record: T) -> None:
         """Add a record to those with numbers."""
+        if record.id < self._last:
+            self._is_sorted = False
         self._last = max(self._last, record.id)
         self._by_id[record.id] = record
+        self._order = None
 
     def _forget(self, record: T) -> None:
         """Remove a record from those with numbers, unless another one has its number."""
         if self._by_id.get(record.id) is record:
             del self._by_id[record.id]
+            self._order = None

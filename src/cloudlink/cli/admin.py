@@ -315,7 +315,7 @@ def _unmute(reach: Reach, arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _mutes(reach: Reach, _arguments: argparse.Namespace) -> dict[str, Any]:
-    return reach.ask("mutes.list")
+    return _all_pages(reach, "mutes.list")
 
 
 def _say(reach: Reach, arguments: argparse.Namespace) -> dict[str, Any]:

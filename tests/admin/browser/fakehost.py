@@ -251,7 +251,10 @@ class FakeHost:
             ),
             "bans.remove": (lambda id: self._remove(self.bans, id), "moderator"),  # noqa: A006
             "mutes.add": (self._mute, "moderator"),
-            "mutes.list": (lambda: {"items": [*self.mutes]}, "moderator"),
+            "mutes.list": (
+                lambda limit: {"items": [*self.mutes], "total": len(self.mutes), "next": None},
+                "moderator",
+            ),
             "mutes.remove": (self._unmute, "moderator"),
             "filters.list": (lambda: {"items": [*self.filters]}, "moderator"),
             "filters.add": (self._add_filter, "owner"),

@@ -112,7 +112,7 @@ def _list_mutes(call: Call) -> Result:
 
 
 def _listing_mutes(call: Call) -> Slices[Result]:
-    result = yield from call.core.sanctions.listing_mutes(call.actor)
+    result = yield from call.core.sanctions.listing_mutes(call.actor, **call.params)
     away = [one["value"] for one in result["items"] if one["kind"] == "client" and "name" not in one]
     if not away or not call.core.peers.exist:
         return result
@@ -248,7 +248,7 @@ METHODS = {
         "moderator",
         changes=True,
     ),
-    "mutes.list": Method(_list_mutes, {}, "moderator"),
+    "mutes.list": Method(_list_mutes, {"after": _AFTER, "limit": _LIMIT}, "moderator"),
     "mutes.remove": Method(_remove_mute, {"id": _ID}, "moderator", changes=True),
     "rooms.set": Method(
         _set_room,

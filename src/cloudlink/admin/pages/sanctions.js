@@ -19,14 +19,13 @@ export function bans(page) {
     }));
   };
   const found = list(make("bans.remove", " may come back."), "id", "Nobody is banned.", "Bans");
-  const muted = page.feed(list(make("mutes.remove", " may talk again."), "id", "Nobody is muted.", "Mutes"), "mutes.list");
   const pager = page.pager(found, "bans.list", () => ({ search: search.value }));
   search.oninput = pager.restart;
   put(
     page.body,
     h("div.buttons", button("Ban by hand", () => byHand(page))),
     section("Bans", field("Search", search), pager.parts),
-    section("Mutes", muted),
+    section("Mutes", page.pager(list(make("mutes.remove", " may talk again."), "id", "Nobody is muted.", "Mutes"), "mutes.list").parts),
   );
 }
 
