@@ -308,6 +308,15 @@ def test_the_first_frame_to_a_large_room_is_collected_as_the_others_are():
     assert outboxes[0].connection.frames == [b"12"]
 
 
+def test_the_first_frame_of_each_turn_to_a_small_room_is_queued_at_once():
+    delivery, turns, outboxes = make(16)
+    everybody = audience(delivery, outboxes)
+    for frame in (b"1", b"2"):
+        delivery.broadcast(everybody, frame)
+        assert [list(outbox) for outbox in outboxes] == [[frame]] * 16
+        turns.end()
+
+
 def test_frames_that_alternate_between_rooms_keep_their_order():
     delivery, turns, (a, b, c) = make(3)
     here, there = audience(delivery, [a, b]), audience(delivery, [b, c])
