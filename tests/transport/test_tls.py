@@ -175,7 +175,9 @@ async def handshake_only(port, certificates):
 
 
 def leave_at_once(port, context):
-    socket.create_connection(("127.0.0.1", port)).close()
+    with socket.create_connection(("127.0.0.1", port)) as peer:
+        peer.shutdown(socket.SHUT_WR)
+        assert peer.recv(1) == b""  # so the server has accepted the connection, however busy it is
 
 
 def leave_within_the_handshake(port, context):
