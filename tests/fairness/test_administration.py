@@ -79,8 +79,8 @@ async def strangers(port, *arguments):
 async def played(server, *arguments):
     """Return the 99th percentiles of a player alone and during the strangers' work, and the outcomes of that."""
     player = await join(server.port, "game", "player")
+    alone = await p99_of_work(player)
     async with strangers(server.port, *arguments) as begin:
-        alone = await p99_of_work(player)
         task = asyncio.create_task(begin())
         return alone, await p99_of_work(player, task.done), await task
 
