@@ -770,7 +770,7 @@ def test_random_frames_get_answers_and_closes_and_nothing_else(administrators, k
     source = random.Random(kind)
     seen = set()
     socket = None
-    for _ in range(2000):
+    for _ in range(10_000):
         restore(administrators, kind)
         if socket is None or socket.closed is not None:
             socket = administrators.connect()
