@@ -1,12 +1,11 @@
 """Outgoing frames: queued per client and written together.
 
-The work per recipient is small: one append to a list. Consecutive frames to the audiences of one room cost
-even less: they are collected once, joined once, and appended as one, except for the first one to a small room. A member that is sent a frame of its own
-meanwhile, or is left out, only gets its share earlier. Everything that one turn of the event loop produced for a
-client leaves in one write, in the order it was produced, whoever sent it. A saturated server waits a few
-milliseconds after a client's first frame, so that more frames share a write. News that nobody waits for, such as
-who joined and who left, is collected a little longer: when a crowd joins a room at once, its members learn
-of each other in a few writes.
+The work per recipient is small: one append to a list. Consecutive frames to the audiences of one room cost even less: they
+are collected, joined once, and appended as one, except for the first one to a small room. A member that is sent a frame of its
+own meanwhile, or is left out, only gets its share earlier. Everything that one turn of the event loop produced for a client
+leaves in one write, in the order it was produced, whoever sent it. A saturated server waits a few milliseconds after a
+client's first frame, so that more frames share a write. News that nobody waits for, such as who joined and who left, is
+collected a little longer: when a crowd joins a room at once, its members learn of each other in a few writes.
 
 This module does not know the event loop: the creator of a `Delivery` passes it the function that schedules a
 call at the end of the turn, or some milliseconds later.
