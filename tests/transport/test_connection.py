@@ -145,8 +145,8 @@ def test_a_silent_connection_is_closed_after_the_time_to_identify_and_not_before
             object.__setattr__(server.settings, "identify_timeout", 0.3)  # less than may be set
             talker = await connect(server.port)
             talker.send(PING_PACKET)
-            silent = await connect(server.port)
             started = asyncio.get_running_loop().time()
+            silent = await connect(server.port)
             code, reason = await asyncio.wait_for(silent.receive_close(), 3)
             assert asyncio.get_running_loop().time() - started >= 0.3
             assert (code, reason) == (1008, "Nothing was sent within 0.3 seconds")
