@@ -31,6 +31,8 @@ _MAPPED = bytes(10) + b"\xff\xff"
 """The beginning of IPv4 addresses in IPv6 form."""
 _IPV6_PREFIX = 64
 """Bits of an IPv6 address that identify a subscriber; the subscriber chooses the rest."""
+_LONGEST_REMEMBERED = 64
+"""Characters of a text that is kept with the address that it is; strangers send longer ones."""
 _PRIVATE: list[Network] = [
     ip_network(network)
     for network in (
@@ -228,6 +230,11 @@ def _without_port(text: str) -> str:
 
 
 def _parse(text: str) -> IPv4Address | IPv6Address | None:
+    """Return the address that a text is, None if it is not one."""
+    return _remembered(text) if len(text) <= _LONGEST_REMEMBERED else _parsed(text)
+
+
+def _parsed(text: str) -> IPv4Address | IPv6Address | None:
     try:
         address = ip_address(_without_port(text))
     except ValueError:
@@ -235,6 +242,10 @@ def _parse(text: str) -> IPv4Address | IPv6Address | None:
     if isinstance(address, IPv6Address) and address.ipv4_mapped:
         return address.ipv4_mapped
     return address
+
+
+_remembered = lru_cache(maxsize=128)(_parsed)
+"""The same; the address of a new connection is needed several times in a row."""
 
 
 def is_private(text: str) -> bool:

@@ -28,22 +28,25 @@ _WINDOW_BITS = -11
 class Headers(Mapping[str, str]):
     """Header lines in the order of the request.
 
-    A request has about twenty lines and few are looked up, so look-ups search them one by one.
+    Whether a request has a header is asked some thirty times until a connection is open, so the first look-up makes an index.
     """
 
-    __slots__ = ("_lines",)
+    __slots__ = ("_index", "_lines")
 
     def __init__(self, lines: Iterable[tuple[str, str]] = ()) -> None:
         """Args: lines: Name and value of each header line."""
         self._lines = tuple(lines)
+        self._index: dict[str, str] | None = None
 
     def __getitem__(self, name: str) -> str:
         """Return the value of the first line with this name."""
-        wanted = name.lower()
-        for known, value in self.lines():
-            if known.lower() == wanted:
-                return value
-        raise KeyError(name)
+        try:
+            return self._values()[name.lower()]
+        except KeyError:
+            raise KeyError(name) from None
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name.lower() in self._values()
 
     def __iter__(self) -> Iterator[str]:
         """Yield each name once, as its first line spells it."""
@@ -61,6 +64,12 @@ class Headers(Mapping[str, str]):
     def lines(self) -> Sequence[tuple[str, str]]:
         """Return name and value of each line."""
         return self._lines
+
+    def _values(self) -> dict[str, str]:
+        """Return the first value of each name in small letters."""
+        if self._index is None:
+            self._index = _index_of(self._lines)
+        return self._index
 
     @overload
     def getall(self, name: str) -> list[str]: ...
@@ -125,3 +134,10 @@ class PackedHeaders(Headers):
         )
         pairs = (line.partition(":") for line in text.split("\n") if line)
         return [(name, value) for name, _, value in pairs]
+
+    def _values(self) -> dict[str, str]:
+        return _index_of(self.lines())  # not kept, because each connection has such headers
+
+
+def _index_of(lines: Sequence[tuple[str, str]]) -> dict[str, str]:
+    return {name.lower(): value for name, value in reversed(lines)}
