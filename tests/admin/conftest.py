@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from cloudlink import slices
-from cloudlink.admin.actors import Actor
+from cloudlink.admin.actors import Actor, AdminError
 from cloudlink.admin.host import protected_by
 from cloudlink.admin.names import fold
 from cloudlink.admin.policy import Policy
@@ -21,6 +21,18 @@ NOW = 1_769_882_400.0
 """2026-01-31 18:00 UTC."""
 OWNER = Actor("mia", "owner", "dashboard", "203.0.113.9")
 MODERATOR = Actor("tom", "moderator", "dashboard", "203.0.113.10")
+
+
+def refusal(call, *arguments, **options):
+    """The code of the error with which a call is refused."""
+    with pytest.raises(AdminError) as caught:
+        call(*arguments, **options)
+    return caught.value.code
+
+
+def judged(world, player, rooms=("r",)):
+    """What the policy says about a message of a player to rooms."""
+    return world.policy.judge(player, rooms, b"1", "messages")
 
 
 def at_once(method):

@@ -7,16 +7,10 @@ import pytest
 from cloudlink.admin import bans
 from cloudlink.admin.actors import AdminError
 from cloudlink.slices import finish
-from tests.admin.conftest import MODERATOR, NOW, OWNER, at_once
+from tests.admin.conftest import MODERATOR, NOW, OWNER, at_once, refusal
 from tests.support.sanctioning import add_ban
 
 DAY = 86_400
-
-
-def refusal(call, *arguments, **options):
-    with pytest.raises(AdminError) as caught:
-        call(*arguments, **options)
-    return caught.value.code
 
 
 def ban(world, target, seconds=DAY, actor=OWNER, **options):

@@ -6,19 +6,7 @@ import itertools
 
 import pytest
 
-from cloudlink.admin.actors import AdminError
-from tests.admin.conftest import MODERATOR, NOW, OWNER
-
-
-def refusal(call, *arguments, **options):
-    with pytest.raises(AdminError) as caught:
-        call(*arguments, **options)
-    return caught.value.code
-
-
-def judged(world, player, rooms=("r",)):
-    return world.policy.judge(player, rooms, b"1", "messages")
-
+from tests.admin.conftest import MODERATOR, NOW, OWNER, judged, refusal
 
 # Modes.
 

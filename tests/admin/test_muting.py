@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-
-from cloudlink.admin.actors import Actor, AdminError
-from tests.admin.conftest import MODERATOR, NOW, OWNER
+from cloudlink.admin.actors import Actor
+from tests.admin.conftest import MODERATOR, NOW, OWNER, refusal
 from tests.support.sanctioning import list_mutes
-
-
-def refusal(call, *arguments, **options):
-    with pytest.raises(AdminError) as caught:
-        call(*arguments, **options)
-    return caught.value.code
 
 
 def mute(world, target, seconds=60, actor=OWNER, **options):

@@ -2,22 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
-from cloudlink.admin.actors import AdminError
 from cloudlink.slices import finish
-from tests.admin.conftest import MODERATOR, OWNER, at_once
-
-
-def refusal(call, *arguments, **options):
-    with pytest.raises(AdminError) as caught:
-        call(*arguments, **options)
-    return caught.value.code
-
-
-def judged(world, player, rooms=("r",)):
-    return world.policy.judge(player, rooms, b"1", "messages")
-
+from tests.admin.conftest import MODERATOR, OWNER, at_once, judged, refusal
 
 # Rooms.
 
