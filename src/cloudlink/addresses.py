@@ -32,7 +32,7 @@ _MAPPED = bytes(10) + b"\xff\xff"
 _IPV6_PREFIX = 64
 """Bits of an IPv6 address that identify a subscriber; the subscriber chooses the rest."""
 _LONGEST_REMEMBERED = 64
-"""Characters of a text that is kept with the address that it is; strangers send longer ones."""
+"""Most characters of a text whose address is remembered, so that long headers of strangers do not stay in memory."""
 _PRIVATE: list[Network] = [
     ip_network(network)
     for network in (
@@ -230,7 +230,7 @@ def _without_port(text: str) -> str:
 
 
 def _parse(text: str) -> IPv4Address | IPv6Address | None:
-    """Return the address that a text is, None if it is not one."""
+    """Parse an address, with or without a port; return None if the text is not one."""
     return _remembered(text) if len(text) <= _LONGEST_REMEMBERED else _parsed(text)
 
 
@@ -245,7 +245,7 @@ def _parsed(text: str) -> IPv4Address | IPv6Address | None:
 
 
 _remembered = lru_cache(maxsize=128)(_parsed)
-"""The same; the address of a new connection is needed several times in a row."""
+"""`_parsed` with a small cache, because the address of a new connection is parsed several times in a row."""
 
 
 def is_private(text: str) -> bool:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Nothing:
-    """Takes the place of a class of which there cannot be objects yet, where code only asks whether it has one."""
+    """Stands in for a class that has no instances yet, for code that only asks whether an object is one."""
 
 
 _MODULES: Final[dict[str, dict[str, tuple[str, str]]]] = {
@@ -40,7 +40,7 @@ _MODULES: Final[dict[str, dict[str, tuple[str, str]]]] = {
 }
 """The modules, and names that do not need the whole module, with the module and name where each of them is.
 
-`hashlib` and `hmac` take these from the same places, `sha1` and `compare_digest` where Python has been built without OpenSSL.
+`hashlib` takes `blake2b` from there too, and `sha1` if Python was built without OpenSSL; `hmac` takes `compare_digest` in the same way.
 """
 
 

@@ -43,7 +43,7 @@ class _Entries:
         self._added += 1
 
     def latest(self, count: int) -> list[dict[str, Any]]:
-        """Return up to so many entries, the earliest first."""
+        """Return the latest `count` entries, or all if there are fewer, the earliest first."""
         count = min(count, self._added, self._most)
         return [self._entry(number) for number in range(self._added - count, self._added)]
 

@@ -36,7 +36,7 @@ _BATCH = 32
 _CROWD = 32
 """Minimum batch size for which sockets are read again before writing."""
 _FEW = 16
-"""Most clients in an audience for each of which the first of several frames is queued at once."""
+"""Most clients of an audience whose first frame is queued for each of them at once, not collected."""
 _ANONYMOUS = 4096
 """Size in bytes from which a frame always knows its sender; shorter ones do while a recipient reads slowly."""
 _BACKLOG = 4

@@ -28,7 +28,7 @@ _WINDOW_BITS = -11
 class Headers(Mapping[str, str]):
     """Header lines in the order of the request.
 
-    Whether a request has a header is asked some thirty times until a connection is open, so the first look-up makes an index.
+    Opening a connection takes some thirty look-ups, so the first one makes an index.
     """
 
     __slots__ = ("_index", "_lines")
@@ -66,7 +66,7 @@ class Headers(Mapping[str, str]):
         return self._lines
 
     def _values(self) -> dict[str, str]:
-        """Return the first value of each name in small letters."""
+        """Return the value of each header's first line, by its name in lower case."""
         if self._index is None:
             self._index = _index_of(self._lines)
         return self._index
