@@ -173,8 +173,25 @@ def test_a_controller_keeps_the_same_wait_for_the_same_load():
     waits = []
     for number in range(100):
         share = 1 + 100 * controller.wait
-        controller.update(Sample(number * 0.05, 1.2, 0.8, share, 160_000))
+        controller.update(Sample(number * 0.05, 0.9, 1.2, 0.8, share, 160_000))
         waits.append(controller.wait)
     assert waits[0] == 0.002
     assert waits[50:] == pytest.approx([(0.8 / 0.45 - 1) / 100] * 50)
     assert all(after >= before - 1e-9 for before, after in pairwise(waits))
+
+
+@pytest.mark.parametrize(("busy", "goes_on"), [(1.0, True), (0.95, True), (0.85, False), (0.6, False)])
+def test_waiting_goes_on_while_the_thread_has_fallen_behind(busy, goes_on):
+    """It sends less than before because it is slow, not because somebody waits for answers: then it would be idle."""
+    controller = Controller()
+    controller.update(Sample(0.0, 1.0, 1.5, 1.0, 1.0, 200_000))
+    controller.update(Sample(0.05, busy, 1.5, 1.0, 1.1, 150_000))
+    assert (controller.wait > 0) is goes_on
+
+
+def test_waiting_goes_on_if_it_only_seems_to_bring_nothing_together_now_and_then():
+    controller = Controller()
+    for number in range(100):
+        share = 1.0 if number % 3 == 2 else 3.0
+        controller.update(Sample(number * 0.05, 1.0, 1.5, 1.0, share, 200_000))
+        assert controller.wait > 0

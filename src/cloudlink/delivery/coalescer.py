@@ -10,7 +10,7 @@ had its own write. Waiting does not change that figure, so the time it saves doe
 
 * Frames that share writes anyway, as in one crowded room, gain nothing by waiting.
 * A program that waits for an answer before it sends more would only be slowed down. If waiting brings no frames
-  together, or reduces how much is sent, it stops for some seconds.
+  together, or reduces how much is sent and leaves the thread idle, it stops for some seconds.
 """
 
 from __future__ import annotations
@@ -43,8 +43,12 @@ _WORTHWHILE = 1.2
 """Frames per write that waiting must achieve."""
 _TRIAL = 0.015
 """Shortest wait, in seconds, that is judged by this."""
+_IN_VAIN = 3
+"""Samples in a row that must not achieve it. A single one may fail to, because it counts writes of frames that were queued before it."""
 _SLOWED = 0.9
-"""Fraction of the former frames per second below which some sender must be waiting for answers."""
+"""Fraction of the former frames per second below which some sender may be waiting for answers."""
+_IDLE = 0.9
+"""Share of a core below which it is. A thread that is always busy sends less because it cannot do more, above all without waiting."""
 _BREAK = 5.0
 """Seconds without waiting after it did not help."""
 
@@ -85,6 +89,7 @@ class Sample:
 
     Attributes:
         now: The time, in seconds.
+        busy: Share of a core that the thread used since the last sample.
         demand: Cores that would be needed to do everything and write every frame by itself, smoothed.
         writing: The part of them that writing would take, smoothed.
         frames_per_write: Frames per write since the last sample.
@@ -92,6 +97,7 @@ class Sample:
     """
 
     now: float
+    busy: float
     demand: float
     writing: float
     frames_per_write: float
@@ -109,6 +115,7 @@ class Controller:
         self.wait = 0.0
         self._most = _LONGEST  # seconds to wait that bring enough frames together
         self._frames_before = 0.0  # per second, when waiting began
+        self._in_vain = 0  # samples
         self._break_until = 0.0
 
     def update(self, sample: Sample) -> None:
@@ -127,8 +134,11 @@ class Controller:
 
     def _does_no_good(self, sample: Sample) -> bool:
         if not self.wait or sample.frames_per_write >= _WORTHWHILE:
+            self._in_vain = 0
             return False
-        return self.wait >= _TRIAL or sample.frames_per_second < _SLOWED * self._frames_before
+        self._in_vain += self.wait >= _TRIAL
+        is_slowed = sample.frames_per_second < _SLOWED * self._frames_before
+        return self._in_vain >= _IN_VAIN or (is_slowed and sample.busy < _IDLE)
 
     def _wanted(self, sample: Sample) -> float:
         """Return a wait halfway between the present one and the one that would keep the thread busy for `_BUSY`."""
@@ -198,6 +208,7 @@ class WriteCoalescer:
         self._controller.update(
             Sample(
                 now,
+                (worked - self._worked) / elapsed,
                 self._demand,
                 self._writing_demand,
                 self._frames / self._writes,
