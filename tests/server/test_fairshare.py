@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cloudlink.server.fairshare import NOTICEABLE, TURN, FairShare
+from cloudlink.server.fairshare import NOTICEABLE, READ_AHEAD, TURN, FairShare
 from tests.support.memoryclients import MemoryClient, named
 from tests.support.servers import build
 
@@ -338,12 +338,40 @@ def test_packets_wait_while_the_turn_is_used_up_and_keep_their_order(server, tim
     server.fair_share.spent = 1.0
     alice.say({"cmd": "gmsg", "val": 1})
     assert alice.heard() == []
-    assert alice.connection.is_held
+    assert not alice.connection.is_held, (
+        "stopping and resuming takes more time than reading another small packet"
+    )
     server.fair_share.spent = 0.0
     alice.say({"cmd": "gmsg", "val": 2})
     assert alice.heard() == [], "the first one has its turn first"
     time.turn()
     assert [packet["val"] for packet in alice.heard()] == [1, 2]
+    assert not alice.connection.is_held
+
+
+@pytest.mark.parametrize(
+    ("packet", "most"), [({"cmd": "ping"}, 15), ({"cmd": "gmsg", "val": "x" * READ_AHEAD}, 1)]
+)
+def test_nothing_more_is_read_once_more_than_a_few_packets_wait(server, time, packet, most):
+    alice = named(server, "alice")
+    server.fair_share.spent = 1.0
+    said = 0
+    while not alice.connection.is_held:
+        alice.say(packet)
+        said += 1
+    assert most / 2 < said <= most
+    time.turn()
+    assert not alice.connection.is_held
+    assert alice.session.kept().packets == 0
+
+
+def test_a_connection_is_held_when_its_packets_are_followed_by_what_cannot_wait(server, time):
+    alice = named(server, "alice")
+    server.fair_share.spent = 1.0
+    alice.say({"cmd": "ping"})
+    alice.session.admit(5)
+    assert alice.connection.is_held
+    time.turn()
     assert not alice.connection.is_held
 
 
@@ -443,15 +471,24 @@ def test_a_message_that_cannot_be_dealt_with_closes_its_connection_alone(server,
     assert bob.closed is None
 
 
-def test_a_worker_is_held_from_when_its_work_waits_until_it_is_done():
-    time = Time()
-    share = FairShare(time.call_soon, time.clock)
-    someone = Someone(share, "192.0.2.1")
-    assert share.is_held(someone) is False
-    share.put(someone.account, someone, lambda: None)
-    assert share.is_held(someone) is True
-    time.turn()
-    assert share.is_held(someone) is False
+def test_a_worker_is_held_from_when_too_much_of_its_work_waits_until_all_is_done(time, share):
+    someone, done = Someone(share, "192.0.2.1"), []
+    states = [(share.has_to_wait(someone), share.is_held(someone), someone.is_held)]
+    for _ in range(2):
+        share.put(someone.account, someone, working(time, done, "x", 0.02), 400, read_ahead=1000)
+        states.append((share.has_to_wait(someone), share.is_held(someone), someone.is_held))
+    assert share.waiting_bytes(someone) == 1400
+    for _ in range(2):
+        time.turn()
+        states.append((share.has_to_wait(someone), share.is_held(someone), someone.is_held))
+    assert states == [
+        (False, False, False),
+        (True, False, False),
+        (True, True, True),
+        (True, True, True),
+        (False, False, False),
+    ]
+    assert share.waiting_bytes(someone) == 0
 
 
 def test_frames_that_cannot_wait_open_one_turn_only():

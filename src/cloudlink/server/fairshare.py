@@ -3,8 +3,9 @@
 The processing time of each packet is charged to the address that it came from, likewise that of new connections and of
 cleaning up after ended ones. While an iteration of the event loop has time left, packets are processed as they arrive.
 Once those of one iteration have taken 10 ms, or less if what they cause takes long, further packets and requests wait,
-nothing more is read from their connections, and the addresses take turns by the time they have used (deficit round
-robin). An address that begins to wait has its first turn before those that wait already, as in fq_codel (RFC 8290,
+and the addresses take turns by the time they have used (deficit round robin). Nothing more is read from a connection
+whose request waits, or more than a few small packets: to stop and resume reading takes two system calls, which would slow
+down a server with thousands of players just when it has no time left. An address that begins to wait has its first turn before those that wait already, as in fq_codel (RFC 8290,
 section 4.2), so a player with a packet now and then waits for none of ten floods. A flood therefore delays only its own
 address, and a classroom behind one address may use the whole server while no other address needs it. Packets of one
 client keep their order. What waits is also charged for the copies that its recipients get, because they are written
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter, deque
+from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
@@ -46,6 +47,8 @@ _COPY = 1e-6
 """Seconds that a queued frame costs when it is written later, on average, if a recipient reads slowly."""
 _OVERHEAD = 300
 """Bytes that waiting work takes besides its message."""
+READ_AHEAD = 4096
+"""Bytes of waiting packets up to which a connection is still read: about ten small ones."""
 _LONG = 1.0
 """Seconds of waiting after which the log reports that an address uses more than its share."""
 
@@ -86,6 +89,17 @@ class Account:
         self.is_listed = False
         self.sessions = 0
         self.waiting_since = 0.0
+
+
+class _Load:
+    """What waits for one worker: the number of functions, and the bytes that they keep."""
+
+    __slots__ = ("count", "is_held", "size")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.size = 0
+        self.is_held = False
 
 
 class FairShare:
@@ -132,8 +146,7 @@ class FairShare:
         self._accounts: dict[str, Account] = {}
         self._fresh: deque[Account] = deque()  # addresses that have just begun to wait
         self._waiting: deque[Account] = deque()  # all others that wait, in the order of their turns
-        self._held: Counter[Worker] = Counter()  # number of waiting functions, by session
-        self._bytes: Counter[Worker] = Counter()  # bytes that they keep
+        self._loads: dict[Worker, _Load] = {}
         self.spent = 0.0
         self.is_turn_open = False
         self.waited = 0
@@ -169,16 +182,23 @@ class FairShare:
         return self._spent_before + self.spent - self._estimated
 
     def put(
-        self, account: Account, worker: Worker, work: Callable[[], None], size: int = 0, cost: float = 0.0
+        self,
+        account: Account,
+        worker: Worker,
+        work: Callable[[], None],
+        size: int = 0,
+        cost: float = 0.0,
+        read_ahead: int = 0,
     ) -> None:
         """Queue work for an address, to be done when the address has its turn.
 
         Args:
             account: The address's account.
-            worker: The session; nothing more is read from its connection until the work is done.
+            worker: The session; held until all its work is done, from the moment when more than `read_ahead` waits.
             work: The function to call.
             size: Bytes of the message that it handles.
             cost: Seconds to charge at least, for what happens because of the work, but not within it.
+            read_ahead: Bytes of waiting work up to which the worker is not held, see `READ_AHEAD`.
         """
         if not account.queue:
             account.waiting_since = self.clock()
@@ -191,9 +211,13 @@ class FairShare:
         size += _OVERHEAD
         account.queue.append((worker, work, size, cost))
         self.waited += 1
-        self._bytes[worker] += size
-        self._held[worker] += 1
-        if self._held[worker] == 1:
+        load = self._loads.get(worker)
+        if load is None:
+            load = self._loads[worker] = _Load()
+        load.count += 1
+        load.size += size
+        if load.size > read_ahead and not load.is_held:
+            load.is_held = True
             worker.hold()
         if not self.is_turn_open:
             self.open_turn()
@@ -228,15 +252,21 @@ class FairShare:
     @property
     def is_busy(self) -> bool:
         """Whether any work waits."""
-        return bool(self._held)
+        return bool(self._loads)
 
-    def held_bytes(self, worker: Worker) -> int:
+    def waiting_bytes(self, worker: Worker) -> int:
         """Return the bytes that the waiting work of a session keeps."""
-        return self._bytes[worker]
+        load = self._loads.get(worker)
+        return load.size if load is not None else 0
+
+    def has_to_wait(self, worker: Worker) -> bool:
+        """Return whether work of a session waits, so that further work has to."""
+        return worker in self._loads
 
     def is_held(self, worker: Worker) -> bool:
-        """Return whether work is queued for a session."""
-        return worker in self._held
+        """Return whether nothing is read from a session's connection because its work waits."""
+        load = self._loads.get(worker)
+        return load is not None and load.is_held
 
     def _begin_turn(self) -> None:
         self.is_turn_open = False
@@ -291,8 +321,10 @@ class FairShare:
             account.deficit -= charged
             self.spent += charged
             self._estimated += charged - (now - before)
-            self._held[worker] -= 1
-            self._bytes[worker] -= size
-            if not self._held[worker]:
-                del self._held[worker], self._bytes[worker]
-                worker.release()
+            load = self._loads[worker]
+            load.count -= 1
+            load.size -= size
+            if not load.count:
+                del self._loads[worker]
+                if load.is_held:
+                    worker.release()

@@ -18,7 +18,7 @@ from cloudlink.delivery import Outbox, text_frame
 
 from .client import Client, State, write
 from .exceptions import EmptyMessage
-from .fairshare import NOTICEABLE, FairShare
+from .fairshare import NOTICEABLE, READ_AHEAD, FairShare
 from .handlers import log_closing
 from .memory import FEW_ROOMS, Kept
 from .nullsession import NULL_SESSION
@@ -124,7 +124,7 @@ class Session:
         """Handle one complete text message of valid UTF-8, now or when its address has its turn."""
         share = self._share
         if share.spent >= share.turn or self._account.queue:
-            share.put(self._account, self, partial(self._handle_late, self._handle, data), len(data))
+            self._wait(self._handle, data)
             return
         clock = share.clock  # Python calls a local name faster than an attribute that is not a method
         began = clock()
@@ -143,13 +143,17 @@ class Session:
         """Handle one complete binary message, now or when its address has its turn."""
         share = self._share
         if share.spent >= share.turn or self._account.queue:
-            share.put(self._account, self, partial(self._handle_late, self._handle_binary, data), len(data))
+            self._wait(self._handle_binary, data)
             return
         began = share.clock()
         self._handle_binary(data)
         spent = share.spent = share.spent + share.clock() - began
         if spent >= NOTICEABLE and not share.is_turn_open:
             share.open_turn()
+
+    def _wait(self, handle: Callable[[bytes], None], data: bytes) -> None:
+        work = partial(self._handle_late, handle, data)
+        self._share.put(self._account, self, work, len(data), read_ahead=READ_AHEAD)
 
     def _handle_late(self, handle: Callable[[bytes], None], data: bytes) -> None:
         try:
@@ -348,7 +352,7 @@ class Session:
         outbox, joined = client.outbox, client.joined
         return Kept(
             outbox.connection.kept,
-            host.fair_share.held_bytes(self),
+            host.fair_share.waiting_bytes(self),
             outbox.backlog.size if outbox.backlog is not None else 0,
             _MEMBER_COST * len(joined) + _LETTER_COST * sum(map(len, joined))
             if len(joined) > FEW_ROOMS
@@ -411,7 +415,7 @@ class Session:
         clients in a hundred rooms leave at once, they take turns.
         """
         share = self._share
-        if share.is_held(self) or (share.spent >= share.turn and self.state is not State.CLOSED):
+        if share.has_to_wait(self) or (share.spent >= share.turn and self.state is not State.CLOSED):
             share.put(self._account, self, self._depart)
             return
         began = share.clock()
