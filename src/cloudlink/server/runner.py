@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cloudlink import sources
 from cloudlink.errors import StartError
+from cloudlink.transport.selector import new_event_loop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -67,7 +68,7 @@ def _run(main: Coroutine[Any, Any, None]) -> None:
 
     Replacing asyncio's handler makes Python write a text about it, for which it loads `inspect` (1 MB).
     """
-    with asyncio.Runner() as runner:
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.get_loop().run_until_complete(main)
 
 
