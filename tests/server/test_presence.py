@@ -43,8 +43,10 @@ def test_a_list_that_only_grows_keeps_its_version(presence):
     listed, version = presence.listed(), presence.version
     presence.add(user(4, "dave"))
     presence.add(user(5))
+    presence.add(user(6))
+    presence.update(user(5, "erin"))
     assert presence.listed() is listed
-    assert [each.id for each in listed] == ["1", "3", "4"]
+    assert [each.id for each in listed] == ["1", "3", "4", "5"]
     assert presence.version == version
 
 

@@ -6,6 +6,7 @@ This module only answers queries and delivers nothing. The recipients of a room'
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,16 +21,13 @@ class Presence:
         version: Changes whenever the list of named users changes, except when a user is appended.
     """
 
-    __slots__ = ("_ids", "_joined", "_last_listed", "_listed", "_places", "users", "version")
+    __slots__ = ("_ids", "_listed", "users", "version")
 
     def __init__(self) -> None:
         self.users: dict[str, User] = {}
         self.version = 0
-        self._joined = 0
-        self._places: dict[str, int] = {}
         self._ids: dict[str, tuple[str, ...]] = {}  # by username
         self._listed: list[User] | None = None  # None: collected on the next query
-        self._last_listed = -1
 
     def __bool__(self) -> bool:
         return bool(self.users)
@@ -37,15 +35,12 @@ class Presence:
     def add(self, user: User) -> None:
         """Append a user."""
         self.users[user.id] = user
-        self._places[user.id] = self._joined
-        self._joined += 1
         if user.username is not None:
             self._add_name(user, user.username)
 
     def remove(self, user: User) -> None:
         """Remove a user that is present."""
         known = self.users.pop(user.id)
-        del self._places[user.id]
         if known.username is not None:
             self._drop_name(known, known.username)
 
@@ -75,18 +70,20 @@ class Presence:
         """
         if self._listed is None:
             self._listed = [user for user in self.users.values() if user.username is not None]
-            self._last_listed = self._places[self._listed[-1].id] if self._listed else -1
         return self._listed
 
     def _add_name(self, user: User, username: str) -> None:
         self._ids[username] = (*self._ids.get(username, ()), user.id)
         if self._listed is not None:
-            place = self._places[user.id]
-            if place > self._last_listed:
+            if self._is_behind_named(user):
                 self._listed.append(user)
-                self._last_listed = place
             else:
                 self._forget_list()
+
+    def _is_behind_named(self, user: User) -> bool:
+        """Return whether a present user joined after all others that have a name. Checks only those who joined later."""
+        others = itertools.takewhile(lambda other: other is not user, reversed(self.users.values()))
+        return all(other.username is None for other in others)
 
     def _drop_name(self, user: User, username: str) -> None:
         rest = tuple(each for each in self._ids[username] if each != user.id)
