@@ -449,7 +449,10 @@ class WebSocketConnection(WSListener):
 
 
 def _forget_handshake(transport: WSTransport) -> None:
-    """Free picows' own copies of the request and the response, which nobody reads once the response is sent."""
+    """Free what nobody reads once the response is sent: picows' copies of the request and the response, and the own address."""
+    extra = getattr(transport.underlying_transport, "_extra", None)  # of asyncio's transport of a socket
+    if isinstance(extra, dict):
+        extra.pop("sockname", None)
     for kept, names in ((transport.request, _REQUEST_PARTS), (transport.response, ("headers",))):
         for name in names:
             setattr(kept, name, None)
