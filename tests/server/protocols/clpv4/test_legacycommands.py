@@ -90,7 +90,7 @@ def test_nothing_is_left_of_a_channel_that_nobody_is_in(server, leave):
     for member in members:
         leave(member)
     assert channels(server)._channels == {}
-    assert all(member.client.state.channel is None for member in members)
+    assert channels(server)._channel_of == {}
 
 
 def test_a_client_that_changes_channels_leaves_nothing_behind(server):

@@ -192,10 +192,10 @@ def test_lists_after_a_handshake_are_charged():
         linking(server, f"p{number}", "default")
     alice = MemoryClient(server)
     alice.say({"cmd": "ping"})
-    before = alice.client.state.meter.user_lists.used()
+    before = alice.client.state.user_lists.used()
     (heard,) = [frame for frame in alice.ask({"cmd": "handshake"}) if frame["cmd"] == "ulist"]
     assert len(heard["val"]) == 20
-    charged = alice.client.state.meter.user_lists.used() - before
+    charged = alice.client.state.user_lists.used() - before
     assert charged == len(json.dumps(heard, separators=(",", ":"))) + 4  # of the header
 
 

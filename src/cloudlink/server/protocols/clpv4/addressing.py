@@ -77,7 +77,7 @@ class Addressing:
 
     def charge_identity_change(self, client: Client, packet: Packet) -> None:
         """Raise `Dropped` if the client changes its name or rooms, or asks for user lists, too often."""
-        if not (client.state.meter.identity.take() and self._lists.may_cause_more(client)):
+        if not (client.state.identity.take() and self._lists.may_cause_more(client)):
             raise _dropped(client, packet, _TOO_OFTEN)
 
     # Rooms.

@@ -34,15 +34,15 @@ class Channel:
 
 
 class Channels:
-    """All channels by name. A client's state refers to the channel that the client is in."""
+    """All channels by name, and the channel of each client that is in one."""
 
     def __init__(self) -> None:
         self._channels: dict[str, Channel] = {}
+        self._channel_of: dict[Client, Channel] = {}
 
     def of(self, client: Client) -> Channel | None:
         """Return the channel of a client, None if it is in none."""
-        channel: Channel | None = client.state.channel
-        return channel
+        return self._channel_of.get(client)
 
     def members_with(self, client: Client) -> tuple[Client, ...]:
         """Return all members of a client's channel, including the client; empty if it is in none."""
@@ -61,14 +61,13 @@ class Channels:
         if channel is None:
             channel = self._channels[host] = Channel(host)
         channel.members[client] = None
-        client.state.channel = channel
+        self._channel_of[client] = channel
         return channel
 
     def leave(self, client: Client) -> None:
         """Remove a client from its channel; do nothing if it is in none."""
-        channel = self.of(client)
+        channel = self._channel_of.pop(client, None)
         if channel is not None:
-            client.state.channel = None
             del channel.members[client]
             if not channel.members:
                 del self._channels[channel.host]

@@ -22,7 +22,6 @@ from .answers import listener_of
 from .dialects import DEFAULT_ROOM
 from .packet import SyntaxProblem, parse
 from .schema import Schema
-from .state import ClientState
 from .statuscodes import Dropped, Refusal, StatusCodes
 
 if TYPE_CHECKING:
@@ -86,9 +85,9 @@ class Clpv4Engine:
         return isinstance(packet, dict) and isinstance(packet.get("cmd"), str)
 
     def on_attach(self, client: Client) -> None:
-        """Add a new client to the default room without notifying others."""
+        """Add a new client to the default room without notifying others. Its state is what it may still send, and cause."""
         write(client, "dialect", self._greeter.initial_dialect)
-        write(client, "state", ClientState(client.session.meter))
+        write(client, "state", client.session.meter)
         self._rooms.subscribe(client, DEFAULT_ROOM)
 
     def on_detach(self, client: Client) -> None:

@@ -111,7 +111,7 @@ class UserLists:
         self._bucket(client).take(size)
 
     def _bucket(self, client: Client) -> Bucket:
-        bucket: Bucket = client.state.meter.user_lists
+        bucket: Bucket = client.state.user_lists
         return bucket
 
     def forget_encoded(self) -> None:
