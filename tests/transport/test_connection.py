@@ -273,7 +273,7 @@ async def opened(server, **options):
     peer = await connect(server.port, **options)
     peer.send(PING_PACKET)
     await peer.receive()
-    (connection,) = server._endpoint.connections - known
+    (connection,) = set(server._endpoint.connections) - known
     return peer, connection
 
 

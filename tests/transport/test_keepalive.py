@@ -21,6 +21,7 @@ class Stuck:
         self.patience = 1
         self.pinged = False
         self.silent_for = self.stalled_for = 0.0
+        self.has_ended = False
         self.left_unsent = 0
         self.unsent = unsent
         self.aborted = False
@@ -36,13 +37,11 @@ class Stuck:
 @pytest.fixture
 def looking():
     """Rounds of half a second that look after one connection, which may take nothing for five seconds."""
-    connections = []
-    keepalive = Keepalive(connections, 20, 20, 5, lambda: None)
+    keepalive = Keepalive(20, 20, 5, lambda: None)
     keepalive._call_later = lambda delay, callback: None
 
     def rounds(connection, taken):
-        if connection not in connections:
-            connections[:] = [connection]
+        if connection not in keepalive.connections():
             keepalive.add(connection)
         for count, size in enumerate(taken):
             connection.heard = True
@@ -115,7 +114,7 @@ def test_a_round_that_fails_is_followed_by_another():
 
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda _loop, context: complaints.append(str(context["exception"])))
-        keepalive = Keepalive([], 0.02, 0.02, 0.02, fail_once)
+        keepalive = Keepalive(0.02, 0.02, 0.02, fail_once)
         keepalive.start()
         await asyncio.wait_for(done.wait(), 5)
         keepalive.stop()
@@ -139,7 +138,8 @@ class Quiet(Stuck):
 
 def rounds_until_dropped(connection, heard_in=()):
     """Rounds of half a second with an interval of 5 and a time-out of 10 seconds; the peer is heard in some of them."""
-    keepalive = Keepalive([connection], 5, 10, 5, lambda: None)
+    keepalive = Keepalive(5, 10, 5, lambda: None)
+    keepalive.add(connection)
     keepalive._call_later = lambda delay, callback: None
     for count in range(1, 1000):
         connection.heard = count in heard_in
@@ -158,10 +158,10 @@ class Spreading:
         self.calls = []
         self.looked = []
         self.rounds = 0
-        self.connections = set(range(count))
-        self.keepalive = Keepalive(
-            self.connections, 10 * step, 10 * step, 10 * step, self.count_round, lambda: self.now
-        )
+        self.keepalive = Keepalive(10 * step, 10 * step, 10 * step, self.count_round, lambda: self.now)
+        self.connections = [Quiet(1) for _ in range(count)]
+        for connection in self.connections:
+            self.keepalive.add(connection)
         self.keepalive._call_later = lambda delay, callback: self.calls.append((delay, callback))
         self.keepalive._look_at = self.look_at
 
@@ -192,7 +192,7 @@ def test_a_round_over_many_connections_is_spread_over_its_time():
         longest = max(longest, many.go_on())
     assert longest < 0.01
     assert 0.9 < many.now - began <= 1.0, "evenly, and in time for the next round"
-    assert sorted(many.looked) == list(range(5000))
+    assert many.looked == many.connections
     assert many.rounds == 1
     many.go_on()
     assert many.rounds == 2
@@ -217,7 +217,7 @@ def test_a_round_that_takes_longer_than_its_time_is_finished_before_the_next():
     many.keepalive.start()
     while many.rounds < 2:
         many.go_on()
-    assert sorted(many.looked[:50_000]) == list(range(50_000))
+    assert many.looked[:50_000] == many.connections
     assert all(delay >= 0 for delay, _ in many.calls)
 
 
@@ -225,8 +225,10 @@ def test_connections_that_end_between_two_portions_are_not_looked_at():
     many = Spreading(1000)
     many.keepalive.start()
     many.go_on()
-    gone = many.connections - set(many.looked)
-    many.connections -= gone
+    gone = set(many.connections) - set(many.looked)
+    for connection in gone:
+        connection.has_ended = True
+    assert set(many.keepalive.connections()) == set(many.looked)
     while many.rounds < 2:
         many.go_on()
     assert not gone.intersection(many.looked)
@@ -251,16 +253,16 @@ def test_a_connection_that_cannot_be_looked_at_does_not_keep_others_from_it():
 def test_new_connections_are_looked_at_from_the_next_round_on():
     many = Spreading(100)
     many.keepalive.start()
-    many.connections.add(100)
-    many.keepalive.add(100)
+    latecomer = Quiet(1)
+    many.keepalive.add(latecomer)
     while len(many.looked) < 101:
         many.go_on()
-    assert sorted(many.looked) == list(range(101))
-    many.connections.discard(100)
+    assert many.looked == [*many.connections, latecomer]
+    latecomer.has_ended = True
     many.looked.clear()
     while many.rounds < 3:
         many.go_on()
-    assert 100 not in many.looked
+    assert latecomer not in many.looked
 
 
 @pytest.mark.parametrize("patience", [1, 3])
@@ -335,7 +337,8 @@ def test_other_times_count_from_the_next_round_on(looking):
 def test_a_silent_peer_is_pinged_in_time_and_once(patience):
     connection = Quiet(patience)
     connection.heard = False
-    keepalive = Keepalive([connection], 5, 10, 5, lambda: None)
+    keepalive = Keepalive(5, 10, 5, lambda: None)
+    keepalive.add(connection)
     keepalive._call_later = lambda *_: None
     pinged = []
     for count in range(1, 200):
@@ -349,7 +352,8 @@ def test_a_silent_peer_is_pinged_in_time_and_once(patience):
 
 def test_a_peer_that_answers_is_pinged_again_after_the_same_silence():
     connection = Quiet(1)
-    keepalive = Keepalive([connection], 5, 10, 5, lambda: None)
+    keepalive = Keepalive(5, 10, 5, lambda: None)
+    keepalive.add(connection)
     keepalive._call_later = lambda *_: None
     rounds = []
     for count in range(60):
@@ -371,7 +375,7 @@ def test_a_client_that_gets_on_has_all_the_time_again(looking):
 @pytest.mark.parametrize(("times", "step"), [((3600, 3600, 3600), 1.0), ((20, 5, 60), 0.5)])
 def test_there_is_a_round_each_second_or_more_often(times, step):
     delays = []
-    keepalive = Keepalive([], *times, lambda: None)
+    keepalive = Keepalive(*times, lambda: None)
     keepalive._call_later = lambda delay, callback: delays.append(delay)
     keepalive.start()
     assert delays == [step]

@@ -137,12 +137,12 @@ def test_a_connection_that_is_ending_can_be_asked_and_slowed_down(certificates):
     async def scenario():
         loop = asyncio.get_running_loop()
         async with running(**certificates.settings) as server:
-            connections = server._endpoint.connections
+            endpoint = server._endpoint
             peers = [await connect(server.port, ssl=certificates.client) for _ in range(10)]
             mistakes = []
 
             def look_at_each():
-                for connection in connections:
+                for connection in endpoint.connections:
                     try:
                         connection.take_heard()
                         assert connection.kept == 0
@@ -156,7 +156,7 @@ def test_a_connection_that_is_ending_can_be_asked_and_slowed_down(certificates):
             for peer in peers:
                 peer.leave()
             async with asyncio.timeout(20):
-                while connections:  # noqa: ASYNC110  # every turn of the loop matters
+                while endpoint.connections:  # noqa: ASYNC110  # every turn of the loop matters
                     await asyncio.sleep(0)
             looking[-1].cancel()
             assert mistakes == []

@@ -121,6 +121,7 @@ class WebSocketConnection(WSListener):
     Attributes:
         patience: Factor by which the peer may be silent longer than others; set by its protocol.
         cause: Why the connection ends; see `cloudlink.delivery.outbox.Connection`.
+        has_ended: Whether the socket is closed, by either side.
     """
 
     __slots__ = (
@@ -142,6 +143,7 @@ class WebSocketConnection(WSListener):
         "cause",
         "closing",
         "congested",
+        "has_ended",
         "left_unsent",
         "path",
         "patience",
@@ -178,6 +180,7 @@ class WebSocketConnection(WSListener):
         self.silent_for = 0.0
         self.pinged = False
         self.closing = False
+        self.has_ended = False
         self.congested = False
         self._is_held = False
         self.left_unsent = 0
@@ -241,6 +244,7 @@ class WebSocketConnection(WSListener):
     def on_ws_disconnected(self, transport: WSTransport) -> None:  # noqa: ARG002  # picows' signature
         """Note that the socket is closed, by either side."""
         self._stop_sending()  # from now on, another socket may have the same descriptor
+        self.has_ended = True
         for timer in (self._close_timer, self._pause_timer):
             if timer is not None:
                 timer.cancel()

@@ -104,8 +104,8 @@ class Endpoint:
             gate: Knows who is banned, and whether newcomers are limited; None for nobody and never.
             turns: Shares the time for new connections among addresses; None for the order in which they come.
         """
-        self.connections: set[WebSocketConnection] = set()
         self.port = 0
+        self._open_count = 0  # WebSockets that have not ended
         self._is_stopping = False
         self._emptied = asyncio.Event()
         self._settings = settings
@@ -122,7 +122,6 @@ class Endpoint:
         self._routes = routes
         routes.pages = _pages_route(settings)
         self._keepalive = Keepalive(
-            self.connections,
             settings.keepalive_interval,
             settings.keepalive_timeout,
             settings.stalled_timeout,
@@ -138,6 +137,11 @@ class Endpoint:
         # One object of each for all connections.
         self._when_closed = self._closed
         self._should_log_violation = lambda address: violations.should_log(subscriber(address))
+
+    @property
+    def connections(self) -> list[WebSocketConnection]:
+        """The WebSockets that have not ended. Checks each of them."""
+        return self._keepalive.connections()
 
     async def start(self, hosts: str, port: int) -> None:
         """Start to accept connections.
@@ -210,11 +214,11 @@ class Endpoint:
         self._emptied.clear()
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
-                if self.connections:
+                if self._open_count:
                     await self._emptied.wait()
                 for exchange in tuple(self._exchanges):
                     await exchange.ended.wait()
-        for connection in tuple(self.connections):
+        for connection in self.connections:
             connection.abort()
         for exchange in tuple(self._exchanges):
             exchange.abort()
@@ -309,15 +313,15 @@ class Endpoint:
     def _opened(
         self, open_receiver: Callable[[WebSocketConnection], Receiver], connection: WebSocketConnection
     ) -> Receiver:
-        self.connections.add(connection)
+        self._open_count += 1
         self._keepalive.add(connection)
         self._limiter.acquire(connection.address)
         return open_receiver(connection)
 
     def _closed(self, connection: WebSocketConnection) -> None:
-        self.connections.discard(connection)
+        self._open_count -= 1
         self._limiter.release(connection.address)
-        if not self.connections:
+        if not self._open_count:
             self._emptied.set()
 
 

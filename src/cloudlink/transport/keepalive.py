@@ -22,7 +22,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable
 
     from .connection import WebSocketConnection
 
@@ -43,29 +43,26 @@ class Keepalive:
 
     def __init__(
         self,
-        connections: Collection[WebSocketConnection],
         interval: float,
         timeout: float,
         stalled_timeout: float,
         on_round: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Check the connections in a collection, and those that `add` adds to it.
+        """Check the connections that `add` adds, until they have ended.
 
         Args:
-            connections: The connections to check; those that have ended are not in it any more.
             interval: Seconds of silence after which a peer is pinged.
             timeout: Seconds of further silence after which its connection is dropped.
             stalled_timeout: Seconds for which a peer may read nothing while frames wait for it.
             on_round: Called at the beginning of every round, at least once a second.
             clock: Returns the time in seconds.
         """
-        self._connections = connections
         self._on_round = on_round
         self._clock = clock
-        # Each round goes through the queue once. A copy of the collection would touch every connection in one turn, which
-        # takes milliseconds for thousands of them.
-        self._queue = deque(connections)
+        # Each round goes through the queue once. A copy would touch every connection in one turn, which takes milliseconds for
+        # thousands of them.
+        self._queue: deque[WebSocketConnection] = deque()
         self._count_left = 0
         self._round_ends = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -82,6 +79,10 @@ class Keepalive:
     def add(self, connection: WebSocketConnection) -> None:
         """Check a new connection from the next round on."""
         self._queue.append(connection)
+
+    def connections(self) -> list[WebSocketConnection]:
+        """Return the connections that have not ended."""
+        return [connection for connection in self._queue if not connection.has_ended]
 
     def start(self) -> None:
         """Start the timer on the running loop."""
@@ -118,13 +119,13 @@ class Keepalive:
 
     def _look_at_some(self) -> None:
         until = self._clock() + _PORTION
-        queue, connections = self._queue, self._connections
+        queue = self._queue
         while self._count_left > 0:
             count = min(_BATCH, self._count_left)
             self._count_left -= count
             for _ in range(count):
                 connection = queue.popleft()
-                if connection in connections:  # else it has ended
+                if not connection.has_ended:
                     queue.append(connection)
                     self._look_at(connection)
             if self._clock() >= until:
