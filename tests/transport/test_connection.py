@@ -483,7 +483,7 @@ def unopened(receiver=None):
 def test_a_connection_that_is_not_open_keeps_nothing():
     connection = unopened()
     assert connection.kept == 0
-    assert connection.silent_for == connection.stalled_for == 0.0
+    assert connection.quiet_since == connection.stalled_for == 0.0
 
 
 class Tap:

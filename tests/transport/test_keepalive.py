@@ -20,7 +20,7 @@ class Stuck:
         self.heard = True
         self.patience = 1
         self.pinged = False
-        self.silent_for = self.stalled_for = 0.0
+        self.quiet_since = self.stalled_for = 0.0
         self.has_ended = False
         self.left_unsent = 0
         self.unsent = unsent

@@ -122,6 +122,7 @@ class WebSocketConnection(WSListener):
         patience: Factor by which the peer may be silent longer than others; set by its protocol.
         cause: Why the connection ends; see `cloudlink.delivery.outbox.Connection`.
         has_ended: Whether the socket is closed, by either side.
+        quiet_since: When the peer was last heard or pinged, in seconds of the keepalive's rounds.
     """
 
     __slots__ = (
@@ -148,8 +149,8 @@ class WebSocketConnection(WSListener):
         "path",
         "patience",
         "pinged",
+        "quiet_since",
         "remote_address",
-        "silent_for",
         "stalled_for",
     )
 
@@ -177,7 +178,7 @@ class WebSocketConnection(WSListener):
         self.remote_address: tuple[str, int] | None = None
         self.patience = 1
         self.cause = "client"
-        self.silent_for = 0.0
+        self.quiet_since = 0.0
         self.pinged = False
         self.closing = False
         self.has_ended = False

@@ -63,6 +63,7 @@ class Keepalive:
         # Each round goes through the queue once. A copy would touch every connection in one turn, which takes milliseconds for
         # thousands of them.
         self._queue: deque[WebSocketConnection] = deque()
+        self._elapsed = 0.0  # seconds of all rounds; one object for all connections that were last heard in the same round
         self._count_left = 0
         self._round_ends = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -78,6 +79,7 @@ class Keepalive:
 
     def add(self, connection: WebSocketConnection) -> None:
         """Check a new connection from the next round on."""
+        connection.quiet_since = self._elapsed
         self._queue.append(connection)
 
     def connections(self) -> list[WebSocketConnection]:
@@ -98,6 +100,7 @@ class Keepalive:
 
     def _round(self) -> None:
         self._round_ends = self._clock() + self._step
+        self._elapsed += self._step
         self._count_left = len(self._queue)
         try:
             self._on_round()
@@ -138,16 +141,16 @@ class Keepalive:
             connection.abort()
             return
         if connection.take_heard():
-            connection.silent_for = 0.0
+            connection.quiet_since = self._elapsed
             connection.pinged = False
             return
-        connection.silent_for += self._step
+        silent_for = self._elapsed - connection.quiet_since
         if not connection.pinged:
-            if connection.silent_for >= self._interval * connection.patience - self._step:
+            if silent_for >= self._interval * connection.patience - self._step:
                 connection.ping()
                 connection.pinged = True
-                connection.silent_for = 0.0
-        elif connection.silent_for >= self._timeout * connection.patience - self._step:
+                connection.quiet_since = self._elapsed
+        elif silent_for >= self._timeout * connection.patience - self._step:
             logger.info("Dropping a connection that no longer answers.")
             connection.cause = "timeout"
             connection.abort()
