@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from cloudlink.server.fairshare import NOTICEABLE, READ_AHEAD, TURN, FairShare
@@ -489,6 +491,25 @@ def test_a_worker_is_held_from_when_too_much_of_its_work_waits_until_all_is_done
         (False, False, False),
     ]
     assert share.waiting_bytes(someone) == 0
+
+
+def test_the_event_loop_knows_whether_packets_wait(server, time, monkeypatch):
+    asked = []
+
+    def loop_runner(_name, is_behind):
+        asked.append(is_behind)
+        return lambda main: main.close()
+
+    monkeypatch.setattr(sys.modules["cloudlink.server.app"], "loop_runner", loop_runner)
+    server.run()
+    (is_behind,) = asked
+    assert not is_behind()
+    alice = named(server, "alice")
+    server.fair_share.spent = 1.0
+    alice.say({"cmd": "ping"})
+    assert is_behind()
+    time.turn()
+    assert not is_behind()
 
 
 def test_frames_that_cannot_wait_open_one_turn_only():

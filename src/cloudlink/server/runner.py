@@ -7,6 +7,7 @@ import gc
 import os
 import sys
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cloudlink import sources
@@ -49,10 +50,18 @@ def as_exit(error: StartError) -> SystemExit:
     return SystemExit(f"CloudLink cannot start: {error}")
 
 
-def loop_runner(name: str) -> Callable[[Coroutine[Any, Any, None]], None]:
-    """Return a function that runs a coroutine on a new event loop of that name. Raises `StartError`."""
+def loop_runner(name: str, is_behind: Callable[[], bool]) -> Callable[[Coroutine[Any, Any, None]], None]:
+    """Return a function that runs a coroutine on a new event loop.
+
+    Args:
+        name: A value of the setting `event_loop`.
+        is_behind: Whether packets wait, so that little more should be read; only asyncio's loop asks.
+
+    Raises:
+        StartError: the event loop is not installed.
+    """
     if name == "asyncio":
-        return _run
+        return partial(_run, is_behind=is_behind)
     try:
         import uvloop  # noqa: PLC0415  # optional
     except ImportError:
@@ -63,12 +72,12 @@ def loop_runner(name: str) -> Callable[[Coroutine[Any, Any, None]], None]:
     return uvloop.run
 
 
-def _run(main: Coroutine[Any, Any, None]) -> None:
+def _run(main: Coroutine[Any, Any, None], is_behind: Callable[[], bool]) -> None:
     """Run a coroutine as `asyncio.run` does, but without its handler of SIGINT; the server sets its own.
 
     Replacing asyncio's handler makes Python write a text about it, for which it loads `inspect` (1 MB).
     """
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=partial(new_event_loop, is_behind)) as runner:
         runner.get_loop().run_until_complete(main)
 
 
