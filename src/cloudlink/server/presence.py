@@ -6,7 +6,6 @@ This module only answers queries and delivers nothing. The recipients of a room'
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -75,15 +74,14 @@ class Presence:
     def _add_name(self, user: User, username: str) -> None:
         self._ids[username] = (*self._ids.get(username, ()), user.id)
         if self._listed is not None:
-            if self._is_behind_named(user):
+            # Most get their name soon after they have joined, so this looks at few.
+            latest = next(
+                one for one in reversed(self.users.values()) if one is user or one.username is not None
+            )
+            if latest is user:  # behind all others that have a name
                 self._listed.append(user)
             else:
                 self._forget_list()
-
-    def _is_behind_named(self, user: User) -> bool:
-        """Return whether a present user joined after all others that have a name. Checks only those who joined later."""
-        others = itertools.takewhile(lambda other: other is not user, reversed(self.users.values()))
-        return all(other.username is None for other in others)
 
     def _drop_name(self, user: User, username: str) -> None:
         rest = tuple(each for each in self._ids[username] if each != user.id)
