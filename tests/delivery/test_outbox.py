@@ -317,6 +317,29 @@ def test_the_first_frame_of_each_turn_to_a_small_room_is_queued_at_once():
         turns.end()
 
 
+def test_so_is_the_first_frame_that_leaves_out_a_client_and_those_after_it_are_collected():
+    delivery, turns, (a, b, c) = make(3)
+    everybody = audience(delivery, [a, b, c])
+    delivery.broadcast(everybody, b"1", skip=b)
+    assert [list(outbox) for outbox in (a, b, c)] == [[b"1"], [], [b"1"]]
+    for frame in (b"2", b"3"):
+        delivery.broadcast(everybody, frame, skip=b)
+    delivery.broadcast(everybody, b"4", skip=c)
+    turns.end()
+    assert a.connection.writes == [[b"1", b"234"]]
+    assert (b"".join(b.connection.frames), b"".join(c.connection.frames)) == (b"4", b"123")
+    assert delivery.sent_frames == 4 * 2
+
+
+def test_a_frame_that_leaves_out_the_only_client_begins_no_turn():
+    delivery, turns, (a,) = make(1)
+    everybody = audience(delivery, [a])
+    delivery.broadcast(everybody, b"1", skip=a)
+    assert (turns.callbacks, list(a)) == ([], [])
+    delivery.broadcast(everybody, b"2")
+    assert list(a) == [b"2"]
+
+
 def test_frames_that_alternate_between_rooms_keep_their_order():
     delivery, turns, (a, b, c) = make(3)
     here, there = audience(delivery, [a, b]), audience(delivery, [b, c])

@@ -217,17 +217,17 @@ class Delivery:
         if frame:
             if sender is not None and (self._behind or len(frame) >= _ANONYMOUS):
                 frame = signed(frame, sender, tag)
-            if (
-                audience.group is not self._group
-                and skip is None
-                and len(audience.outboxes) <= _FEW
-                and not self._behind
-            ):
+            outboxes = audience.outboxes
+            if audience.group is not self._group and len(outboxes) <= _FEW and not self._behind:
                 # Collecting saves nothing if no other frame for the room follows; if one does, that is collected.
                 if self._audiences:
                     self.flush_room()
-                self._group = audience.group
-                self._append(audience.outboxes, frame)
+                if skip is not None:
+                    outboxes = outboxes.copy()  # quicker than asking about each of them, as in `flush_room`
+                    outboxes.pop(skip, None)
+                if outboxes:
+                    self._group = audience.group
+                    self._append(outboxes, frame)
                 return
             self._collect_due(audience, frame, skip)
 
