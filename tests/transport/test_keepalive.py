@@ -350,6 +350,28 @@ def test_a_silent_peer_is_pinged_in_time_and_once(patience):
     assert 5 * patience - 1 <= pinged[0] <= 5 * patience
 
 
+@pytest.mark.parametrize("rounds_before", [0, 1, 7, 1000])
+@pytest.mark.parametrize("seconds", [0.7, 1, 2, 3, 7])
+def test_times_whose_tenth_is_not_exact_are_kept_however_long_the_server_has_run(seconds, rounds_before):
+    keepalive = Keepalive(seconds, seconds, seconds, lambda: None)
+    keepalive._call_later = lambda *_: None
+    for _ in range(rounds_before):
+        keepalive._round()
+    silent, stuck = Quiet(1), Stuck(1000)
+    silent.heard = False
+    for connection in (silent, stuck):
+        keepalive.add(connection)
+    events = []
+    for _ in range(30):
+        keepalive._round()
+        events.append((silent.pings == 1, silent.aborted, stuck.aborted))
+        stuck.heard = True
+        if silent.aborted:
+            break
+    pinged, dropped, dropped_stuck = (column.index(True) + 1 for column in zip(*events, strict=True))
+    assert (pinged, dropped, dropped_stuck) == (9, 18, 9), "rounds; one that has just begun may be another"
+
+
 def test_a_peer_that_answers_is_pinged_again_after_the_same_silence():
     connection = Quiet(1)
     keepalive = Keepalive(5, 10, 5, lambda: None)

@@ -75,7 +75,9 @@ class Keepalive:
         self._interval = interval
         self._timeout = timeout
         # Silence is counted in rounds and may have begun right after the previous round; the same holds for the other times.
-        self._stalled_after = stalled_timeout - self._step
+        # Half a step more, because steps such as 0.2 do not add up exactly: just below a limit, another round would pass.
+        self._margin = 1.5 * self._step
+        self._stalled_after = stalled_timeout - self._margin
 
     def add(self, connection: WebSocketConnection) -> None:
         """Check a new connection from the next round on."""
@@ -146,11 +148,11 @@ class Keepalive:
             return
         silent_for = self._elapsed - connection.quiet_since
         if not connection.pinged:
-            if silent_for >= self._interval * connection.patience - self._step:
+            if silent_for >= self._interval * connection.patience - self._margin:
                 connection.ping()
                 connection.pinged = True
                 connection.quiet_since = self._elapsed
-        elif silent_for >= self._timeout * connection.patience - self._step:
+        elif silent_for >= self._timeout * connection.patience - self._margin:
             logger.info("Dropping a connection that no longer answers.")
             connection.cause = "timeout"
             connection.abort()
