@@ -493,7 +493,28 @@ def test_a_worker_is_held_from_when_too_much_of_its_work_waits_until_all_is_done
     assert share.waiting_bytes(someone) == 0
 
 
-def test_the_event_loop_knows_whether_packets_wait(server, time, monkeypatch):
+def test_the_server_is_not_behind_while_one_connection_asks_for_too_much(time, share):
+    flood, player, done = Someone(share, "192.0.2.1"), Someone(share, "192.0.2.2"), []
+    states = [share.is_behind]
+    share.put(player.account, player, working(time, done, "player", 0.0001), read_ahead=READ_AHEAD)
+    states.append(share.is_behind)
+    for _ in range(3):
+        share.put(flood.account, flood, working(time, done, "flood", 0.02))
+    states.append(share.is_behind)
+    time.turn()
+    share.put(player.account, player, working(time, done, "player", 0.0001), read_ahead=READ_AHEAD)
+    assert done == ["player", "flood"]
+    states.append(share.is_behind)
+    while flood.is_held:
+        time.turn()
+    share.put(player.account, player, working(time, done, "player", 0.0001), read_ahead=READ_AHEAD)
+    states.append(share.is_behind)
+    time.turn()
+    states.append(share.is_behind)
+    assert states == [False, True, False, False, True, False]
+
+
+def test_the_event_loop_knows_whether_the_server_is_behind(server, time, monkeypatch):
     asked = []
 
     def loop_runner(_name, is_behind):

@@ -369,7 +369,7 @@ def test_times_whose_tenth_is_not_exact_are_kept_however_long_the_server_has_run
         if silent.aborted:
             break
     pinged, dropped, dropped_stuck = (column.index(True) + 1 for column in zip(*events, strict=True))
-    assert (pinged, dropped, dropped_stuck) == (9, 18, 9), "rounds; one that has just begun may be another"
+    assert (pinged, dropped, dropped_stuck) == (9, 18, 9), "in rounds of a tenth of the time"
 
 
 def test_a_peer_that_answers_is_pinged_again_after_the_same_silence():

@@ -269,7 +269,7 @@ class Server(PluginAPI):
         refuse_while_loading()
         refuse_inside_loop()
         self._check_max_clients()
-        run = loop_runner(self.settings.event_loop, lambda: self.fair_share.is_busy)
+        run = loop_runner(self.settings.event_loop, lambda: self.fair_share.is_behind)
         with suppress(KeyboardInterrupt):
             run(self._serve(ip, port))
 

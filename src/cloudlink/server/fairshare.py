@@ -3,13 +3,15 @@
 The processing time of each packet is charged to the address that it came from, likewise that of new connections and of
 cleaning up after ended ones. While an iteration of the event loop has time left, packets are processed as they arrive.
 Once those of one iteration have taken 10 ms, or less if what they cause takes long, further packets and requests wait,
-and the addresses take turns by the time they have used (deficit round robin). Nothing more is read from a connection
-whose request waits, or more than a few small packets: to stop and resume reading takes two system calls, which would slow
-down a server with thousands of players just when it has no time left. An address that begins to wait has its first turn before those that wait already, as in fq_codel (RFC 8290,
-section 4.2), so a player with a packet now and then waits for none of ten floods. A flood therefore delays only its own
-address, and a classroom behind one address may use the whole server while no other address needs it. Packets of one
-client keep their order. What waits is also charged for the copies that its recipients get, because they are written
-later.
+and the addresses take turns by the time they have used (deficit round robin). An address that begins to wait has its
+first turn before those that wait already, as in fq_codel (RFC 8290, section 4.2), so a player with a packet now and
+then waits for none of ten floods. A flood therefore delays only its own address, and a classroom behind one address may
+use the whole server while no other address needs it. Packets of one client keep their order. What waits is also charged
+for the copies that its recipients get, because they are written later.
+
+A connection is held, which means that nothing more is read from it, while a request of it waits or more than a few small
+packets. It is not held for one packet: stopping and resuming takes two system calls, which would slow down a server with
+thousands of players just when it has no time left.
 
 The module does no I/O: the clock and the scheduling function are passed in.
 """
@@ -48,7 +50,7 @@ _COPY = 1e-6
 _OVERHEAD = 300
 """Bytes that waiting work takes besides its message."""
 READ_AHEAD = 4096
-"""Bytes of waiting packets up to which a connection is still read: about ten small ones."""
+"""Bytes of waiting packets, each with its overhead, up to which a connection is still read: about ten small ones."""
 _LONG = 1.0
 """Seconds of waiting after which the log reports that an address uses more than its share."""
 
@@ -92,7 +94,13 @@ class Account:
 
 
 class _Load:
-    """What waits for one worker: the number of functions, and the bytes that they keep."""
+    """The waiting work of one worker.
+
+    Attributes:
+        count: Number of functions to call.
+        size: Bytes that they keep.
+        is_held: Whether the worker is held.
+    """
 
     __slots__ = ("count", "is_held", "size")
 
@@ -147,6 +155,7 @@ class FairShare:
         self._fresh: deque[Account] = deque()  # addresses that have just begun to wait
         self._waiting: deque[Account] = deque()  # all others that wait, in the order of their turns
         self._loads: dict[Worker, _Load] = {}
+        self._held_count = 0  # workers that are held
         self.spent = 0.0
         self.is_turn_open = False
         self.waited = 0
@@ -194,7 +203,7 @@ class FairShare:
 
         Args:
             account: The address's account.
-            worker: The session; held until all its work is done, from the moment when more than `read_ahead` waits.
+            worker: The session. Once more than `read_ahead` waits, it is held until all its work is done.
             work: The function to call.
             size: Bytes of the message that it handles.
             cost: Seconds to charge at least, for what happens because of the work, but not within it.
@@ -218,6 +227,7 @@ class FairShare:
         load.size += size
         if load.size > read_ahead and not load.is_held:
             load.is_held = True
+            self._held_count += 1
             worker.hold()
         if not self.is_turn_open:
             self.open_turn()
@@ -254,13 +264,22 @@ class FairShare:
         """Whether any work waits."""
         return bool(self._loads)
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether work waits because there is too much from all together, so that reading more would only add to it.
+
+        While a worker is held, somebody may ask for more than a fair share. The others must then be read as usual, because
+        they have their turns first: if less was read, the one would get the time that they do not get.
+        """
+        return bool(self._loads) and not self._held_count
+
     def waiting_bytes(self, worker: Worker) -> int:
         """Return the bytes that the waiting work of a session keeps."""
         load = self._loads.get(worker)
         return load.size if load is not None else 0
 
     def has_to_wait(self, worker: Worker) -> bool:
-        """Return whether work of a session waits, so that further work has to."""
+        """Return whether work of a session waits; further work must then wait behind it."""
         return worker in self._loads
 
     def is_held(self, worker: Worker) -> bool:
@@ -327,4 +346,5 @@ class FairShare:
             if not load.count:
                 del self._loads[worker]
                 if load.is_held:
+                    self._held_count -= 1
                     worker.release()

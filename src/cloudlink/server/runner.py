@@ -55,10 +55,10 @@ def loop_runner(name: str, is_behind: Callable[[], bool]) -> Callable[[Coroutine
 
     Args:
         name: A value of the setting `event_loop`.
-        is_behind: Whether packets wait, so that little more should be read; only asyncio's loop asks.
+        is_behind: Returns whether so much waits that little more should be read; used only by asyncio's loop on Linux.
 
     Raises:
-        StartError: the event loop is not installed.
+        StartError: The event loop is not installed.
     """
     if name == "asyncio":
         return partial(_run, is_behind=is_behind)

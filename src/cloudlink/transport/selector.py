@@ -2,9 +2,9 @@
 
 asyncio's selector returns all sockets that have something to read, and the event loop reads them all before it does anything
 else. With thousands of busy clients, that is more than the server can process in a turn. What is read but has to wait costs more
-than what is still in the system's buffers: it is queued, and by its turn, the processor's cache has lost all that belongs to its
+than what is still in the system's buffers: it is queued, and by its turn, the processor's caches have lost the data of its
 client. A server that had fallen behind needed half as much time again for each message, and could not catch up. So it reads even
-less while packets wait, but not nothing, because only reading shows from which address something comes.
+less while it is behind, but not nothing, because only reading shows from which address something comes.
 
 The system keeps the order: sockets that were not returned come first in the next call.
 """
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _AT_ONCE = 256
 """Most sockets that are read in one iteration of the event loop: about 5 ms of work for small messages."""
 _WHILE_BEHIND = 48
-"""The same while packets wait that have been read before."""
+"""The same while the server is behind."""
 
 
 class _BoundedEpoll:
@@ -45,10 +45,11 @@ class _BoundedEpoll:
 def bounded_selector(is_behind: Callable[[], bool]) -> selectors.EpollSelector:
     """Return a selector whose `select` returns a bounded number of files.
 
-    An attribute of the standard library that is not public is replaced; a selector without it keeps returning all files.
+    It replaces an attribute of the standard library's selector that is not public; without that attribute, the selector returns
+    all files.
 
     Args:
-        is_behind: Whether packets wait that have been read before.
+        is_behind: Returns whether so much that has been read waits that little more should be read.
     """
     selector = selectors.EpollSelector()
     epoll = getattr(selector, "_selector", None)
@@ -58,7 +59,7 @@ def bounded_selector(is_behind: Callable[[], bool]) -> selectors.EpollSelector:
 
 
 def new_event_loop(is_behind: Callable[[], bool]) -> asyncio.AbstractEventLoop:
-    """Return a new event loop with such a selector, or the usual one of systems that have no epoll."""
+    """Return a new event loop with a `bounded_selector`, or the usual event loop of a system without epoll."""
     if hasattr(selectors, "EpollSelector"):
         return asyncio.SelectorEventLoop(bounded_selector(is_behind))
     return asyncio.new_event_loop()
