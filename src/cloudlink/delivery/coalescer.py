@@ -9,8 +9,9 @@ that the thread has some time left again.
 had its own write. Waiting does not change that figure, so the time it saves does not end it. Two things end it:
 
 * Frames that share writes anyway, as in one crowded room, gain nothing by waiting.
-* A program that waits for an answer before it sends more would only be slowed down. If waiting brings no frames
-  together, or reduces how much is sent and leaves the thread idle, it stops for some seconds.
+* A program that waits for an answer before it sends more would only be slowed down. If waiting brings hardly any frames
+  together, it stops for some seconds: at once if less is sent than before although the thread has time left, else after a
+  few samples.
 """
 
 from __future__ import annotations
@@ -44,11 +45,11 @@ _WORTHWHILE = 1.2
 _TRIAL = 0.015
 """Shortest wait, in seconds, that is judged by this."""
 _IN_VAIN = 3
-"""Samples in a row that must not achieve it. A single one may fail to, because it counts writes of frames that were queued before it."""
+"""Samples in a row without that after which waiting stops. A single one may be too low: it counts writes of frames queued before."""
 _SLOWED = 0.9
 """Fraction of the former frames per second below which some sender may be waiting for answers."""
 _IDLE = 0.9
-"""Share of a core below which it is. A thread that is always busy sends less because it cannot do more, above all without waiting."""
+"""Share of a core below which the thread has time left. A thread without any sends less because it cannot do more."""
 _BREAK = 5.0
 """Seconds without waiting after it did not help."""
 

@@ -109,7 +109,8 @@ def parse(head: bytes) -> Request:
         raise BadRequest(
             f"A request may have at most {_MAX_HEADERS} headers.", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
         )
-    # A list: CPython keeps up to 2000 freed tuples of each length, but does not use them for tuples made from generators.
+    # Not a generator: CPython never reuses the freed tuples it keeps, up to 2000 of each length, for a tuple made from one, so
+    # each request would leave one more.
     headers = Headers([_field(line) for line in lines[1:]])
     if len(headers.getall("Host", ())) > 1:
         raise BadRequest("A request must have one Host header, not several.")

@@ -74,7 +74,7 @@ class Presence:
     def _add_name(self, user: User, username: str) -> None:
         self._ids[username] = (*self._ids.get(username, ()), user.id)
         if self._listed is not None:
-            # Most get their name soon after they have joined, so this looks at few.
+            # Most users get their name soon after they have joined, so this looks at few of them.
             latest = next(
                 one for one in reversed(self.users.values()) if one is user or one.username is not None
             )

@@ -454,7 +454,7 @@ class WebSocketConnection(WSListener):
 
 
 def _forget_handshake(transport: WSTransport) -> None:
-    """Free what nobody reads once the response is sent: picows' copies of the request and the response, and the own address."""
+    """Free what nobody reads once the response is sent: picows' request and response, and the address of our end."""
     extra = getattr(transport.underlying_transport, "_extra", None)  # of asyncio's transport of a socket
     if isinstance(extra, dict):
         extra.pop("sockname", None)

@@ -85,7 +85,7 @@ class Clpv4Engine:
         return isinstance(packet, dict) and isinstance(packet.get("cmd"), str)
 
     def on_attach(self, client: Client) -> None:
-        """Add a new client to the default room without notifying others. Its state is what it may still send, and cause."""
+        """Add a new client to the default room without notifying others. Its `state` is the meter of what it may still send."""
         write(client, "dialect", self._greeter.initial_dialect)
         write(client, "state", client.session.meter)
         self._rooms.subscribe(client, DEFAULT_ROOM)
