@@ -164,6 +164,18 @@ def test_a_statement_takes_no_more_than_an_old_sqlite_does():
     assert database._ROWS_AT_ONCE * 5 <= 999
 
 
+def test_any_number_of_rows_is_written_with_few_different_statements(file):
+    """Each stays compiled in memory."""
+    statements = set()
+    with closing(Database(file, patience=0)) as one:
+        one._connection.set_trace_callback(lambda text: statements.add(text.count("x'31'")))  # the value b"1"
+        for count in range(1, 300):
+            values = {f"name {number}": b"1" for number in range(count)}
+            one.write({"room": values})
+            assert one.load("room") == values
+    assert statements - {0} == {1 << power for power in range(8)}
+
+
 def test_damage_that_only_a_look_through_the_file_finds(file):
     with closing(Database(file, patience=0)) as one:
         one.write({f"{number:04}": {"a": b"1" * 500} for number in range(2000)})
