@@ -13,6 +13,7 @@ import pytest
 from picows import WSMsgType
 
 from cloudlink.http.headers import Headers
+from cloudlink.server import app
 from cloudlink.server.protocols.clpv4.engine import Clpv4Engine
 from cloudlink.server.session import Session
 from cloudlink.transport.connection import WebSocketConnection
@@ -468,6 +469,37 @@ def test_a_socket_is_closed_once_and_not_when_another_has_its_number():
                 del connection
                 gc.collect()  # whoever else thinks to own the socket closes it now
                 assert successor.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE) == socket.SOCK_STREAM
+
+    asyncio.run(scenario())
+
+
+def test_connections_that_have_ended_are_neither_listed_nor_waited_for(monkeypatch):
+    monkeypatch.setattr(app, "_CLOSE_WAIT", 600.0)
+
+    async def scenario():
+        async with running() as server:
+            gone = asyncio.Event()
+            server.on_disconnect(lambda _client: gone.set())
+            _, stays = await opened(server)
+            peer, leaves = await opened(server)
+            peer.leave()
+            await asyncio.wait_for(gone.wait(), 5)
+            assert (stays.has_ended, leaves.has_ended) == (False, True)
+            assert server._endpoint.connections == [stays]
+            stays.abort()
+            async with asyncio.timeout(30):
+                await server.stop()
+
+    asyncio.run(scenario())
+
+
+def test_what_only_the_handshake_needs_is_forgotten():
+    async def scenario():
+        async with running() as server:
+            _, connection = await opened(server)
+            assert connection._socket.get_extra_info("sockname") is None
+            assert connection._transport.request.headers is None
+            assert connection._transport.response.headers is None
 
     asyncio.run(scenario())
 
