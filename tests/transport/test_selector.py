@@ -91,3 +91,13 @@ def test_a_system_without_epoll_has_the_usual_event_loop(monkeypatch):
         assert type(loop._selector._selector) is select.epoll
     finally:
         loop.close()
+
+
+def test_a_program_may_use_the_event_loops_of_another_library(monkeypatch):
+    class Other(asyncio.SelectorEventLoop):
+        pass
+
+    monkeypatch.setattr(asyncio, "new_event_loop", Other)
+    loop = new_event_loop(lambda: False)
+    loop.close()
+    assert type(loop) is Other

@@ -59,7 +59,12 @@ def bounded_selector(is_behind: Callable[[], bool]) -> selectors.EpollSelector:
 
 
 def new_event_loop(is_behind: Callable[[], bool]) -> asyncio.AbstractEventLoop:
-    """Return a new event loop with a `bounded_selector`, or the usual event loop of a system without epoll."""
-    if hasattr(selectors, "EpollSelector"):
-        return asyncio.SelectorEventLoop(bounded_selector(is_behind))
-    return asyncio.new_event_loop()
+    """Return a new event loop with a `bounded_selector`.
+
+    On a system without epoll, or if another library provides the loops, as after `uvloop.install`, it is the usual one.
+    """
+    loop = asyncio.new_event_loop()
+    if type(loop) is not asyncio.SelectorEventLoop or not hasattr(selectors, "EpollSelector"):
+        return loop
+    loop.close()
+    return asyncio.SelectorEventLoop(bounded_selector(is_behind))
