@@ -195,3 +195,23 @@ def test_waiting_goes_on_if_it_only_seems_to_bring_nothing_together_now_and_then
         share = 1.0 if number % 3 == 2 else 3.0
         controller.update(Sample(number * 0.05, 1.0, 1.5, 1.0, share, 200_000))
         assert controller.wait > 0
+
+
+def test_waiting_goes_on_if_another_program_takes_some_of_the_time():
+    now = worked = 0.0
+    coalescer = WriteCoalescer(lambda: now, lambda: worked)
+
+    def sample(length, frames):
+        nonlocal now, worked
+        coalescer.begin()
+        now += length
+        worked += 0.05
+        coalescer.end(frames, 1000)
+
+    while not coalescer.wait:
+        sample(0.05, 1100)
+    sample(0.06, 900)
+    assert coalescer.wait > 0
+    for _ in range(3):
+        sample(0.1, 900)
+    assert coalescer.wait == 0

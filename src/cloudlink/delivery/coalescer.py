@@ -10,8 +10,8 @@ had its own write. Waiting does not change that figure, so the time it saves doe
 
 * Frames that share writes anyway, as in one crowded room, gain nothing by waiting.
 * A program that waits for an answer before it sends more would only be slowed down. If waiting brings hardly any frames
-  together, it stops for some seconds: at once if less is sent than before although the thread has time left, else after a
-  few samples.
+  together, it stops for some seconds: at once if less is sent than before and the thread has less to do, else after a few
+  samples.
 """
 
 from __future__ import annotations
@@ -47,9 +47,8 @@ _TRIAL = 0.015
 _IN_VAIN = 3
 """Samples in a row without that after which waiting stops. A single one may be too low: it counts writes of frames queued before."""
 _SLOWED = 0.9
-"""Fraction of the former frames per second below which some sender may be waiting for answers."""
-_IDLE = 0.9
-"""Share of a core below which the thread has time left. A thread without any sends less because it cannot do more."""
+"""Fraction of the former frames per second, and of the time that the thread was busy, below which some sender must be waiting for
+answers. A thread that sends less but is as busy as before has fallen behind."""
 _BREAK = 5.0
 """Seconds without waiting after it did not help."""
 
@@ -90,7 +89,7 @@ class Sample:
 
     Attributes:
         now: The time, in seconds.
-        busy: Share of a core that the thread used since the last sample.
+        busy: Share of a core that the thread used, smoothed.
         demand: Cores that would be needed to do everything and write every frame by itself, smoothed.
         writing: The part of them that writing would take, smoothed.
         frames_per_write: Frames per write since the last sample.
@@ -115,7 +114,7 @@ class Controller:
     def __init__(self) -> None:
         self.wait = 0.0
         self._most = _LONGEST  # seconds to wait that bring enough frames together
-        self._frames_before = 0.0  # per second, when waiting began
+        self._frames_before = self._busy_before = 0.0  # when waiting began
         self._in_vain = 0  # samples
         self._break_until = 0.0
 
@@ -129,7 +128,7 @@ class Controller:
         if self._does_no_good(sample):
             self._break_until = sample.now + _BREAK
         if not self.wait:
-            self._frames_before = sample.frames_per_second
+            self._frames_before, self._busy_before = sample.frames_per_second, sample.busy
         wait = min(self._wanted(sample), self._most)
         self.wait = wait if wait > _SHORTEST and sample.now >= self._break_until else 0.0
 
@@ -139,7 +138,8 @@ class Controller:
             return False
         self._in_vain += self.wait >= _TRIAL
         is_slowed = sample.frames_per_second < _SLOWED * self._frames_before
-        return self._in_vain >= _IN_VAIN or (is_slowed and sample.busy < _IDLE)
+        is_idle = sample.busy < _SLOWED * self._busy_before
+        return self._in_vain >= _IN_VAIN or (is_slowed and is_idle)
 
     def _wanted(self, sample: Sample) -> float:
         """Return a wait halfway between the present one and the one that would keep the thread busy for `_BUSY`."""
@@ -174,7 +174,7 @@ class WriteCoalescer:
         self._clock = clock
         self._work = work
         self._controller = Controller()
-        self._demand = self._writing_demand = 0.0
+        self._busy = self._demand = self._writing_demand = 0.0
         self._began_at = self._sampled_at = clock()
         self._worked = work()
         self._frames = self._writes = 0
@@ -204,12 +204,13 @@ class WriteCoalescer:
         saved = max(0, self._frames - self._writes) * per_write
         # After a pause, the figures from before it say nothing about the present.
         weight = _SMOOTHING if elapsed < 10 * _SAMPLE else 1.0
+        self._busy += weight * ((worked - self._worked) / elapsed - self._busy)
         self._demand += weight * ((worked - self._worked + saved) / elapsed - self._demand)
         self._writing_demand += weight * ((self._writing + saved) / elapsed - self._writing_demand)
         self._controller.update(
             Sample(
                 now,
-                (worked - self._worked) / elapsed,
+                self._busy,
                 self._demand,
                 self._writing_demand,
                 self._frames / self._writes,
