@@ -371,7 +371,7 @@ def test_a_connection_is_held_when_its_packets_are_followed_by_what_cannot_wait(
     alice = named(server, "alice")
     server.fair_share.spent = 1.0
     alice.say({"cmd": "ping"})
-    alice.session.admit(5)
+    alice.session.grown(1 << 20)
     assert alice.connection.is_held
     time.turn()
     assert not alice.connection.is_held
@@ -531,6 +531,27 @@ def test_the_event_loop_knows_whether_the_server_is_behind(server, time, monkeyp
     assert is_behind()
     time.turn()
     assert not is_behind()
+
+
+def test_a_ping_holds_nobody_when_others_have_used_up_the_turn(server, time):
+    """Everybody in a class has the same address; buffers that grow are charged in the same way."""
+    alice, bob = named(server, "alice"), named(server, "bob")
+    server.fair_share.spent = 1.0
+    for _ in range(50):
+        alice.session.admit(5)
+        bob.session.grown(5000)
+    assert not alice.connection.is_held
+    assert not bob.connection.is_held
+    for _ in range(150):
+        alice.session.admit(5)
+    assert alice.connection.is_held
+    assert bob.connection.is_held
+    time.turn()
+    time.turn()
+    assert not alice.connection.is_held
+    server.fair_share.spent = 1.0
+    alice.session.admit(5)
+    assert not alice.connection.is_held, "what was spent in former turns does not count"
 
 
 def test_frames_that_cannot_wait_open_one_turn_only():

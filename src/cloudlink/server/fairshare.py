@@ -156,6 +156,9 @@ class FairShare:
         self._waiting: deque[Account] = deque()  # all others that wait, in the order of their turns
         self._loads: dict[Worker, _Load] = {}
         self._held_count = 0  # workers that are held
+        self._urgent: dict[
+            Account, float
+        ] = {}  # seconds spent on what cannot wait, since `spent` was last reset
         self.spent = 0.0
         self.is_turn_open = False
         self.waited = 0
@@ -182,8 +185,12 @@ class FairShare:
         self.is_turn_open = self._call_soon(self._begin_turn)
         self._opened_at = self._processor_clock()
         if not self.is_turn_open:
-            self._spent_before += self.spent
-            self.spent = 0.0
+            self._reset()
+
+    def _reset(self) -> None:
+        self._spent_before += self.spent
+        self.spent = 0.0
+        self._urgent.clear()
 
     @property
     def total(self) -> float:
@@ -231,6 +238,23 @@ class FairShare:
             worker.hold()
         if not self.is_turn_open:
             self.open_turn()
+
+    def charge(self, account: Account, seconds: float) -> bool:
+        """Charge an address for something that cannot wait, such as a ping.
+
+        Args:
+            account: The address's account.
+            seconds: What it costs.
+
+        Returns:
+            Whether nothing more should be read from the whole address until it has its turn: the time of this iteration of the event
+            loop is used up, and the address has used a noticeable part of it in this way. A single ping must not stop a class.
+        """
+        self.spent += seconds
+        if self.spent >= NOTICEABLE and not self.is_turn_open:
+            self.open_turn()
+        self._urgent[account] = used = self._urgent.get(account, 0.0) + seconds
+        return self.spent >= self.turn and used >= NOTICEABLE
 
     def do(self, address: str, worker: Worker, work: Callable[[], None], cost: float = 0.0) -> None:
         """Do work for an address that need not have a connection yet, now or when the address has its turn.
@@ -289,8 +313,7 @@ class FairShare:
 
     def _begin_turn(self) -> None:
         self.is_turn_open = False
-        self._spent_before += self.spent
-        self.spent = 0.0
+        self._reset()
         self._adapt(self._processor_clock() - self._opened_at)
         while (line := self._fresh or self._waiting) and self.spent < self.turn:
             account = line.popleft()

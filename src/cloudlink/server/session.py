@@ -276,12 +276,9 @@ class Session:
         return False
 
     def _charge_turn(self, seconds: float) -> None:
-        """Charge the turn for something that cannot wait; if the turn is used up, nothing more is read from the address."""
+        """Charge the turn for something that cannot wait; read nothing more from the address if that is too much."""
         share = self._share
-        share.spent += seconds
-        if share.spent >= NOTICEABLE and not share.is_turn_open:
-            share.open_turn()
-        if share.spent >= share.turn and not share.is_held(self):
+        if share.charge(self._account, seconds) and not share.is_held(self):
             self._hold_address()
 
     def _hold_address(self) -> None:
