@@ -45,7 +45,7 @@ _WORTHWHILE = 1.2
 _TRIAL = 0.015
 """Shortest wait, in seconds, that is judged by this."""
 _IN_VAIN = 3
-"""Samples in a row without that after which waiting stops. A single one may be too low: it counts writes of frames queued before."""
+"""Samples in a row with fewer, after which waiting stops. A single one proves nothing: it counts writes of frames queued before."""
 _SLOWED = 0.9
 """Fraction of the former frames per second, and of the time that the thread was busy, below which some sender must be waiting for
 answers. A thread that sends less but is as busy as before has fallen behind."""

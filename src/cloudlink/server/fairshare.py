@@ -156,9 +156,8 @@ class FairShare:
         self._waiting: deque[Account] = deque()  # all others that wait, in the order of their turns
         self._loads: dict[Worker, _Load] = {}
         self._held_count = 0  # workers that are held
-        self._urgent: dict[
-            Account, float
-        ] = {}  # seconds spent on what cannot wait, since `spent` was last reset
+        # Seconds spent on what cannot wait, since `spent` was last reset.
+        self._urgent: dict[Account, float] = {}
         self.spent = 0.0
         self.is_turn_open = False
         self.waited = 0
@@ -247,8 +246,8 @@ class FairShare:
             seconds: What it costs.
 
         Returns:
-            Whether nothing more should be read from the whole address until it has its turn: the time of this iteration of the event
-            loop is used up, and the address has used a noticeable part of it in this way. A single ping must not stop a class.
+            Whether nothing more should be read from the whole address until it has its turn. This is so once the turn is used
+            up and the address itself has used `NOTICEABLE` of it in this way: a single ping must not stop a class.
         """
         self.spent += seconds
         if self.spent >= NOTICEABLE and not self.is_turn_open:

@@ -131,7 +131,7 @@ def _portions(rows: list[Row]) -> Iterator[list[Row]]:
     """Yield rows for one statement at a time: as many as a power of two.
 
     Python keeps the last 128 statements compiled, and one for a hundred rows takes 50 KB. With a statement for each number of
-    rows, the memory of a server grew for hours, by 5 MB.
+    rows, the memory of a server slowly grew by up to 5 MB.
     """
     start = 0
     while start < len(rows):
