@@ -37,10 +37,9 @@ class World:
             count = length * frames * (1 + self.strength * self.noise.uniform(-1, 1))
             writes = max(1, round(count / share(self.coalescer.wait)))
             work = writes * WRITE + length * others
-            self.coalescer.begin()
             self.now += writes * WRITE
             self.worked += work
-            self.coalescer.end(round(count), writes)
+            self.coalescer.note(round(count), writes)
             self.now += max(length, work) - writes * WRITE
             length = min(
                 max(0.01, work), 0.05
@@ -64,22 +63,22 @@ def crowd(_wait):
     return 40
 
 
-@pytest.mark.parametrize("demand", [0.1, 0.42, 0.6, 0.8, 0.85])
+@pytest.mark.parametrize("demand", [0.1, 0.42, 0.6, 0.8, 0.9])
 def test_nothing_waits_while_there_is_time(demand):
     world = World(noise=0.1)
     assert set(world.play(5, demand / 2 / WRITE, players, others=demand / 2)) == {0}
 
 
 @pytest.mark.parametrize("others", [0.1, 0.3, 0.5])
-@pytest.mark.parametrize("demand", [0.95, 1.0, 1.2, 1.6])
+@pytest.mark.parametrize("demand", [1.0, 1.1, 1.2, 1.6])
 def test_then_frames_wait_as_little_as_keeps_the_thread_from_being_busy_all_the_time(demand, others):
     world = World()
     writing = demand - others
-    world.play(3, writing / WRITE, players, others)
+    world.play(5, writing / WRITE, players, others)
     wait = world.play(1, writing / WRITE, players, others)[-1]
-    expected = min((writing / (0.85 - others) - 1) / 100, 0.03)
+    expected = min((writing / (0.9 - others) - 1) / 100, 0.03)
     assert wait == pytest.approx(expected, rel=0.1)
-    assert world.busy < 0.9
+    assert world.busy < 0.92
 
 
 def test_a_thread_with_no_time_left_for_writing_waits_for_many_frames_but_not_for_ever():
@@ -87,7 +86,7 @@ def test_a_thread_with_no_time_left_for_writing_waits_for_many_frames_but_not_fo
     assert world.play(5, 100_000, players, others=0.95)[-1] == pytest.approx(0.03, rel=0.1)
 
 
-@pytest.mark.parametrize("demand", [0.95, 1.2, 1.6])
+@pytest.mark.parametrize("demand", [1.05, 1.2, 1.6])
 def test_the_wait_does_not_swing(demand):
     world = World(noise=0.1)
     world.play(3, (demand - 0.3) / WRITE, players, others=0.3)
@@ -110,16 +109,14 @@ def test_a_short_burst_does_not_start_waiting_and_a_rest_ends_it():
     assert world.play(0.1, 200_000, players)[-1] == 0
     assert world.play(3, 250_000, players)[-1] > 0
     world.now += 5
-    world.coalescer.begin()
-    world.coalescer.end(1, 1)
+    world.coalescer.note(1, 1)
     assert world.coalescer.wait == 0
 
 
 def test_a_constant_wait_stays_whatever_is_written():
     wait = ConstantWait(0.02)
     for _ in range(1000):
-        wait.begin()
-        wait.end(1000, 1)
+        wait.note(1000, 1)
     assert wait.wait == 0.02
 
 
@@ -137,7 +134,7 @@ def test_waiting_ends_where_it_brings_no_frames_together_and_is_tried_again_afte
     world = World()
     waits = world.play(20, 140_000, alone, others=0.3)
     tried = [number for number, wait in enumerate(waits) if wait > 0]
-    assert 0 < len(tried) < 0.1 * len(waits)
+    assert 0 < len(tried) < 0.15 * len(waits)
     assert tried[-1] - tried[0] > len(waits) / 2
 
 
@@ -150,9 +147,8 @@ def test_programs_that_wait_for_each_answer_are_not_slowed(programs):
     while now < 30:
         began = now
         for _ in range(programs):
-            coalescer.begin()
             now += WRITE
-            coalescer.end(1, 1)
+            coalescer.note(1, 1)
             now += service - WRITE
             worked += service
         answers += programs
@@ -168,32 +164,36 @@ def test_clients_that_are_sent_little_wait_too_where_they_are_many(rate):
     assert min(waits[-10:]) > 0.01
 
 
-def test_a_controller_keeps_the_same_wait_for_the_same_load():
+def test_a_controller_keeps_the_wait_that_leaves_a_little_time():
     controller = Controller()
+    controller.update(Sample(0.0, 1.0, 1.0, 160_000))
+    assert controller.wait == 0.001
     waits = []
-    for number in range(100):
-        share = 1 + 100 * controller.wait
-        controller.update(Sample(number * 0.05, 0.9, 1.2, 0.8, share, 160_000))
+    for number in range(1, 200):
+        busy = 0.4 + 0.8 / (1 + 100 * controller.wait)
+        controller.update(Sample(number * 0.05, min(busy, 1.0), 1 + 100 * controller.wait, 160_000))
         waits.append(controller.wait)
-    assert waits[0] == 0.002
-    assert waits[50:] == pytest.approx([(0.8 / 0.45 - 1) / 100] * 50)
-    assert all(after >= before - 1e-9 for before, after in pairwise(waits))
+    assert waits[150:] == pytest.approx([(0.8 / (0.9 - 0.4) - 1) / 100] * 49, rel=0.02)
+    assert all(after >= before - 1e-5 for before, after in pairwise(waits))
 
 
-@pytest.mark.parametrize(("busy", "goes_on"), [(1.0, True), (0.95, True), (0.85, False), (0.6, False)])
-def test_waiting_goes_on_while_the_thread_has_fallen_behind(busy, goes_on):
+@pytest.mark.parametrize(
+    ("busy", "samples"), [(1.0, 100), (0.97, 100), (0.94, 3), (0.91, 3), (0.89, 1), (0.6, 1)]
+)
+def test_waiting_goes_on_while_the_thread_has_fallen_behind(busy, samples):
     """It sends less than before because it is slow, not because somebody waits for answers: then it would be idle."""
     controller = Controller()
-    controller.update(Sample(0.0, 1.0, 1.5, 1.0, 1.0, 200_000))
-    controller.update(Sample(0.05, busy, 1.5, 1.0, 1.1, 150_000))
-    assert (controller.wait > 0) is goes_on
+    controller.update(Sample(0.0, 1.0, 1.0, 200_000))
+    for number in range(1, 10):
+        controller.update(Sample(number * 0.05, busy, 1.1, 150_000))
+        assert (controller.wait > 0) is (number < samples)
 
 
 def test_waiting_goes_on_if_it_only_seems_to_bring_nothing_together_now_and_then():
     controller = Controller()
     for number in range(100):
         share = 1.0 if number % 3 == 2 else 3.0
-        controller.update(Sample(number * 0.05, 1.0, 1.5, 1.0, share, 200_000))
+        controller.update(Sample(number * 0.05, 1.0, share, 200_000))
         assert controller.wait > 0
 
 
@@ -203,10 +203,9 @@ def test_waiting_goes_on_if_another_program_takes_some_of_the_time():
 
     def sample(length, frames):
         nonlocal now, worked
-        coalescer.begin()
         now += length
         worked += 0.05
-        coalescer.end(frames, 1000)
+        coalescer.note(frames, 1000)
 
     while not coalescer.wait:
         sample(0.05, 1100)

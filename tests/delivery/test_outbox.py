@@ -58,10 +58,7 @@ class Busy:
         self.wait = wait
         self.told = []
 
-    def begin(self):
-        pass
-
-    def end(self, frames, writes):
+    def note(self, frames, writes):
         self.told.append((frames, writes))
 
 

@@ -407,8 +407,6 @@ class Delivery:
     def _write_batch(self, batch: Batch) -> None:
         if batch not in self._batches:  # everything has been written meanwhile
             return
-        if self.coalescer is not None:
-            self.coalescer.begin()
         if self._is_due:
             self.flush_room()
         elif not self._audiences:
@@ -419,7 +417,7 @@ class Delivery:
         outboxes = list(filter(None, batch.outboxes))
         self._writer.write(outboxes, self._bytes - batch.bytes_before, self._largest)
         if self.coalescer is not None:
-            self.coalescer.end(self.sent_frames - self._reported, len(outboxes))
+            self.coalescer.note(self.sent_frames - self._reported, len(outboxes))
         self._reported = self.sent_frames
 
     def resume(self, outbox: Outbox) -> None:
