@@ -28,7 +28,7 @@ _SAMPLE = 0.05
 _SMOOTHING = 0.4
 """Weight of the newest sample."""
 
-_BUSY = 0.9
+_BUSY = 0.94
 """Share of a core that waiting brings the thread back to. The rest lets it catch up after an interruption."""
 _BEGIN = 0.98
 """Share of a core from which waiting begins; above `_BUSY`, so that waiting does not begin and end all the time."""
@@ -39,11 +39,11 @@ _FASTER = 1.3
 everybody waits until it has caught up."""
 _FIRST = 0.001
 """Seconds that frames wait at first."""
-_LONGEST = 0.03
+_LONGEST = 0.04
 _SHORTEST = 0.0005
 """Longest wait, in seconds, that is not worth a timer."""
 
-_ENOUGH = 6.0
+_ENOUGH = 12.0
 """Frames per write above which waiting is useless."""
 _WORTHWHILE = 1.2
 """Frames per write that waiting must achieve."""
@@ -54,7 +54,7 @@ _IN_VAIN = 3
 _SLOWED = 0.9
 """Fraction of the former frames per second, and of the time that the thread was busy, below which some sender must be waiting for
 answers. A thread that sends less but is as busy as before has fallen behind."""
-_HARDLY_SLOWED = 0.95
+_HARDLY_SLOWED = 0.96
 """The same if it is so in several samples in a row. It is above `_BUSY`, where the wait of such senders would settle."""
 _BREAK = 5.0
 """Seconds without waiting after it did not help."""
