@@ -226,8 +226,9 @@ class Settings:
     )
     write_delay: float | Literal["auto"] = option(
         "auto",
-        "How long frames may wait for further ones to share a write: `auto` waits longer as the server gets busier, "
-        "a number is a constant wait; 0 turns waiting off.",
+        "How long frames may wait for further ones to share a write: `auto` waits only while the server is busy all the time, "
+        "for up to 40 milliseconds; a number is a constant wait, which saves CPU time and delays every message; 0 turns waiting "
+        "off.",
         unit="milliseconds",
         minimum=0,
         maximum=100,
