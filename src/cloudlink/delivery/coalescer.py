@@ -33,18 +33,19 @@ _BUSY = 0.94
 _BEGIN = 0.98
 """Share of a core from which waiting begins; above `_BUSY`, so that waiting does not begin and end all the time."""
 _GAIN = 1.5
-"""How fast the wait changes: by this times the distance from `_BUSY`, in each sample."""
+"""How fast the wait changes: in each sample by this fraction of itself, times the distance from `_BUSY`."""
 _FASTER = 1.3
 """Factor by which the wait grows in each sample while the thread is busier than `_BEGIN`: it may have fallen behind, and
 everybody waits until it has caught up."""
 _FIRST = 0.001
 """Seconds that frames wait at first."""
 _LONGEST = 0.04
+"""Seconds that frames wait at most."""
 _SHORTEST = 0.0005
 """Longest wait, in seconds, that is not worth a timer."""
 
 _ENOUGH = 12.0
-"""Frames per write above which waiting is useless."""
+"""Frames per write from which waiting longer is useless."""
 _WORTHWHILE = 1.2
 """Frames per write that waiting must achieve."""
 _TRIAL = 0.015
