@@ -28,7 +28,7 @@ _WINDOW_BITS = -11
 class Headers(Mapping[str, str]):
     """Header lines in the order of the request.
 
-    Opening a connection takes some thirty look-ups, so the first one makes an index.
+    Opening a connection takes some twenty look-ups, so the first one makes an index.
     """
 
     __slots__ = ("_index", "_lines")
@@ -36,12 +36,12 @@ class Headers(Mapping[str, str]):
     def __init__(self, lines: Iterable[tuple[str, str]] = ()) -> None:
         """Args: lines: Name and value of each header line."""
         self._lines = tuple(lines)
-        self._index: dict[str, str] | None = None
+        self._index: dict[str, list[str]] | None = None
 
     def __getitem__(self, name: str) -> str:
         """Return the value of the first line with this name."""
         try:
-            return self._values()[name.lower()]
+            return self._values()[name.lower()][0]
         except KeyError:
             raise KeyError(name) from None
 
@@ -65,8 +65,8 @@ class Headers(Mapping[str, str]):
         """Return name and value of each line."""
         return self._lines
 
-    def _values(self) -> dict[str, str]:
-        """Return the value of each header's first line, by its name in lower case."""
+    def _values(self) -> dict[str, list[str]]:
+        """Return the values of each header in the order of its lines, by its name in lower case."""
         if self._index is None:
             self._index = _index_of(self._lines)
         return self._index
@@ -87,10 +87,9 @@ class Headers(Mapping[str, str]):
         Raises:
             KeyError: There are none and no default was given.
         """
-        wanted = name.lower()
-        values = [value for known, value in self.lines() if known.lower() == wanted]
-        if values:
-            return values
+        values = self._values().get(name.lower())
+        if values is not None:
+            return values.copy()
         if default is None:
             raise KeyError(name)
         return default
@@ -135,9 +134,12 @@ class PackedHeaders(Headers):
         pairs = (line.partition(":") for line in text.split("\n") if line)
         return [(name, value) for name, _, value in pairs]
 
-    def _values(self) -> dict[str, str]:
+    def _values(self) -> dict[str, list[str]]:
         return _index_of(self.lines())  # not kept, because each connection has such headers
 
 
-def _index_of(lines: Sequence[tuple[str, str]]) -> dict[str, str]:
-    return {name.lower(): value for name, value in reversed(lines)}
+def _index_of(lines: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
+    index: dict[str, list[str]] = {}
+    for name, value in lines:
+        index.setdefault(name.lower(), []).append(value)
+    return index

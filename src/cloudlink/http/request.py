@@ -21,7 +21,7 @@ _REQUEST_LINE = re.compile(
     rb"(?P<method>[!#$%&'*+.^_`|~0-9A-Za-z-]+) (?P<target>[\x21-\x7e\x80-\xff]+) (?P<version>\S+)"
 )
 _VERSION = re.compile(rb"HTTP/(\d)\.(\d)")
-_FIELD = re.compile(rb"(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(?P<value>[\t\x20-\x7e\x80-\xff]*?)[ \t]*")
+_FIELD = re.compile(rb"(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]+):(?P<value>[\t\x20-\x7e\x80-\xff]*)")
 _ABSOLUTE = re.compile(r"(?:http|ws)s?://(?P<authority>[^/?#]*)(?P<rest>.*)", re.IGNORECASE)
 _QUOTED_LENGTH = 60
 
@@ -133,7 +133,8 @@ def _field(line: bytes) -> tuple[str, str]:
     match = _FIELD.fullmatch(line)
     if match is None:
         raise BadRequest(f"This header line is malformed: {_quoted(line)}")
-    return _name(match["name"]), _text(match["value"])
+    name, value = match.groups()
+    return _name(name), _text(value.strip(b" \t"))
 
 
 def _with_origin_form(method: str, target: str, headers: Headers, is_http10: bool) -> Request:

@@ -173,7 +173,7 @@ class WebSocketConnection(WSListener):
         """
         super().__init__()
         self.address = request.address
-        self._headers = request.headers.packed()  # most are never looked up again
+        self._headers: Headers | bytes = request.headers  # packed when the session is open
         self.path = request.target
         self.remote_address: tuple[str, int] | None = None
         self.patience = 1
@@ -215,6 +215,7 @@ class WebSocketConnection(WSListener):
         try:
             self._receiver = self._opened(self)
             del self._opened  # needed once, and thousands are kept
+            self._headers = self.headers.packed()  # most are never looked up again
         except Exception:
             logger.exception("Opening a session failed; its connection is closed.")
             self.close(CloseCode.INTERNAL_ERROR, _MISTAKE)
@@ -313,7 +314,7 @@ class WebSocketConnection(WSListener):
     @property
     def headers(self) -> Headers:
         """Headers of the upgrade request; look-ups ignore case."""
-        return PackedHeaders(self._headers)
+        return PackedHeaders(self._headers) if isinstance(self._headers, bytes) else self._headers
 
     @property
     def response_headers(self) -> Headers:

@@ -44,11 +44,17 @@ if TYPE_CHECKING:
 
     Answer = Response | WebSocketConnection | Callable[[], Awaitable[Response]]
 
-    class Route(Protocol):
-        """Finds the answer to a request: a response, a function that finds one, or a WebSocket."""
+    class Locate(Protocol):
+        """Finds out where a request comes from."""
 
-        def __call__(self, request: Request, peer: str, *, secure: bool) -> Answer:
-            """Return the answer to a request; `secure` says whether it came over TLS."""
+        def __call__(self, request: Request, peer: str, *, secure: bool) -> Request:
+            """Return the request with its origin.
+
+            Args:
+                request: The request as parsed.
+                peer: The address of the socket's peer.
+                secure: Whether it came over TLS.
+            """
             ...
 
 
@@ -77,8 +83,8 @@ class ProtocolDetector(asyncio.BufferedProtocol):
 
     def __init__(
         self,
-        route: Route,
-        address_of: Callable[[Request, str], str],
+        locate: Locate,
+        route: Callable[[Request], Answer],
         limiter: ConnectionLimiter,
         lobby: Lobby,
         waiting: set[asyncio.Transport],
@@ -91,8 +97,8 @@ class ProtocolDetector(asyncio.BufferedProtocol):
         """Set up the detector of one connection.
 
         Args:
-            route: Answers the request, given the peer's address and whether it came over TLS.
-            address_of: Returns the real address of a client, given its request and its peer.
+            locate: Finds out where a request comes from.
+            route: Returns the answer to a request: a response, a function that finds one, or a WebSocket.
             limiter: Counts the connections that wait here.
             lobby: Says when the first bytes are read.
             waiting: Holds the connections that wait here.
@@ -102,8 +108,8 @@ class ProtocolDetector(asyncio.BufferedProtocol):
             log: The logger for picows.
             turns: Says when the request is answered, or a TLS handshake begins.
         """
+        self._locate = locate
         self._route = route
-        self._address_of = address_of
         self._turns = turns
         self._limiter = limiter
         self._lobby = lobby
@@ -257,8 +263,8 @@ class ProtocolDetector(asyncio.BufferedProtocol):
             self._exchange(transport, lingers=True).send(refusal(error.status, error.text))
             return
         self._is_taken = True
-        address = self._address_of(request, self._peer)
-        self._turns.do(address, self, partial(self._answer, request, end))
+        request = self._locate(request, self._peer, secure=self._context is not None)
+        self._turns.do(request.address, self, partial(self._answer, request, end))
 
     def _answer(self, request: Request, end: int) -> None:
         """Answer a request or open its WebSocket. The bytes after its head may be messages."""
@@ -271,7 +277,7 @@ class ProtocolDetector(asyncio.BufferedProtocol):
             return
         transport.resume_reading()
         try:
-            answer = self._route(request, self._peer, secure=self._context is not None)
+            answer = self._route(request)
         except Exception:
             logger.exception("Answering an HTTP request failed.")
             answer = failed()

@@ -234,8 +234,8 @@ class Endpoint:
         # can read the reason. picows refuses a much larger one as soon as it has read its header.
         max_frame_size = self._settings.max_message_size + _EXCESS
         return ProtocolDetector(
+            self._locate,
             self._route,
-            self._address_of,
             self._limiter,
             self._lobby,
             self._waiting,
@@ -246,15 +246,15 @@ class Endpoint:
             self._turns,
         )
 
-    def _address_of(self, request: Request, peer: str) -> str:
-        return self._real_address.of(peer, request.headers)
+    def _locate(self, request: Request, peer: str, *, secure: bool) -> Request:
+        address = self._real_address.of(peer, request.headers)
+        is_local = self._real_address.is_local(peer, address, request.headers)
+        return replace(request, secure=secure, address=address, peer=peer, is_local=is_local)
 
-    def _route(self, request: Request, peer: str, *, secure: bool) -> Answer:
+    def _route(self, request: Request) -> Answer:
         if self._is_stopping and request.path != READY:
             return refusals.stopping()
-        address = self._address_of(request, peer)
-        is_local = self._real_address.is_local(peer, address, request.headers)
-        request = replace(request, secure=secure, address=address, peer=peer, is_local=is_local)
+        address = request.address
         if not is_upgrade(request):
             why = self._limiter.page_refusal(address)
             return partial(self._routes.respond, request) if why is None else refusals.too_many(why)
