@@ -113,6 +113,27 @@ def test_a_short_burst_does_not_start_waiting_and_a_rest_ends_it():
     assert world.coalescer.wait == 0
 
 
+def test_after_a_rest_only_the_time_since_counts():
+    now = worked = 0.0
+    coalescer = WriteCoalescer(lambda: now, lambda: worked)
+
+    def samples_until_it_waits():
+        nonlocal now, worked
+        for number in range(100):
+            if coalescer.wait:
+                return number
+            now += 0.0625  # exactly, unlike 0.05
+            worked += 0.0625
+            coalescer.note(3000, 1000)
+        return None
+
+    at_first = samples_until_it_waits()
+    now += 5
+    coalescer.note(3, 1)
+    assert coalescer.wait == 0
+    assert samples_until_it_waits() == at_first
+
+
 def test_a_constant_wait_stays_whatever_is_written():
     wait = ConstantWait(0.02)
     for _ in range(1000):
@@ -194,6 +215,16 @@ def test_a_thread_that_catches_up_waits_as_long_as_it_may():
     controller = Controller()
     for number in range(20):
         controller.update(Sample(number * 0.05, 1.0, 1 + 10 * (controller.wait > 0.005), 200_000))
+    assert controller.wait == 0.04
+
+
+def test_a_crowd_that_has_gone_shortens_no_wait():
+    controller = Controller()
+    for number in range(20):
+        controller.update(Sample(number * 0.05, 1.0, 30.0 if controller.wait else 1.0, 200_000))
+        assert controller.wait <= 0.001
+    for number in range(20, 60):
+        controller.update(Sample(number * 0.05, 1.0, 1 + 100 * controller.wait, 200_000))
     assert controller.wait == 0.04
 
 

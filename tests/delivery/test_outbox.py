@@ -100,6 +100,23 @@ def test_frames_and_bytes_are_counted_once_for_each_recipient():
     assert sum(frames for frames, _ in delivery.coalescer.told) == delivery.sent_frames
 
 
+def test_a_frame_is_not_copied_for_its_sender_while_everybody_reads():
+    delivery, _, (a, b) = make(2)
+    frame = text_frame(b"x")
+    delivery.broadcast(audience(delivery, [a, b]), frame, sender=a)
+    assert b[0] is frame
+    assert delivery.held_back == 0
+
+
+def test_a_crowd_of_an_earlier_turn_does_not_delay_a_few():
+    delivery, turns, outboxes = make(40)
+    delivery.broadcast(audience(delivery, outboxes), b"1")
+    turns.end()
+    delivery.broadcast(audience(delivery, outboxes[:20]), b"2")
+    turns.run(0)
+    assert outboxes[0].connection.frames == [b"1", b"2"]
+
+
 def test_a_turn_without_frames_writes_nothing():
     delivery, turns, (a,) = make(1)
     delivery.send(a, b"1")
