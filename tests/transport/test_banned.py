@@ -6,6 +6,7 @@ import asyncio
 import json
 
 from cloudlink.admin.actors import Actor
+from cloudlink.http.routes import WebSocketRoute
 from tests.support.rawclients import UPGRADE, ask, connect, request, running
 from tests.support.sanctioning import add_ban
 
@@ -49,6 +50,25 @@ def test_pages_and_the_admin_socket_are_not_for_bans():
             for _ in range(20):
                 answer = await ask(server.port, request(BANNED, "/admin/ws"))
                 assert answer.startswith("HTTP/1.1 404 ")  # as for everybody who is not on this machine
+
+    asyncio.run(scenario())
+
+
+class Anybody:
+    """What a WebSocket route opens: it has no clients, so bans mean nothing to it."""
+
+    def connection_lost(self):
+        """Nothing depends on it."""
+
+
+def test_a_websocket_route_is_not_for_bans():
+    async def scenario():
+        async with running(**PROXIED) as server:
+            add_ban(server.sanctions, OWNER, {"address": "192.0.2.7"}, seconds=None)
+            server.hooks.routes.add_websocket(WebSocketRoute("/other", lambda *_: Anybody()))
+            for _ in range(20):
+                (await connect(server.port, BANNED, "/other")).leave()
+            assert not server.counters.refused["banned"]
 
     asyncio.run(scenario())
 

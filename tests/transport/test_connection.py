@@ -211,6 +211,21 @@ def test_a_session_that_cannot_be_opened_is_logged_and_closed_with_1011(monkeypa
     assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [ZeroDivisionError]
 
 
+def test_what_follows_a_close_frame_is_not_read():
+    async def scenario():
+        async with running(implicit_greeting=False) as server:
+            messages = []
+            server.on_message(lambda _client, message: messages.append(message))
+            peer = await connect(server.port)
+            peer.writer.write(frame(b"\x03\xe8", CLOSE) + frame(PING_PACKET.encode()))
+            assert await peer.receive_close() == (1000, "")
+            await peer.at_end()
+            await turns()
+            assert messages == []
+
+    asyncio.run(scenario())
+
+
 def raise_once(*_arguments):
     raise ZeroDivisionError
 

@@ -182,6 +182,14 @@ class Spreading:
         return self.now - began
 
 
+def test_a_round_over_a_few_hundred_connections_takes_one_turn():
+    few = Spreading(300)
+    few.seconds = 1e-6
+    few.keepalive.start()
+    few.go_on()
+    assert few.looked == few.connections
+
+
 def test_a_round_over_many_connections_is_spread_over_its_time():
     many = Spreading(5000)
     many.keepalive.start()

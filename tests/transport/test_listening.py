@@ -158,6 +158,23 @@ def test_a_command_line_cannot_write_into_the_terminal():
     assert "on this machine by process 5 (evil\\x1b[2J\\x0aname)" in sentence
 
 
+def test_whoever_has_a_port_matters_only_if_it_is_in_use():
+    sentence = explain("*", 80, OSError(errno.EACCES, ""), (5, "python"))
+    assert sentence.startswith("This user may not listen on port 80; ")
+
+
+@pytest.mark.parametrize(("zone", "bound"), [(0, "fe80::1"), (3, "fe80::1%3")])
+def test_an_address_of_one_network_card_keeps_its_zone(monkeypatch, zone, bound):
+    async def scenario():
+        async def resolve(*_arguments, **_options):
+            return [(socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("fe80::1", 80, 0, zone))]
+
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
+        return await listening._addresses("card.local", 80)
+
+    assert asyncio.run(scenario()) == [(socket.AF_INET6, bound)]
+
+
 def mode(path):
     return stat.S_IMODE(Path(path).stat().st_mode)
 
@@ -300,6 +317,7 @@ class TestUnixSocket:
             (lambda: None, "missing/cl.sock", "the folder does not exist"),
             (lambda: Path("file").touch(), "file", "there is another file of this name"),
             (lambda: Path("folder").mkdir(), "folder", "there is another file of this name"),
+            (lambda: Path("file").touch(), "file/cl.sock", r"cl\.sock: Not a directory\.$"),
         ],
     )
     def test_a_path_that_cannot_be_had_is_explained_in_one_sentence(self, path, prepare, name, words):

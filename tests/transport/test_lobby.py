@@ -120,6 +120,16 @@ def test_nobody_waits_in_a_closed_lobby(streams):
     asyncio.run(scenario())
 
 
+def test_a_server_that_stops_closes_its_lobby():
+    async def scenario():
+        async with running() as server:
+            lobby = server._endpoint._lobby
+            await server.stop()
+            assert lobby._epoll.closed
+
+    asyncio.run(scenario())
+
+
 def test_without_epoll_everything_is_read_at_once(streams, monkeypatch):
     monkeypatch.delattr(select, "epoll")
 

@@ -4,8 +4,16 @@ import asyncio
 import errno
 import logging
 import socket
+import sys
 
-from cloudlink.transport.sockets import AcceptErrors, own_addresses
+import pytest
+
+from cloudlink.transport.sockets import (
+    AcceptErrors,
+    open_files_limit,
+    own_addresses,
+    raise_open_files_limit,
+)
 from tests.support.clock import FakeClock
 from tests.support.process import ServerProcess
 from tests.support.rawclients import ask, open_socket, request
@@ -39,6 +47,17 @@ def test_a_server_without_sockets_says_so_once_and_recovers():
         assert "Traceback" not in log
         assert log.count("New connections have to wait") == 1
         assert "40 files and sockets" in log
+
+
+def test_the_limit_of_the_system_is_found():
+    resource = pytest.importorskip("resource")
+    assert open_files_limit() == resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def test_a_system_without_such_a_limit_is_fine(monkeypatch):
+    monkeypatch.setitem(sys.modules, "resource", None)  # as on Windows
+    assert open_files_limit() is None
+    raise_open_files_limit()
 
 
 def test_it_is_said_again_after_a_minute(caplog):
