@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import socket
+import re
 import sys
 
 from tests.support.scenario_drivers import OverSocket
@@ -16,31 +16,23 @@ CONVERSATION = TESTS / "plugins_upstream" / "whole_program.txt"
 TIME_LIMIT = 20.0  # seconds
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return probe.getsockname()[1]
-
-
-async def _until_it_listens(process) -> None:
-    told = b""
-    while b"ws://" not in told:
+async def _port_of(process) -> int:
+    """Wait until the program listens, and return the port that it says."""
+    told = ""
+    while (found := re.search(r"ws://[^ /]*:(\d+)", told)) is None:
         line = await process.stderr.readline()
-        assert line, f"it ended without listening: {told.decode()}"
-        told += line
+        assert line, f"it ended without listening: {told}"
+        told += line.decode()
+    return int(found[1])
 
 
 def test_a_whole_program_runs_unchanged():
     async def main():
-        port = _free_port()
         pipe = asyncio.subprocess.PIPE
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, PROGRAM, str(port), stdout=pipe, stderr=pipe
-        )
+        process = await asyncio.create_subprocess_exec(sys.executable, PROGRAM, "0", stdout=pipe, stderr=pipe)
         try:
             async with asyncio.timeout(TIME_LIMIT):
-                await _until_it_listens(process)
-                driver = OverSocket(HOST, port)
+                driver = OverSocket(HOST, await _port_of(process))
                 await play(parse(CONVERSATION), driver)
                 await driver.leave_all()
         finally:

@@ -1,6 +1,7 @@
 """Runs CloudLink 0.2.0's own server. Started by the Python of its environment, never by ours.
 
-Arguments: a port, the settings as JSON, then plugins as `path/to/file.py:Class`. Prints "listening" once it does.
+Arguments: a port, 0 for a free one, the settings as JSON, then plugins as `path/to/file.py:Class`. Prints its port once it
+listens.
 """
 
 # ruff: noqa: T201  # printing is how it tells that it is ready
@@ -40,11 +41,11 @@ for number, plugin in enumerate(plugins):
 
 
 class ServeAndTell(host.ws.serve):
-    """The library's way of listening, which tells that it has begun."""
+    """The library's way of listening, which tells where."""
 
     async def __aenter__(self):
         listening = await super().__aenter__()
-        print("listening", flush=True)
+        print(listening.sockets[0].getsockname()[1], flush=True)
         return listening
 
 

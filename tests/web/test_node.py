@@ -5,7 +5,6 @@ import contextlib
 import json
 import os
 import shutil
-import socket
 from pathlib import Path
 
 import pytest
@@ -55,17 +54,15 @@ def played(request, environment, tmp_path_factory):
             await server.stop()
 
     async def upstream():
-        with socket.socket() as probe:
-            probe.bind((HOST, 0))
-            port = probe.getsockname()[1]
         process = await asyncio.create_subprocess_exec(
-            *(upstream_python(), UPSTREAM, str(port), '{"motd": "Welcome!"}'),
+            *(upstream_python(), UPSTREAM, "0", '{"motd": "Welcome!"}'),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
         )
         try:
-            assert await process.stdout.readline() == b"listening\n"
-            return await play(environment, f"ws://{HOST}:{port}/")
+            port = await process.stdout.readline()
+            assert port, "CloudLink 0.2.0 did not start"
+            return await play(environment, f"ws://{HOST}:{int(port)}/")
         finally:
             process.kill()
             await process.communicate()
