@@ -55,10 +55,10 @@ def test_pages_and_the_admin_socket_are_not_for_bans():
 
 
 class Anybody:
-    """What a WebSocket route opens: it has no clients, so bans mean nothing to it."""
+    """What a WebSocket route opens for each connection: no client, so no ban applies to it."""
 
     def connection_lost(self):
-        """Nothing depends on it."""
+        """Do nothing."""
 
 
 def test_a_websocket_route_is_not_for_bans():
